@@ -1,0 +1,416 @@
+"""The contract between a source system and the rest: what an adapter declares, reads and maps.
+
+An adapter does two things that are kept apart. *Reading* is asynchronous network code that yields pages of raw
+records (:meth:`BaseAdapter.pull`). *Mapping* is pure and synchronous, dict to record and back
+(:meth:`BaseAdapter.to_unified`, :meth:`BaseAdapter.from_unified`). Storing is nobody's business here.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, ClassVar, Generic, Self, TypeVar
+from uuid import UUID
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from adapters.errors import ConfigurationError, MappingError
+from adapters.http import HttpClient
+from adapters.secrets import Secret
+from unified_schema.base import UnifiedBase, connection_namespace, unified_id
+from unified_schema.field_rules import FieldRule, apply_rules
+
+Cursor = dict[str, Any]
+
+
+class Capability(StrEnum):
+    """What an adapter can do."""
+
+    READ = "READ"
+    WRITE = "WRITE"
+    DELETE = "DELETE"
+    WEBHOOK = "WEBHOOK"
+    BATCH = "BATCH"
+
+
+class CredentialKind(StrEnum):
+    """How a connection proves who it is."""
+
+    API_KEY = "api_key"
+    OAUTH_TOKEN = "oauth_token"
+    BASIC_AUTH = "basic_auth"
+    BEARER_TOKEN = "bearer_token"
+
+
+class AdapterConfig(BaseModel):
+    """A connection's settings: everything that is not secret. Adapters subclass it with their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_url: str = Field(description="Where the API lives.")
+    timeout: float = Field(default=30.0, gt=0, le=300, description="Seconds for one response.")
+    retry_count: int = Field(default=5, ge=0, le=20, description="Retries of a request that may succeed later.")
+    retry_delay: float = Field(default=0.5, ge=0, le=60, description="Seconds before the first retry; doubles.")
+    requests_per_second: float | None = Field(
+        default=None, gt=0, description="Overrides the provider's limit, for an account that has another one."
+    )
+    concurrency: int = Field(default=16, ge=1, le=64, description="Requests under way at once.")
+    allow_private_hosts: bool = Field(default=False, description="Permit loopback and private addresses.")
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialField:
+    """One secret that a connection needs.
+
+    Attributes:
+        name: Key under which the adapter finds it.
+        label: What to ask a person for.
+        hint: How to recognise it and where to get it.
+    """
+
+    name: str
+    label: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTotal:
+    """Where a raw invoice states its total, so that stored money can be held against it independently.
+
+    Attributes:
+        path: Keys from the raw record's top down to the amount.
+        minor_units: Digits of the provider's minor unit by currency where amounts are integers, else None.
+    """
+
+    path: tuple[str, ...]
+    minor_units: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One kind of record that a connector offers.
+
+    Attributes:
+        name: ``customers``, ``invoices`` or ``events``.
+        model: The unified model that its records become.
+        mapping_version: Raised by whoever changes the mapping, so that stored rows are mapped again.
+        control_total: For invoices, where the raw record states its total.
+    """
+
+    name: str
+    model: type[UnifiedBase]
+    mapping_version: int = 1
+    control_total: ControlTotal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """One record as the source sent it.
+
+    Attributes:
+        source_id: Its id, or None where the record has no readable one (it will be a reject).
+        body: JSON text with all that the mapping needs, so that mapping can be repeated without the source.
+    """
+
+    source_id: str | None
+    body: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A record that its source deleted or archived.
+
+    Attributes:
+        source_id: Its id.
+        deleted_at: When the source did so, as closely as it says.
+    """
+
+    source_id: str
+    deleted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one step of a pull brought. Rows and cursor are committed together, in the order of the pages.
+
+    Attributes:
+        records: Raw records, any number.
+        observed_at: When the source was known to be in the state that ``records`` show.
+        cursor: Where the stream goes on from once everything up to this page is stored.
+        tombstones: Records that are gone.
+        refresh_started_at: Set on every page of a full refresh: when that refresh began.
+        refresh_done: True on the last page of a full refresh: what it never met no longer exists.
+        source_count: The source's own count of live records, where it gives one.
+    """
+
+    records: Sequence[RawRecord]
+    observed_at: datetime
+    cursor: Cursor
+    tombstones: Sequence[Tombstone] = ()
+    refresh_started_at: datetime | None = None
+    refresh_done: bool = False
+    source_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRef:
+    """Which connection an adapter works for; ids and names only, nothing secret.
+
+    Attributes:
+        id: Row of ``connector_configs``.
+        workspace_id: The tenant.
+        key: ``workspace/name``, for messages.
+    """
+
+    id: UUID
+    workspace_id: UUID
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where and when a page of records was read: the part of a unified record that no mapping knows.
+
+    Attributes:
+        source_system: The connector's name.
+        namespace: From :func:`unified_schema.connection_namespace`.
+        observed_at: When the source was known to be in this state.
+        synced_at: When it was read.
+    """
+
+    source_system: str
+    namespace: UUID
+    observed_at: datetime
+    synced_at: datetime
+
+    def identify(self, source_id: str) -> dict[str, Any]:
+        """The identity fields of one record, ready to pass to its model."""
+        return {
+            "source_system": self.source_system,
+            "source_id": source_id,
+            "unified_id": unified_id(self.namespace, source_id),
+            "observed_at": self.observed_at,
+            "synced_at": self.synced_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose account a credential opens; the answer of :meth:`BaseAdapter.test`.
+
+    Attributes:
+        id: The account's id at the provider.
+        name: Its name for people, where the provider tells.
+        livemode: False for a test account; None where unknown.
+    """
+
+    id: str
+    name: str | None = None
+    livemode: bool | None = None
+
+
+ConfigT = TypeVar("ConfigT", bound=AdapterConfig)
+
+
+class BaseAdapter(ABC, Generic[ConfigT]):
+    """One connection to one system.
+
+    Subclasses declare what they are in class variables, register with ``@register_adapter`` and implement
+    :meth:`open_http`, :meth:`test`, :meth:`pull` and :meth:`to_unified`. Use an instance in ``async with``.
+
+    Type parameter:
+        ConfigT: The adapter's settings model.
+    """
+
+    name: ClassVar[str]
+    display_name: ClassVar[str]
+    capabilities: ClassVar[frozenset[Capability]]
+    config_model: ClassVar[type[AdapterConfig]]
+    credential_kind: ClassVar[CredentialKind]
+    credential_fields: ClassVar[tuple[CredentialField, ...]]
+    streams: ClassVar[tuple[Stream, ...]]
+
+    def __init__(
+        self,
+        config: ConfigT,
+        credentials: Mapping[str, Secret],
+        connection: ConnectionRef,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Prepare a connection without touching the network.
+
+        Args:
+            config: The connection's settings.
+            credentials: Secrets by the names in ``credential_fields``.
+            connection: Whom this adapter works for.
+            clock: Tells the time that pages are observed at.
+
+        Raises:
+            ConfigurationError: If a credential is missing.
+        """
+        missing = [field.label for field in self.credential_fields if field.name not in credentials]
+        if missing:
+            msg = (
+                f"connection {connection.key} has no {' and no '.join(missing)}; "
+                "remove it and add it again with `unified connections add`"
+            )
+            raise ConfigurationError(msg)
+        self.config = config
+        self.credentials = credentials
+        self.connection = connection
+        self.clock = clock
+        self._http: HttpClient | None = None
+
+    @classmethod
+    def stream(cls, name: str) -> Stream:
+        """The stream of that name.
+
+        Raises:
+            ConfigurationError: If this connector has none.
+        """
+        for stream in cls.streams:
+            if stream.name == name:
+                return stream
+        msg = f"{cls.name} has no stream {name!r}; it has {', '.join(s.name for s in cls.streams)}"
+        raise ConfigurationError(msg)
+
+    @property
+    def http(self) -> HttpClient:
+        """The open HTTP client.
+
+        Raises:
+            ConfigurationError: Outside ``async with`` (or :meth:`connect` … :meth:`disconnect`).
+        """
+        if self._http is None:
+            msg = f"the {self.name} adapter is not connected; use it in `async with`"
+            raise ConfigurationError(msg)
+        return self._http
+
+    async def connect(self) -> None:
+        """Open the HTTP client. Nothing is sent yet; :meth:`test` asks the provider."""
+        if self._http is None:
+            self._http = self.open_http()
+
+    async def disconnect(self) -> None:
+        """Close the HTTP client and its connections."""
+        if self._http is not None:
+            http, self._http = self._http, None
+            await http.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.disconnect()
+
+    @abstractmethod
+    def open_http(self) -> HttpClient:
+        """Make the HTTP client with the provider's authentication, limits and errors."""
+
+    @abstractmethod
+    async def test(self) -> Account:
+        """Ask the provider whose account this credential opens.
+
+        Raises:
+            ProviderError: If it opens none, with the reason.
+        """
+
+    @abstractmethod
+    def pull(self, stream: str, cursor: Cursor | None) -> AsyncIterator[Page]:
+        """Read a stream from where it stands.
+
+        Args:
+            stream: Name of one of ``streams``.
+            cursor: The last committed cursor. None asks for a full refresh; a cursor inside an unfinished full
+                refresh goes on with it; otherwise the changes since.
+
+        Yields:
+            Pages, each with the cursor that holds once it is stored. Stopping early loses nothing.
+
+        Raises:
+            StaleCursorError: If the changes since ``cursor`` are no longer to be had.
+            ProviderError: If the provider does not answer as documented.
+        """
+
+    @abstractmethod
+    def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
+        """Map one raw record. Pure: no I/O, no clock, no chance.
+
+        Args:
+            stream: Name of one of ``streams``.
+            raw: The decoded body of a :class:`RawRecord`.
+            origin: Where and when it was read.
+
+        Raises:
+            MappingError: If it can't become a unified record. Any ValueError, KeyError, TypeError or pydantic
+                error counts as one as well.
+        """
+
+    def from_unified(self, record: UnifiedBase) -> dict[str, Any]:
+        """Map a unified record to the body that this system's API takes on create and update. Pure.
+
+        Raises:
+            ConfigurationError: If this adapter does not write records of that kind.
+        """
+        msg = f"{self.name} does not write {type(record).__name__}"
+        raise ConfigurationError(msg)
+
+    def origin(self, stream: str, observed_at: datetime, synced_at: datetime) -> Origin:
+        """The :class:`Origin` of records that this connection read."""
+        namespace = connection_namespace(self.connection.workspace_id, self.connection.id, stream)
+        return Origin(self.name, namespace, observed_at, synced_at)
+
+    def map_record(
+        self, stream: str, body: bytes | memoryview, origin: Origin, rules: Sequence[FieldRule] = ()
+    ) -> UnifiedBase:
+        """Decode one raw record, map it, and apply the workspace's own field rules.
+
+        Args:
+            stream: Name of one of ``streams``.
+            body: JSON text of the record.
+            origin: Where and when it was read.
+            rules: What the workspace maps beyond the adapter's mapping.
+
+        Raises:
+            MappingError: If it can't become a unified record, with a reason that holds none of its values.
+        """
+        try:
+            raw = msgspec.json.decode(body)
+            if b"\\u0000" in bytes(body):
+                raw = _without_nul(raw)
+            record = self.to_unified(stream, raw, origin)
+            return apply_rules(record, raw, rules) if rules else record
+        except MappingError:
+            raise
+        except ValidationError as error:
+            raise MappingError(describe_faults(error)) from error
+        except KeyError as error:
+            msg = f"the record lacks {error}"
+            raise MappingError(msg) from error
+        except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+            msg = f"the record has an unexpected form: {error}"
+            raise MappingError(msg) from error
+
+
+def describe_faults(error: ValidationError) -> str:
+    """What a model refuses, field by field, without the values, which may be personal or secret."""
+    faults = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+
+
+def _without_nul(value: Any) -> Any:
+    """PostgreSQL's text can't hold U+0000. The raw record keeps it; the unified one does without."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,78 @@
+"""What can go wrong between an adapter and its provider.
+
+AdapterError
+├── ConfigurationError       the connection is set up wrongly; nothing was sent
+│   └── ForbiddenHostError   the host is private or local and that was not opted into
+├── ProviderError            the provider was asked and did not give what was asked for
+│   ├── AuthenticationError      the credential is wrong, revoked or expired
+│   ├── PermissionDeniedError    the credential lacks a right
+│   ├── NotFoundError            there is nothing at that path
+│   ├── RequestRefusedError      the request itself was refused
+│   ├── RateLimitedError         still over the limit after all retries, or over a daily one
+│   ├── UnavailableError         unreachable, cut off, timed out or 5xx after all retries
+│   └── ProtocolError            the answer is not what the API documents
+├── StaleCursorError         the provider no longer has the changes since this cursor
+└── MappingError             one raw record can't become a unified one
+
+Messages say what was tried, what went wrong and what to do. They never hold a credential, a header or a body.
+"""
+
+
+class AdapterError(Exception):
+    """Base of all adapter errors."""
+
+
+class ConfigurationError(AdapterError):
+    """The connection's settings or credentials can't work; nothing was sent to the provider."""
+
+
+class ForbiddenHostError(ConfigurationError):
+    """The base URL leads to a private, local or reserved address."""
+
+
+class ProviderError(AdapterError):
+    """The provider was asked and did not give what was asked for.
+
+    Attributes:
+        status: HTTP status of the last answer, or None where there was no answer.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class AuthenticationError(ProviderError):
+    """The provider does not accept the credential."""
+
+
+class PermissionDeniedError(ProviderError):
+    """The credential is valid but lacks a right."""
+
+
+class NotFoundError(ProviderError):
+    """There is nothing at that path."""
+
+
+class RequestRefusedError(ProviderError):
+    """The provider refuses the request as it was put (400, 409, 422 …)."""
+
+
+class RateLimitedError(ProviderError):
+    """The limit is still exceeded after all retries."""
+
+
+class UnavailableError(ProviderError):
+    """The provider can't be reached or keeps failing."""
+
+
+class ProtocolError(ProviderError):
+    """The answer breaks the provider's own documentation: HTML, broken JSON, a page that repeats."""
+
+
+class StaleCursorError(AdapterError):
+    """The provider no longer has the changes since this cursor; only a full refresh helps."""
+
+
+class MappingError(AdapterError):
+    """One raw record can't become a unified one; it is kept as a reject with this reason."""

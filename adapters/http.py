@@ -1,0 +1,362 @@
+"""The one HTTP client of all adapters: timeouts, retries, rate limits, guarded addresses, errors without secrets.
+
+What differs between providers is passed in: headers, limits, and a function that reads a refusal.
+"""
+
+import asyncio
+import email.utils
+import ipaddress
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+import stamina
+
+from adapters.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ForbiddenHostError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProtocolError,
+    ProviderError,
+    RateLimitedError,
+    RequestRefusedError,
+    UnavailableError,
+)
+from adapters.limits import RateLimit
+
+# A retry is one line of the application's own log, not of structlog's on standard output.
+stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
+
+_Decoded = TypeVar("_Decoded")
+
+# No wait between two attempts is longer, whatever the provider asks for; a longer one is for the next run.
+LONGEST_WAIT = 120.0
+_LONGEST_BACKOFF = 30.0
+_LONGEST_PROVIDER_TEXT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How a provider's error answer is to be taken.
+
+    Attributes:
+        reason: The provider's own words, without anything secret.
+        retry: Whether the same request may succeed later.
+    """
+
+    reason: str
+    retry: bool
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What a client has done so far; shown with each run.
+
+    Attributes:
+        requests: Requests sent, retries included.
+        retries: How many of them were retries.
+        refused: 429 answers.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    refused: int = 0
+
+
+class _Retry(Exception):  # noqa: N818 - a signal to the retry loop, never seen outside
+    """An attempt failed in a way that may pass."""
+
+    def __init__(self, error: ProviderError, wait: float | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.wait = wait
+
+
+def read_refusal(response: httpx.Response) -> Refusal:
+    """The default reading of an error answer: 408, 423, 429 and 5xx may pass, the rest will not."""
+    retry = response.status_code in (408, 423, 425, 429) or response.status_code >= 500
+    return Refusal(response.reason_phrase, retry)
+
+
+class HttpClient:
+    """Requests to one provider on behalf of one connection.
+
+    Attributes:
+        traffic: Counts of what was sent.
+        server_time: The provider's clock by its last ``Date`` header, or None before the first answer.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        *,
+        label: str,
+        headers: Mapping[str, str],
+        limits: Mapping[str, RateLimit],
+        read_refusal: Callable[[httpx.Response], Refusal] = read_refusal,
+        on_response: Callable[[httpx.Response], None] | None = None,
+    ) -> None:
+        """Open a client. No connection is made before the first request.
+
+        Args:
+            config: The connection's :class:`adapters.base.AdapterConfig`.
+            label: Names the connection in errors: ``stripe connection acme/main``.
+            headers: Sent with every request, credentials included; they appear in no error.
+            limits: Rate limits by name; a request without a name takes ``default``.
+            read_refusal: Reads the provider's error answers.
+            on_response: Sees each answer, to learn limits from its headers.
+
+        Raises:
+            ConfigurationError: If the base URL is not usable.
+        """
+        self._label = label
+        self._limits = limits
+        self._read_refusal = read_refusal
+        self._on_response = on_response
+        self._attempts = config.retry_count + 1
+        self._retry_delay = config.retry_delay
+        self._slots = asyncio.Semaphore(config.concurrency)
+        self.traffic = Traffic()
+        self.server_time: datetime | None = None
+        try:
+            self._client = httpx.AsyncClient(
+                base_url=_checked_base_url(config.base_url, label, allow_private=config.allow_private_hosts),
+                headers={"accept": "application/json", "user-agent": "unified-assets", **headers},
+                timeout=config.timeout,
+                transport=_GuardedTransport(label, allow_private=config.allow_private_hosts),
+                follow_redirects=False,
+            )
+        except UnicodeError as error:
+            msg = f"{label}: its credential holds characters that no HTTP header can carry; add it again"
+            raise ConfigurationError(msg) from error
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    @property
+    def rate_limit_waited(self) -> float:
+        """Seconds that requests have waited for their turn, added up over all of them."""
+        return sum(limit.waited for limit in self._limits.values())
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        decoder: msgspec.json.Decoder[_Decoded],
+        *,
+        params: Mapping[str, Any] | list[tuple[str, str]] | None = None,
+        json: Any = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        limit: str = "default",
+        accept: tuple[int, ...] = (),
+    ) -> _Decoded:
+        """Send a request, retrying while that may help, and decode its JSON answer.
+
+        Args:
+            method: GET, POST, ….
+            path: Relative to the base URL.
+            decoder: What to make of the body.
+            params: Query parameters.
+            json: Body to send as JSON.
+            form: Body to send form-encoded.
+            headers: More headers, for example an idempotency key.
+            limit: Which of the rate limits this request counts against.
+            accept: Error statuses whose bodies are answers all the same.
+
+        Raises:
+            ProviderError: The subclass says how it failed; see :mod:`adapters.errors`.
+            ForbiddenHostError: If the host resolves to an address that it must not.
+        """
+        content = None if json is None else msgspec.json.encode(json)
+        request = self._client.build_request(
+            method,
+            path,
+            params=params,  # type: ignore[arg-type]
+            content=content,
+            data=form,
+            headers={**({"content-type": "application/json"} if content is not None else {}), **(headers or {})},
+        )
+        try:
+            async for attempt in stamina.retry_context(
+                on=_wait_before_retry,
+                attempts=self._attempts,
+                timeout=None,
+                wait_initial=self._retry_delay,
+                wait_max=_LONGEST_BACKOFF,
+                wait_jitter=self._retry_delay,
+            ):
+                with attempt:
+                    self.traffic.retries += attempt.num > 1
+                    return await self._attempt(request, decoder, self._limits[limit], accept)
+        except _Retry as last:
+            raise last.error from None
+        raise AssertionError("unreachable")  # noqa: EM101
+
+    async def _attempt(
+        self,
+        request: httpx.Request,
+        decoder: msgspec.json.Decoder[_Decoded],
+        limit: RateLimit,
+        accept: tuple[int, ...],
+    ) -> _Decoded:
+        what = f"{request.method} {request.url.path}"
+        async with self._slots:
+            await limit.acquire()
+            self.traffic.requests += 1
+            try:
+                response = await self._client.send(request)
+            except httpx.TimeoutException as error:
+                raise _Retry(UnavailableError(f"{self._label}: {what} timed out; is the provider slow?")) from error
+            except httpx.HTTPError as error:
+                reason = str(error) or type(error).__name__
+                msg = f"{self._label}: {what} got no answer ({reason}); check base_url and the network"
+                raise _Retry(UnavailableError(msg)) from error
+        self._note_time(response)
+        if self._on_response:
+            self._on_response(response)
+        if response.is_success or response.status_code in accept:
+            try:
+                return decoder.decode(response.content)
+            except msgspec.MsgspecError as error:
+                msg = f"{self._label}: {what} answered {_not_json(response)}; is base_url right?"
+                raise _Retry(ProtocolError(msg, status=response.status_code)) from error
+        refusal = self._read_refusal(response)
+        failure = _provider_error(f"{self._label}: {what}", response.status_code, refusal.reason)
+        if not refusal.retry:
+            raise failure
+        wait = _retry_after(response)
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            self.traffic.refused += 1
+            limit.refused(wait if wait is not None else self._retry_delay)
+        if wait is not None and wait > LONGEST_WAIT:
+            raise failure
+        raise _Retry(failure, wait)
+
+    def _note_time(self, response: httpx.Response) -> None:
+        date = response.headers.get("date")
+        if date:
+            try:
+                self.server_time = email.utils.parsedate_to_datetime(date).astimezone(UTC)
+            except ValueError:
+                self.server_time = None
+
+
+def _wait_before_retry(error: Exception) -> bool | float:
+    """For the retry loop: the provider's own wait where it gave one, else exponential backoff."""
+    if not isinstance(error, _Retry):
+        return False
+    return True if error.wait is None else error.wait
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds to wait by the ``Retry-After`` header, which is a number or a date (RFC 9110 section 10.2.3)."""
+    text = response.headers.get("retry-after")
+    if text is None:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (email.utils.parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _provider_error(what: str, status: int, reason: str) -> ProviderError:
+    reason = " ".join(reason.split())[:_LONGEST_PROVIDER_TEXT]
+    told = f"{what} answered {status}: {reason}"
+    match status:
+        case 401:
+            return AuthenticationError(f"{told}. The credential is wrong or revoked; add a valid one", status=status)
+        case 403:
+            return PermissionDeniedError(f"{told}. Give the credential the rights to read this", status=status)
+        case 404:
+            return NotFoundError(f"{told}. Is base_url right?", status=status)
+        case 429:
+            return RateLimitedError(f"{told}. The next run goes on from here", status=status)
+        case _ if status >= 500 or status in (408, 423, 425):
+            return UnavailableError(f"{told}. The next run goes on from here", status=status)
+        case _ if 300 <= status < 400:
+            return ProtocolError(f"{told}. Redirects are not followed; correct base_url", status=status)
+        case _:
+            return RequestRefusedError(told, status=status)
+
+
+def _not_json(response: httpx.Response) -> str:
+    kind = response.headers.get("content-type", "no content type").split(";")[0]
+    return "HTML instead of JSON" if kind == "text/html" else f"something that is not the JSON it documents ({kind})"
+
+
+def _checked_base_url(base_url: str, label: str, *, allow_private: bool) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        msg = f"{label}: base_url is not a URL ({error})"
+        raise ConfigurationError(msg) from error
+    if url.scheme not in ("https", "http") or not url.host or url.userinfo or url.query or url.fragment:
+        msg = f"{label}: base_url must look like https://host/path, without a user, query or fragment"
+        raise ConfigurationError(msg)
+    if url.scheme == "http" and not allow_private:
+        msg = f"{label}: base_url must be https; plain http is for private hosts, with allow_private_hosts"
+        raise ConfigurationError(msg)
+    return url
+
+
+class _GuardedTransport(httpx.AsyncHTTPTransport):
+    """Connects only to addresses that were checked: a name is resolved once, and the address that passed is used.
+
+    So neither a private address in a base URL nor a name server that changes its answer leads inside.
+    """
+
+    def __init__(self, label: str, *, allow_private: bool) -> None:
+        super().__init__(limits=httpx.Limits(max_connections=64, max_keepalive_connections=64))
+        self._label = label
+        self._allow_private = allow_private
+        self._addresses: dict[tuple[str, int], str] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        host, port = request.url.host, request.url.port or (443 if request.url.scheme == "https" else 80)
+        if (host, port) not in self._addresses:
+            self._addresses[host, port] = await self._resolve(host, port)
+        sent = httpx.Request(
+            request.method,
+            request.url.copy_with(host=self._addresses[host, port]),
+            headers=request.headers,
+            stream=request.stream,
+            extensions={**request.extensions, "sni_hostname": host},
+        )
+        return await super().handle_async_request(sent)
+
+    async def _resolve(self, host: str, port: int) -> str:
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            msg = f"the name {host} can't be resolved"
+            raise httpx.ConnectError(msg) from error
+        addresses = [str(entry[4][0]) for entry in found]
+        if not self._allow_private:
+            for address in addresses:
+                if not _is_public(address):
+                    msg = (
+                        f"{self._label}: {host} leads to {address}, which is not public; "
+                        "if that is meant, set allow_private_hosts"
+                    )
+                    raise ForbiddenHostError(msg)
+        return addresses[0]
+
+
+def _is_public(address: str) -> bool:
+    ip = ipaddress.ip_address(address.split("%")[0])
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return (mapped or ip).is_global and not ip.is_multicast
+
+

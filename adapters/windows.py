@@ -1,0 +1,141 @@
+"""Reading a long history side by side: ranges that split while they are read.
+
+A list API hands out one page after another, so a single reader waits for the network most of the time. Here a
+history is a set of *windows*, ranges of whatever number the API can filter by (``created``, an object id). Each
+reader works on one window; whenever readers are idle, what is left of a window is split among them. No count and no
+distribution need to be known beforehand: an empty half costs one request.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from adapters.base import Cursor, Page, RawRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A range that is still to be read.
+
+    Attributes:
+        low: First number in the range.
+        high: First number beyond it.
+        after: Position of a page inside the range, next to ``high``, where the API pages by record ids.
+    """
+
+    low: int
+    high: int
+    after: str | None = None
+
+    def split(self, parts: int) -> list["Window"]:
+        """Cut the range into at most ``parts`` ranges of equal length; the highest keeps the position."""
+        parts = max(1, min(parts, self.high - self.low))
+        edges = [self.low + (self.high - self.low) * i // parts for i in range(parts + 1)]
+        cut = [Window(low, high) for low, high in zip(edges, edges[1:], strict=False)]
+        cut[-1] = Window(cut[-1].low, cut[-1].high, self.after)
+        return cut
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPage:
+    """One page of a window.
+
+    Attributes:
+        records: Its raw records.
+        observed_at: When the source was known to be in this state: just before it was asked.
+        rest: What is left of the window, or None.
+    """
+
+    records: Sequence[RawRecord]
+    observed_at: datetime
+    rest: Window | None
+
+
+Fetch = Callable[[Window], Awaitable[WindowPage]]
+
+
+async def read_windows(
+    windows: Sequence[Window], fetch: Fetch, *, readers: int
+) -> AsyncIterator[tuple[WindowPage, list[Window]]]:
+    """Read windows side by side until nothing is left.
+
+    Args:
+        windows: Where to begin.
+        fetch: Reads one page of a window.
+        readers: Pages under way at once, which is also how many are held in memory.
+
+    Yields:
+        Each page with all that is still to be read once this page is stored: a place to go on from.
+    """
+    waiting = deque(windows)
+    reading: dict[asyncio.Future[WindowPage], Window] = {}
+    try:
+        while waiting or reading:
+            while waiting and len(reading) < readers:
+                window = waiting.popleft()
+                reading[asyncio.ensure_future(fetch(window))] = window
+            finished, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+            for task in finished:
+                page = task.result()
+                del reading[task]
+                if page.rest is not None:
+                    idle = readers - len(reading) - len(waiting)
+                    waiting.extend(reversed(page.rest.split(idle)))
+                yield page, [*reading.values(), *waiting]
+    finally:
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A full refresh under way, as it is kept in a cursor.
+
+    Attributes:
+        started_at: When it began; changes since then are for the incremental pulls that follow.
+        windows: What is still to be read.
+    """
+
+    started_at: datetime
+    windows: tuple[Window, ...]
+
+    @classmethod
+    def load(cls, cursor: Cursor | None) -> "Refresh | None":
+        """The unfinished refresh in a cursor, or None."""
+        kept: dict[str, Any] | None = (cursor or {}).get("refresh")
+        if kept is None:
+            return None
+        return cls(datetime.fromisoformat(kept["started_at"]), tuple(Window(*w) for w in kept["windows"]))
+
+    def dump(self) -> Cursor:
+        """The cursor that goes on with this refresh."""
+        windows = [[w.low, w.high, w.after] for w in self.windows]
+        return {"refresh": {"started_at": self.started_at.isoformat(), "windows": windows}}
+
+    async def pages(
+        self,
+        fetch: Fetch,
+        *,
+        readers: int,
+        then: Cursor,
+        source_count: Callable[[], Awaitable[int | None]] | None = None,
+    ) -> AsyncIterator[Page]:
+        """Read all windows and close with a page that ends the refresh.
+
+        Args:
+            fetch: Reads one page of records of a window.
+            readers: Pages under way at once.
+            then: The cursor with which incremental pulls go on.
+            source_count: Asks the source how many live records it has, where it can tell.
+        """
+        async for page, left in read_windows(self.windows, fetch, readers=readers):
+            cursor = Refresh(self.started_at, tuple(left)).dump()
+            yield Page(page.records, page.observed_at, cursor, refresh_started_at=self.started_at)
+        count = await source_count() if source_count else None
+        yield Page(
+            (), self.started_at, then, refresh_started_at=self.started_at, refresh_done=True, source_count=count
+        )

@@ -1,0 +1,140 @@
+"""Exact money: decimals, never floats, in the currency's real number of digits.
+
+Providers write amounts in their own ways (integer minor units, decimal strings). Their rules live with their
+adapters; what a currency itself is lives here.
+"""
+
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from functools import lru_cache
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+# ISO 4217 minor-unit digits that differ from two (https://www.iso.org/iso-4217-currency-codes.html).
+_ISO_EXPONENTS = {
+    **dict.fromkeys(
+        "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(),
+        0,
+    ),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+    **dict.fromkeys("CLF UYW".split(), 4),
+}
+
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code, upper case.")]
+
+
+def exponent(currency: str) -> int:
+    """Digits after the decimal point of a currency's smallest coin.
+
+    Args:
+        currency: ISO 4217 code in upper case.
+
+    Returns:
+        0 for JPY, 2 for USD, 3 for KWD; 2 for a code that ISO 4217 does not list otherwise.
+    """
+    return _ISO_EXPONENTS.get(currency, 2)
+
+
+@lru_cache(maxsize=64)
+def _unit(digits: int) -> Decimal:
+    return Decimal(1).scaleb(-digits)
+
+
+def from_minor_units(amount: int, currency: str, *, digits: int | None = None) -> Decimal:
+    """Turn an integer count of minor units into an exact amount in whole currency units.
+
+    Args:
+        amount: Count of minor units, for example 1050 cents. May be negative.
+        currency: ISO 4217 code in upper case.
+        digits: How many digits the provider's minor unit has where that differs from the currency's own
+            (Stripe counts ISK in hundredths). Defaults to the currency's own.
+
+    Returns:
+        The amount with at least the currency's own digits: ``Decimal("10.50")``. An amount finer than the
+        currency's coin keeps all its digits, so nothing is ever rounded away.
+
+    Raises:
+        TypeError: If ``amount`` is not an integer; a float can't be exact.
+    """
+    if type(amount) is not int:
+        msg = f"minor units must be an integer, got {type(amount).__name__}"
+        raise TypeError(msg)
+    own = exponent(currency)
+    value = Decimal(amount).scaleb(-(own if digits is None else digits))
+    return settle(value, currency) if digits is not None and digits != own else value
+
+
+def to_minor_units(amount: Decimal, currency: str, *, digits: int | None = None) -> int:
+    """Turn an exact amount into an integer count of minor units; the inverse of :func:`from_minor_units`.
+
+    Args:
+        amount: Amount in whole currency units.
+        currency: ISO 4217 code in upper case.
+        digits: As for :func:`from_minor_units`.
+
+    Returns:
+        The count of minor units.
+
+    Raises:
+        ValueError: If the amount has a part finer than one minor unit; rounding is the caller's decision.
+    """
+    scaled = amount.scaleb(exponent(currency) if digits is None else digits)
+    if scaled != scaled.to_integral_value():
+        msg = f"{amount} {currency} is finer than one minor unit"
+        raise ValueError(msg)
+    return int(scaled)
+
+
+def settle(amount: Decimal, currency: str) -> Decimal:
+    """Write an amount with the currency's own number of digits where that loses nothing.
+
+    Args:
+        amount: Amount in whole currency units.
+        currency: ISO 4217 code in upper case.
+
+    Returns:
+        ``Decimal("5")`` for 5.00 JPY, ``Decimal("5.00")`` for 5 USD; an amount that has a finer part unchanged.
+    """
+    with localcontext(prec=60):
+        quantized = amount.quantize(_unit(exponent(currency)), rounding=ROUND_HALF_EVEN)
+    return quantized if quantized == amount else amount
+
+
+def parse_amount(text: str | None, currency: str) -> Decimal | None:
+    """Read a provider's decimal text exactly.
+
+    Args:
+        text: For example ``"1050.5"``; ``None`` and the empty string mean that there is no amount.
+        currency: ISO 4217 code in upper case, for the number of digits.
+
+    Returns:
+        The amount, or ``None``.
+
+    Raises:
+        ValueError: If the text is no finite decimal number.
+    """
+    if text is None or text == "":
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation as error:
+        msg = f"not a decimal amount: {text!r}"
+        raise ValueError(msg) from error
+    if not amount.is_finite():
+        msg = f"not a finite amount: {text!r}"
+        raise ValueError(msg)
+    return settle(amount, currency)
+
+
+def _refuse_float(amount: object) -> object:
+    if isinstance(amount, float):
+        msg = "money must be a Decimal, an integer or decimal text; a float is not exact"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic turns ValueError into a validation error
+    return amount
+
+
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_refuse_float),
+    Field(allow_inf_nan=False, description="Exact amount in whole currency units, never a float."),
+]
