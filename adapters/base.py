@@ -6,7 +6,7 @@ records (:meth:`BaseAdapter.pull`). *Mapping* is pure and synchronous, dict to r
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -139,7 +139,7 @@ class Page:
     Attributes:
         records: Raw records, any number.
         observed_at: When the source was known to be in the state that ``records`` show.
-        cursor: Where the stream goes on from once everything up to this page is stored.
+        cursor: Where the stream goes on from once everything up to this page is stored; None leaves it as it is.
         tombstones: Records that are gone.
         refresh_started_at: Set on every page of a full refresh: when that refresh began.
         refresh_done: True on the last page of a full refresh: what it never met no longer exists.
@@ -148,7 +148,7 @@ class Page:
 
     records: Sequence[RawRecord]
     observed_at: datetime
-    cursor: Cursor
+    cursor: Cursor | None
     tombstones: Sequence[Tombstone] = ()
     refresh_started_at: datetime | None = None
     refresh_done: bool = False
@@ -219,7 +219,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
     """One connection to one system.
 
     Subclasses declare what they are in class variables, register with ``@register_adapter`` and implement
-    :meth:`open_http`, :meth:`test`, :meth:`pull` and :meth:`to_unified`. Use an instance in ``async with``.
+    :meth:`open_http`, :meth:`test`, :meth:`pull`, :meth:`fetch` and :meth:`to_unified`. Use an instance in ``async with``.
 
     Type parameter:
         ConfigT: The adapter's settings model.
@@ -245,20 +245,10 @@ class BaseAdapter(ABC, Generic[ConfigT]):
 
         Args:
             config: The connection's settings.
-            credentials: Secrets by the names in ``credential_fields``.
+            credentials: Secrets by the names in ``credential_fields``; mapping works without them.
             connection: Whom this adapter works for.
             clock: Tells the time that pages are observed at.
-
-        Raises:
-            ConfigurationError: If a credential is missing.
         """
-        missing = [field.label for field in self.credential_fields if field.name not in credentials]
-        if missing:
-            msg = (
-                f"connection {connection.key} has no {' and no '.join(missing)}; "
-                "remove it and add it again with `unified connections add`"
-            )
-            raise ConfigurationError(msg)
         self.config = config
         self.credentials = credentials
         self.connection = connection
@@ -291,7 +281,18 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         return self._http
 
     async def connect(self) -> None:
-        """Open the HTTP client. Nothing is sent yet; :meth:`test` asks the provider."""
+        """Open the HTTP client. Nothing is sent yet; :meth:`test` asks the provider.
+
+        Raises:
+            ConfigurationError: If a credential is missing.
+        """
+        missing = [field.label for field in self.credential_fields if field.name not in self.credentials]
+        if missing:
+            msg = (
+                f"connection {self.connection.key} has no {' and no '.join(missing)}; "
+                "remove it and add it again with `unified connections add`"
+            )
+            raise ConfigurationError(msg)
         if self._http is None:
             self._http = self.open_http()
 
@@ -323,7 +324,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         """
 
     @abstractmethod
-    def pull(self, stream: str, cursor: Cursor | None) -> AsyncIterator[Page]:
+    def pull(self, stream: str, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
         """Read a stream from where it stands.
 
         Args:
@@ -336,6 +337,22 @@ class BaseAdapter(ABC, Generic[ConfigT]):
 
         Raises:
             StaleCursorError: If the changes since ``cursor`` are no longer to be had.
+            ProviderError: If the provider does not answer as documented.
+        """
+
+    @abstractmethod
+    def fetch(self, stream: str, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
+        """Read single records by their ids: customers that an invoice names, or what an event is about.
+
+        Args:
+            stream: Name of one of ``streams``.
+            source_ids: Ids, any number.
+
+        Yields:
+            Pages without a cursor. Each id comes once: as a record, or as a tombstone where the source has it no
+            longer.
+
+        Raises:
             ProviderError: If the provider does not answer as documented.
         """
 

@@ -35,11 +35,13 @@ class ProviderError(AdapterError):
 
     Attributes:
         status: HTTP status of the last answer, or None where there was no answer.
+        code: The provider's own word for what is wrong, where it gave one.
     """
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.code = code
 
 
 class AuthenticationError(ProviderError):

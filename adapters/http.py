@@ -4,6 +4,7 @@ What differs between providers is passed in: headers, limits, and a function tha
 """
 
 import asyncio
+import contextlib
 import email.utils
 import ipaddress
 import socket
@@ -48,10 +49,14 @@ class Refusal:
     Attributes:
         reason: The provider's own words, without anything secret.
         retry: Whether the same request may succeed later.
+        code: The provider's own word for what is wrong, for adapters that act on it.
+        wait: Seconds to wait first where the answer has no ``Retry-After``; None leaves it to the backoff.
     """
 
     reason: str
     retry: bool
+    code: str | None = None
+    wait: float | None = None
 
 
 @dataclass(slots=True)
@@ -88,6 +93,7 @@ class HttpClient:
     """Requests to one provider on behalf of one connection.
 
     Attributes:
+        label: Names the connection in errors: ``stripe connection acme/main``.
         traffic: Counts of what was sent.
         server_time: The provider's clock by its last ``Date`` header, or None before the first answer.
     """
@@ -115,7 +121,7 @@ class HttpClient:
         Raises:
             ConfigurationError: If the base URL is not usable.
         """
-        self._label = label
+        self.label = label
         self._limits = limits
         self._read_refusal = read_refusal
         self._on_response = on_response
@@ -143,7 +149,11 @@ class HttpClient:
     @property
     def rate_limit_waited(self) -> float:
         """Seconds that requests have waited for their turn, added up over all of them."""
-        return sum(limit.waited for limit in self._limits.values())
+        return sum(limit.waited for limit in set(self._limits.values()))
+
+    def is_saturated(self, limit: str = "default") -> bool:
+        """Whether a further request under this limit would only wait for others."""
+        return self._limits[limit].is_saturated
 
     async def request(
         self,
@@ -182,7 +192,10 @@ class HttpClient:
             params=params,  # type: ignore[arg-type]
             content=content,
             data=form,
-            headers={**({"content-type": "application/json"} if content is not None else {}), **(headers or {})},
+            headers={
+                **({"content-type": "application/json"} if content is not None else {}),
+                **(headers or {}),
+            },
         )
         try:
             async for attempt in stamina.retry_context(
@@ -214,10 +227,12 @@ class HttpClient:
             try:
                 response = await self._client.send(request)
             except httpx.TimeoutException as error:
-                raise _Retry(UnavailableError(f"{self._label}: {what} timed out; is the provider slow?")) from error
+                raise _Retry(
+                    UnavailableError(f"{self.label}: {what} timed out; is the provider slow?")
+                ) from error
             except httpx.HTTPError as error:
                 reason = str(error) or type(error).__name__
-                msg = f"{self._label}: {what} got no answer ({reason}); check base_url and the network"
+                msg = f"{self.label}: {what} got no answer ({reason}); check base_url and the network"
                 raise _Retry(UnavailableError(msg)) from error
         self._note_time(response)
         if self._on_response:
@@ -226,13 +241,15 @@ class HttpClient:
             try:
                 return decoder.decode(response.content)
             except msgspec.MsgspecError as error:
-                msg = f"{self._label}: {what} answered {_not_json(response)}; is base_url right?"
+                msg = f"{self.label}: {what} answered {_not_json(response)}; is base_url right?"
                 raise _Retry(ProtocolError(msg, status=response.status_code)) from error
         refusal = self._read_refusal(response)
-        failure = _provider_error(f"{self._label}: {what}", response.status_code, refusal.reason)
+        failure = _provider_error(f"{self.label}: {what}", response.status_code, refusal)
         if not refusal.retry:
             raise failure
         wait = _retry_after(response)
+        if wait is None:
+            wait = refusal.wait
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             self.traffic.refused += 1
             limit.refused(wait if wait is not None else self._retry_delay)
@@ -243,10 +260,9 @@ class HttpClient:
     def _note_time(self, response: httpx.Response) -> None:
         date = response.headers.get("date")
         if date:
-            try:
+            # An unreadable date tells nothing; the last one read still stands.
+            with contextlib.suppress(ValueError):
                 self.server_time = email.utils.parsedate_to_datetime(date).astimezone(UTC)
-            except ValueError:
-                self.server_time = None
 
 
 def _wait_before_retry(error: Exception) -> bool | float:
@@ -271,29 +287,38 @@ def _retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def _provider_error(what: str, status: int, reason: str) -> ProviderError:
-    reason = " ".join(reason.split())[:_LONGEST_PROVIDER_TEXT]
+def _provider_error(what: str, status: int, refusal: Refusal) -> ProviderError:
+    reason = " ".join(refusal.reason.split())[:_LONGEST_PROVIDER_TEXT]
     told = f"{what} answered {status}: {reason}"
+    kind, advice = _advice(status)
+    return kind(told + advice, status=status, code=refusal.code)
+
+
+def _advice(status: int) -> tuple[type[ProviderError], str]:
     match status:
         case 401:
-            return AuthenticationError(f"{told}. The credential is wrong or revoked; add a valid one", status=status)
+            return AuthenticationError, ". The credential is wrong or revoked; add a valid one"
         case 403:
-            return PermissionDeniedError(f"{told}. Give the credential the rights to read this", status=status)
+            return PermissionDeniedError, ". Give the credential the rights to read this"
         case 404:
-            return NotFoundError(f"{told}. Is base_url right?", status=status)
+            return NotFoundError, ". Is base_url right?"
         case 429:
-            return RateLimitedError(f"{told}. The next run goes on from here", status=status)
-        case _ if status >= 500 or status in (408, 423, 425):
-            return UnavailableError(f"{told}. The next run goes on from here", status=status)
-        case _ if 300 <= status < 400:
-            return ProtocolError(f"{told}. Redirects are not followed; correct base_url", status=status)
+            return RateLimitedError, ". The next run goes on from here"
+        case _ if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in (408, 423, 425):
+            return UnavailableError, ". The next run goes on from here"
+        case _ if httpx.codes.is_redirect(status):
+            return ProtocolError, ". Redirects are not followed; correct base_url"
         case _:
-            return RequestRefusedError(told, status=status)
+            return RequestRefusedError, ""
 
 
 def _not_json(response: httpx.Response) -> str:
     kind = response.headers.get("content-type", "no content type").split(";")[0]
-    return "HTML instead of JSON" if kind == "text/html" else f"something that is not the JSON it documents ({kind})"
+    return (
+        "HTML instead of JSON"
+        if kind == "text/html"
+        else f"something that is not the JSON it documents ({kind})"
+    )
 
 
 def _checked_base_url(base_url: str, label: str, *, allow_private: bool) -> httpx.URL:
@@ -321,42 +346,48 @@ class _GuardedTransport(httpx.AsyncHTTPTransport):
         super().__init__(limits=httpx.Limits(max_connections=64, max_keepalive_connections=64))
         self._label = label
         self._allow_private = allow_private
-        self._addresses: dict[tuple[str, int], str] = {}
+        self._addresses: dict[tuple[str, int], list[str]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         host, port = request.url.host, request.url.port or (443 if request.url.scheme == "https" else 80)
-        if (host, port) not in self._addresses:
-            self._addresses[host, port] = await self._resolve(host, port)
-        sent = httpx.Request(
-            request.method,
-            request.url.copy_with(host=self._addresses[host, port]),
-            headers=request.headers,
-            stream=request.stream,
-            extensions={**request.extensions, "sni_hostname": host},
-        )
-        return await super().handle_async_request(sent)
+        addresses = self._addresses.get((host, port)) or await self._resolve(host, port)
+        self._addresses[host, port] = addresses
+        for address in addresses:
+            sent = httpx.Request(
+                request.method,
+                request.url.copy_with(host=address),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": host},
+            )
+            try:
+                return await super().handle_async_request(sent)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                # Nothing was sent yet. Without any address left, the name is resolved anew for the next attempt.
+                if address == addresses[-1]:
+                    self._addresses.pop((host, port), None)
+                    raise
+        msg = f"the name {host} has no address"
+        raise httpx.ConnectError(msg)
 
-    async def _resolve(self, host: str, port: int) -> str:
+    async def _resolve(self, host: str, port: int) -> list[str]:
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             msg = f"the name {host} can't be resolved"
             raise httpx.ConnectError(msg) from error
-        addresses = [str(entry[4][0]) for entry in found]
-        if not self._allow_private:
-            for address in addresses:
-                if not _is_public(address):
-                    msg = (
-                        f"{self._label}: {host} leads to {address}, which is not public; "
-                        "if that is meant, set allow_private_hosts"
-                    )
-                    raise ForbiddenHostError(msg)
-        return addresses[0]
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        refused = [] if self._allow_private else [address for address in addresses if not _is_public(address)]
+        if refused:
+            msg = (
+                f"{self._label}: {host} leads to {refused[0]}, which is not public; "
+                "if that is meant, set allow_private_hosts"
+            )
+            raise ForbiddenHostError(msg)
+        return addresses
 
 
 def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.split("%")[0])
     mapped = getattr(ip, "ipv4_mapped", None)
     return (mapped or ip).is_global and not ip.is_multicast
-
-

@@ -21,17 +21,19 @@ class RateLimit:
         waited: Seconds that callers have spent waiting here in all.
     """
 
-    def __init__(self, rate: float, *, burst: float = 1.0) -> None:
+    def __init__(self, rate: float, *, burst: float = 1.0, within: "RateLimit | None" = None) -> None:
         """Start with a full bucket.
 
         Args:
             rate: Requests per second that the provider allows.
             burst: Requests that may go out at once after a pause.
+            within: A wider limit that counts these requests as well.
         """
         self.rate = rate
         self.waited = 0.0
         self._ceiling = rate
         self._burst = max(1.0, burst)
+        self._within = within
         self._next = time.monotonic() - (self._burst - 1.0) / rate
         self._slowed_at = float("-inf")
 
@@ -44,6 +46,13 @@ class RateLimit:
         if turn > now:
             self.waited += turn - now
             await asyncio.sleep(turn - now)
+        if self._within is not None:
+            await self._within.acquire()
+
+    @property
+    def is_saturated(self) -> bool:
+        """Whether a further request would have to queue behind another: asking more at once gains nothing."""
+        return self._next - time.monotonic() > 1.0 / self.rate
 
     def learn(self, rate: float) -> None:
         """Take over a limit that the provider states, in requests per second."""

@@ -2,18 +2,22 @@
 
 A list API hands out one page after another, so a single reader waits for the network most of the time. Here a
 history is a set of *windows*, ranges of whatever number the API can filter by (``created``, an object id). Each
-reader works on one window; whenever readers are idle, what is left of a window is split among them. No count and no
-distribution need to be known beforehand: an empty half costs one request.
+reader works on one window; whenever readers are idle, what is left of a window is split among them, into no more parts
+than it seems to have pages. No count and no distribution need to be known beforehand: an empty part costs one
+request.
 """
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeVar
 
-from adapters.base import Cursor, Page, RawRecord
+from adapters.base import Cursor, Page, RawRecord, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Window:
         """Cut the range into at most ``parts`` ranges of equal length; the highest keeps the position."""
         parts = max(1, min(parts, self.high - self.low))
         edges = [self.low + (self.high - self.low) * i // parts for i in range(parts + 1)]
-        cut = [Window(low, high) for low, high in zip(edges, edges[1:], strict=False)]
+        cut = [Window(low, high) for low, high in pairwise(edges)]
         cut[-1] = Window(cut[-1].low, cut[-1].high, self.after)
         return cut
 
@@ -47,25 +51,52 @@ class WindowPage:
         records: Its raw records.
         observed_at: When the source was known to be in this state: just before it was asked.
         rest: What is left of the window, or None.
+        tombstones: Records that turned out to be gone.
     """
 
     records: Sequence[RawRecord]
     observed_at: datetime
     rest: Window | None
+    tombstones: Sequence[Tombstone] = ()
 
 
 Fetch = Callable[[Window], Awaitable[WindowPage]]
+_Result = TypeVar("_Result")
+
+
+async def side_by_side(requests: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
+    """Run requests at the same time; the first that fails ends the others.
+
+    Returns:
+        Their results, in the order of the requests.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(request) for request in requests]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _never() -> bool:
+    return False
 
 
 async def read_windows(
-    windows: Sequence[Window], fetch: Fetch, *, readers: int
-) -> AsyncIterator[tuple[WindowPage, list[Window]]]:
+    windows: Sequence[Window],
+    fetch: Fetch,
+    *,
+    readers: int,
+    is_saturated: Callable[[], bool] = _never,
+) -> AsyncGenerator[tuple[WindowPage, list[Window]], None]:
     """Read windows side by side until nothing is left.
 
     Args:
         windows: Where to begin.
         fetch: Reads one page of a window.
         readers: Pages under way at once, which is also how many are held in memory.
+        is_saturated: Tells whether requests wait for a rate limit. Then nothing is split, for that would only
+            cost requests.
 
     Yields:
         Each page with all that is still to be read once this page is stored: a place to go on from.
@@ -80,15 +111,22 @@ async def read_windows(
             finished, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
             for task in finished:
                 page = task.result()
-                del reading[task]
+                window = reading.pop(task)
                 if page.rest is not None:
-                    idle = readers - len(reading) - len(waiting)
-                    waiting.extend(reversed(page.rest.split(idle)))
+                    idle = 1 if is_saturated() else readers - len(reading) - len(waiting)
+                    waiting.extend(reversed(page.rest.split(min(idle, _pages_in(page.rest, window)))))
                 yield page, [*reading.values(), *waiting]
     finally:
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
+
+
+def _pages_in(rest: Window, window: Window) -> int:
+    """How many pages seem to be left of a window, if the rest is as dense as the page that was read of it."""
+    left = rest.high - rest.low
+    covered = (window.high - window.low) - left
+    return math.ceil(left / max(covered, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +160,35 @@ class Refresh:
         *,
         readers: int,
         then: Cursor,
+        is_saturated: Callable[[], bool] = _never,
         source_count: Callable[[], Awaitable[int | None]] | None = None,
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncGenerator[Page, None]:
         """Read all windows and close with a page that ends the refresh.
 
         Args:
             fetch: Reads one page of records of a window.
             readers: Pages under way at once.
             then: The cursor with which incremental pulls go on.
+            is_saturated: As for :func:`read_windows`.
             source_count: Asks the source how many live records it has, where it can tell.
         """
-        async for page, left in read_windows(self.windows, fetch, readers=readers):
-            cursor = Refresh(self.started_at, tuple(left)).dump()
-            yield Page(page.records, page.observed_at, cursor, refresh_started_at=self.started_at)
-        count = await source_count() if source_count else None
+        async with aclosing(
+            read_windows(self.windows, fetch, readers=readers, is_saturated=is_saturated)
+        ) as pages:
+            async for page, left in pages:
+                cursor = Refresh(self.started_at, tuple(left)).dump()
+                yield Page(
+                    page.records,
+                    page.observed_at,
+                    cursor,
+                    tombstones=page.tombstones,
+                    refresh_started_at=self.started_at,
+                )
         yield Page(
-            (), self.started_at, then, refresh_started_at=self.started_at, refresh_done=True, source_count=count
+            (),
+            self.started_at,
+            then,
+            refresh_started_at=self.started_at,
+            refresh_done=True,
+            source_count=await source_count() if source_count else None,
         )

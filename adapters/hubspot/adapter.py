@@ -1,0 +1,149 @@
+"""HubSpot: contacts as customers, and invoices.
+
+Here: what the adapter declares, its HTTP client and its account. Reading is in ``pull`` (order), ``api``
+(endpoints) and ``related`` (associations); mapping in ``mapping``.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import httpx
+from pydantic import Field, field_validator
+
+from adapters.base import (
+    Account,
+    AdapterConfig,
+    BaseAdapter,
+    Capability,
+    ControlTotal,
+    CredentialField,
+    CredentialKind,
+    Cursor,
+    Origin,
+    Page,
+    Stream,
+)
+from adapters.http import HttpClient
+from adapters.hubspot import mapping
+from adapters.hubspot.api import HubSpotApi, rate_in, read_refusal
+from adapters.hubspot.pull import Pull
+from adapters.hubspot.related import Contacts, Invoices
+from adapters.limits import RateLimit
+from adapters.registry import register_adapter
+from unified_schema import UnifiedBase, UnifiedCustomer, UnifiedInvoice
+
+# https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines: 100 requests in any ten
+# seconds for a private app, 190 and more on higher plans, which the answers' headers tell.
+_REQUESTS_PER_SECOND = 10.0
+# Networks deliver unevenly: asking for all that is allowed, to the request, is answered by 429 now and then.
+_HEADROOM = 0.95
+_BURST = 5.0
+# A search body has 3,000 characters at most; so many are left beside our own properties and filters.
+_LONGEST_PROPERTIES = 1_800
+
+
+class HubSpotConfig(AdapterConfig):
+    """Settings of a HubSpot connection."""
+
+    base_url: str = "https://api.hubapi.com"
+    search_lag: float = Field(
+        default=30.0, ge=0, le=600, description="Seconds by which HubSpot's search may lag."
+    )
+    searches_per_second: float = Field(
+        default=5.0, gt=0, description="Searches that HubSpot allows an account."
+    )
+    properties: tuple[str, ...] = Field(
+        default=(), description="Further properties of contacts and invoices to read into custom_fields."
+    )
+
+    @field_validator("properties")
+    @classmethod
+    def _fit_into_a_search(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if sum(len(name) + 3 for name in names) > _LONGEST_PROPERTIES:
+            msg = f"HubSpot's search has room for {_LONGEST_PROPERTIES} characters of property names"
+            raise ValueError(msg)
+        return names
+
+
+@register_adapter
+class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
+    """Contacts and invoices of a HubSpot account, read with a private app's token."""
+
+    name = "hubspot"
+    display_name = "HubSpot"
+    capabilities = frozenset((Capability.READ,))
+    config_model = HubSpotConfig
+    credential_kind = CredentialKind.BEARER_TOKEN
+    credential_fields = (
+        CredentialField(
+            "access_token",
+            "Private app access token",
+            "begins with pat-; made in HubSpot under Settings, Integrations, Private Apps, with read scopes "
+            "for contacts, companies, invoices and line items",
+        ),
+    )
+    streams = (
+        Stream("customers", UnifiedCustomer),
+        Stream("invoices", UnifiedInvoice, control_total=ControlTotal(("properties", "hs_amount_billed"))),
+    )
+
+    @property
+    def _label(self) -> str:
+        return f"hubspot connection {self.connection.key}"
+
+    def open_http(self) -> HttpClient:
+        """A client with the token, and a limit for searches, which count in the general one as well."""
+        fixed = self.config.requests_per_second
+        general = RateLimit(fixed or _REQUESTS_PER_SECOND * _HEADROOM, burst=_BURST)
+
+        def learn(response: httpx.Response) -> None:
+            granted = rate_in(response.headers)
+            if granted and fixed is None:
+                general.learn(granted * _HEADROOM)
+
+        return HttpClient(
+            self.config,
+            label=self._label,
+            headers={"authorization": f"Bearer {self.credentials['access_token'].reveal()}"},
+            limits={
+                "default": general,
+                "search": RateLimit(self.config.searches_per_second * _HEADROOM, within=general),
+            },
+            read_refusal=read_refusal,
+            on_response=learn,
+        )
+
+    async def test(self) -> Account:
+        """Ask whose portal the token opens."""
+        details = await HubSpotApi(self.http, self._label).account()
+        live = details.account_type == "STANDARD" if details.account_type else None
+        return Account(str(details.portal_id), details.ui_domain, live)
+
+    def pull(self, stream: str, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
+        """Read a stream; see :meth:`adapters.base.BaseAdapter.pull`. The README describes the cursors."""
+        return self._pull(stream).pages(cursor)
+
+    def fetch(self, stream: str, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
+        """Read single records, a hundred a request."""
+        return self._pull(stream).fetch(source_ids)
+
+    def _pull(self, stream: str) -> Pull:
+        api = HubSpotApi(self.http, self._label)
+        kind: type[Contacts | Invoices] = (
+            Contacts if self.stream(stream).model is UnifiedCustomer else Invoices
+        )
+        source = kind(api, self.config.properties)
+        lag, readers = self.config.search_lag, self.config.concurrency
+        return Pull(api, source, self.clock, search_lag=lag, readers=readers)
+
+    def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
+        """Map a contact or an invoice."""
+        return mapping.customer(raw, origin) if stream == "customers" else mapping.invoice(raw, origin)
+
+    def from_unified(self, record: UnifiedBase) -> dict[str, Any]:
+        """The body that creates or updates a contact."""
+        return (
+            mapping.contact_body(record)
+            if isinstance(record, UnifiedCustomer)
+            else super().from_unified(record)
+        )

@@ -1,0 +1,295 @@
+"""The HubSpot endpoints that this adapter reads, typed; and how HubSpot's errors are to be taken.
+
+Not here: what is asked for and what becomes of the answers (``pull``, ``related``).
+Reference: https://developers.hubspot.com/docs/api-reference/latest/overview
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import httpx
+import msgspec
+
+from adapters import http
+from adapters.errors import ProtocolError, StaleCursorError
+from adapters.http import HttpClient, Refusal
+from adapters.windows import side_by_side
+
+VERSION = "2026-09"
+SEARCH_PAGE = 200
+_LIST_PAGE = 100
+BATCH = 100
+# https://developers.hubspot.com/changelog/bug-fix-batch-read-limit-for-hubspot-associations-api
+_ASSOCIATION_INPUTS = 1000
+# https://developers.hubspot.com/docs/api-reference/error-handling: 423 wants two seconds between attempts.
+_LOCKED_WAIT = 2.0
+
+Filter = tuple[str, str, int]
+"""Property, operator, value."""
+
+
+class AccountDetails(msgspec.Struct, rename="camel"):
+    """Whose token it is."""
+
+    portal_id: int
+    account_type: str = ""
+    ui_domain: str | None = None
+
+
+class SearchAnswer(msgspec.Struct):
+    """One page of a search; ``total`` counts all that the filters match."""
+
+    total: int
+    results: list[msgspec.Raw]
+
+
+class _Next(msgspec.Struct):
+    after: str
+
+
+class _Paging(msgspec.Struct):
+    next: _Next | None = None
+
+
+class ArchivedObject(msgspec.Struct, rename="camel"):
+    """A record in the bin."""
+
+    id: str
+    archived_at: datetime
+
+
+class ArchivedAnswer(msgspec.Struct):
+    """One page of the bin."""
+
+    results: list[ArchivedObject]
+    paging: _Paging | None = None
+
+
+class _BatchError(msgspec.Struct, rename="camel"):
+    message: str = ""
+    category: str = ""
+
+
+class _BatchAnswer(msgspec.Struct):
+    results: list[msgspec.Raw]
+    errors: list[_BatchError] = []
+
+
+class _AssociationType(msgspec.Struct):
+    label: str | None = None
+
+
+class _Association(msgspec.Struct, rename="camel"):
+    to_object_id: int | str
+    association_types: list[_AssociationType] = []
+
+    @property
+    def order(self) -> tuple[bool, int]:
+        """The one labelled Primary first, the others by id: the same order on every read."""
+        return not any(kind.label == "Primary" for kind in self.association_types), int(self.to_object_id)
+
+
+class _ObjectId(msgspec.Struct):
+    id: str
+
+
+class _Associations(msgspec.Struct):
+    source: _ObjectId = msgspec.field(name="from")
+    to: list[_Association]
+    paging: _Paging | None = None
+
+
+class _AssociationsAnswer(msgspec.Struct):
+    results: list[_Associations]
+    errors: list[_BatchError] = []
+
+
+class _ErrorBody(msgspec.Struct, rename="camel"):
+    message: str = ""
+    category: str = ""
+    correlation_id: str = ""
+    policy_name: str = ""
+
+
+_ACCOUNT = msgspec.json.Decoder(AccountDetails)
+_SEARCH = msgspec.json.Decoder(SearchAnswer)
+_ARCHIVED = msgspec.json.Decoder(ArchivedAnswer)
+_BATCH_READ = msgspec.json.Decoder(_BatchAnswer)
+_ASSOCIATIONS = msgspec.json.Decoder(_AssociationsAnswer)
+_ERROR = msgspec.json.Decoder(_ErrorBody)
+
+
+class HubSpotApi:
+    """One portal's CRM, as far as this adapter reads it."""
+
+    def __init__(self, client: HttpClient, label: str) -> None:
+        """Use an open client.
+
+        Args:
+            client: Has the limits ``default`` and ``search``.
+            label: Names the connection in errors.
+        """
+        self._http = client
+        self._label = label
+
+    def fault(self, reason: str) -> ProtocolError:
+        """An error that names this connection, for an answer that breaks HubSpot's documentation."""
+        return ProtocolError(f"{self._label}: HubSpot {reason}. The next run goes on from here")
+
+    def stale(self, reason: str) -> StaleCursorError:
+        """An error for a cursor that HubSpot can't go on from any more."""
+        return StaleCursorError(f"{self._label}: the cursor {reason}; only a full refresh helps")
+
+    @property
+    def now(self) -> datetime:
+        """HubSpot's clock by its last answer.
+
+        Raises:
+            ProtocolError: If no answer has told it.
+        """
+        if self._http.server_time is None:
+            raise self.fault("sends no Date header, so changes can't be followed; is a proxy in between?")
+        return self._http.server_time
+
+    async def account(self) -> AccountDetails:
+        """GET account-info: https://developers.hubspot.com/docs/api-reference/latest/account/account-information/guide."""
+        return await self._http.request("GET", f"/account-info/{VERSION}/details", _ACCOUNT)
+
+    async def search(
+        self,
+        kind: str,
+        filters: Collection[Filter],
+        properties: Collection[str],
+        *,
+        limit: int = SEARCH_PAGE,
+        descending: bool = False,
+    ) -> SearchAnswer:
+        """Search live records in the order of their ids.
+
+        Never pages by ``after``, which ends at 10,000 results; callers filter by the last id instead
+        (https://developers.hubspot.com/docs/api-reference/latest/crm/search-the-crm).
+
+        Args:
+            kind: ``contacts``, ``companies``, ``invoices``.
+            filters: All must hold.
+            properties: What to return of each record.
+            limit: Records, 200 at most.
+            descending: Whether the highest id comes first.
+        """
+        body = {
+            "filterGroups": [
+                {"filters": [{"propertyName": n, "operator": o, "value": str(v)} for n, o, v in filters]}
+            ]
+            if filters
+            else [],
+            "properties": properties,
+            "sorts": [
+                {"propertyName": "hs_object_id", "direction": "DESCENDING" if descending else "ASCENDING"}
+            ],
+            "limit": limit,
+        }
+        path = f"/crm/objects/{VERSION}/{kind}/search"
+        return await self._http.request("POST", path, _SEARCH, json=body, limit="search")
+
+    async def batch_read(
+        self, kind: str, ids: Sequence[str], properties: Collection[str]
+    ) -> list[msgspec.Raw]:
+        """Read records by id, a hundred a request, side by side.
+
+        Returns:
+            The records that exist; those that HubSpot reports as not found are left out.
+
+        Raises:
+            ProtocolError: If some are missing for another reason, or for none.
+        """
+        answers = await side_by_side(
+            self._batch_read(kind, ids[at : at + BATCH], properties) for at in range(0, len(ids), BATCH)
+        )
+        return [record for answer in answers for record in answer]
+
+    async def _batch_read(
+        self, kind: str, ids: Sequence[str], properties: Collection[str]
+    ) -> list[msgspec.Raw]:
+        body = {"inputs": [{"id": one} for one in ids], "properties": properties}
+        path = f"/crm/objects/{VERSION}/{kind}/batch/read"
+        answer = await self._http.request("POST", path, _BATCH_READ, json=body)
+        self._check(answer.errors, f"a batch read of {kind}")
+        if len(answer.results) < len(ids) and not answer.errors:
+            raise self.fault(
+                f"returned {len(answer.results)} of {len(ids)} {kind} of a batch without saying why"
+            )
+        return answer.results
+
+    async def associated(self, source: str, target: str, ids: Collection[str]) -> dict[str, list[str]]:
+        """Which records of one kind hang on records of another.
+
+        Args:
+            source: Kind of the records that ``ids`` names.
+            target: Kind of the records to find.
+            ids: Where to start from.
+
+        Returns:
+            Target ids by source id, the primary one first, then by id; a source without any is absent.
+
+        Raises:
+            ProtocolError: If an input failed for another reason than that it has none.
+        """
+        found: dict[str, set[tuple[bool, int]]] = defaultdict(set)
+        waiting: list[dict[str, str]] = [{"id": one} for one in ids]
+        path = f"/crm/associations/{VERSION}/{source}/{target}/batch/read"
+        while waiting:
+            inputs, waiting = waiting[:_ASSOCIATION_INPUTS], waiting[_ASSOCIATION_INPUTS:]
+            answer = await self._http.request("POST", path, _ASSOCIATIONS, json={"inputs": inputs})
+            self._check(answer.errors, f"the {target} of {source}")
+            for one in answer.results:
+                found[one.source.id].update(link.order for link in one.to)
+                if one.paging and one.paging.next:
+                    following = {"id": one.source.id, "after": one.paging.next.after}
+                    if following in inputs:
+                        raise self.fault(f"repeats a page of the {target} of {source}")
+                    waiting.append(following)
+        return {one: [str(number) for _, number in sorted(links)] for one, links in found.items()}
+
+    async def archived(self, kind: str, after: str | None) -> ArchivedAnswer:
+        """One page of the records in the bin, which keeps them for 90 days; search does not show them."""
+        params = {"archived": "true", "limit": str(_LIST_PAGE)} | ({"after": after} if after else {})
+        return await self._http.request("GET", f"/crm/objects/{VERSION}/{kind}", _ARCHIVED, params=params)
+
+    def _check(self, errors: Collection[_BatchError], what: str) -> None:
+        """A 207 is a success that must be looked into: what is gone or has no associations is no fault."""
+        for error in errors:
+            if error.category != "OBJECT_NOT_FOUND":
+                raise self.fault(f"could not read {what} in full: {error.message} ({error.category})")
+
+
+def following(paging: _Paging | None) -> str | None:
+    """The ``after`` of the next page, or None on the last one."""
+    return paging.next.after if paging and paging.next else None
+
+
+def read_refusal(response: httpx.Response) -> Refusal:
+    """Take an error answer by HubSpot's envelope (https://developers.hubspot.com/docs/api-reference/error-handling)."""
+    usual = http.read_refusal(response)
+    try:
+        body = _ERROR.decode(response.content)
+    except msgspec.MsgspecError:
+        return usual
+    code = body.policy_name or body.category
+    notes = ", ".join(note for note in (code, f"correlation id {body.correlation_id}") if note)
+    reason = f"{body.message or usual.reason} ({notes})"
+    if body.policy_name == "DAILY":
+        reason += "; the day's requests are used up until midnight in the account's time zone"
+        return Refusal(reason, retry=False, code=code)
+    wait = _LOCKED_WAIT if response.status_code == httpx.codes.LOCKED else None
+    return Refusal(reason, usual.retry, code, wait)
+
+
+def rate_in(headers: httpx.Headers) -> float | None:
+    """Requests per second that HubSpot grants, by the headers of an answer; searches come without them."""
+    most, interval = (
+        headers.get(f"x-hubspot-ratelimit-{name}", "") for name in ("max", "interval-milliseconds")
+    )
+    if not (most.isdecimal() and interval.isdecimal() and int(most) and int(interval)):
+        return None
+    return int(most) * 1000 / int(interval)

@@ -1,0 +1,241 @@
+"""HubSpot's contacts and invoices as unified records, and back. Pure: no I/O, no clock.
+
+Property names and values: https://developers.hubspot.com/docs/api-reference/latest/crm/objects/contacts/guide,
+https://developers.hubspot.com/docs/api-reference/latest/crm/objects/invoices/guide,
+https://developers.hubspot.com/docs/api-reference/latest/crm/objects/line-items/guide.
+Every property is text or null.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+from adapters.base import Origin
+from unified_schema import InvoiceStatus, UnifiedAddress, UnifiedCustomer, UnifiedInvoice, UnifiedLineItem
+from unified_schema.customer import check_email
+from unified_schema.money import parse_amount
+
+Properties = dict[str, str | None]
+
+# An invoice and its lines name a dozen amounts, of which many are zero or a price that comes again and again.
+_money = lru_cache(maxsize=8192)(parse_amount)
+
+_CONTACT_FIELDS = (
+    "address", "city", "company", "country", "email", "firstname", "hs_additional_emails", "lastname",
+    "mobilephone", "phone", "state", "zip",
+)  # fmt: skip
+_INVOICE_FIELDS = (
+    "hs_amount_billed", "hs_amount_paid", "hs_balance_due", "hs_comments", "hs_currency",
+    "hs_discounts_total", "hs_due_date", "hs_invoice_date", "hs_invoice_link", "hs_invoice_status",
+    "hs_number", "hs_payment_date", "hs_pdf_download_link", "hs_subtotal", "hs_taxes_total",
+)  # fmt: skip
+# What is read of each object: the fields above, and what is worth having among the custom fields.
+CONTACT_PROPERTIES = (
+    *_CONTACT_FIELDS,
+    "hs_language",
+    "hs_merged_object_ids",
+    "jobtitle",
+    "lifecyclestage",
+    "website",
+)
+INVOICE_PROPERTIES = (*_INVOICE_FIELDS, "hs_fees_total", "hs_purchase_order_number", "hs_title")
+COMPANY_PROPERTIES = ("name", "domain")
+LINE_PROPERTIES = (
+    "amount", "description", "hs_position_on_quote", "hs_product_id", "hs_sku", "hs_tax_amount",
+    "hs_total_discount", "name", "price", "quantity",
+)  # fmt: skip
+
+# HubSpot adds these to every record; they repeat what stands at its top.
+_BOOKKEEPING = ("createdate", "hs_createdate", "hs_lastmodifieddate", "hs_object_id", "lastmodifieddate")
+_NOT_CUSTOM_OF_CONTACTS = frozenset((*_CONTACT_FIELDS, *_BOOKKEEPING))
+_NOT_CUSTOM_OF_INVOICES = frozenset((*_INVOICE_FIELDS, *_BOOKKEEPING))
+
+_STATUSES = {
+    "draft": InvoiceStatus.DRAFT,
+    "open": InvoiceStatus.OPEN,
+    "paid": InvoiceStatus.PAID,
+    "voided": InvoiceStatus.VOID,
+}
+
+
+def customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
+    """Map a contact.
+
+    Its company is the associated one's name, else the free text in its own ``company`` property. What is no
+    e-mail address goes into the custom fields (``invalid_email``, ``invalid_additional_emails``).
+    """
+    properties: Properties = raw["properties"]
+    get = properties.get
+    companies = raw.get("associations", {}).get("companies", ())
+    custom: dict[str, Any] = _custom(properties, _NOT_CUSTOM_OF_CONTACTS)
+    if companies:
+        custom["company_ids"] = [company["id"] for company in companies]
+
+    email, invalid = _sort_out([get("email")])
+    more, more_invalid = _sort_out((get("hs_additional_emails") or "").split(";"))
+    if invalid:
+        custom["invalid_email"] = invalid[0]
+    if more_invalid:
+        custom["invalid_additional_emails"] = more_invalid
+    phones = tuple(dict.fromkeys(number for number in (get("phone"), get("mobilephone")) if number))
+    return UnifiedCustomer(
+        **origin.identify(raw["id"]),
+        **_life(raw),
+        custom_fields=custom,
+        raw_data=raw,
+        email=email[0] if email else None,
+        emails=tuple(dict.fromkeys((*email, *more))),
+        name=" ".join(part for part in (get("firstname"), get("lastname")) if part) or None,
+        phone=phones[0] if phones else None,
+        phones=phones,
+        company=next((company["name"] for company in companies if company.get("name")), None)
+        or get("company")
+        or None,
+        billing_address=_address(properties),
+    )
+
+
+def invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
+    """Map an invoice. All amounts are HubSpot's own; ``hs_amount_billed`` includes tax and is the total."""
+    properties: Properties = raw["properties"]
+    get = properties.get
+    associations = raw.get("associations", {})
+    currency = get("hs_currency") or None
+    code = currency or ""
+    contacts = [contact["id"] for contact in associations.get("contacts", ())]
+    custom: dict[str, Any] = _custom(properties, _NOT_CUSTOM_OF_INVOICES)
+    if len(contacts) > 1:
+        custom["contact_ids"] = contacts
+    if companies := associations.get("companies"):
+        custom["company_ids"] = [company["id"] for company in companies]
+    status = get("hs_invoice_status") or None
+    return UnifiedInvoice(
+        **origin.identify(raw["id"]),
+        **_life(raw),
+        custom_fields=custom,
+        raw_data=raw,
+        customer_id=contacts[0] if contacts else None,
+        invoice_number=get("hs_number") or None,
+        status=_STATUSES.get(status) if status else None,
+        remote_status=status,
+        subtotal=_money(get("hs_subtotal"), code),
+        tax=_money(get("hs_taxes_total"), code),
+        discount=_money(get("hs_discounts_total"), code),
+        total=_money(get("hs_amount_billed"), code),
+        amount_paid=_money(get("hs_amount_paid"), code),
+        amount_remaining=_money(get("hs_balance_due"), code),
+        currency=currency,
+        issue_date=moment(get("hs_invoice_date")),
+        due_date=moment(get("hs_due_date")),
+        paid_date=moment(get("hs_payment_date")),
+        memo=get("hs_comments") or None,
+        hosted_url=get("hs_invoice_link") or None,
+        pdf_url=get("hs_pdf_download_link") or None,
+        line_items=tuple(
+            _line(line, code) for line in sorted(associations.get("line_items", ()), key=_position)
+        ),
+    )
+
+
+def contact_body(record: UnifiedCustomer) -> dict[str, Any]:
+    """The body that creates or updates a contact. What the record does not know is left as it is in HubSpot.
+
+    A name is split before its last word. HubSpot has one address line: both follow each other there.
+    """
+    first, _, last = (record.name or "").rpartition(" ")
+    address = record.billing_address or UnifiedAddress()
+    properties = {
+        "email": record.email,
+        "hs_additional_emails": ";".join(email for email in record.emails if email != record.email),
+        "firstname": first or last,
+        "lastname": last if first else None,
+        "phone": record.phone,
+        "mobilephone": next((number for number in record.phones if number != record.phone), None),
+        "company": record.company,
+        "address": ", ".join(line for line in (address.line1, address.line2) if line),
+        "city": address.city,
+        "state": address.state,
+        "zip": address.postal_code,
+        "country": address.country,
+    }
+    return {"properties": {name: value for name, value in properties.items() if value}}
+
+
+def moment(text: str | None) -> datetime | None:
+    """Read a time: ISO 8601, a date (midnight UTC), or Unix milliseconds.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if not text:
+        return None
+    if text.lstrip("-").isdecimal():
+        return datetime.fromtimestamp(int(text) / 1000, UTC)
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _life(raw: dict[str, Any]) -> dict[str, Any]:
+    """When a record was made, changed and archived."""
+    return {
+        "created_at": moment(raw.get("createdAt")),
+        "updated_at": moment(raw.get("updatedAt")),
+        "deleted_at": moment(raw.get("archivedAt")),
+        "is_active": not raw.get("archived", False),
+    }
+
+
+def _custom(properties: Properties, known: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in properties.items() if value and name not in known}
+
+
+def _sort_out(texts: Sequence[str | None]) -> tuple[list[str], list[str]]:
+    """Addresses that are ones, and those that are not."""
+    good, bad = [], []
+    for text in texts:
+        if text and (text := text.strip()):
+            try:
+                good.append(check_email(text))
+            except ValueError:
+                bad.append(text)
+    return good, bad
+
+
+def _address(properties: Properties) -> UnifiedAddress | None:
+    get = properties.get
+    parts = {
+        "line1": get("address"), "city": get("city"), "state": get("state"), "postal_code": get("zip"),
+        "country": get("country"),
+    }  # fmt: skip
+    known = {name: value for name, value in parts.items() if value}
+    return UnifiedAddress(**known) if known else None
+
+
+def _position(line: dict[str, Any]) -> tuple[Decimal, int]:
+    """Lines stand as on the invoice; those without a position follow in the order of their ids."""
+    text = line["properties"].get("hs_position_on_quote")
+    return Decimal(text) if text else Decimal("Infinity"), int(line["id"])
+
+
+def _line(line: dict[str, Any], currency: str) -> UnifiedLineItem:
+    get = line["properties"].get
+    return UnifiedLineItem(
+        source_id=line["id"],
+        description=get("name") or get("description") or None,
+        quantity=_number(get("quantity")),
+        unit_price=_money(get("price"), currency),
+        amount=_money(get("amount"), currency),
+        tax=_money(get("hs_tax_amount"), currency),
+        discount=_money(get("hs_total_discount"), currency),
+        item_id=get("hs_product_id") or get("hs_sku") or None,
+    )
+
+
+def _number(text: str | None) -> Decimal | None:
+    try:
+        return Decimal(text) if text else None
+    except InvalidOperation as error:
+        msg = f"not a decimal number: {text!r}"
+        raise ValueError(msg) from error

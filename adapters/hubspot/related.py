@@ -1,0 +1,170 @@
+"""Whole records: what search returns, completed by what hangs on it by association.
+
+A contact comes with its companies' names, an invoice with its contacts, companies and all of its line items,
+under the key ``associations``. So a stored raw record can be mapped again without asking HubSpot.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from adapters.base import RawRecord
+from adapters.hubspot.api import HubSpotApi
+from adapters.hubspot.mapping import (
+    COMPANY_PROPERTIES,
+    CONTACT_PROPERTIES,
+    INVOICE_PROPERTIES,
+    LINE_PROPERTIES,
+)
+from adapters.windows import side_by_side
+
+
+class _Head(msgspec.Struct):
+    id: str
+
+
+class _CompanyProperties(msgspec.Struct):
+    name: str | None = None
+    domain: str | None = None
+
+
+class _CompanyObject(msgspec.Struct):
+    id: str
+    properties: _CompanyProperties
+
+
+class _Company(msgspec.Struct):
+    """A company as it is kept with its contacts."""
+
+    id: str
+    name: str | None = None
+    domain: str | None = None
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+_COMPANY = msgspec.json.Decoder(_CompanyObject)
+_ENCODER = msgspec.json.Encoder()
+
+
+def read_id(record: msgspec.Raw) -> str | None:
+    """A record's id, which is a number in decimal text; None where it has no readable one."""
+    try:
+        found = _HEAD.decode(record).id
+    except msgspec.MsgspecError:
+        return None
+    return found if found.isdecimal() else None
+
+
+class Companies:
+    """Companies by id, each read once while it is remembered; the longest unused are forgotten first."""
+
+    def __init__(self, api: HubSpotApi, *, size: int = 10_000) -> None:
+        """Remember ``size`` companies at most."""
+        self._api = api
+        self._size = size
+        self._known: dict[str, _Company] = {}
+
+    def remember(self, found: Iterable[msgspec.Raw]) -> list[str]:
+        """Take over companies that were read elsewhere; returns their ids."""
+        ids = []
+        for record in found:
+            try:
+                company = _COMPANY.decode(record)
+            except msgspec.MsgspecError as error:
+                raise self._api.fault(f"returned a company of unexpected form ({error})") from error
+            self._known.pop(company.id, None)
+            self._known[company.id] = _Company(company.id, company.properties.name, company.properties.domain)
+            ids.append(company.id)
+        while len(self._known) > self._size:
+            del self._known[next(iter(self._known))]
+        return ids
+
+    async def get(self, ids: Collection[str]) -> dict[str, _Company]:
+        """Companies by id. One that was archived in between has no name."""
+        known = {one: self._known.pop(one) for one in ids if one in self._known}
+        self._known |= known
+        absent = sorted((one for one in ids if one not in known), key=int)
+        found = await self._api.batch_read("companies", absent, COMPANY_PROPERTIES)
+        read = self.remember(found)
+        return {one: _Company(one) for one in absent} | known | {one: self._known[one] for one in read}
+
+
+class Contacts:
+    """Contacts with their companies.
+
+    Attributes:
+        kind: HubSpot's name of the object.
+        modified: The property that holds the time of its last modification.
+        properties: What is read of it.
+        companies: The companies met so far.
+    """
+
+    kind = "contacts"
+    modified = "lastmodifieddate"
+
+    def __init__(self, api: HubSpotApi, more: Sequence[str] = ()) -> None:
+        """Read the properties ``more`` beside the usual ones."""
+        self._api = api
+        self.companies = Companies(api)
+        self.properties = (*CONTACT_PROPERTIES, *more)
+
+    async def complete(self, found: Sequence[msgspec.Raw]) -> list[RawRecord]:
+        """Two requests a page: the associations, and the companies that are not known yet."""
+        ids = [read_id(record) for record in found]
+        links = await self._api.associated("contacts", "companies", [one for one in ids if one])
+        companies = await self.companies.get({company for some in links.values() for company in some})
+        return [
+            _whole(record, one, {"companies": [companies[company] for company in links.get(one or "", ())]})
+            for record, one in zip(found, ids, strict=True)
+        ]
+
+
+class Invoices:
+    """Invoices with their contacts, companies and line items; attributes as of :class:`Contacts`."""
+
+    kind = "invoices"
+    modified = "hs_lastmodifieddate"
+
+    def __init__(self, api: HubSpotApi, more: Sequence[str] = ()) -> None:
+        """Read the properties ``more`` beside the usual ones."""
+        self._api = api
+        self.properties = (*INVOICE_PROPERTIES, *more)
+
+    async def complete(self, found: Sequence[msgspec.Raw]) -> list[RawRecord]:
+        """Three requests a page for the associations, and one for every hundred line items."""
+        ids = [read_id(record) for record in found]
+        known = [one for one in ids if one]
+        contacts, companies, lines = await side_by_side(
+            self._api.associated("invoices", target, known)
+            for target in ("contacts", "companies", "line_items")
+        )
+        read = await self._api.batch_read(
+            "line_items", [one for some in lines.values() for one in some], LINE_PROPERTIES
+        )
+        items = {read_id(item): item for item in read}
+        return [
+            _whole(
+                record,
+                one,
+                {
+                    "contacts": [{"id": contact} for contact in contacts.get(one or "", ())],
+                    "companies": [{"id": company} for company in companies.get(one or "", ())],
+                    # A line deleted between the two requests has changed its invoice, which comes again.
+                    "line_items": [items[line] for line in lines.get(one or "", ()) if line in items],
+                },
+            )
+            for record, one in zip(found, ids, strict=True)
+        ]
+
+
+Source = Contacts | Invoices
+"""What a stream reads."""
+
+
+def _whole(record: msgspec.Raw, source_id: str | None, associations: dict[str, Any]) -> RawRecord:
+    """The record with its associations put before the closing brace; all else stays as HubSpot sent it."""
+    body = bytes(record)
+    if source_id is None:
+        return RawRecord(None, body)
+    return RawRecord(source_id, b'%b,"associations":%b}' % (body[:-1], _ENCODER.encode(associations)))

@@ -1,0 +1,1 @@
+"""The Stripe adapter; its README says what it reads and how."""

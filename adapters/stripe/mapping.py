@@ -1,0 +1,243 @@
+"""Stripe's objects as unified records, and unified customers as Stripe's parameters. Pure functions only.
+
+Objects may come in the shape of any API version since 2020: those of the pinned version from the API, older ones
+from raw records that were stored long ago. https://docs.stripe.com/changelog/basil lists what moved in 2025.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from adapters.base import Origin
+from adapters.stripe import money
+from unified_schema.address import UnifiedAddress
+from unified_schema.customer import CustomerKind, UnifiedCustomer, check_email
+from unified_schema.event import UnifiedEvent
+from unified_schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
+
+# Stripe's statuses are words of the unified enumeration as well; a new one of Stripe's becomes null.
+_STATUSES = {status.value: status for status in InvoiceStatus}
+
+# Keys of custom_fields that this mapping sets itself; all others are the object's metadata.
+_OWN_FIELDS = frozenset(("invalid_email", "customer_account", "subscription", "account"))
+
+# https://docs.stripe.com/metadata: limits of metadata.
+_MOST_METADATA, _LONGEST_KEY, _LONGEST_VALUE = 50, 40, 500
+
+_ADDRESS_PARTS = ("line1", "line2", "city", "state", "postal_code", "country")
+
+
+def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
+    """Map a customer (https://docs.stripe.com/api/customers/object), a deleted one included."""
+    custom = dict(raw.get("metadata") or {})
+    email = _text(raw.get("email"))
+    if email is not None:
+        try:
+            email = check_email(email)
+        except ValueError:
+            custom["invalid_email"], email = email, None
+    if raw.get("customer_account"):
+        custom["customer_account"] = raw["customer_account"]
+    person, company = _text(raw.get("individual_name")), _text(raw.get("business_name"))
+    phone = _text(raw.get("phone"))
+    gone = bool(raw.get("deleted"))
+    currency = _text(raw.get("currency"))
+    return UnifiedCustomer(
+        **origin.identify(raw["id"]),
+        created_at=_time(raw.get("created")),
+        deleted_at=origin.observed_at if gone else None,
+        is_active=not gone,
+        livemode=raw.get("livemode"),
+        custom_fields=custom,
+        raw_data=raw,
+        email=email,
+        emails=() if email is None else (email,),
+        name=_text(raw.get("name")) or person or company,
+        phone=phone,
+        phones=() if phone is None else (phone,),
+        company=company,
+        billing_address=_address(raw.get("address")),
+        shipping_address=_shipping(raw.get("shipping")),
+        kind=CustomerKind.PERSON if person else CustomerKind.COMPANY if company else None,
+        tax_number=_first_tax_id(raw.get("tax_ids")),
+        currency=None if currency is None else currency.upper(),
+        description=_text(raw.get("description")),
+    )
+
+
+def from_customer(customer: UnifiedCustomer) -> dict[str, Any]:
+    """The parameters that create or update a customer (https://docs.stripe.com/api/customers/create).
+
+    What the record does not know is left out, so that an update never erases what only Stripe knows.
+
+    Returns:
+        Nested parameters, not form-encoded yet.
+    """
+    business = customer.company or (customer.name if customer.kind is CustomerKind.COMPANY else None)
+    shipping = customer.shipping_address
+    metadata = {
+        key: value
+        for key, value in customer.custom_fields.items()
+        if key not in _OWN_FIELDS
+        and isinstance(value, str)
+        and 0 < len(value) <= _LONGEST_VALUE
+        and 0 < len(key) <= _LONGEST_KEY
+        and not {"[", "]"} & set(key)
+    }
+    body = {
+        "email": customer.email,
+        "name": customer.name,
+        "phone": customer.phone,
+        "description": customer.description,
+        "business_name": business,
+        "individual_name": customer.name if customer.kind is CustomerKind.PERSON else None,
+        "address": _from_address(customer.billing_address),
+        # Stripe asks for a name with every shipping address.
+        "shipping": shipping
+        and _known(
+            address=_from_address(shipping),
+            name=shipping.name or customer.name or business,
+            phone=shipping.phone,
+        ),
+        "metadata": dict(list(metadata.items())[:_MOST_METADATA]),
+    }
+    return _known(**body)
+
+
+def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
+    """Map an invoice with all its lines; nothing is recomputed (https://docs.stripe.com/api/invoices/object)."""
+    currency = raw["currency"].upper()
+    transitions = raw.get("status_transitions") or {}
+    custom = dict(raw.get("metadata") or {})
+    if raw.get("customer_account"):
+        custom["customer_account"] = raw["customer_account"]
+    if subscription := _subscription(raw):
+        custom["subscription"] = subscription
+    taxes = _either(raw, "total_taxes", "total_tax_amounts")
+    status = raw.get("status")
+    return UnifiedInvoice(
+        **origin.identify(raw["id"]),
+        created_at=_time(raw.get("created")),
+        livemode=raw.get("livemode"),
+        custom_fields=custom,
+        raw_data=raw,
+        customer_id=_id(raw.get("customer")),
+        invoice_number=_text(raw.get("number")),
+        status=_STATUSES.get(status or ""),
+        remote_status=status,
+        currency=currency,
+        subtotal=money.amount(raw.get("subtotal"), currency),
+        tax=money.amount(raw.get("tax"), currency) if taxes is None else money.amount_sum(taxes, currency),
+        discount=money.amount_sum(raw.get("total_discount_amounts"), currency),
+        total=money.amount(raw["total"], currency),
+        amount_due=money.amount(raw.get("amount_due"), currency),
+        amount_paid=money.amount(raw.get("amount_paid"), currency),
+        amount_remaining=money.amount(raw.get("amount_remaining"), currency),
+        issue_date=_time(raw.get("effective_at") or transitions.get("finalized_at")),
+        due_date=_time(raw.get("due_date")),
+        paid_date=_time(transitions.get("paid_at")),
+        line_items=tuple([_line(line, currency) for line in raw["lines"]["data"]]),
+        memo=_text(raw.get("description")),
+        hosted_url=_text(raw.get("hosted_invoice_url")),
+        pdf_url=_text(raw.get("invoice_pdf")),
+    )
+
+
+def to_event(raw: dict[str, Any], origin: Origin) -> UnifiedEvent:
+    """Map an event (https://docs.stripe.com/api/events/object). Stripe does not say who caused one."""
+    subject = raw["data"]["object"]
+    kind = raw["type"]
+    happened = datetime.fromtimestamp(raw["created"], UTC)
+    return UnifiedEvent(
+        **origin.identify(raw["id"]),
+        created_at=happened,
+        livemode=raw.get("livemode"),
+        custom_fields={"account": raw["account"]} if raw.get("account") else {},
+        raw_data=raw,
+        event_type=kind,
+        event_category=kind.partition(".")[0],
+        payload=subject,
+        resource_type=_text(subject.get("object")),
+        resource_id=_text(subject.get("id")),
+        occurred_at=happened,
+        api_version=_text(raw.get("api_version")),
+    )
+
+
+def _line(raw: dict[str, Any], currency: str) -> UnifiedLineItem:
+    pricing, period = raw.get("pricing") or {}, raw.get("period") or {}
+    price = pricing.get("price_details") or raw.get("price") or {}
+    unit = _either(pricing, "unit_amount_decimal")
+    if unit is None:
+        unit = _either(price, "unit_amount_decimal", "unit_amount")
+    quantity = _either(raw, "quantity_decimal", "quantity")
+    return UnifiedLineItem(
+        source_id=_text(raw.get("id")),
+        description=_text(raw.get("description")),
+        quantity=None if quantity is None else Decimal(str(quantity)),
+        unit_price=money.unit_amount(unit, currency),
+        amount=money.amount(raw.get("amount"), currency),
+        tax=money.amount_sum(_either(raw, "taxes", "tax_amounts"), currency),
+        discount=money.amount_sum(raw.get("discount_amounts"), currency),
+        item_id=_id(price.get("product")) or _id(price.get("price")) or _id(price.get("id")),
+        period_start=_time(period.get("start")),
+        period_end=_time(period.get("end")),
+    )
+
+
+def _subscription(raw: dict[str, Any]) -> str | None:
+    """Where invoices have had it since 2025 first: pinning an old version does not bring the old field back."""
+    details = (raw.get("parent") or {}).get("subscription_details") or {}
+    return _id(details.get("subscription")) or _id(raw.get("subscription"))
+
+
+def _first_tax_id(listed: dict[str, Any] | None) -> str | None:
+    """The first tax id, where the object came with them; the API leaves them out unless they are asked for."""
+    ids = (listed or {}).get("data") or []
+    return _text(ids[0].get("value")) if ids else None
+
+
+def _address(
+    raw: dict[str, Any] | None, *, name: str | None = None, phone: str | None = None
+) -> UnifiedAddress | None:
+    parts = {part: _text((raw or {}).get(part)) for part in _ADDRESS_PARTS}
+    if not any(parts.values()) and not name and not phone:
+        return None
+    return UnifiedAddress(**parts, name=name, phone=phone)
+
+
+def _shipping(raw: dict[str, Any] | None) -> UnifiedAddress | None:
+    if not raw:
+        return None
+    return _address(raw.get("address"), name=_text(raw.get("name")), phone=_text(raw.get("phone")))
+
+
+def _from_address(address: UnifiedAddress | None) -> dict[str, Any] | None:
+    return None if address is None else _known(**{part: getattr(address, part) for part in _ADDRESS_PARTS})
+
+
+def _known(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value not in (None, "", {})}
+
+
+def _either(raw: dict[str, Any], *names: str) -> Any:
+    """The first of several fields that is not null: today's, then those of older API versions."""
+    for name in names:
+        value = raw.get(name)
+        if value is not None:
+            return value
+    return None
+
+
+def _id(reference: Any) -> str | None:
+    """The id behind a reference, which is an id, an expanded object, or null."""
+    return reference.get("id") if isinstance(reference, dict) else reference or None
+
+
+def _text(value: str | None) -> str | None:
+    """Text, or None for what is missing or empty."""
+    return value or None
+
+
+def _time(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

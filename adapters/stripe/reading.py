@@ -1,0 +1,249 @@
+"""Stripe's API as raw records: lists by windows of ``created``, invoices with all their lines, single objects.
+
+Not here: what to read when (``adapter``, ``changes``), and what a record means (``mapping``).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from adapters.base import Page, RawRecord, Tombstone
+from adapters.errors import NotFoundError, ProtocolError, RequestRefusedError
+from adapters.http import HttpClient
+from adapters.windows import Window, WindowPage, side_by_side
+
+# Ends of time: a window that reaches them asks for no bound there, so that no record is missed whatever its date.
+BEGINNING, END = 0, 2**40
+
+_PAGE = "100"
+_MISSING = "resource_missing"
+Parameters = Sequence[tuple[str, str]]
+
+
+class _List(msgspec.Struct):
+    """A page of a list (https://docs.stripe.com/api/pagination); its objects stay undecoded."""
+
+    data: list[msgspec.Raw]
+    has_more: bool
+
+
+class _Lines(msgspec.Struct):
+    has_more: bool = False
+
+
+class Head(msgspec.Struct):
+    """What reading needs of an object. Id and time are open types: a broken object must not break its page."""
+
+    id: Any = None
+    created: Any = None
+    lines: _Lines = msgspec.field(default_factory=_Lines)
+
+
+class _IdOnly(msgspec.Struct):
+    id: Any = None
+
+
+class _State(msgspec.Struct):
+    deleted: Any = False
+
+
+_LIST = msgspec.json.Decoder(_List)
+_OBJECT = msgspec.json.Decoder(msgspec.Raw)
+_HEAD = msgspec.json.Decoder(Head)
+_ID_ONLY = msgspec.json.Decoder(_IdOnly)
+_STATE = msgspec.json.Decoder(_State)
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a list.
+
+    Attributes:
+        objects: Its objects as JSON, newest first.
+        heads: The head of each.
+        observed_at: When it was asked for.
+        rest: What is left of the window, or None.
+    """
+
+    objects: list[msgspec.Raw]
+    heads: list[Head]
+    observed_at: datetime
+    rest: Window | None
+
+
+class StripeReader:
+    """Reads raw records through a connection's HTTP client."""
+
+    def __init__(self, http: HttpClient, clock: Callable[[], datetime]) -> None:
+        self.http = http
+        self.clock = clock
+
+    def server_now(self) -> int | None:
+        """The provider's time by its last answer in Unix seconds, or None before one.
+
+        A provider whose clock has jumped ahead is not believed: its word counts up to our own time only.
+        """
+        if self.http.server_time is None:
+            return None
+        return int(min(self.http.server_time, self.clock()).timestamp())
+
+    async def touch(self, name: str) -> None:
+        """Ask for one record: whether the list may be read, and what time it is at the provider."""
+        await self.http.request("GET", f"/v1/{name}", _OBJECT, params=[("limit", "1")], limit=name)
+
+    async def page(self, name: str, window: Window, parameters: Parameters = ()) -> Listing:
+        """Read the newest page of a window.
+
+        Args:
+            name: ``customers``, ``invoices`` or ``events``.
+            window: Range of ``created`` in Unix seconds.
+            parameters: Further conditions.
+
+        Raises:
+            ProtocolError: If the page does not follow its window, so that going on from it would miss records.
+        """
+        observed_at = self.clock()
+        try:
+            answer = await self._list(name, f"/v1/{name}", [*_bounds(window), *parameters])
+        except RequestRefusedError as error:
+            if window.after is None or error.code != _MISSING:
+                raise
+            # The object to go on from was deleted meanwhile. The window's high end is right above it.
+            return await self.page(name, Window(window.low, window.high), parameters)
+        heads = [_head_of(raw) for raw in answer.data]
+        placed = [(head.id, head.created) for head in heads if _is_placed(head)]
+        fault = _fault(placed, window)
+        if fault or (answer.has_more and not placed):
+            msg = f"{self.http.label}: a page of {name} {fault or 'has no readable record, yet more follow'}"
+            raise ProtocolError(msg)
+        rest = Window(window.low, placed[-1][1] + 1, placed[-1][0]) if answer.has_more else None
+        return Listing(answer.data, heads, observed_at, rest)
+
+    async def listed(self, name: str, window: Window) -> WindowPage:
+        """The newest page of a window as raw records."""
+        listing = await self.page(name, window)
+        records = await self._records(listing.objects, listing.heads)
+        return WindowPage(records, listing.observed_at, listing.rest)
+
+    async def current(self, name: str, ids: Sequence[str]) -> Page:
+        """Objects as they are now, those that are gone as tombstones.
+
+        Args:
+            name: ``customers`` or ``invoices``; ``events`` too, which are only missing once they are old.
+            ids: Their ids, each once.
+        """
+        observed_at = self.clock()
+        found = await side_by_side([self._object(name, object_id) for object_id in ids])
+        objects = [raw for raw in found if raw is not None]
+        records = await self._records(objects, [_head_of(raw) for raw in objects])
+        gone = set(ids).difference(record.source_id for record in records) if name != "events" else ()
+        return Page(records, observed_at, None, [Tombstone(object_id, observed_at) for object_id in gone])
+
+    async def _object(self, name: str, object_id: str) -> msgspec.Raw | None:
+        """One object, or None where it was deleted."""
+        path = f"/v1/{name}/{quote(object_id, safe='')}"
+        try:
+            raw = await self.http.request("GET", path, _OBJECT, limit=name.removesuffix("s"))
+        except NotFoundError as error:
+            if error.code != _MISSING:
+                raise
+            return None
+        return None if _STATE.decode(raw).deleted is True else raw
+
+    async def _records(self, objects: Sequence[msgspec.Raw], heads: Sequence[Head]) -> list[RawRecord]:
+        """Raw records of objects, invoices with all their lines."""
+        records, long = [], []
+        for raw, head in zip(objects, heads, strict=True):
+            if head.lines.has_more:
+                long.append((head.id, raw))
+            else:
+                records.append(_record(head.id, raw))
+        completed = await side_by_side([self._with_all_lines(invoice_id, raw) for invoice_id, raw in long])
+        return [*records, *(record for record in completed if record is not None)]
+
+    async def _list(self, limit: str, path: str, parameters: Parameters) -> _List:
+        return await self.http.request(
+            "GET", path, _LIST, params=[("limit", _PAGE), *parameters], limit=limit
+        )
+
+    async def _with_all_lines(self, invoice_id: str, raw: msgspec.Raw) -> RawRecord | None:
+        """An invoice with all its lines in place of the first ten; None where it was deleted meanwhile."""
+        try:
+            lines = await self._lines(invoice_id)
+        except NotFoundError as error:
+            if error.code != _MISSING:
+                raise
+            return None
+        parts = _PARTS.decode(raw)
+        listed = msgspec.json.encode({**_PARTS.decode(parts["lines"]), "data": lines, "has_more": False})
+        return _record(invoice_id, msgspec.json.encode({**parts, "lines": msgspec.Raw(listed)}))
+
+    async def _lines(self, invoice_id: str) -> list[msgspec.Raw]:
+        """All lines of an invoice (https://docs.stripe.com/api/invoice-line-item/list)."""
+        lines: list[msgspec.Raw] = []
+        seen: set[Any] = set()
+        after: list[tuple[str, str]] = []
+        while True:
+            page = await self._list("lines", f"/v1/invoices/{invoice_id}/lines", after)
+            ids = [_head_of(raw).id for raw in page.data]
+            if not seen.isdisjoint(ids) or (page.has_more and not (ids and isinstance(ids[-1], str))):
+                msg = f"{self.http.label}: a page of the lines of invoice {invoice_id} repeats or has no readable end"
+                raise ProtocolError(msg)
+            lines += page.data
+            if not page.has_more:
+                return lines
+            seen.update(ids)
+            after = [("starting_after", ids[-1])]
+
+
+def _head_of(raw: msgspec.Raw) -> Head:
+    """The head of an object, as far as it is readable."""
+    try:
+        return _HEAD.decode(raw)
+    except msgspec.ValidationError:
+        pass
+    try:
+        return Head(id=_ID_ONLY.decode(raw).id)
+    except msgspec.ValidationError:
+        return Head()
+
+
+def _record(object_id: Any, body: msgspec.Raw | bytes) -> RawRecord:
+    # A copy: one record must not keep the whole answer in memory.
+    return RawRecord(object_id if isinstance(object_id, str) and object_id else None, bytes(body))
+
+
+def _is_placed(head: Head) -> bool:
+    return isinstance(head.id, str) and isinstance(head.created, int)
+
+
+def _bounds(window: Window) -> list[tuple[str, str]]:
+    bounds = []
+    if window.low > BEGINNING:
+        bounds.append(("created[gte]", str(window.low)))
+    if window.high < END:
+        bounds.append(("created[lt]", str(window.high)))
+    if window.after is not None:
+        bounds.append(("starting_after", window.after))
+    return bounds
+
+
+def _fault(heads: list[tuple[str, int]], window: Window) -> str | None:
+    """Why a page can't be what was asked for: the promise that paging rests on, checked."""
+    if not heads:
+        return None
+    if any(object_id == window.after for object_id, _ in heads):
+        return "repeats a page"
+    created = [second for _, second in heads]
+    if (window.low > BEGINNING and min(created) < window.low) or (
+        window.high < END and max(created) >= window.high
+    ):
+        return "holds records outside the time range that was asked for"
+    if created[-1] > min(created):
+        return "is not ordered by time"
+    return None

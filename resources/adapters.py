@@ -1,0 +1,28 @@
+"""Adapters as a Dagster resource: from a connection to its adapter, with credentials that nobody else sees."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import dagster as dg
+
+from adapters.factory import AdapterFactory
+from resources.store import CredentialStoreResource
+from store.credentials import StoredConnections
+from store.database import Database
+from store.registry import Registry
+
+
+class AdaptersResource(dg.ConfigurableResource["AdaptersResource"]):
+    """Makes adapters of stored connections."""
+
+    credentials: dg.ResourceDependency[CredentialStoreResource]
+
+    def factory(self, db: Database, *, actor: str, clock: Callable[[], datetime] | None = None) -> AdapterFactory:
+        """A factory for the connections in ``db``.
+
+        Args:
+            db: Where connections and credentials are.
+            actor: Who asks, for the audit log; a run names itself.
+            clock: Tells the time that pages are observed at.
+        """
+        return AdapterFactory(StoredConnections(Registry(db), self.credentials.open(db), actor=actor), clock=clock)

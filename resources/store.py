@@ -1,0 +1,43 @@
+"""The store as Dagster resources: the database with its tables and registry, and the encrypted credentials.
+
+Resources hold no configuration that is secret: addresses and master keys come from the environment of the process
+that uses them, decrypted credentials live in private attributes and locals only.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from store.credentials import CredentialStore
+from store.database import Database
+from store.keys import KeyProvider, load_provider
+
+
+class DatabaseResource(dg.ConfigurableResource["DatabaseResource"]):
+    """The PostgreSQL database that ``DATABASE_URL`` names, or the embedded one."""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Database]:
+        """A pool of connections for the length of an ``async with``.
+
+        Raises:
+            StoreError: If the database can't be reached, is not migrated or is set up unsafely.
+        """
+        async with Database.open() as db:
+            yield db
+
+
+class CredentialStoreResource(dg.ConfigurableResource["CredentialStoreResource"]):
+    """The encrypted credentials. A run without a usable master key fails before its first step."""
+
+    _provider: KeyProvider = PrivateAttr()
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's signature
+        """Load the master keys."""
+        self._provider = load_provider()
+
+    def open(self, db: Database) -> CredentialStore:
+        """The credential store in ``db``."""
+        return CredentialStore(db, self._provider)

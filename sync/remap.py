@@ -1,0 +1,80 @@
+"""Remap: apply a changed mapping, schema version or field rule to stored raw records. The source is not asked."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from adapters.base import ConnectionRef, Page, RawRecord
+from adapters.factory import build_adapter
+from store import history, rejects, tables
+from store.connections import Connection
+from store.database import Database
+from store.registry import Registry
+from store.tables import StreamKey
+from sync.connection import lease
+from sync.mapping import Mapping
+from sync.pull import OnProgress, PullResult
+from sync.storing import store_pages
+
+
+async def remap(
+    db: Database, connection: Connection, *, on_progress: OnProgress = lambda _: None
+) -> list[PullResult]:
+    """Map everything that is stored of a connection anew, its rejects included.
+
+    A record that can't be mapped any more keeps its former row and becomes a reject besides.
+
+    Args:
+        db: Where the records are.
+        connection: Whose records.
+        on_progress: Called after each commit with the counts so far.
+
+    Returns:
+        What was done, stream by stream.
+
+    Raises:
+        ConnectionBusyError: If a sync of the connection is under way.
+        StoreError: If the database fails. What was committed before stays.
+    """
+    ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
+    adapter = build_adapter(connection.connector, connection.settings, {}, ref)
+    results = []
+    for stream in adapter.streams:
+        mapping = Mapping(adapter, stream.name, await Registry(db).mappings(connection, stream.name))
+        results.append(await _remap_stream(db, connection, StreamKey.of(connection, stream.name), mapping, on_progress))
+    return results
+
+
+async def _remap_stream(
+    db: Database, connection: Connection, key: StreamKey, mapping: Mapping, on_progress: OnProgress
+) -> PullResult:
+    result = PullResult(key.stream, "remap")
+    async with lease(db, connection, key.stream):
+        clock = await db.clock()
+        history_id = await history.begin(db, key, result.mode)
+        async with aclosing(_stored_pages(db, key)) as stored:
+            async for pages in stored:
+                result.add(await store_pages(db, key, mapping, pages, clock(), history_id))
+                on_progress(result)
+        result.is_complete = True
+        await history.finish(db, key, history_id, is_complete=True)
+    return result
+
+
+async def _stored_pages(db: Database, key: StreamKey) -> AsyncGenerator[list[Page], None]:
+    """Stored raw records and rejects, some thousand at a time, each as a page with the time it was observed at."""
+    after = ""
+    while True:
+        async with db.workspace(key.workspace_id) as transaction:
+            rows = await tables.read_raw(transaction, key, after=after)
+        if not rows:
+            break
+        yield [Page([RawRecord(row.source_id, row.body)], row.observed_at, None) for row in rows]
+        after = rows[-1].source_id
+    after = ""
+    while True:
+        async with db.workspace(key.workspace_id) as transaction:
+            set_aside = await rejects.read(transaction, key, after=after)
+        if not set_aside:
+            break
+        yield [Page([RawRecord(row.source_id, row.raw)], row.observed_at, None) for row in set_aside]
+        after = set_aside[-1].key

@@ -1,0 +1,44 @@
+"""The front door: everything that Dagster loads."""
+
+import dagster as dg
+
+from adapters.registry import discover_adapters
+from resources.adapters import AdaptersResource
+from resources.store import CredentialStoreResource, DatabaseResource
+from resources.tables import TablesIOManager
+from sensors.connections import connections_sensor
+from unified_assets.derived import monthly_revenue
+from unified_assets.schedules import source_job, source_schedule
+from unified_assets.sources import source_assets
+
+
+def build_definitions() -> dg.Definitions:
+    """Assets, jobs, schedules and sensors of all adapters that are installed."""
+    adapters = list(discover_adapters().values())
+    jobs = {adapter.name: source_job(adapter) for adapter in adapters}
+    database = DatabaseResource()
+    credentials = CredentialStoreResource()
+    return dg.Definitions(
+        assets=[*(asset for adapter in adapters for asset in source_assets(adapter)), monthly_revenue],
+        jobs=list(jobs.values()),
+        schedules=[source_schedule(adapter, jobs[adapter.name]) for adapter in adapters],
+        sensors=[
+            connections_sensor(adapters),
+            dg.AutomationConditionSensorDefinition(
+                "derived_assets",
+                target=dg.AssetSelection.all(),
+                default_status=dg.DefaultSensorStatus.RUNNING,
+                minimum_interval_seconds=30,
+            ),
+        ],
+        resources={
+            "database": database,
+            "credentials": credentials,
+            "adapters": AdaptersResource(credentials=credentials),
+            "tables": TablesIOManager(database=database),
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions()

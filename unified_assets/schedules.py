@@ -1,0 +1,80 @@
+"""One job and one schedule per source: each tick asks for a run of every connection whose turn it is."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from adapters.base import BaseAdapter
+from resources.store import DatabaseResource
+from store.connections import ConnectionSummary
+from store.registry import Registry
+from unified_assets.partitions import CONNECTION_TAG, connections_of
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def source_job(adapter: type[BaseAdapter[Any]]) -> Any:
+    """The job that syncs one connection of a source: all its streams in one process."""
+    return dg.define_asset_job(
+        f"{adapter.name}_sync",
+        selection=dg.AssetSelection.assets(*([adapter.name, stream.name] for stream in adapter.streams)),
+        executor_def=dg.in_process_executor,
+        description=f"Pull the changes of one {adapter.display_name} connection.",
+    )
+
+
+def source_schedule(adapter: type[BaseAdapter[Any]], job: Any) -> dg.ScheduleDefinition:
+    """The schedule of a source.
+
+    It ticks every minute so that each connection's own interval is kept (an hour unless set otherwise). A connection
+    with a run under way or queued is left alone.
+    """
+
+    @dg.schedule(
+        name=f"{adapter.name}_schedule",
+        job=job,
+        cron_schedule="* * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Syncs each {adapter.display_name} connection at its own interval, hourly by default.",
+    )
+    def tick(
+        context: dg.ScheduleEvaluationContext, database: DatabaseResource
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        running = running_connections(context.instance)
+        known = set(context.instance.get_dynamic_partitions(connections_of(adapter.name).name or ""))
+        due = [c for c in asyncio.run(_due(database, context, running)) if c.connector == adapter.name]
+        ready = [connection for connection in due if connection.key in known]
+        for connection in ready:
+            yield dg.RunRequest(
+                run_key=f"{connection.key}@{context.scheduled_execution_time.isoformat()}",
+                partition_key=connection.key,
+                tags={CONNECTION_TAG: connection.key},
+            )
+        if not ready:
+            yield dg.SkipReason(
+                f"{len(due)} connection(s) wait for their partition" if due else "no connection is due"
+            )
+
+    return tick
+
+
+async def _due(
+    database: DatabaseResource, context: dg.ScheduleEvaluationContext, running: set[str]
+) -> list[ConnectionSummary]:
+    async with database.open() as db:
+        return await Registry(db).due(context.scheduled_execution_time, running)
+
+
+def running_connections(instance: dg.DagsterInstance) -> set[str]:
+    """Keys of connections with a run under way or queued, whoever asked for it."""
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY))
+    keys = (run.tags.get(CONNECTION_TAG) or run.tags.get("dagster/partition") for run in runs)
+    return {key for key in keys if key}

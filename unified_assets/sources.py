@@ -1,0 +1,103 @@
+"""The assets of a source: one per stream, partitioned by connection, each owning its leaf of a unified table."""
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from adapters.base import BaseAdapter, Stream
+from resources.adapters import AdaptersResource
+from resources.store import DatabaseResource
+from store.registry import Registry
+from sync.connection import sync_stream
+from sync.errors import SyncError
+from sync.pull import PullResult
+from unified_assets.checks import check_specs, evaluate
+from unified_assets.partitions import connections_of
+from unified_assets.reports import describe
+
+# Three retries, after 10, 30 and 70 seconds.
+RETRIES = dg.RetryPolicy(
+    max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+)
+
+# Connections sync hourly unless they say otherwise; one that is silent for so long deserves a look.
+FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=24), warn_window=timedelta(hours=2))
+
+# What each stream waits for inside a run: an invoice names a customer.
+_UPSTREAM = {"invoices": "customers"}
+
+
+class SyncConfig(dg.Config):
+    """How to run a sync; the launchpad shows these."""
+
+    full: bool = Field(default=False, description="Read everything anew instead of the changes only.")
+    time_limit_minutes: float = Field(
+        default=10.0, gt=0, description="Stop there; the next run goes on from where this one stood."
+    )
+
+
+def source_assets(adapter: type[BaseAdapter[Any]]) -> list[dg.AssetsDefinition]:
+    """One asset for each stream of a connector: ``stripe/customers``, ``stripe/invoices``, …."""
+    return [_stream_asset(adapter, stream) for stream in adapter.streams]
+
+
+def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsDefinition:
+    key = dg.AssetKey([adapter.name, stream.name])
+    names = [other.name for other in adapter.streams]
+    upstream = _UPSTREAM.get(stream.name)
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetKey([adapter.name, upstream])] if upstream in names else [],
+        description=(
+            f"{adapter.display_name} {stream.name}, unified. "
+            f"Table `unified_{stream.name}_{adapter.name}`, a partition of `unified_{stream.name}`."
+        ),
+        group_name=adapter.name,
+        kinds={adapter.name, "postgres"},
+        partitions_def=connections_of(adapter.name),
+        retry_policy=RETRIES,
+        freshness_policy=FRESHNESS,
+        check_specs=check_specs(key, stream),
+        metadata={"dagster/table_name": f"unified_{stream.name}_{adapter.name}"},
+        code_version=f"{stream.mapping_version}.{stream.model.__schema_version__}",
+    )
+    async def pull_stream(
+        context: dg.AssetExecutionContext,
+        config: SyncConfig,
+        database: DatabaseResource,
+        adapters: AdaptersResource,
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare name
+        async with database.open() as db:
+            connection = await Registry(db).find(context.partition_key)
+            try:
+                result = await sync_stream(
+                    db,
+                    adapters.factory(db, actor=f"dagster run {context.run_id}"),
+                    connection,
+                    stream.name,
+                    full=config.full,
+                    time_limit=config.time_limit_minutes * 60,
+                    run_id=context.run_id,
+                )
+            except SyncError as error:
+                raise dg.Failure(str(error), allow_retries=error.retry) from None
+            context.log.info(summary(result))
+            return dg.MaterializeResult(
+                metadata=await describe(db, connection, stream.name, result),
+                check_results=await evaluate(db, connection, stream, result),
+            )
+
+    return pull_stream
+
+
+def summary(result: PullResult) -> str:
+    """One line for people about what a pull did."""
+    line = (
+        f"{result.mode} pull: {result.read} read, {result.inserted} inserted, {result.updated} updated, "
+        f"{result.unchanged} unchanged, {result.deleted} deleted, {result.rejected} rejected "
+        f"in {result.seconds:.1f} s with {result.requests} requests"
+    )
+    return line if result.is_complete else f"{line}; not complete, the next run goes on from here"
