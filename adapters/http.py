@@ -39,6 +39,7 @@ _Decoded = TypeVar("_Decoded")
 # No wait between two attempts is longer, whatever the provider asks for; a longer one is for the next run.
 LONGEST_WAIT = 120.0
 _LONGEST_BACKOFF = 30.0
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LONGEST_PROVIDER_TEXT = 300
 
 
@@ -130,17 +131,16 @@ class HttpClient:
         self._slots = asyncio.Semaphore(config.concurrency)
         self.traffic = Traffic()
         self.server_time: datetime | None = None
-        try:
-            self._client = httpx.AsyncClient(
-                base_url=_checked_base_url(config.base_url, label, allow_private=config.allow_private_hosts),
-                headers={"accept": "application/json", "user-agent": "unified-assets", **headers},
-                timeout=config.timeout,
-                transport=_GuardedTransport(label, allow_private=config.allow_private_hosts),
-                follow_redirects=False,
-            )
-        except UnicodeError as error:
+        if not all(value.isascii() and value.isprintable() for value in headers.values()):
             msg = f"{label}: its credential holds characters that no HTTP header can carry; add it again"
-            raise ConfigurationError(msg) from error
+            raise ConfigurationError(msg)
+        self._client = httpx.AsyncClient(
+            base_url=_checked_base_url(config.base_url, label, allow_private=config.allow_private_hosts),
+            headers={"accept": "application/json", "user-agent": "unified-assets", **headers},
+            timeout=config.timeout,
+            transport=_GuardedTransport(label, allow_private=config.allow_private_hosts),
+            follow_redirects=False,
+        )
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -240,7 +240,7 @@ class HttpClient:
         if response.is_success or response.status_code in accept:
             try:
                 return decoder.decode(response.content)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 msg = f"{self.label}: {what} answered {_not_json(response)}; is base_url right?"
                 raise _Retry(ProtocolError(msg, status=response.status_code)) from error
         refusal = self._read_refusal(response)
@@ -388,6 +388,11 @@ class _GuardedTransport(httpx.AsyncHTTPTransport):
 
 
 def _is_public(address: str) -> bool:
-    ip = ipaddress.ip_address(address.split("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return (mapped or ip).is_global and not ip.is_multicast
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        # IPv6 addresses that stand for an IPv4 address: mapped, 6to4, NAT64.
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+        ip = inner or ip
+    return ip.is_global and not ip.is_multicast

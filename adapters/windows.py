@@ -124,9 +124,13 @@ async def read_windows(
 
 def _pages_in(rest: Window, window: Window) -> int:
     """How many pages seem to be left of a window, if the rest is as dense as the page that was read of it."""
-    left = rest.high - rest.low
-    covered = (window.high - window.low) - left
-    return math.ceil(left / max(covered, 1))
+    left = _unread(rest)
+    return math.ceil(left / max(_unread(window) - left, 1))
+
+
+def _unread(window: Window) -> int:
+    """Numbers in a window; the highest one is read, as far as can be told, where it is the position's own."""
+    return window.high - window.low - (window.after is not None)
 
 
 @dataclass(frozen=True, slots=True)

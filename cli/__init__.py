@@ -1,0 +1,1 @@
+"""The `unified` command: `cli.main` is where it begins."""

@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, ClassVar
 
 from email_validator import EmailNotValidError, validate_email
@@ -17,6 +18,8 @@ _PLAIN_EMAIL = re.compile(r"[a-z0-9_+-]+(\.[a-z0-9_+-]+)*@([a-z0-9]+(-[a-z0-9]+)
 _LONGEST_PLAIN_EMAIL = 64
 
 
+# A record tells its main address two or three times.
+@lru_cache(maxsize=1024)
 def check_email(text: str) -> str:
     """Validate an e-mail address by its form; no network is asked.
 

@@ -95,8 +95,11 @@ def settle(amount: Decimal, currency: str) -> Decimal:
     Returns:
         ``Decimal("5")`` for 5.00 JPY, ``Decimal("5.00")`` for 5 USD; an amount that has a finer part unchanged.
     """
+    coin = _unit(exponent(currency))
+    if amount.same_quantum(coin):
+        return amount
     with localcontext(prec=60):
-        quantized = amount.quantize(_unit(exponent(currency)), rounding=ROUND_HALF_EVEN)
+        quantized = amount.quantize(coin, rounding=ROUND_HALF_EVEN)
     return quantized if quantized == amount else amount
 
 

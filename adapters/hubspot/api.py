@@ -149,7 +149,7 @@ class HubSpotApi:
             ProtocolError: If no answer has told it.
         """
         if self._http.server_time is None:
-            raise self.fault("sends no Date header, so changes can't be followed; is a proxy in between?")
+            raise self.fault("sends no Date header, without which changes can't be followed")
         return self._http.server_time
 
     async def account(self) -> AccountDetails:

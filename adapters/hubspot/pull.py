@@ -26,6 +26,8 @@ _READERS = 8
 _OVERLAP = timedelta(seconds=10)
 # https://knowledge.hubspot.com/records/restore-deleted-records: then archived records are gone for good.
 _BIN_KEEPS = timedelta(days=90)
+# The step of a cursor after the last one.
+_DONE = "done"
 # Contacts completed at a time when a company changed that has very many.
 _CHUNK = 500
 
@@ -121,20 +123,18 @@ class Pull:
             windows, now = await self._span((_modified_since(self._source.modified, since),))
             if now - since > _BIN_KEEPS:
                 raise self._api.stale(f"is from {since:%Y-%m-%d}, and records archived then are gone by now")
-            until = (now - self._lag).isoformat()
+            until = max(since, now - self._lag).isoformat()
             cursor = {"since": cursor["since"], "until": until, "step": "modified", "at": _dump(windows)}
         steps: dict[str, Step] = {
             "modified": self._modified, "renamed": self._renamed, "archived": self._archived
         }  # fmt: skip
-        names = list(steps)
-        for name in names[names.index(cursor["step"]) :]:
+        names = [*steps, _DONE]
+        for name in names[names.index(cursor["step"]) : -1]:
             at = cursor["at"] if name == cursor["step"] else None
             async with aclosing(steps[name](since, at)) as pages:
                 async for page in pages:
                     yield replace(page, cursor={**cursor, "step": name, **(page.cursor or {})})
-        # A clock that was ahead for one answer must not skip what follows.
-        then = min(datetime.fromisoformat(cursor["until"]), self._api.now - self._lag)
-        yield Page((), self._clock(), {"since": max(since, then).isoformat()})
+        yield Page((), self._clock(), {"since": cursor["until"]})
 
     async def _modified(self, since: datetime, at: Sequence[Sequence[int]]) -> AsyncGenerator[Page, None]:
         changed = (_modified_since(self._source.modified, since),)
@@ -148,11 +148,12 @@ class Pull:
             async for page, left in pages:
                 yield Page(page.records, page.observed_at, {"at": _dump(left)}, page.tombstones)
 
-    async def _renamed(self, since: datetime, at: int | None) -> AsyncGenerator[Page, None]:
+    async def _renamed(self, since: datetime, at: tuple[int, int] | None) -> AsyncGenerator[Page, None]:
         """Contacts whose company changed: that does not modify them, yet they carry its name."""
         if not isinstance(self._source, Contacts):
             return
-        changed, after, more = _modified_since("hs_lastmodifieddate", since), at or 0, True
+        changed, more = _modified_since("hs_lastmodifieddate", since), True
+        after, done = at or (0, 0)  # the company, and among the contacts of those that follow it the contact
         while more:
             observed_at = self._settled()
             filters = (("hs_object_id", "GT", after), changed)
@@ -160,13 +161,15 @@ class Pull:
             ids = self._source.companies.remember(answer.results)
             self._check(answer, [after, *map(int, ids)])
             links = await self._api.associated("companies", "contacts", ids)
-            contacts = sorted({contact for some in links.values() for contact in some}, key=int)
+            contacts = sorted(
+                one for one in {int(one) for some in links.values() for one in some} if one > done
+            )
             for first in range(0, len(contacts), _CHUNK):
                 chunk = contacts[first : first + _CHUNK]
-                found = await self._api.batch_read("contacts", chunk, self._source.properties)
-                yield Page(await self._source.complete(found), observed_at, {"at": after})
+                found = await self._api.batch_read("contacts", list(map(str, chunk)), self._source.properties)
+                yield Page(await self._source.complete(found), observed_at, {"at": [after, chunk[-1]]})
             more = len(ids) < answer.total
-            after = int(ids[-1]) if ids else after
+            after, done = int(ids[-1]) if ids else after, 0
 
     async def _archived(self, since: datetime, at: str | None) -> AsyncGenerator[Page, None]:
         """Archiving modifies nothing and hides from search: the whole bin is read, for what came in since."""
@@ -183,12 +186,15 @@ class Pull:
             more = after is not None
             if more and after == last:
                 raise self._api.fault(f"repeats a page of archived {self._source.kind}")
-            yield Page((), observed_at, {"at": after}, gone)
+            yield Page((), observed_at, {"at": after} if more else {"step": _DONE, "at": None}, gone)
 
     # Searching by ranges of ids
 
     async def _span(self, filters: Collection[Filter]) -> tuple[tuple[Window, ...], datetime]:
-        """The range of ids of what a search finds, and HubSpot's time: the earlier one of two answers."""
+        """The range of ids that a search finds, and HubSpot's time.
+
+        Of two answers the earlier time: a clock that is ahead for one of them must not skip what follows.
+        """
         kind = self._source.kind
         lowest = await self._api.search(kind, filters, ("hs_object_id",), limit=1)
         now = self._api.now
@@ -219,7 +225,7 @@ class Pull:
             ids: The ids on it, between the ones that bound it.
         """
         if any(one >= other for one, other in pairwise(ids)):
-            raise self._api.fault("returned records that were not asked for; is a page repeated?")
+            raise self._api.fault("returned records that were not asked for, as if a page were repeated")
         if len(answer.results) < answer.total and not any(map(read_id, answer.results)):
             raise self._api.fault(f"returned no record of {answer.total} from which to go on")
 

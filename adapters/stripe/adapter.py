@@ -239,7 +239,7 @@ def read_stripe_refusal(response: httpx.Response) -> Refusal:
     default = read_refusal(response)
     try:
         error = _ENVELOPE.decode(response.content).error
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         error = _Error()
     told = response.headers.get("stripe-should-retry")
     retry = told == "true" if told else default.retry or response.status_code == httpx.codes.CONFLICT

@@ -49,4 +49,4 @@ def unit_amount(text: str | int | None, currency: str) -> Decimal | None:
         text: Count of minor units as decimal text, for example ``"0.25"`` for a quarter of a cent.
         currency: ISO 4217 code in upper case.
     """
-    return None if text is None else settle(Decimal(text).scaleb(-digits(currency)), currency)
+    return None if text is None else settle(Decimal(str(text)).scaleb(-digits(currency)), currency)

@@ -205,11 +205,11 @@ def _head_of(raw: msgspec.Raw) -> Head:
     """The head of an object, as far as it is readable."""
     try:
         return _HEAD.decode(raw)
-    except msgspec.ValidationError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         pass
     try:
         return Head(id=_ID_ONLY.decode(raw).id)
-    except msgspec.ValidationError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return Head()
 
 

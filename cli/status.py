@@ -1,0 +1,114 @@
+"""`unified status` and `unified rejects`: how connections stand, and what could not be mapped."""
+
+from typing import Annotated, Any
+
+import typer
+
+from adapters.registry import get_adapter
+from cli.arguments import AsJson, Name
+from cli.output import print_json, table
+from cli.session import Session, asynchronous, open_session
+from store import quality
+from store import rejects as stored_rejects
+from store.connections import ConnectionSummary
+from store.tables import StreamKey
+
+
+@asynchronous
+async def status(
+    *,
+    workspace: Annotated[str | None, typer.Option(help="Only this workspace's connections.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how each connection stands: state, last sync, records stored, records rejected, error."""
+    async with open_session() as session:
+        if workspace:
+            await session.registry.get_workspace(workspace)
+        found = [
+            await _state(session, connection)
+            for connection in await session.registry.all_connections()
+            if workspace in (None, connection.workspace)
+        ]
+    if as_json:
+        print_json(found)
+        return
+    table(
+        ("CONNECTION", "CONNECTOR", "STATE", "LAST SYNC (UTC)", "ROWS", "REJECTS", "ERROR"),
+        (
+            (
+                each["connection"],
+                each["connector"],
+                each["state"] if each["is_active"] else f"{each['state']}, paused",
+                each["last_sync_at"],
+                sum(each["rows"].values()),
+                sum(each["rejects"].values()),
+                each["error"],
+            )
+            for each in found
+        ),
+        empty="There are no connections yet; `unified connections add` makes one.",
+    )
+
+
+async def _state(session: Session, connection: ConnectionSummary) -> dict[str, Any]:
+    streams = [stream.name for stream in get_adapter(connection.connector).streams]
+    place = (connection.connector, connection.id)
+    async with session.db.workspace(connection.workspace_id) as conn:
+        rows = {stream: await quality.live_records(conn, stream, *place) for stream in streams}
+        rejected = {stream: await quality.rejected_records(conn, stream, connection.id) for stream in streams}
+    return {
+        "connection": connection.key,
+        "connector": connection.connector,
+        "is_active": connection.is_active,
+        "state": connection.sync_status,
+        "sync_started_at": connection.sync_started_at,
+        "last_sync_at": connection.last_sync_at,
+        "rows": rows,
+        "rejects": rejected,
+        "error": connection.error_message,
+    }
+
+
+@asynchronous
+async def rejects(
+    name: Name,
+    *,
+    stream: Annotated[str | None, typer.Option(help="Only this stream's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of each stream.")] = 20,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Show the raw record too, with whatever it holds.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show records that could not be mapped, and why. One that maps later leaves this list by itself."""
+    async with open_session() as session:
+        connection = await session.connection(name)
+        adapter = get_adapter(connection.connector)
+        streams = [adapter.stream(stream)] if stream else adapter.streams
+        async with session.db.workspace(connection.workspace_id) as conn:
+            found = [
+                {
+                    "stream": each.name,
+                    "source_id": reject.source_id,
+                    "error": reject.error,
+                    "first_seen_at": reject.first_seen_at,
+                    "last_seen_at": reject.last_seen_at,
+                    **({"raw": reject.raw.decode(errors="replace")} if raw else {}),
+                }
+                for each in streams
+                for reject in await stored_rejects.read(
+                    conn, StreamKey.of(connection, each.name), limit=limit
+                )
+            ]
+    if as_json:
+        print_json(found)
+        return
+    headings = (
+        "STREAM",
+        "SOURCE ID",
+        "ERROR",
+        "FIRST SEEN (UTC)",
+        "LAST SEEN (UTC)",
+        *(("RAW",) if raw else ()),
+    )
+    table(headings, (tuple(each.values()) for each in found), empty=f"{connection.key} has no rejects.")

@@ -1,0 +1,356 @@
+"""Connections' secrets, encrypted at rest and released only to a named use that the audit log holds.
+
+Each workspace has a data key (`store.data_keys`). A value is encrypted under a key derived from that data
+key and from the row's place, so that a row which is moved to another workspace, connection, field, version,
+kind or expiry does not decrypt. Nothing decrypted is kept between two uses, data keys included.
+
+What the secrets are used for is the adapters' business; where a connection is kept, `store.registry`'s.
+"""
+
+import base64
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from psycopg import AsyncConnection
+from psycopg.errors import ForeignKeyViolation
+from psycopg.rows import class_row
+
+from adapters.base import ConnectionRef, CredentialKind
+from adapters.factory import OpenedConnection
+from adapters.secrets import Secret
+from store import audit, data_keys
+from store.connections import ConnectionNotFoundError, connection_key
+from store.database import Database
+from store.errors import StoreError
+from store.keys import KeyProvider, MasterKeyError
+from store.registry import Registry
+
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+class CredentialError(StoreError):
+    """A connection's secrets can't be stored or released."""
+
+
+class InvalidCredentialError(CredentialError):
+    """What should be stored is no usable credential."""
+
+
+class CredentialNotFoundError(CredentialError):
+    """The connection has no credentials."""
+
+
+class CredentialExpiredError(CredentialError):
+    """A credential is past its expiry."""
+
+
+class CredentialTamperedError(CredentialError):
+    """A stored credential was changed, or copied from another place."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialInfo:
+    """What may be told about one stored secret.
+
+    Attributes:
+        connection_id: The connection that it belongs to.
+        field: The name under which the adapter finds it.
+        kind: One of :class:`adapters.base.CredentialKind`.
+        version: Counts up each time it is replaced.
+        expires_at: When it stops being released; None never.
+        updated_at: When this version was stored.
+    """
+
+    connection_id: UUID
+    field: str
+    kind: str
+    version: int
+    expires_at: datetime | None
+    updated_at: datetime
+
+
+class _Place(NamedTuple):
+    """Where a value is stored. Fernet has no associated data, so the place goes into the value's key."""
+
+    workspace_id: UUID
+    connection_id: UUID
+    field: str
+    version: int
+    kind: str
+    expires_at: datetime | None
+
+    def cipher(self, data_key: bytes) -> Fernet:
+        """The cipher of this place alone."""
+        expiry = self.expires_at.astimezone(UTC).isoformat() if self.expires_at else "never"
+        parts = ("unified credential", *self[:-1], expiry)  # of which none can hold a bar
+        info = "|".join(map(str, parts)).encode()
+        return Fernet(base64.urlsafe_b64encode(HKDF(SHA256(), 32, None, info).derive(data_key)))
+
+
+_INFOS = """
+    SELECT connector_config_id AS connection_id, field, kind, version, expires_at, updated_at
+    FROM connector_credentials
+"""
+
+# A refusal that a rule demands; anything else that stops a release is a failure.
+_DENIALS = (CredentialNotFoundError, CredentialExpiredError, ConnectionNotFoundError)
+
+
+class CredentialStore:
+    """Stores, describes and releases connections' secrets."""
+
+    def __init__(self, db: Database, provider: KeyProvider) -> None:
+        """Work on ``db`` with the master keys of ``provider``."""
+        self._db = db
+        self._provider = provider
+
+    async def put(
+        self,
+        workspace_id: UUID,
+        connection_id: UUID,
+        kind: str,
+        fields: Mapping[str, Secret],
+        expires_at: datetime | None = None,
+        *,
+        actor: str = "unified",
+    ) -> None:
+        """Store secrets of a connection, each as the next version of its field; other fields stay.
+
+        Args:
+            workspace_id: The workspace.
+            connection_id: The connection.
+            kind: One of :class:`adapters.base.CredentialKind`; a connection's fields are all of one kind.
+            fields: Secrets by field name, at least one.
+            expires_at: When these fields stop being released, with a time zone; None never.
+            actor: Who stores them, for the audit log.
+
+        Raises:
+            InvalidCredentialError: If the kind, a field's name or the expiry is not usable.
+            ConnectionNotFoundError: If the workspace has no such connection.
+            MasterKeyError: If the workspace's data key can't be unwrapped.
+        """
+        kind = _checked(kind, fields, expires_at)
+        async with self._db.workspace(workspace_id) as conn:
+            # Locked, so that two at once do not give out the same version.
+            key = await connection_key(conn, connection_id, lock=True)
+            rows = await conn.execute(
+                "SELECT field, version, kind FROM connector_credentials WHERE connector_config_id = %s",
+                (connection_id,),
+            )
+            versions: dict[str, int] = {}
+            for field, version, stored_kind in await rows.fetchall():
+                versions[field] = version
+                if stored_kind != kind:
+                    raise InvalidCredentialError(
+                        f"connection {key} has credentials of kind {stored_kind}; "
+                        f"delete them before storing {kind}"
+                    )
+            data_key = await data_keys.current(conn, self._provider, workspace_id)
+            for field, secret in fields.items():
+                versions[field] = versions.get(field, 0) + 1
+                place = _Place(workspace_id, connection_id, field, versions[field], kind, expires_at)
+                await conn.execute(
+                    """
+                    INSERT INTO connector_credentials (
+                        workspace_id, connector_config_id, field, version, kind, expires_at,
+                        ciphertext, data_key_id
+                    )
+                    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+                    ON CONFLICT (workspace_id, connector_config_id, field) DO UPDATE SET
+                        version = excluded.version, expires_at = excluded.expires_at, updated_at = now(),
+                        ciphertext = excluded.ciphertext, data_key_id = excluded.data_key_id
+                    """,
+                    (
+                        *place,
+                        place.cipher(data_key.key).encrypt(secret.reveal().encode()),
+                        data_key.id,
+                    ),
+                )
+            await audit.record(
+                conn,
+                workspace_id,
+                actor=actor,
+                action="credential.put",
+                subject=f"connection {connection_id}",
+                outcome="allowed",
+                key_id=data_key.master_key_id,
+                detail={"kind": kind, "versions": {field: versions[field] for field in fields}},
+            )
+
+    async def reveal(
+        self, workspace_id: UUID, connection_id: UUID, *, actor: str, purpose: str
+    ) -> dict[str, Secret]:
+        """Release all secrets of a connection. They leave only once the audit entry is committed.
+
+        Args:
+            workspace_id: The workspace.
+            connection_id: The connection.
+            actor: Who uses them, for the audit log.
+            purpose: What for: ``sync``, ``test``, ….
+
+        Returns:
+            Secrets by field name.
+
+        Raises:
+            ConnectionNotFoundError: If the workspace has no such connection.
+            CredentialNotFoundError: If it has no credentials.
+            CredentialExpiredError: If one of them is past its expiry.
+            CredentialTamperedError: If one of them is not as and where it was stored.
+            MasterKeyError: If the data key can't be unwrapped.
+        """
+        entry: dict[str, Any] = {
+            "actor": actor,
+            "action": "credential.reveal",
+            "subject": f"connection {connection_id}",
+            "purpose": purpose,
+        }
+        try:
+            async with self._db.workspace(workspace_id) as conn:
+                secrets, versions, key_ids = await self._decrypt(conn, workspace_id, connection_id)
+                detail: dict[str, Any] = {"versions": versions}
+                await audit.record(
+                    conn, workspace_id, **entry, outcome="allowed", key_id=key_ids, detail=detail
+                )
+        except (CredentialError, MasterKeyError, ConnectionNotFoundError) as error:
+            outcome: audit.Outcome = "denied" if isinstance(error, _DENIALS) else "failed"
+            detail = {"error": type(error).__name__}
+            # In a transaction of its own, for this one was rolled back. No workspace, no log to write to.
+            with suppress(ForeignKeyViolation):
+                async with self._db.workspace(workspace_id) as conn:
+                    await audit.record(conn, workspace_id, **entry, outcome=outcome, detail=detail)
+            raise
+        return secrets
+
+    async def describe(self, workspace_id: UUID, connection_id: UUID) -> list[CredentialInfo]:
+        """What secrets a connection has, field by field, without any value."""
+        async with self._db.workspace(workspace_id) as conn:
+            return await _infos(conn, "WHERE connector_config_id = %s ORDER BY field", connection_id)
+
+    async def expiring(self, within: timedelta) -> list[CredentialInfo]:
+        """Secrets of all workspaces that have expired or will within a time, the first to expire first."""
+        found: list[tuple[datetime, CredentialInfo]] = []
+        for workspace in await Registry(self._db).workspaces():
+            async with self._db.workspace(workspace.id) as conn:
+                infos = await _infos(conn, "WHERE expires_at <= now() + %s", within)
+            found += [(info.expires_at, info) for info in infos if info.expires_at]
+        return [info for _, info in sorted(found, key=lambda pair: pair[0])]
+
+    async def delete(self, workspace_id: UUID, connection_id: UUID, *, actor: str = "unified") -> None:
+        """Delete all secrets of a connection.
+
+        Args:
+            workspace_id: The workspace.
+            connection_id: The connection.
+            actor: Who deletes them, for the audit log.
+
+        Raises:
+            ConnectionNotFoundError: If the workspace has no such connection.
+        """
+        async with self._db.workspace(workspace_id) as conn:
+            await connection_key(conn, connection_id, lock=True)
+            rows = await conn.execute(
+                "DELETE FROM connector_credentials WHERE connector_config_id = %s RETURNING field",
+                (connection_id,),
+            )
+            await audit.record(
+                conn,
+                workspace_id,
+                actor=actor,
+                action="credential.delete",
+                subject=f"connection {connection_id}",
+                outcome="allowed",
+                detail={"fields": sorted(row[0] for row in await rows.fetchall())},
+            )
+
+    async def _decrypt(
+        self, conn: AsyncConnection[Any], workspace_id: UUID, connection_id: UUID
+    ) -> tuple[dict[str, Secret], dict[str, int], str]:
+        """Secrets and versions by field, and the master key's id (several while a rotation is under way)."""
+        key = await connection_key(conn, connection_id)
+        rows = await conn.execute(
+            """
+            SELECT c.field, c.version, c.kind, c.expires_at, c.expires_at <= clock_timestamp(), c.ciphertext,
+                   k.wrapped_key, k.master_key_id
+            FROM connector_credentials AS c
+            JOIN workspace_keys AS k ON (k.workspace_id, k.id) = (c.workspace_id, c.data_key_id)
+            WHERE c.connector_config_id = %s ORDER BY c.field
+            """,
+            (connection_id,),
+        )
+        secrets: dict[str, Secret] = {}
+        versions: dict[str, int] = {}
+        master_key_ids: set[str] = set()
+        for field, version, kind, expires_at, is_expired, ciphertext, *wrapping in await rows.fetchall():
+            if is_expired:
+                raise CredentialExpiredError(
+                    f"{field} of connection {key} expired on {expires_at:%Y-%m-%d at %H:%M %Z}; "
+                    "make a new one at the provider and store that"
+                )
+            data_key = await self._provider.unwrap(*wrapping)
+            place = _Place(workspace_id, connection_id, field, version, kind, expires_at)
+            try:
+                secrets[field] = Secret(place.cipher(data_key).decrypt(ciphertext).decode())
+            except InvalidToken:
+                raise CredentialTamperedError(
+                    f"{field} of connection {key} does not decrypt: its row was changed, or copied from "
+                    "another place; find out by whom, then store the credential anew"
+                ) from None
+            versions[field] = version
+            master_key_ids.add(wrapping[1])
+        if not secrets:
+            raise CredentialNotFoundError(f"connection {key} has no credentials; store some")
+        return secrets, versions, ", ".join(sorted(master_key_ids))
+
+
+class StoredConnections:
+    """Opens connections for an adapter factory: settings from the registry, secrets from the store."""
+
+    def __init__(self, registry: Registry, credentials: CredentialStore, *, actor: str) -> None:
+        """Open connections of ``registry`` in the name of ``actor``, which the audit log will show."""
+        self._registry = registry
+        self._credentials = credentials
+        self._actor = actor
+
+    async def open_connection(
+        self, workspace_id: UUID, connection_id: UUID, *, purpose: str
+    ) -> OpenedConnection:
+        """Load a connection and release its secrets; raises what :meth:`CredentialStore.reveal` does."""
+        secrets = await self._credentials.reveal(
+            workspace_id, connection_id, actor=self._actor, purpose=purpose
+        )
+        connection = await self._registry.get_connection(workspace_id, connection_id)
+        ref = ConnectionRef(connection.id, workspace_id, connection.key)
+        return OpenedConnection(ref, connection.connector, connection.settings, secrets)
+
+
+def _checked(kind: str, fields: Mapping[str, Secret], expires_at: datetime | None) -> str:
+    """The kind, once all of this can be stored."""
+    kinds = [str(known) for known in CredentialKind]
+    if kind not in kinds:
+        raise InvalidCredentialError(f"there is no credential kind {kind!r}; use one of {', '.join(kinds)}")
+    if not fields:
+        raise InvalidCredentialError("no credential was given; give at least one field")
+    for field, secret in fields.items():
+        if not _FIELD.fullmatch(field):
+            raise InvalidCredentialError(
+                "a credential field's name has lower-case letters, digits and _ only, such as api_key"
+            )
+        if not isinstance(secret, Secret):
+            raise InvalidCredentialError(f"the value of {field} must come as a Secret, which no log can show")
+    if expires_at is not None and expires_at.tzinfo is None:
+        raise InvalidCredentialError("the expiry needs a time zone")
+    return str(kind)
+
+
+async def _infos(conn: AsyncConnection[Any], condition: str, value: object) -> list[CredentialInfo]:
+    async with conn.cursor(row_factory=class_row(CredentialInfo)) as cursor:
+        await cursor.execute(_INFOS + condition, (value,))
+        return await cursor.fetchall()

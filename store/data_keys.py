@@ -1,0 +1,176 @@
+"""Data keys: one a workspace, kept wrapped by a master key, and the rotation to a new master key.
+
+The plain keys exist only in memory. What they encrypt: `store.credentials`. The master keys: `store.keys`.
+"""
+
+import os
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import AsyncConnection
+
+from store.database import Database
+from store.keys import KeyProvider, MasterKeyError
+
+# While a new data key is wrapped and stored, the master keys do not change; while they change, nobody
+# wraps. So a rotation sees every data key that was wrapped by a former master key, and none comes after it.
+_WRAPPING = "SELECT pg_advisory_xact_lock_shared(hashtextextended('unified/master keys', 0))"
+_CHANGING = "SELECT pg_advisory_xact_lock(hashtextextended('unified/master keys', 0))"
+
+
+class MasterKeyInUseError(MasterKeyError):
+    """A master key can't be retired, because data keys are still wrapped by it."""
+
+
+class DataKey(NamedTuple):
+    """A workspace's data key, in plain.
+
+    Attributes:
+        id: Row of ``workspace_keys``.
+        key: 32 random bytes.
+        master_key_id: The master key that wraps it.
+    """
+
+    id: UUID
+    key: bytes
+    master_key_id: str
+
+    def __repr__(self) -> str:
+        return f"DataKey(id={self.id}, master_key_id={self.master_key_id!r})"
+
+
+class RotationReport(NamedTuple):
+    """What a rotation did.
+
+    Attributes:
+        primary_key_id: The master key that wraps every data key now.
+        rewrapped: Data keys that this call moved to it.
+        retired: Ids of former master keys that nothing needs any more.
+    """
+
+    primary_key_id: str
+    rewrapped: int
+    retired: tuple[str, ...]
+
+
+async def status(db: Database) -> dict[str, int]:
+    """How many data keys each master key wraps, by master key id."""
+    async with db.scheduler() as conn:
+        return await _count(conn)
+
+
+async def verify(db: Database, provider: KeyProvider) -> None:
+    """Refuse to start with the wrong keys: unwrap one data key of every master key in use.
+
+    Raises:
+        UnknownMasterKeyError: If a master key in use is missing.
+        DamagedDataKeyError: If a data key does not unwrap.
+    """
+    async with db.scheduler() as conn:
+        rows = await conn.execute(
+            "SELECT DISTINCT ON (master_key_id) wrapped_key, master_key_id FROM workspace_keys"
+        )
+        sample = await rows.fetchall()
+    for wrapped, key_id in sample:
+        await provider.unwrap(wrapped, key_id)
+
+
+async def rotate(db: Database, provider: KeyProvider, *, batch_size: int = 100) -> RotationReport:
+    """Move every data key to the newest master key, then retire the others.
+
+    Readers and writers go on meanwhile. Killed at any point, it goes on from there when called again.
+
+    Args:
+        db: The database.
+        provider: Makes the new primary key, or has been given one in front of the former.
+        batch_size: Data keys per transaction.
+
+    Raises:
+        UnknownMasterKeyError: If a key in use is missing; then nothing is changed.
+        MasterKeyInUseError: If a process that does not know the new key went on to wrap under a former one.
+    """
+    await verify(db, provider)
+    async with db.scheduler() as conn:
+        await conn.execute(_CHANGING)
+        await provider.renew()
+    rewrapped = 0
+    while batch := await _rewrap(db, provider, batch_size):
+        rewrapped += batch
+    return RotationReport(provider.primary_key_id, rewrapped, await retire(db, provider))
+
+
+async def retire(db: Database, provider: KeyProvider) -> tuple[str, ...]:
+    """Give up all master keys but the primary.
+
+    Returns:
+        Ids of the retired keys.
+
+    Raises:
+        MasterKeyInUseError: If any other master key still wraps a data key.
+    """
+    async with db.scheduler() as conn:
+        await conn.execute(_CHANGING)
+        in_use = await _count(conn)
+        retired = await provider.retire(in_use.keys())
+    if former := in_use.keys() - {provider.primary_key_id}:
+        keys = ", ".join(f"{key_id} ({in_use[key_id]})" for key_id in sorted(former))
+        raise MasterKeyInUseError(
+            f"these master keys stay, because data keys are still wrapped by them: {keys}; "
+            "give every process the new key first, then run `unified keys rotate`"
+        )
+    return retired
+
+
+async def current(conn: AsyncConnection[Any], provider: KeyProvider, workspace_id: UUID) -> DataKey:
+    """The data key that a workspace encrypts with, made on first use. If two make one, the first stands.
+
+    Args:
+        conn: A transaction in that workspace.
+        provider: Wraps and unwraps it.
+        workspace_id: The workspace.
+
+    Raises:
+        UnknownMasterKeyError: If the master key that wrapped it is missing.
+        DamagedDataKeyError: If it does not unwrap.
+    """
+    select = "SELECT id, wrapped_key, master_key_id FROM workspace_keys WHERE is_primary"
+    while (row := await (await conn.execute(select)).fetchone()) is None:
+        await conn.execute(_WRAPPING)
+        await conn.execute(
+            """
+            INSERT INTO workspace_keys (workspace_id, wrapped_key, master_key_id) VALUES (%s, %s, %s)
+            ON CONFLICT (workspace_id) WHERE is_primary DO NOTHING
+            """,
+            (workspace_id, *await provider.wrap(os.urandom(32))),
+        )
+    data_key_id, wrapped, master_key_id = row
+    return DataKey(data_key_id, await provider.unwrap(wrapped, master_key_id), master_key_id)
+
+
+async def _count(conn: AsyncConnection[Any]) -> dict[str, int]:
+    rows = await conn.execute("SELECT master_key_id, count(*) FROM workspace_keys GROUP BY 1 ORDER BY 1")
+    return dict(await rows.fetchall())
+
+
+async def _rewrap(db: Database, provider: KeyProvider, limit: int) -> int:
+    """Re-wrap up to ``limit`` data keys in one transaction; the number that was looked at."""
+    async with db.scheduler() as conn:
+        rows = await conn.execute(
+            """
+            SELECT workspace_id, id, wrapped_key, master_key_id FROM workspace_keys
+            WHERE master_key_id <> %s LIMIT %s
+            """,
+            (provider.primary_key_id, limit),
+        )
+        batch = await rows.fetchall()
+        for workspace_id, data_key_id, old, old_key_id in batch:
+            # Only as it was read: where another rotation was quicker, its wrapping stands.
+            new, new_key_id = await provider.wrap(await provider.unwrap(old, old_key_id))
+            await conn.execute(
+                """
+                UPDATE workspace_keys SET wrapped_key = %s, master_key_id = %s, rewrapped_at = now()
+                WHERE workspace_id = %s AND id = %s AND wrapped_key = %s AND master_key_id = %s
+                """,
+                (new, new_key_id, workspace_id, data_key_id, old, old_key_id),
+            )
+    return len(batch)

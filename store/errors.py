@@ -1,0 +1,56 @@
+"""What can go wrong with the database, as its callers see it.
+
+StoreError
+├── DatabaseUrlError       DATABASE_URL can't be used; nothing was tried
+├── UnreachableError       the server can't be reached, refuses the login or went away
+├── BusyError              the server gave up waiting: a lock, a time limit, a deadlock; trying again may work
+├── ServerVersionError     the server is older than what is supported
+├── NotMigratedError       the tables are missing or older than this release
+├── RoleError              the login lacks a role, or a role has rights that break isolation
+└── RecordError            a value can't be stored; it names the column, never the value
+
+Each room of the store that has errors of its own derives them from StoreError. Messages say what was tried, what
+went wrong and what to do. They never hold a password or a stored value.
+"""
+
+
+class StoreError(Exception):
+    """Base of all errors of the store."""
+
+
+class DatabaseUrlError(StoreError):
+    """DATABASE_URL can't be used. The message does not quote it: it may hold a password."""
+
+
+class UnreachableError(StoreError):
+    """The database can't be reached, refuses the login or went away. What was not committed did not happen."""
+
+
+class BusyError(StoreError):
+    """A lock, a time limit or a deadlock ended the transaction; the same again may well succeed."""
+
+
+class ServerVersionError(StoreError):
+    """The server is older than PostgreSQL 15."""
+
+
+class NotMigratedError(StoreError):
+    """The tables are missing or are not those of this release."""
+
+
+class RoleError(StoreError):
+    """A role is missing, can't be taken on, or would see other workspaces' rows."""
+
+
+class RecordError(StoreError):
+    """PostgreSQL can't hold a value of a record; nothing of its batch was stored.
+
+    Attributes:
+        source_id: Which record.
+        column: Which of its columns, where the server says.
+    """
+
+    def __init__(self, message: str, *, source_id: str, column: str | None) -> None:
+        super().__init__(message)
+        self.source_id = source_id
+        self.column = column

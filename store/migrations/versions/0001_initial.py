@@ -1,0 +1,13 @@
+"""Workspaces, connections, credentials, sync state and the unified tables."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Run the SQL beside this module, straight through the driver: it is many statements, with % in them."""
+    op.get_bind().connection.driver_connection.execute(Path(__file__).with_suffix(".sql").read_text())

@@ -1,0 +1,1 @@
+"""One module a revision, each beside the SQL that it runs."""

@@ -1,0 +1,124 @@
+"""Questions about stored records that show whether they are all there and right; asked by asset checks.
+
+Each function reads one connection's records through a connection that :meth:`store.database.Database.workspace` gave.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection, sql
+
+from adapters.base import ControlTotal
+from unified_schema.money import exponent
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Money of one currency, held against what the raw records state.
+
+    Attributes:
+        currency: ISO 4217 code.
+        invoices: How many invoices are in it.
+        stored: Sum of ``total`` as stored.
+        stated: The same sum, computed anew from the raw records.
+    """
+
+    currency: str
+    invoices: int
+    stored: Decimal
+    stated: Decimal
+
+
+def leaf(stream: str, source: str) -> sql.Identifier:
+    """The partition that holds a source's records of a stream."""
+    return sql.Identifier(f"unified_{stream}_{source}")
+
+
+async def live_records(conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID) -> int:
+    """How many records are stored and not deleted at their source."""
+    query = sql.SQL("SELECT count(*) FROM {} WHERE connection_id = %s AND deleted_at IS NULL")
+    return await _one(conn, query.format(leaf(stream, source)), (connection_id,))
+
+
+async def rejected_records(conn: AsyncConnection[Any], stream: str, connection_id: UUID) -> int:
+    """How many raw records are set aside because they could not be mapped."""
+    query = sql.SQL("SELECT count(*) FROM rejects WHERE connector_config_id = %s AND stream = %s")
+    return await _one(conn, query, (connection_id, stream))
+
+
+async def unknown_customers(conn: AsyncConnection[Any], source: str, connection_id: UUID, limit: int) -> list[str]:
+    """Source ids of customers that live invoices name and that are not here: not live, deleted or rejected."""
+    query = sql.SQL(
+        """
+        SELECT DISTINCT i.customer_id
+        FROM {invoices} AS i
+        LEFT JOIN {customers} AS c
+            ON c.workspace_id = i.workspace_id AND c.connection_id = i.connection_id AND c.source_id = i.customer_id
+        WHERE i.connection_id = %s AND i.deleted_at IS NULL AND i.customer_id IS NOT NULL AND c.source_id IS NULL
+            AND NOT EXISTS (
+                SELECT FROM rejects AS r
+                WHERE r.workspace_id = i.workspace_id AND r.connector_config_id = i.connection_id
+                    AND r.stream = 'customers' AND r.source_id = i.customer_id
+            )
+        LIMIT %s
+        """
+    ).format(invoices=leaf("invoices", source), customers=leaf("customers", source))
+    rows = await (await conn.execute(query, (connection_id, limit))).fetchall()
+    return [row[0] for row in rows]
+
+
+async def invoice_totals(
+    conn: AsyncConnection[Any], source: str, connection_id: UUID, control: ControlTotal
+) -> list[Totals]:
+    """Stored money by currency beside the same money computed from the raw records by another road."""
+    query = sql.SQL(
+        """
+        SELECT currency, count(*), sum(total), sum((raw_data #>> %(path)s)::numeric)
+        FROM {} WHERE connection_id = %(connection)s AND raw_data IS NOT NULL AND currency IS NOT NULL
+        GROUP BY currency ORDER BY currency
+        """
+    ).format(leaf("invoices", source))
+    rows = await (await conn.execute(query, {"path": list(control.path), "connection": connection_id})).fetchall()
+    return [
+        Totals(currency, count, stored or Decimal(0), (stated or Decimal(0)).scaleb(-_digits(control, currency)))
+        for currency, count, stored, stated in rows
+    ]
+
+
+async def records_by_day(
+    conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID, days: int
+) -> list[tuple[date, int]]:
+    """How many records the source created on each of the last ``days`` days that have any."""
+    query = sql.SQL(
+        """
+        SELECT created_at::date AS day, count(*) FROM {}
+        WHERE connection_id = %(connection)s AND created_at >= (
+            SELECT max(created_at) FROM {} WHERE connection_id = %(connection)s) - make_interval(days => %(days)s)
+        GROUP BY day ORDER BY day
+        """
+    ).format(leaf(stream, source), leaf(stream, source))
+    return await (await conn.execute(query, {"connection": connection_id, "days": days})).fetchall()
+
+
+async def newest_records(
+    conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID, limit: int
+) -> list[tuple[Any, ...]]:
+    """The records that changed last: id, created, deleted, and one telling column that names no person."""
+    telling = {"customers": "currency", "invoices": "status", "events": "event_type"}[stream]
+    query = sql.SQL(
+        "SELECT source_id, created_at, deleted_at, {} FROM {} WHERE connection_id = %s "
+        "ORDER BY synced_at DESC, created_at DESC NULLS LAST, source_id LIMIT %s"
+    ).format(sql.Identifier(telling), leaf(stream, source))
+    return await (await conn.execute(query, (connection_id, limit))).fetchall()
+
+
+def _digits(control: ControlTotal, currency: str) -> int:
+    return 0 if control.minor_units is None else control.minor_units.get(currency, exponent(currency))
+
+
+async def _one(conn: AsyncConnection[Any], query: sql.SQL | sql.Composed, values: tuple[Any, ...]) -> int:
+    row = await (await conn.execute(query, values)).fetchone()
+    return int(row[0]) if row else 0

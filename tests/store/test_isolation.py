@@ -1,0 +1,315 @@
+"""No workspace sees, changes or guesses at another's rows: the catalogue, a generated matrix, and a shared pool."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection, errors, sql
+
+from store import batches
+from store.batches import Batch, Deletion
+from store.database import APP_ROLE, OWNER_ROLE, SCHEDULER_ROLE, Database
+from store.tables import TABLES, StreamKey
+
+WORKSPACE_TABLES = """
+    SELECT c.oid::regclass::text AS name, a.attname AS workspace_column
+    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT a.attisdropped
+        AND (a.attname = 'workspace_id' OR (c.relname = 'workspaces' AND a.attname = 'id'))
+    ORDER BY 1
+"""
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+# Tables without a workspace, each for a reason.
+SHARED_TABLES = {"connectors", "alembic_version"}
+EVERY_TABLE = "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+
+
+@pytest.fixture
+def admin(database_url: str) -> Any:
+    """A superuser's connection, bound by no policy."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def two(database: Database, add_workspace: Any, add_connection: Any) -> tuple[UUID, UUID]:
+    """Two workspaces, each with a row in every table that has a workspace."""
+    workspaces = []
+    for slug in ("own", "other"):
+        workspace_id = await add_workspace(slug)
+        connection_id = await add_connection(workspace_id)
+        await _fill(database, workspace_id, connection_id)
+        workspaces.append(workspace_id)
+    return workspaces[0], workspaces[1]
+
+
+async def _fill(database: Database, workspace_id: UUID, connection_id: UUID) -> None:
+    reject = batches.Reject(None, b"{", "no", _NOW)
+    for connector in ("stripe", "hubspot"):
+        for stream in ("customers", "invoices"):
+            key = StreamKey(workspace_id, connection_id, connector, stream)
+            gone = [Deletion("x", _NOW, _NOW)]
+            await batches.commit(
+                database, key, Batch(observed_at=_NOW, deletions=gone, rejects=[reject], cursor={})
+            )
+    seen = StreamKey(workspace_id, connection_id, "stripe", "customers")
+    met = batches.Confirmed("x", 1, _NOW)
+    await batches.commit(database, seen, Batch(observed_at=_NOW, confirmed=[met], refresh_started_at=_NOW))
+    key_id, credential_id = uuid4(), uuid4()
+    statements = [
+        (
+            "INSERT INTO workspace_keys (id, workspace_id, wrapped_key, master_key_id) VALUES (%s, %s, 'k', 'm')",
+            (key_id, workspace_id),
+        ),
+        (
+            "INSERT INTO connector_credentials (id, workspace_id, connector_config_id, kind, field, ciphertext,"
+            " data_key_id) VALUES (%s, %s, %s, 'api_key', 'api_key', 'c', %s)",
+            (credential_id, workspace_id, connection_id, key_id),
+        ),
+        (
+            "INSERT INTO schema_mappings (workspace_id, connector_config_id, stream, source_path, target_field)"
+            " VALUES (%s, %s, 'customers', 'a', 'b')",
+            (workspace_id, connection_id),
+        ),
+        (
+            "INSERT INTO webhook_configs (workspace_id, connector_config_id, endpoint_path, secret_credential_id)"
+            " VALUES (%s, %s, %s, %s)",
+            (workspace_id, connection_id, str(uuid4()), credential_id),
+        ),
+        (
+            "INSERT INTO sync_history (workspace_id, connector_config_id, stream, mode)"
+            " VALUES (%s, %s, 'customers', 'full')",
+            (workspace_id, connection_id),
+        ),
+        (
+            "INSERT INTO audit_log (workspace_id, actor, action, subject, outcome) VALUES (%s, 'a', 'b', 'c', 'allowed')",
+            (workspace_id,),
+        ),
+    ]
+    async with database.workspace(workspace_id) as connection:
+        for statement, values in statements:
+            await connection.execute(statement, values)
+        for connector in ("stripe", "hubspot"):
+            await connection.execute(
+                """
+                INSERT INTO unified_events (workspace_id, connection_id, source_system, source_id, unified_id,
+                    schema_version, content_hash, observed_at, synced_at, is_active, event_type, occurred_at)
+                VALUES (%s, %s, %s, 'e', %s, '1.1.0', 1, now(), now(), true, 't', now())
+                """,
+                (workspace_id, connection_id, connector, uuid4()),
+            )
+
+
+def test_every_table_with_a_workspace_is_isolated(admin: psycopg.Connection) -> None:
+    tables = {name: column for name, column in admin.execute(WORKSPACE_TABLES).fetchall()}
+    assert {name for (name,) in admin.execute(EVERY_TABLE).fetchall()} - set(tables) == SHARED_TABLES
+    assert len(tables) >= 20
+    for name, column in tables.items():
+        flags = admin.execute(
+            "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = %s::regclass", (name,)
+        ).fetchone()
+        assert flags == (True, True), name
+        policies = admin.execute(
+            "SELECT cmd, permissive, qual, with_check FROM pg_policies WHERE tablename = %s AND %s = ANY(roles)",
+            (name, APP_ROLE),
+        ).fetchall()
+        own = f"({column} = ( SELECT current_workspace() AS current_workspace))"
+        assert policies == [("ALL", "PERMISSIVE", own, own)], name
+        public = admin.execute(
+            "SELECT 1 FROM pg_policies WHERE tablename = %s AND roles && ARRAY['public', %s]::name[]",
+            (name, OWNER_ROLE),
+        ).fetchall()
+        assert not public, name
+
+
+def test_the_roles_can_do_no_more_than_they_must(admin: psycopg.Connection) -> None:
+    attributes = admin.execute(
+        "SELECT rolsuper, rolbypassrls, rolcanlogin, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles"
+        " WHERE rolname = ANY(%s)",
+        ([APP_ROLE, SCHEDULER_ROLE, OWNER_ROLE],),
+    ).fetchall()
+    assert attributes == [(False,) * 6] * 3
+    for role in (APP_ROLE, SCHEDULER_ROLE):
+        assert admin.execute("SELECT 1 FROM pg_class WHERE relowner = %s::regrole", (role,)).fetchall() == []
+        assert admin.execute("SELECT 1 FROM pg_proc WHERE proowner = %s::regrole", (role,)).fetchall() == []
+        assert (
+            admin.execute("SELECT 1 FROM pg_auth_members WHERE member = %s::regrole", (role,)).fetchall()
+            == []
+        )
+        assert admin.execute("SELECT has_schema_privilege(%s, 'public', 'CREATE')", (role,)).fetchone() == (
+            False,
+        )
+    truncates = admin.execute(
+        "SELECT table_name FROM information_schema.role_table_grants WHERE grantee = ANY(%s) AND privilege_type"
+        " NOT IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')",
+        ([APP_ROLE, SCHEDULER_ROLE],),
+    ).fetchall()
+    assert truncates == []
+
+
+def test_views_and_functions_lend_nobody_their_owners_rights(admin: psycopg.Connection) -> None:
+    views = admin.execute(
+        "SELECT relname, relkind, reloptions FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        " AND relkind IN ('v', 'm')"
+    ).fetchall()
+    assert views
+    for name, kind, options in views:
+        assert kind == "v", name
+        assert "security_invoker=true" in options, name
+    definers = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef"
+    assert admin.execute(definers).fetchall() == []
+
+
+async def test_matrix_of_tables_and_statements(
+    database: Database, admin: psycopg.Connection, two: tuple[UUID, UUID]
+) -> None:
+    """For each table: own rows can be seen, others' can be neither seen, changed, removed, added nor taken over."""
+    own, other = two
+    for name, column in admin.execute(WORKSPACE_TABLES).fetchall():
+        table, workspace_column = sql.SQL(name), sql.Identifier(column)
+        others_before = admin.execute(
+            sql.SQL("SELECT * FROM {} WHERE {} = %s").format(table, workspace_column), (other,)
+        ).fetchall()
+        assert others_before, f"{name} has no row to try on"
+        parts = {"table": table, "column": workspace_column}
+        theirs = {"own": own, "other": other}
+
+        assert await _run(database, own, "SELECT DISTINCT {column} FROM {table}", parts) == [(own,)], name
+        for statement in (
+            "SELECT FROM {table} WHERE {column} = %(other)s",
+            "UPDATE {table} SET {column} = {column} WHERE {column} = %(other)s RETURNING 1",
+            "DELETE FROM {table} WHERE {column} = %(other)s RETURNING 1",
+        ):
+            assert await _run(database, own, statement, parts, theirs) in ([], "InsufficientPrivilege"), (
+                name,
+                statement,
+            )
+        # A row of one's own can't be given away, nor another's claimed.
+        moved = "UPDATE {table} SET {column} = %(other)s RETURNING 1"
+        assert await _run(database, own, moved, parts, theirs) == "InsufficientPrivilege", name
+        copied = "INSERT INTO {table} SELECT * FROM json_populate_record(NULL::{table}, %(row)s) RETURNING 1"
+        (stolen,) = admin.execute(
+            sql.SQL("SELECT to_json(t)::text FROM {} AS t WHERE {} = %s LIMIT 1").format(
+                table, workspace_column
+            ),
+            (other,),
+        ).fetchone() or ("",)
+        overriding = copied.replace("SELECT *", "OVERRIDING SYSTEM VALUE SELECT *")
+        assert await _run(database, own, overriding, parts, {"row": stolen}) == "InsufficientPrivilege", name
+        with pytest.raises((errors.FeatureNotSupported, errors.InsufficientPrivilege)):
+            async with database.workspace(own) as connection, connection.cursor() as cursor:
+                async with cursor.copy(sql.SQL("COPY {} FROM STDIN").format(table)):
+                    pass
+        assert (
+            admin.execute(
+                sql.SQL("SELECT * FROM {} WHERE {} = %s").format(table, workspace_column), (other,)
+            ).fetchall()
+            == others_before
+        ), name
+
+
+@pytest.mark.parametrize("setting", ["", None, "not a uuid"])
+async def test_without_a_workspace_nothing_is_there(
+    database: Database, admin: psycopg.Connection, two: tuple[UUID, UUID], setting: str | None
+) -> None:
+    for name, column in admin.execute(WORKSPACE_TABLES).fetchall():
+        for statement in (
+            "SELECT 1 FROM {table}",
+            "UPDATE {table} SET {column} = {column} RETURNING 1",
+            "DELETE FROM {table} RETURNING 1",
+        ):
+            parts = {"table": sql.SQL(name), "column": sql.Identifier(column)}
+            result = await _run(database, setting, statement, parts)
+            assert result in ([], "InvalidTextRepresentation", "InsufficientPrivilege"), (name, statement)
+
+
+async def test_scheduler_and_owner_see_no_record_and_no_secret(
+    database: Database, two: tuple[UUID, UUID]
+) -> None:
+    async with database.scheduler() as connection:
+        result = await connection.execute("SELECT count(DISTINCT workspace_id) FROM connector_configs")
+        assert await result.fetchone() == (2,)
+    forbidden = [table.name for table in TABLES.values()]
+    forbidden += ["connector_credentials", "rejects", "audit_log", "webhook_configs", "schema_mappings"]
+    for name in forbidden:
+        with pytest.raises(errors.InsufficientPrivilege):
+            async with database.scheduler() as connection:
+                await connection.execute(f"SELECT 1 FROM {name}".encode())
+    for column in ("settings",):
+        with pytest.raises(errors.InsufficientPrivilege):
+            async with database.scheduler() as connection:
+                await connection.execute(f"SELECT {column} FROM connector_configs".encode())
+    async with database.owner() as connection:
+        for name in [*forbidden, "connector_configs", "workspaces", "workspace_keys"]:
+            result = await connection.execute(f"SELECT count(*) FROM {name}".encode())
+            assert await result.fetchone() == (0,), name
+
+
+async def test_a_pool_of_one_carries_nothing_over(database_url: str, two: tuple[UUID, UUID]) -> None:
+    own, other = two
+
+    class Interrupted(Exception):
+        pass
+
+    async def look(database: Database, workspace: UUID, end: str) -> None:
+        try:
+            async with database.workspace(workspace) as connection:
+                assert await _visible(connection) == {workspace}
+                if end == "error":
+                    raise Interrupted
+                if end == "sql error":
+                    await connection.execute("SELECT 1/0")
+                if end == "cancel":
+                    asyncio.current_task().cancel()  # type: ignore[union-attr]
+                    await connection.execute("SELECT pg_sleep(60)")
+        except (Interrupted, errors.DivisionByZero, asyncio.CancelledError):
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()
+
+    async with Database.open(database_url, max_connections=1) as database:
+        for end in ("commit", "error", "sql error", "cancel", "commit"):
+            await look(database, own, end)
+            await look(database, other, "commit")
+            async with database.scheduler() as connection:
+                with pytest.raises(errors.InsufficientPrivilege):
+                    await connection.execute("SELECT 1 FROM unified_customers")
+        # What forgets to take on a role has the app's, and no workspace.
+        async with database._pool.connection() as connection:
+            assert await _visible(connection) == set()
+
+
+async def _visible(connection: AsyncConnection[Any]) -> set[UUID]:
+    result = await connection.execute("SELECT workspace_id FROM unified_customers")
+    return {workspace for (workspace,) in await result.fetchall()}
+
+
+async def _run(
+    database: Database,
+    workspace: UUID | str | None,
+    statement: str,
+    parts: dict[str, sql.Composable],
+    values: dict[str, Any] | None = None,
+) -> list[Any] | str:
+    """The rows that a statement gives in a workspace, or the name of the error; always rolled back."""
+    rows: list[Any] | str = []
+    try:
+        async with database.workspace(uuid4()) as connection:
+            if workspace is None:
+                await connection.execute("RESET app.workspace_id")
+            else:
+                await connection.execute("SELECT set_config('app.workspace_id', %s, true)", (str(workspace),))
+            result = await connection.execute(sql.SQL(statement).format(**parts), values)
+            rows = await result.fetchall()
+            raise _RollBackError
+    except _RollBackError:
+        return rows
+    except psycopg.Error as error:
+        return type(error).__name__
+
+
+class _RollBackError(Exception):
+    pass
