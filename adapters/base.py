@@ -7,7 +7,7 @@ records (:meth:`BaseAdapter.pull`). *Mapping* is pure and synchronous, dict to r
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import TracebackType
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from adapters.errors import ConfigurationError, MappingError
 from adapters.http import HttpClient
 from adapters.secrets import Secret
+from adapters.webhooks import ReceivedEvent, Verifier
 from unified_schema.base import UnifiedBase, connection_namespace, unified_id
 from unified_schema.field_rules import FieldRule, apply_rules
 
@@ -156,6 +157,22 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """What received events mean for the tables; stream names are the keys throughout.
+
+    Attributes:
+        records: Events that are records themselves, ready to be mapped; observed when they were received.
+        fetch: What to hand to :meth:`BaseAdapter.fetch`, as it is now different or gone. Each one comes once.
+        tombstones: Records that are gone for good, whatever is delivered later. Count them as observed when they
+            were received: providers round the time of a deletion down, and it has to win over what was read before.
+    """
+
+    records: Mapping[str, Sequence[RawRecord]]
+    fetch: Mapping[str, Sequence[str]]
+    tombstones: Mapping[str, Sequence[Tombstone]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionRef:
     """Which connection an adapter works for; ids and names only, nothing secret.
 
@@ -232,6 +249,10 @@ class BaseAdapter(ABC, Generic[ConfigT]):
     credential_kind: ClassVar[CredentialKind]
     credential_fields: ClassVar[tuple[CredentialField, ...]]
     streams: ClassVar[tuple[Stream, ...]]
+    # Streams that no request lists: only webhooks bring their records.
+    delivered_streams: ClassVar[tuple[Stream, ...]] = ()
+    # How its deliveries may be signed, the usual way first; none without Capability.WEBHOOK.
+    verifiers: ClassVar[tuple[Verifier, ...]] = ()
 
     def __init__(
         self,
@@ -257,15 +278,16 @@ class BaseAdapter(ABC, Generic[ConfigT]):
 
     @classmethod
     def stream(cls, name: str) -> Stream:
-        """The stream of that name.
+        """The stream of that name, polled or delivered.
 
         Raises:
             ConfigurationError: If this connector has none.
         """
-        for stream in cls.streams:
+        streams = (*cls.streams, *cls.delivered_streams)
+        for stream in streams:
             if stream.name == name:
                 return stream
-        msg = f"{cls.name} has no stream {name!r}; it has {', '.join(s.name for s in cls.streams)}"
+        msg = f"{cls.name} has no stream {name!r}; it has {', '.join(s.name for s in streams)}"
         raise ConfigurationError(msg)
 
     @property
@@ -346,7 +368,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
 
         Args:
             stream: Name of one of ``streams``.
-            source_ids: Ids, any number.
+            source_ids: Ids, any number; what :meth:`changes` asks for may also be a reference to several records.
 
         Yields:
             Pages without a cursor. Each id comes once: as a record, or as a tombstone where the source has it no
@@ -369,6 +391,18 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             MappingError: If it can't become a unified record. Any ValueError, KeyError, TypeError or pydantic
                 error counts as one as well.
         """
+
+    def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
+        """Say what received events mean for the tables. Pure, and total: any event that was received is a record.
+
+        Args:
+            events: Any number of this connection's, in any order.
+
+        Raises:
+            ConfigurationError: If this connector takes no webhooks.
+        """
+        msg = f"{self.name} takes no webhooks"
+        raise ConfigurationError(msg)
 
     def from_unified(self, record: UnifiedBase) -> dict[str, Any]:
         """Map a unified record to the body that this system's API takes on create and update. Pure.

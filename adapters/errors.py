@@ -12,7 +12,9 @@ AdapterError
 │   ├── UnavailableError         unreachable, cut off, timed out or 5xx after all retries
 │   └── ProtocolError            the answer is not what the API documents
 ├── StaleCursorError         the provider no longer has the changes since this cursor
-└── MappingError             one raw record can't become a unified one
+├── MappingError             one raw record can't become a unified one
+├── SignatureError           a webhook delivery is not proven to come from its provider
+└── PayloadError             a webhook delivery is proven, but is not what its provider documents
 
 Messages say what was tried, what went wrong and what to do. They never hold a credential, a header or a body.
 """
@@ -78,3 +80,14 @@ class StaleCursorError(AdapterError):
 
 class MappingError(AdapterError):
     """One raw record can't become a unified one; it is kept as a reject with this reason."""
+
+
+class SignatureError(AdapterError):
+    """A webhook delivery is not proven to come from its provider. It says the same whatever the cause."""
+
+    def __init__(self) -> None:
+        super().__init__("the delivery's signature is missing, wrong or out of date")
+
+
+class PayloadError(AdapterError):
+    """A webhook delivery comes from its provider, but its body is not what the provider documents."""

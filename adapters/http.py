@@ -1,4 +1,4 @@
-"""The one HTTP client of all adapters: timeouts, retries, rate limits, guarded addresses, errors without secrets.
+"""The HTTP client of all adapters: timeouts, retries, rate limits, guarded addresses, no secret in any error.
 
 What differs between providers is passed in: headers, limits, and a function that reads a refusal.
 """
@@ -35,6 +35,17 @@ from adapters.limits import RateLimit
 stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
 
 _Decoded = TypeVar("_Decoded")
+
+# What an error status means and what to do about it; _advice knows the rest.
+_ADVICE: dict[int, tuple[type[ProviderError], str]] = {
+    401: (AuthenticationError, ". The credential is wrong or revoked; add a valid one"),
+    403: (PermissionDeniedError, ". Give the credential the rights to read this"),
+    404: (NotFoundError, ". Is base_url right?"),
+    408: (UnavailableError, ". The next run goes on from here"),
+    423: (UnavailableError, ". The next run goes on from here"),
+    425: (UnavailableError, ". The next run goes on from here"),
+    429: (RateLimitedError, ". The next run goes on from here"),
+}
 
 # No wait between two attempts is longer, whatever the provider asks for; a longer one is for the next run.
 LONGEST_WAIT = 120.0
@@ -86,7 +97,7 @@ class _Retry(Exception):  # noqa: N818 - a signal to the retry loop, never seen 
 
 def read_refusal(response: httpx.Response) -> Refusal:
     """The default reading of an error answer: 408, 423, 429 and 5xx may pass, the rest will not."""
-    retry = response.status_code in (408, 423, 425, 429) or response.status_code >= 500
+    retry = response.status_code in (408, 423, 425, 429) or httpx.codes.is_server_error(response.status_code)
     return Refusal(response.reason_phrase, retry)
 
 
@@ -211,7 +222,7 @@ class HttpClient:
                     return await self._attempt(request, decoder, self._limits[limit], accept)
         except _Retry as last:
             raise last.error from None
-        raise AssertionError("unreachable")  # noqa: EM101
+        raise AssertionError("unreachable")
 
     async def _attempt(
         self,
@@ -273,7 +284,7 @@ def _wait_before_retry(error: Exception) -> bool | float:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds to wait by the ``Retry-After`` header, which is a number or a date (RFC 9110 section 10.2.3)."""
+    """Seconds to wait by the ``Retry-After`` header, a number or a date (RFC 9110 section 10.2.3)."""
     text = response.headers.get("retry-after")
     if text is None:
         return None
@@ -295,21 +306,14 @@ def _provider_error(what: str, status: int, refusal: Refusal) -> ProviderError:
 
 
 def _advice(status: int) -> tuple[type[ProviderError], str]:
-    match status:
-        case 401:
-            return AuthenticationError, ". The credential is wrong or revoked; add a valid one"
-        case 403:
-            return PermissionDeniedError, ". Give the credential the rights to read this"
-        case 404:
-            return NotFoundError, ". Is base_url right?"
-        case 429:
-            return RateLimitedError, ". The next run goes on from here"
-        case _ if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in (408, 423, 425):
-            return UnavailableError, ". The next run goes on from here"
-        case _ if httpx.codes.is_redirect(status):
-            return ProtocolError, ". Redirects are not followed; correct base_url"
-        case _:
-            return RequestRefusedError, ""
+    known = _ADVICE.get(status)
+    if known is not None:
+        return known
+    if httpx.codes.is_server_error(status):
+        return UnavailableError, ". The next run goes on from here"
+    if httpx.codes.is_redirect(status):
+        return ProtocolError, ". Redirects are not followed; correct base_url"
+    return RequestRefusedError, ""
 
 
 def _not_json(response: httpx.Response) -> str:
@@ -337,7 +341,7 @@ def _checked_base_url(base_url: str, label: str, *, allow_private: bool) -> http
 
 
 class _GuardedTransport(httpx.AsyncHTTPTransport):
-    """Connects only to addresses that were checked: a name is resolved once, and the address that passed is used.
+    """Connects only to addresses that were checked: a name is resolved once, and what passed is used.
 
     So neither a private address in a base URL nor a name server that changes its answer leads inside.
     """
@@ -363,7 +367,8 @@ class _GuardedTransport(httpx.AsyncHTTPTransport):
             try:
                 return await super().handle_async_request(sent)
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                # Nothing was sent yet. Without any address left, the name is resolved anew for the next attempt.
+                # Nothing was sent yet. Without any address left, the name is resolved anew for the next
+                # attempt.
                 if address == addresses[-1]:
                     self._addresses.pop((host, port), None)
                     raise

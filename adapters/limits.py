@@ -1,13 +1,15 @@
 """A provider's rate limit, kept on our side of the wire.
 
-Waiting for 429 and Retry-After alone wastes a sixth of what a provider allows. A token bucket that asks for no more
-than is allowed reaches nearly all of it, and a provider that allows less than documented teaches it.
+Waiting for 429 and Retry-After alone wastes a sixth of what a provider allows. A token bucket that asks for
+no more than is allowed reaches nearly all of it, and a provider that allows less than documented teaches
+it.
 """
 
 import asyncio
 import time
 
-# After a 429 the rate falls by this factor, and creeps back by this share of the ceiling for each good second.
+# After a 429 the rate falls by this factor, and creeps back by this share of the ceiling for each good
+# second.
 _SLOW_DOWN = 0.7
 _RECOVERY_PER_SECOND = 0.02
 _LOWEST_RATE = 0.2
@@ -74,5 +76,6 @@ class RateLimit:
 
     def _recover(self, now: float) -> None:
         if self.rate < self._ceiling and now > self._slowed_at:
-            self.rate = min(self._ceiling, self.rate + self._ceiling * _RECOVERY_PER_SECOND * (now - self._slowed_at))
+            regained = self._ceiling * _RECOVERY_PER_SECOND * (now - self._slowed_at)
+            self.rate = min(self._ceiling, self.rate + regained)
             self._slowed_at = now

@@ -1,10 +1,10 @@
 """Reading a long history side by side: ranges that split while they are read.
 
-A list API hands out one page after another, so a single reader waits for the network most of the time. Here a
-history is a set of *windows*, ranges of whatever number the API can filter by (``created``, an object id). Each
-reader works on one window; whenever readers are idle, what is left of a window is split among them, into no more parts
-than it seems to have pages. No count and no distribution need to be known beforehand: an empty part costs one
-request.
+A list API hands out one page after another, so a single reader waits for the network most of the time. Here
+a history is a set of *windows*, ranges of whatever number the API can filter by (``created``, an object
+id). Each reader works on one window; whenever readers are idle, what is left of a window is split among
+them, into no more parts than it seems to have pages. No count and no distribution need to be known
+beforehand: an empty part costs one request.
 """
 
 import asyncio

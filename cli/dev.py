@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ import typer
 from cli.demo_steps import DEMO_PREFIX
 from cli.installation import migrate_database, prepare_dagster, project_file, upgrade_dagster
 from cli.output import out, say
-from cli.processes import child, free_port, only_one
+from cli.processes import Child, child, free_port, only_one
 from cli.sandbox_process import SandboxPlan, running_sandbox
 from cli.session import CommandError
 from store import data_keys
@@ -51,9 +51,7 @@ def dev(
         logs = home() / "logs"
         logs.mkdir(exist_ok=True)
         if with_demo and (plan := SandboxPlan.load(home())):
-            say(f"Starting the demo's stand-ins for Stripe and HubSpot on port {plan.port} …")
-            free_port("127.0.0.1", plan.port)
-            stack.enter_context(running_sandbox(plan, logs / "sandbox.log"))
+            stack.enter_context(_stand_ins(plan, logs / "sandbox.log"))
         say("Starting Dagster …")
         dagster = stack.enter_context(_dagster(host, port, logs / "dagster.log"))
         address = f"http://{host}:{port}"
@@ -63,7 +61,18 @@ def dev(
         raise dagster.failure()
 
 
-def _dagster(host: str, port: int, log: Path) -> Any:
+def _stand_ins(plan: SandboxPlan, log: Path) -> AbstractContextManager[Any]:
+    """What the demo's connections lead to, where its place is not taken."""
+    try:
+        free_port("127.0.0.1", plan.port)
+    except CommandError:
+        say(f"Port {plan.port} is taken, so the demo's connections will fail to sync; run the demo anew.")
+        return nullcontext()
+    say(f"Starting the demo's stand-ins for Stripe and HubSpot on port {plan.port} …")
+    return running_sandbox(plan, log)
+
+
+def _dagster(host: str, port: int, log: Path) -> AbstractContextManager[Child]:
     """The UI and the daemon, on one code server."""
     workspace = str(project_file("workspace.yaml"))
     arguments = ["dev", "--workspace", workspace, "--host", host, "--port", str(port), "--log-format", "json"]

@@ -1,8 +1,5 @@
 """Adapters as a Dagster resource: from a connection to its adapter, with credentials that nobody else sees."""
 
-from collections.abc import Callable
-from datetime import datetime
-
 import dagster as dg
 
 from adapters.factory import AdapterFactory
@@ -17,12 +14,11 @@ class AdaptersResource(dg.ConfigurableResource["AdaptersResource"]):
 
     credentials: dg.ResourceDependency[CredentialStoreResource]
 
-    def factory(self, db: Database, *, actor: str, clock: Callable[[], datetime] | None = None) -> AdapterFactory:
+    def factory(self, db: Database, *, actor: str) -> AdapterFactory:
         """A factory for the connections in ``db``.
 
         Args:
             db: Where connections and credentials are.
             actor: Who asks, for the audit log; a run names itself.
-            clock: Tells the time that pages are observed at.
         """
-        return AdapterFactory(StoredConnections(Registry(db), self.credentials.open(db), actor=actor), clock=clock)
+        return AdapterFactory(StoredConnections(Registry(db), self.credentials.open(db), actor=actor))

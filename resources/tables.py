@@ -4,25 +4,43 @@ Unified tables are read only here; what a user's asset returns goes to a table o
 """
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pandas as pd
 from pydantic import Field
 
 from resources.store import DatabaseResource
 from store import derived, tables
+from store.connections import ConnectionSummary
 from store.database import Database
 from store.registry import Registry
+from store.tables import Column
 
-_UNIFIED = frozenset(tables.TABLES)
+# Every run loads this module, and few of them need pandas, which takes half a second: what does imports it.
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Columns of other types hold Python's own values (str, Decimal, UUID, dict, list …) and None.
+_DTYPES = {
+    "boolean": "boolean",
+    "bigint": "Int64",
+    "double precision": "float64",
+    "timestamptz": "datetime64[us, UTC]",
+    "timestamp": "datetime64[us]",
+}
 
 
 class TablesIOManager(dg.ConfigurableIOManager):
     """Reads unified and derived tables into DataFrames, and writes DataFrames to derived tables.
 
-    A partition key names a connection (``workspace/name``), so a frame never mixes workspaces. Money and other
-    numerics stay ``Decimal``; timestamps are in UTC.
+    A partition key names a connection (``workspace/name``). An input of several partitions becomes one
+    frame, but only within a workspace: partitions of several are refused, because what an asset made of them
+    would belong to no workspace alone.
+
+    Frames hold live records; tombstones stay in the tables. Money and other numerics are ``Decimal``,
+    timestamps are in UTC, and what is missing is None, NaT or NA. A frame's index is not stored.
     """
 
     database: dg.ResourceDependency[DatabaseResource]
@@ -30,60 +48,86 @@ class TablesIOManager(dg.ConfigurableIOManager):
         default=False, description="Load the raw record as well; it is by far the largest column."
     )
 
-    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
-        """The rows of the input's partitions, one below the other."""
-        return asyncio.run(self._load(tuple(context.asset_key.path), list(context.asset_partition_keys)))
+    def load_input(self, context: dg.InputContext) -> "pd.DataFrame":
+        """The rows of the input's partitions, one below the other.
 
-    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | None) -> None:
-        """Replace the partition's rows by a frame; None writes nothing."""
-        if obj is None:
-            return
-        if not isinstance(obj, pd.DataFrame):
-            msg = f"{context.asset_key.to_user_string()} must return a pandas DataFrame, not {type(obj).__name__}"
+        Raises:
+            DagsterInvariantViolationError: If the partitions are not those of one workspace's connections.
+            StoreError: If the database fails, or a connection is gone.
+        """
+        asset = context.asset_key
+        keys = list(context.asset_partition_keys) if context.has_asset_partitions else []
+        workspaces = sorted({key.partition("/")[0] for key in keys})
+        if len(workspaces) != 1:
+            msg = (
+                f"{asset.to_user_string()} is loaded for one workspace at a time, not for "
+                f"{' and '.join(workspaces) or 'none'}; partition the asset that takes it by connection"
+            )
             raise dg.DagsterInvariantViolationError(msg)
-        asyncio.run(self._store(tuple(context.asset_key.path), context.partition_key, obj))
-        context.add_output_metadata({"rows": len(obj), "columns": list(map(str, obj.columns))})
+        return asyncio.run(self._load(asset.path, keys))
 
-    async def _load(self, path: tuple[str, ...], keys: list[str]) -> pd.DataFrame:
+    def handle_output(self, context: dg.OutputContext, obj: "pd.DataFrame") -> None:
+        """Replace the partition's rows by a frame.
+
+        Raises:
+            DagsterInvariantViolationError: If it is no frame, or the asset is not partitioned by connection.
+            StoreError: If the database fails, the connection is gone, or a column can't be stored.
+        """
+        import pandas as pd  # noqa: PLC0415
+
+        asset = context.asset_key
+        if not isinstance(obj, pd.DataFrame):
+            msg = f"{asset.to_user_string()} must return a pandas DataFrame, not {type(obj).__name__}"
+            raise dg.DagsterInvariantViolationError(msg)
+        if not context.has_asset_partitions:
+            msg = f"{asset.to_user_string()} needs partitions_def=connections_of(…): rows belong to a connection"
+            raise dg.DagsterInvariantViolationError(msg)
+        asyncio.run(self._store(asset.path, context.asset_partition_key, obj))
+        context.add_output_metadata(
+            {
+                "dagster/row_count": len(obj),
+                "dagster/table_name": derived.table_name(asset.path),
+                "columns": [str(name) for name in obj.columns],
+            }
+        )
+
+    async def _load(self, path: Sequence[str], keys: Sequence[str]) -> "pd.DataFrame":
+        import pandas as pd  # noqa: PLC0415
+
+        frames = []
         async with self.database.open() as db:
-            frames = [frame for key in keys async for frame in self._frames(db, path, key)]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+            for key in keys:
+                async with aclosing(self._chunks(db, path, await Registry(db).find(key))) as chunks:
+                    frames += [_frame(columns, rows) async for columns, rows in chunks]
+        return pd.concat(frames, ignore_index=True)
 
-    async def _frames(self, db: Database, path: tuple[str, ...], key: str) -> Any:
-        connection = await Registry(db).find(key)
-        if path[-1] in _UNIFIED:
-            skip = frozenset() if self.with_raw_data else frozenset(("raw_data",))
-            chunks = tables.read_chunks(db, path[-1], connection, without=skip)
-        else:
-            chunks = derived.read(db, derived.table_name(path), connection.workspace_id, key)
-        async for columns, rows in chunks:
-            yield pd.DataFrame.from_records(rows, columns=columns)
+    async def _chunks(
+        self, db: Database, path: Sequence[str], connection: ConnectionSummary
+    ) -> AsyncGenerator[tuple[Sequence[Column], Sequence[tuple[Any, ...]]], None]:
+        unified = tables.TABLES.get(path[-1]) if path[0] == connection.connector else None
+        if unified is None:
+            async for chunk in derived.read_chunks(db, derived.table_name(path), connection):
+                yield chunk
+            return
+        columns = {column.name: column for column in unified.columns}
+        without = () if self.with_raw_data else ("raw_data",)
+        async for names, rows in tables.read_chunks(db, path[-1], connection, without=without):
+            yield [columns[name] for name in names], rows
 
-    async def _store(self, path: tuple[str, ...], key: str, frame: pd.DataFrame) -> None:
+    async def _store(self, path: Sequence[str], key: str, frame: "pd.DataFrame") -> None:
+        values = frame.astype(object).where(frame.notna(), None)
         async with self.database.open() as db:
-            connection = await Registry(db).find(key)
-            values = frame.astype(object).where(frame.notna(), None)
             await derived.replace(
                 db,
                 derived.table_name(path),
-                connection.workspace_id,
-                key,
-                {str(name): _postgres_type(column) for name, column in frame.items()},
-                values.itertuples(index=False, name=None),
+                await Registry(db).find(key),
+                [str(name) for name in frame.columns],
+                list(values.itertuples(index=False, name=None)),
             )
 
 
-def _postgres_type(column: "pd.Series[Any]") -> str:
-    """The PostgreSQL type that holds a column exactly."""
-    if pd.api.types.is_bool_dtype(column):
-        return "boolean"
-    if pd.api.types.is_integer_dtype(column):
-        return "bigint"
-    if pd.api.types.is_float_dtype(column):
-        return "double precision"
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return "timestamptz"
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return "timestamp"
-    kind = pd.api.types.infer_dtype(column, skipna=True)
-    return {"decimal": "numeric", "date": "date", "datetime": "timestamptz"}.get(kind, "text")
+def _frame(columns: Sequence[Column], rows: Sequence[tuple[Any, ...]]) -> "pd.DataFrame":
+    import pandas as pd  # noqa: PLC0415
+
+    frame = pd.DataFrame(rows, columns=[column.name for column in columns], dtype=object)
+    return frame.astype({column.name: _DTYPES[column.type] for column in columns if column.type in _DTYPES})

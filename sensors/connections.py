@@ -1,15 +1,16 @@
 """Keeps Dagster's partitions equal to the registry: one per connection, per source."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
 
 from adapters.base import BaseAdapter
 from resources.store import DatabaseResource
+from store.connections import ConnectionSummary
 from store.registry import Registry
-from unified_assets.partitions import connections_of
+from unified_assets.partitions import connections_of, partition_keys
 
 
 def connections_sensor(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.SensorDefinition:
@@ -29,8 +30,8 @@ def connections_sensor(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.SensorD
         requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
         for source in sources:
             partitions = connections_of(source)
-            known = set(context.instance.get_dynamic_partitions(partitions.name or ""))
-            wanted = {key for connector, key in registered if connector == source}
+            known = partition_keys(context.instance, source)
+            wanted = {connection.key for connection in registered if connection.connector == source}
             # Only the difference: Dagster checks added keys one by one.
             if added := sorted(wanted - known):
                 requests.append(partitions.build_add_request(added))
@@ -43,6 +44,6 @@ def connections_sensor(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.SensorD
     return sync_partitions
 
 
-async def _registered(database: DatabaseResource) -> Sequence[tuple[str, str]]:
+async def _registered(database: DatabaseResource) -> list[ConnectionSummary]:
     async with database.open() as db:
-        return [(connection.connector, connection.key) for connection in await Registry(db).all_connections()]
+        return await Registry(db).all_connections()

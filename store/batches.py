@@ -1,8 +1,8 @@
 """One commit of a sync: rows, deletions, rejects, cursor and counts, all together or not at all.
 
-Rows go by binary COPY into a temporary staging table, and one statement merges those that changed. Order does not
-matter: each record carries ``observed_at``, and the newest observation wins whichever comes first. Nothing is lost
-from the count: read = inserted + updated + unchanged + rejected.
+Rows go by binary COPY into a temporary staging table, and one statement merges those that changed. Order does
+not matter: each record carries ``observed_at``, and the newest observation wins whichever comes first.
+Nothing is lost from the count: read = inserted + updated + unchanged + rejected.
 """
 
 import re
@@ -19,6 +19,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor, sql
 from psycopg.types.json import Jsonb
 
+from store.connections import ConnectionNotFoundError
 from store.database import Database
 from store.errors import RecordError
 from store.rows import copy_types, row_encoder
@@ -29,7 +30,8 @@ from unified_schema import UnifiedBase, connection_namespace, unified_id
 _BATCH_COLUMNS = ("workspace_id", "connection_id", "source_system", "schema_version")
 _KEY_COLUMNS = ("workspace_id", "connection_id", "source_id", "source_system")
 
-# PostgreSQL's toaster leaves rows of up to this many bytes whole, so that staging neither compresses nor splits them.
+# PostgreSQL's toaster leaves rows of up to this many bytes whole, so that staging neither compresses nor
+# splits them.
 _STAGED_WHOLE = 8160
 
 
@@ -139,7 +141,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class MergeCounts:
-    """What became of the records of one or more batches. ``deleted`` counts live records that became tombstones."""
+    """What became of the records of some batches; ``deleted`` counts live ones that became tombstones."""
 
     inserted: int = 0
     updated: int = 0
@@ -193,6 +195,7 @@ async def commit(database: Database, key: StreamKey, batch: Batch) -> MergeCount
 
     Raises:
         RecordError: If PostgreSQL can't hold a value; nothing was stored.
+        ConnectionNotFoundError: If the connection was removed meanwhile; nothing was stored.
         UnreachableError, BusyError: If the server fails; nothing was stored.
         ValueError: If it has deletions of a log: what happened can't be deleted.
     """
@@ -226,16 +229,21 @@ class _Merge:
         self._cursor = cursor
         self._key = key
         self._batch = batch
-        self._rows = _newest(batch.rows)
+        # A record may be met changed and, in a later page, as it is stored: then nothing changed.
+        met: list[Row | Confirmed] = [*batch.rows, *batch.confirmed]
+        self._rows = [item for item in _newest(met) if isinstance(item, Row)]
         self._parameters = key.parameters() | {"version": key.table.version, "floor": None}
 
     async def _execute(self, query: str, **parameters: Any) -> AsyncCursor[Any]:
         statement = sql.SQL(query).format(leaf=self._key.leaf, **_statement_parts(self._key.table))
-        return await self._cursor.execute(statement, self._parameters | parameters)
+        try:
+            return await self._cursor.execute(statement, self._parameters | parameters)
+        except psycopg.errors.ForeignKeyViolation:
+            raise ConnectionNotFoundError(self._key.connection_id) from None  # removed in mid-sync
 
     async def prepare(self) -> None:
         """Fix the plans, and read the floor: the last full refresh, which confirmed all that is stored."""
-        # New tables have no statistics: the planner takes thousands of ids for few and compares each with each.
+        # Without statistics the planner takes thousands of ids for few, and would compare each with each.
         await self._cursor.execute("SELECT set_config('enable_nestloop', 'off', true)")
         await self._execute(
             "SELECT refreshed_at FROM cursors "
@@ -310,7 +318,7 @@ class _Merge:
             )
 
     async def delete(self) -> int:
-        """Make tombstones. One for an unknown record too, or an older state that comes late would raise it."""
+        """Make tombstones; for unknown records too, or an older state that comes late would raise them."""
         deletions = _newest(self._batch.deletions)
         if not deletions:
             return 0
@@ -344,26 +352,33 @@ class _Merge:
         return await self._count()
 
     async def store_rejects(self) -> None:
-        """Set aside what could not be mapped, and drop rejects whose record can be by now."""
-        solved = _ids(self._rows) + _ids(self._batch.confirmed) + _ids(self._batch.deletions)
+        """Set aside what could not be mapped, and drop rejects of records that are known in a later state."""
+        solved: list[Row | Confirmed | Deletion]
+        solved = [*self._rows, *self._batch.confirmed, *self._batch.deletions]
         if solved:
             await self._execute(
                 """
-                DELETE FROM rejects WHERE connector_config_id = %(connection)s AND stream = %(stream)s
-                    AND record_key = ANY(%(solved)s) AND observed_at <= %(observed)s
+                DELETE FROM rejects AS r USING unnest(%(solved)s::text[], %(observed)s::timestamptz[])
+                    AS s (source_id, observed_at)
+                WHERE r.connector_config_id = %(connection)s AND r.stream = %(stream)s
+                    AND r.record_key = s.source_id AND r.observed_at <= s.observed_at
                 """,
-                solved=solved,
-                observed=self._batch.observed_at,
+                solved=_ids(solved),
+                observed=[item.observed_at for item in solved],
             )
         rejects = _newest(self._batch.rejects)
         if rejects:
             await self._execute(
                 """
-                INSERT INTO rejects AS r (workspace_id, connector_config_id, stream, record_key, source_id, raw, error,
-                    observed_at)
+                INSERT INTO rejects AS r (workspace_id, connector_config_id, stream, record_key,
+                    source_id, raw, error, observed_at)
                 SELECT %(workspace)s, %(connection)s, %(stream)s, s.*
                 FROM unnest(%(keys)s::text[], %(ids)s::text[], %(raws)s::bytea[], %(errors)s::text[],
-                    %(observed)s::timestamptz[]) AS s
+                    %(observed)s::timestamptz[]) AS s (key, source_id, raw, error, observed_at)
+                WHERE (
+                    SELECT t.observed_at <= s.observed_at FROM {leaf} AS t
+                    WHERE t.connection_id = %(connection)s AND t.source_id = s.source_id
+                ) IS NOT FALSE
                 ON CONFLICT (workspace_id, connector_config_id, stream, record_key) DO UPDATE SET
                     raw = excluded.raw, error = excluded.error, observed_at = excluded.observed_at,
                     last_seen_at = now()
@@ -377,7 +392,7 @@ class _Merge:
             )
 
     async def follow_refresh(self) -> int:
-        """Remember what a full refresh met; at its end make tombstones of what it did not meet."""
+        """Remember what a full refresh met; at its end bury, or no longer set aside, what it did not meet."""
         started_at = self._batch.refresh_started_at
         if started_at is None:
             return 0
@@ -385,7 +400,8 @@ class _Merge:
         if met:
             await self._execute(
                 """
-                INSERT INTO refresh_seen (workspace_id, connector_config_id, stream, refresh_started_at, source_ids)
+                INSERT INTO refresh_seen
+                    (workspace_id, connector_config_id, stream, refresh_started_at, source_ids)
                 VALUES (%(workspace)s, %(connection)s, %(stream)s, %(started)s, %(met)s)
                 """,
                 started=started_at,
@@ -397,6 +413,13 @@ class _Merge:
                 deleted = await self._delete_unmet(started_at)
             await self._execute(
                 "DELETE FROM refresh_seen WHERE connector_config_id = %(connection)s AND stream = %(stream)s"
+            )
+            await self._execute(
+                """
+                DELETE FROM rejects WHERE connector_config_id = %(connection)s AND stream = %(stream)s
+                    AND observed_at < %(started)s
+                """,
+                started=started_at,
             )
         return deleted
 
@@ -425,7 +448,8 @@ class _Merge:
         if self._batch.cursor is not None:
             await self._execute(
                 """
-                INSERT INTO cursors AS c (workspace_id, connector_config_id, stream, cursor, observed_at, refreshed_at)
+                INSERT INTO cursors AS c
+                    (workspace_id, connector_config_id, stream, cursor, observed_at, refreshed_at)
                 VALUES (%(workspace)s, %(connection)s, %(stream)s, %(cursor)s, %(observed)s, %(refreshed)s)
                 ON CONFLICT (workspace_id, connector_config_id, stream) DO UPDATE SET
                     cursor = excluded.cursor, observed_at = greatest(c.observed_at, excluded.observed_at),
@@ -441,7 +465,8 @@ class _Merge:
         if self._batch.history_id is not None:
             await self._execute(
                 """
-                UPDATE sync_history SET records_read = records_read + %(read)s, inserted = inserted + %(inserted)s,
+                UPDATE sync_history SET
+                    records_read = records_read + %(read)s, inserted = inserted + %(inserted)s,
                     updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s,
                     rejected = rejected + %(rejected)s, deleted = deleted + %(deleted)s
                 WHERE id = %(history)s
@@ -456,7 +481,7 @@ class _Merge:
         return int(row[0]) if row else 0
 
 
-_Item = TypeVar("_Item", Row, Deletion, Reject)
+_Item = TypeVar("_Item", Row, Row | Confirmed, Deletion, Reject)
 
 
 def _newest(items: Sequence[_Item]) -> list[_Item]:
@@ -467,7 +492,7 @@ def _newest(items: Sequence[_Item]) -> list[_Item]:
     return [newest[key] for key in sorted(newest)]
 
 
-def _key(item: Row | Deletion | Reject) -> str:
+def _key(item: Row | Confirmed | Deletion | Reject) -> str:
     return item.key if isinstance(item, Reject) else item.source_id
 
 

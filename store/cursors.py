@@ -14,8 +14,8 @@ class StoredCursor:
 
     Attributes:
         cursor: The adapter's own; opaque here.
-        observed_at: Newest observation stored so far. The next pull's clock must not read less: with a clock that
-            was set back, its records would look older than those stored and lose.
+        observed_at: Newest observation stored so far. The next pull's clock must not read less: with a clock
+            that was set back, its records would look older than those stored and lose.
         refreshed_at: Start of the last full refresh that ran to its end; None before the first.
         updated_at: When it was committed.
     """

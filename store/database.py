@@ -1,9 +1,9 @@
 """Connections to PostgreSQL: which server, which role, which workspace.
 
 Whatever touches a table does so in a transaction that this module opened, as one of three roles:
-:meth:`Database.workspace` (one tenant's rows), :meth:`Database.scheduler` (which connections exist, no record, no
-secret) and :meth:`Database.owner` (the catalogue). There is no way to a connection without a role, and a connection
-that forgot its workspace sees nothing. SQL on particular tables lives with those tables.
+:meth:`Database.workspace` (one tenant's rows), :meth:`Database.scheduler` (which connections exist, no
+record, no secret) and :meth:`Database.owner` (the catalogue). There is no way to a connection without a role,
+and a connection that forgot its workspace sees nothing. SQL on particular tables lives with those tables.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ from store.migrations import HEAD
 APP_ROLE = "unified_app"
 SCHEDULER_ROLE = "unified_scheduler"
 OWNER_ROLE = "unified_owner"
+_WORKING_ROLES = (APP_ROLE, SCHEDULER_ROLE)
 
 OLDEST_SERVER = 15
 CONNECT_SECONDS = 10
@@ -47,6 +48,7 @@ _SESSION_SETTINGS = {
     "idle_in_transaction_session_timeout": "10min",
     "lock_timeout": "30s",
     "statement_timeout": "10min",
+    "temp_buffers": "24MB",  # a staged batch stays in memory
     "timezone": "UTC",
 }
 
@@ -60,7 +62,7 @@ _RETRY_LATER = (
 
 
 def database_url() -> str:
-    """The database to work with: ``DATABASE_URL``, or else the embedded server, started where it does not run.
+    """The database to work with: ``DATABASE_URL``, or else the embedded server, started where need be.
 
     Returns:
         A ``postgresql://`` URL.
@@ -71,7 +73,7 @@ def database_url() -> str:
     """
     if url := os.environ.get("DATABASE_URL"):
         return check_url(url)
-    from store import embedded
+    from store import embedded  # noqa: PLC0415 - of no use with a server of one's own
 
     return embedded.start(embedded.home())
 
@@ -79,8 +81,8 @@ def database_url() -> str:
 def check_url(url: str) -> str:
     """Refuse a URL that libpq would read differently from what its author meant.
 
-    An unescaped ``@`` or ``/`` in a password moves a part of it into the host or port, and from there into error
-    messages (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS).
+    An unescaped ``@`` or ``/`` in a password moves a part of it into the host or port, and from there into
+    error messages (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS).
 
     Args:
         url: For example ``postgresql://user:password@host:5432/database``.
@@ -100,7 +102,7 @@ def check_url(url: str) -> str:
         parts = {}
     ports = str(parts.get("port", "5432")).split(",")
     if not url.startswith(("postgresql://", "postgres://")) or not parts.get("dbname"):
-        msg = f"DATABASE_URL is no PostgreSQL URL with a database name (not shown, it may hold a password); {hint}"
+        msg = f"DATABASE_URL names no PostgreSQL database (not shown, it may hold a password); {hint}"
         raise DatabaseUrlError(msg)
     if "@" in str(parts.get("host", "")) or not all(port.isdigit() for port in ports):
         msg = f"DATABASE_URL has a host or port that can't be (not shown, it may hold a password); {hint}"
@@ -134,12 +136,12 @@ def clear_errors(doing: str) -> Iterator[None]:
         msg = f"{doing}: no connection to PostgreSQL came free or could be made in {POOL_SECONDS:.0f} s"
         raise UnreachableError(msg) from error
     except _RETRY_LATER as error:
-        msg = f"{doing}: PostgreSQL ended the transaction ({_reason(error)}); nothing was changed, try again"
+        msg = f"{doing}: PostgreSQL ended the transaction ({_reason(error)}); it is undone, try again"
         raise BusyError(msg) from error
     except psycopg.OperationalError as error:
         msg = (
-            f"{doing}: PostgreSQL can't be reached or did not carry it out ({_reason(error)}); nothing was changed. "
-            "Check that the server runs and that DATABASE_URL is right"
+            f"{doing}: PostgreSQL can't be reached or gave up ({_reason(error)}); "
+            "what was not committed is undone. Check that the server runs and that DATABASE_URL is right"
         )
         raise UnreachableError(msg) from error
     except (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction) as error:
@@ -196,7 +198,7 @@ class Database:
 
     @asynccontextmanager
     async def workspace(self, workspace_id: UUID) -> AsyncIterator[AsyncConnection[Any]]:
-        """A transaction that sees and changes one workspace's rows. Commits at the end, or rolls back on an error.
+        """A transaction that sees and changes one workspace's rows. Commits at its end, not on an error.
 
         Raises:
             UnreachableError, BusyError, NotMigratedError: If the server fails; then nothing was changed.
@@ -291,15 +293,15 @@ async def _check(connection: AsyncConnection[Any]) -> None:
             SELECT rolname, rolsuper OR rolbypassrls, pg_has_role(oid, 'MEMBER')
             FROM pg_roles WHERE rolname = ANY(%s)
             """,
-            ([APP_ROLE, SCHEDULER_ROLE],),
+            (list(_WORKING_ROLES),),
         )
     ).fetchall()
-    if len(roles) < 2:
+    if len(roles) < len(_WORKING_ROLES):
         msg = "this PostgreSQL server has no tables of Unified Assets yet; run `unified migrate`"
         raise NotMigratedError(msg)
     for role, is_unbound, is_member in roles:
         if is_unbound:
-            msg = f"role {role} is a superuser or has BYPASSRLS: it would see every workspace; take that away from it"
+            msg = f"role {role} is a superuser or has BYPASSRLS and would see every workspace; take that away"
             raise RoleError(msg)
         if not is_member:
             msg = (

@@ -1,8 +1,9 @@
-"""The PostgreSQL server that comes with the package: started when first needed, stopped by the last who leaves.
+"""The PostgreSQL server that comes with the package: started when needed, stopped by the last who leaves.
 
-It lives in ``<home>/postgres``, speaks over a Unix socket that only its user can open, and needs nothing installed.
-Every process that opens it holds a shared lock; the kernel drops that lock however the process ends, so a killed
-process does not keep the server alive for ever. A server of one's own (``DATABASE_URL``) makes all this unused.
+It lives in ``<home>/postgres``, speaks over a Unix socket that only its user can open, and needs nothing
+installed. Every process that opens it holds a shared lock; the kernel drops that lock however the process
+ends, so a killed process does not keep the server alive for ever. A server of one's own (``DATABASE_URL``)
+makes all this unused.
 """
 
 import atexit
@@ -111,7 +112,7 @@ def _leave_all() -> None:
 
 @contextmanager
 def _starting_or_stopping(folder: Path) -> Iterator[None]:
-    """One process at a time starts or stops; the others wait here, so none joins a server that is going down."""
+    """One process at a time starts or stops it; others wait, so none joins a server that is going down."""
     with _open_lock(folder / "postgres.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -165,8 +166,9 @@ def _quiet() -> Iterator[None]:
 def _private_runtime_folder() -> Iterator[None]:
     """Give the library a runtime folder that belongs to this user.
 
-    While it is imported it chooses where its lock file goes, and sockets whose path would be too long. Without
-    ``XDG_RUNTIME_DIR`` that is the shared ``/tmp``, where the file of one user locks out the next, and it warns.
+    While it is imported it chooses where its lock file goes, and sockets whose path would be too long.
+    Without ``XDG_RUNTIME_DIR`` that is the shared ``/tmp``, where the file of one user locks out the next,
+    and it warns.
     """
     runtime = Path(tempfile.gettempdir()) / f"unified-{os.geteuid()}"
     runtime.mkdir(mode=0o700, exist_ok=True)
@@ -189,9 +191,10 @@ def _private_runtime_folder() -> Iterator[None]:
 
 @contextmanager
 def _kept_permissions(data: Path) -> Iterator[None]:
-    """As root the library opens every folder above the data to all, for the server's own user. Undo what it need not.
+    """Undo what the library does to the folders above the data that it need not.
 
-    The server's user has to pass through these folders, not to read them.
+    As root it opens them all to everybody, for the sake of the server's own user, who has to pass through
+    them and not to read them.
     """
     parents = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in data.parents}
     try:

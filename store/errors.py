@@ -9,8 +9,8 @@ StoreError
 ├── RoleError              the login lacks a role, or a role has rights that break isolation
 └── RecordError            a value can't be stored; it names the column, never the value
 
-Each room of the store that has errors of its own derives them from StoreError. Messages say what was tried, what
-went wrong and what to do. They never hold a password or a stored value.
+Each room of the store that has errors of its own derives them from StoreError. Messages say what was tried,
+what went wrong and what to do. They never hold a password or a stored value.
 """
 
 
@@ -23,7 +23,7 @@ class DatabaseUrlError(StoreError):
 
 
 class UnreachableError(StoreError):
-    """The database can't be reached, refuses the login or went away. What was not committed did not happen."""
+    """The database can't be reached, refuses the login or went away; what was not committed is undone."""
 
 
 class BusyError(StoreError):

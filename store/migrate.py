@@ -1,11 +1,11 @@
 """Bringing a database up to this release: database, roles, tables, the connectors' partitions and catalogue.
 
-Runs as an administrator's login (a superuser, or one with CREATEROLE that owns the database); the work itself later
-runs as roles that own nothing. Everything here may be run again, and by several processes at once.
+Runs as an administrator's login (a superuser, or one with CREATEROLE that owns the database); the work itself
+later runs as roles that own nothing. Everything here may be run again, and by several processes at once.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +76,8 @@ def migrate(url: str, connectors: Sequence[ConnectorEntry]) -> list[str]:
     with _administrator(url) as connection:
         connection.execute("SELECT pg_advisory_lock(hashtextextended('unified/migrate', 0))")
         _create_roles(connection)
-        before = _revision(connection)
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER_ROLE)))
+        before = _revision(connection)
         applied = _upgrade(connection, before)
         connection.execute(
             sql.SQL("GRANT SELECT ON alembic_version TO {}, {}").format(
@@ -92,12 +92,14 @@ def status(url: str) -> MigrationStatus:
     """Say where a database stands, changing nothing.
 
     Args:
-        url: ``postgresql://`` URL of a login that may read ``alembic_version``.
+        url: ``postgresql://`` URL of a login that may act as the app.
 
     Raises:
         UnreachableError: If the server or the database can't be reached.
     """
     with _administrator(url) as connection:
+        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APP_ROLE,)).fetchone():
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(APP_ROLE)))
         return MigrationStatus(_revision(connection), HEAD)
 
 
@@ -118,10 +120,9 @@ def ensure_database(url: str) -> None:
         with _administrator(beside(url, "postgres")) as connection:
             found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
             if found is None:
-                try:
+                # Another process may be quicker.
+                with suppress(errors.DuplicateDatabase, errors.UniqueViolation):
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(name))))
-                except (errors.DuplicateDatabase, errors.UniqueViolation):
-                    pass  # another process was quicker
 
 
 @contextmanager
@@ -135,13 +136,13 @@ def _administrator(url: str) -> Iterator[Connection[Any]]:
         except errors.InsufficientPrivilege as error:
             msg = (
                 f"preparing the database: the login may not do that ({error.diag.message_primary}); run "
-                "`unified migrate` with a superuser's URL, or with one that has CREATEROLE and owns the database"
+                "`unified migrate` as a superuser, or as a login that has CREATEROLE and owns the database"
             )
             raise RoleError(msg) from error
 
 
 def _create_roles(connection: Connection[Any]) -> None:
-    """Make the roles and let this login take them on. Roles belong to the whole server, so any may be there already."""
+    """Make the roles, as far as the server has them not yet, and let this login take them on."""
     for role in _ROLES:
         try:
             connection.execute(
@@ -159,6 +160,14 @@ def _create_roles(connection: Connection[Any]) -> None:
     connection.execute(
         sql.SQL("GRANT CREATE, USAGE ON SCHEMA public TO {}").format(sql.Identifier(OWNER_ROLE))
     )
+    # PostgreSQL only warns where a grant had no effect.
+    may_create = connection.execute("SELECT has_schema_privilege(%s, 'public', 'CREATE')", (OWNER_ROLE,))
+    if may_create.fetchone() != (True,):
+        msg = (
+            f"the login can't let {OWNER_ROLE} make tables; as an administrator of "
+            f"{connection.info.dbname}: GRANT CREATE ON SCHEMA public TO {OWNER_ROLE}"
+        )
+        raise RoleError(msg)
     # Each session stages its batches in temporary tables.
     connection.execute(
         sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(APP_ROLE))
@@ -174,10 +183,8 @@ def _grant_to_login(connection: Connection[Any], role: str) -> None:
     ).fetchone()
     if may_act is None or not may_act[0]:
         how = sql.SQL(" WITH INHERIT FALSE, SET TRUE" if by_set_only else "")
-        try:
+        with suppress(errors.UniqueViolation):  # another process may be quicker
             connection.execute(sql.SQL("GRANT {} TO SESSION_USER{}").format(sql.Identifier(role), how))
-        except errors.UniqueViolation:
-            pass  # another process was quicker
 
 
 def _revision(connection: Connection[Any]) -> str | None:
@@ -189,11 +196,13 @@ def _revision(connection: Connection[Any]) -> str | None:
 
 def _upgrade(connection: Connection[Any], before: str | None) -> list[str]:
     """Run the missing revisions, each in a transaction of its own."""
-    from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import StaticPool
+    # Half a second to import, for what nearly no command needs.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+    from sqlalchemy.pool import StaticPool  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
@@ -205,9 +214,12 @@ def _upgrade(connection: Connection[Any], before: str | None) -> list[str]:
     if missing:
         connection.autocommit = False
         engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
-        with engine.connect() as handle:
-            config.attributes["connection"] = handle
-            command.upgrade(config, "head")
+        try:
+            with engine.connect() as handle:
+                config.attributes["connection"] = handle
+                command.upgrade(config, "head")
+        except DBAPIError as error:
+            raise (error.orig or error) from None
         connection.autocommit = True
     return missing[::-1]
 
@@ -229,6 +241,9 @@ def _register_connectors(connection: Connection[Any], connectors: Sequence[Conne
             )
             connection.execute("CALL create_source_partitions(%s)", (entry.name,))
         connection.execute(
-            "UPDATE connectors SET is_enabled = false, updated_at = now() WHERE is_enabled AND name <> ALL(%s)",
+            """
+            UPDATE connectors SET is_enabled = false, updated_at = now()
+            WHERE is_enabled AND name <> ALL(%s)
+            """,
             ([entry.name for entry in connectors],),
         )

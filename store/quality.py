@@ -3,6 +3,7 @@
 Each function reads one connection's records through a connection that :meth:`store.database.Database.workspace` gave.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -10,9 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection, sql
+from psycopg.rows import dict_row
 
 from adapters.base import ControlTotal
 from unified_schema.money import exponent
+
+_TELLING = {"customers": "currency", "invoices": "status", "events": "event_type"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,26 @@ async def rejected_records(conn: AsyncConnection[Any], stream: str, connection_i
     return await _one(conn, query, (connection_id, stream))
 
 
-async def unknown_customers(conn: AsyncConnection[Any], source: str, connection_id: UUID, limit: int) -> list[str]:
+async def rejected_only(conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID) -> int:
+    """How many records are set aside of which no earlier, live state is stored either."""
+    query = sql.SQL(
+        """
+        SELECT count(*) FROM rejects AS r
+        WHERE r.connector_config_id = %(connection)s AND r.stream = %(stream)s AND NOT EXISTS (
+            SELECT FROM {} AS t
+            WHERE t.workspace_id = r.workspace_id AND t.connection_id = r.connector_config_id
+                AND t.source_id = r.source_id AND t.deleted_at IS NULL
+        )
+        """
+    )
+    return await _one(
+        conn, query.format(leaf(stream, source)), {"connection": connection_id, "stream": stream}
+    )
+
+
+async def unknown_customers(
+    conn: AsyncConnection[Any], source: str, connection_id: UUID, limit: int
+) -> list[str]:
     """Source ids of customers that live invoices name and that are not here: not live, deleted or rejected."""
     query = sql.SQL(
         """
@@ -76,14 +99,18 @@ async def invoice_totals(
     """Stored money by currency beside the same money computed from the raw records by another road."""
     query = sql.SQL(
         """
-        SELECT currency, count(*), sum(total), sum((raw_data #>> %(path)s)::numeric)
+        SELECT currency, count(*), sum(total), sum(nullif(raw_data #>> %(path)s, '')::numeric)
         FROM {} WHERE connection_id = %(connection)s AND raw_data IS NOT NULL AND currency IS NOT NULL
         GROUP BY currency ORDER BY currency
         """
     ).format(leaf("invoices", source))
-    rows = await (await conn.execute(query, {"path": list(control.path), "connection": connection_id})).fetchall()
+    rows = await (
+        await conn.execute(query, {"path": list(control.path), "connection": connection_id})
+    ).fetchall()
     return [
-        Totals(currency, count, stored or Decimal(0), (stated or Decimal(0)).scaleb(-_digits(control, currency)))
+        Totals(
+            currency, count, stored or Decimal(0), (stated or Decimal(0)).scaleb(-_digits(control, currency))
+        )
         for currency, count, stored, stated in rows
     ]
 
@@ -105,20 +132,23 @@ async def records_by_day(
 
 async def newest_records(
     conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID, limit: int
-) -> list[tuple[Any, ...]]:
+) -> list[dict[str, Any]]:
     """The records that changed last: id, created, deleted, and one telling column that names no person."""
-    telling = {"customers": "currency", "invoices": "status", "events": "event_type"}[stream]
     query = sql.SQL(
         "SELECT source_id, created_at, deleted_at, {} FROM {} WHERE connection_id = %s "
         "ORDER BY synced_at DESC, created_at DESC NULLS LAST, source_id LIMIT %s"
-    ).format(sql.Identifier(telling), leaf(stream, source))
-    return await (await conn.execute(query, (connection_id, limit))).fetchall()
+    ).format(sql.Identifier(_TELLING[stream]), leaf(stream, source))
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(query, (connection_id, limit))
+        return await cursor.fetchall()
 
 
 def _digits(control: ControlTotal, currency: str) -> int:
     return 0 if control.minor_units is None else control.minor_units.get(currency, exponent(currency))
 
 
-async def _one(conn: AsyncConnection[Any], query: sql.SQL | sql.Composed, values: tuple[Any, ...]) -> int:
+async def _one(
+    conn: AsyncConnection[Any], query: sql.SQL | sql.Composed, values: Sequence[Any] | Mapping[str, Any]
+) -> int:
     row = await (await conn.execute(query, values)).fetchone()
     return int(row[0]) if row else 0

@@ -26,6 +26,7 @@ from store.connections import (
     UnknownConnectorError,
     Workspace,
     WorkspaceNotFoundError,
+    connection_key,
     fetch,
     read_connection,
 )
@@ -218,6 +219,7 @@ class Registry:
         Due is an active connection of an enabled connector, nine tenths of whose interval have passed since
         its last sync began. The tenth is slack: a schedule ticks at fixed times and a sync begins seconds
         after its tick, so the next tick comes a little early, and the one after that too late.
+        Due at once is one whose last pull of a stream stopped at its time limit.
 
         Args:
             now: The time, with a time zone.
@@ -229,6 +231,19 @@ class Registry:
             WHERE c.is_active AND k.is_enabled AND w.slug || '/' || c.name <> ALL (%(running)s) AND (
                 c.sync_started_at IS NULL
                 OR c.sync_started_at + 0.9 * make_interval(mins => c.sync_interval_minutes) <= %(now)s
+                OR EXISTS (
+                    SELECT FROM sync_history AS h
+                    WHERE (h.workspace_id, h.connector_config_id) = (c.workspace_id, c.id)
+                        AND h.finished_at IS NOT NULL AND NOT h.is_complete AND h.error_message IS NULL
+                        -- One that is older is due by its interval.
+                        AND h.started_at > %(now)s - make_interval(mins => c.sync_interval_minutes)
+                        AND NOT EXISTS (
+                            SELECT FROM sync_history AS later
+                            WHERE (later.workspace_id, later.connector_config_id, later.stream)
+                                = (h.workspace_id, h.connector_config_id, h.stream)
+                                AND later.started_at > h.started_at
+                        )
+                )
             )
             ORDER BY c.sync_started_at NULLS FIRST, w.slug, c.name
         """
@@ -289,41 +304,55 @@ class Registry:
         Raises:
             ConnectionNotFoundError: If the workspace has no such connection.
         """
-        await self._change_state(
-            workspace_id,
-            connection_id,
-            "sync_status = 'syncing', sync_started_at = now(), error_message = NULL",
-        )
+        async with self._db.workspace(workspace_id) as conn:
+            done = await conn.execute(
+                """
+                UPDATE connector_configs
+                SET sync_status = 'syncing', sync_started_at = now(), error_message = NULL, updated_at = now()
+                WHERE id = %s
+                """,
+                (connection_id,),
+            )
+            if not done.rowcount:
+                raise ConnectionNotFoundError(connection_id)
 
-    async def finish_sync(self, workspace_id: UUID, connection_id: UUID, error: str | None = None) -> None:
+    async def finish_sync(self, workspace_id: UUID, connection_id: UUID) -> None:
         """Note that a sync ended.
 
-        Args:
-            workspace_id: The workspace.
-            connection_id: The connection.
-            error: Why it failed; None where it succeeded. What looks like a credential is masked, and the
-                first 1,000 characters are kept.
+        The state follows from the history, so that the success of one stream does not hide the failure of
+        another: ``error`` as long as the last pull of any stream failed, with the newest message, else
+        ``success``.
 
         Raises:
             ConnectionNotFoundError: If the workspace has no such connection.
         """
-        if error is None:
-            change = "sync_status = 'success', last_sync_at = now(), error_message = NULL"
-            await self._change_state(workspace_id, connection_id, change)
-        else:
-            change = "sync_status = 'error', error_message = %(error)s"
-            await self._change_state(workspace_id, connection_id, change, error=presentable(error))
-
-    async def _change_state(
-        self, workspace_id: UUID, connection_id: UUID, change: str, **values: str
-    ) -> None:
         async with self._db.workspace(workspace_id) as conn:
-            done = await conn.execute(
-                f"UPDATE connector_configs SET {change}, updated_at = now() WHERE id = %(id)s",  # noqa: S608
-                {"id": connection_id, **values},
+            # Locked, so that of two streams that end at once the second sees what became of the first.
+            await connection_key(conn, connection_id, lock=True)
+            failures = await conn.execute(
+                """
+                SELECT error_message FROM (
+                    SELECT DISTINCT ON (stream) error_message, started_at FROM sync_history
+                    WHERE connector_config_id = %s AND mode <> 'remap' ORDER BY stream, started_at DESC
+                ) AS last_pulls
+                WHERE error_message IS NOT NULL ORDER BY started_at DESC LIMIT 1
+                """,
+                (connection_id,),
             )
-            if not done.rowcount:
-                raise ConnectionNotFoundError(connection_id)
+            failure = await failures.fetchone()
+            await conn.execute(
+                """
+                UPDATE connector_configs
+                SET sync_status = %(status)s, error_message = %(error)s, updated_at = now(),
+                    last_sync_at = CASE %(status)s WHEN 'success' THEN now() ELSE last_sync_at END
+                WHERE id = %(id)s
+                """,
+                {
+                    "status": "error" if failure else "success",
+                    "error": failure[0] if failure else None,
+                    "id": connection_id,
+                },
+            )
 
     # Field rules
 

@@ -1,4 +1,4 @@
-"""Raw records that could not become unified ones, kept with the reason. :mod:`store.batches` adds and removes them."""
+"""Raw records that could not become unified ones, with the reason. :mod:`store.batches` keeps them."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,7 @@
 """How a record becomes a row of a binary COPY.
 
-Binary COPY carries values without their types, so a column whose bytes are ready (JSON as it was received, an array
-packed here) is passed on as ``bytea``: psycopg's compiled code then touches nothing in it.
+Binary COPY carries values without their types, so a column whose bytes are ready (JSON as it was received, an
+array packed here) is passed on as ``bytea``: psycopg's compiled code then touches nothing in it.
 """
 
 import struct
@@ -14,7 +14,8 @@ from pydantic_core import to_json
 from store.tables import UnifiedTable
 from unified_schema import UnifiedBase
 
-# Array header in PostgreSQL's binary form: dimensions, has-nulls, element type text; then length and lower bound.
+# An array in PostgreSQL's binary form begins with dimensions, has-nulls and element type; then length and
+# lower bound.
 _ARRAY = struct.Struct("!iiI")
 _DIMENSION = struct.Struct("!ii")
 _LENGTH = struct.Struct("!i")

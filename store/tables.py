@@ -178,8 +178,8 @@ async def read(
     Args:
         connection: A transaction of the key's workspace.
         key: Which records.
-        with_deleted: Whether tombstones come too. A record that was only ever known as deleted has no content and
-            never comes.
+        with_deleted: Whether tombstones come too. A record that was only ever known as deleted has no content
+            and never comes.
 
     Yields:
         Records as today's model, ordered by source id.
@@ -241,13 +241,3 @@ async def read_raw(
     ).format(key.leaf)
     rows = await (await connection.execute(query, (key.connection_id, after, limit))).fetchall()
     return [StoredRaw(*row) for row in rows]
-
-
-async def delete_all(connection: AsyncConnection[Any], key: StreamKey) -> int:
-    """Remove all of a stream's rows, tombstones included; for a connection that is being removed.
-
-    Returns:
-        How many there were.
-    """
-    query = sql.SQL("DELETE FROM {} WHERE connection_id = %s").format(key.leaf)
-    return (await connection.execute(query, (key.connection_id,))).rowcount

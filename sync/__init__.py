@@ -1,0 +1,1 @@
+"""The movements between sources and tables, as plain async code."""

@@ -1,27 +1,32 @@
-"""Sync of a connection: lease, adapter and state around the pulls of its streams. Dagster and the CLI both call here."""
+"""Sync of a connection: lease, history, state and adapter around the pulls of its streams.
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+Dagster and the CLI both call here.
+"""
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Any
+from uuid import UUID
 
 from adapters.base import BaseAdapter
-from adapters.errors import AdapterError, AuthenticationError, ConfigurationError, PermissionDeniedError
+from adapters.errors import AdapterError, ProtocolError, RateLimitedError, UnavailableError
 from adapters.factory import AdapterFactory
 from adapters.registry import get_adapter
-from store import quality
+from store import cursors, history, quality
 from store.connections import Connection
 from store.database import Database
-from store.errors import StoreError
-from store.registry import Registry
+from store.errors import BusyError, StoreError, UnreachableError
+from store.registry import Registry, presentable
 from store.tables import StreamKey
 from sync.errors import ConnectionBusyError, PullError
 from sync.mapping import Mapping
 from sync.pull import OnProgress, Pull, PullResult
+from sync.storing import store_pages
 
-# Errors of these kinds stay until somebody changes the connection.
-_NEEDS_A_PERSON = (AuthenticationError, PermissionDeniedError, ConfigurationError)
+# Errors that may be over in a minute. All others stay until somebody changes something.
+_MAY_PASS = (RateLimitedError, UnavailableError, ProtocolError, UnreachableError, BusyError)
 
-# Customers asked for one by one because an invoice names them and the list did not; more come with the next sync.
+# Customers asked for one by one because an invoice names them and no list does; the next sync goes on.
 _MISSING_CUSTOMERS = 1_000
 
 
@@ -31,12 +36,81 @@ async def lease(db: Database, connection: Connection, stream: str) -> AsyncGener
 
     Raises:
         ConnectionBusyError: If another process does.
+        PullError: If the database fails.
     """
-    async with db.exclusive(f"sync/{connection.id}/{stream}") as is_ours:
-        if not is_ours:
-            msg = f"{connection.key}: another process syncs {stream} at the moment; wait for it to end"
-            raise ConnectionBusyError(msg)
+    with named(connection, stream):
+        async with db.exclusive(f"sync/{connection.id}/{stream}") as is_ours:
+            if not is_ours:
+                msg = f"{connection.key}: another process syncs {stream} at the moment; wait for it to end"
+                raise ConnectionBusyError(msg)
+            yield
+
+
+@contextmanager
+def named(connection: Connection, stream: str) -> Iterator[None]:
+    """Name connection and stream in whatever goes wrong with source or database inside the block.
+
+    Raises:
+        PullError: In place of an AdapterError or StoreError.
+    """
+    try:
         yield
+    except (AdapterError, StoreError) as error:
+        message = presentable(f"{connection.key}: {stream}: {error}")
+        raise PullError(message, retry=isinstance(error, _MAY_PASS)) from error
+
+
+@asynccontextmanager
+async def recorded(
+    db: Database, connection: Connection, stream: str, mode: history.Mode, run_id: str | None = None
+) -> AsyncGenerator[tuple[UUID, PullResult], None]:
+    """Keep a sync's entry in the history, and its connection's state: opened here, closed as the block ends.
+
+    A remap moves no state: it says nothing about the source.
+
+    Yields:
+        The entry's id, and an empty result for the block to fill.
+
+    Raises:
+        PullError: In place of an AdapterError or StoreError.
+    """
+    registry = Registry(db)
+    ids = connection.workspace_id, connection.id
+    key = StreamKey.of(connection, stream)
+    result = PullResult(stream, mode)
+
+    async def close(error: str | None) -> None:
+        await history.finish(
+            db, key, history_id, is_complete=result.is_complete, requests=result.requests, error=error
+        )
+        if mode != "remap":
+            await registry.finish_sync(*ids)
+
+    with named(connection, stream):
+        if mode != "remap":
+            await registry.begin_sync(*ids)
+        history_id = await history.begin(db, key, mode, run_id)
+    try:
+        with named(connection, stream):
+            yield history_id, result
+    except BaseException as failure:
+        # Where the database is what failed, all stays open, as after a kill: the next sync sets it right.
+        with suppress(StoreError):
+            await close(_reason(failure, f"{connection.key}: {stream}"))
+        raise
+    with named(connection, stream):
+        await close(None)
+
+
+def _reason(failure: BaseException, what: str) -> str:
+    match failure:
+        case PullError():
+            return str(failure)
+        case Exception():
+            # Its text may hold anything, a record's values included.
+            return f"{what}: failed unexpectedly ({type(failure).__name__}); see the log"
+        case _:
+            return f"{what}: interrupted; the next sync goes on from the last commit"
 
 
 async def sync_stream(
@@ -57,7 +131,7 @@ async def sync_stream(
         factory: Makes the connection's adapter.
         connection: Which connection.
         stream: Which of its streams.
-        full: Read everything anew instead of the changes only.
+        full: Read everything anew instead of the changes only. An unfinished full refresh goes on either way.
         time_limit: Seconds after which to stop; the next sync goes on from there.
         run_id: Dagster's run, for the history.
         on_progress: Called after each commit with the counts so far.
@@ -69,32 +143,25 @@ async def sync_stream(
         ConnectionBusyError: If another process syncs this stream at the moment.
         PullError: If the source or the database fails; the message names connection and stream.
     """
-    registry = Registry(db)
-    ids = connection.workspace_id, connection.id
+    key = StreamKey.of(connection, stream)
     async with lease(db, connection, stream):
-        await registry.begin_sync(*ids)
-        try:
-            async with await factory.create(*ids, purpose="sync") as adapter:
-                rules = await registry.mappings(connection, stream)
-                mapping = Mapping(adapter, stream, rules)
-                key = StreamKey.of(connection, stream)
-                pull = Pull(db, adapter, key, mapping, run_id=run_id, on_progress=on_progress)
-                result = await pull.run(full=full, time_limit=time_limit)
-                if stream == "invoices":
-                    customers = Mapping(adapter, "customers", await registry.mappings(connection, "customers"))
-                    await _complete_customers(db, adapter, connection, customers)
-        except (AdapterError, StoreError) as error:
-            message = f"{connection.key}: {stream}: {error}"
-            # Where the database is what failed, the state stays as after a kill: the next sync sets it right.
-            with suppress(StoreError):
-                await registry.finish_sync(*ids, error=message)
-            raise PullError(message, retry=not isinstance(error, _NEEDS_A_PERSON)) from error
-        except BaseException:
-            with suppress(StoreError):
-                await registry.finish_sync(*ids, error=f"{connection.key}: {stream}: interrupted")
-            raise
-        await registry.finish_sync(*ids)
-        return result
+        stored = await cursors.load(db, key)
+        cursor = stored.cursor if stored and ("refresh" in stored.cursor or not full) else None
+        mode: history.Mode = "full" if cursor is None or "refresh" in cursor else "incremental"
+        async with (
+            recorded(db, connection, stream, mode, run_id) as (history_id, result),
+            await factory.create(connection.workspace_id, connection.id, purpose="sync") as adapter,
+        ):
+            adapter.clock = await db.clock(not_before=stored.observed_at if stored else None)
+            mapping = Mapping(adapter, stream, await Registry(db).mappings(connection, stream))
+            pull = Pull(db, adapter, key, mapping, result, history_id=history_id, on_progress=on_progress)
+            try:
+                await pull.run(cursor, time_limit)
+                if stream == "invoices" and result.is_complete:
+                    await _complete_customers(db, adapter, connection)
+            finally:
+                result.note(adapter.http)
+    return result
 
 
 async def sync_connection(
@@ -115,10 +182,20 @@ async def sync_connection(
     ]
 
 
-async def _complete_customers(db: Database, adapter: BaseAdapter[Any], connection: Connection, mapping: Mapping) -> None:
-    """Store customers that invoices name and that no list showed: created a moment ago, or deleted long ago."""
+async def _complete_customers(db: Database, adapter: BaseAdapter[Any], connection: Connection) -> None:
+    """Store customers that invoices name and no list showed: created a moment ago, or deleted long ago.
+
+    Not before the customers' own first load is done, which brings most of them a hundred a request.
+    """
+    key = StreamKey.of(connection, "customers")
+    loaded = await cursors.load(db, key)
+    if loaded is None or loaded.refreshed_at is None:
+        return
     async with db.workspace(connection.workspace_id) as conn:
-        missing = await quality.unknown_customers(conn, connection.connector, connection.id, _MISSING_CUSTOMERS)
-    if missing:
-        key = StreamKey.of(connection, "customers")
-        await Pull(db, adapter, key, mapping).fetch(missing)
+        missing = await quality.unknown_customers(
+            conn, connection.connector, connection.id, _MISSING_CUSTOMERS
+        )
+    mapping = Mapping(adapter, key.stream, await Registry(db).mappings(connection, key.stream))
+    async with aclosing(adapter.fetch(key.stream, missing)) as pages:
+        async for page in pages:
+            await store_pages(db, key, mapping, [page], adapter.clock())

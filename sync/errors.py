@@ -21,7 +21,7 @@ class ConnectionBusyError(SyncError):
 
 
 class PullError(SyncError):
-    """A pull ended early. What was committed before stays, and the next pull goes on from there."""
+    """A sync ended early. What was committed before stays, and the next one goes on from there."""
 
     def __init__(self, message: str, *, retry: bool) -> None:
         super().__init__(message)

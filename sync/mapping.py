@@ -1,4 +1,4 @@
-"""From raw records to rows: hash, leave out what is stored already, map the rest, set aside what can't be mapped."""
+"""From raw records to rows: hash, leave out what is stored, map the rest, set aside what can't be mapped."""
 
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from unified_schema.field_rules import FieldRule
 class Mapping:
     """How one stream of one connection is mapped at present.
 
-    The versions of mapping and model, and the workspace's rules, are part of each record's hash: when one of them
-    changes, records that the source did not touch are mapped again as well.
+    The versions of mapping and model, and the workspace's rules, are part of each record's hash: when one of
+    them changes, records that the source did not touch are mapped again as well.
     """
 
     def __init__(self, adapter: BaseAdapter[Any], stream: str, rules: Sequence[FieldRule] = ()) -> None:
@@ -25,7 +25,11 @@ class Mapping:
         self._adapter = adapter
         self._stream = adapter.stream(stream)
         self._rules = rules
-        parts = (self._stream.mapping_version, self._stream.model.__schema_version__, sorted(map(repr, rules)))
+        parts = (
+            self._stream.mapping_version,
+            self._stream.model.__schema_version__,
+            sorted(map(repr, rules)),
+        )
         self._seed = xxhash.xxh3_64_intdigest(repr(parts).encode())
 
     def content_hash(self, body: bytes | memoryview) -> int:

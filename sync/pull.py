@@ -2,25 +2,26 @@
 
     adapter.pull ──pages──▶ batch of some thousand records ──▶ hash, drop the unchanged, map ──▶ one commit
 
-Reading and storing run side by side, a bounded number of pages apart, so memory stays flat however long the history.
-Each batch commits its rows, its rejects and the cursor together: a pull may be killed anywhere, and the next one
-goes on from the last commit.
+Reading and storing run side by side, a bounded number of pages apart, so memory stays flat however long the
+history. Each batch commits its rows, its rejects and the cursor together: a pull may be killed anywhere, and
+the next one goes on from the last commit. Who may pull, and what is told of it, is :mod:`sync.connection`'s.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from adapters.base import BaseAdapter, Cursor, Page
-from adapters.errors import AdapterError
-from store import cursors, history
+from adapters.errors import AdapterError, StaleCursorError
+from adapters.http import HttpClient
+from store import history
 from store.batches import MergeCounts
 from store.database import Database
-from store.errors import StoreError
 from store.tables import StreamKey
 from sync.mapping import Mapping
 from sync.storing import store_pages
@@ -29,6 +30,8 @@ from sync.storing import store_pages
 BATCH_RECORDS = 4_000
 BATCH_BYTES = 16 * 2**20
 QUEUED_PAGES = 8
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -69,7 +72,6 @@ class PullResult:
     refused: int = 0
     rate_limit_waited: float = 0.0
 
-
     def add(self, counts: MergeCounts) -> None:
         """Add what one commit did."""
         self.read += counts.read
@@ -78,6 +80,11 @@ class PullResult:
         self.unchanged += counts.unchanged
         self.rejected += counts.rejected
         self.deleted += counts.deleted
+
+    def note(self, http: HttpClient) -> None:
+        """Take over what a client has sent so far."""
+        self.requests, self.retries = http.traffic.requests, http.traffic.retries
+        self.refused, self.rate_limit_waited = http.traffic.refused, http.rate_limit_waited
 
 
 OnProgress = Callable[[PullResult], None]
@@ -110,8 +117,9 @@ class Pull:
         adapter: BaseAdapter[Any],
         key: StreamKey,
         mapping: Mapping,
+        result: PullResult,
         *,
-        run_id: str | None = None,
+        history_id: UUID,
         on_progress: OnProgress = lambda _: None,
     ) -> None:
         """Prepare a pull.
@@ -121,134 +129,101 @@ class Pull:
             adapter: Connected adapter of the connection.
             key: Which stream of which connection.
             mapping: How its records are mapped.
-            run_id: Dagster's run, for the history.
+            result: Filled with what is done, also where the pull fails.
+            history_id: The entry of the history whose counts go up.
             on_progress: Called after each commit with the counts so far.
         """
         self._db = db
         self._adapter = adapter
         self._key = key
         self._mapping = mapping
-        self._run_id = run_id
+        self._history_id = history_id
+        self._result = result
         self._on_progress = on_progress
 
-    async def run(self, *, full: bool = False, time_limit: float | None = None) -> PullResult:
-        """Pull from where the stream stands to its end, or until the time limit.
+    async def run(self, cursor: Cursor | None, time_limit: float | None = None) -> None:
+        """Pull from a cursor to the stream's end, or until the time limit.
 
         Args:
-            full: Read everything anew. A full refresh that is unfinished goes on either way.
-            time_limit: Seconds after which to stop; what is read by then is stored.
-
-        Returns:
-            What was done.
+            cursor: Where the stream stands; None reads everything.
+            time_limit: Seconds after which to stop; what is read by then is stored. However short it is, each
+                pull gets a page further.
 
         Raises:
             AdapterError: If the source fails. What it sent before is stored.
             StoreError: If the database fails. What was committed before stays.
         """
-        stored = await cursors.load(self._db, self._key)
-        cursor = stored.cursor if stored else None
-        if full and not (cursor and "refresh" in cursor):
-            cursor = None
-        mode: history.Mode = "full" if cursor is None or "refresh" in cursor else "incremental"
-        history_id = await history.begin(self._db, self._key, mode, self._run_id)
-        self._adapter.clock = await self._db.clock(not_before=stored.observed_at if stored else None)
-        result = PullResult(self._key.stream, mode)
-        error: str | None = "interrupted; the next one goes on from the last commit"
-        try:
-            await self._move(cursor, history_id, result, time_limit)
-            error = None
-        except (AdapterError, StoreError) as failure:
-            error = str(failure)
-            raise
-        finally:
-            # Where the database is what failed, the entry stays open, as after a kill.
-            with suppress(StoreError):
-                await history.finish(
-                    self._db,
-                    self._key,
-                    history_id,
-                    is_complete=result.is_complete,
-                    requests=result.requests,
-                    error=error,
-                )
-        return result
-
-    async def fetch(self, source_ids: Sequence[str]) -> PullResult:
-        """Read single records by their ids, and store them; the stream's cursor stays where it is.
-
-        Args:
-            source_ids: Ids of records; what the source has no longer becomes a tombstone.
-
-        Raises:
-            AdapterError: If the source fails.
-            StoreError: If the database fails.
-        """
-        result = PullResult(self._key.stream, "incremental")
-        async with aclosing(self._adapter.fetch(self._key.stream, source_ids)) as source:
-            async for page in source:
-                await self._commit([page], None, result)
-        result.is_complete = True
-        return result
-
-    async def _move(
-        self, cursor: Cursor | None, history_id: UUID, result: PullResult, time_limit: float | None
-    ) -> None:
+        started = time.monotonic()
         pages: asyncio.Queue[Page | None] = asyncio.Queue(QUEUED_PAGES)
         try:
             async with asyncio.TaskGroup() as tasks:
-                reading = tasks.create_task(self._read(cursor, pages, result, time_limit))
-                tasks.create_task(self._store(pages, history_id, result))
-        except* (AdapterError, StoreError) as failures:
+                reading = tasks.create_task(self._read(cursor, pages, time_limit))
+                tasks.create_task(self._store(pages))
+        except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        if failure := reading.result():
-            raise failure
+        finally:
+            self._result.seconds = time.monotonic() - started
+        outcome = reading.result()
+        if isinstance(outcome, AdapterError):
+            raise outcome
+        self._result.is_complete = outcome
 
     async def _read(
-        self,
-        cursor: Cursor | None,
-        pages: "asyncio.Queue[Page | None]",
-        result: PullResult,
-        time_limit: float | None,
-    ) -> AdapterError | None:
-        """Hand over pages. A failure is returned, not raised, so that what came before it is stored first."""
-        started = time.monotonic()
-        failure = None
-        try:
-            async with aclosing(self._adapter.pull(self._key.stream, cursor)) as source:
-                async for page in source:
-                    result.source_count = page.source_count
-                    if page.refresh_started_at is not None:
-                        result.mode = "full"  # a stale cursor makes an adapter begin one by itself
-                    await pages.put(page)
-                    if time_limit is not None and time.monotonic() - started > time_limit:
-                        break
-                else:
-                    result.is_complete = True
-        except AdapterError as error:
-            failure = error
-        await pages.put(None)
-        return failure
+        self, cursor: Cursor | None, pages: "asyncio.Queue[Page | None]", time_limit: float | None
+    ) -> bool | AdapterError:
+        """Hand over pages; whether they reach the end.
 
-    async def _store(
-        self, pages: "asyncio.Queue[Page | None]", history_id: UUID, result: PullResult
-    ) -> None:
+        A failure is returned, not raised, so that what came before it is stored first.
+        """
+        deadline = None if time_limit is None else asyncio.get_running_loop().time() + time_limit
+        outcome: bool | AdapterError = False
+        try:
+            async with asyncio.timeout(None) as limit, aclosing(self._pages(cursor)) as source:
+                async for page in source:
+                    self._result.source_count = page.source_count
+                    if page.refresh_started_at is not None:
+                        self._result.mode = "full"  # a stale cursor turns a pull of changes into one
+                    await pages.put(page)
+                    if limit.when() is None:
+                        limit.reschedule(deadline)
+            outcome = True
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        except AdapterError as error:
+            outcome = error
+        await pages.put(None)
+        return outcome
+
+    async def _pages(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
+        """The source's pages; all of them where it no longer knows what changed since the cursor."""
+        try:
+            async with aclosing(self._adapter.pull(self._key.stream, cursor)) as pages:
+                async for page in pages:
+                    yield page
+        except StaleCursorError as stale:
+            _log.warning("%s; all %s are read again", stale, self._key.stream)
+            async with aclosing(self._adapter.pull(self._key.stream, None)) as pages:
+                async for page in pages:
+                    yield page
+
+    async def _store(self, pages: "asyncio.Queue[Page | None]") -> None:
         """Commit pages in batches, until there are no more."""
-        started = time.monotonic()
         collected = _Collected()
         while (page := await pages.get()) is not None:
             collected.add(page)
             if collected.is_full:
-                await self._commit(collected.pages, history_id, result)
+                await self._commit(collected.pages)
                 collected = _Collected()
         if collected.pages:
-            await self._commit(collected.pages, history_id, result)
-        result.seconds = time.monotonic() - started
+            await self._commit(collected.pages)
 
-    async def _commit(self, pages: list[Page], history_id: UUID | None, result: PullResult) -> None:
-        result.add(
-            await store_pages(self._db, self._key, self._mapping, pages, self._adapter.clock(), history_id)
+    async def _commit(self, pages: list[Page]) -> None:
+        synced_at = self._adapter.clock()
+        self._result.add(
+            await store_pages(
+                self._db, self._key, self._mapping, pages, synced_at, history_id=self._history_id
+            )
         )
-        traffic = self._adapter.http.traffic
-        result.requests, result.retries, result.refused = traffic.requests, traffic.retries, traffic.refused
-        result.rate_limit_waited = self._adapter.http.rate_limit_waited
-        self._on_progress(result)
+        self._result.note(self._adapter.http)
+        self._on_progress(self._result)

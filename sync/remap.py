@@ -1,16 +1,17 @@
-"""Remap: apply a changed mapping, schema version or field rule to stored raw records. The source is not asked."""
+"""Remap: apply a changed mapping, schema version or field rule to stored raw records. No source is asked."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import datetime
 
 from adapters.base import ConnectionRef, Page, RawRecord
 from adapters.factory import build_adapter
-from store import history, rejects, tables
+from store import rejects, tables
 from store.connections import Connection
 from store.database import Database
 from store.registry import Registry
 from store.tables import StreamKey
-from sync.connection import lease
+from sync.connection import lease, recorded
 from sync.mapping import Mapping
 from sync.pull import OnProgress, PullResult
 from sync.storing import store_pages
@@ -33,35 +34,38 @@ async def remap(
 
     Raises:
         ConnectionBusyError: If a sync of the connection is under way.
-        StoreError: If the database fails. What was committed before stays.
+        PullError: If the database fails. What was committed before stays.
     """
     ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
     adapter = build_adapter(connection.connector, connection.settings, {}, ref)
     results = []
     for stream in adapter.streams:
         mapping = Mapping(adapter, stream.name, await Registry(db).mappings(connection, stream.name))
-        results.append(await _remap_stream(db, connection, StreamKey.of(connection, stream.name), mapping, on_progress))
+        results.append(await _remap_stream(db, connection, stream.name, mapping, on_progress))
     return results
 
 
 async def _remap_stream(
-    db: Database, connection: Connection, key: StreamKey, mapping: Mapping, on_progress: OnProgress
+    db: Database, connection: Connection, stream: str, mapping: Mapping, on_progress: OnProgress
 ) -> PullResult:
-    result = PullResult(key.stream, "remap")
-    async with lease(db, connection, key.stream):
+    key = StreamKey.of(connection, stream)
+    async with (
+        lease(db, connection, stream),
+        recorded(db, connection, stream, "remap") as (history_id, result),
+    ):
         clock = await db.clock()
-        history_id = await history.begin(db, key, result.mode)
-        async with aclosing(_stored_pages(db, key)) as stored:
+        async with aclosing(_stored_pages(db, key, clock())) as stored:
             async for pages in stored:
-                result.add(await store_pages(db, key, mapping, pages, clock(), history_id))
+                result.add(await store_pages(db, key, mapping, pages, clock(), history_id=history_id))
                 on_progress(result)
         result.is_complete = True
-        await history.finish(db, key, history_id, is_complete=True)
     return result
 
 
-async def _stored_pages(db: Database, key: StreamKey) -> AsyncGenerator[list[Page], None]:
-    """Stored raw records and rejects, some thousand at a time, each as a page with the time it was observed at."""
+async def _stored_pages(
+    db: Database, key: StreamKey, started_at: datetime
+) -> AsyncGenerator[list[Page], None]:
+    """Stored raw records, then rejects, some thousand at a time, each a page of its own time."""
     after = ""
     while True:
         async with db.workspace(key.workspace_id) as transaction:
@@ -76,5 +80,12 @@ async def _stored_pages(db: Database, key: StreamKey) -> AsyncGenerator[list[Pag
             set_aside = await rejects.read(transaction, key, after=after)
         if not set_aside:
             break
-        yield [Page([RawRecord(row.source_id, row.raw)], row.observed_at, None) for row in set_aside]
+        # A record that was set aside a moment ago, by this remap, has been counted.
+        pages = [
+            Page([RawRecord(row.source_id, row.raw)], row.observed_at, None)
+            for row in set_aside
+            if row.last_seen_at < started_at
+        ]
+        if pages:
+            yield pages
         after = set_aside[-1].key

@@ -21,6 +21,7 @@ async def store_pages(
     mapping: Mapping,
     pages: Sequence[Page],
     synced_at: datetime,
+    *,
     history_id: UUID | None = None,
 ) -> MergeCounts:
     """Store consecutive pages of one stream in one commit, the last page's cursor with them.
@@ -56,5 +57,8 @@ async def _commit(db: Database, key: StreamKey, batch: Batch) -> MergeCounts:
             batch = replace(
                 batch,
                 rows=[row for row in batch.rows if row.source_id != error.source_id],
-                rejects=[*batch.rejects, *(Reject(r.source_id, r.raw, str(error), r.observed_at) for r in bad)],
+                rejects=[
+                    *batch.rejects,
+                    *(Reject(r.source_id, r.raw, str(error), r.observed_at) for r in bad),
+                ],
             )

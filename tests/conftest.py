@@ -1,12 +1,11 @@
 """Fixtures shared by all rooms: one PostgreSQL server per test session, one fresh database per test.
 
-A database is migrated once and then copied, which takes a tenth of a second. Set ``TEST_DATABASE_URL`` to run the
-same tests on another server (a superuser's URL; the databases that tests make begin with ``test_``).
+A database is migrated once and then copied, which takes a tenth of a second. Set ``TEST_DATABASE_URL`` to run
+the same tests on another server (a superuser's URL; the databases that tests make begin with ``test_``).
 """
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
@@ -33,7 +32,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
         return
-    folder: Path = tmp_path_factory.mktemp("home")
+    folder = tmp_path_factory.mktemp("home")
     url = embedded.start(folder)
     # Nothing here has to outlive a power cut.
     execute(beside(url, "postgres"), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")

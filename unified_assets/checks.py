@@ -1,15 +1,18 @@
 """Checks of a source's assets, run in the same step as the pull so that bad data stops what is downstream."""
 
+import warnings
 from collections.abc import Iterator
 from decimal import Decimal
 
 import dagster as dg
 
-from adapters.base import Stream
+from adapters.base import ControlTotal, Stream
 from store import quality
-from store.database import Database
 from store.connections import Connection
+from store.database import Database
 from sync.pull import PullResult
+from unified_assets.partitions import connections_of
+from unified_assets.reports import table
 
 CONSERVATION = "conservation"
 SOURCE_COUNT = "source_count"
@@ -17,6 +20,7 @@ NO_ORPHANS = "no_orphans"
 MONEY = "money"
 
 SMALL_DIFFERENCE = 10
+SHOWN_ORPHANS = 10
 
 _DESCRIPTIONS = {
     CONSERVATION: "Every record read was inserted, updated, unchanged or rejected; none was lost on the way.",
@@ -26,11 +30,20 @@ _DESCRIPTIONS = {
 }
 
 
-def check_specs(key: dg.AssetKey, stream: Stream) -> list[dg.AssetCheckSpec]:
-    """The checks of one asset."""
-    return [
-        dg.AssetCheckSpec(name, asset=key, blocking=True, description=_DESCRIPTIONS[name]) for name in _names(stream)
-    ]
+def check_specs(source: str, stream: Stream) -> list[dg.AssetCheckSpec]:
+    """The checks of one asset. Each connection has its own outcome: one's bad data does not stop another's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # of partitions_def, new in Dagster 1.13
+        return [
+            dg.AssetCheckSpec(
+                name,
+                asset=dg.AssetKey([source, stream.name]),
+                blocking=True,
+                description=_DESCRIPTIONS[name],
+                partitions_def=connections_of(source),
+            )
+            for name in _names(stream)
+        ]
 
 
 def _names(stream: Stream) -> Iterator[str]:
@@ -45,12 +58,16 @@ def _names(stream: Stream) -> Iterator[str]:
 async def evaluate(
     db: Database, connection: Connection, stream: Stream, result: PullResult
 ) -> list[dg.AssetCheckResult]:
-    """Evaluate the checks of one asset after a pull."""
+    """Evaluate the checks of one asset after a pull.
+
+    Raises:
+        StoreError: If the database fails.
+    """
     found = [_conservation(result), await _source_count(db, connection, stream, result)]
     if stream.name == "invoices":
         found.append(await _no_orphans(db, connection))
         if stream.control_total is not None:
-            found.append(await _money(db, connection, stream))
+            found.append(await _money(db, connection, stream.control_total))
     return found
 
 
@@ -66,12 +83,20 @@ def _conservation(result: PullResult) -> dg.AssetCheckResult:
 async def _source_count(
     db: Database, connection: Connection, stream: Stream, result: PullResult
 ) -> dg.AssetCheckResult:
-    if result.source_count is None:
-        reason = "the source gives no count" if result.is_complete else "the pull is not complete yet"
-        return dg.AssetCheckResult(check_name=SOURCE_COUNT, passed=True, description=f"Not compared: {reason}.")
+    if not result.is_complete or result.source_count is None:
+        if not result.is_complete:
+            reason = "the pull is not complete yet"
+        elif result.mode != "full":
+            reason = "only a full refresh is counted"
+        else:
+            reason = "the source gives no count"
+        return dg.AssetCheckResult(
+            check_name=SOURCE_COUNT, passed=True, description=f"Not compared: {reason}."
+        )
+    place = stream.name, connection.connector, connection.id
     async with db.workspace(connection.workspace_id) as conn:
-        live = await quality.live_records(conn, stream.name, connection.connector, connection.id)
-        rejected = await quality.rejected_records(conn, stream.name, connection.id)
+        live = await quality.live_records(conn, *place)
+        rejected = await quality.rejected_only(conn, *place)
     difference = abs(live + rejected - result.source_count)
     # Records come and go while a long refresh runs: a difference that this may explain warns, a larger one blocks.
     is_small = difference <= max(SMALL_DIFFERENCE, result.source_count // 1000)
@@ -85,23 +110,27 @@ async def _source_count(
 
 async def _no_orphans(db: Database, connection: Connection) -> dg.AssetCheckResult:
     async with db.workspace(connection.workspace_id) as conn:
-        orphans = await quality.unknown_customers(conn, connection.connector, connection.id, limit=10)
-    return dg.AssetCheckResult(check_name=NO_ORPHANS, passed=not orphans, metadata={"first_missing_ids": orphans})
+        orphans = await quality.unknown_customers(conn, connection.connector, connection.id, SHOWN_ORPHANS)
+    return dg.AssetCheckResult(
+        check_name=NO_ORPHANS, passed=not orphans, metadata={"first_missing_customers": orphans}
+    )
 
 
-async def _money(db: Database, connection: Connection, stream: Stream) -> dg.AssetCheckResult:
-    assert stream.control_total is not None
+async def _money(db: Database, connection: Connection, control: ControlTotal) -> dg.AssetCheckResult:
     async with db.workspace(connection.workspace_id) as conn:
-        totals = await quality.invoice_totals(conn, connection.connector, connection.id, stream.control_total)
+        totals = await quality.invoice_totals(conn, connection.connector, connection.id, control)
     rows = [
-        dg.TableRecord(
-            {"currency": t.currency, "invoices": t.invoices, "stored": str(t.stored), "stated": str(t.stated)}
-        )
-        for t in totals
+        {
+            "currency": each.currency,
+            "invoices": each.invoices,
+            "stored": each.stored,
+            "stated": each.stated,
+            "difference": each.stored - each.stated,
+        }
+        for each in totals
     ]
-    columns = [dg.TableColumn(name, "string") for name in ("currency", "invoices", "stored", "stated")]
     return dg.AssetCheckResult(
         check_name=MONEY,
-        passed=all(Decimal(t.stored) == Decimal(t.stated) for t in totals),
-        metadata={"totals": dg.MetadataValue.table(rows, schema=dg.TableSchema(columns))},
+        passed=all(row["difference"] == Decimal(0) for row in rows),
+        metadata={"totals": table(rows)},
     )

@@ -2,11 +2,16 @@
 
 import dagster as dg
 
+CONNECTION_TAG = "dagster/partition"
+"""Run tag with the connection's key. Dagster itself sets it on each run of one partition, whoever asks for the run;
+dagster.yaml limits runs by it, so that no two runs of a connection are under way at once."""
+
 
 def connections_of(source: str) -> dg.DynamicPartitionsDefinition:
     """The partitions of a source's assets; a key is ``workspace/name`` of a connection."""
     return dg.DynamicPartitionsDefinition(name=f"{source}_connections")
 
 
-CONNECTION_TAG = "unified/connection"
-"""Run tag with the connection's key: at most one run of a connection is under way (dagster.yaml limits it)."""
+def partition_keys(instance: dg.DagsterInstance, source: str) -> set[str]:
+    """The keys that a source's partitions have at present."""
+    return set(connections_of(source).get_partition_keys(dynamic_partitions_store=instance))

@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 
 from store import quality
-from store.database import Database
 from store.connections import Connection
+from store.database import Database
 from sync.pull import PullResult
 
 PREVIEW_ROWS = 5
@@ -18,11 +18,16 @@ PLOTTED_DAYS = 90
 
 
 async def describe(db: Database, connection: Connection, stream: str, result: PullResult) -> dict[str, Any]:
-    """Metadata of one materialization."""
+    """Metadata of one materialization.
+
+    Raises:
+        StoreError: If the database fails.
+    """
+    place = stream, connection.connector, connection.id
     async with db.workspace(connection.workspace_id) as conn:
-        live = await quality.live_records(conn, stream, connection.connector, connection.id)
-        newest = await quality.newest_records(conn, stream, connection.connector, connection.id, PREVIEW_ROWS)
-        days = await quality.records_by_day(conn, stream, connection.connector, connection.id, PLOTTED_DAYS)
+        live = await quality.live_records(conn, *place)
+        newest = await quality.newest_records(conn, *place, PREVIEW_ROWS)
+        days = await quality.records_by_day(conn, *place, PLOTTED_DAYS)
     return {
         "dagster/row_count": live,
         "mode": result.mode,
@@ -38,12 +43,22 @@ async def describe(db: Database, connection: Connection, stream: str, result: Pu
         "retries": result.retries,
         "refused_429": result.refused,
         "rate_limit_wait_seconds": round(result.rate_limit_waited, 2),
-        "preview": dg.MetadataValue.md(_table(("source_id", "created", "deleted", "about"), newest)),
-        "records_per_day": dg.MetadataValue.md(bar_chart(dict(days), "records created per day")),
+        "preview": table(newest),
+        "records_per_day": bar_chart(dict(days), "records created per day"),
     }
 
 
-def bar_chart(values: Mapping[date, int] | Mapping[str, float], title: str) -> str:
+def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Rows as a table; their columns are those of the first one."""
+    columns = [dg.TableColumn(name) for name in rows[0]] if rows else []
+    records = [
+        dg.TableRecord({name: None if cell is None else str(cell) for name, cell in row.items()})
+        for row in rows
+    ]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+
+
+def bar_chart(values: Mapping[date, int] | Mapping[str, float], title: str) -> dg.MarkdownMetadataValue:
     """A bar chart as Markdown with the picture inside it.
 
     Args:
@@ -51,8 +66,8 @@ def bar_chart(values: Mapping[date, int] | Mapping[str, float], title: str) -> s
         title: What it shows.
     """
     if not values:
-        return f"*{title}: nothing yet*"
-    from matplotlib.figure import Figure  # slow to import, and not every process draws
+        return dg.MetadataValue.md(f"*{title}: nothing yet*")
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and not every process draws
 
     figure = Figure(figsize=(7, 2.2), layout="constrained")
     axes = figure.add_subplot()
@@ -63,9 +78,6 @@ def bar_chart(values: Mapping[date, int] | Mapping[str, float], title: str) -> s
     figure.autofmt_xdate()
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=96)
-    return f"![{title}](data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()})"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join("" if cell is None else str(cell) for cell in line) + " |" for line in lines)
+    return dg.MetadataValue.md(
+        f"![{title}](data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()})"
+    )

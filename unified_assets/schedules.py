@@ -1,7 +1,8 @@
 """One job and one schedule per source: each tick asks for a run of every connection whose turn it is."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -10,7 +11,7 @@ from adapters.base import BaseAdapter
 from resources.store import DatabaseResource
 from store.connections import ConnectionSummary
 from store.registry import Registry
-from unified_assets.partitions import CONNECTION_TAG, connections_of
+from unified_assets.partitions import CONNECTION_TAG, partition_keys
 
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -34,7 +35,7 @@ def source_job(adapter: type[BaseAdapter[Any]]) -> Any:
 def source_schedule(adapter: type[BaseAdapter[Any]], job: Any) -> dg.ScheduleDefinition:
     """The schedule of a source.
 
-    It ticks every minute so that each connection's own interval is kept (an hour unless set otherwise). A connection
+    It ticks every minute so that each connection's own interval is kept, an hour unless set otherwise. A connection
     with a run under way or queued is left alone.
     """
 
@@ -48,16 +49,13 @@ def source_schedule(adapter: type[BaseAdapter[Any]], job: Any) -> dg.ScheduleDef
     def tick(
         context: dg.ScheduleEvaluationContext, database: DatabaseResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        running = running_connections(context.instance)
-        known = set(context.instance.get_dynamic_partitions(connections_of(adapter.name).name or ""))
-        due = [c for c in asyncio.run(_due(database, context, running)) if c.connector == adapter.name]
-        ready = [connection for connection in due if connection.key in known]
-        for connection in ready:
-            yield dg.RunRequest(
-                run_key=f"{connection.key}@{context.scheduled_execution_time.isoformat()}",
-                partition_key=connection.key,
-                tags={CONNECTION_TAG: connection.key},
-            )
+        now = context.scheduled_execution_time
+        found = asyncio.run(_due(database, now, running_connections(context.instance)))
+        due = [connection.key for connection in found if connection.connector == adapter.name]
+        ready = partition_keys(context.instance, adapter.name).intersection(due)
+        for key in filter(ready.__contains__, due):
+            # The time makes the key new at each tick: Dagster never runs a key twice, not even one that failed.
+            yield dg.RunRequest(run_key=f"{key}@{now.isoformat()}", partition_key=key)
         if not ready:
             yield dg.SkipReason(
                 f"{len(due)} connection(s) wait for their partition" if due else "no connection is due"
@@ -67,14 +65,13 @@ def source_schedule(adapter: type[BaseAdapter[Any]], job: Any) -> dg.ScheduleDef
 
 
 async def _due(
-    database: DatabaseResource, context: dg.ScheduleEvaluationContext, running: set[str]
+    database: DatabaseResource, now: datetime, running: Collection[str]
 ) -> list[ConnectionSummary]:
     async with database.open() as db:
-        return await Registry(db).due(context.scheduled_execution_time, running)
+        return await Registry(db).due(now, running)
 
 
 def running_connections(instance: dg.DagsterInstance) -> set[str]:
     """Keys of connections with a run under way or queued, whoever asked for it."""
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY))
-    keys = (run.tags.get(CONNECTION_TAG) or run.tags.get("dagster/partition") for run in runs)
-    return {key for key in keys if key}
+    return {run.tags[CONNECTION_TAG] for run in runs if CONNECTION_TAG in run.tags}

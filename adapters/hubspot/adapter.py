@@ -15,6 +15,7 @@ from adapters.base import (
     AdapterConfig,
     BaseAdapter,
     Capability,
+    Changes,
     ControlTotal,
     CredentialField,
     CredentialKind,
@@ -23,14 +24,16 @@ from adapters.base import (
     Page,
     Stream,
 )
+from adapters.errors import ConfigurationError
 from adapters.http import HttpClient
-from adapters.hubspot import mapping
+from adapters.hubspot import mapping, webhooks
 from adapters.hubspot.api import HubSpotApi, rate_in, read_refusal
 from adapters.hubspot.pull import Pull
 from adapters.hubspot.related import Contacts, Invoices
 from adapters.limits import RateLimit
 from adapters.registry import register_adapter
-from unified_schema import UnifiedBase, UnifiedCustomer, UnifiedInvoice
+from adapters.webhooks import ReceivedEvent
+from unified_schema import UnifiedBase, UnifiedCustomer, UnifiedEvent, UnifiedInvoice
 
 # https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines: 100 requests in any ten
 # seconds for a private app, 190 and more on higher plans, which the answers' headers tell.
@@ -71,7 +74,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
 
     name = "hubspot"
     display_name = "HubSpot"
-    capabilities = frozenset((Capability.READ,))
+    capabilities = frozenset((Capability.READ, Capability.WEBHOOK))
     config_model = HubSpotConfig
     credential_kind = CredentialKind.BEARER_TOKEN
     credential_fields = (
@@ -85,6 +88,12 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
     streams = (
         Stream("customers", UnifiedCustomer),
         Stream("invoices", UnifiedInvoice, control_total=ControlTotal(("properties", "hs_amount_billed"))),
+    )
+    delivered_streams = (Stream("events", UnifiedEvent),)
+    verifiers = (
+        webhooks.HubSpotVerifier(),
+        webhooks.HubSpotV1Verifier(),
+        webhooks.HubSpotV2Verifier(),
     )
 
     @property
@@ -128,6 +137,9 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         return self._pull(stream).fetch(source_ids)
 
     def _pull(self, stream: str) -> Pull:
+        if self.stream(stream) in self.delivered_streams:
+            msg = f"HubSpot lists no {stream}; add a webhook with `unified webhooks add`"
+            raise ConfigurationError(msg)
         api = HubSpotApi(self.http, self._label)
         kind: type[Contacts | Invoices] = (
             Contacts if self.stream(stream).model is UnifiedCustomer else Invoices
@@ -137,8 +149,18 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         return Pull(api, source, self.clock, search_lag=lag, readers=readers)
 
     def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
-        """Map a contact or an invoice."""
-        return mapping.customer(raw, origin) if stream == "customers" else mapping.invoice(raw, origin)
+        """Map a contact, an invoice or an event."""
+        match stream:
+            case "customers":
+                return mapping.customer(raw, origin)
+            case "events":
+                return webhooks.to_event(raw, origin)
+            case _:
+                return mapping.invoice(raw, origin)
+
+    def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
+        """What received events mean; see :meth:`adapters.base.BaseAdapter.changes`."""
+        return webhooks.changes(events)
 
     def from_unified(self, record: UnifiedBase) -> dict[str, Any]:
         """The body that creates or updates a contact."""

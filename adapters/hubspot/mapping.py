@@ -9,7 +9,6 @@ Every property is text or null.
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Any
 
 from adapters.base import Origin
@@ -18,9 +17,6 @@ from unified_schema.customer import check_email
 from unified_schema.money import parse_amount
 
 Properties = dict[str, str | None]
-
-# An invoice and its lines name a dozen amounts, of which many are zero or a price that comes again and again.
-_money = lru_cache(maxsize=8192)(parse_amount)
 
 _CONTACT_FIELDS = (
     "address", "city", "company", "country", "email", "firstname", "hs_additional_emails", "lastname",
@@ -120,12 +116,12 @@ def invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
         invoice_number=get("hs_number") or None,
         status=_STATUSES.get(status) if status else None,
         remote_status=status,
-        subtotal=_money(get("hs_subtotal"), code),
-        tax=_money(get("hs_taxes_total"), code),
-        discount=_money(get("hs_discounts_total"), code),
-        total=_money(get("hs_amount_billed"), code),
-        amount_paid=_money(get("hs_amount_paid"), code),
-        amount_remaining=_money(get("hs_balance_due"), code),
+        subtotal=parse_amount(get("hs_subtotal"), code),
+        tax=parse_amount(get("hs_taxes_total"), code),
+        discount=parse_amount(get("hs_discounts_total"), code),
+        total=parse_amount(get("hs_amount_billed"), code),
+        amount_paid=parse_amount(get("hs_amount_paid"), code),
+        amount_remaining=parse_amount(get("hs_balance_due"), code),
         currency=currency,
         issue_date=moment(get("hs_invoice_date")),
         due_date=moment(get("hs_due_date")),
@@ -225,10 +221,10 @@ def _line(line: dict[str, Any], currency: str) -> UnifiedLineItem:
         source_id=line["id"],
         description=get("name") or get("description") or None,
         quantity=_number(get("quantity")),
-        unit_price=_money(get("price"), currency),
-        amount=_money(get("amount"), currency),
-        tax=_money(get("hs_tax_amount"), currency),
-        discount=_money(get("hs_total_discount"), currency),
+        unit_price=parse_amount(get("price"), currency),
+        amount=parse_amount(get("amount"), currency),
+        tax=parse_amount(get("hs_tax_amount"), currency),
+        discount=parse_amount(get("hs_total_discount"), currency),
         item_id=get("hs_product_id") or get("hs_sku") or None,
     )
 

@@ -17,6 +17,7 @@ import msgspec
 from adapters.base import Cursor, Page, RawRecord, Tombstone
 from adapters.hubspot.api import BATCH, Filter, HubSpotApi, SearchAnswer, following
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
+from adapters.hubspot.webhooks import OF_COMPANY
 from adapters.hubspot.related import Contacts, Source, read_id
 from adapters.windows import Refresh, Window, WindowPage, read_windows
 
@@ -77,15 +78,27 @@ class Pull:
         return self._refresh(cursor) if cursor is None or "refresh" in cursor else self._changes(cursor)
 
     async def fetch(self, ids: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Read single records; :meth:`adapters.base.BaseAdapter.fetch`. An id merged away counts as gone."""
+        """Read single records; :meth:`adapters.base.BaseAdapter.fetch`. An id merged away counts as gone.
+
+        Args:
+            ids: Ids of records, and references to all contacts of a company (``companies/…``).
+        """
+        ids = await self._resolve(ids)
         for first in range(0, len(ids), BATCH):
-            wanted = list(dict.fromkeys(ids[first : first + BATCH]))
+            wanted = ids[first : first + BATCH]
             observed_at = self._clock()
             found = await self._api.batch_read(self._source.kind, wanted, self._source.properties)
             records = await self._source.complete(found)
             met = {record.source_id for record in records}
             gone = [Tombstone(one, observed_at) for one in wanted if one not in met]
             yield Page(records, observed_at, None, gone)
+
+    async def _resolve(self, ids: Sequence[str]) -> list[str]:
+        """Ids of records, each once; a company's place is taken by those of its contacts."""
+        companies = [one.removeprefix(OF_COMPANY) for one in ids if one.startswith(OF_COMPANY)]
+        links = await self._api.associated("companies", "contacts", companies)
+        contacts = (one for some in links.values() for one in some)
+        return list(dict.fromkeys((*(one for one in ids if not one.startswith(OF_COMPANY)), *contacts)))
 
     # Full refresh
 

@@ -17,6 +17,7 @@ from adapters.base import (
     AdapterConfig,
     BaseAdapter,
     Capability,
+    Changes,
     ControlTotal,
     CredentialField,
     CredentialKind,
@@ -29,9 +30,10 @@ from adapters.errors import ConfigurationError, PermissionDeniedError, StaleCurs
 from adapters.http import HttpClient, Refusal, read_refusal
 from adapters.limits import RateLimit
 from adapters.registry import register_adapter
-from adapters.stripe import mapping, money
+from adapters.stripe import mapping, money, webhooks
 from adapters.stripe.changes import ObjectChanges, Position, event_pages, safe_since
 from adapters.stripe.reading import BEGINNING, END, StripeReader
+from adapters.webhooks import ReceivedEvent, Verifier
 from adapters.windows import Refresh, Window, WindowPage, side_by_side
 from unified_schema.base import UnifiedBase
 from unified_schema.customer import UnifiedCustomer
@@ -41,12 +43,14 @@ from unified_schema.invoice import UnifiedInvoice
 # https://docs.stripe.com/api/versioning: answers keep this version's shape until somebody changes this line.
 API_VERSION = "2026-09-30.endive"
 
-# https://docs.stripe.com/rate-limits: 25 a second for an endpoint, and for a whole sandbox; live accounts have 100
-# in all, which the endpoints used here can't exceed at 25 each while no more than four of them are busy at once.
+# https://docs.stripe.com/rate-limits: 25 a second for an endpoint, and for a whole sandbox; live accounts
+# have 100 in all, which the endpoints used here can't exceed at 25 each while no more than four of them are
+# busy at once.
 _REQUESTS_PER_SECOND = 25.0
 _ENDPOINTS = ("default", "customers", "customer", "invoices", "invoice", "lines", "events", "event")
 
-# A first look at a history whose beginning is unknown: reaching back so many days, each twice as far as the last one.
+# A first look at a history whose beginning is unknown: reaching back so many days, each twice as far as the
+# last one.
 _REACH_DAYS = (30, 60, 120, 240, 480, 960, 1_920, 3_840)
 
 _FETCHED_AT_ONCE = 100
@@ -87,7 +91,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
 
     name: ClassVar[str] = "stripe"
     display_name: ClassVar[str] = "Stripe"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.READ})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.READ, Capability.WEBHOOK})
     config_model: ClassVar[type[AdapterConfig]] = StripeConfig
     credential_kind: ClassVar[CredentialKind] = CredentialKind.API_KEY
     credential_fields: ClassVar[tuple[CredentialField, ...]] = (
@@ -103,6 +107,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         Stream("invoices", UnifiedInvoice, control_total=ControlTotal(("total",), money.MINOR_UNITS)),
         Stream("events", UnifiedEvent),
     )
+    verifiers: ClassVar[tuple[Verifier, ...]] = (webhooks.StripeVerifier(),)
 
     def open_http(self) -> HttpClient:
         """The HTTP client, with one rate limit for a sandbox and one per endpoint for a live account.
@@ -112,7 +117,9 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         """
         key = self.credentials["api_key"].reveal()
         if not key.startswith(("sk_", "rk_")):
-            msg = f"connection {self.connection.key}: that is no secret key of Stripe's; one starts with sk_ or rk_"
+            msg = (
+                f"connection {self.connection.key}: its key is none of Stripe's; that starts with sk_ or rk_"
+            )
             raise ConfigurationError(msg)
         rate = self.config.requests_per_second
         if self._livemode and rate is None:
@@ -145,7 +152,8 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
     async def pull(self, stream: str, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
         """Read a stream: see :meth:`BaseAdapter.pull`.
 
-        A cursor from which Stripe no longer knows the changes (30 days) makes it begin a full refresh by itself.
+        A cursor from which Stripe no longer knows the changes (30 days) makes it begin a full refresh by
+        itself.
         """
         self.stream(stream)
         reader, readers = StripeReader(self.http, self.clock), self.config.concurrency
@@ -159,9 +167,10 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
             async with aclosing(begun) as pages:
                 async for page in pages:
                     yield page
-            return
         except StaleCursorError as stale:
             _log.warning("%s; all %s are read again", stale, stream)
+        else:
+            return
         async with aclosing(self._refresh(reader, stream, None)) as pages:
             async for page in pages:
                 yield page
@@ -197,7 +206,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
                 yield replace(page, cursor={**(page.cursor or {}), **then})
 
     async def fetch(self, stream: str, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Read single objects: see :meth:`BaseAdapter.fetch`. An event that Stripe no longer keeps is left out."""
+        """Read single objects: see :meth:`BaseAdapter.fetch`. An event that is no longer kept is left out."""
         self.stream(stream)
         reader = StripeReader(self.http, self.clock)
         ids = list(dict.fromkeys(source_ids))
@@ -216,6 +225,10 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
             case _:
                 self.stream(stream)
                 raise AssertionError(stream)
+
+    def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
+        """What received events mean: see :meth:`BaseAdapter.changes`."""
+        return webhooks.changes(events)
 
     def from_unified(self, record: UnifiedBase) -> dict[str, Any]:
         """Map a customer to Stripe's parameters: see :meth:`BaseAdapter.from_unified`."""

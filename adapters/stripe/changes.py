@@ -1,11 +1,12 @@
 """What changed since the last pull, by the events feed that Stripe keeps for 30 days.
 
-Stripe has no filter for modified objects. An event's payload is rendered in the API version of its day, so an
-event only says *that* an object changed; the object is then read as it is now. Deletions are taken from the event.
-See https://docs.stripe.com/api/events/list.
+Stripe has no filter for modified objects. An event's payload is rendered in the API version of its day, so
+an event only says *that* an object changed; the object is then read as it is now. Deletions are taken from
+the event. See https://docs.stripe.com/api/events/list.
 
-The feed runs newest first, so the newest event of a half-read feed must never become the cursor: what is left of
-the feed is kept as windows, like an unfinished full refresh, and only a feed read to its end moves ``since``.
+The feed runs newest first, so the newest event of a half-read feed must never become the cursor: what is
+left of the feed is kept as windows, like an unfinished full refresh, and only a feed read to its end moves
+``since``.
 """
 
 import logging
@@ -187,10 +188,11 @@ class ObjectChanges:
             return None
 
     def _until(self) -> int:
-        """``since`` of the next pull, taken from the first answer of this one, which also tells if it is too late."""
+        """``since`` of the next pull, by the first answer of this one, which also tells if it is too late."""
         if not self._is_current:
             if _is_stale(self._reader, self._position.since):
-                msg = f"{self._reader.http.label}: Stripe keeps events for 30 days, and the last pull is longer ago"
+                label = self._reader.http.label
+                msg = f"{label}: Stripe keeps events for 30 days, and the last pull is longer ago"
                 raise StaleCursorError(msg)
             self._is_current = True
         until = self._position.until

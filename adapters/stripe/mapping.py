@@ -1,7 +1,8 @@
 """Stripe's objects as unified records, and unified customers as Stripe's parameters. Pure functions only.
 
-Objects may come in the shape of any API version since 2020: those of the pinned version from the API, older ones
-from raw records that were stored long ago. https://docs.stripe.com/changelog/basil lists what moved in 2025.
+Objects may come in the shape of any API version since 2020: those of the pinned version from the API, older
+ones from raw records that were stored long ago. https://docs.stripe.com/changelog/basil lists what moved in
+2025.
 """
 
 from datetime import UTC, datetime
@@ -105,7 +106,10 @@ def from_customer(customer: UnifiedCustomer) -> dict[str, Any]:
 
 
 def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
-    """Map an invoice with all its lines; nothing is recomputed (https://docs.stripe.com/api/invoices/object)."""
+    """Map an invoice with all its lines; nothing is recomputed.
+
+    See https://docs.stripe.com/api/invoices/object.
+    """
     currency = raw["currency"].upper()
     transitions = raw.get("status_transitions") or {}
     custom = dict(raw.get("metadata") or {})
@@ -186,13 +190,13 @@ def _line(raw: dict[str, Any], currency: str) -> UnifiedLineItem:
 
 
 def _subscription(raw: dict[str, Any]) -> str | None:
-    """Where invoices have had it since 2025 first: pinning an old version does not bring the old field back."""
+    """Its place since 2025 first: pinning an old version does not bring the old field back."""
     details = (raw.get("parent") or {}).get("subscription_details") or {}
     return _id(details.get("subscription")) or _id(raw.get("subscription"))
 
 
 def _first_tax_id(listed: dict[str, Any] | None) -> str | None:
-    """The first tax id, where the object came with them; the API leaves them out unless they are asked for."""
+    """The first tax id, where the object came with them; the API tells them only when asked."""
     ids = (listed or {}).get("data") or []
     return _text(ids[0].get("value")) if ids else None
 

@@ -9,12 +9,15 @@ from typing import Any
 
 from unified_schema.money import from_minor_units, settle
 
-# Digits of Stripe's minor unit where they are not two, and two wherever ISO 4217 says otherwise: ISK and UGX have
-# no coin smaller than 1, yet Stripe counts them in hundredths that are always 00.
+# Digits of Stripe's minor unit where they are not two, and two wherever ISO 4217 says otherwise: ISK and
+# UGX have no coin smaller than 1, yet Stripe counts them in hundredths that are always 00.
+_ZERO_DECIMAL = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
+_THREE_DECIMAL = "BHD JOD KWD OMR TND"
+_TWO_DECIMAL_AT_STRIPE = "CLF IQD ISK LYD UGX UYI UYW"
 MINOR_UNITS = {
-    **dict.fromkeys("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split(), 0),
-    **dict.fromkeys("BHD JOD KWD OMR TND".split(), 3),
-    **dict.fromkeys("CLF IQD ISK LYD UGX UYI UYW".split(), 2),
+    **dict.fromkeys(_ZERO_DECIMAL.split(), 0),
+    **dict.fromkeys(_THREE_DECIMAL.split(), 3),
+    **dict.fromkeys(_TWO_DECIMAL_AT_STRIPE.split(), 2),
 }
 
 

@@ -1,4 +1,4 @@
-"""Stripe's API as raw records: lists by windows of ``created``, invoices with all their lines, single objects.
+"""Stripe's API as raw records: lists by windows of ``created``, invoices with all lines, single objects.
 
 Not here: what to read when (``adapter``, ``changes``), and what a record means (``mapping``).
 """
@@ -16,7 +16,8 @@ from adapters.errors import NotFoundError, ProtocolError, RequestRefusedError
 from adapters.http import HttpClient
 from adapters.windows import Window, WindowPage, side_by_side
 
-# Ends of time: a window that reaches them asks for no bound there, so that no record is missed whatever its date.
+# Ends of time: a window that reaches them asks for no bound there, so that no record is missed whatever its
+# date.
 BEGINNING, END = 0, 2**40
 
 _PAGE = "100"
@@ -36,7 +37,7 @@ class _Lines(msgspec.Struct):
 
 
 class Head(msgspec.Struct):
-    """What reading needs of an object. Id and time are open types: a broken object must not break its page."""
+    """What reading needs of an object; id and time of any type, for a broken one must not break its page."""
 
     id: Any = None
     created: Any = None
@@ -105,7 +106,8 @@ class StripeReader:
             parameters: Further conditions.
 
         Raises:
-            ProtocolError: If the page does not follow its window, so that going on from it would miss records.
+            ProtocolError: If the page does not follow its window, so that going on from it would miss
+                records.
         """
         observed_at = self.clock()
         try:
@@ -113,7 +115,10 @@ class StripeReader:
         except RequestRefusedError as error:
             if window.after is None or error.code != _MISSING:
                 raise
-            # The object to go on from was deleted meanwhile. The window's high end is right above it.
+            answer = _List([], has_more=False)
+        if window.after is not None and not answer.data:
+            # More was promised, or the object to go on from was deleted meanwhile: from the window's high end, then,
+            # which is right above that object.
             return await self.page(name, Window(window.low, window.high), parameters)
         heads = [_head_of(raw) for raw in answer.data]
         placed = [(head.id, head.created) for head in heads if _is_placed(head)]
@@ -186,13 +191,13 @@ class StripeReader:
     async def _lines(self, invoice_id: str) -> list[msgspec.Raw]:
         """All lines of an invoice (https://docs.stripe.com/api/invoice-line-item/list)."""
         lines: list[msgspec.Raw] = []
-        seen: set[Any] = set()
+        seen: set[str] = set()
         after: list[tuple[str, str]] = []
         while True:
             page = await self._list("lines", f"/v1/invoices/{invoice_id}/lines", after)
-            ids = [_head_of(raw).id for raw in page.data]
-            if not seen.isdisjoint(ids) or (page.has_more and not (ids and isinstance(ids[-1], str))):
-                msg = f"{self.http.label}: a page of the lines of invoice {invoice_id} repeats or has no readable end"
+            ids = [head.id for head in map(_head_of, page.data) if isinstance(head.id, str)]
+            if not seen.isdisjoint(ids) or (page.has_more and not ids):
+                msg = f"{self.http.label}: the lines of invoice {invoice_id} repeat a page or have no id"
                 raise ProtocolError(msg)
             lines += page.data
             if not page.has_more:

@@ -1,5 +1,7 @@
 """The adapter contract: credentials, connecting, mapping errors, and making adapters from connections."""
 
+# ruff: noqa: ARG002 - a contract's methods take what they do not need
+
 import pickle
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
@@ -75,12 +77,14 @@ def map_record(body: bytes, *rules: FieldRule) -> UnifiedBase:
     return demo.map_record("customers", body, demo.origin("customers", NOW, NOW), rules)
 
 
-def test_a_connection_without_its_credential_is_refused():
-    with pytest.raises(ConfigurationError, match="acme/demo has no access token; .* unified connections add"):
-        DemoAdapter(DemoConfig(), {}, REF)
+async def test_a_connection_without_its_credential_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"acme/demo has no access token; .* `unified connections add`"
+    ):
+        await DemoAdapter(DemoConfig(), {}, REF).connect()
 
 
-async def test_it_connects_once_and_disconnects():
+async def test_it_connects_once_and_disconnects() -> None:
     demo = adapter()
     with pytest.raises(ConfigurationError, match="not connected"):
         _ = demo.http
@@ -93,18 +97,18 @@ async def test_it_connects_once_and_disconnects():
     await demo.disconnect()
 
 
-def test_an_unknown_stream_is_named_with_those_that_exist():
+def test_an_unknown_stream_is_named_with_those_that_exist() -> None:
     assert DemoAdapter.stream("customers").model is UnifiedCustomer
     with pytest.raises(ConfigurationError, match="demo has no stream 'orders'; it has customers"):
         DemoAdapter.stream("orders")
 
 
-def test_what_an_adapter_does_not_write_is_refused():
+def test_what_an_adapter_does_not_write_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="demo does not write UnifiedCustomer"):
         adapter().from_unified(map_record(b'{"id": "1"}'))
 
 
-def test_the_same_record_of_two_connections_has_two_ids():
+def test_the_same_record_of_two_connections_has_two_ids() -> None:
     other = DemoAdapter(DemoConfig(), KEYS, ConnectionRef(uuid4(), REF.workspace_id, "acme/other"))
     demo = adapter()
     identify = [one.origin("customers", NOW, NOW).identify("1")["unified_id"] for one in (demo, demo, other)]
@@ -125,36 +129,38 @@ def test_the_same_record_of_two_connections_has_two_ids():
         (b'{"id": "\xff"}', "unexpected form"),
     ],
 )
-def test_a_record_that_does_not_fit_is_a_mapping_error_without_its_values(body, reason):
+def test_a_record_that_does_not_fit_is_a_mapping_error_without_its_values(body: bytes, reason: str) -> None:
     with pytest.raises(MappingError, match=reason) as caught:
         map_record(body)
     assert "rivate" not in str(caught.value)
 
 
-def test_a_nul_that_no_table_can_hold_is_left_out():
+def test_a_nul_that_no_table_can_hold_is_left_out() -> None:
     record = map_record(msgspec.json.encode({"id": "1", "name": "A\0da"}))
     assert isinstance(record, UnifiedCustomer)
     assert record.name == "Ada"
 
 
-def test_the_workspaces_own_rules_are_applied():
+def test_the_workspaces_own_rules_are_applied() -> None:
     rule = FieldRule("vat.number", "tax_number")
     record = map_record(b'{"id": "1", "vat": {"number": "CHE-1"}}', rule)
     assert isinstance(record, UnifiedCustomer)
     assert record.tax_number == "CHE-1"
 
 
-def test_a_memoryview_is_mapped_like_bytes():
+def test_a_memoryview_is_mapped_like_bytes() -> None:
     demo = adapter()
     body = memoryview(b'{"id": "1"}')
     assert demo.map_record("customers", body, demo.origin("customers", NOW, NOW)).source_id == "1"
 
 
-# Making adapters ---------------------------------------------------------------------------------------------------
+# Making adapters ----------------------------------------------------------------------------------
 
 
-def test_settings_that_do_not_fit_are_named_without_their_values():
-    with pytest.raises(ConfigurationError, match="acme/demo do not fit stripe: timeout: .*; hidden: ") as caught:
+def test_settings_that_do_not_fit_are_named_without_their_values() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"acme/demo do not fit stripe: timeout: .*; hidden: "
+    ) as caught:
         build_adapter("stripe", {"timeout": "secret-1", "hidden": "secret-2"}, {}, REF)
     assert "secret" not in str(caught.value)
     assert caught.value.__suppress_context__
@@ -164,25 +170,36 @@ class Connections:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def open_connection(self, workspace_id: Any, connection_id: Any, *, purpose: str) -> OpenedConnection:
+    async def open_connection(
+        self, workspace_id: Any, connection_id: Any, *, purpose: str
+    ) -> OpenedConnection:
         self.asked.append(purpose)
         return OpenedConnection(REF, "stripe", {"timeout": 5}, {"api_key": Secret("sk_test_fake_key")})
 
 
-async def test_the_factory_puts_settings_secrets_and_clock_together():
+async def test_the_factory_puts_settings_secrets_and_clock_together() -> None:
     connections = Connections()
-    made = await AdapterFactory(connections, clock=lambda: NOW).create(REF.workspace_id, REF.id, purpose="sync")
+    made = await AdapterFactory(connections, clock=lambda: NOW).create(
+        REF.workspace_id, REF.id, purpose="sync"
+    )
     assert (made.name, made.config.timeout, made.connection, made.clock()) == ("stripe", 5, REF, NOW)
     assert made.credentials["api_key"].reveal() == "sk_test_fake_key"
     assert connections.asked == ["sync"]
 
 
-# Secrets -----------------------------------------------------------------------------------------------------------
+# Secrets ------------------------------------------------------------------------------------------
 
 
-def test_a_secret_does_not_show_itself():
+def test_a_secret_does_not_show_itself() -> None:
     secret = Secret("sk_test_fake_key")
-    shown = [repr(secret), str(secret), f"{secret}", f"{secret:>40}", repr({"key": secret}), repr(vars(adapter()))]
+    shown = [
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        f"{secret:>40}",
+        repr({"key": secret}),
+        repr(vars(adapter())),
+    ]
     assert not [text for text in shown if "fake" in text]
     assert secret.reveal() == "sk_test_fake_key"
     with pytest.raises(TypeError, match="never pickled"):
@@ -193,7 +210,7 @@ def test_a_secret_does_not_show_itself():
         Secret("")
 
 
-def test_secrets_compare_by_value():
+def test_secrets_compare_by_value() -> None:
     assert Secret("a") == Secret("a") != Secret("b")
     assert len({Secret("a"), Secret("a")}) == 1
     assert Secret("a") != "a"

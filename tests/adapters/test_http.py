@@ -7,7 +7,7 @@ import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
@@ -29,7 +29,10 @@ from adapters.errors import (
 from adapters.http import HttpClient, Refusal
 from adapters.limits import RateLimit
 
-SECRET = "sk_test_fake_never_show_me"  # noqa: S105 - made up
+if TYPE_CHECKING:
+    from tests.adapters.conftest import ScriptedProvider
+
+SECRET = "sk_test_fake_never_show_me"
 ANYTHING = msgspec.json.Decoder()
 JSON = {"content-type": "application/json"}
 
@@ -52,14 +55,18 @@ async def get(http: HttpClient, **options: Any) -> Any:
 
 
 def answer(status: int = 200, body: bytes = b'{"good": true}', **options: Any) -> SimpleNamespace:
-    return SimpleNamespace(**{"status": status, "body": body, "headers": JSON, "cut": False, "never": False} | options)
+    return SimpleNamespace(
+        **{"status": status, "body": body, "headers": JSON, "cut": False, "never": False} | options
+    )
 
 
 GOOD = answer()
 
 
 @pytest.mark.parametrize("status", [408, 423, 425, 429, 500, 502, 503])
-async def test_an_answer_that_may_pass_is_retried(provider, waits, status):
+async def test_an_answer_that_may_pass_is_retried(
+    provider: "ScriptedProvider", waits: list[float], status: Any
+) -> None:
     provider.script = [answer(status), answer(status), GOOD]
     http = client(provider.url)
     assert await get(http) == {"good": True}
@@ -78,7 +85,9 @@ async def test_an_answer_that_may_pass_is_retried(provider, waits, status):
     ],
     ids=["cut connection", "HTML", "malformed JSON", "no UTF-8", "empty"],
 )
-async def test_a_broken_answer_is_asked_for_again(provider, waits, trouble):
+async def test_a_broken_answer_is_asked_for_again(
+    provider: "ScriptedProvider", waits: list[float], trouble: Any
+) -> None:
     provider.script = [trouble, GOOD]
     assert await get(client(provider.url)) == {"good": True}
     assert len(provider.requests) == 2
@@ -95,7 +104,7 @@ async def test_a_broken_answer_is_asked_for_again(provider, waits, trouble):
         (422, RequestRefusedError),
     ],
 )
-async def test_a_refusal_surfaces_at_once(provider, status, kind):
+async def test_a_refusal_surfaces_at_once(provider: "ScriptedProvider", status: Any, kind: Any) -> None:
     provider.script = [answer(status, b"{}")]
     with pytest.raises(kind, match=rf"demo connection acme/main: GET /things answered {status}") as caught:
         await get(client(provider.url))
@@ -108,40 +117,46 @@ async def test_a_refusal_surfaces_at_once(provider, status, kind):
     [
         (answer(500), UnavailableError, "answered 500"),
         (answer(429), RateLimitedError, "answered 429"),
-        (answer(body=b"<html>", headers={"content-type": "text/html"}), ProtocolError, "HTML instead of JSON"),
+        (
+            answer(body=b"<html>", headers={"content-type": "text/html"}),
+            ProtocolError,
+            "HTML instead of JSON",
+        ),
         (answer(body=b"{"), ProtocolError, r"not the JSON it documents \(application/json\)"),
         (answer(body=b"1234", cut=True), UnavailableError, "no answer"),
     ],
     ids=["500", "429", "HTML", "malformed JSON", "cut connection"],
 )
-async def test_trouble_that_stays_surfaces_after_all_retries(provider, waits, trouble, kind, told):
+async def test_trouble_that_stays_surfaces_after_all_retries(
+    provider: "ScriptedProvider", waits: list[float], trouble: Any, kind: Any, told: str
+) -> None:
     provider.script = [trouble]
     with pytest.raises(kind, match=told):
         await get(client(provider.url, retry_count=3))
     assert len(provider.requests) == 4
 
 
-async def test_a_provider_that_never_answers_times_out(provider):
+async def test_a_provider_that_never_answers_times_out(provider: "ScriptedProvider") -> None:
     provider.script = [answer(never=True)]
     with pytest.raises(UnavailableError, match="timed out"):
         await get(client(provider.url, timeout=0.05, retry_count=1))
     assert len(provider.requests) == 2
 
 
-async def test_a_provider_that_is_not_there():
+async def test_a_provider_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(UnavailableError, match="check base_url and the network"):
         await get(client(f"http://127.0.0.1:{port}", retry_count=1))
 
 
-async def test_retry_after_in_seconds_is_obeyed(provider, waits):
+async def test_retry_after_in_seconds_is_obeyed(provider: "ScriptedProvider", waits: list[float]) -> None:
     provider.script = [answer(429, headers={"retry-after": "7", **JSON}), GOOD]
     await get(client(provider.url, retry_delay=0.5))
     assert waits[0] == 7
 
 
-async def test_retry_after_as_a_date_is_obeyed(provider, waits):
+async def test_retry_after_as_a_date_is_obeyed(provider: "ScriptedProvider", waits: list[float]) -> None:
     until = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     provider.script = [answer(503, headers={"retry-after": until, **JSON}), GOOD]
     await get(client(provider.url, retry_delay=0.5))
@@ -149,60 +164,66 @@ async def test_retry_after_as_a_date_is_obeyed(provider, waits):
 
 
 @pytest.mark.parametrize("nonsense", ["soon", "-5", "Mon, 99 Nov 2026 00:00:00 GMT"])
-async def test_a_retry_after_that_is_nonsense_does_no_harm(provider, waits, nonsense):
+async def test_a_retry_after_that_is_nonsense_does_no_harm(
+    provider: "ScriptedProvider", waits: list[float], nonsense: str
+) -> None:
     provider.script = [answer(503, headers={"retry-after": nonsense, **JSON}), GOOD]
     assert await get(client(provider.url, retry_delay=0.5)) == {"good": True}
     assert waits[0] <= 1.0
 
 
-async def test_without_retry_after_the_wait_doubles(provider, waits):
+async def test_without_retry_after_the_wait_doubles(provider: "ScriptedProvider", waits: list[float]) -> None:
     provider.script = [answer(500), answer(500), answer(500), GOOD]
     await get(client(provider.url, retry_delay=0.5))
     waited = [wait for wait in waits if wait]
     assert [low <= wait <= low + 0.5 for wait, low in zip(waited, (0.5, 1.0, 2.0), strict=True)] == [True] * 3
 
 
-async def test_a_wait_of_an_hour_is_left_to_the_next_run(provider):
+async def test_a_wait_of_an_hour_is_left_to_the_next_run(provider: "ScriptedProvider") -> None:
     provider.script = [answer(429, headers={"retry-after": "3600", **JSON})]
     with pytest.raises(RateLimitedError):
         await get(client(provider.url))
     assert len(provider.requests) == 1
 
 
-async def test_a_429_slows_the_limit_down(provider, waits):
+async def test_a_429_slows_the_limit_down(provider: "ScriptedProvider", waits: list[float]) -> None:
     provider.script = [answer(429, headers={"retry-after": "2", **JSON}), GOOD]
     limit = RateLimit(100)
     await get(client(provider.url, limit=limit))
     assert limit.rate < 100
 
 
-async def test_redirects_are_not_followed(provider, other_provider):
+async def test_redirects_are_not_followed(
+    provider: "ScriptedProvider", other_provider: "ScriptedProvider"
+) -> None:
     provider.script = [answer(302, headers={"location": f"{other_provider.url}/things", **JSON})]
     with pytest.raises(ProtocolError, match="Redirects are not followed"):
         await get(client(provider.url))
     assert (len(provider.requests), other_provider.requests) == (1, [])
 
 
-async def test_an_accepted_error_status_is_an_answer(provider):
+async def test_an_accepted_error_status_is_an_answer(provider: "ScriptedProvider") -> None:
     provider.script = [answer(404, b'{"gone": true}')]
     assert await get(client(provider.url), accept=(404,)) == {"gone": True}
 
 
-async def test_the_providers_reading_of_an_error_decides(provider, waits):
+async def test_the_providers_reading_of_an_error_decides(
+    provider: "ScriptedProvider", waits: list[float]
+) -> None:
     provider.script = [answer(409), GOOD]
     http = client(provider.url)
-    http._read_refusal = lambda response: Refusal("a lock is held", retry=True, code="locked")
+    http._read_refusal = lambda _: Refusal("a lock is held", retry=True, code="locked")
     assert await get(http) == {"good": True}
     provider.requests.clear()
     provider.script = [answer(400)]
     http = client(provider.url)
-    http._read_refusal = lambda response: Refusal("a\n  long   story", retry=False, code="story")
+    http._read_refusal = lambda _: Refusal("a\n  long   story", retry=False, code="story")
     with pytest.raises(RequestRefusedError, match=r"answered 400: a long story$") as caught:
         await get(http)
     assert caught.value.code == "story"
 
 
-async def test_the_providers_clock_is_known(provider, waits):
+async def test_the_providers_clock_is_known(provider: "ScriptedProvider", waits: list[float]) -> None:
     provider.script = [answer(headers={"date": "Fri, 20 Nov 2026 21:41:00 GMT", **JSON})]
     http = client(provider.url)
     assert http.server_time is None
@@ -212,7 +233,7 @@ async def test_the_providers_clock_is_known(provider, waits):
     assert http.server_time == datetime(2026, 11, 20, 21, 41, tzinfo=UTC)
 
 
-async def test_a_limit_shared_by_names_counts_its_waits_once():
+async def test_a_limit_shared_by_names_counts_its_waits_once() -> None:
     limit = RateLimit(1)
     limit.waited = 3.0
     http = client("https://api.example.com")
@@ -221,7 +242,7 @@ async def test_a_limit_shared_by_names_counts_its_waits_once():
     await http.aclose()
 
 
-# The guard ---------------------------------------------------------------------------------------------------------
+# The guard ----------------------------------------------------------------------------------------
 
 HIDDEN = [
     "127.0.0.1",
@@ -246,12 +267,12 @@ HIDDEN = [
 
 
 @pytest.mark.parametrize("host", HIDDEN)
-async def test_a_host_that_is_not_public_is_refused(host):
+async def test_a_host_that_is_not_public_is_refused(host: str) -> None:
     with pytest.raises(ForbiddenHostError, match="is not public"):
         await get(client(f"https://{host}/", allow_private_hosts=False))
 
 
-async def test_the_public_internet_is_not_refused(monkeypatch):
+async def test_the_public_internet_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     connected = await sent_to(monkeypatch, [["93.184.215.14"]])
     assert connected == [("93.184.215.14", "api.example.com", "api.example.com")]
 
@@ -271,29 +292,35 @@ async def test_the_public_internet_is_not_refused(monkeypatch):
         ("https://0177.0.0.1", "not a URL"),
     ],
 )
-def test_a_base_url_that_can_hide_something_is_refused(base_url, told):
+def test_a_base_url_that_can_hide_something_is_refused(base_url: str, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         client(base_url, allow_private_hosts=False)
 
 
-async def test_a_name_with_one_private_address_is_refused(monkeypatch):
+async def test_a_name_with_one_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ForbiddenHostError, match=r"api\.example\.com leads to 10\.1\.2\.3"):
         await sent_to(monkeypatch, [["93.184.215.14", "10.1.2.3"]])
 
 
-async def test_a_name_server_that_changes_its_mind_leads_nowhere_else(monkeypatch):
+async def test_a_name_server_that_changes_its_mind_leads_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # The first answer passed the guard, so every request goes there: the second answer is never asked for.
     connected = await sent_to(monkeypatch, [["93.184.215.14"], ["127.0.0.1"]], requests=3)
     assert {address for address, _, _ in connected} == {"93.184.215.14"}
 
 
-async def test_a_name_is_checked_again_when_its_address_stops_answering(monkeypatch, waits):
+async def test_a_name_is_checked_again_when_its_address_stops_answering(
+    monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
     with pytest.raises(ForbiddenHostError, match=r"127\.0\.0\.1"):
         await sent_to(monkeypatch, [["93.184.215.14"], ["127.0.0.1"]], unreachable={"93.184.215.14"})
 
 
-async def test_the_next_address_of_a_name_is_tried(monkeypatch):
-    connected = await sent_to(monkeypatch, [["93.184.215.14", "93.184.215.15"]], unreachable={"93.184.215.14"})
+async def test_the_next_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    connected = await sent_to(
+        monkeypatch, [["93.184.215.14", "93.184.215.15"]], unreachable={"93.184.215.14"}
+    )
     assert [address for address, _, _ in connected] == ["93.184.215.14", "93.184.215.15"]
 
 
@@ -328,10 +355,15 @@ async def sent_to(
     return connected
 
 
-# Secrets -----------------------------------------------------------------------------------------------------------
+# Secrets ------------------------------------------------------------------------------------------
 
 
-async def test_no_error_and_no_log_line_holds_the_secret(provider, other_provider, waits, caplog):
+async def test_no_error_and_no_log_line_holds_the_secret(
+    provider: "ScriptedProvider",
+    other_provider: "ScriptedProvider",
+    waits: list[float],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.DEBUG)
     troubles = [
         answer(status, f'{{"error": "{SECRET} is wrong"}}'.encode())
@@ -351,11 +383,13 @@ async def test_no_error_and_no_log_line_holds_the_secret(provider, other_provide
             error = error.__cause__ or error.__context__
     assert f"bearer {SECRET}" in provider.requests[0]
     assert len(shown) > 5 * len(troubles)
-    assert not [line for line in [*shown, *(record.getMessage() for record in caplog.records)] if SECRET in line]
+    assert not [
+        line for line in [*shown, *(record.getMessage() for record in caplog.records)] if SECRET in line
+    ]
 
 
 @pytest.mark.parametrize("key", [f"{SECRET}\n", f"{SECRET}é", f"{SECRET}\x00"])
-def test_a_secret_that_no_header_can_carry_is_refused_without_showing_it(key):
+def test_a_secret_that_no_header_can_carry_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(ConfigurationError, match="no HTTP header can carry") as caught:
         HttpClient(
             AdapterConfig(base_url="https://api.example.com"),

@@ -40,20 +40,20 @@ async def turns(limit: RateLimit, clock: Clock, count: int) -> list[float]:
     return at
 
 
-async def test_no_more_requests_than_the_rate_allows(clock):
+async def test_no_more_requests_than_the_rate_allows(clock: Clock) -> None:
     limit = RateLimit(25)
     at = await turns(limit, clock, 101)
     assert at[-1] == pytest.approx(100 / 25)
     assert limit.waited == pytest.approx(4)
 
 
-async def test_a_burst_goes_out_at_once_and_counts(clock):
+async def test_a_burst_goes_out_at_once_and_counts(clock: Clock) -> None:
     at = await turns(RateLimit(10, burst=5), clock, 11)
     assert at[:5] == pytest.approx([0] * 5)
     assert at[-1] == pytest.approx(6 / 10)
 
 
-async def test_a_pause_saves_no_more_than_one_burst(clock):
+async def test_a_pause_saves_no_more_than_one_burst(clock: Clock) -> None:
     limit = RateLimit(10, burst=3)
     await turns(limit, clock, 3)
     clock.now += 60
@@ -62,7 +62,7 @@ async def test_a_pause_saves_no_more_than_one_burst(clock):
     assert at[3] == pytest.approx(0.1)
 
 
-async def test_turns_are_handed_out_in_order():
+async def test_turns_are_handed_out_in_order() -> None:
     limit, order = RateLimit(10_000), []
 
     async def ask(number: int) -> None:
@@ -73,21 +73,21 @@ async def test_turns_are_handed_out_in_order():
     assert order == list(range(50))
 
 
-async def test_a_refusal_pauses_everyone_and_slows_down(clock):
+async def test_a_refusal_pauses_everyone_and_slows_down(clock: Clock) -> None:
     limit = RateLimit(100)
     limit.refused(2.0)
     assert limit.rate == pytest.approx(70)
     assert (await turns(limit, clock, 1))[0] == pytest.approx(2.0)
 
 
-async def test_refusals_of_requests_under_way_count_as_one(clock):
+async def test_refusals_of_requests_under_way_count_as_one(clock: Clock) -> None:
     limit = RateLimit(100)
     for _ in range(16):
         limit.refused(0.5)
     assert limit.rate == pytest.approx(70)
 
 
-async def test_refusal_after_refusal_never_stops_it(clock):
+async def test_refusal_after_refusal_never_stops_it(clock: Clock) -> None:
     limit = RateLimit(1)
     for _ in range(100):
         limit.refused(0)
@@ -96,7 +96,7 @@ async def test_refusal_after_refusal_never_stops_it(clock):
     await turns(limit, clock, 1)
 
 
-async def test_the_rate_comes_back(clock):
+async def test_the_rate_comes_back(clock: Clock) -> None:
     limit = RateLimit(100)
     limit.refused(0)
     clock.now += 60
@@ -104,7 +104,7 @@ async def test_the_rate_comes_back(clock):
     assert limit.rate == 100
 
 
-async def test_a_stated_limit_is_taken_over(clock):
+async def test_a_stated_limit_is_taken_over(clock: Clock) -> None:
     limit = RateLimit(10)
     limit.learn(19)
     assert limit.rate == 19
@@ -113,7 +113,7 @@ async def test_a_stated_limit_is_taken_over(clock):
     assert limit.rate == 5
 
 
-async def test_it_knows_when_further_requests_would_only_queue(clock):
+async def test_it_knows_when_further_requests_would_only_queue(clock: Clock) -> None:
     limit = RateLimit(10)
     assert not limit.is_saturated
     await limit.acquire()
@@ -124,7 +124,9 @@ async def test_it_knows_when_further_requests_would_only_queue(clock):
 
 
 @given(rate=st.floats(0.5, 500), burst=st.integers(1, 50), pauses=st.lists(st.floats(0, 3), max_size=60))
-def test_no_second_ever_sees_more_than_the_rate_and_a_burst(rate, burst, pauses):
+def test_no_second_ever_sees_more_than_the_rate_and_a_burst(
+    rate: float, burst: int, pauses: list[float]
+) -> None:
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits.time, "monotonic", clock.monotonic)

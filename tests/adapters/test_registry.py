@@ -12,7 +12,7 @@ from adapters.stripe.adapter import StripeAdapter
 
 
 @pytest.fixture(autouse=True)
-def _registered_only_for_this_test(monkeypatch):
+def _registered_only_for_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_ADAPTERS", dict(registry._ADAPTERS))
 
 
@@ -34,31 +34,35 @@ class AcmeAdapter(StripeAdapter):
 """
 
 
-def test_the_adapters_of_this_checkout_are_found():
+def test_the_adapters_of_this_checkout_are_found() -> None:
     assert get_adapter("stripe") is StripeAdapter
     assert "stripe" in list_adapters()
     assert list_adapters() == sorted(list_adapters())
 
 
-def test_an_unknown_connector_is_named_with_those_that_exist():
+def test_an_unknown_connector_is_named_with_those_that_exist() -> None:
     with pytest.raises(ConfigurationError, match=r"no connector 'strype'; there is .*stripe"):
         get_adapter("strype")
 
 
-def test_the_adapter_of_an_installed_package_is_found(monkeypatch, tmp_path):
+def test_the_adapter_of_an_installed_package_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     install(monkeypatch, tmp_path, "acme_adapter", ACME, "acme_adapter:AcmeAdapter")
     assert get_adapter("acme").__name__ == "AcmeAdapter"
     assert "acme" in discover_adapters()
 
 
 @pytest.mark.parametrize("target", ["acme_broken:AcmeAdapter", "acme_missing:AcmeAdapter"])
-def test_a_package_that_can_not_be_imported_is_named(monkeypatch, tmp_path, target):
+def test_a_package_that_can_not_be_imported_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: str
+) -> None:
     install(monkeypatch, tmp_path, "acme_broken", "import no_such_library\n", target)
     with pytest.raises(ConfigurationError, match=rf"the adapter 'acme' of {target} can't be imported"):
         discover_adapters()
 
 
-def test_two_adapters_of_one_name_are_refused():
+def test_two_adapters_of_one_name_are_refused() -> None:
     class Impostor(StripeAdapter):
         name = "stripe"
 
@@ -67,5 +71,5 @@ def test_two_adapters_of_one_name_are_refused():
     assert get_adapter("stripe") is StripeAdapter
 
 
-def test_registering_twice_does_no_harm():
+def test_registering_twice_does_no_harm() -> None:
     assert register_adapter(StripeAdapter) is StripeAdapter

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,9 @@ class History:
         return WindowPage([RawRecord(name, b"{}") for _, name in page], NOW, rest)
 
 
-async def read(history: History, windows: list[Window], *, readers: int, pages: int | None = None):
+async def read(
+    history: History, windows: list[Window], *, readers: int, pages: int | None = None
+) -> tuple[list[str | None], list[Window]]:
     """Ids read, and what is left; ``pages`` stops early."""
     ids, left = [], windows
     async with aclosing(read_windows(windows, history.fetch, readers=readers)) as source:
@@ -56,9 +59,9 @@ async def read(history: History, windows: list[Window], *, readers: int, pages: 
 
 
 @st.composite
-def cuts(draw):
+def cuts(draw: st.DrawFn) -> list[Window]:
     edges = sorted({0, 1_000, *draw(st.lists(st.integers(1, 999), max_size=6))})
-    return [Window(low, high) for low, high in zip(edges, edges[1:], strict=False)]
+    return [Window(low, high) for low, high in pairwise(edges)]
 
 
 @given(
@@ -68,7 +71,9 @@ def cuts(draw):
     page_size=st.integers(1, 5),
     stops=st.lists(st.integers(1, 6), max_size=4),
 )
-def test_every_record_is_read_once_under_any_split_and_any_stop(numbers, windows, readers, page_size, stops):
+def test_every_record_is_read_once_under_any_split_and_any_stop(
+    numbers: list[int], windows: list[Window], readers: int, page_size: int, stops: list[int]
+) -> None:
     history = History(numbers, page_size)
 
     async def run() -> list[str]:
@@ -85,41 +90,41 @@ def test_every_record_is_read_once_under_any_split_and_any_stop(numbers, windows
 
 
 @given(st.integers(-10, 50), st.integers(0, 100), st.integers(-2, 40))
-def test_parts_cover_a_window_without_overlap(low, length, parts):
+def test_parts_cover_a_window_without_overlap(low: int, length: int, parts: int) -> None:
     cut = Window(low, low + length, "id9").split(parts)
     assert (cut[0].low, cut[-1].high) == (low, low + length)
-    assert all(left.high == right.low for left, right in zip(cut, cut[1:], strict=False))
+    assert all(left.high == right.low for left, right in pairwise(cut))
     assert [part.after for part in cut] == [None] * (len(cut) - 1) + ["id9"]
     assert len(cut) <= max(1, parts)
 
 
-async def test_idle_readers_share_what_is_left():
+async def test_idle_readers_share_what_is_left() -> None:
     history = History(list(range(1_000)), page_size=10)
     ids, _ = await read(history, [Window(0, 1_000)], readers=8)
     assert len(ids) == len(set(ids)) == 1_000
     assert len([window for window in history.asked if window.after is None]) >= 8
 
 
-async def test_splitting_costs_few_requests():
+async def test_splitting_costs_few_requests() -> None:
     history = History(list(range(10_000)), page_size=10)
     await read(history, [Window(0, 10_000)], readers=16)
     assert history.requests < 1.1 * 1_000
 
 
-async def test_a_window_with_a_page_left_is_not_split():
+async def test_a_window_with_a_page_left_is_not_split() -> None:
     history = History(list(range(20)), page_size=10)
     await read(history, [Window(0, 20)], readers=16)
     assert history.requests == 2
 
 
-async def test_nothing_is_split_while_requests_wait_for_the_limit():
+async def test_nothing_is_split_while_requests_wait_for_the_limit() -> None:
     history = History(list(range(100)), page_size=10)
     async for _ in read_windows([Window(0, 100)], history.fetch, readers=16, is_saturated=lambda: True):
         pass
     assert history.requests == 10
 
 
-async def test_no_more_pages_than_readers_are_under_way():
+async def test_no_more_pages_than_readers_are_under_way() -> None:
     under_way = most = 0
     history = History(list(range(500)), page_size=5)
 
@@ -136,7 +141,7 @@ async def test_no_more_pages_than_readers_are_under_way():
     assert most == 4
 
 
-async def test_a_failing_page_ends_the_reading_and_the_others():
+async def test_a_failing_page_ends_the_reading_and_the_others() -> None:
     cancelled = []
 
     async def fetch(window: Window) -> WindowPage:
@@ -156,7 +161,7 @@ async def test_a_failing_page_ends_the_reading_and_the_others():
     assert sorted(cancelled) == [1, 2]
 
 
-async def test_a_refresh_marks_its_pages_and_ends_with_what_follows():
+async def test_a_refresh_marks_its_pages_and_ends_with_what_follows() -> None:
     history = History([1, 2, 3, 4], page_size=2)
     refresh = Refresh(NOW, (Window(0, 10),))
 
@@ -164,8 +169,7 @@ async def test_a_refresh_marks_its_pages_and_ends_with_what_follows():
         return 4
 
     pages = [
-        page
-        async for page in refresh.pages(history.fetch, readers=1, then={"since": 7}, source_count=count)
+        page async for page in refresh.pages(history.fetch, readers=1, then={"since": 7}, source_count=count)
     ]
     assert [len(page.records) for page in pages] == [2, 2, 0]
     assert {page.refresh_started_at for page in pages} == {NOW}
@@ -178,7 +182,7 @@ async def test_a_refresh_marks_its_pages_and_ends_with_what_follows():
     assert Refresh.load({"since": 7}) is None
 
 
-async def test_tombstones_pass_through_a_refresh():
+async def test_tombstones_pass_through_a_refresh() -> None:
     async def fetch(window: Window) -> WindowPage:
         return WindowPage((), NOW, None, [Tombstone("id1", NOW)])
 
@@ -186,7 +190,7 @@ async def test_tombstones_pass_through_a_refresh():
     assert [list(page.tombstones) for page in pages] == [[Tombstone("id1", NOW)], []]
 
 
-async def test_side_by_side_keeps_the_order_and_raises_the_first_failure_itself():
+async def test_side_by_side_keeps_the_order_and_raises_the_first_failure_itself() -> None:
     async def echo(number: int) -> int:
         for _ in range(5 - number):
             await asyncio.sleep(0)

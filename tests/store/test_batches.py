@@ -166,8 +166,8 @@ async def test_a_refresh_over_several_batches_deletes_what_it_never_met(
 ) -> None:
     before = [row(name, name, 1) for name in ("kept", "changed", "rejected", "gone")]
     await batches.commit(database, stream, batch(*before))
-    begun = {"refresh_started_at": at(10)}
-    abandoned = {"refresh_started_at": at(5)}
+    begun: dict[str, Any] = {"refresh_started_at": at(10)}
+    abandoned: dict[str, Any] = {"refresh_started_at": at(5)}
 
     await batches.commit(
         database, stream, batch(row("gone", "seen by a refresh that was given up", 6), **abandoned)

@@ -214,6 +214,21 @@ async def test_a_row_copied_to_another_connection_raises(
     assert await reveal(store, connection) == {"api_key": "treasure"}
 
 
+async def test_a_connection_carried_to_another_workspace_with_all_it_has_raises(
+    store: CredentialStore, connection: Connection, registry: Registry, superuser: psycopg.Connection[Any]
+) -> None:
+    await put(store, connection, api_key="treasure")
+    globex = await registry.create_workspace("globex")
+    where = {"here": connection.workspace_id, "there": globex.id}
+    with superuser.transaction():
+        superuser.execute("SET LOCAL session_replication_role = 'replica'")  # no foreign keys
+        for table in ("connector_configs", "workspace_keys", "connector_credentials"):
+            statement = f"UPDATE {table} SET workspace_id = %(there)s WHERE workspace_id = %(here)s"  # noqa: S608
+            superuser.execute(statement.encode(), where)
+    with pytest.raises(CredentialTamperedError, match="globex/stripe"):
+        await store.reveal(globex.id, connection.id, actor="tests", purpose="test")
+
+
 async def test_another_workspace_sees_no_such_connection(
     store: CredentialStore, connection: Connection, registry: Registry
 ) -> None:

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -138,20 +139,23 @@ async def test_readers_and_writers_go_on_in_the_middle_of_every_batch(database: 
     await read_all(CredentialStore(database, FileKeyProvider(file)), places)
 
 
+async def until_it_waits(task: "asyncio.Task[Any]", database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as watch:
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while not await (await watch.execute(waiting)).fetchone():
+            assert not task.done()
+            await asyncio.sleep(0.01)
+
+
 async def test_a_rotation_waits_for_a_data_key_that_is_being_made(
     database: Database, database_url: str, workspace: UUID, file: Path
 ) -> None:
     provider = FileKeyProvider(file)
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as watch:
-        async with database.workspace(workspace) as conn:
-            made = await data_keys.current(conn, provider, workspace)
-            rotation = asyncio.create_task(data_keys.rotate(database, FileKeyProvider(file)))
-            while not await (
-                await watch.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-            ).fetchone():
-                assert not rotation.done()
-                await asyncio.sleep(0.01)
-        report = await rotation
+    async with database.workspace(workspace) as conn:
+        made = await data_keys.current(conn, provider, workspace)
+        rotation = asyncio.create_task(data_keys.rotate(database, FileKeyProvider(file)))
+        await until_it_waits(rotation, database_url)
+    report = await rotation
     assert report.retired == (made.master_key_id,)
     assert await data_keys.status(database) == {report.primary_key_id: 1}
     async with database.workspace(workspace) as conn:
@@ -212,6 +216,40 @@ async def test_a_key_in_use_is_not_retired(database: Database, file: Path) -> No
     with pytest.raises(data_keys.MasterKeyInUseError, match=f"{old} \\({WORKSPACES}\\)"):
         await data_keys.retire(database, provider)
     assert keys_in(file) == keys
+
+
+async def test_a_key_is_not_retired_while_a_data_key_is_being_made_under_it(
+    database: Database, database_url: str, workspace: UUID, file: Path
+) -> None:
+    provider = FileKeyProvider(file)
+    async with database.workspace(workspace) as conn:
+        made = await data_keys.current(conn, provider, workspace)
+        await provider.renew()
+        retirement = asyncio.create_task(data_keys.retire(database, provider))
+        await until_it_waits(retirement, database_url)
+    with pytest.raises(data_keys.MasterKeyInUseError, match=made.master_key_id):
+        await retirement
+    assert keys_in(file) == [provider.primary_key_id, made.master_key_id]
+
+
+async def test_a_rotation_that_was_overtaken_undoes_nothing(database: Database, file: Path) -> None:
+    places = await fill(database, CredentialStore(database, FileKeyProvider(file)))
+
+    class Overtaken(FileKeyProvider):
+        is_overtaken = False
+
+        async def wrap(self, data_key: bytes) -> WrappedKey:
+            assert (await data_keys.status(database)).keys() <= set(keys_in(file))
+            wrapped = await super().wrap(data_key)
+            if not self.is_overtaken:
+                self.is_overtaken = True
+                for _ in range(2):  # one that ends this rotation, and one that retires its key
+                    await data_keys.rotate(database, FileKeyProvider(file))
+            return wrapped
+
+    await data_keys.rotate(database, Overtaken(file), batch_size=1)
+    assert await data_keys.status(database) == {keys_in(file)[0]: WORKSPACES}
+    await read_all(CredentialStore(database, FileKeyProvider(file)), places)
 
 
 async def test_the_wrong_key_is_refused_at_the_start_and_changes_nothing(

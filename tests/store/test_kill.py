@@ -1,7 +1,6 @@
 """A process killed inside a commit: rows, rejects and cursor are as before, and the next one goes on."""
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -26,7 +25,8 @@ from uuid import UUID
 sys.path.insert(0, sys.argv[1])
 from tests.store.test_kill import write
 from store.tables import StreamKey
-asyncio.run(write(sys.argv[2], StreamKey(UUID(sys.argv[3]), UUID(sys.argv[4]), "stripe", "customers"), "second"))
+key = StreamKey(UUID(sys.argv[3]), UUID(sys.argv[4]), "stripe", "customers")
+asyncio.run(write(sys.argv[2], key, "second"))
 """
 
 
@@ -69,19 +69,15 @@ async def test_sigkill_after_the_merge_and_before_the_commit(
     await write(database_url, stream, "first")
     # The victim merges its rows and then waits for the cursor's row, which is locked here.
     locker.execute("SELECT 1 FROM cursors FOR UPDATE")
-    victim = subprocess.Popen(
-        [
-            sys.executable, "-c", WRITER, str(ROOT), database_url,
-            str(stream.workspace_id), str(stream.connection_id),
-        ],
-    )
+    ids = (str(stream.workspace_id), str(stream.connection_id))
+    victim = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, str(ROOT), database_url, *ids)
     while not _waits_for_a_lock(locker):
-        assert victim.poll() is None, "the victim ended by itself"
+        assert victim.returncode is None, "the victim ended by itself"
         await asyncio.sleep(0.02)
     async with database.exclusive("lease") as held:
         assert not held
     victim.kill()
-    victim.wait()
+    await victim.wait()
     locker.rollback()
 
     assert await _state(database, stream) == ({"first"}, {"at": "first"})

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from adapters.secrets import Secret
+from store import history
 from store.connections import (
     Connection,
     ConnectionNotFoundError,
@@ -22,6 +23,7 @@ from store.credentials import CredentialStore
 from store.database import Database
 from store.keys import LocalKeyProvider, generate_key
 from store.registry import MAX_ERROR_LENGTH, Registry, presentable
+from store.tables import StreamKey
 from unified_schema.field_rules import FieldRule
 
 HOUR = timedelta(hours=1)
@@ -275,41 +277,51 @@ async def test_a_deleted_workspace_leaves_nothing_and_takes_nothing_else(
 # Sync state -------------------------------------------------------------------------------------------------
 
 
-async def test_the_state_follows_the_sync(registry: Registry, connection: Connection) -> None:
+async def test_the_state_follows_the_sync(
+    registry: Registry, database: Database, connection: Connection
+) -> None:
     where = (connection.workspace_id, connection.id)
 
-    async def state() -> Connection:
+    async def sync(stream: str, error: str | None = None, mode: history.Mode = "incremental") -> Connection:
+        key = StreamKey.of(connection, stream)
+        entry = await history.begin(database, key, mode)
+        await registry.begin_sync(*where)
+        assert (await registry.get_connection(*where)).error_message is None
+        await history.finish(database, key, entry, is_complete=error is None, error=error)
+        await registry.finish_sync(*where)
         return await registry.get_connection(*where)
 
     await registry.begin_sync(*where)
-    syncing = await state()
+    syncing = await registry.get_connection(*where)
     assert (syncing.sync_status, syncing.last_sync_at, syncing.error_message) == ("syncing", None, None)
     assert syncing.sync_started_at is not None
-    await registry.finish_sync(*where)
-    done = await state()
-    assert (done.sync_status, done.sync_started_at) == ("success", syncing.sync_started_at)
+    done = await sync("customers")
+    assert (done.sync_status, done.error_message) == ("success", None)
     assert done.last_sync_at is not None
-    assert done.last_sync_at > syncing.sync_started_at
-    await registry.begin_sync(*where)
-    await registry.finish_sync(*where, "Stripe does not accept the key")
-    failed = await state()
+    assert done.sync_started_at is not None
+    assert done.last_sync_at > done.sync_started_at > syncing.sync_started_at
+
+    failed = await sync("customers", "Stripe does not accept the key")
     assert (failed.sync_status, failed.error_message) == ("error", "Stripe does not accept the key")
     assert failed.last_sync_at == done.last_sync_at
-    await registry.begin_sync(*where)
-    assert (await state()).error_message is None
+    # Neither a remap nor another stream's success hides it; a newer failure does.
+    await sync("customers", mode="remap")
+    still = await sync("events")
+    assert (still.sync_status, still.error_message) == ("error", "Stripe does not accept the key")
+    assert still.last_sync_at == done.last_sync_at
+    assert (await sync("invoices", "Stripe is down")).error_message == "Stripe is down"
+    assert (await sync("customers")).error_message == "Stripe is down"
+    recovered = await sync("invoices")
+    assert (recovered.sync_status, recovered.error_message) == ("success", None)
+
     for call in (registry.begin_sync, registry.finish_sync):
         with pytest.raises(ConnectionNotFoundError):
             await call(connection.workspace_id, uuid4())
 
 
-async def test_a_kept_error_is_bounded_and_shows_no_credential(
-    registry: Registry, connection: Connection
-) -> None:
-    where = (connection.workspace_id, connection.id)
-    await registry.finish_sync(*where, "x" * 5000)
-    assert (await registry.get_connection(*where)).error_message == "x" * MAX_ERROR_LENGTH
-    await registry.finish_sync(*where, "")
-    assert (await registry.get_connection(*where)).sync_status == "error"
+def test_a_kept_error_is_bounded_and_never_empty() -> None:
+    assert presentable("x" * 5000) == "x" * MAX_ERROR_LENGTH
+    assert presentable(" ") == "unknown error"
 
 
 @pytest.mark.parametrize(

@@ -10,4 +10,6 @@ down_revision = None
 
 def upgrade() -> None:
     """Run the SQL beside this module, straight through the driver: it is many statements, with % in them."""
-    op.get_bind().connection.driver_connection.execute(Path(__file__).with_suffix(".sql").read_text())
+    driver = op.get_bind().connection.driver_connection
+    assert driver is not None  # noqa: S101 - only a closed connection has none
+    driver.execute(Path(__file__).with_suffix(".sql").read_text())

@@ -397,12 +397,15 @@ CREATE POLICY every_workspace ON connector_configs FOR SELECT TO unified_schedul
 CREATE POLICY every_workspace_read ON workspace_keys FOR SELECT TO unified_scheduler USING (true);
 CREATE POLICY every_workspace_rewrap ON workspace_keys FOR UPDATE TO unified_scheduler USING (true) WITH CHECK (true);
 CREATE POLICY every_workspace ON cursors FOR SELECT TO unified_scheduler USING (true);
+CREATE POLICY every_workspace ON sync_history FOR SELECT TO unified_scheduler USING (true);
 GRANT SELECT ON workspaces, workspace_keys TO unified_scheduler;
 GRANT UPDATE (wrapped_key, master_key_id, rewrapped_at) ON workspace_keys TO unified_scheduler;
 GRANT SELECT (id, workspace_id, connector, name, is_active, sync_interval_minutes, sync_status, sync_started_at,
               last_sync_at, error_message, created_at, updated_at)
 ON connector_configs TO unified_scheduler;
 GRANT SELECT (workspace_id, connector_config_id, stream, refreshed_at, updated_at) ON cursors TO unified_scheduler;
+GRANT SELECT (workspace_id, connector_config_id, stream, started_at, finished_at, is_complete, error_message)
+ON sync_history TO unified_scheduler;
 
 -- A connector's leaves of the unified tables. Called for each connector by `unified migrate`; safe to call again.
 CREATE PROCEDURE create_source_partitions(source text)

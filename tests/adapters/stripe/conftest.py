@@ -1,6 +1,7 @@
 """A Stripe stand-in on loopback, adapters that talk to it, and a copy that keeps what they bring."""
 
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +32,7 @@ class Copy:
     gone: dict[str, datetime] = field(default_factory=dict)
     cursor: Cursor | None = None
     met: list[str] = field(default_factory=list)
+    refreshed: dict[datetime | None, set[str]] = field(default_factory=dict)
     rejects: int = 0
 
     def add(self, page: Page) -> None:
@@ -39,13 +41,16 @@ class Copy:
                 self.rejects += 1
                 continue
             self.met.append(record.source_id)
+            if page.refresh_started_at:
+                self.refreshed.setdefault(page.refresh_started_at, set()).add(record.source_id)
             self.records[record.source_id] = msgspec.json.decode(record.body)
             self.gone.pop(record.source_id, None)
         for tombstone in page.tombstones:
             self.gone[tombstone.source_id] = tombstone.deleted_at
             self.records.pop(tombstone.source_id, None)
         if page.refresh_done:
-            self.records = {name: self.records[name] for name in self.records if name in set(self.met)}
+            alive = self.refreshed.get(page.refresh_started_at, set())
+            self.records = {name: record for name, record in self.records.items() if name in alive}
         # Cursors are stored as JSON.
         if page.cursor is not None:
             self.cursor = msgspec.json.decode(msgspec.json.encode(page.cursor))
@@ -64,7 +69,12 @@ class Stripe:
 
     def adapter(self, key: str = KEY, **settings: Any) -> StripeAdapter:
         """An adapter whose clock is the stand-in's, not slowed by limits unless settings say so."""
-        quick = {"base_url": self.url, "allow_private_hosts": True, "requests_per_second": 1e6, "retry_delay": 0}
+        quick = {
+            "base_url": self.url,
+            "allow_private_hosts": True,
+            "requests_per_second": 1e6,
+            "retry_delay": 0,
+        }
         adapter = build_adapter(
             "stripe",
             {**quick, **settings},
@@ -75,12 +85,18 @@ class Stripe:
         assert isinstance(adapter, StripeAdapter)
         return adapter
 
+    def copy(self, stream: str) -> Copy:
+        return Copy(stream)
+
     async def sync(self, copy: Copy, *, pages: int | None = None, **settings: Any) -> list[Page]:
         """Pull what is new into a copy; ``pages`` stops early, as a killed run does."""
         seen: list[Page] = []
         copy.met.clear()
-        async with self.adapter(**settings) as adapter:
-            async for page in adapter.pull(copy.stream, copy.cursor):
+        async with (
+            self.adapter(**settings) as adapter,
+            aclosing(adapter.pull(copy.stream, copy.cursor)) as source,
+        ):
+            async for page in source:
                 copy.add(page)
                 seen.append(page)
                 if len(seen) == pages:
@@ -88,8 +104,9 @@ class Stripe:
         return seen
 
     async def loaded(self, stream: str) -> Copy:
-        """A copy after its first load, a minute ago by the stand-in's clock."""
+        """A copy after a first load a minute ago, when nothing had happened at the source for a day."""
         copy = Copy(stream)
+        self.sandbox.clock.advance(days=1)
         await self.sync(copy)
         self.sandbox.clock.advance(seconds=60)
         self.sandbox.stats.reset()

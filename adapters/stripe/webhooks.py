@@ -1,0 +1,110 @@
+"""Stripe's webhooks: their signature (https://docs.stripe.com/webhooks/signature), and what an event means.
+
+A payload is rendered in the API version of its endpoint, with ten lines of an invoice at most. So an event only says
+that an object changed, and the object is read again; deletions alone are taken from the payload.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from adapters.base import Changes, RawRecord, Tombstone
+from adapters.errors import ConfigurationError
+from adapters.webhooks import (
+    Claim,
+    Delivery,
+    ReceivedEvent,
+    Text,
+    Verifier,
+    header,
+    hmac_sha256,
+    read_json,
+    read_time,
+    seconds,
+)
+
+# Which stream an object belongs to.
+_STREAMS = {"customer": "customers", "invoice": "invoices"}
+
+
+class _Envelope(msgspec.Struct):
+    """What every event has (https://docs.stripe.com/api/events/object); a v2 event's time is ISO 8601."""
+
+    id: Text
+    type: Text
+    created: int | str
+
+
+class _Subject(msgspec.Struct):
+    id: Any = None
+    object: Any = None
+
+
+class _Data(msgspec.Struct):
+    object: _Subject
+
+
+class _Event(msgspec.Struct):
+    data: _Data
+    account: str | None = None
+
+
+_EVENT = msgspec.json.Decoder(_Event)
+
+
+class StripeVerifier(Verifier):
+    """``Stripe-Signature: t=…,v1=…``, with one ``v1`` per active secret while the endpoint's secret is rolled."""
+
+    name = "stripe"
+
+    def claim(self, delivery: Delivery) -> Claim:
+        """``{t}.{body}``; signatures of other schemes, as ``v0`` of test events, are not for us."""
+        elements = [part.partition(b"=") for part in header(delivery, "stripe-signature").split(b",")]
+        sent_at = b"".join(value for name, _, value in elements if name == b"t")
+        signatures = [value for name, _, value in elements if name == b"v1"]
+        return Claim(signatures, b"%b.%b" % (sent_at, delivery.body), seconds(sent_at))
+
+    def key(self, secret: str) -> bytes:
+        """The whole text, ``whsec_`` included."""
+        if not secret.startswith("whsec_"):
+            raise ConfigurationError("a signing secret of a Stripe endpoint starts with whsec_")
+        return secret.encode()
+
+    def sign(self, key: bytes, message: bytes) -> bytes:
+        """Hex."""
+        return hmac_sha256(key, message)
+
+    def read_events(self, body: bytes, headers: Mapping[str, bytes]) -> list[ReceivedEvent]:
+        """One event, known by its id, which is the same when it is polled."""
+        event = read_json(body, _Envelope)
+        return [ReceivedEvent(event.id, event.type, read_time(event.created), body)]
+
+
+def changes(events: Sequence[ReceivedEvent]) -> Changes:
+    """What events mean; see :meth:`adapters.base.BaseAdapter.changes`.
+
+    Events of connected accounts (``account``) are kept, but this connection's key does not read their objects.
+    A preview (``invoice.upcoming``) is no invoice yet.
+    """
+    fetch: dict[str, dict[str, None]] = {stream: {} for stream in _STREAMS.values()}
+    gone: dict[str, dict[str, Tombstone]] = {stream: {} for stream in _STREAMS.values()}
+    for received in events:
+        try:
+            event = _EVENT.decode(received.body)
+        except msgspec.ValidationError:
+            continue  # of a kind without an object, as v2 events are: a record, and about no other one
+        subject = event.data.object
+        stream = _STREAMS.get(subject.object) if isinstance(subject.object, str) else None
+        if event.account or stream is None or not isinstance(subject.id, str):
+            continue
+        if received.event_type == f"{subject.object}.deleted" and received.occurred_at:
+            gone[stream][subject.id] = Tombstone(subject.id, received.occurred_at)
+        elif received.event_type != "invoice.upcoming":
+            fetch[stream][subject.id] = None
+    return Changes(
+        records={"events": [RawRecord(event.dedupe_key, event.body) for event in events]},
+        # Stripe brings nothing back: whatever else happened to an object, it ended with the deletion.
+        fetch={stream: [one for one in ids if one not in gone[stream]] for stream, ids in fetch.items()},
+        tombstones={stream: list(stones.values()) for stream, stones in gone.items()},
+    )

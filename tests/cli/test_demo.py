@@ -1,0 +1,197 @@
+"""The demo and `unified dev` as a newcomer meets them, one after the other in the same home."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psutil
+import pytest
+
+from adapters.factory import AdapterFactory
+from cli.demo import _conclude
+from cli.demo_steps import DemoConnection, compare, make_connections, try_isolation
+from cli.sandbox_process import Sandbox
+from cli.session import ACTOR, CommandError
+from store import embedded
+from store.credentials import CredentialStore, StoredConnections
+from store.keys import MASTER_KEYS_VARIABLE, generate_key, load_provider
+from store.registry import Registry
+from sync.connection import sync_connection
+from tests.cli.conftest import Unified
+from tests.conftest import execute
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox.server import SandboxServer
+    from store.database import Database
+
+LAUNCH = """
+mutation ($run: ExecutionParams!) { launchRun(executionParams: $run) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+} }
+"""
+ONE_CENT_MORE = """
+CREATE FUNCTION one_cent_more() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN NEW.total := NEW.total + 0.01; RETURN NEW; END $$
+"""
+ON_INSERT = """
+CREATE TRIGGER one_cent_more BEFORE INSERT ON unified_invoices_stripe
+FOR EACH ROW EXECUTE FUNCTION one_cent_more()
+"""
+
+
+class Dev:
+    """A running `unified dev`."""
+
+    def __init__(self, unified: Unified, log: Path) -> None:
+        self.log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                unified.command("dev", "--port", "0"), env=unified.environment(), stdout=output, stderr=output
+            )
+        while not (found := re.search(r"Dagster is at (http://\S+) ", log.read_text())):
+            assert self.process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        self.url = found[1]
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        answer = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60)
+        return answer.json()["data"]
+
+    def partitions(self) -> dict[str, str]:
+        """By asset, the partition that was materialized last."""
+        query = "{ assetNodes { assetKey { path } assetMaterializations(limit: 1) { partition } } }"
+        return {
+            "/".join(node["assetKey"]["path"]): str(last["partition"])
+            for node in self.ask(query)["assetNodes"]
+            for last in node["assetMaterializations"]
+        }
+
+    def run(self, job: str, connection: str) -> str:
+        """Launch a run and wait for its end."""
+        selector = {
+            "repositoryLocationName": "unified_assets", "repositoryName": "__repository__", "jobName": job,
+        }  # fmt: skip
+        tags = [{"key": "dagster/partition", "value": connection}]
+        run = {
+            "selector": selector,
+            "mode": "default",
+            "executionMetadata": {"tags": tags},
+            "runConfigData": {},
+        }
+        launched = self.ask(LAUNCH, run=run)["launchRun"]
+        assert "run" in launched, launched
+        query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+        while True:
+            status = str(self.ask(query, id=launched["run"]["runId"])["runOrError"]["status"])
+            if status in ("SUCCESS", "FAILURE", "CANCELED"):
+                return status
+            time.sleep(0.2)
+
+
+def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) -> None:
+    unified = Unified(tmp_path / "home")
+    shown = unified.ok("demo", "--records", "40")
+    assert re.search(r"All \d\d findings are as they have to be", shown)
+    assert shown.count("to the cent") == 4
+
+    dev = Dev(unified, tmp_path / "dev.log")
+    family = psutil.Process(dev.process.pid).children(recursive=True)
+    try:
+        assert dev.partitions() == {
+            "hubspot/customers": "demo-globex/hubspot",
+            "hubspot/invoices": "demo-globex/hubspot",
+            "stripe/customers": "demo-globex/stripe",
+            "stripe/events": "demo-globex/stripe",
+            "stripe/invoices": "demo-globex/stripe",
+        }
+        assert dev.run("stripe_sync", "demo-acme/stripe") == "SUCCESS"
+        for command in ("dev", "demo"):
+            assert f"`unified dev` (process {dev.process.pid}) runs already" in unified.refused(command)
+        family += psutil.Process(dev.process.pid).children(recursive=True)
+    finally:
+        dev.process.send_signal(signal.SIGINT)
+        code = dev.process.wait(60)
+    assert code == 130
+    assert len({process.pid for process in family}) >= 5  # sandbox, UI, daemon, code servers
+    assert not [process for process in family if not has_ended(process)]
+    assert not (unified.home / "postgres" / "postmaster.pid").exists()
+
+    execute(embedded.start(unified.home), ONE_CENT_MORE, ON_INSERT)
+    try:
+        done = unified.run("demo", "--records", "20")
+    finally:
+        embedded.leave(unified.home)
+    assert done.returncode == 1
+    assert "demo-acme/stripe: money" in done.stderr
+    assert "demo-acme/hubspot: money" not in done.stderr
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Gone, or dead and not yet collected by whoever adopts orphans here."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture
+async def demos(
+    database: Database, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> list[DemoConnection]:
+    monkeypatch.setenv(MASTER_KEYS_VARIABLE, generate_key())
+    made = await make_connections(database, sandbox.url)
+    source = StoredConnections(Registry(database), CredentialStore(database, load_provider()), actor=ACTOR)
+    for demo in made:
+        await sync_connection(database, AdapterFactory(source), demo.connection)
+    return made
+
+
+async def test_every_kind_of_damage_is_found(
+    database: Database, database_url: str, sandbox: SandboxServer, demos: list[DemoConnection]
+) -> None:
+    control = Sandbox(int(sandbox.url.rpartition(":")[2]))
+
+    async def wrong() -> list[str]:
+        findings = [finding for demo in demos for finding in await compare(database, control, demo)]
+        findings += await try_isolation(
+            database, [demo.connection for demo in demos[:2]], [demo.connection for demo in demos[2:]]
+        )
+        return [f"{finding.about} {finding.measure}" for finding in findings if not finding.holds]
+
+    assert await wrong() == []
+    stripe, hubspot = demos[0].connection.id, demos[3].connection.id
+    one = "(SELECT min(source_id) FROM unified_invoices WHERE connection_id = '{}' AND tax IS NOT NULL)"
+    execute(
+        database_url,
+        f"UPDATE unified_invoices SET tax = tax + 0.01 WHERE source_id = {one.format(stripe)}",  # noqa: S608
+        f"DELETE FROM unified_customers WHERE connection_id = '{hubspot}'",  # noqa: S608
+        f"UPDATE unified_invoices SET line_items = '[]' WHERE source_id = {one.format(hubspot)}",  # noqa: S608
+    )
+    assert await wrong() == [
+        "demo-acme/stripe money",
+        "demo-globex/hubspot customers",
+        "demo-globex/hubspot invoice_lines",
+    ]
+    execute(database_url, "ALTER TABLE unified_customers NO FORCE ROW LEVEL SECURITY")
+    execute(database_url, "ALTER TABLE unified_customers DISABLE ROW LEVEL SECURITY")
+    assert "inside demo-acme customers of demo-globex seen" in await wrong()
+
+
+async def test_what_is_off_is_said(
+    database: Database, sandbox: SandboxServer, demos: list[DemoConnection]
+) -> None:
+    sandbox.stripe.mutate("create_customer", "sk_test_fake_globex")
+    control = Sandbox(int(sandbox.url.rpartition(":")[2]))
+    findings = await compare(database, control, demos[2])
+    off = r"2 of 5 findings are off:\n  demo-globex/stripe: customers: must be (\d+), is \d+\n  .*: events: must be"
+    with pytest.raises(CommandError, match=off):
+        _conclude(findings, seconds=1.0)

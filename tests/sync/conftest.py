@@ -1,0 +1,86 @@
+"""Connections under test, each with a database and a stand-in of its own."""
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from sandbox.hubspot import HubSpotSandbox, PortalSpec
+from sandbox.server import SandboxServer
+from sandbox.stripe import AccountSpec, StripeSandbox
+from store.database import Database
+from store.keys import generate_key
+from store.registry import Registry
+from tests.sync.source import KEYS, HubSpotSource, Source, StripeSource
+
+# The stand-ins are quick and set no limits unless a test says otherwise.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "stripe": {"requests_per_second": 10_000},
+    "hubspot": {"requests_per_second": 10_000, "searches_per_second": 10_000, "search_lag": 0},
+}
+COMMON = {"allow_private_hosts": True, "retry_delay": 0, "retry_count": 2}
+
+MakeSource = Callable[..., Awaitable[Source]]
+
+
+@pytest.fixture
+def source_of(database: Database) -> Iterator[MakeSource]:
+    """Connects ``acme/main`` to a new stand-in of a kind and size.
+
+    The stand-in's clock stands still at the present, or so many days ``behind``. Its data are a day older.
+    """
+    servers: list[SandboxServer] = []
+
+    async def make(connector: str, *, behind: float = 0, db: Database = database, **size: Any) -> Source:
+        began = time.time() - (behind + 1) * 86_400
+        key = KEYS[connector]
+        sandbox: StripeSandbox | HubSpotSandbox
+        if connector == "stripe":
+            sandbox = StripeSandbox(
+                **{"customers": 250, "invoices": 120, **size},
+                now=began,
+                limits=None,
+                api_keys={key: AccountSpec()},
+            )
+            server = SandboxServer(stripe=sandbox)
+        else:
+            sandbox = HubSpotSandbox(
+                **{"contacts": 450, "companies": 20, "invoices": 60, **size},
+                now=began,
+                limits=None,
+                api_keys={key: PortalSpec()},
+            )
+            server = SandboxServer(hubspot=sandbox)
+        sandbox.clock.advance(days=1)
+        servers.append(server.__enter__())
+        registry = Registry(db)
+        workspace = await registry.create_workspace("acme")
+        settings = {"base_url": f"{server.url}/{connector}", **COMMON, **SETTINGS[connector]}
+        connection = await registry.add_connection(workspace.id, connector, "main", settings)
+        kind = StripeSource if connector == "stripe" else HubSpotSource
+        source = kind(db, connection, sandbox, generate_key())
+        await source.use_key(key)
+        return source
+
+    yield make
+    for server in servers:
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture(params=["stripe", "hubspot"])
+async def source(request: pytest.FixtureRequest, source_of: MakeSource) -> Source:
+    """A connection to each of the two kinds."""
+    return await source_of(request.param)
+
+
+@pytest.fixture
+async def stripe(source_of: MakeSource) -> Source:
+    """A connection to Stripe's stand-in."""
+    return await source_of("stripe")
+
+
+@pytest.fixture
+async def hubspot(source_of: MakeSource) -> Source:
+    """A connection to HubSpot's stand-in."""
+    return await source_of("hubspot")

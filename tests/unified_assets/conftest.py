@@ -1,0 +1,146 @@
+"""An installation for Dagster to run on: a database, master keys, both sandboxes, connections; and an instance.
+
+Dagster's runs have event loops of their own, so these tests are synchronous.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import dagster as dg
+import psycopg
+import pytest
+
+from adapters.registry import get_adapter
+from adapters.secrets import Secret
+from sandbox.hubspot import HubSpotSandbox
+from sandbox.server import SandboxServer
+from sandbox.stripe import StripeSandbox
+from store.connections import Connection, WorkspaceNotFoundError
+from store.credentials import CredentialStore
+from store.database import Database
+from store.keys import generate_key, load_provider
+from store.registry import Registry
+from unified_assets.definitions import build_definitions
+from unified_assets.partitions import connections_of
+
+STRIPE_KEY = "sk_test_fake_acme"
+HUBSPOT_TOKEN = "pat-fake-acme"
+_SECRETS = {"stripe": {"api_key": STRIPE_KEY}, "hubspot": {"access_token": HUBSPOT_TOKEN}}
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass
+class Installation:
+    """A database with connections to the sandboxes, an instance of Dagster, and the definitions."""
+
+    url: str
+    sandbox: SandboxServer
+    instance: dg.DagsterInstance
+    defs: dg.Definitions
+
+    def ask(self, question: Callable[[Database], Awaitable[_Answer]]) -> _Answer:
+        async def answer() -> _Answer:
+            async with Database.open(self.url) as db:
+                return await question(db)
+
+        return asyncio.run(answer())
+
+    def execute(self, statement: str, *values: Any) -> list[Any]:
+        """Run a statement as a superuser, whom no policy binds."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), values)
+            return cursor.fetchall() if cursor.description else []
+
+    def add(self, key: str, connector: str, secret: str | None = None) -> Connection:
+        """Add a connection with its credentials, and its partition."""
+        workspace, _, name = key.partition("/")
+
+        async def add(db: Database) -> Connection:
+            registry, adapter = Registry(db), get_adapter(connector)
+            try:
+                owner = await registry.get_workspace(workspace)
+            except WorkspaceNotFoundError:
+                owner = await registry.create_workspace(workspace)
+            settings = {"base_url": f"{self.sandbox.url}/{connector}", "retry_count": 0, "allow_private_hosts": True}
+            connection = await registry.add_connection(owner.id, connector, name, settings)
+            secrets = {field: Secret(secret or value) for field, value in _SECRETS[connector].items()}
+            store = CredentialStore(db, load_provider())
+            await store.put(owner.id, connection.id, adapter.credential_kind, secrets)
+            return connection
+
+        connection = self.ask(add)
+        self.instance.add_dynamic_partitions(str(connections_of(connector).name), [key])
+        return connection
+
+    def find(self, key: str) -> Connection:
+        return self.ask(lambda db: Registry(db).find(key))
+
+    def sync(self, key: str, **config: Any) -> dg.ExecuteInProcessResult:
+        """Run a connection's job."""
+        source = self.find(key).connector
+        job = self.defs.resolve_job_def(f"{source}_sync")
+        streams = [stream.name for stream in get_adapter(source).streams]
+        return job.execute_in_process(
+            run_config={"ops": {f"{source}__{stream}": {"config": config} for stream in streams}},
+            instance=self.instance,
+            partition_key=key,
+            raise_on_error=False,
+        )
+
+    def materialize(self, key: str, *assets: dg.AssetsDefinition | str, **options: Any) -> dg.ExecuteInProcessResult:
+        """Materialize assets, or those of the definitions by their names (``stripe/invoices``)."""
+        known = {each.key.to_user_string(): each for each in self.defs.assets or () if isinstance(each, dg.AssetsDefinition)}
+        chosen = [known[asset] if isinstance(asset, str) else asset for asset in assets]
+        return dg.materialize(
+            [*chosen, *(asset for asset in known.values() if asset not in chosen)],
+            selection=[key for asset in chosen for key in asset.keys],
+            partition_key=key,
+            instance=self.instance,
+            resources=self.defs.resources,
+            raise_on_error=False,
+            **options,
+        )
+
+
+@pytest.fixture
+def installation(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("UNIFIED_MASTER_KEYS", generate_key())
+    stripe = StripeSandbox(customers=60, invoices=120, limits=None)
+    hubspot = HubSpotSandbox(contacts=60, companies=10, invoices=30, limits=None)
+    with SandboxServer(stripe=stripe, hubspot=hubspot) as sandbox, dg.DagsterInstance.ephemeral() as instance:
+        yield Installation(database_url, sandbox, instance, build_definitions())
+
+
+def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
+    """Values of a materialization's metadata."""
+    (event,) = [
+        event
+        for event in result.get_asset_materialization_events()
+        if event.materialization.asset_key.to_user_string() == asset
+    ]
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    """Outcome of each check by ``stream/check``."""
+    return {
+        f"{each.asset_key.path[-1]}/{each.check_name}": each.passed for each in result.get_asset_check_evaluations()
+    }
+
+
+def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """What Dagster shows for each step that failed, by step."""
+    return {
+        str(event.step_key): event.step_failure_data.error_display_string
+        for event in result.get_step_failure_events()
+    }
+
+
+def everything_logged(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) -> str:
+    """All that a run left behind in Dagster: events with their errors and metadata, tags and configuration."""
+    entries = [dg.serialize_value(entry) for entry in instance.all_logs(result.run_id)]
+    return "\n".join([*entries, repr(instance.get_run_by_id(result.run_id))])
