@@ -162,9 +162,10 @@ class Changes:
 
     Attributes:
         records: Events that are records themselves, ready to be mapped; observed when they were received.
-        fetch: What to hand to :meth:`BaseAdapter.fetch`, as it is now different or gone. Each one comes once.
-        tombstones: Records that are gone for good, whatever is delivered later. Count them as observed when they
-            were received: providers round the time of a deletion down, and it has to win over what was read before.
+        fetch: What to hand to :meth:`BaseAdapter.fetch`, as it may be different or gone; each once.
+        tombstones: Records that are gone for good, whatever is delivered later. Count them as observed when
+            they were received: providers round the time of a deletion down, and it has to win over what was
+            read before.
     """
 
     records: Mapping[str, Sequence[RawRecord]]
@@ -368,7 +369,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
 
         Args:
             stream: Name of one of ``streams``.
-            source_ids: Ids, any number; what :meth:`changes` asks for may also be a reference to several records.
+            source_ids: Ids, any number; :meth:`changes` may also ask for all records that hang on something.
 
         Yields:
             Pages without a cursor. Each id comes once: as a record, or as a tombstone where the source has it no
@@ -393,7 +394,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         """
 
     def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
-        """Say what received events mean for the tables. Pure, and total: any event that was received is a record.
+        """Say what received events mean for the tables. Pure; it fails for no event that was received.
 
         Args:
             events: Any number of this connection's, in any order.
@@ -401,7 +402,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         Raises:
             ConfigurationError: If this connector takes no webhooks.
         """
-        msg = f"{self.name} takes no webhooks"
+        msg = f"{self.name} takes no webhooks, so nobody knows what {len(events)} received events mean"
         raise ConfigurationError(msg)
 
     def from_unified(self, record: UnifiedBase) -> dict[str, Any]:

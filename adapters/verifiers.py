@@ -1,4 +1,4 @@
-"""Verifiers by name: those that connectors bring, and here those of providers without a connector, and generic ones.
+"""Verifiers by name: those that connectors bring, and here those of other providers, and a generic one.
 
 | name | header | signed | time |
 |---|---|---|---|
@@ -14,25 +14,25 @@
 Where no time is signed a delivery can be replayed for ever; its dedupe key is all that recognises it.
 """
 
-import base64
 from collections.abc import Mapping
 from functools import cache
 from typing import Literal
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from adapters.errors import ConfigurationError, PayloadError
+from adapters.errors import ConfigurationError
 from adapters.registry import discover_adapters
+from adapters.standard_webhooks import UNTYPED, StandardEd25519Verifier, StandardVerifier, plain_event
 from adapters.webhooks import (
     Answer,
     Claim,
     Delivery,
     ReceivedEvent,
+    SharedSecretVerifier,
     Text,
     Verifier,
     header,
+    header_text,
     hmac_sha256,
     read_json,
     read_key,
@@ -40,11 +40,6 @@ from adapters.webhooks import (
     read_time,
     seconds,
 )
-
-# An event type where neither the body nor a header tells one.
-_UNTYPED = "unknown"
-
-_PUBLIC_KEY_BYTES = 32
 
 
 def get_verifier(name: str, options: Mapping[str, str] | None = None) -> Verifier:
@@ -103,7 +98,7 @@ class _SlackBody(msgspec.Struct):
     event_time: int | None = None
 
 
-class SlackVerifier(Verifier):
+class SlackVerifier(SharedSecretVerifier):
     """Slack's Events API (https://docs.slack.dev/authentication/verifying-requests-from-slack)."""
 
     name = "slack"
@@ -118,20 +113,20 @@ class SlackVerifier(Verifier):
         """``v0=`` and hex."""
         return b"v0=" + hmac_sha256(key, message)
 
-    def handshake(self, body: bytes) -> Answer | None:
-        """Echo the challenge by which Slack checks a URL (https://docs.slack.dev/reference/events/url_verification)."""
-        asked = read_json(body, _SlackBody)
+    def handshake(self, delivery: Delivery) -> Answer | None:
+        """Echo the challenge that checks a URL (https://docs.slack.dev/reference/events/url_verification)."""
+        asked = read_json(delivery.body, _SlackBody)
         if asked.type != "url_verification" or asked.challenge is None:
             return None
         return Answer(200, asked.challenge.encode(), {"content-type": "text/plain; charset=utf-8"})
 
-    def read_events(self, body: bytes, headers: Mapping[str, bytes]) -> list[ReceivedEvent]:
-        """One event. A notice to the app, such as ``app_rate_limited``, has no id and is known by its body."""
-        envelope = read_json(body, _SlackBody)
-        key = envelope.event_id or read_key({}, "", body)
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
+        """One event. A notice to the app, such as ``app_rate_limited``, has no id; its body names it."""
+        envelope = read_json(delivery.body, _SlackBody)
+        key = envelope.event_id or read_key(delivery, "")
         kind = envelope.event.type if envelope.event else envelope.type
         occurred_at = None if envelope.event_time is None else read_time(envelope.event_time)
-        return [ReceivedEvent(key, kind, occurred_at, body)]
+        return [ReceivedEvent(key, kind, occurred_at, delivery.body)]
 
 
 class HmacOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,7 +136,7 @@ class HmacOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         header: Header with the signature.
         prefix: What stands before the signature.
         encoding: Of the signature.
-        id_header: Header with an id that stays the same when a delivery is repeated; without it the body is hashed.
+        id_header: Header with an id that a repeated delivery keeps; without one the body's hash is taken.
     """
 
     header: str = "x-hub-signature-256"
@@ -157,7 +152,7 @@ def _read_options(options: Mapping[str, str]) -> HmacOptions:
         raise ConfigurationError(f"the options of the verifier hmac do not fit: {error}") from None
 
 
-class HmacVerifier(Verifier):
+class HmacVerifier(SharedSecretVerifier):
     """Whoever signs the body alone with HMAC-SHA256."""
 
     def __init__(self, name: str, options: HmacOptions) -> None:
@@ -172,9 +167,9 @@ class HmacVerifier(Verifier):
         """Prefix and digest."""
         return self.options.prefix.encode() + hmac_sha256(key, message, self.options.encoding)
 
-    def read_events(self, body: bytes, headers: Mapping[str, bytes]) -> list[ReceivedEvent]:
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """The body as one event."""
-        return [_plain_event(read_key(headers, self.options.id_header.lower(), body), body)]
+        return [plain_event(read_key(delivery, self.options.id_header.lower()), delivery.body)]
 
 
 class _IntuitEvent(msgspec.Struct):
@@ -213,12 +208,12 @@ class IntuitVerifier(HmacVerifier):
     def __init__(self) -> None:
         super().__init__("intuit", HmacOptions("intuit-signature", "", "base64"))
 
-    def read_events(self, body: bytes, headers: Mapping[str, bytes]) -> list[ReceivedEvent]:
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """CloudEvents with ids, or the older notifications, whose changed entities become an event each."""
-        if body.lstrip().startswith(b"["):
+        if delivery.body.lstrip().startswith(b"["):
             return [
                 ReceivedEvent(event.id, event.type, read_time(event.time), raw)
-                for event, raw in read_list(body, _IntuitEvent)
+                for event, raw in read_list(delivery.body, _IntuitEvent)
             ]
         return [
             ReceivedEvent(
@@ -227,7 +222,7 @@ class IntuitVerifier(HmacVerifier):
                 read_time(entity.last_updated),
                 msgspec.json.encode({"realmId": notified.realm_id, **msgspec.to_builtins(entity)}),
             )
-            for notified in read_json(body, _IntuitNotifications).event_notifications
+            for notified in read_json(delivery.body, _IntuitNotifications).event_notifications
             for entity in notified.data_change_event.entities
         ]
 
@@ -250,17 +245,17 @@ class XeroVerifier(HmacVerifier):
     def __init__(self) -> None:
         super().__init__("xero", HmacOptions("x-xero-signature", "", "base64"))
 
-    def handshake(self, body: bytes) -> Answer | None:
-        """A delivery without events asks for our intent to receive: 200 with nothing else, 401 if wrongly signed."""
-        return None if read_json(body, _XeroBody).events else Answer(200)
+    def handshake(self, delivery: Delivery) -> Answer | None:
+        """A delivery without events asks for our intent to receive; 200 and nothing else says yes."""
+        return None if read_json(delivery.body, _XeroBody).events else Answer(200)
 
-    def read_events(self, body: bytes, headers: Mapping[str, bytes]) -> list[ReceivedEvent]:
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """Events have no id: what happened to which resource at which millisecond names them."""
-        read_json(body, _XeroBody)
-        raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])["events"]
+        read_json(delivery.body, _XeroBody)
+        raw = msgspec.json.decode(delivery.body, type=dict[str, msgspec.Raw])["events"]
         return [
             ReceivedEvent(
-                f"{event.tenant_id}:{event.event_category}:{event.resource_id}:{event.event_type}:{event.event_date_utc}",
+                ":".join(msgspec.structs.astuple(event)),
                 f"{event.event_category}.{event.event_type}",
                 read_time(event.event_date_utc),
                 element,
@@ -280,12 +275,12 @@ class JiraVerifier(HmacVerifier):
     def __init__(self) -> None:
         super().__init__("jira", HmacOptions("x-hub-signature", id_header="x-atlassian-webhook-identifier"))
 
-    def read_events(self, body: bytes, headers: Mapping[str, bytes]) -> list[ReceivedEvent]:
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event, its time in milliseconds."""
-        event = read_json(body, _JiraBody)
+        event = read_json(delivery.body, _JiraBody)
         occurred_at = None if event.timestamp is None else read_time(event.timestamp, per_second=1000)
-        key = read_key(headers, self.options.id_header, body)
-        return [ReceivedEvent(key, event.webhook_event, occurred_at, body)]
+        key = read_key(delivery, self.options.id_header)
+        return [ReceivedEvent(key, event.webhook_event, occurred_at, delivery.body)]
 
 
 class _GitHubBody(msgspec.Struct):
@@ -293,105 +288,14 @@ class _GitHubBody(msgspec.Struct):
 
 
 class GitHubVerifier(HmacVerifier):
-    """GitHub (https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries), content type JSON."""
+    """GitHub, as JSON (https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries)."""
 
     def __init__(self) -> None:
         super().__init__("github", HmacOptions(id_header="x-github-delivery"))
 
-    def read_events(self, body: bytes, headers: Mapping[str, bytes]) -> list[ReceivedEvent]:
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event; its type is a header, and its action, where it has one, a field."""
-        action = read_json(body, _GitHubBody).action
-        kind = headers.get("x-github-event", b"").decode("latin-1") or _UNTYPED
-        key = read_key(headers, self.options.id_header, body)
-        return [ReceivedEvent(key, f"{kind}.{action}" if action else kind, None, body)]
-
-
-class StandardVerifier(Verifier):
-    """Standard Webhooks with a shared secret (https://www.standardwebhooks.com, its specification)."""
-
-    name = "standard"
-    version = b"v1"
-
-    def claim(self, delivery: Delivery) -> Claim:
-        """``{id}.{time}.{body}``; signatures of other versions are not for us."""
-        sent_at = header(delivery, "webhook-timestamp")
-        message = b"%b.%b.%b" % (header(delivery, "webhook-id"), sent_at, delivery.body)
-        signatures = header(delivery, "webhook-signature").split(b" ")
-        offered = [one for one in signatures if one.startswith(self.version + b",")]
-        return Claim(offered, message, seconds(sent_at))
-
-    def key(self, secret: str) -> bytes:
-        """``whsec_`` and base64."""
-        return _decode_key(secret, "whsec_")
-
-    def sign(self, key: bytes, message: bytes) -> bytes:
-        """``v1,`` and base64."""
-        return b"v1," + hmac_sha256(key, message, "base64")
-
-    def read_events(self, body: bytes, headers: Mapping[str, bytes]) -> list[ReceivedEvent]:
-        """One event by the name of ``webhook-id``."""
-        return [_plain_event(read_key(headers, "webhook-id", body), body)]
-
-
-class StandardEd25519Verifier(StandardVerifier):
-    """Standard Webhooks signed with a private key; the endpoint's secret is the public one."""
-
-    name = "standard_ed25519"
-    version = b"v1a"
-
-    def key(self, secret: str) -> bytes:
-        """``whpk_`` and base64 of 32 bytes."""
-        key = _decode_key(secret, "whpk_")
-        if len(key) != _PUBLIC_KEY_BYTES:
-            raise ConfigurationError("a public key of Standard Webhooks has 32 bytes; paste it whole")
-        return key
-
-    def sign(self, key: bytes, message: bytes) -> bytes:
-        """Impossible: the private key is the sender's alone.
-
-        Raises:
-            ConfigurationError: Always.
-        """
-        raise ConfigurationError("a public key verifies; it can't sign")
-
-    def is_signed(self, claim: Claim, key: bytes) -> bool:
-        """Whether one of the signatures belongs to this public key."""
-        public = Ed25519PublicKey.from_public_bytes(key)
-        return any([_is_signed(public, one, claim.message) for one in claim.signatures])
-
-
-def _is_signed(public: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
-    encoded = signature.partition(b",")[2]
-    try:
-        decoded = base64.b64decode(encoded, validate=True)
-        public.verify(decoded, message)
-    except (ValueError, InvalidSignature):
-        return False
-    # Base64 has several spellings of the same bytes; one signature must have one.
-    return base64.b64encode(decoded) == encoded
-
-
-def _decode_key(secret: str, prefix: str) -> bytes:
-    text = secret.removeprefix(prefix).rstrip("=")
-    try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except ValueError:
-        key = b""
-    if not key:
-        raise ConfigurationError(f"a secret of Standard Webhooks is {prefix} and base64; paste it whole")
-    return key
-
-
-def _plain_event(key: str, body: bytes) -> ReceivedEvent:
-    """Any JSON as an event; an object may say ``type`` and ``timestamp``, as Standard Webhooks advises."""
-    value = read_json(body, object)
-    told = value if isinstance(value, dict) else {}
-    try:
-        kind = msgspec.convert(told.get("type"), Text)
-    except msgspec.ValidationError:
-        kind = _UNTYPED
-    try:
-        occurred_at = read_time(msgspec.convert(told.get("timestamp"), str))
-    except (msgspec.ValidationError, PayloadError):
-        occurred_at = None
-    return ReceivedEvent(key, kind, occurred_at, body)
+        action = read_json(delivery.body, _GitHubBody).action
+        kind = header_text(delivery, "x-github-event") or UNTYPED
+        key = read_key(delivery, self.options.id_header)
+        return [ReceivedEvent(key, f"{kind}.{action}" if action else kind, None, delivery.body)]

@@ -1,7 +1,7 @@
 """Webhooks: what a delivery is, what a verifier does with it, and what all verifiers have in common.
 
-A connector's own verifiers are in its folder, the others in ``verifiers``, which finds each by its name. No I/O and
-no clock: a delivery carries the time of its arrival. What an event means for the tables says
+A connector's own verifiers are in its folder, the others in ``verifiers``, which finds each by name. No I/O
+and no clock: a delivery carries the time of its arrival. What an event means for the tables is said by
 :meth:`adapters.base.BaseAdapter.changes`.
 """
 
@@ -22,13 +22,13 @@ from adapters.secrets import Secret
 # Seconds by which the sender's clock and the network may be off, either way; all providers say 300.
 TOLERANCE = 300
 
-# While secrets are rolled a delivery carries one signature for each. Checking thousands would be work for nothing.
+# While secrets are rolled a delivery carries one signature for each; checking thousands is work for nothing.
 MOST_SIGNATURES = 16
 
 # Longer numbers are no time; a bound spares int() the digits of an attacker.
 _MOST_DIGITS = 15
 
-# Providers' payloads nest some ten levels deep. The bound keeps whoever reads an event later off the recursion limit.
+# Providers nest some ten levels deep. The bound keeps whoever reads an event later off the recursion limit.
 _MOST_NESTED = 100
 
 # What becomes part of a key: short enough for an index, without the character that PostgreSQL can't store.
@@ -43,7 +43,7 @@ class Delivery:
 
     Attributes:
         method: HTTP method in upper case.
-        url: The public URL as it is configured at the provider, query included; never built from the Host header.
+        url: The public URL as it is configured at the provider, query included; never the Host header.
         headers: Raw values by lower-case name; one that came twice joined by ``", "`` (RFC 9110, 5.3).
         body: The raw bytes.
         received_at: When it arrived.
@@ -54,6 +54,11 @@ class Delivery:
     headers: Mapping[str, bytes]
     body: bytes = field(repr=False)
     received_at: datetime
+
+    @classmethod
+    def polled(cls, body: bytes, received_at: datetime) -> "Delivery":
+        """An event that a poll brought, to be read as if it had been delivered; nobody signed it."""
+        return cls("", "", {}, body, received_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +132,12 @@ class Verifier(ABC):
             PayloadError: If it is signed, yet not what the provider documents.
         """
         self.verify(delivery, secrets)
-        return self.handshake(delivery.body) or self.read_events(delivery.body, delivery.headers)
+        return self.handshake(delivery) or self.read_events(delivery)
 
     def verify(self, delivery: Delivery, secrets: Sequence[Secret]) -> None:
         """Make sure that the holder of one of the secrets sent this delivery, and when.
 
-        All secrets are tried whatever the first one says, so that the time taken does not tell which one it was.
+        All secrets are tried whatever the first one says, so that the time taken does not tell which it was.
 
         Raises:
             SignatureError: If not, for whatever reason; also where there is no secret.
@@ -146,7 +151,8 @@ class Verifier(ABC):
                 is_signed |= self.is_signed(claim, self.key(secret.reveal()))
             except ConfigurationError:
                 continue  # it fits no delivery; check_secret says so when a secret is set
-        is_late = claim.sent_at is not None and abs(delivery.received_at.timestamp() - claim.sent_at) > TOLERANCE
+        received_at = delivery.received_at.timestamp()
+        is_late = claim.sent_at is not None and abs(received_at - claim.sent_at) > TOLERANCE
         if not is_signed or is_late:
             raise SignatureError
 
@@ -175,15 +181,10 @@ class Verifier(ABC):
         return secret.encode()
 
     @abstractmethod
-    def sign(self, key: bytes, message: bytes) -> bytes:
-        """The signature that the provider sends, its prefix included."""
-
     def is_signed(self, claim: Claim, key: bytes) -> bool:
         """Whether a signature of the claim was made with this key."""
-        expected = self.sign(key, claim.message)
-        return any([hmac.compare_digest(expected, one) for one in claim.signatures])
 
-    def handshake(self, body: bytes) -> Answer | None:  # noqa: ARG002 - most providers have none
+    def handshake(self, delivery: Delivery) -> Answer | None:  # noqa: ARG002 - most providers have none
         """The answer to a verified delivery that only asks whether we are there; None for any other.
 
         Raises:
@@ -192,16 +193,25 @@ class Verifier(ABC):
         return None
 
     @abstractmethod
-    def read_events(self, body: bytes, headers: Mapping[str, bytes]) -> list[ReceivedEvent]:
-        """Take a verified body apart. Unknown types of events are events like any other.
-
-        Args:
-            body: Raw body of a delivery, or an event that a poll brought.
-            headers: Raw headers by lower-case name; none for an event that a poll brought.
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
+        """Take apart what was verified, or polled. Unknown types of events are events like any other.
 
         Raises:
             PayloadError: If it is not what the provider documents.
         """
+
+
+class SharedSecretVerifier(Verifier):
+    """A verifier whose sender knows the same secret, and makes one signature of a message."""
+
+    @abstractmethod
+    def sign(self, key: bytes, message: bytes) -> bytes:
+        """The signature that the provider sends, its prefix included."""
+
+    def is_signed(self, claim: Claim, key: bytes) -> bool:
+        """Whether a signature is the one that this key makes; all are compared, none ends it early."""
+        expected = self.sign(key, claim.message)
+        return True in [hmac.compare_digest(expected, one) for one in claim.signatures]
 
 
 def header(delivery: Delivery, name: str) -> bytes:
@@ -241,7 +251,7 @@ def read_json(body: bytes, shape: type[_Shape]) -> _Shape:
         shape: What it has to be; a msgspec structure names the fields that are needed.
 
     Raises:
-        PayloadError: If it is no JSON, nested too deeply, or of another shape. The reason names fields, no values.
+        PayloadError: If it is no JSON, nested too deeply, or of another shape; the reason names no values.
     """
     try:
         value = msgspec.json.decode(body)
@@ -262,7 +272,7 @@ def read_list(body: bytes, shape: type[_Shape]) -> list[tuple[_Shape, bytes]]:
     return list(zip(elements, map(bytes, msgspec.json.decode(body, type=list[msgspec.Raw])), strict=True))
 
 
-def read_time(value: int | float | str, *, per_second: int = 1) -> datetime:
+def read_time(value: float | str, *, per_second: int = 1) -> datetime:
     """A time within a payload: ISO 8601, UTC where it names no zone, or Unix time.
 
     Args:
@@ -281,19 +291,26 @@ def read_time(value: int | float | str, *, per_second: int = 1) -> datetime:
         raise PayloadError("the delivery is signed, but the time of an event in it can't be read") from None
 
 
-def read_key(headers: Mapping[str, bytes], name: str, body: bytes) -> str:
-    """The dedupe key where a provider puts it into a header; where it does not, a hash of the body.
+def header_text(delivery: Delivery, name: str) -> str | None:
+    """A header's value as text, or None where it is missing or empty.
 
     Raises:
-        PayloadError: If the header is not what can be a key.
+        PayloadError: If it is longer than a key, or holds what can't be stored.
     """
-    value = headers.get(name)
-    if not value:
-        return f"sha256:{hashlib.sha256(body).hexdigest()}"
+    value = delivery.headers.get(name)
     try:
-        return msgspec.convert(value.decode("latin-1"), Text)
+        return msgspec.convert(value.decode("latin-1"), Text) if value else None
     except msgspec.ValidationError as error:
-        raise PayloadError(f"the header {name} can't be a key: {error}") from None
+        raise PayloadError(f"the delivery is signed, but its header {name} can't be read: {error}") from None
+
+
+def read_key(delivery: Delivery, name: str) -> str:
+    """The dedupe key where a provider puts it into a header; else a hash of the body.
+
+    Raises:
+        PayloadError: As :func:`header_text`.
+    """
+    return header_text(delivery, name) or f"sha256:{hashlib.sha256(delivery.body).hexdigest()}"
 
 
 def _check_nesting(value: Any) -> None:

@@ -205,8 +205,7 @@ def _conclude(findings: Sequence[Finding], seconds: float) -> None:
     """
     wrong = [finding for finding in findings if not finding.holds]
     if wrong:
-        lines = (f"  {f.about}: {f.measure}: must be {f.expected}, is {f.found}" for f in wrong)
-        msg = "\n".join((f"{len(wrong)} of {len(findings)} findings are off:", *lines))
+        msg = "\n  ".join((f"{len(wrong)} of {len(findings)} findings are off:", *map(str, wrong)))
         raise CommandError(msg)
     out.print(f"All {len(findings)} findings are as they have to be, after {seconds:.0f} s.")
     out.print(

@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 
 from store.connections import ConnectionSummary
 from unified_assets.definitions import defs
-from unified_assets.partitions import CONNECTION_TAG, connections_of
+from unified_assets.partitions import connections_of
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -52,31 +54,61 @@ def dagster_instance(connections: Iterable[ConnectionSummary]) -> Iterator[dg.Da
 
 
 def run_sync(instance: dg.DagsterInstance, connection: ConnectionSummary) -> RunReport:
-    """Sync a connection by its source's job, and wait for the end."""
-    started = time.monotonic()
-    try:
-        result = defs.resolve_job_def(f"{connection.connector}_sync").execute_in_process(
-            instance=instance,
-            partition_key=connection.key,
-            tags={CONNECTION_TAG: connection.key},
-            run_config=_QUIET,
-            raise_on_error=False,
+    """Sync a connection by its source's job, and wait for the end.
+
+    Args:
+        instance: Where the run is recorded.
+        connection: What to sync; it has a partition.
+
+    Raises:
+        KeyboardInterrupt: On Ctrl-C. The run is then recorded as canceled.
+    """
+    started, run_id = time.monotonic(), str(uuid4())
+    results: list[dg.ExecuteInProcessResult] = []
+
+    def execute() -> None:
+        job = defs.resolve_job_def(f"{connection.connector}_sync")
+        results.append(
+            job.execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                partition_key=connection.key,
+                run_config=_QUIET,
+                raise_on_error=False,
+            )
         )
-    except dg.DagsterExecutionInterruptedError:  # how Dagster hands on Ctrl-C
-        raise KeyboardInterrupt from None
-    failures = [event.step_failure_data.error_display_string for event in result.get_step_failure_events()]
-    return RunReport(
-        connection.key,
-        failures[0] if failures else None if result.success else "the run failed",
-        {
-            event.materialization.asset_key.path[-1]: {
-                name: value.value for name, value in event.materialization.metadata.items()
-            }
-            for event in result.get_asset_materialization_events()
-        },
-        {
-            f"{check.asset_key.path[-1]}/{check.check_name}": check.passed
-            for check in result.get_asset_check_evaluations()
-        },
-        time.monotonic() - started,
-    )
+
+    # Not in the main thread: there Dagster raises Ctrl-C wherever it meets the code, and where that is a task of
+    # the event loop, the run goes on. This thread needs no orderly end: a sync may be killed anywhere.
+    thread = Thread(target=execute, name=f"sync of {connection.key}", daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    except BaseException:
+        if run := instance.get_run_by_id(run_id):
+            instance.report_run_canceled(run)
+        raise
+    return _report(connection.key, results[0], time.monotonic() - started)
+
+
+def _report(connection: str, result: dg.ExecuteInProcessResult, seconds: float) -> RunReport:
+    failures = [_reason(event.step_failure_data.error) for event in result.get_step_failure_events()]
+    counts = {
+        event.materialization.asset_key.path[-1]: {
+            name: value.value for name, value in event.materialization.metadata.items()
+        }
+        for event in result.get_asset_materialization_events()
+    }
+    checks = {
+        f"{check.asset_key.path[-1]}/{check.check_name}": check.passed
+        for check in result.get_asset_check_evaluations()
+    }
+    failure = None if result.success else "; ".join(failures) or "the run failed"
+    return RunReport(connection, failure, counts, checks, seconds)
+
+
+def _reason(error: Any) -> str:
+    """What a step's error was in the first place, without the stack."""
+    while error.cause:
+        error = error.cause
+    return " ".join(str(error.message).split())

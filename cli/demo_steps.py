@@ -80,6 +80,18 @@ class Finding:
         """Whether it is as it has to be."""
         return self.expected == self.found
 
+    def __str__(self) -> str:
+        """What differs, for people."""
+        match self.expected, self.found:
+            case (dict() as must, dict() as found):
+                names = sorted(name for name in must.keys() | found if must.get(name) != found.get(name))
+                what = "; ".join(f"{name} must be {must.get(name)}, is {found.get(name)}" for name in names)
+            case (set() as must, set() as found):
+                what = f"without {', '.join(sorted(must - found))}"
+            case must, found:
+                what = f"must be {must}, is {found}"
+        return f"{self.about}: {self.measure}: {what}"
+
 
 async def make_connections(db: Database, base_url: str) -> list[DemoConnection]:
     """Remove what an earlier demo left, and make its workspaces and connections anew, with encrypted keys."""
@@ -119,22 +131,22 @@ async def compare(db: Database, sandbox: Sandbox, demo: DemoConnection) -> list[
         counts["invoice_lines"] = (await lines.fetchone() or (0,))[0]
         rows = await conn.execute(
             """
-            SELECT currency, sum(total) AS total, sum(tax) AS tax, sum(amount_due) AS amount_due,
-                sum(amount_paid) AS amount_paid, sum(amount_remaining) AS amount_remaining
+            SELECT currency, coalesce(sum(total), 0) AS total, coalesce(sum(tax), 0) AS tax,
+                coalesce(sum(amount_due), 0) AS amount_due, coalesce(sum(amount_paid), 0) AS amount_paid,
+                coalesce(sum(amount_remaining), 0) AS amount_remaining
             FROM unified_invoices WHERE connection_id = %s AND deleted_at IS NULL GROUP BY currency
             """,
             (connection.id,),
         )
-        names = [column.name for column in rows.description or ()]
-        stored = {row[0]: dict(zip(names, row, strict=True)) for row in await rows.fetchall()}
+        columns = [column.name for column in rows.description or ()]
+        stored = [dict(zip(columns, row, strict=True)) for row in await rows.fetchall()]
     sums = _SUMS[connector]
     expected = {
-        code.upper(): {
-            ours: _amount(connector, code.upper(), amounts[theirs]) for ours, theirs in sums.items()
-        }
+        f"{code.upper()} {ours}": _amount(connector, code.upper(), amounts[theirs])
         for code, amounts in oracle["totals"].items()
+        for ours, theirs in sums.items()
     }
-    found = {code: {name: amounts[name] for name in sums} for code, amounts in stored.items()}
+    found = {f"{row['currency']} {ours}": row[ours] for row in stored for ours in sums}
     return [
         *(
             Finding(connection.key, ours, oracle["counts"][theirs], counts[ours])

@@ -128,7 +128,9 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _exit_cleanly)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
         signal.signal(signal.SIGHUP, _exit_cleanly)
-    logging.getLogger("stamina").setLevel(logging.ERROR)  # retries are counted among a sync's results
+    # What passes is counted among a sync's results, what lasts is raised.
+    for passing in ("stamina", "psycopg.pool"):
+        logging.getLogger(passing).setLevel(logging.ERROR)
     try:
         code = get_command(app)(prog_name="unified", standalone_mode=False)
     except KeyboardInterrupt:

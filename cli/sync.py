@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from adapters.registry import get_adapter
 from cli.arguments import AsJson, Name
 from cli.output import err, print_json, table
 from cli.session import asynchronous, open_session
-from sync.connection import sync_connection, sync_stream
+from sync.connection import sync_connection
 from sync.pull import OnProgress, PullResult
 from sync.remap import remap as remap_connection
 
@@ -21,7 +20,9 @@ from sync.remap import remap as remap_connection
 async def sync(
     name: Name,
     *,
-    stream: Annotated[str | None, typer.Option(help="Only this stream; by default all.")] = None,
+    stream: Annotated[
+        list[str] | None, typer.Option(help="Only this stream; by default all. Repeatable.")
+    ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Read everything anew instead of the changes only.")
     ] = False,
@@ -36,15 +37,9 @@ async def sync(
         connection = await session.connection(name)
         factory = session.adapters()
         with progress_of(connection.key) as report:
-            if stream:
-                get_adapter(connection.connector).stream(stream)
-                results = [
-                    await sync_stream(session.db, factory, connection, stream, full=full, on_progress=report)
-                ]
-            else:
-                results = await sync_connection(
-                    session.db, factory, connection, full=full, on_progress=report
-                )
+            results = await sync_connection(
+                session.db, factory, connection, streams=stream or (), full=full, on_progress=report
+            )
     show_results(results, as_json=as_json)
 
 

@@ -1,8 +1,9 @@
 """Connections to PostgreSQL: which server, which role, which workspace.
 
-Whatever touches a table does so in a transaction that this module opened, as one of three roles:
+Whatever touches a table does so in a transaction that this module opened, as one of four roles:
 :meth:`Database.workspace` (one tenant's rows), :meth:`Database.scheduler` (which connections exist, no
-record, no secret) and :meth:`Database.owner` (the catalogue). There is no way to a connection without a role,
+record, no secret), :meth:`Database.ingress` (received events go in, none comes out) and
+:meth:`Database.owner` (the catalogue). There is no way to a connection without a role,
 and a connection that forgot its workspace sees nothing. SQL on particular tables lives with those tables.
 """
 
@@ -33,8 +34,9 @@ from store.migrations import HEAD
 
 APP_ROLE = "unified_app"
 SCHEDULER_ROLE = "unified_scheduler"
+INGRESS_ROLE = "unified_ingress"
 OWNER_ROLE = "unified_owner"
-_WORKING_ROLES = (APP_ROLE, SCHEDULER_ROLE)
+_WORKING_ROLES = (APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE)
 
 OLDEST_SERVER = 15
 CONNECT_SECONDS = 10
@@ -210,6 +212,12 @@ class Database:
     async def scheduler(self) -> AsyncIterator[AsyncConnection[Any]]:
         """A transaction that sees which connections exist in all workspaces; no record and no secret."""
         async with self._transaction(SCHEDULER_ROLE) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def ingress(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """A transaction that finds webhook endpoints and adds to any workspace's inbox, and reads no event."""
+        async with self._transaction(INGRESS_ROLE) as connection:
             yield connection
 
     @asynccontextmanager

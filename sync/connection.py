@@ -3,7 +3,7 @@
 Dagster and the CLI both call here.
 """
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -169,16 +169,23 @@ async def sync_connection(
     factory: AdapterFactory,
     connection: Connection,
     *,
+    streams: Sequence[str] = (),
     full: bool = False,
     time_limit: float | None = None,
     on_progress: OnProgress = lambda _: None,
 ) -> list[PullResult]:
-    """Sync all streams of a connection, one after the other; see :func:`sync_stream`."""
+    """Sync some streams of a connection, by default all, one after the other; see :func:`sync_stream`.
+
+    Raises:
+        ConfigurationError: If the connector has no such stream; nothing was synced.
+    """
+    connector = get_adapter(connection.connector)
+    chosen = [connector.stream(name) for name in streams] or connector.streams
     return [
         await sync_stream(
             db, factory, connection, stream.name, full=full, time_limit=time_limit, on_progress=on_progress
         )
-        for stream in get_adapter(connection.connector).streams
+        for stream in chosen
     ]
 
 

@@ -39,10 +39,10 @@ class Mapping:
     def hashes(self, pages: Sequence[Page]) -> dict[str, int]:
         """Content hashes by source id of the records of some pages; of a record met twice, the last one's."""
         return {
-            record.source_id: self.content_hash(record.body)
+            source_id: self.content_hash(record.body)
             for page in pages
             for record in page.records
-            if record.source_id is not None
+            if (source_id := _readable_id(record)) is not None
         }
 
     def batch(self, pages: Sequence[Page], stored: MappingOf[str, int], synced_at: datetime) -> Batch:
@@ -60,8 +60,9 @@ class Mapping:
         for page in pages:
             for record in page.records:
                 content_hash = self.content_hash(record.body)
-                if record.source_id is not None and stored.get(record.source_id) == content_hash:
-                    confirmed.append(Confirmed(record.source_id, content_hash, page.observed_at))
+                source_id = _readable_id(record)
+                if source_id is not None and stored.get(source_id) == content_hash:
+                    confirmed.append(Confirmed(source_id, content_hash, page.observed_at))
                     continue
                 outcome = self.apply(record, content_hash, page.observed_at, synced_at)
                 if isinstance(outcome, Row):
@@ -91,11 +92,17 @@ class Mapping:
             observed_at: When its source was in this state.
             synced_at: When it was read.
         """
-        if record.source_id is None:
-            return Reject(None, record.body, "the record has no id", observed_at)
+        source_id = _readable_id(record)
+        if source_id is None:
+            return Reject(None, record.body, "the record has no readable id", observed_at)
         try:
             origin = self._adapter.origin(self._stream.name, observed_at, synced_at)
             unified = self._adapter.map_record(self._stream.name, record.body, origin, self._rules)
         except MappingError as error:
-            return Reject(record.source_id, record.body, str(error), observed_at)
+            return Reject(source_id, record.body, str(error), observed_at)
         return Row(unified, record.body, content_hash)
+
+
+def _readable_id(record: RawRecord) -> str | None:
+    """The record's id, unless it has none or one with U+0000, which PostgreSQL can't look up."""
+    return None if record.source_id is None or "\0" in record.source_id else record.source_id

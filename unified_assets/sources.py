@@ -83,12 +83,12 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
                 connection = await Registry(db).find(context.partition_key)
                 result = await sync_stream(
                     db,
-                    adapters.factory(db, actor=f"dagster run {context.run_id}"),
+                    adapters.factory(db, actor=f"dagster run {context.run.run_id}"),
                     connection,
                     stream.name,
                     full=config.full,
                     time_limit=config.time_limit_minutes * 60,
-                    run_id=context.run_id,
+                    run_id=context.run.run_id,
                 )
                 context.log.info(_summary(result))
                 return dg.MaterializeResult(

@@ -17,8 +17,8 @@ import msgspec
 from adapters.base import Cursor, Page, RawRecord, Tombstone
 from adapters.hubspot.api import BATCH, Filter, HubSpotApi, SearchAnswer, following
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
-from adapters.hubspot.webhooks import OF_COMPANY
 from adapters.hubspot.related import Contacts, Source, read_id
+from adapters.hubspot.webhooks import OF_COMPANY
 from adapters.windows import Refresh, Window, WindowPage, read_windows
 
 # Searches under way at once: with five a second allowed, more would only wait.

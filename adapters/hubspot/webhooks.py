@@ -4,27 +4,28 @@ Signatures: https://developers.hubspot.com/docs/apps/developer-platform/build-ap
 Events: https://developers.hubspot.com/docs/api-reference/latest/webhooks/guide. They come in an older form
 (``contact.creation``) and a generic one (``object.creation`` with an ``objectTypeId``).
 
-A payload holds one property at most, so an event only says which record to read again. That goes for deletions too:
-the record may have been restored since, or belong to another of the accounts whose events an app gets at one URL.
+A payload holds one property at most, so an event only says which record to read again. That goes for
+deletions too: the record may have been restored since, or belong to another account that uses the same app.
 """
 
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 import msgspec
 
 from adapters.base import Changes, Origin, RawRecord
-from adapters.errors import SignatureError
+from adapters.errors import MappingError, PayloadError, SignatureError
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
 from adapters.webhooks import (
     Claim,
     Delivery,
     ReceivedEvent,
+    SharedSecretVerifier,
     Text,
-    Verifier,
     header,
     hmac_sha256,
     read_list,
@@ -45,35 +46,86 @@ _STREAMS = {"contact": "customers", "invoice": "invoices"}
 
 _GENERIC = "object"
 _USER = "userId:"
+# What changes the name that a company's contacts carry, beside a change of that property.
+_RENAMING = ("merge", "restore")
 
-# What tells two changes apart beside the fields that a key spells out. Never attemptNumber: it counts deliveries.
+# What tells two changes apart beside what a key spells out. Never attemptNumber: it counts deliveries.
 _CHANGE = (
     "subscriptionType", "objectTypeId", "propertyName", "propertyValue", "changeFlag", "associationType",
-    "associationTypeId", "associationCategory", "associationRemoved", "fromObjectId", "fromObjectTypeId", "toObjectId",
-    "toObjectTypeId", "primaryObjectId", "mergedObjectIds", "newObjectId", "messageId",
+    "associationTypeId", "associationCategory", "associationRemoved", "fromObjectId", "fromObjectTypeId",
+    "toObjectId", "toObjectTypeId", "primaryObjectId", "mergedObjectIds", "newObjectId", "messageId",
 )  # fmt: skip
 
 
+# Numbers, and text where HubSpot has changed its mind; bounded, as they become part of a key.
+_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | Text
+
+
 class _Event(msgspec.Struct, rename="camel"):
-    """What a key needs of an event; ids are numbers, and text where HubSpot has changed its mind."""
+    """An event, as far as anything here rests on its form."""
 
     subscription_type: Text
     occurred_at: int
-    portal_id: int
-    event_id: int | Text | None = None
-    subscription_id: int | Text | None = None
-    object_id: int | Text | None = None
+    portal_id: _Id
+    event_id: _Id | None = None
+    subscription_id: _Id | None = None
+    object_id: _Id | None = None
+    object_type_id: Text | None = None
+    property_name: str | None = None
+    source_id: str | None = None
+    primary_object_id: _Id | None = None
+    new_object_id: _Id | None = None
+    merged_object_ids: list[_Id] = []
+    association_type: str = ""
+    from_object_id: _Id | None = None
+    from_object_type_id: Text | None = None
+    to_object_id: _Id | None = None
+    to_object_type_id: Text | None = None
+
+    @property
+    def family(self) -> str | None:
+        """``contact``, ``company``, …; None for a generic event about a kind of object not known here."""
+        family = self.subscription_type.partition(".")[0]
+        return _OBJECT_TYPES.get(self.object_type_id or "") if family == _GENERIC else family
+
+    @property
+    def change(self) -> str:
+        """``creation``, ``propertyChange``, …."""
+        return self.subscription_type.partition(".")[2]
+
+    @property
+    def time(self) -> datetime:
+        """When it happened."""
+        return read_time(self.occurred_at, per_second=1000)
+
+    def subjects(self) -> Iterator[tuple[str, str]]:
+        """Kind and id of every record that it is about, as far as its kind is known; the main one first."""
+        main = (self.new_object_id, self.primary_object_id, self.object_id, *self.merged_object_ids)
+        ends = self.association_type.lower().split("_to_")  # CONTACT_TO_COMPANY
+        source = _OBJECT_TYPES.get(self.from_object_type_id or "", ends[0])
+        target = _OBJECT_TYPES.get(self.to_object_type_id or "", ends[-1])
+        named = (
+            *((self.family, one) for one in main),
+            (source, self.from_object_id),
+            (target, self.to_object_id),
+        )
+        for kind, object_id in named:
+            # Whatever is no number would make HubSpot refuse the whole batch in which it is asked for.
+            if kind and str(object_id).isdecimal() and str(object_id).isascii():
+                yield kind, str(object_id)
 
 
-class _Verifier(Verifier):
+_EVENT = msgspec.json.Decoder(_Event)
+
+
+class _Verifier(SharedSecretVerifier):
     """What the versions have in common: a delivery is a list of up to a hundred events."""
 
-    def read_events(self, body: bytes, headers: Mapping[str, bytes]) -> list[ReceivedEvent]:
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event per element, each under a key of its own: ``eventId`` is not unique."""
-        read_list(body, _Event)
         return [
-            ReceivedEvent(event_key(event), event["subscriptionType"], _occurred_at(event), raw)
-            for event, raw in read_list(body, dict[str, Any])
+            ReceivedEvent(event_key(msgspec.json.decode(raw)), event.subscription_type, event.time, raw)
+            for event, raw in read_list(delivery.body, _Event)
         ]
 
 
@@ -145,11 +197,17 @@ def changes(events: Sequence[ReceivedEvent]) -> Changes:
     """
     fetch: dict[str, dict[str, None]] = {stream: {} for stream in _STREAMS.values()}
     for received in events:
-        raw = msgspec.json.decode(received.body)
-        for kind, object_id in _subjects(raw) if isinstance(raw, dict) else ():
+        try:
+            event = _EVENT.decode(received.body)
+        except msgspec.MsgspecError:
+            continue  # delivered through another verifier: a record, and about no other one
+        renames = event.change in _RENAMING or (
+            event.change == "propertyChange" and event.property_name in COMPANY_PROPERTIES
+        )
+        for kind, object_id in event.subjects():
             if kind in _STREAMS:
                 fetch[_STREAMS[kind]][object_id] = None
-            elif kind == "company" and _moves_contacts(raw):
+            elif kind == "company" and renames:
                 fetch["customers"][OF_COMPANY + object_id] = None
     return Changes(
         records={"events": [RawRecord(event.dedupe_key, event.body) for event in events]},
@@ -158,52 +216,28 @@ def changes(events: Sequence[ReceivedEvent]) -> Changes:
 
 
 def to_event(raw: dict[str, Any], origin: Origin) -> UnifiedEvent:
-    """Map an event. Pure; the record's id is the event's key."""
-    subject = next(_subjects(raw), (None, None))
-    occurred_at = _occurred_at(raw)
-    source = raw.get("sourceId")
+    """Map an event. Pure; the record's id is the event's key.
+
+    Raises:
+        MappingError: If it is not what HubSpot documents.
+    """
+    try:
+        event = msgspec.convert(raw, _Event)
+        happened = event.time
+    except (msgspec.ValidationError, PayloadError) as error:
+        raise MappingError(f"the event has an unexpected form: {error}") from None
+    kind, object_id = next(event.subjects(), (event.family, None))
+    user = event.source_id or ""
     return UnifiedEvent(
         **origin.identify(event_key(raw)),
-        created_at=occurred_at,
-        custom_fields={"portal_id": raw["portalId"]},
+        created_at=happened,
+        custom_fields={"portal_id": event.portal_id},
         raw_data=raw,
-        event_type=raw["subscriptionType"],
-        event_category=_category(raw),
+        event_type=event.subscription_type,
+        event_category=event.family,
         payload=raw,
-        user_id=source.removeprefix(_USER) if isinstance(source, str) and source.startswith(_USER) else None,
-        resource_type=subject[0] or _category(raw),
-        resource_id=subject[1],
-        occurred_at=occurred_at,
+        user_id=user.removeprefix(_USER) if user.startswith(_USER) else None,
+        resource_type=kind,
+        resource_id=object_id,
+        occurred_at=happened,
     )
-
-
-def _subjects(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Kind and id of every record that an event is about, as far as its kind is known; the main one first."""
-    kind = _category(raw)
-    named = [(kind, raw.get("newObjectId")), (kind, raw.get("primaryObjectId")), (kind, raw.get("objectId"))]
-    merged = raw.get("mergedObjectIds")
-    named += [(kind, one) for one in merged] if isinstance(merged, list) else []
-    ends = str(raw.get("associationType", "")).lower().split("_to_")
-    for end, otherwise in (("from", ends[0]), ("to", ends[-1])):
-        named.append((_OBJECT_TYPES.get(raw.get(f"{end}ObjectTypeId", ""), otherwise), raw.get(f"{end}ObjectId")))
-    for one, object_id in named:
-        # Ids are whole numbers; whatever else stands there would make a whole batch of a fetch fail.
-        if one and str(object_id).isdecimal():
-            yield one, str(object_id)
-
-
-def _category(raw: Mapping[str, Any]) -> str | None:
-    """``contact``, ``company``, …; None for a generic event about an object that we do not know."""
-    family = str(raw["subscriptionType"]).partition(".")[0]
-    return _OBJECT_TYPES.get(raw.get("objectTypeId", "")) if family == _GENERIC else family
-
-
-def _moves_contacts(raw: Mapping[str, Any]) -> bool:
-    change = str(raw["subscriptionType"]).partition(".")[2]
-    return change in {"merge", "restore"} or (
-        change == "propertyChange" and raw.get("propertyName") in COMPANY_PROPERTIES
-    )
-
-
-def _occurred_at(raw: Mapping[str, Any]) -> Any:
-    return read_time(raw["occurredAt"], per_second=1000)

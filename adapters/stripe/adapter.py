@@ -53,6 +53,9 @@ _ENDPOINTS = ("default", "customers", "customer", "invoices", "invoice", "lines"
 # last one.
 _REACH_DAYS = (30, 60, 120, 240, 480, 960, 1_920, 3_840)
 
+# Seconds by which the clock of a provider that does not tell its time may be behind ours.
+_CLOCKS_APART = 86_400
+
 _FETCHED_AT_ONCE = 100
 
 _KEY = re.compile(r"\b(?:sk|rk|pk|ek|whsec)_[^\s'\"]+")
@@ -183,7 +186,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
             started_at = self.clock()
             # A key that may not read events fails now, not at the first incremental pull.
             await reader.touch("events")
-            since = safe_since(reader, otherwise=BEGINNING)
+            since = safe_since(reader, otherwise=int(started_at.timestamp()) - _CLOCKS_APART)
             now = int(started_at.timestamp())
             edges = [END, *(now - days * 86_400 for days in _REACH_DAYS), BEGINNING]
             refresh = Refresh(started_at, tuple(Window(low, high) for high, low in pairwise(edges)))

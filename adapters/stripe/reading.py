@@ -117,8 +117,8 @@ class StripeReader:
                 raise
             answer = _List([], has_more=False)
         if window.after is not None and not answer.data:
-            # More was promised, or the object to go on from was deleted meanwhile: from the window's high end, then,
-            # which is right above that object.
+            # More was promised, or the object to go on from was deleted meanwhile: once more, then, from the
+            # window's high end, which is right above that object.
             return await self.page(name, Window(window.low, window.high), parameters)
         heads = [_head_of(raw) for raw in answer.data]
         placed = [(head.id, head.created) for head in heads if _is_placed(head)]

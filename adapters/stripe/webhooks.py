@@ -1,10 +1,10 @@
 """Stripe's webhooks: their signature (https://docs.stripe.com/webhooks/signature), and what an event means.
 
-A payload is rendered in the API version of its endpoint, with ten lines of an invoice at most. So an event only says
-that an object changed, and the object is read again; deletions alone are taken from the payload.
+A payload is rendered in the API version of its endpoint, with ten lines of an invoice at most. So an event
+only says that an object changed, and the object is read again; deletions alone are taken from the payload.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,8 +15,8 @@ from adapters.webhooks import (
     Claim,
     Delivery,
     ReceivedEvent,
+    SharedSecretVerifier,
     Text,
-    Verifier,
     header,
     hmac_sha256,
     read_json,
@@ -53,8 +53,8 @@ class _Event(msgspec.Struct):
 _EVENT = msgspec.json.Decoder(_Event)
 
 
-class StripeVerifier(Verifier):
-    """``Stripe-Signature: t=…,v1=…``, with one ``v1`` per active secret while the endpoint's secret is rolled."""
+class StripeVerifier(SharedSecretVerifier):
+    """``Stripe-Signature: t=…,v1=…``, one ``v1`` per active secret while the endpoint's secret is rolled."""
 
     name = "stripe"
 
@@ -75,24 +75,24 @@ class StripeVerifier(Verifier):
         """Hex."""
         return hmac_sha256(key, message)
 
-    def read_events(self, body: bytes, headers: Mapping[str, bytes]) -> list[ReceivedEvent]:
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event, known by its id, which is the same when it is polled."""
-        event = read_json(body, _Envelope)
-        return [ReceivedEvent(event.id, event.type, read_time(event.created), body)]
+        event = read_json(delivery.body, _Envelope)
+        return [ReceivedEvent(event.id, event.type, read_time(event.created), delivery.body)]
 
 
 def changes(events: Sequence[ReceivedEvent]) -> Changes:
     """What events mean; see :meth:`adapters.base.BaseAdapter.changes`.
 
-    Events of connected accounts (``account``) are kept, but this connection's key does not read their objects.
-    A preview (``invoice.upcoming``) is no invoice yet.
+    Events of connected accounts (``account``) are kept, but this connection's key does not read their
+    objects. A preview (``invoice.upcoming``) is no invoice yet.
     """
     fetch: dict[str, dict[str, None]] = {stream: {} for stream in _STREAMS.values()}
     gone: dict[str, dict[str, Tombstone]] = {stream: {} for stream in _STREAMS.values()}
     for received in events:
         try:
             event = _EVENT.decode(received.body)
-        except msgspec.ValidationError:
+        except msgspec.MsgspecError:
             continue  # of a kind without an object, as v2 events are: a record, and about no other one
         subject = event.data.object
         stream = _STREAMS.get(subject.object) if isinstance(subject.object, str) else None

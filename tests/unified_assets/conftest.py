@@ -22,6 +22,7 @@ from store.credentials import CredentialStore
 from store.database import Database
 from store.keys import generate_key, load_provider
 from store.registry import Registry
+from unified_assets import sources
 from unified_assets.definitions import build_definitions
 from unified_assets.partitions import connections_of
 
@@ -109,6 +110,7 @@ class Installation:
 def installation(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("UNIFIED_MASTER_KEYS", generate_key())
+    monkeypatch.setattr(sources, "RETRIES", dg.RetryPolicy(max_retries=3, delay=0))
     stripe = StripeSandbox(customers=60, invoices=120, limits=None)
     hubspot = HubSpotSandbox(contacts=60, companies=10, invoices=30, limits=None)
     with SandboxServer(stripe=stripe, hubspot=hubspot) as sandbox, dg.DagsterInstance.ephemeral() as instance:

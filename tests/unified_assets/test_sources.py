@@ -37,13 +37,6 @@ STRIPE_CHECKS = {
 }
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> list[dg.AssetsDefinition]:
-    """Stripe's assets, which retry at once."""
-    monkeypatch.setattr(sources, "RETRIES", dg.RetryPolicy(max_retries=3, delay=0))
-    return sources.source_assets(StripeAdapter)
-
-
 def test_a_sync_stores_all_streams_and_passes_all_checks(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
     result = installation.sync("acme/stripe")
@@ -172,12 +165,10 @@ def test_retries_come_after_10_30_and_70_seconds() -> None:
     )
 
 
-def test_a_source_that_fails_is_tried_three_times_more(
-    installation: Installation, impatient: list[dg.AssetsDefinition]
-) -> None:
+def test_a_source_that_fails_is_tried_three_times_more(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
     installation.sandbox.stripe.faults.add(Fault("status", path="/v1/customers", status=500, times=None))
-    result = installation.materialize("acme/stripe", impatient[0])
+    result = installation.materialize("acme/stripe", "stripe/customers")
     retries = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_RESTARTED]
     assert len(retries) == 3
     (error,) = failures(result).values()
@@ -186,11 +177,11 @@ def test_a_source_that_fails_is_tried_three_times_more(
 
     installation.sandbox.stripe.faults.clear()
     installation.sandbox.stripe.faults.add(Fault("status", path="/v1/customers", status=500, times=1))
-    assert installation.materialize("acme/stripe", impatient[0]).success
+    assert installation.materialize("acme/stripe", "stripe/customers").success
 
 
 def test_what_a_library_says_stays_out_of_the_event_log(
-    installation: Installation, impatient: list[dg.AssetsDefinition], monkeypatch: pytest.MonkeyPatch
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*args: Any, **options: Any) -> Any:
         try:
@@ -202,34 +193,30 @@ def test_what_a_library_says_stays_out_of_the_event_log(
 
     monkeypatch.setattr(sources, "sync_stream", fail)
     installation.add("acme/stripe", "stripe")
-    result = installation.materialize("acme/stripe", impatient[0])
+    result = installation.materialize("acme/stripe", "stripe/customers")
     log = everything_logged(result, installation.instance)
     assert "acme/stripe: customers: it failed" in log
     assert STRIPE_KEY not in log
 
 
-def test_a_stream_that_another_process_syncs_is_left_to_it(
-    installation: Installation, impatient: list[dg.AssetsDefinition]
-) -> None:
+def test_a_stream_that_another_process_syncs_is_left_to_it(installation: Installation) -> None:
     connection = installation.add("acme/stripe", "stripe")
 
     async def meanwhile(db: Any) -> dg.ExecuteInProcessResult:
         async with lease(db, connection, "customers"):
-            return await asyncio.to_thread(installation.materialize, connection.key, impatient[0])
+            return await asyncio.to_thread(installation.materialize, connection.key, "stripe/customers")
 
     result = installation.ask(meanwhile)
     (error,) = failures(result).values()
     assert "another process syncs customers at the moment" in error
     assert installation.find(connection.key).sync_status == "idle", "the other one's state is not touched"
-    assert installation.materialize(connection.key, impatient[0]).success
+    assert installation.materialize(connection.key, "stripe/customers").success
 
 
-def test_a_connection_that_is_gone_fails_clearly(
-    installation: Installation, impatient: list[dg.AssetsDefinition]
-) -> None:
+def test_a_connection_that_is_gone_fails_clearly(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
     installation.execute("DELETE FROM connector_configs")
-    (error,) = failures(installation.materialize("acme/stripe", impatient[0])).values()
+    (error,) = failures(installation.materialize("acme/stripe", "stripe/customers")).values()
     assert "there is no connection 'acme/stripe'" in error
 
 

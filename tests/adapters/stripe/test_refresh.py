@@ -201,7 +201,7 @@ async def test_a_page_that_repeats_within_one_second_is_an_error_too(stripe: "St
 
 
 async def test_an_empty_page_where_more_was_promised_is_not_believed(stripe: "Stripe") -> None:
-    # With one reader the tenth page is the first that follows another; the one before it, repeated here, is empty.
+    # With one reader the tenth page is the first that follows another; the ninth, repeated here, is empty.
     stripe.fault("repeat", "/v1/customers", skip=9)
     copy, _ = await load(stripe, "customers", concurrency=1)
     assert copy.records == stripe.oracle("customers")

@@ -1,0 +1,138 @@
+"""Where providers deliver: ``POST /webhooks/{connector}/{endpoint_path}``.
+
+One delivery, in order: size, endpoint, signature over the raw bytes, share of the traffic, inbox, and only then an
+answer. Whoever has no endpoint or no signature learns nothing: both get the same answer after the same work. A bare
+ASGI application, because a framework's routing and request objects cost as much as all the rest of the path.
+"""
+
+import base64
+import hashlib
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable, MutableMapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from adapters.errors import ConfigurationError, PayloadError, SignatureError
+from adapters.secrets import Secret
+from adapters.verifiers import get_verifier
+from adapters.webhooks import Answer, Delivery, ReceivedEvent, Verifier
+from api import answers
+from api.answers import Send, respond
+from api.body import Bodies, DisconnectedError, Receive, TooBusyError, TooLargeError
+from api.floods import FloodGate
+from api.group_commit import FullError, GroupCommit, NotStoredError, UnstorableError
+from api.settings import Settings
+from store.errors import StoreError
+
+PREFIX = "/webhooks/"
+
+_PATH = re.compile(rb"/webhooks/([a-z0-9_-]{1,63})/([A-Za-z0-9_-]{22,128})")
+
+# Verified in vain where there is no endpoint: of this process alone, in the form that every verifier can work with.
+_NOBODYS_SECRET = Secret("whsec_" + base64.b64encode(os.urandom(32)).decode())
+
+# One line a request. An endpoint's path is a secret, so it shows as the beginning of its hash.
+_access = logging.getLogger("unified.access")
+_log = logging.getLogger(__name__)
+
+
+class WebhookIngress:
+    """The ASGI application of all endpoints."""
+
+    def __init__(self, endpoints: Any, inbox: "GroupCommit[Any]", settings: Settings) -> None:
+        self._endpoints = endpoints
+        self._inbox = inbox
+        self._public_url = settings.public_url
+        self._body_bytes = settings.body_bytes
+        self._bodies = Bodies(bytes_each=settings.body_bytes, bytes_together=settings.bytes_in_flight)
+        self._floods = FloodGate(settings.endpoint_rate, settings.endpoint_burst)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = time.perf_counter()
+        path = _PATH.fullmatch(scope["raw_path"])
+        connector, endpoint_path = (part.decode() for part in path.groups()) if path else ("", "")
+        try:
+            answer = await self._answer(scope, receive, connector, endpoint_path)
+        except TooLargeError:
+            answer = answers.too_large(self._body_bytes)
+        except TooBusyError:
+            answer = answers.BUSY
+        except DisconnectedError:
+            return
+        await respond(send, answer)
+        if _access.isEnabledFor(logging.INFO):
+            name = f"{connector}/{hashlib.sha256(endpoint_path.encode()).hexdigest()[:8]}" if path else "elsewhere"
+            milliseconds = (time.perf_counter() - started) * 1000
+            _access.info("%s %s %d %.1f ms", scope["method"], name, answer.status, milliseconds)
+
+    async def _answer(
+        self, scope: MutableMapping[str, Any], receive: Receive, connector: str, endpoint_path: str
+    ) -> Answer:
+        if scope["method"] != "POST":
+            return answers.NO_POST
+        headers = _by_name(scope["headers"])
+        if headers.get("content-encoding", b"identity").lower() != b"identity":
+            return answers.COMPRESSED
+        async with self._bodies.read(receive, headers.get("content-length", b"")) as body:
+            delivery = Delivery("POST", self._url(scope), headers, body, datetime.now(UTC))
+            return await self._receive(delivery, connector, endpoint_path)
+
+    def _url(self, scope: MutableMapping[str, Any]) -> str:
+        query = scope["query_string"]
+        return f"{self._public_url}{scope['raw_path'].decode()}{'?' if query else ''}{query.decode('latin-1')}"
+
+    async def _receive(self, delivery: Delivery, connector: str, endpoint_path: str) -> Answer:
+        try:
+            endpoint = await self._endpoints.find(connector, endpoint_path) if endpoint_path else None
+        except (StoreError, TimeoutError) as error:
+            _log.warning("no look-up of endpoints: %s", error)
+            return answers.NOT_STORED
+        try:
+            if endpoint is None:
+                _default_verifier(connector).verify(delivery, [_NOBODYS_SECRET])
+                return answers.UNKNOWN
+            received = endpoint.verifier.receive(delivery, endpoint.secrets)
+        except SignatureError:
+            return answers.UNKNOWN
+        except PayloadError as error:
+            return answers.unreadable(str(error))
+        if isinstance(received, Answer):
+            return received
+        if seconds := self._floods.wait_for(endpoint.id, time.monotonic()):
+            return answers.flooded(seconds)
+        return await self._store(endpoint, delivery, received)
+
+    async def _store(self, endpoint: Any, delivery: Delivery, events: Sequence[ReceivedEvent]) -> Answer:
+        wanted = [event for event in events if not endpoint.event_types or event.event_type in endpoint.event_types]
+        if not wanted:
+            return answers.STORED
+        try:
+            await self._inbox.commit(endpoint.rows(delivery, wanted))
+        except FullError:
+            return answers.BUSY
+        except NotStoredError:
+            return answers.NOT_STORED
+        except UnstorableError:
+            return answers.UNSTORABLE
+        return answers.STORED
+
+
+def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, bytes]:
+    """Headers as verifiers take them: what came twice is joined, as RFC 9110 (5.3) has it."""
+    named: dict[str, bytes] = {}
+    for raw_name, value in headers:
+        name = raw_name.decode("latin-1")
+        named[name] = b"%b, %b" % (named[name], value) if name in named else value
+    return named
+
+
+def _default_verifier(connector: str) -> Verifier:
+    """What an endpoint of that connector would most likely be verified by."""
+    try:
+        return get_verifier(connector)
+    except ConfigurationError:
+        return get_verifier("hmac")
