@@ -41,9 +41,9 @@ class CredentialKind(StrEnum):
     """How a connection proves who it is."""
 
     API_KEY = "api_key"
-    OAUTH_TOKEN = "oauth_token"
+    OAUTH_TOKEN = "oauth_token"  # noqa: S105 - a kind, no password
     BASIC_AUTH = "basic_auth"
-    BEARER_TOKEN = "bearer_token"
+    BEARER_TOKEN = "bearer_token"  # noqa: S105
 
 
 class AdapterConfig(BaseModel):
@@ -53,8 +53,12 @@ class AdapterConfig(BaseModel):
 
     base_url: str = Field(description="Where the API lives.")
     timeout: float = Field(default=30.0, gt=0, le=300, description="Seconds for one response.")
-    retry_count: int = Field(default=5, ge=0, le=20, description="Retries of a request that may succeed later.")
-    retry_delay: float = Field(default=0.5, ge=0, le=60, description="Seconds before the first retry; doubles.")
+    retry_count: int = Field(
+        default=5, ge=0, le=20, description="Retries of a request that may succeed later."
+    )
+    retry_delay: float = Field(
+        default=0.5, ge=0, le=60, description="Seconds before the first retry; doubles."
+    )
     requests_per_second: float | None = Field(
         default=None, gt=0, description="Overrides the provider's limit, for an account that has another one."
     )
@@ -237,7 +241,8 @@ class BaseAdapter(ABC, Generic[ConfigT]):
     """One connection to one system.
 
     Subclasses declare what they are in class variables, register with ``@register_adapter`` and implement
-    :meth:`open_http`, :meth:`test`, :meth:`pull`, :meth:`fetch` and :meth:`to_unified`. Use an instance in ``async with``.
+    :meth:`open_http`, :meth:`test`, :meth:`pull`, :meth:`fetch` and :meth:`to_unified`. Use an instance in
+    ``async with``.
 
     Type parameter:
         ConfigT: The adapter's settings model.

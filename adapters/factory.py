@@ -34,7 +34,9 @@ class OpenedConnection:
 class ConnectionSource(Protocol):
     """Where connections and their secrets come from; the store implements it."""
 
-    async def open_connection(self, workspace_id: UUID, connection_id: UUID, *, purpose: str) -> OpenedConnection:
+    async def open_connection(
+        self, workspace_id: UUID, connection_id: UUID, *, purpose: str
+    ) -> OpenedConnection:
         """Load a connection and release its secrets, leaving a record of who asked and why."""
         ...
 

@@ -26,7 +26,10 @@ def register_adapter(adapter: _Adapter) -> _Adapter:
         ConfigurationError: If another class has that name already.
     """
     known = _ADAPTERS.setdefault(adapter.name, adapter)
-    if known is not adapter and (known.__module__, known.__qualname__) != (adapter.__module__, adapter.__qualname__):
+    if known is not adapter and (known.__module__, known.__qualname__) != (
+        adapter.__module__,
+        adapter.__qualname__,
+    ):
         msg = f"two adapters are called {adapter.name!r}: {known.__module__} and {adapter.__module__}"
         raise ConfigurationError(msg)
     _ADAPTERS[adapter.name] = adapter

@@ -1,20 +1,25 @@
 """Group commit: many deliveries, one statement, and nobody is answered before it is committed.
 
 There is no timer. A write begins as soon as a writer is free, with whatever has come by then: under light load that
-is one delivery, at once; the heavier the load, the more share a flush of the disk. What is written, and where:
-`store.inbox`.
+is one delivery, at once; the heavier the load, the more of them share a flush of the disk. What is written, and
+where, is `store.inbox`'s affair.
 """
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from store.errors import BusyError, UnreachableError
+from psycopg import DataError
 
-# Providers wait 3 to 20 s for an answer. Past this one they are better told to come again.
-WRITE_SECONDS = 2.5
+from store.errors import StoreError
+
+# Some providers give up after 3 s. Before that they are better told to come again.
+ANSWER_SECONDS = 2.5
+
+# A write shares its flush among many long before it is as large as this.
+_ROWS_PER_WRITE = 500
+_BYTES_PER_WRITE = 4 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +27,7 @@ _Row = TypeVar("_Row")
 
 
 class FullError(Exception):
-    """As many deliveries wait as may."""
+    """As many deliveries wait as may; nothing was tried."""
 
 
 class NotStoredError(Exception):
@@ -33,87 +38,106 @@ class UnstorableError(Exception):
     """The database refuses these very rows; the same again would fail again."""
 
 
+class _Delivery(NamedTuple, Generic[_Row]):
+    rows: Sequence[_Row]
+    size: int
+
+
+_Batch = dict[asyncio.Future[None], _Delivery[_Row]]
+
+
 class GroupCommit(Generic[_Row]):
-    """Collects rows and writes them together."""
+    """Collects deliveries and writes them together."""
 
     def __init__(
-        self,
-        write: Callable[[Sequence[_Row]], Awaitable[object]],
-        *,
-        waiting: int,
-        writers: int = 2,
-        rows_per_write: int = 500,
+        self, write: Callable[[Sequence[_Row]], Awaitable[object]], *, waiting: int, writers: int = 2
     ) -> None:
         """Write by ``write``, which commits all of its rows or none.
 
         Args:
-            write: Stores rows; the same rows again must change nothing.
+            write: Stores rows; the same rows again must change nothing. Raises psycopg's DataError for what can't be
+                stored at all, and StoreError for all else.
             waiting: Most deliveries that may wait, besides those being written.
             writers: Writes at once; each takes a connection.
-            rows_per_write: About how many rows go into one write.
         """
         self._write = write
         self._most_waiting = waiting
         self._free_writers = writers
-        self._rows_per_write = rows_per_write
-        self._waiting: deque[tuple[Sequence[_Row], asyncio.Future[None]]] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: _Batch[_Row] = {}
+        self._writing: set[asyncio.Task[None]] = set()
 
-    async def commit(self, rows: Sequence[_Row]) -> None:
+    async def commit(self, rows: Sequence[_Row], size: int) -> None:
         """Return once all these rows are committed.
 
+        Args:
+            rows: What one delivery brought.
+            size: Its bytes.
+
         Raises:
-            FullError: If too many wait already; nothing was tried.
-            NotStoredError: If the database does not answer in time.
-            UnstorableError: If it refuses these rows.
+            FullError, NotStoredError, UnstorableError: As their names say; none of them after a commit that is known.
         """
         if len(self._waiting) >= self._most_waiting:
             raise FullError
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((rows, done))
+        self._waiting[done] = _Delivery(rows, size)
         if self._free_writers:
             self._free_writers -= 1
             # It starts when the loop comes round, and takes along what else came in this round.
             task = loop.create_task(self._write_all())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        await done
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await done
+        except TimeoutError:
+            raise NotStoredError from None
+        finally:
+            self._waiting.pop(done, None)
 
     async def _write_all(self) -> None:
         try:
-            while self._waiting:
-                await self._write_some(self._take())
+            while batch := self._take():
+                await self._write_batch(batch)
         finally:
             self._free_writers += 1
 
-    def _take(self) -> list[tuple[Sequence[_Row], asyncio.Future[None]]]:
-        batch, size = [], 0
-        while self._waiting and size < self._rows_per_write:
-            batch.append(self._waiting.popleft())
-            size += len(batch[-1][0])
+    def _take(self) -> _Batch[_Row]:
+        batch: _Batch[_Row] = {}
+        rows = size = 0
+        for done, delivery in self._waiting.items():
+            batch[done] = delivery
+            rows += len(delivery.rows)
+            size += delivery.size
+            if rows >= _ROWS_PER_WRITE or size >= _BYTES_PER_WRITE:
+                break
+        for done in batch:
+            del self._waiting[done]
         return batch
 
-    async def _write_some(self, batch: Sequence[tuple[Sequence[_Row], asyncio.Future[None]]]) -> None:
+    async def _write_batch(self, batch: _Batch[_Row]) -> None:
         failure: type[Exception] | None = None
         try:
-            async with asyncio.timeout(WRITE_SECONDS):
-                await self._write([row for rows, _ in batch for row in rows])
-        except (UnreachableError, BusyError, TimeoutError) as error:
-            _log.warning("%d deliveries not stored, their senders are asked to come again: %s", len(batch), error)
-            failure = NotStoredError
-        except Exception:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._write([row for delivery in batch.values() for row in delivery.rows])
+        except DataError as error:
             if len(batch) > 1:
                 # One of them spoils it for all. Halving finds it in few writes, and stores the others.
-                middle = len(batch) // 2
-                await self._write_some(batch[:middle])
-                await self._write_some(batch[middle:])
+                halves = list(batch.items())
+                for half in (halves[: len(halves) // 2], halves[len(halves) // 2 :]):
+                    await self._write_batch(dict(half))
                 return
-            _log.exception("a delivery can't be stored")
+            _log.warning("a delivery can't be stored: %s", error.diag.message_primary)
             failure = UnstorableError
-        for _, done in batch:
+        except (StoreError, TimeoutError) as error:
+            _log.warning("%d deliveries not stored, their senders come again: %s", len(batch), error or "too slow")
+            failure = NotStoredError
+        except Exception:
+            _log.exception("%d deliveries not stored, their senders come again", len(batch))
+            failure = NotStoredError
+        for done in batch:
             if done.done():
-                continue  # its request was cancelled
+                continue  # answered already, for it took too long
             if failure:
                 done.set_exception(failure())
             else:

@@ -69,7 +69,13 @@ def fresh_connection(*, requests_per_second: float = 100_000, base_url: str = AP
     workspaces = json.loads(unified("workspaces", "list", "--json"))
     if not any(workspace["workspace"] == "bench" for workspace in workspaces):
         unified("workspaces", "add", "bench")
-    settings = ("--set", f"requests_per_second={requests_per_second}", "--base-url", base_url, "--allow-private-hosts")
+    settings = (
+        "--set",
+        f"requests_per_second={requests_per_second}",
+        "--base-url",
+        base_url,
+        "--allow-private-hosts",
+    )
     unified("connections", "add", "stripe", "stripe", "--workspace", "bench", "--no-test", *settings)
 
 

@@ -31,7 +31,9 @@ def main() -> None:
     refused = after["limited"] - before["limited"]
     expected = after["counts"]["/v1/customers"] + after["counts"]["/v1/invoices"]
     read = sum(result["inserted"] for result in results)
-    print(f"{requests} requests in {seconds:.1f} s: {requests / seconds / options.rate:.0%} of the allowed rate")
+    print(
+        f"{requests} requests in {seconds:.1f} s: {requests / seconds / options.rate:.0%} of the allowed rate"
+    )
     print(f"refused with 429: {refused}; records stored: {read} of {expected}")
 
 

@@ -78,8 +78,8 @@ def run_sync(instance: dg.DagsterInstance, connection: ConnectionSummary) -> Run
             )
         )
 
-    # Not in the main thread: there Dagster raises Ctrl-C wherever it meets the code, and where that is a task of
-    # the event loop, the run goes on. This thread needs no orderly end: a sync may be killed anywhere.
+    # Not in the main thread: there Dagster raises Ctrl-C wherever it meets the code, and a task of the event
+    # loop that meets it swallows it. This thread needs no orderly end: a sync may be killed anywhere.
     thread = Thread(target=execute, name=f"sync of {connection.key}", daemon=True)
     thread.start()
     try:

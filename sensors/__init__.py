@@ -1,0 +1,1 @@
+"""Dagster sensors. Merging is not theirs."""

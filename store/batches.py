@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
-from functools import cache
 from hashlib import sha256
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -19,20 +18,13 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor, sql
 from psycopg.types.json import Jsonb
 
+from store import merge_sql
 from store.connections import ConnectionNotFoundError
 from store.database import Database
 from store.errors import RecordError
 from store.rows import copy_types, row_encoder
-from store.tables import StreamKey, UnifiedTable
+from store.tables import StreamKey
 from unified_schema import UnifiedBase, connection_namespace, unified_id
-
-# Written by the merge itself, the same for the whole batch.
-_BATCH_COLUMNS = ("workspace_id", "connection_id", "source_system", "schema_version")
-_KEY_COLUMNS = ("workspace_id", "connection_id", "source_id", "source_system")
-
-# PostgreSQL's toaster leaves rows of up to this many bytes whole, so that staging neither compresses nor
-# splits them.
-_STAGED_WHOLE = 8160
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +174,20 @@ async def known_hashes(
 
 
 async def commit(database: Database, key: StreamKey, batch: Batch) -> MergeCounts:
-    """Store a batch in one transaction.
+    """Store a batch in a transaction of its own; see :func:`merge`.
+
+    Raises:
+        UnreachableError, BusyError: If the server fails; nothing was stored.
+    """
+    async with database.workspace(key.workspace_id) as connection:
+        return await merge(connection, key, batch)
+
+
+async def merge(connection: AsyncConnection[Any], key: StreamKey, batch: Batch) -> MergeCounts:
+    """Store a batch as part of a transaction.
 
     Args:
-        database: Where.
+        connection: A transaction of the key's workspace. After an error nothing of it can be committed.
         key: Which stream of which connection.
         batch: What. Where it has several states of one record, the newest is stored and the others count as
             unchanged.
@@ -194,31 +196,29 @@ async def commit(database: Database, key: StreamKey, batch: Batch) -> MergeCount
         What became of it.
 
     Raises:
-        RecordError: If PostgreSQL can't hold a value; nothing was stored.
-        ConnectionNotFoundError: If the connection was removed meanwhile; nothing was stored.
-        UnreachableError, BusyError: If the server fails; nothing was stored.
+        RecordError: If PostgreSQL can't hold a value.
+        ConnectionNotFoundError: If the connection was removed meanwhile.
         ValueError: If it has deletions of a log: what happened can't be deleted.
     """
     if batch.deletions and key.table.is_log:
         msg = f"{key.stream} are a log; what happened can't be deleted"
         raise ValueError(msg)
-    async with database.workspace(key.workspace_id) as connection:
-        merge = _Merge(connection.cursor(), key, batch)
-        await merge.prepare()
-        inserted, updated = await merge.store_rows()
-        await merge.confirm(all_rows_merged=inserted + updated == len(batch.rows))
-        deleted = await merge.delete()
-        await merge.store_rejects()
-        deleted += await merge.follow_refresh()
-        await merge.move_cursor()
-        counts = MergeCounts(
-            inserted=inserted,
-            updated=updated,
-            unchanged=len(batch.rows) + len(batch.confirmed) - inserted - updated,
-            rejected=len(batch.rejects),
-            deleted=deleted,
-        )
-        await merge.count(counts)
+    step = _Merge(connection.cursor(), key, batch)
+    await step.prepare()
+    inserted, updated = await step.store_rows()
+    await step.confirm(all_rows_merged=inserted + updated == len(batch.rows))
+    deleted = await step.delete()
+    await step.store_rejects()
+    deleted += await step.follow_refresh()
+    await step.move_cursor()
+    counts = MergeCounts(
+        inserted=inserted,
+        updated=updated,
+        unchanged=len(batch.rows) + len(batch.confirmed) - inserted - updated,
+        rejected=len(batch.rejects),
+        deleted=deleted,
+    )
+    await step.count(counts)
     return counts
 
 
@@ -235,7 +235,7 @@ class _Merge:
         self._parameters = key.parameters() | {"version": key.table.version, "floor": None}
 
     async def _execute(self, query: str, **parameters: Any) -> AsyncCursor[Any]:
-        statement = sql.SQL(query).format(leaf=self._key.leaf, **_statement_parts(self._key.table))
+        statement = sql.SQL(query).format(leaf=self._key.leaf, **merge_sql.names(self._key.table))
         try:
             return await self._cursor.execute(statement, self._parameters | parameters)
         except psycopg.errors.ForeignKeyViolation:
@@ -245,10 +245,7 @@ class _Merge:
         """Fix the plans, and read the floor: the last full refresh, which confirmed all that is stored."""
         # Without statistics the planner takes thousands of ids for few, and would compare each with each.
         await self._cursor.execute("SELECT set_config('enable_nestloop', 'off', true)")
-        await self._execute(
-            "SELECT refreshed_at FROM cursors "
-            "WHERE connector_config_id = %(connection)s AND stream = %(stream)s"
-        )
+        await self._execute(merge_sql.FLOOR)
         if row := await self._cursor.fetchone():
             self._parameters["floor"] = row[0]
 
@@ -256,29 +253,18 @@ class _Merge:
         """Stage the rows and merge them; how many were inserted and updated."""
         if not self._rows:
             return 0, 0
-        await self._execute("CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ({definitions}) {options}")
+        await self._execute(merge_sql.STAGING)
         await self._stage()
-        await self._execute(
-            """
-            INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, schema_version, {columns})
-            SELECT %(workspace)s, %(connection)s, %(connector)s, %(version)s, {columns} FROM {staging}
-            ON CONFLICT (workspace_id, connection_id, source_id, source_system) DO UPDATE SET {assignments}
-            WHERE (t.content_hash, t.schema_version, t.deleted_at)
-                    IS DISTINCT FROM (excluded.content_hash, excluded.schema_version, excluded.deleted_at)
-                AND (t.observed_at = excluded.observed_at
-                     OR excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz))
-            RETURNING xmax = 0
-            """
-        )
+        await self._execute(merge_sql.MERGE)
         inserted = [is_new for (is_new,) in await self._cursor.fetchall()]
         return inserted.count(True), inserted.count(False)
 
     async def _stage(self) -> None:
         table = self._key.table
-        columns = _staged_columns(table)
+        columns = merge_sql.staged_columns(table)
         encode = row_encoder(table, columns[:-2])
         statement = sql.SQL("COPY {staging} ({columns}) FROM STDIN (FORMAT BINARY)").format(
-            **_statement_parts(table)
+            **merge_sql.names(table)
         )
         row = self._rows[0]
         try:
@@ -304,14 +290,7 @@ class _Merge:
         seen: list[Row | Confirmed] = [*self._batch.confirmed, *(() if all_rows_merged else self._rows)]
         if seen and self._batch.refresh_started_at is None:
             await self._execute(
-                """
-                UPDATE {leaf} AS t SET observed_at = s.observed_at
-                FROM unnest(%(ids)s::text[], %(hashes)s::bigint[], %(observed)s::timestamptz[])
-                    AS s (source_id, content_hash, observed_at)
-                WHERE t.connection_id = %(connection)s AND t.source_id = ANY(%(ids)s)
-                    AND (t.source_id, t.content_hash) = (s.source_id, s.content_hash)
-                    AND t.deleted_at IS NULL AND t.observed_at < s.observed_at
-                """,
+                merge_sql.CONFIRM,
                 ids=[row.source_id for row in seen],
                 hashes=[row.content_hash for row in seen],
                 observed=[row.observed_at for row in seen],
@@ -324,26 +303,7 @@ class _Merge:
             return 0
         namespace = connection_namespace(self._key.workspace_id, self._key.connection_id, self._key.stream)
         await self._execute(
-            """
-            WITH alive AS (
-                SELECT source_id FROM {leaf}
-                WHERE connection_id = %(connection)s AND source_id = ANY(%(ids)s) AND deleted_at IS NULL
-            ), buried AS (
-                INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, source_id, unified_id,
-                    schema_version, content_hash, observed_at, synced_at, deleted_at, is_active)
-                SELECT %(workspace)s, %(connection)s, %(connector)s, s.source_id, s.unified_id,
-                    %(version)s, 0, s.observed_at, now(), s.deleted_at, false
-                FROM unnest(%(ids)s::text[], %(unified_ids)s::uuid[], %(deleted)s::timestamptz[],
-                    %(observed)s::timestamptz[]) AS s (source_id, unified_id, deleted_at, observed_at)
-                ON CONFLICT (workspace_id, connection_id, source_id, source_system) DO UPDATE SET
-                    deleted_at = excluded.deleted_at, is_active = false, observed_at = excluded.observed_at,
-                    synced_at = excluded.synced_at
-                WHERE excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz)
-                    AND (t.deleted_at IS NULL OR t.observed_at < excluded.observed_at)
-                RETURNING source_id
-            )
-            SELECT count(*) FROM buried JOIN alive USING (source_id)
-            """,
+            merge_sql.BURY,
             ids=_ids(deletions),
             unified_ids=[unified_id(namespace, deletion.source_id) for deletion in deletions],
             deleted=[deletion.deleted_at for deletion in deletions],
@@ -357,33 +317,14 @@ class _Merge:
         solved = [*self._rows, *self._batch.confirmed, *self._batch.deletions]
         if solved:
             await self._execute(
-                """
-                DELETE FROM rejects AS r USING unnest(%(solved)s::text[], %(observed)s::timestamptz[])
-                    AS s (source_id, observed_at)
-                WHERE r.connector_config_id = %(connection)s AND r.stream = %(stream)s
-                    AND r.record_key = s.source_id AND r.observed_at <= s.observed_at
-                """,
+                merge_sql.SOLVE,
                 solved=_ids(solved),
                 observed=[item.observed_at for item in solved],
             )
         rejects = _newest(self._batch.rejects)
         if rejects:
             await self._execute(
-                """
-                INSERT INTO rejects AS r (workspace_id, connector_config_id, stream, record_key,
-                    source_id, raw, error, observed_at)
-                SELECT %(workspace)s, %(connection)s, %(stream)s, s.*
-                FROM unnest(%(keys)s::text[], %(ids)s::text[], %(raws)s::bytea[], %(errors)s::text[],
-                    %(observed)s::timestamptz[]) AS s (key, source_id, raw, error, observed_at)
-                WHERE (
-                    SELECT t.observed_at <= s.observed_at FROM {leaf} AS t
-                    WHERE t.connection_id = %(connection)s AND t.source_id = s.source_id
-                ) IS NOT FALSE
-                ON CONFLICT (workspace_id, connector_config_id, stream, record_key) DO UPDATE SET
-                    raw = excluded.raw, error = excluded.error, observed_at = excluded.observed_at,
-                    last_seen_at = now()
-                WHERE r.observed_at <= excluded.observed_at
-                """,
+                merge_sql.SET_ASIDE,
                 keys=[reject.key for reject in rejects],
                 ids=[reject.source_id for reject in rejects],
                 raws=[bytes(reject.raw) for reject in rejects],
@@ -399,11 +340,7 @@ class _Merge:
         met = _ids(self._rows) + _ids(self._batch.confirmed) + _ids(self._batch.rejects)
         if met:
             await self._execute(
-                """
-                INSERT INTO refresh_seen
-                    (workspace_id, connector_config_id, stream, refresh_started_at, source_ids)
-                VALUES (%(workspace)s, %(connection)s, %(stream)s, %(started)s, %(met)s)
-                """,
+                merge_sql.REMEMBER_MET,
                 started=started_at,
                 met=met,
             )
@@ -411,34 +348,16 @@ class _Merge:
         if self._batch.refresh_done:
             if not self._key.table.is_log:
                 deleted = await self._delete_unmet(started_at)
+            await self._execute(merge_sql.FORGET_MET)
             await self._execute(
-                "DELETE FROM refresh_seen WHERE connector_config_id = %(connection)s AND stream = %(stream)s"
-            )
-            await self._execute(
-                """
-                DELETE FROM rejects WHERE connector_config_id = %(connection)s AND stream = %(stream)s
-                    AND observed_at < %(started)s
-                """,
+                merge_sql.DROP_UNMET_REJECTS,
                 started=started_at,
             )
         return deleted
 
     async def _delete_unmet(self, started_at: datetime) -> int:
         await self._execute(
-            """
-            WITH met AS MATERIALIZED (
-                SELECT unnest(source_ids) AS source_id FROM refresh_seen
-                WHERE connector_config_id = %(connection)s AND stream = %(stream)s
-                    AND refresh_started_at = %(started)s
-            ), buried AS (
-                UPDATE {leaf} AS t SET deleted_at = %(started)s, is_active = false, observed_at = %(started)s,
-                    synced_at = now()
-                WHERE connection_id = %(connection)s AND deleted_at IS NULL AND observed_at < %(started)s
-                    AND NOT EXISTS (SELECT FROM met WHERE met.source_id = t.source_id)
-                RETURNING 1
-            )
-            SELECT count(*) FROM buried
-            """,
+            merge_sql.BURY_UNMET,
             started=started_at,
         )
         return await self._count()
@@ -447,14 +366,7 @@ class _Merge:
         """Store where the stream goes on from."""
         if self._batch.cursor is not None:
             await self._execute(
-                """
-                INSERT INTO cursors AS c
-                    (workspace_id, connector_config_id, stream, cursor, observed_at, refreshed_at)
-                VALUES (%(workspace)s, %(connection)s, %(stream)s, %(cursor)s, %(observed)s, %(refreshed)s)
-                ON CONFLICT (workspace_id, connector_config_id, stream) DO UPDATE SET
-                    cursor = excluded.cursor, observed_at = greatest(c.observed_at, excluded.observed_at),
-                    refreshed_at = coalesce(excluded.refreshed_at, c.refreshed_at), updated_at = now()
-                """,
+                merge_sql.MOVE_CURSOR,
                 cursor=Jsonb(self._batch.cursor),
                 observed=self._batch.observed_at,
                 refreshed=self._batch.refresh_started_at if self._batch.refresh_done else None,
@@ -464,13 +376,7 @@ class _Merge:
         """Add to the counts of the sync's history."""
         if self._batch.history_id is not None:
             await self._execute(
-                """
-                UPDATE sync_history SET
-                    records_read = records_read + %(read)s, inserted = inserted + %(inserted)s,
-                    updated = updated + %(updated)s, unchanged = unchanged + %(unchanged)s,
-                    rejected = rejected + %(rejected)s, deleted = deleted + %(deleted)s
-                WHERE id = %(history)s
-                """,
+                merge_sql.COUNT,
                 history=self._batch.history_id,
                 read=counts.read,
                 **asdict(counts),
@@ -498,32 +404,6 @@ def _key(item: Row | Confirmed | Deletion | Reject) -> str:
 
 def _ids(items: Sequence[Row | Confirmed | Deletion | Reject]) -> list[str]:
     return [item.source_id for item in items if item.source_id is not None]
-
-
-def _staged_columns(table: UnifiedTable) -> list[str]:
-    """The columns that are copied: the record's own, then the raw record and its hash."""
-    own = [column.name for column in table.columns if column.name not in (*_BATCH_COLUMNS, "raw_data")]
-    return [*own, "raw_data", "content_hash"]
-
-
-@cache
-def _statement_parts(table: UnifiedTable) -> dict[str, sql.Composable]:
-    """The names that the statements have in their braces."""
-    columns = _staged_columns(table)
-    types = {column.name: column.type for column in table.columns} | {"content_hash": "bigint"}
-    changing = [name for name in (*columns, "schema_version") if name not in _KEY_COLUMNS]
-    comma = sql.SQL(", ")
-    return {
-        "staging": sql.Identifier(f"staging_{table.name}"),
-        "columns": comma.join(map(sql.Identifier, columns)),
-        "definitions": comma.join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(types[name])) for name in columns
-        ),
-        "options": sql.SQL(f"WITH (toast_tuple_target = {_STAGED_WHOLE}) ON COMMIT DELETE ROWS"),
-        "assignments": comma.join(
-            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changing
-        ),
-    }
 
 
 _COPY_PLACE = re.compile(r"COPY \w+, line (\d+)(?:, column (\w+))?")

@@ -33,7 +33,13 @@ from store.errors import StoreError
 from store.keys import KeyProvider, MasterKeyError
 from store.registry import Registry
 
+WEBHOOK_SECRET = "webhook_secret"
+"""Kind of the secrets that sign what a webhook endpoint receives."""
+
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+# A connection's own secrets, or those of one of its webhook endpoints, which nobody else is given.
+_OWN = "connector_config_id = %s AND webhook_config_id IS NOT DISTINCT FROM %s"
 
 
 class CredentialError(StoreError):
@@ -120,6 +126,7 @@ class CredentialStore:
         fields: Mapping[str, Secret],
         expires_at: datetime | None = None,
         *,
+        endpoint_id: UUID | None = None,
         actor: str = "unified",
     ) -> None:
         """Store secrets of a connection, each as the next version of its field; other fields stay.
@@ -127,9 +134,11 @@ class CredentialStore:
         Args:
             workspace_id: The workspace.
             connection_id: The connection.
-            kind: One of :class:`adapters.base.CredentialKind`; a connection's fields are all of one kind.
+            kind: One of :class:`adapters.base.CredentialKind`; a connection's fields are all of one kind. Of a
+                webhook endpoint, ``WEBHOOK_SECRET``.
             fields: Secrets by field name, at least one.
             expires_at: When these fields stop being released, with a time zone; None never.
+            endpoint_id: The webhook endpoint whose secrets they are; None for the connection's own.
             actor: Who stores them, for the audit log.
 
         Raises:
@@ -137,13 +146,13 @@ class CredentialStore:
             ConnectionNotFoundError: If the workspace has no such connection.
             MasterKeyError: If the workspace's data key can't be unwrapped.
         """
-        kind = _checked(kind, fields, expires_at)
+        kind = _checked(kind, fields, expires_at, is_webhook=endpoint_id is not None)
         async with self._db.workspace(workspace_id) as conn:
             # Locked, so that two at once do not give out the same version.
             key = await connection_key(conn, connection_id, lock=True)
             rows = await conn.execute(
-                "SELECT field, version, kind FROM connector_credentials WHERE connector_config_id = %s",
-                (connection_id,),
+                f"SELECT field, version, kind FROM connector_credentials WHERE {_OWN}",  # noqa: S608 - constant
+                (connection_id, endpoint_id),
             )
             versions: dict[str, int] = {}
             for field, version, stored_kind in await rows.fetchall():
@@ -161,9 +170,9 @@ class CredentialStore:
                     """
                     INSERT INTO connector_credentials (
                         workspace_id, connector_config_id, field, version, kind, expires_at,
-                        ciphertext, data_key_id
+                        ciphertext, data_key_id, webhook_config_id
                     )
-                    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+                    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
                     ON CONFLICT (workspace_id, connector_config_id, field) DO UPDATE SET
                         version = excluded.version, expires_at = excluded.expires_at, updated_at = now(),
                         ciphertext = excluded.ciphertext, data_key_id = excluded.data_key_id
@@ -172,6 +181,7 @@ class CredentialStore:
                         *place,
                         place.cipher(data_key.key).encrypt(secret.reveal().encode()),
                         data_key.id,
+                        endpoint_id,
                     ),
                 )
             await audit.record(
@@ -179,14 +189,20 @@ class CredentialStore:
                 workspace_id,
                 actor=actor,
                 action="credential.put",
-                subject=f"connection {connection_id}",
+                subject=_subject(connection_id, endpoint_id),
                 outcome="allowed",
                 key_id=data_key.master_key_id,
                 detail={"kind": kind, "versions": {field: versions[field] for field in fields}},
             )
 
     async def reveal(
-        self, workspace_id: UUID, connection_id: UUID, *, actor: str, purpose: str
+        self,
+        workspace_id: UUID,
+        connection_id: UUID,
+        *,
+        actor: str,
+        purpose: str,
+        endpoint_id: UUID | None = None,
     ) -> dict[str, Secret]:
         """Release all secrets of a connection. They leave only once the audit entry is committed.
 
@@ -195,26 +211,30 @@ class CredentialStore:
             connection_id: The connection.
             actor: Who uses them, for the audit log.
             purpose: What for: ``sync``, ``test``, ….
+            endpoint_id: The webhook endpoint whose secrets to release; None for the connection's own.
 
         Returns:
-            Secrets by field name.
+            Secrets by field name. Of an endpoint, those that are not expired: while they are rolled, a former
+            one expires beside its successor.
 
         Raises:
             ConnectionNotFoundError: If the workspace has no such connection.
             CredentialNotFoundError: If it has no credentials.
-            CredentialExpiredError: If one of them is past its expiry.
+            CredentialExpiredError: If one of the connection's own is past its expiry.
             CredentialTamperedError: If one of them is not as and where it was stored.
             MasterKeyError: If the data key can't be unwrapped.
         """
         entry: dict[str, Any] = {
             "actor": actor,
             "action": "credential.reveal",
-            "subject": f"connection {connection_id}",
+            "subject": _subject(connection_id, endpoint_id),
             "purpose": purpose,
         }
         try:
             async with self._db.workspace(workspace_id) as conn:
-                secrets, versions, key_ids = await self._decrypt(conn, workspace_id, connection_id)
+                secrets, versions, key_ids = await self._decrypt(
+                    conn, workspace_id, connection_id, endpoint_id
+                )
                 detail: dict[str, Any] = {"versions": versions}
                 await audit.record(
                     conn, workspace_id, **entry, outcome="allowed", key_id=key_ids, detail=detail
@@ -232,19 +252,26 @@ class CredentialStore:
     async def describe(self, workspace_id: UUID, connection_id: UUID) -> list[CredentialInfo]:
         """What secrets a connection has, field by field, without any value."""
         async with self._db.workspace(workspace_id) as conn:
-            return await _infos(conn, "WHERE connector_config_id = %s ORDER BY field", connection_id)
+            return await _infos(
+                conn,
+                "WHERE connector_config_id = %s AND webhook_config_id IS NULL ORDER BY field",
+                connection_id,
+            )
 
     async def expiring(self, within: timedelta) -> list[CredentialInfo]:
-        """Secrets of all workspaces that have expired or will within a time, the first to expire first."""
+        """Secrets of all workspaces that have expired or will within a time, the first to expire first.
+
+        A webhook endpoint's are not among them: one that expires there has been replaced already.
+        """
         found: list[tuple[datetime, CredentialInfo]] = []
         for workspace in await Registry(self._db).workspaces():
             async with self._db.workspace(workspace.id) as conn:
-                infos = await _infos(conn, "WHERE expires_at <= now() + %s", within)
+                infos = await _infos(conn, "WHERE expires_at <= now() + %s AND webhook_config_id IS NULL", within)
             found += [(info.expires_at, info) for info in infos if info.expires_at]
         return [info for _, info in sorted(found, key=lambda pair: pair[0])]
 
     async def delete(self, workspace_id: UUID, connection_id: UUID, *, actor: str = "unified") -> None:
-        """Delete all secrets of a connection.
+        """Delete all secrets of a connection but those of its webhook endpoints.
 
         Args:
             workspace_id: The workspace.
@@ -257,8 +284,8 @@ class CredentialStore:
         async with self._db.workspace(workspace_id) as conn:
             await connection_key(conn, connection_id, lock=True)
             rows = await conn.execute(
-                "DELETE FROM connector_credentials WHERE connector_config_id = %s RETURNING field",
-                (connection_id,),
+                f"DELETE FROM connector_credentials WHERE {_OWN} RETURNING field",  # noqa: S608 - constant
+                (connection_id, None),
             )
             await audit.record(
                 conn,
@@ -271,24 +298,26 @@ class CredentialStore:
             )
 
     async def _decrypt(
-        self, conn: AsyncConnection[Any], workspace_id: UUID, connection_id: UUID
+        self, conn: AsyncConnection[Any], workspace_id: UUID, connection_id: UUID, endpoint_id: UUID | None
     ) -> tuple[dict[str, Secret], dict[str, int], str]:
         """Secrets and versions by field, and the master key's id (several while a rotation is under way)."""
         key = await connection_key(conn, connection_id)
         rows = await conn.execute(
-            """
+            f"""
             SELECT c.field, c.version, c.kind, c.expires_at, c.expires_at <= clock_timestamp(), c.ciphertext,
                    k.wrapped_key, k.master_key_id
             FROM connector_credentials AS c
             JOIN workspace_keys AS k ON (k.workspace_id, k.id) = (c.workspace_id, c.data_key_id)
-            WHERE c.connector_config_id = %s ORDER BY c.field
-            """,
-            (connection_id,),
+            WHERE {_OWN} ORDER BY c.field
+            """,  # noqa: S608 - constant
+            (connection_id, endpoint_id),
         )
         secrets: dict[str, Secret] = {}
         versions: dict[str, int] = {}
         master_key_ids: set[str] = set()
         for field, version, kind, expires_at, is_expired, ciphertext, *wrapping in await rows.fetchall():
+            if is_expired and endpoint_id is not None:
+                continue
             if is_expired:
                 raise CredentialExpiredError(
                     f"{field} of connection {key} expired on {expires_at:%Y-%m-%d at %H:%M %Z}; "
@@ -306,7 +335,8 @@ class CredentialStore:
             versions[field] = version
             master_key_ids.add(wrapping[1])
         if not secrets:
-            raise CredentialNotFoundError(f"connection {key} has no credentials; store some")
+            what = "credentials" if endpoint_id is None else "secret for this webhook"
+            raise CredentialNotFoundError(f"connection {key} has no {what}; store one")
         return secrets, versions, ", ".join(sorted(master_key_ids))
 
 
@@ -331,9 +361,15 @@ class StoredConnections:
         return OpenedConnection(ref, connection.connector, connection.settings, secrets)
 
 
-def _checked(kind: str, fields: Mapping[str, Secret], expires_at: datetime | None) -> str:
+def _subject(connection_id: UUID, endpoint_id: UUID | None) -> str:
+    return f"connection {connection_id}" if endpoint_id is None else f"webhook {endpoint_id}"
+
+
+def _checked(
+    kind: str, fields: Mapping[str, Secret], expires_at: datetime | None, *, is_webhook: bool
+) -> str:
     """The kind, once all of this can be stored."""
-    kinds = [str(known) for known in CredentialKind]
+    kinds = [WEBHOOK_SECRET] if is_webhook else [str(known) for known in CredentialKind]
     if kind not in kinds:
         raise InvalidCredentialError(f"there is no credential kind {kind!r}; use one of {', '.join(kinds)}")
     if not fields:

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from psycopg import AsyncConnection, errors
 from psycopg.types.json import Jsonb
 
+from store import inbox
 from store.connections import (
     CONNECTIONS,
     SUMMARIES,
@@ -434,6 +435,7 @@ async def _remove(conn: AsyncConnection[Any], connection_id: UUID) -> None:
             f"DELETE FROM {table} WHERE connection_id = %s AND source_system = %s",  # noqa: S608 - names from above
             (connection_id, row[0]),
         )
+    await inbox.forget(conn, connection_id)
 
 
 def _minutes(interval: timedelta) -> int:

@@ -65,10 +65,11 @@ class UnifiedBase(UnifiedModel):
     deleted_at: AwareDatetime | None = Field(
         default=None, description="Set on a tombstone: the source deleted or archived the record."
     )
-    is_active: bool = Field(default=True, description="False for a tombstone or a record that is switched off.")
+    is_active: bool = Field(
+        default=True, description="False for a tombstone or a record that is switched off."
+    )
     livemode: bool | None = Field(default=None, description="False for test data; null where unknown.")
     tags: tuple[str, ...] = ()
     custom_fields: dict[str, Any] = Field(default_factory=dict, description="The source's own extra fields.")
     # Kept as the source sent it: checking every key of it again would cost more than mapping it.
     raw_data: Annotated[dict[str, Any], SkipValidation] = Field(default_factory=dict, repr=False)
-

@@ -14,7 +14,9 @@ from unified_schema.money import Currency
 
 # The shape of nearly every address in a CRM. Whatever matches is valid by the library's rules too, which takes
 # fifty times as long to say so; everything else is left to the library.
-_PLAIN_EMAIL = re.compile(r"[a-z0-9_+-]+(\.[a-z0-9_+-]+)*@([a-z0-9]+(-[a-z0-9]+)*\.)+(com|net|org|io|eu|de|fr|uk|ch)")
+_PLAIN_EMAIL = re.compile(
+    r"[a-z0-9_+-]+(\.[a-z0-9_+-]+)*@([a-z0-9]+(-[a-z0-9]+)*\.)+(com|net|org|io|eu|de|fr|uk|ch)"
+)
 _LONGEST_PLAIN_EMAIL = 64
 
 
@@ -58,7 +60,9 @@ class UnifiedCustomer(UnifiedBase):
     email: Email | None = Field(default=None, description="Main address. Often null, never unique.")
     name: str | None = None
     phone: str | None = None
-    company: str | None = Field(default=None, description="Name of the company that the customer is or works for.")
+    company: str | None = Field(
+        default=None, description="Name of the company that the customer is or works for."
+    )
     billing_address: UnifiedAddress | None = None
     shipping_address: UnifiedAddress | None = None
 

@@ -13,11 +13,15 @@ class UnifiedEvent(UnifiedBase):
     __schema_version__: ClassVar[str] = "1.1.0"
 
     event_type: str = Field(min_length=1, description="In the source's own words, e.g. invoice.paid.")
-    event_category: str | None = Field(default=None, description="customer, invoice, payment, …: the type's family.")
+    event_category: str | None = Field(
+        default=None, description="customer, invoice, payment, …: the type's family."
+    )
     payload: Annotated[dict[str, Any], SkipValidation] = Field(default_factory=dict, repr=False)
     user_id: str | None = Field(default=None, description="Who caused it, where the source says.")
     resource_type: str | None = None
-    resource_id: str | None = Field(default=None, description="Source id of what it is about; null for a preview.")
+    resource_id: str | None = Field(
+        default=None, description="Source id of what it is about; null for a preview."
+    )
     occurred_at: AwareDatetime
 
     # Since 1.1.0

@@ -14,7 +14,16 @@ _Record = TypeVar("_Record", bound=UnifiedBase)
 
 # A rule may fill what a record says, never what it is.
 _IDENTITY = frozenset(
-    ("source_system", "source_id", "unified_id", "observed_at", "synced_at", "deleted_at", "raw_data", "custom_fields")
+    (
+        "source_system",
+        "source_id",
+        "unified_id",
+        "observed_at",
+        "synced_at",
+        "deleted_at",
+        "raw_data",
+        "custom_fields",
+    )
 )
 _CUSTOM = "custom_fields."
 

@@ -36,7 +36,9 @@ class UnifiedLineItem(UnifiedModel):
 
     description: str | None = None
     quantity: Annotated[Decimal | None, Field(allow_inf_nan=False)] = None
-    unit_price: Money | None = Field(default=None, description="May be finer than the currency's smallest coin.")
+    unit_price: Money | None = Field(
+        default=None, description="May be finer than the currency's smallest coin."
+    )
     amount: Money | None = Field(default=None, description="The line's amount as the source states it.")
 
     # Since 1.1.0

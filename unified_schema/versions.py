@@ -81,7 +81,10 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         JSON Schema (draft 2020-12) by model name, each with its version under ``x-schema-version``.
     """
     return {
-        model.__name__: {**model.model_json_schema(mode="serialization"), "x-schema-version": model.__schema_version__}
+        model.__name__: {
+            **model.model_json_schema(mode="serialization"),
+            "x-schema-version": model.__schema_version__,
+        }
         for model in (UnifiedCustomer, UnifiedInvoice, UnifiedEvent)
     }
 
@@ -89,14 +92,18 @@ def json_schemas() -> dict[str, dict[str, Any]]:
 @upgrade(UnifiedCustomer, "1.0.0", "1.1.0")
 def _customer_lists(fields: dict[str, Any]) -> dict[str, Any]:
     """1.0.0 knew one address and one number; they lead today's lists."""
-    lead = {many: [fields[one]] for one, many in (("email", "emails"), ("phone", "phones")) if fields.get(one)}
+    lead = {
+        many: [fields[one]] for one, many in (("email", "emails"), ("phone", "phones")) if fields.get(one)
+    }
     return {**_observed(fields), **lead}
 
 
 @upgrade(UnifiedInvoice, "1.0.0", "1.1.0")
 def _invoice_balance(fields: dict[str, Any]) -> dict[str, Any]:
     """1.0.0 had no balance; only a fully paid invoice tells what was paid."""
-    known = {"amount_paid": fields.get("total"), "amount_remaining": 0} if fields.get("status") == "paid" else {}
+    known = (
+        {"amount_paid": fields.get("total"), "amount_remaining": 0} if fields.get("status") == "paid" else {}
+    )
     return {**_observed(fields), **known}
 
 

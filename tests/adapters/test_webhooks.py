@@ -1,4 +1,4 @@
-"""What every verifier keeps: it lets in what its provider signed in time, and refuses all else without failing."""
+"""What every verifier keeps: it lets in what was signed in time, and refuses all else without failing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ VECTORS = Path(__file__).parents[3] / "shared" / "data" / "webhooks" / "signatur
 SIGNED = ("signature", "timestamp", "webhook-id")
 
 every = pytest.mark.parametrize("sender", SENDERS.values(), ids=SENDERS)
-every_timed = pytest.mark.parametrize("sender", [s for s in SENDERS.values() if s.is_timed], ids=lambda s: s.name)
+every_timed = pytest.mark.parametrize(
+    "sender", [s for s in SENDERS.values() if s.is_timed], ids=lambda s: s.name
+)
 
 
 def refused(sender: Sender, delivery: Delivery, *numbers: int) -> bool:
@@ -128,7 +130,9 @@ def test_a_time_is_ascii_digits(sender: Sender, odd: bytes) -> None:
 
 
 @every
-@pytest.mark.parametrize("odd", [b"\xff\xfe", "é".encode(), "é".encode("latin-1"), b"\x00", b",,==,", b"v1,%"])
+@pytest.mark.parametrize(
+    "odd", [b"\xff\xfe", "é".encode(), "é".encode("latin-1"), b"\x00", b",,==,", b"v1,%"]
+)
 def test_a_signature_that_is_no_ascii_is_refused(sender: Sender, odd: bytes) -> None:
     delivery = sender.delivery()
     assert refused(sender, replace(delivery, headers=dict.fromkeys(delivery.headers, odd)))
@@ -146,8 +150,9 @@ def test_a_signature_of_another_provider_is_refused(sender: Sender) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"not json", b"{", b"nul", b"\xff\xfe\x00", b'{"id":"\xc3\x28"}', b'"\\ud800"', b"[" * 200 + b"]" * 200,
-        b'{"a":' * 100_000, b'{"id":"evt","type":"t","created":1,"data":' + b"[" * 150 + b"]" * 150 + b"}",
+        b"", b"not json", b"{", b"nul", b"\xff\xfe\x00", b'{"id":"\xc3\x28"}', b'"\\ud800"',
+        b"[" * 200 + b"]" * 200, b'{"a":' * 100_000,
+        b'{"id":"evt","type":"t","created":1,"data":' + b"[" * 150 + b"]" * 150 + b"}",
     ],
     ids=range(10),
 )  # fmt: skip
@@ -244,8 +249,8 @@ def test_any_header_prefix_and_encoding_of_a_body_hmac() -> None:
 @pytest.mark.parametrize(
     ("name", "secret"),
     [
-        ("stripe", "sk_test_fake"), ("standard", "whsec_"), ("standard", "whsec_%%%"), ("standard", "whsec_é"),
-        ("standard_ed25519", "whpk_dGVzdA=="), ("standard_ed25519", "whsec_"),
+        ("stripe", "sk_test_fake"), ("standard", "whsec_"), ("standard", "whsec_%%%"),
+        ("standard", "whsec_é"), ("standard_ed25519", "whpk_dGVzdA=="), ("standard_ed25519", "whsec_"),
     ],
 )  # fmt: skip
 def test_a_secret_of_another_form_is_not_stored(name: str, secret: str) -> None:

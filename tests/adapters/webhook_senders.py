@@ -186,7 +186,10 @@ SENDERS = {
         Sender("jira", jira, b'{"timestamp":1700000000123,"webhookEvent":"jira:issue_created","issue":{}}'),
         Sender("github", github, b'{"action":"opened","issue":{"number":1}}'),
         Sender("hmac", github, b'{"type":"thing.made","timestamp":"2026-11-20T12:00:00Z"}'),
-        Sender("standard", standard, b'{"type":"user.created","timestamp":"2026-11-20T12:00:00Z"}', is_timed=True),
+        Sender(
+            "standard", standard, b'{"type":"user.created","timestamp":"2026-11-20T12:00:00Z"}',
+            is_timed=True,
+        ),
         Sender("standard_ed25519", standard_ed25519, b'{"type":"user.created"}', is_timed=True),
     )
 }  # fmt: skip

@@ -1,17 +1,20 @@
-"""Connections under test, each with a database and a stand-in of its own."""
+"""Connections under test, each with a stand-in of its own, in the workspace ``acme`` of a shared database."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
 from sandbox.hubspot import HubSpotSandbox, PortalSpec
 from sandbox.server import SandboxServer
 from sandbox.stripe import AccountSpec, StripeSandbox
-from store.database import Database
+from store.database import Database, beside
 from store.keys import generate_key
 from store.registry import Registry
+from tests.conftest import execute
 from tests.sync.source import KEYS, HubSpotSource, Source, StripeSource
 
 # The stand-ins are quick and set no limits unless a test says otherwise.
@@ -22,6 +25,25 @@ SETTINGS: dict[str, dict[str, Any]] = {
 COMMON = {"allow_private_hosts": True, "retry_delay": 0, "retry_count": 2}
 
 MakeSource = Callable[..., Awaitable[Source]]
+
+
+@pytest.fixture(scope="session")
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """One database for all of these tests; each leaves no workspace behind, and with it goes all else."""
+    name = f"test_sync_{uuid4().hex[:12]}"
+    execute(beside(server_url, "postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield beside(server_url, name)
+    execute(beside(server_url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """That database, open."""
+    async with Database.open(database_url) as opened:
+        yield opened
+        registry = Registry(opened)
+        for workspace in await registry.workspaces():
+            await registry.delete_workspace(workspace.id)
 
 
 @pytest.fixture

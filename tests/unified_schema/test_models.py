@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from email_validator import validate_email
 from pydantic import ValidationError
 
 from unified_schema import (
@@ -43,21 +44,22 @@ def test_a_customer_needs_nothing_but_its_identity() -> None:
 
 
 @pytest.mark.parametrize(
-    "email", ["ana@example.com", "JOSÉ@example.com", "a.b+c@sub.example.museum", "δοκιμή@παράδειγμα.gr", "a@b.test"]
+    "email",
+    ["ana@example.com", "JOSÉ@example.com", "a.b+c@sub.example.museum", "δοκιμή@παράδειγμα.gr", "a@b.test"],
 )
 def test_a_valid_email_is_accepted(email: str) -> None:
     assert UnifiedCustomer(**identity(email=email)).email
 
 
-@pytest.mark.parametrize("email", ["", "ana", "ana@", "@example.com", "a b@example.com", "a@example..com", "a@b"])
+@pytest.mark.parametrize(
+    "email", ["", "ana", "ana@", "@example.com", "a b@example.com", "a@example..com", "a@b"]
+)
 def test_an_invalid_email_is_refused(email: str) -> None:
     with pytest.raises(ValidationError, match="email"):
         UnifiedCustomer(**identity(email=email))
 
 
 def test_what_the_quick_check_of_an_email_accepts_the_library_accepts_too() -> None:
-    from email_validator import validate_email
-
     for email in ("a@b.com", "x_y-z+1@a-b.c9.org", "1.2.3@4.io"):
         assert check_email(email) == validate_email(email, check_deliverability=False).normalized
 
@@ -83,7 +85,9 @@ def test_raw_data_does_not_show_in_a_repr() -> None:
 
 def test_the_same_record_has_the_same_id_and_no_other_has() -> None:
     mine = connection_namespace(WORKSPACE, CONNECTION, "customers")
-    assert unified_id(mine, "cus_1") == unified_id(mine, "cus_1") == UUID("90db02d7-796c-585d-ba40-5f474f87cd31")
+    assert (
+        unified_id(mine, "cus_1") == unified_id(mine, "cus_1") == UUID("90db02d7-796c-585d-ba40-5f474f87cd31")
+    )
     others = {
         unified_id(connection_namespace(UUID(int=9), CONNECTION, "customers"), "cus_1"),
         unified_id(connection_namespace(WORKSPACE, UUID(int=9), "customers"), "cus_1"),
@@ -96,7 +100,9 @@ def test_the_same_record_has_the_same_id_and_no_other_has() -> None:
 
 def test_an_invoice_keeps_exact_amounts() -> None:
     line = UnifiedLineItem(quantity=Decimal("1.5"), unit_price=Decimal("0.0000001"), amount=Decimal("0.10"))
-    invoice = UnifiedInvoice(**identity(total=Decimal("0.10"), currency="USD", status="open", line_items=(line,)))
+    invoice = UnifiedInvoice(
+        **identity(total=Decimal("0.10"), currency="USD", status="open", line_items=(line,))
+    )
     assert invoice.status is InvoiceStatus.OPEN
     assert invoice.line_items[0].unit_price == Decimal("0.0000001")
     with pytest.raises(ValidationError, match="float"):

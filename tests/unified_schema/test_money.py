@@ -38,7 +38,7 @@ def test_minor_units_must_be_integers() -> None:
     with pytest.raises(TypeError, match="integer"):
         from_minor_units(10.5, "USD")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="integer"):
-        from_minor_units(True, "USD")
+        from_minor_units(True, "USD")  # noqa: FBT003 - what is refused
 
 
 def test_an_amount_finer_than_a_cent_is_never_rounded_silently() -> None:

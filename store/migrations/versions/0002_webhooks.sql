@@ -134,11 +134,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON inbox_cursors, webhook_dead_letters TO u
 -- The ingress: which endpoint a path leads to, and one more event for whichever workspace. To recognise an event that
 -- came before it may read keys' hashes; bodies it can't read back.
 CREATE POLICY active_endpoints ON webhook_configs FOR SELECT TO unified_ingress USING (is_active);
-CREATE POLICY every_workspace ON connector_configs FOR SELECT TO unified_ingress USING (true);
-CREATE POLICY every_workspace ON webhook_inbox FOR INSERT TO unified_ingress WITH CHECK (true);
-CREATE POLICY every_workspace_write ON webhook_seen FOR INSERT TO unified_ingress WITH CHECK (true);
-CREATE POLICY every_workspace_read ON webhook_seen FOR SELECT TO unified_ingress USING (true);
-GRANT SELECT (id, workspace_id, connector_config_id, endpoint_path, verifier, options, event_types, is_active)
+CREATE POLICY of_endpoints ON connector_configs FOR SELECT TO unified_ingress USING (true);
+CREATE POLICY received ON webhook_inbox FOR INSERT TO unified_ingress WITH CHECK (true);
+CREATE POLICY received ON webhook_seen FOR INSERT TO unified_ingress WITH CHECK (true);
+CREATE POLICY received_before ON webhook_seen FOR SELECT TO unified_ingress USING (true);
+GRANT SELECT (id, workspace_id, connector_config_id, endpoint_path, verifier, options, event_types, is_active, updated_at)
 ON webhook_configs TO unified_ingress;
 GRANT SELECT (id, workspace_id, connector) ON connector_configs TO unified_ingress;
 GRANT INSERT ON webhook_inbox TO unified_ingress;
@@ -146,7 +146,9 @@ GRANT INSERT, SELECT (workspace_id, connection_id, event_hash) ON webhook_seen T
 
 -- The scheduler: what waits since when, never what it is; and it forgets what is old enough to be forgotten. No
 -- provider delivers an event again after 3 days (Stripe's span is the longest), so no key is forgotten before a week.
-CREATE POLICY every_workspace ON webhook_inbox FOR SELECT TO unified_scheduler USING (true);
+CREATE POLICY every_workspace_read ON webhook_inbox FOR SELECT TO unified_scheduler USING (true);
+CREATE POLICY every_workspace_forget ON webhook_inbox FOR DELETE TO unified_scheduler
+    USING (received_at < now() - interval '7 days');
 CREATE POLICY every_workspace ON inbox_cursors FOR SELECT TO unified_scheduler USING (true);
 CREATE POLICY every_workspace_read ON webhook_seen FOR SELECT TO unified_scheduler USING (true);
 CREATE POLICY every_workspace_forget ON webhook_seen FOR DELETE TO unified_scheduler
@@ -154,7 +156,7 @@ CREATE POLICY every_workspace_forget ON webhook_seen FOR DELETE TO unified_sched
 CREATE POLICY every_workspace_read ON webhook_dead_letters FOR SELECT TO unified_scheduler USING (true);
 CREATE POLICY every_workspace_forget ON webhook_dead_letters FOR DELETE TO unified_scheduler
     USING (state <> 'waiting' AND updated_at < now() - interval '30 days');
-GRANT SELECT (xid, id, received_at, workspace_id, connection_id) ON webhook_inbox TO unified_scheduler;
+GRANT DELETE, SELECT (xid, id, received_at, workspace_id, connection_id) ON webhook_inbox TO unified_scheduler;
 GRANT SELECT ON inbox_cursors TO unified_scheduler;
 GRANT DELETE, SELECT (workspace_id, connection_id, seen_at) ON webhook_seen TO unified_scheduler;
 GRANT DELETE, SELECT (workspace_id, connection_id, state, attempts, first_failed_at, next_attempt_at, updated_at)

@@ -1,0 +1,59 @@
+"""Running the application: its socket, and an orderly end.
+
+SIGTERM and SIGINT stop the taking of requests; what is under way is committed and answered, then the process ends.
+The database is opened first: a server that can't store anything should not look as if it could.
+"""
+
+import socket
+
+import uvicorn
+
+from api.app import Application
+from api.group_commit import GroupCommit
+from api.ingress import WebhookIngress
+from api.protocol import BoundedProtocol
+from api.settings import Settings
+from store.database import Database
+from store.errors import StoreError
+from store.keys import KeyProvider
+
+# Longer than any commit may take, shorter than what Docker grants by default (10 s).
+_GRACE_SECONDS = 8
+
+# Longer than nginx keeps an idle connection (60 s), so that it is nginx who closes it, and not we under a request.
+_KEEP_ALIVE_SECONDS = 75
+
+_BACKLOG = 1_024
+
+
+class AddressTakenError(StoreError):
+    """The server can't listen where it should."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; whoever connects waits in its queue until the server runs.
+
+    Args:
+        host: An address of this machine.
+        port: 0 takes a free one.
+
+    Raises:
+        AddressTakenError: If another process listens there, or this machine has no such address.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise AddressTakenError(f"can't listen on {host}, port {port}: {error.strerror}; choose another") from None
+
+
+async def serve_webhooks(listener: socket.socket, db: Database, provider: KeyProvider, settings: Settings) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        listener: As :func:`listen` makes it; closed at the end.
+        db: The open database.
+        provider: Master keys, to decrypt endpoints' secrets with.
+        settings: Limits, and the public URL.
+    """
+    raise NotImplementedError

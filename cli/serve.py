@@ -1,0 +1,44 @@
+"""`unified serve`: the HTTP server that providers deliver webhooks to."""
+
+import asyncio
+import logging
+from typing import Annotated
+
+import typer
+import uvloop
+
+from api.server import listen, serve_webhooks
+from api.settings import PUBLIC_URL_VARIABLE, Settings
+from cli.output import say
+from cli.session import open_session
+from store import data_keys
+from store.keys import load_provider
+
+
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8000,
+    access_log: Annotated[bool, typer.Option(help="Write a line for each request.")] = True,
+) -> None:
+    """Take providers' webhooks in, at /webhooks/…; Ctrl-C ends it when what is under way is answered.
+
+    Providers reach it through a reverse proxy that speaks HTTPS (docs/webhooks.md). UNIFIED_PUBLIC_URL says where:
+    HubSpot signs that URL, and `unified webhooks add` prints it. UNIFIED_WEBHOOK_MAX_BYTES bounds a delivery (1 MiB),
+    UNIFIED_WEBHOOK_RATE the deliveries a second of one endpoint (1,000). /healthz and /readyz are for probes.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("unified.access").disabled = not access_log
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(host, port))
+
+
+async def _serve(host: str, port: int) -> None:
+    async with open_session() as session:
+        provider = load_provider()
+        await data_keys.verify(session.db, provider)
+        with listen(host, port) as listener:
+            address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+            settings = Settings.from_environment(address=address)
+            say(f"Listening on {address}; endpoints are at {settings.public_url}/webhooks/… ({PUBLIC_URL_VARIABLE}).")
+            await serve_webhooks(listener, session.db, provider, settings)

@@ -1,0 +1,159 @@
+"""Stripe's events: what is let in, and what each means for the tables."""
+
+from __future__ import annotations
+
+import json
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from adapters.base import Tombstone
+from adapters.errors import PayloadError, SignatureError
+from adapters.stripe.webhooks import changes
+from adapters.verifiers import get_verifier
+from adapters.webhooks import Delivery, ReceivedEvent
+from tests.adapters.webhook_senders import NOW, SENDERS, hexed, unix
+
+if TYPE_CHECKING:
+    from tests.adapters.stripe.conftest import Stripe
+
+SAMPLES = Path(__file__).parents[4] / "shared" / "data" / "webhooks" / "stripe_events"
+SENDER = SENDERS["stripe"]
+
+
+def event(kind: str, subject: dict[str, Any], **more: Any) -> ReceivedEvent:
+    body = {"id": f"evt_{kind}", "type": kind, "created": 1_700_000_000, "data": {"object": subject}, **more}
+    (received,) = SENDER.events(body)
+    return received
+
+
+def samples() -> list[bytes]:
+    if not SAMPLES.is_dir():
+        pytest.skip("the sample events are not beside the repository")
+    return [path.read_bytes() for path in sorted(SAMPLES.glob("*.json"))]
+
+
+def test_all_sample_events_are_let_in_and_understood(stripe: Stripe) -> None:
+    bodies = samples()
+    assert len(bodies) == 71
+    received = [one for body in bodies for one in SENDER.events(body)]
+    assert [one.event_type for one in received] == [json.loads(body)["type"] for body in bodies]
+    assert [one.body for one in received] == bodies
+    adapter = stripe.adapter()
+    found = adapter.changes(received)
+    origin = adapter.origin("events", NOW, NOW)
+    stored = [adapter.map_record("events", record.body, origin) for record in found.records["events"]]
+    assert [record.source_id for record in found.records["events"]] == [one.source_id for one in stored]
+    assert set(found.fetch["invoices"]) == {
+        json.loads(body)["data"]["object"]["id"]
+        for body in bodies
+        if json.loads(body)["data"]["object"]["object"] == "invoice"
+        and json.loads(body)["type"] != "invoice.deleted"
+    }
+    # The only customer that was updated is the one that was deleted as well.
+    assert found.fetch["customers"] == []
+    assert found.tombstones["customers"] == [
+        Tombstone("cus_IhGfebO16cMIGN", datetime.fromtimestamp(1_619_701_111, UTC))
+    ]
+    assert len(found.tombstones["invoices"]) == 1
+
+
+def test_a_polled_event_and_its_delivered_twin_are_one() -> None:
+    (delivered,) = SENDER.events(SENDER.body)
+    (polled,) = get_verifier("stripe").read_events(Delivery.polled(SENDER.body, NOW))
+    assert polled == delivered
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "fetched"),
+    [
+        ("customer.created", {"object": "customer", "id": "cus_1"}, {"customers": ["cus_1"]}),
+        ("invoice.paid", {"object": "invoice", "id": "in_1"}, {"invoices": ["in_1"]}),
+        ("invoice.of_tomorrow", {"object": "invoice", "id": "in_1"}, {"invoices": ["in_1"]}),
+        ("invoice.upcoming", {"object": "invoice"}, {}),
+        ("invoice.upcoming", {"object": "invoice", "id": "upcoming_in_1"}, {}),
+        ("customer.subscription.updated", {"object": "subscription", "id": "sub_1"}, {}),
+        ("charge.succeeded", {"object": "charge", "id": "ch_1"}, {}),
+        ("strange", {"object": {"odd": 1}, "id": ["odd"]}, {}),
+    ],
+)
+def test_what_an_event_makes_read_again(kind: str, subject: dict[str, Any], fetched: dict[str, Any]) -> None:
+    one = event(kind, subject)
+    found = changes([one, one])
+    assert {stream: ids for stream, ids in found.fetch.items() if ids} == fetched
+    assert not any(found.tombstones.values())
+    assert [record.source_id for record in found.records["events"]] == [one.dedupe_key] * 2
+
+
+def test_a_deletion_is_final_in_whatever_order_it_comes() -> None:
+    gone = event("invoice.deleted", {"object": "invoice", "id": "in_1"})
+    late = event("invoice.updated", {"object": "invoice", "id": "in_1"})
+    for order in ([gone, late], [late, gone]):
+        found = changes(order)
+        assert found.fetch["invoices"] == []
+        assert found.tombstones["invoices"] == [Tombstone("in_1", datetime.fromtimestamp(1_700_000_000, UTC))]
+
+
+def test_events_of_connected_accounts_are_kept_and_touch_nothing() -> None:
+    found = changes([event("customer.deleted", {"object": "customer", "id": "cus_1"}, account="acct_2")])
+    assert len(found.records["events"]) == 1
+    assert not any((*found.fetch.values(), *found.tombstones.values()))
+
+
+def test_an_event_without_an_object_is_a_record() -> None:
+    thin = {"id": "evt_2", "object": "v2.core.event", "type": "v2.core.account.updated",
+            "created": "2026-11-20T12:00:00.000Z"}  # fmt: skip
+    (one,) = SENDER.events(thin)
+    assert one.occurred_at == NOW
+    assert [record.source_id for record in changes([one]).records["events"]] == ["evt_2"]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"id": "evt\0"}, {"id": ""}, {"id": "e" * 300}, {"id": 7}, {"type": "\0"}, {"created": 10**15}]
+)
+def test_an_envelope_that_could_not_be_stored_is_a_payload_error(odd: dict[str, Any]) -> None:
+    with pytest.raises(PayloadError):
+        SENDER.events({**json.loads(SENDER.body), **odd})
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"v1=%(good)b", b"t=%(at)b", b"t=%(at)b,t=%(at)b,v1=%(good)b", b"t=%(at)b,v0=%(good)b",
+        b"t=%(at)b, v1=%(good)b", b"t=%(at)b;v1=%(good)b", b"t=%(at)b,v1==%(good)b", b"t=%(at)b,v1=%(good)bx",
+        b"t=0%(at)b,v1=%(good)b", b"%(good)b", b"t=,v1=", b"t,v1",
+    ],
+)  # fmt: skip
+def test_a_header_of_another_form_is_refused(header: bytes) -> None:
+    delivery = SENDER.delivery()
+    good = delivery.headers["stripe-signature"].rpartition(b"=")[2]
+    odd = header % {b"at": unix(NOW), b"good": good}
+    with pytest.raises(SignatureError):
+        SENDER.receive(replace(delivery, headers={"stripe-signature": odd}))
+
+
+def test_further_signatures_and_unknown_elements_do_no_harm() -> None:
+    delivery = SENDER.delivery()
+    at, good = delivery.headers["stripe-signature"].split(b",")
+    for value in (
+        b",".join([at, b"v1=" + hexed(b"x" * 32), good, good]),
+        b",".join([b"v2=x", good, at, b"odd"]),
+    ):
+        assert SENDER.receive(replace(delivery, headers={"stripe-signature": value}))
+
+
+async def test_what_an_event_names_is_fetched(stripe: Stripe) -> None:
+    copy = stripe.copy("invoices")
+    wanted = next(iter(stripe.oracle("invoices")))
+    found = changes([event("invoice.updated", {"object": "invoice", "id": wanted})])
+    async with (
+        stripe.adapter() as adapter,
+        aclosing(adapter.fetch("invoices", found.fetch["invoices"])) as pages,
+    ):
+        async for page in pages:
+            copy.add(page)
+    assert copy.records == {wanted: stripe.oracle("invoices")[wanted]}

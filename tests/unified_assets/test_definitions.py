@@ -1,0 +1,134 @@
+"""What Dagster loads: names that people and dashboards rely on, the instance's settings, and a lean start."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from store.database import beside
+from tests.conftest import execute
+from tests.unified_assets.conftest import Installation, checks
+from unified_assets.definitions import build_definitions
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def repository() -> dg.RepositoryDefinition:
+    return build_definitions().get_repository_def()
+
+
+def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    depend_on = {
+        key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys)
+        for key in graph.get_all_asset_keys()
+    }
+    assert depend_on == {
+        "hubspot/customers": [],
+        "hubspot/invoices": ["hubspot/customers"],
+        "stripe/customers": [],
+        "stripe/events": [],
+        "stripe/invoices": ["stripe/customers"],
+        "stripe/monthly_revenue": ["stripe/invoices"],
+    }
+
+
+def test_every_asset_says_what_it_is(repository: dg.RepositoryDefinition) -> None:
+    for spec in repository.asset_graph.asset_nodes:
+        source, stream = spec.key.path
+        assert spec.group_name == source
+        assert spec.description
+        assert spec.partitions_def == dg.DynamicPartitionsDefinition(name=f"{source}_connections")
+        assert "postgres" in spec.kinds
+        if stream != "monthly_revenue":
+            assert source in spec.kinds
+            assert spec.code_version
+            assert spec.freshness_policy
+            assert spec.metadata["dagster/table_name"] == f"unified_{stream}_{source}"
+            columns = {column.name for column in spec.metadata["dagster/column_schema"].columns}
+            assert {"source_id", "unified_id", "deleted_at"} < columns
+
+
+def test_checks_block(repository: dg.RepositoryDefinition) -> None:
+    nodes = [repository.asset_graph.get(key) for key in repository.asset_graph.asset_check_keys]
+    assert {node.key.to_user_string() for node in nodes} == {
+        f"{source}/{stream}:{check}"
+        for source, stream, names in [
+            ("stripe", "customers", ["conservation", "source_count"]),
+            ("stripe", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
+            ("stripe", "events", ["conservation", "source_count"]),
+            ("hubspot", "customers", ["conservation", "source_count"]),
+            ("hubspot", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
+        ]
+        for check in names
+    }
+    assert all(node.blocking for node in nodes)
+
+
+def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
+    jobs = {name for name in repository.job_names if not name.startswith("__")}
+    assert jobs == {"stripe_sync", "hubspot_sync"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"stripe_schedule", "hubspot_schedule"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"connections", "derived_assets"}
+    assert all(schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs)
+    assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in repository.sensor_defs)
+
+
+def test_the_workspace_file_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # From elsewhere, because Dagster would take the dagster.yaml that lies beside it.
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", str(ROOT / "workspace.yaml")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Validation successful for code location unified_assets" in done.stderr + done.stdout
+
+
+def test_loading_imports_neither_pandas_nor_matplotlib() -> None:
+    question = "import sys, unified_assets.definitions; print({'pandas', 'numpy', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", question], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.fixture
+def postgres_instance(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.DagsterInstance]:
+    """The instance that dagster.yaml describes, on a database of its own."""
+    name = f"{installation.url.rpartition('/')[2].partition('?')[0]}_dagster"
+    url = beside(installation.url, name)
+    execute(beside(installation.url, "postgres"), f"CREATE DATABASE {name}")
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", f"postgresql+psycopg2://{url.partition('://')[2]}")
+    shutil.copyfile(ROOT / "dagster.yaml", tmp_path / "dagster.yaml")
+    with dg.DagsterInstance.from_config(os.fspath(tmp_path)) as instance:
+        yield instance
+    execute(beside(installation.url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_runs_are_recorded_in_postgres(installation: Installation, postgres_instance: dg.DagsterInstance) -> None:
+    installation.instance = postgres_instance
+    installation.add("acme/hubspot", "hubspot")
+    result = installation.sync("acme/hubspot")
+    assert result.success
+    assert all(checks(result).values())
+    (record,) = postgres_instance.get_run_records()
+    assert record.dagster_run.tags["dagster/partition"] == "acme/hubspot"
+    key = dg.AssetKey(["hubspot", "customers"])
+    assert postgres_instance.get_latest_materialization_event(key) is not None
+    assert postgres_instance.get_materialized_partitions(key) == {"acme/hubspot"}
+
+
+def test_the_instance_runs_one_sync_of_a_connection_at_a_time(postgres_instance: dg.DagsterInstance) -> None:
+    limits = postgres_instance.get_concurrency_config().run_queue_config
+    assert limits is not None
+    assert list(limits.tag_concurrency_limits) == [
+        {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+    ]
+    assert postgres_instance.run_monitoring_enabled
+    assert postgres_instance.run_monitoring_max_runtime_seconds == 3600
+    assert postgres_instance.run_retries_enabled

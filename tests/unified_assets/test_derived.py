@@ -1,0 +1,70 @@
+"""The derived example: right to the cent, a row's month by the source's own clock, run when its input is good."""
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from adapters.stripe.money import MINOR_UNITS
+from tests.unified_assets.conftest import STRIPE_KEY, Installation, metadata
+from unified_schema.money import exponent
+
+
+def test_monthly_revenue_is_right_to_the_cent(installation: Installation) -> None:
+    expected: dict[tuple[str, str], tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
+    for invoice in installation.sandbox.stripe.account(STRIPE_KEY).all_invoices():
+        if invoice["status"] == "paid":
+            currency = invoice["currency"].upper()
+            amount = Decimal(invoice["total"]).scaleb(-MINOR_UNITS.get(currency, exponent(currency)))
+            month = f"{datetime.fromtimestamp(invoice['status_transitions']['paid_at'], UTC):%Y-%m}"
+            count, total = expected[month, currency]
+            expected[month, currency] = count + 1, total + amount
+    assert len({currency for _, currency in expected}) > 3
+
+    installation.add("acme/stripe", "stripe")
+    assert installation.sync("acme/stripe").success
+    result = installation.materialize("acme/stripe", "stripe/monthly_revenue")
+    assert result.success
+    rows = installation.execute("SELECT month, currency, invoices, revenue FROM derived_stripe__monthly_revenue")
+    assert {(month, currency): (count, total) for month, currency, count, total in rows} == dict(expected)
+
+    shown = metadata(result, "stripe/monthly_revenue")
+    assert shown["dagster/row_count"] == len(expected)
+    assert shown["revenue_EUR"].startswith("![EUR a month](data:image/png;base64,")
+
+
+def test_monthly_revenue_of_nothing_is_empty(installation: Installation) -> None:
+    installation.add("acme/stripe", "stripe")
+    assert installation.materialize("acme/stripe", "stripe/monthly_revenue").success
+    assert installation.execute("SELECT * FROM derived_stripe__monthly_revenue") == []
+    assert installation.sync("acme/stripe").success
+    assert installation.materialize("acme/stripe", "stripe/monthly_revenue").success
+    assert installation.execute("SELECT sum(revenue) > 0 FROM derived_stripe__monthly_revenue") == [(True,)]
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+def test_it_follows_invoices_whose_checks_passed(installation: Installation, is_good: bool) -> None:
+    revenue = dg.AssetKey(["stripe", "monthly_revenue"])
+
+    def requested(cursor: Any = None) -> Any:
+        return dg.evaluate_automation_conditions(
+            installation.defs, installation.instance, asset_selection=dg.AssetSelection.assets(revenue), cursor=cursor
+        )
+
+    installation.add("acme/stripe", "stripe")
+    installation.add("globex/stripe", "stripe", secret="sk_test_fake_globex")
+    assert installation.sync("acme/stripe").success
+    assert installation.sync("globex/stripe").success
+    before = requested()
+    assert installation.sync("globex/stripe").success
+    if not is_good:
+        installation.execute(
+            "UPDATE unified_invoices SET total = total + 0.01 WHERE total > 0"
+            " AND workspace_id = (SELECT id FROM workspaces WHERE slug = 'acme')"
+        )
+    assert installation.sync("acme/stripe").success is is_good
+    partitions = requested(before.cursor).get_requested_partitions(revenue)
+    assert partitions == ({"acme/stripe", "globex/stripe"} if is_good else {"globex/stripe"})
