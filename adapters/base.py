@@ -436,7 +436,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             rules: What the workspace maps beyond the adapter's mapping.
 
         Raises:
-            MappingError: If it can't become a unified record, with a reason that holds none of its values.
+            MappingError: If it can't become a unified record; the reason may quote the value at fault, no more.
         """
         try:
             raw = msgspec.json.decode(body)

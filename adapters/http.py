@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import email.utils
 import ipaddress
+import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -52,6 +53,12 @@ LONGEST_WAIT = 120.0
 _LONGEST_BACKOFF = 30.0
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LONGEST_PROVIDER_TEXT = 300
+
+# An escape in JSON text: a whole surrogate pair, half of one (the group), or any other.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +257,7 @@ class HttpClient:
             self._on_response(response)
         if response.is_success or response.status_code in accept:
             try:
-                return decoder.decode(response.content)
+                return _decode(decoder, response.content)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 msg = f"{self.label}: {what} answered {_not_json(response)}; is base_url right?"
                 raise _Retry(ProtocolError(msg, status=response.status_code)) from error
@@ -274,6 +281,18 @@ class HttpClient:
             # An unreadable date tells nothing; the last one read still stands.
             with contextlib.suppress(ValueError):
                 self.server_time = email.utils.parsedate_to_datetime(date).astimezone(UTC)
+
+
+def _decode(decoder: msgspec.json.Decoder[_Decoded], content: bytes) -> _Decoded:
+    """Decode JSON. Half a surrogate pair, left by a system that cuts text in UTF-16, becomes U+FFFD.
+
+    Otherwise one such name would make its whole page unreadable, on every run.
+    """
+    try:
+        return decoder.decode(content)
+    except msgspec.DecodeError:
+        whole = _ESCAPE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], content)
+        return decoder.decode(whole)
 
 
 def _wait_before_retry(error: Exception) -> bool | float:

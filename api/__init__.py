@@ -1,0 +1,1 @@
+"""The HTTP server: webhook ingress and probes. No SQL, no syncing."""

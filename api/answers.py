@@ -4,7 +4,7 @@
 |---|---|---|
 | 200 | every event of the delivery is committed, or was before | is done |
 | 400 | signed, but not what the provider documents | should be looked at |
-| 401 | no such endpoint, or not signed by its secret: the same answer for both, and an empty one | should be set up anew |
+| 401 | no such endpoint, or not signed by its secret: one answer for both, and empty | should be set up anew |
 | 405, 413, 415 | no POST, too large, compressed | can't deliver here |
 | 429 | this endpoint sends more than it may | comes again after ``Retry-After`` |
 | 503 | the database is away, or too much is waiting; nothing is promised | comes again after ``Retry-After`` |

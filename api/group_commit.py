@@ -14,8 +14,8 @@ from psycopg import DataError
 
 from store.errors import StoreError
 
-# Some providers give up after 3 s. Before that they are better told to come again.
-ANSWER_SECONDS = 2.5
+# Whoever waits for a write has given up by then.
+_WRITE_SECONDS = 2.5
 
 # A write shares its flush among many long before it is as large as this.
 _ROWS_PER_WRITE = 500
@@ -67,7 +67,7 @@ class GroupCommit(Generic[_Row]):
         self._writing: set[asyncio.Task[None]] = set()
 
     async def commit(self, rows: Sequence[_Row], size: int) -> None:
-        """Return once all these rows are committed.
+        """Return once all these rows are committed. Whoever is cancelled meanwhile leaves the queue.
 
         Args:
             rows: What one delivery brought.
@@ -88,10 +88,7 @@ class GroupCommit(Generic[_Row]):
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await done
-        except TimeoutError:
-            raise NotStoredError from None
+            await done
         finally:
             self._waiting.pop(done, None)
 
@@ -118,7 +115,7 @@ class GroupCommit(Generic[_Row]):
     async def _write_batch(self, batch: _Batch[_Row]) -> None:
         failure: type[Exception] | None = None
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(_WRITE_SECONDS):
                 await self._write([row for delivery in batch.values() for row in delivery.rows])
         except DataError as error:
             if len(batch) > 1:
@@ -127,17 +124,21 @@ class GroupCommit(Generic[_Row]):
                 for half in (halves[: len(halves) // 2], halves[len(halves) // 2 :]):
                     await self._write_batch(dict(half))
                 return
-            _log.warning("a delivery can't be stored: %s", error.diag.message_primary)
+            _log.warning("a delivery can't be stored: %s", error)
             failure = UnstorableError
         except (StoreError, TimeoutError) as error:
-            _log.warning("%d deliveries not stored, their senders come again: %s", len(batch), error or "too slow")
+            _log.warning(
+                "%d deliveries not stored, their senders come again: %s",
+                len(batch),
+                error if str(error) else "too slow",
+            )
             failure = NotStoredError
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it was, those who wait must hear of it
             _log.exception("%d deliveries not stored, their senders come again", len(batch))
             failure = NotStoredError
         for done in batch:
             if done.done():
-                continue  # answered already, for it took too long
+                continue  # cancelled, for it took too long
             if failure:
                 done.set_exception(failure())
             else:

@@ -5,20 +5,21 @@ answer. Whoever has no endpoint or no signature learns nothing: both get the sam
 ASGI application, because a framework's routing and request objects cost as much as all the rest of the path.
 """
 
+import asyncio
 import base64
 import hashlib
 import logging
 import os
 import re
 import time
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
 from adapters.errors import ConfigurationError, PayloadError, SignatureError
 from adapters.secrets import Secret
 from adapters.verifiers import get_verifier
-from adapters.webhooks import Answer, Delivery, ReceivedEvent, Verifier
+from adapters.webhooks import Answer, Delivery, Verifier
 from api import answers
 from api.answers import Send, respond
 from api.body import Bodies, DisconnectedError, Receive, TooBusyError, TooLargeError
@@ -26,10 +27,15 @@ from api.floods import FloodGate
 from api.group_commit import FullError, GroupCommit, NotStoredError, UnstorableError
 from api.settings import Settings
 from store.errors import StoreError
+from store.inbox import Received
+from store.webhooks import EndpointLookup
 
 PREFIX = "/webhooks/"
 
 _PATH = re.compile(rb"/webhooks/([a-z0-9_-]{1,63})/([A-Za-z0-9_-]{22,128})")
+
+# Some providers wait 3 s. Rather than have them give up, they are told to come again.
+_ANSWER_SECONDS = 2.5
 
 # Verified in vain where there is no endpoint: of this process alone, in the form that every verifier can work with.
 _NOBODYS_SECRET = Secret("whsec_" + base64.b64encode(os.urandom(32)).decode())
@@ -42,7 +48,8 @@ _log = logging.getLogger(__name__)
 class WebhookIngress:
     """The ASGI application of all endpoints."""
 
-    def __init__(self, endpoints: Any, inbox: "GroupCommit[Any]", settings: Settings) -> None:
+    def __init__(self, endpoints: EndpointLookup, inbox: GroupCommit[Received], settings: Settings) -> None:
+        """Find endpoints in ``endpoints``, and commit to ``inbox``."""
         self._endpoints = endpoints
         self._inbox = inbox
         self._public_url = settings.public_url
@@ -65,7 +72,11 @@ class WebhookIngress:
             return
         await respond(send, answer)
         if _access.isEnabledFor(logging.INFO):
-            name = f"{connector}/{hashlib.sha256(endpoint_path.encode()).hexdigest()[:8]}" if path else "elsewhere"
+            name = (
+                f"{connector}/{hashlib.sha256(endpoint_path.encode()).hexdigest()[:8]}"
+                if path
+                else "elsewhere"
+            )
             milliseconds = (time.perf_counter() - started) * 1000
             _access.info("%s %s %d %.1f ms", scope["method"], name, answer.status, milliseconds)
 
@@ -83,41 +94,40 @@ class WebhookIngress:
 
     def _url(self, scope: MutableMapping[str, Any]) -> str:
         query = scope["query_string"]
-        return f"{self._public_url}{scope['raw_path'].decode()}{'?' if query else ''}{query.decode('latin-1')}"
+        return (
+            f"{self._public_url}{scope['raw_path'].decode()}{'?' if query else ''}{query.decode('latin-1')}"
+        )
 
     async def _receive(self, delivery: Delivery, connector: str, endpoint_path: str) -> Answer:
         try:
-            endpoint = await self._endpoints.find(connector, endpoint_path) if endpoint_path else None
-        except (StoreError, TimeoutError) as error:
-            _log.warning("no look-up of endpoints: %s", error)
-            return answers.NOT_STORED
-        try:
-            if endpoint is None:
-                _default_verifier(connector).verify(delivery, [_NOBODYS_SECRET])
-                return answers.UNKNOWN
-            received = endpoint.verifier.receive(delivery, endpoint.secrets)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await self._accept(delivery, connector, endpoint_path)
         except SignatureError:
             return answers.UNKNOWN
         except PayloadError as error:
             return answers.unreadable(str(error))
+        except FullError:
+            return answers.BUSY
+        except UnstorableError:
+            return answers.UNSTORABLE
+        except (NotStoredError, TimeoutError):
+            return answers.NOT_STORED
+        except StoreError as error:
+            _log.warning("an endpoint could not be looked up: %s", error)
+            return answers.NOT_STORED
+
+    async def _accept(self, delivery: Delivery, connector: str, endpoint_path: str) -> Answer:
+        endpoint = await self._endpoints.find(connector, endpoint_path) if endpoint_path else None
+        if endpoint is None:
+            _usual_verifier(connector).verify(delivery, [_NOBODYS_SECRET])
+            return answers.UNKNOWN
+        received = endpoint.verifier.receive(delivery, endpoint.secrets)
         if isinstance(received, Answer):
             return received
         if seconds := self._floods.wait_for(endpoint.id, time.monotonic()):
             return answers.flooded(seconds)
-        return await self._store(endpoint, delivery, received)
-
-    async def _store(self, endpoint: Any, delivery: Delivery, events: Sequence[ReceivedEvent]) -> Answer:
-        wanted = [event for event in events if not endpoint.event_types or event.event_type in endpoint.event_types]
-        if not wanted:
-            return answers.STORED
-        try:
-            await self._inbox.commit(endpoint.rows(delivery, wanted))
-        except FullError:
-            return answers.BUSY
-        except NotStoredError:
-            return answers.NOT_STORED
-        except UnstorableError:
-            return answers.UNSTORABLE
+        if wanted := [event for event in received if endpoint.wants(event.event_type)]:
+            await self._inbox.commit(endpoint.rows(wanted), len(delivery.body))
         return answers.STORED
 
 
@@ -130,7 +140,7 @@ def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, bytes]:
     return named
 
 
-def _default_verifier(connector: str) -> Verifier:
+def _usual_verifier(connector: str) -> Verifier:
     """What an endpoint of that connector would most likely be verified by."""
     try:
         return get_verifier(connector)

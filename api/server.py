@@ -5,6 +5,7 @@ The database is opened first: a server that can't store anything should not look
 """
 
 import socket
+from functools import partial
 
 import uvicorn
 
@@ -13,9 +14,12 @@ from api.group_commit import GroupCommit
 from api.ingress import WebhookIngress
 from api.protocol import BoundedProtocol
 from api.settings import Settings
+from store.credentials import CredentialStore
 from store.database import Database
 from store.errors import StoreError
+from store.inbox import append
 from store.keys import KeyProvider
+from store.webhooks import EndpointLookup
 
 # Longer than any commit may take, shorter than what Docker grants by default (10 s).
 _GRACE_SECONDS = 8
@@ -44,16 +48,34 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise AddressTakenError(f"can't listen on {host}, port {port}: {error.strerror}; choose another") from None
+        raise AddressTakenError(
+            f"can't listen on {host}, port {port}: {error.strerror}; choose another"
+        ) from None
 
 
-async def serve_webhooks(listener: socket.socket, db: Database, provider: KeyProvider, settings: Settings) -> None:
-    """Serve until a signal ends it.
+def webhook_server(db: Database, provider: KeyProvider, settings: Settings) -> uvicorn.Server:
+    """The server; ``await server.serve(sockets=[listener])`` runs it until a signal ends it.
 
     Args:
-        listener: As :func:`listen` makes it; closed at the end.
         db: The open database.
         provider: Master keys, to decrypt endpoints' secrets with.
         settings: Limits, and the public URL.
     """
-    raise NotImplementedError
+    endpoints = EndpointLookup(db, CredentialStore(db, provider))
+    inbox = GroupCommit(partial(append, db), waiting=settings.waiting)
+    protocol = type("Protocol", (BoundedProtocol,), {"most_connections": settings.connections})
+    config = uvicorn.Config(
+        Application(db, WebhookIngress(endpoints, inbox, settings)),
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        # uvicorn's would show endpoints' paths.
+        access_log=False,
+        # Who asks, and by which host, makes no difference here.
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    return uvicorn.Server(config)

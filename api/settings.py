@@ -20,7 +20,7 @@ class SettingError(StoreError):
     """An environment variable of the server can't be used."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """How the server behaves.
 
@@ -66,7 +66,9 @@ def _url(environment: Mapping[str, str], name: str, default: str) -> str:
     url = environment.get(name, "").rstrip("/") or default
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
-        raise SettingError(f"{name} must be where providers reach this server, like https://hooks.example.com")
+        raise SettingError(
+            f"{name} must be where providers reach this server, like https://hooks.example.com"
+        )
     return url
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from api.server import listen, serve_webhooks
+from api.server import listen, webhook_server
 from api.settings import PUBLIC_URL_VARIABLE, Settings
 from cli.output import say
 from cli.session import open_session
@@ -40,5 +40,7 @@ async def _serve(host: str, port: int) -> None:
         with listen(host, port) as listener:
             address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
             settings = Settings.from_environment(address=address)
-            say(f"Listening on {address}; endpoints are at {settings.public_url}/webhooks/… ({PUBLIC_URL_VARIABLE}).")
-            await serve_webhooks(listener, session.db, provider, settings)
+            say(
+                f"Listening on {address}; endpoints are at {settings.public_url}/webhooks/… ({PUBLIC_URL_VARIABLE})."
+            )
+            await webhook_server(session.db, provider, settings).serve(sockets=[listener])

@@ -33,7 +33,7 @@ from store.errors import StoreError
 from store.keys import KeyProvider, MasterKeyError
 from store.registry import Registry
 
-WEBHOOK_SECRET = "webhook_secret"
+WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a kind, no secret
 """Kind of the secrets that sign what a webhook endpoint receives."""
 
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -266,7 +266,9 @@ class CredentialStore:
         found: list[tuple[datetime, CredentialInfo]] = []
         for workspace in await Registry(self._db).workspaces():
             async with self._db.workspace(workspace.id) as conn:
-                infos = await _infos(conn, "WHERE expires_at <= now() + %s AND webhook_config_id IS NULL", within)
+                infos = await _infos(
+                    conn, "WHERE expires_at <= now() + %s AND webhook_config_id IS NULL", within
+                )
             found += [(info.expires_at, info) for info in infos if info.expires_at]
         return [info for _, info in sorted(found, key=lambda pair: pair[0])]
 

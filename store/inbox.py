@@ -142,7 +142,9 @@ async def append(db: Database, rows: Sequence[Received]) -> int:
         psycopg.DataError: If PostgreSQL can't hold one of them; none is stored.
     """
     # Each key once and in order, so that two writers of the same events can't lock each other out.
-    fresh = {(row.workspace_id, row.connection_id, event_hash(row.event.dedupe_key)): row.event for row in rows}
+    fresh = {
+        (row.workspace_id, row.connection_id, event_hash(row.event.dedupe_key)): row.event for row in rows
+    }
     keys = sorted(fresh)
     events = [fresh[key] for key in keys]
     columns = {
@@ -346,7 +348,9 @@ async def settle(
     except errors.ForeignKeyViolation:
         raise ConnectionNotFoundError(connection.id) from None  # removed meanwhile
     if not result.rowcount:
-        raise BusyError(f"another drain has moved the inbox of {connection.key}; nothing of this one is stored")
+        raise BusyError(
+            f"another drain has moved the inbox of {connection.key}; nothing of this one is stored"
+        )
 
 
 async def replay(db: Database, connection: ConnectionSummary, since: datetime, until: datetime) -> int:
@@ -394,7 +398,7 @@ _FIRST_RETRY, _LAST_RETRY = timedelta(minutes=1), timedelta(hours=1)
 
 def retry_after(attempts: int) -> timedelta:
     """How long to wait after so many attempts."""
-    return min(_FIRST_RETRY * 2 ** min(attempts - 1, 10), _LAST_RETRY)
+    return min(_FIRST_RETRY * (1 << min(attempts - 1, 10)), _LAST_RETRY)
 
 
 def _trouble(error: str | None, attempts: int | None, since: Any, retry_at: Any) -> Trouble | None:

@@ -81,7 +81,9 @@ async def tend(db: Database, now: datetime, *, kept: timedelta = KEPT) -> Tended
             held=tuple(held),
             events=await _delete(db, _OLD_EVENTS, now - kept),
             keys=await _delete(db, _OLD_KEYS, now - _KEYS_KEPT),
-            letters=sum([await _delete(db, _OLD_LETTERS, now - age, state) for state, age in _LETTERS_KEPT.items()]),
+            letters=sum(
+                [await _delete(db, _OLD_LETTERS, now - age, state) for state, age in _LETTERS_KEPT.items()]
+            ),
         )
 
 
@@ -90,7 +92,8 @@ async def _days(db: Database) -> list[date]:
     async with db.owner() as conn:
         result = await conn.execute(
             """
-            SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+            SELECT to_date(right(c.relname, 8), 'YYYYMMDD')
+            FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
             WHERE i.inhparent = 'webhook_inbox'::regclass AND c.relname ~ '^webhook_inbox_\\d{8}$' ORDER BY 1
             """
         )

@@ -48,6 +48,10 @@ class EndpointNotFoundError(StoreError):
         super().__init__(f"there is no webhook {which}; `unified webhooks list` shows those there are")
 
 
+class UnusableEndpointError(StoreError):
+    """An endpoint's deliveries can't be checked in this installation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A webhook endpoint.
@@ -282,13 +286,26 @@ class _Target:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An endpoint that was looked up, and until when its secrets are believed."""
+
+    target: _Target
+    endpoint: ActiveEndpoint
+    secrets_until: float
+
+
 @dataclass(slots=True)
-class _Remembered:
+class _LookUp:
     """A look-up, perhaps under way, and until when it is believed."""
 
-    task: "asyncio.Task[tuple[_Target, ActiveEndpoint] | None]"
+    task: "asyncio.Task[_Found | None]"
     until: float
-    secrets_until: float
+
+    def found(self) -> _Found | None:
+        """What it has found so far."""
+        is_usable = self.task.done() and not self.task.cancelled() and self.task.exception() is None
+        return self.task.result() if is_usable else None
 
 
 class EndpointLookup:
@@ -307,7 +324,7 @@ class EndpointLookup:
         self._credentials = credentials
         self._actor = actor
         self._clock = clock
-        self._remembered: OrderedDict[tuple[str, str], _Remembered] = OrderedDict()
+        self._remembered: OrderedDict[tuple[str, str], _LookUp] = OrderedDict()
 
     async def find(self, connector: str, path: str) -> ActiveEndpoint | None:
         """The active endpoint at a path; None where there is none.
@@ -319,25 +336,64 @@ class EndpointLookup:
             path: The end of the URL.
 
         Raises:
-            StoreError: If that can't be said now, or its secrets can't be released; never an endpoint without
-                them.
+            StoreError: If that can't be said now, or its secrets can't be released.
         """
         key, now = (connector, path), self._clock()
-        known = self._remembered.get(key)
-        if known is None or known.until <= now:
-            loading = asyncio.create_task(self._load(connector, path, known, now))
-            fresh = known is not None and known.secrets_until > now
-            known = _Remembered(
-                loading, now + ENDPOINT_SECONDS, known.secrets_until if known and fresh else now + SECRET_SECONDS
+        look_up = self._remembered.get(key)
+        if look_up is None or look_up.until <= now:
+            former = look_up.found() if look_up else None
+            look_up = _LookUp(
+                asyncio.create_task(self._load(connector, path, former)), now + ENDPOINT_SECONDS
             )
-            self._remembered[key] = known
+            self._remembered[key] = look_up
             while len(self._remembered) > MOST_REMEMBERED:
                 self._remembered.popitem(last=False)
         self._remembered.move_to_end(key)
         try:
-            found = await asyncio.shield(known.task)
+            found = await asyncio.shield(look_up.task)  # whoever hangs up must not end it for the others
         except StoreError:
-            known.until = min(known.until, self._clock() + _ERROR_SECONDS)
-            known.secrets_until = 0
+            look_up.until = min(look_up.until, self._clock() + _ERROR_SECONDS)
             raise
-        return found[1] if found else None
+        return found.endpoint if found else None
+
+    async def _load(self, connector: str, path: str, former: _Found | None) -> _Found | None:
+        target = await self._look_up(connector, path)
+        if target is None:
+            return None
+        now = self._clock()
+        if former and former.target == target and now < former.secrets_until:
+            return former
+        try:
+            verifier = get_verifier(target.verifier, target.options)
+        except ConfigurationError as error:
+            raise UnusableEndpointError(f"webhook {target.id} can't be used: {error}") from None
+        try:
+            revealed = await self._credentials.reveal(
+                target.workspace_id,
+                target.connection_id,
+                endpoint_id=target.id,
+                actor=self._actor,
+                purpose="webhook",
+            )
+        except CredentialNotFoundError:
+            revealed = {}  # and so no delivery is signed
+        ids = target.id, target.workspace_id, target.connection_id
+        endpoint = ActiveEndpoint(*ids, verifier, tuple(revealed.values()), target.event_types)
+        return _Found(target, endpoint, now + SECRET_SECONDS)
+
+    async def _look_up(self, connector: str, path: str) -> _Target | None:
+        async with self._db.ingress() as conn:
+            found = await fetch(
+                conn,
+                _Target,
+                """
+                SELECT w.id, w.workspace_id, w.connector_config_id AS connection_id, c.connector, w.verifier,
+                    w.options, w.event_types, w.updated_at
+                FROM webhook_configs AS w
+                JOIN connector_configs AS c ON (c.workspace_id, c.id) = (w.workspace_id, w.connector_config_id)
+                WHERE w.endpoint_path = %(path)s AND w.is_active AND c.connector = %(connector)s
+                """,
+                path=path,
+                connector=connector,
+            )
+        return found[0] if found else None

@@ -1,9 +1,12 @@
 """The one way from pages into a table: hash, leave out what is stored, map, commit."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from adapters.base import Page
@@ -37,28 +40,73 @@ async def store_pages(
     Raises:
         StoreError: If the database fails; then nothing was stored.
     """
+    batch = replace(await prepare(db, key, mapping, pages, synced_at), history_id=history_id)
+    return (await commit(db, key.workspace_id, {key: batch}))[key]
+
+
+async def prepare(
+    db: Database, key: StreamKey, mapping: Mapping, pages: Sequence[Page], synced_at: datetime
+) -> Batch:
+    """Map consecutive pages of one stream, but for records that are stored as they are.
+
+    Args:
+        db: Where they will be stored.
+        key: Which stream of which connection.
+        mapping: How its records are mapped.
+        pages: At least one.
+        synced_at: When they were read.
+    """
     hashes = mapping.hashes(pages)
     async with db.workspace(key.workspace_id) as connection:
         stored = await batches.known_hashes(connection, key, list(hashes))
     # In a thread, so that requests go on being sent while some thousand records are mapped.
-    batch = await asyncio.to_thread(mapping.batch, pages, stored, synced_at)
-    return await _commit(db, key, replace(batch, history_id=history_id))
+    return await asyncio.to_thread(mapping.batch, pages, stored, synced_at)
 
 
-async def _commit(db: Database, key: StreamKey, batch: Batch) -> MergeCounts:
-    """Commit a batch; a record that PostgreSQL can't hold becomes a reject, and the rest is committed."""
+async def commit(
+    db: Database,
+    workspace_id: UUID,
+    merging: MappingOf[StreamKey, Batch],
+    also: Callable[[Any], Awaitable[None]] | None = None,
+) -> dict[StreamKey, MergeCounts]:
+    """Commit batches of one workspace together. A record that PostgreSQL can't hold becomes a reject.
+
+    Args:
+        db: Where.
+        workspace_id: The tenant.
+        merging: A batch for each stream.
+        also: What else belongs to that transaction, which it is given; called anew where a record was refused.
+
+    Returns:
+        What became of each batch.
+
+    Raises:
+        StoreError: If the database fails; then nothing was stored.
+    """
+    merging = dict(merging)
     while True:
+        counts = {}
         try:
-            return await batches.commit(db, key, batch)
+            async with db.workspace(workspace_id) as transaction:
+                for key, batch in merging.items():
+                    counts[key] = await batches.merge(transaction, key, batch)
+                if also is not None:
+                    await also(transaction)
         except RecordError as error:
-            bad = [row for row in batch.rows if row.source_id == error.source_id]
-            if not bad:
-                raise
-            batch = replace(
-                batch,
-                rows=[row for row in batch.rows if row.source_id != error.source_id],
-                rejects=[
-                    *batch.rejects,
-                    *(Reject(r.source_id, r.raw, str(error), r.observed_at) for r in bad),
-                ],
-            )
+            # It was the first batch that has no counts yet.
+            refused = next(key for key in merging if key not in counts)
+            merging[refused] = _without(merging[refused], error)
+        else:
+            return counts
+
+
+def _without(batch: Batch, error: RecordError) -> Batch:
+    """The batch with a refused record set aside."""
+    bad = [row for row in batch.rows if row.source_id == error.source_id]
+    if not bad:
+        raise error
+    return replace(
+        batch,
+        rows=[row for row in batch.rows if row.source_id != error.source_id],
+        rejects=[*batch.rejects, *(Reject(r.source_id, r.raw, str(error), r.observed_at) for r in bad)],
+    )

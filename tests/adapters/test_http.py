@@ -193,6 +193,13 @@ async def test_a_429_slows_the_limit_down(provider: "ScriptedProvider", waits: l
     assert limit.rate < 100
 
 
+async def test_half_a_surrogate_pair_does_not_make_a_page_unreadable(provider: "ScriptedProvider") -> None:
+    body = rb'{"cut": "x\ud83d", "whole": "\ud83d\ude00 \\ud83d", "odd": "\ude00\uD83D\u0041\""}'
+    provider.script = [answer(body=body)]
+    found = await get(client(provider.url))
+    assert found == {"cut": "x\ufffd", "whole": "\U0001f600 \\ud83d", "odd": '\ufffd\ufffdA"'}
+
+
 async def test_redirects_are_not_followed(
     provider: "ScriptedProvider", other_provider: "ScriptedProvider"
 ) -> None:

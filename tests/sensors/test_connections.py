@@ -19,7 +19,9 @@ def tick(installation: Installation) -> Any:
         answer = sensor.evaluate_tick(context)
     for request in answer.dynamic_partitions_requests or ():
         if isinstance(request, dg.AddDynamicPartitionsRequest):
-            installation.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+            installation.instance.add_dynamic_partitions(
+                request.partitions_def_name, list(request.partition_keys)
+            )
         else:
             for key in request.partition_keys:
                 installation.instance.delete_dynamic_partition(request.partitions_def_name, key)
@@ -43,7 +45,7 @@ def test_partitions_come_and_go_with_connections(installation: Installation) -> 
     assert answer.skip_message == "partitions and connections agree"
 
     installation.ask(lambda db: Registry(db).remove_connection(first.workspace_id, first.id))
-    (request,) = tick(installation).dynamic_partitions_requests or ()
+    (request,) = tick(installation).dynamic_partitions_requests
     assert list(request.partition_keys) == ["acme/stripe"], "only the difference is sent"
     assert partition_keys(installation.instance, "stripe") == {"globex/stripe"}
 

@@ -65,7 +65,11 @@ class Installation:
                 owner = await registry.get_workspace(workspace)
             except WorkspaceNotFoundError:
                 owner = await registry.create_workspace(workspace)
-            settings = {"base_url": f"{self.sandbox.url}/{connector}", "retry_count": 0, "allow_private_hosts": True}
+            settings = {
+                "base_url": f"{self.sandbox.url}/{connector}",
+                "retry_count": 0,
+                "allow_private_hosts": True,
+            }
             connection = await registry.add_connection(owner.id, connector, name, settings)
             secrets = {field: Secret(secret or value) for field, value in _SECRETS[connector].items()}
             store = CredentialStore(db, load_provider())
@@ -91,9 +95,15 @@ class Installation:
             raise_on_error=False,
         )
 
-    def materialize(self, key: str, *assets: dg.AssetsDefinition | str, **options: Any) -> dg.ExecuteInProcessResult:
+    def materialize(
+        self, key: str, *assets: dg.AssetsDefinition | str, **options: Any
+    ) -> dg.ExecuteInProcessResult:
         """Materialize assets, or those of the definitions by their names (``stripe/invoices``)."""
-        known = {each.key.to_user_string(): each for each in self.defs.assets or () if isinstance(each, dg.AssetsDefinition)}
+        known = {
+            each.key.to_user_string(): each
+            for each in self.defs.assets or ()
+            if isinstance(each, dg.AssetsDefinition)
+        }
         chosen = [known[asset] if isinstance(asset, str) else asset for asset in assets]
         return dg.materialize(
             [*chosen, *(asset for asset in known.values() if asset not in chosen)],
@@ -130,7 +140,8 @@ def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
 def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
     """Outcome of each check by ``stream/check``."""
     return {
-        f"{each.asset_key.path[-1]}/{each.check_name}": each.passed for each in result.get_asset_check_evaluations()
+        f"{each.asset_key.path[-1]}/{each.check_name}": each.passed
+        for each in result.get_asset_check_evaluations()
     }
 
 

