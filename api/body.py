@@ -1,7 +1,6 @@
 """Reading a request's body, counted as it comes: what its headers say about its size is a claim."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -28,39 +27,41 @@ class Bodies:
         self._bytes_together = bytes_together
         self._bytes = 0
 
-    @asynccontextmanager
-    async def read(self, receive: Receive, claimed: bytes) -> AsyncIterator[bytes]:
-        """Read a body, and count it until the block ends.
+    async def read(self, receive: Receive, claimed: bytes) -> bytes:
+        """Read a body. It counts until it is handed to :meth:`release`.
 
         Args:
             receive: ASGI's, of a request whose body was not read yet.
             claimed: The header ``Content-Length``, or nothing. Too much is refused at once; less is counted.
 
-        Yields:
-            All of the body.
+        Returns:
+            All of it.
 
         Raises:
-            TooLargeError, TooBusyError, DisconnectedError: As their names say.
+            TooLargeError, TooBusyError, DisconnectedError: As their names say; then nothing is counted any more.
         """
         if claimed.isdigit() and int(claimed[:20]) > self._bytes_each:
             raise TooLargeError
-        pieces: list[bytes] = []
-        size = 0
+        body = bytearray()
+        is_complete = False
         try:
-            is_complete = False
             while not is_complete:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise DisconnectedError
                 piece = message.get("body", b"")
-                is_complete = not message.get("more_body")
-                pieces.append(piece)
-                size += len(piece)
+                body += piece
                 self._bytes += len(piece)
-                if size > self._bytes_each:
+                if len(body) > self._bytes_each:
                     raise TooLargeError
                 if self._bytes > self._bytes_together:
                     raise TooBusyError
-            yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                is_complete = not message.get("more_body")
         finally:
-            self._bytes -= size
+            if not is_complete:
+                self._bytes -= len(body)
+        return bytes(body)
+
+    def release(self, body: bytes) -> None:
+        """Count a body no longer."""
+        self._bytes -= len(body)

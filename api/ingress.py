@@ -7,7 +7,6 @@ ASGI application, because a framework's routing and request objects cost as much
 
 import asyncio
 import base64
-import hashlib
 import logging
 import os
 import re
@@ -21,6 +20,7 @@ from adapters.secrets import Secret
 from adapters.verifiers import get_verifier
 from adapters.webhooks import Answer, Delivery, Verifier
 from api import answers
+from api.access_log import AccessLog
 from api.answers import Send, respond
 from api.body import Bodies, DisconnectedError, Receive, TooBusyError, TooLargeError
 from api.floods import FloodGate
@@ -40,8 +40,6 @@ _ANSWER_SECONDS = 2.5
 # Verified in vain where there is no endpoint: of this process alone, in the form that every verifier can work with.
 _NOBODYS_SECRET = Secret("whsec_" + base64.b64encode(os.urandom(32)).decode())
 
-# One line a request. An endpoint's path is a secret, so it shows as the beginning of its hash.
-_access = logging.getLogger("unified.access")
 _log = logging.getLogger(__name__)
 
 
@@ -52,6 +50,7 @@ class WebhookIngress:
         """Find endpoints in ``endpoints``, and commit to ``inbox``."""
         self._endpoints = endpoints
         self._inbox = inbox
+        self._log = AccessLog()
         self._public_url = settings.public_url
         self._body_bytes = settings.body_bytes
         self._bodies = Bodies(bytes_each=settings.body_bytes, bytes_together=settings.bytes_in_flight)
@@ -71,14 +70,7 @@ class WebhookIngress:
         except DisconnectedError:
             return
         await respond(send, answer)
-        if _access.isEnabledFor(logging.INFO):
-            name = (
-                f"{connector}/{hashlib.sha256(endpoint_path.encode()).hexdigest()[:8]}"
-                if path
-                else "elsewhere"
-            )
-            milliseconds = (time.perf_counter() - started) * 1000
-            _access.info("%s %s %d %.1f ms", scope["method"], name, answer.status, milliseconds)
+        self._log.add(scope["method"], connector, endpoint_path, answer.status, time.perf_counter() - started)
 
     async def _answer(
         self, scope: MutableMapping[str, Any], receive: Receive, connector: str, endpoint_path: str
@@ -88,9 +80,12 @@ class WebhookIngress:
         headers = _by_name(scope["headers"])
         if headers.get("content-encoding", b"identity").lower() != b"identity":
             return answers.COMPRESSED
-        async with self._bodies.read(receive, headers.get("content-length", b"")) as body:
+        body = await self._bodies.read(receive, headers.get("content-length", b""))
+        try:
             delivery = Delivery("POST", self._url(scope), headers, body, datetime.now(UTC))
             return await self._receive(delivery, connector, endpoint_path)
+        finally:
+            self._bodies.release(body)
 
     def _url(self, scope: MutableMapping[str, Any]) -> str:
         query = scope["query_string"]

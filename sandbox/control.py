@@ -9,6 +9,8 @@
 | `POST limits` with the fields of the provider's limits, or `null` | replace the rate limits |
 | `POST clock` `{"days": 31}`, `{"seconds": -60}` or `{"now": 1790000000}` | move the sandbox's time |
 | `POST mutate` `{"do": "update_customer", "key": null, "args": ["cus_…"], "fields": {…}}` | change data |
+| `GET webhooks`, `POST webhooks` with the fields of `Endpoint` | endpoints and their counts, add one |
+| `DELETE webhooks` | remove all endpoints |
 | `POST revoke` `{"key": "…"}`, `POST restore` | refuse a key, accept it again |
 """
 
@@ -25,6 +27,7 @@ from starlette.routing import Route
 
 from sandbox.faults import Fault
 from sandbox.provider import Provider
+from sandbox.webhooks import Endpoint
 
 Action = Callable[[Provider[Any], Request, Any], Any]
 
@@ -56,6 +59,9 @@ def control_app(providers: Mapping[str, Provider[Any]]) -> Starlette:
             route("limits", "POST", _limits),
             route("clock", "POST", _clock),
             route("mutate", "POST", _mutate),
+            route("webhooks", "GET", lambda provider, _, __: provider.webhooks.report()),
+            route("webhooks", "POST", _add_endpoint),
+            route("webhooks", "DELETE", lambda provider, _, __: provider.webhooks.clear()),
             route("revoke", "POST", lambda provider, _, fields: provider.revoke(fields["key"])),
             route("restore", "POST", lambda provider, _, fields: provider.restore(fields["key"])),
         ]
@@ -87,6 +93,13 @@ def _mutate(provider: Provider[Any], _: Request, fields: Any) -> Any:
     return provider.mutate(
         fields["do"], fields.get("key"), *fields.get("args", ()), **fields.get("fields", {})
     )
+
+
+def _add_endpoint(provider: Provider[Any], _: Request, fields: Any) -> None:
+    endpoint = Endpoint(**fields)
+    with provider.lock:
+        provider.account(endpoint.key)
+    provider.webhooks.add(endpoint)
 
 
 def _json(document: Any, status: int = 200) -> Response:

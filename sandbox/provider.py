@@ -22,6 +22,7 @@ from starlette.routing import Route
 from sandbox.clock import Clock
 from sandbox.faults import HTML_PAGE, Fault, Faults, break_record
 from sandbox.stats import Stats
+from sandbox.webhooks import WebhookForm, Webhooks
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -73,16 +74,19 @@ class Provider(ABC, Generic[AccountT]):
         faults: trouble that is armed.
         stats: what was served.
         latency_ms: delay of every response.
+        webhooks: endpoints that changes are delivered to.
     """
 
     mutations: ClassVar[frozenset[str]]
     """Methods of an account that `/_sandbox` may call."""
     limits_type: ClassVar[type[Any]]
+    webhook_form: ClassVar[WebhookForm]
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         self.faults = Faults()
         self.stats = Stats()
+        self.webhooks = Webhooks(self.webhook_form, self.clock)
         self.latency_ms = 0.0
         self.lock = threading.RLock()
         """Held while a request is answered and while data is changed from another thread."""

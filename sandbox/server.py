@@ -82,3 +82,5 @@ class SandboxServer:
         if self._server and self._thread:
             self._server.should_exit = True
             self._thread.join(timeout=10)
+        self.stripe.webhooks.close()
+        self.hubspot.webhooks.close()

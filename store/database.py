@@ -41,6 +41,7 @@ _WORKING_ROLES = (APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE)
 OLDEST_SERVER = 15
 CONNECT_SECONDS = 10
 POOL_SECONDS = 30.0
+_INGRESS_CONNECTIONS = 4
 
 # A merge of some thousand rows takes well under a second; whatever reaches these limits is stuck.
 _SESSION_SETTINGS = {
@@ -156,13 +157,17 @@ def _reason(error: psycopg.Error) -> str:
     return " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())
 
 
+_Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+
 class Database:
     """An open pool of connections to one migrated database. Make one with :meth:`open`."""
 
-    def __init__(self, url: str, pool: "AsyncConnectionPool[AsyncConnection[Any]]") -> None:
-        """Use :meth:`open`, which makes the pool and checks what it leads to."""
+    def __init__(self, url: str, pool: _Pool, ingress_pool: _Pool) -> None:
+        """Use :meth:`open`, which makes the pools and checks what they lead to."""
         self.url = url
         self._pool = pool
+        self._ingress_pool = ingress_pool
 
     @classmethod
     @asynccontextmanager
@@ -195,8 +200,19 @@ class Database:
             check=AsyncConnectionPool.check_connection,
             open=False,
         )
-        async with pool:
-            yield cls(url, pool)
+        # Nothing is connected before the first delivery. A connection that broke is not found out beforehand, which
+        # would cost each batch a round trip: the batch fails, and its senders come again.
+        ingress_pool = AsyncConnectionPool(
+            url,
+            min_size=0,
+            max_size=_INGRESS_CONNECTIONS,
+            timeout=POOL_SECONDS,
+            kwargs={"connect_timeout": CONNECT_SECONDS, "autocommit": True, "prepare_threshold": 0},
+            configure=_configure_ingress,
+            open=False,
+        )
+        async with pool, ingress_pool:
+            yield cls(url, pool, ingress_pool)
 
     @asynccontextmanager
     async def workspace(self, workspace_id: UUID) -> AsyncIterator[AsyncConnection[Any]]:
@@ -216,9 +232,16 @@ class Database:
 
     @asynccontextmanager
     async def ingress(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """A transaction that finds webhook endpoints and adds to any workspace's inbox, and reads no event."""
-        async with self._transaction(INGRESS_ROLE) as connection:
-            yield connection
+        """A connection that finds webhook endpoints and adds to any workspace's inbox, and reads no event.
+
+        Each statement commits by itself, in a single round trip: deliveries are answered after it.
+
+        Raises:
+            UnreachableError, BusyError, NotMigratedError: If the server fails; it may have committed all the same.
+        """
+        with clear_errors("using the inbox"):
+            async with self._ingress_pool.connection() as connection:
+                yield connection
 
     @asynccontextmanager
     async def owner(self) -> AsyncIterator[AsyncConnection[Any]]:
@@ -277,14 +300,19 @@ async def _connect(url: str) -> AsyncConnection[Any]:
         return await AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS)
 
 
-async def _configure(connection: AsyncConnection[Any]) -> None:
+async def _configure(connection: AsyncConnection[Any], role: str = APP_ROLE) -> None:
     """Prepare a pooled connection: time limits, and the app's role for whatever forgets to take one on."""
-    settings = {**_SESSION_SETTINGS, "role": APP_ROLE}
+    settings = {**_SESSION_SETTINGS, "role": role}
     await connection.execute(
         "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s (name, value)",
         (list(settings), list(settings.values())),
     )
     await connection.commit()
+
+
+async def _configure_ingress(connection: AsyncConnection[Any]) -> None:
+    """Prepare a connection that keeps the ingress's role."""
+    await _configure(connection, INGRESS_ROLE)
 
 
 async def _check(connection: AsyncConnection[Any]) -> None:

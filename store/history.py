@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
+from store.connections import ConnectionSummary
 from store.database import Database
 from store.tables import StreamKey
 
@@ -106,6 +107,29 @@ async def finish(
             """,
             (is_complete, requests, error, history_id),
         )
+
+
+async def abandon(database: Database, connection: ConnectionSummary, run_id: str, error: str) -> int:
+    """Close the rows that a run of Dagster's left open when it died.
+
+    Args:
+        database: Where.
+        connection: Whose.
+        run_id: The run; it must have ended.
+        error: How it ended.
+
+    Returns:
+        How many there were.
+    """
+    async with database.workspace(connection.workspace_id) as transaction:
+        result = await transaction.execute(
+            """
+            UPDATE sync_history SET finished_at = now(), error_message = %s
+            WHERE connector_config_id = %s AND run_id = %s AND finished_at IS NULL
+            """,
+            (error, connection.id, run_id),
+        )
+        return result.rowcount
 
 
 async def recent(

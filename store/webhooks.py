@@ -192,7 +192,7 @@ class Endpoints:
         # Tells every ingress to load the secrets anew.
         await self._update(endpoint, "updated_at = now()")
 
-    async def set_active(self, endpoint: Endpoint, is_active: bool) -> None:
+    async def set_active(self, endpoint: Endpoint, *, is_active: bool) -> None:
         """Take deliveries again, or refuse them as if there were no endpoint.
 
         Raises:

@@ -189,6 +189,30 @@ async def sync_connection(
     ]
 
 
+async def abandon(db: Database, connection: Connection, run_id: str, reason: str) -> bool:
+    """Note that a run of Dagster's died in the middle of a sync; where it said so itself, nothing changes.
+
+    Args:
+        db: Where.
+        connection: What it synced.
+        run_id: The run; it must have ended.
+        reason: How, as Dagster tells.
+
+    Returns:
+        Whether there was a sync that nobody had closed.
+
+    Raises:
+        StoreError: If the database fails.
+    """
+    error = presentable(
+        f"{connection.key}: the run died, and the next sync goes on from the last commit: {reason}"
+    )
+    if not await history.abandon(db, connection, run_id, error):
+        return False
+    await Registry(db).finish_sync(connection.workspace_id, connection.id)
+    return True
+
+
 async def _complete_customers(db: Database, adapter: BaseAdapter[Any], connection: Connection) -> None:
     """Store customers that invoices name and no list showed: created a moment ago, or deleted long ago.
 

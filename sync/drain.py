@@ -13,33 +13,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import takewhile
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING
 
-from adapters.base import BaseAdapter, Changes, Page
-from adapters.errors import AdapterError, NotFoundError, PermissionDeniedError, ProtocolError, RequestRefusedError
 from adapters.factory import AdapterFactory
-from store import cursors, dead_letters, inbox, retention
-from store.batches import Batch, MergeCounts
-from store.connections import ConnectionNotFoundError, ConnectionSummary
+from store import inbox, retention
+from store.connections import ConnectionSummary
 from store.database import Database
-from store.dead_letters import GIVE_UP_AFTER, Failure
-from store.errors import BusyError, NotMigratedError, RoleError, StoreError, UnreachableError
-from store.inbox import Inbox, Position, StoredEvent, Trouble, Waiting
-from store.registry import Registry, presentable
-from store.tables import StreamKey
-from sync.mapping import Mapping
-from sync.storing import commit, prepare
+from store.errors import BusyError
+from store.inbox import Waiting
+from sync.connection_drain import ConnectionDrain, DrainResult
 
-# A batch of events ends at any of these; what it makes us read again bounds how long one commit takes.
-BATCH_EVENTS = 4_000
-BATCH_BYTES = 16 * 2**20
-BATCH_FETCHED = 500
-BATCH_LETTERS = 200
+if TYPE_CHECKING:
+    from uuid import UUID
 
 PARALLEL = 4
 """Connections drained at once."""
@@ -57,46 +43,7 @@ _BUSY_SECONDS = 1.0
 # Adapters kept open between batches, so that a busy connection's secrets are not released each second.
 _MOST_OPEN = 64
 
-# The order of streams in a commit, the same for all, so that no two can lock each other out.
-_STREAMS = ("customers", "invoices", "events")
-
-# The provider's word on what was asked for, not on the connection.
-_ABOUT_RECORDS = (RequestRefusedError, NotFoundError, ProtocolError)
-# Failed requests that the search for the records to blame may cost.
-_MOST_PROBES = 40
-
-# Not this connection's fault, and no other connection will fare better.
-_FOR_ALL = (UnreachableError, NotMigratedError, RoleError)
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class DrainResult:
-    """What a drain did for one connection.
-
-    Attributes:
-        connection: Its key.
-        connection_id: Its id.
-        events: Events taken from the inbox.
-        retried: Dead letters tried again.
-        failed: Events of both kinds that are dead letters now.
-        counts: What became of the records, by stream.
-        oldest_wait: Seconds from the receipt of an event to its commit, at most.
-        requests: HTTP requests sent.
-        error: Why the connection can't be used; its events wait.
-    """
-
-    connection: str
-    connection_id: UUID
-    events: int = 0
-    retried: int = 0
-    failed: int = 0
-    counts: dict[str, MergeCounts] = field(default_factory=dict)
-    oldest_wait: float = 0.0
-    requests: int = 0
-    error: str | None = None
-
 
 OnProgress = Callable[[DrainResult], None]
 
@@ -128,9 +75,9 @@ async def drain(
     Raises:
         UnreachableError: If the database fails. What was committed stays.
     """
-    clock = clock or await db.clock()
-    await retention.tend(db, clock())
-    run = _Run(db, factory, clock, on_progress)
+    time_there = await db.clock()
+    await retention.tend(db, time_there())
+    run = _Run(db, factory, clock or time_there, on_progress)
     try:
         await run.follow(source, linger, time_limit)
     except ExceptionGroup as failures:
@@ -141,7 +88,7 @@ async def drain(
 
 
 class _Run:
-    """One drain of a source: looks what waits, and hands it to one task a connection."""
+    """One drain of a source: looks what waits, and gives each connection that has something a task."""
 
     def __init__(
         self, db: Database, factory: AdapterFactory, clock: Callable[[], datetime], on_progress: OnProgress
@@ -150,35 +97,79 @@ class _Run:
         self._factory = factory
         self._clock = clock
         self._on_progress = on_progress
-        self._drains: dict[UUID, _ConnectionDrain] = {}
+        self._drains: dict[UUID, ConnectionDrain] = {}
         self._active: set[UUID] = set()
-        self._not_before: dict[UUID, float] = {}
+        self._elsewhere: dict[UUID, float] = {}
         self._slots = asyncio.Semaphore(PARALLEL)
         self._deadline = float("inf")
 
     @property
     def results(self) -> list[DrainResult]:
-        return [drain.result for drain in self._drains.values()]
+        return [one.result for one in self._drains.values()]
 
     async def follow(self, source: str, linger: float, time_limit: float | None) -> None:
-        """Drain until nothing has waited for a while, or the time is up."""
-        quiet_since = time.monotonic()
+        """Drain until nothing has come for a while, or the time is up."""
+        busy_at = time.monotonic()
         if time_limit is not None:
-            self._deadline = quiet_since + time_limit
-        everything = await inbox.waiting(self._db, source, self._clock())
+            self._deadline = busy_at + time_limit
         async with asyncio.TaskGroup() as tasks:
-            self._begin(everything, tasks)
-            while self._active or time.monotonic() < min(quiet_since + linger, self._deadline):
-                await asyncio.sleep(POLL_SECONDS)
+            self._begin(await inbox.waiting(self._db, source, self._clock()), tasks)
+            while self._active or time.monotonic() < min(busy_at + linger, self._deadline):
                 if self._active:
-                    quiet_since = time.monotonic()
-                if time.monotonic() < self._deadline:
+                    busy_at = time.monotonic()
+                started = time.monotonic()
+                if started < self._deadline:
                     since = self._clock() - _POLL_REACH
                     found = await inbox.waiting(self._db, source, self._clock(), received_since=since)
-                    self._begin([*found, *self._unfinished(everything)], tasks)
+                    self._begin(found, tasks)
+                # However many connections there are, looking takes a small part of the time.
+                await asyncio.sleep(max(POLL_SECONDS, 4 * (time.monotonic() - started)))
 
     def _begin(self, waiting: Sequence[Waiting], tasks: asyncio.TaskGroup) -> None:
-        ...
+        now = self._clock()
+        for found in waiting:
+            connection = found.connection
+            is_elsewhere = time.monotonic() < self._elsewhere.get(connection.id, 0)
+            if found.is_due(now) and connection.id not in self._active and not is_elsewhere:
+                self._active.add(connection.id)
+                tasks.create_task(self._work(connection))
+
+    async def _work(self, connection: ConnectionSummary) -> None:
+        """Drain a connection, and let others have their turn now and then."""
+        try:
+            has_more = True
+            while has_more and time.monotonic() < self._deadline:
+                async with self._slots:
+                    has_more = await self._slice(connection)
+        except BusyError as error:
+            _log.info("%s: left for the next look: %s", connection.key, error)
+            self._elsewhere[connection.id] = time.monotonic() + _BUSY_SECONDS
+        finally:
+            self._active.discard(connection.id)
+
+    async def _slice(self, connection: ConnectionSummary) -> bool:
+        """Apply batches for some seconds; whether there are more."""
+        until = min(time.monotonic() + SLICE_SECONDS, self._deadline)
+        async with self._db.exclusive(f"inbox/{connection.id}") as is_ours:
+            if not is_ours:
+                msg = "another process drains it"
+                raise BusyError(msg)
+            one = await self._open(connection)
+            while has_more := await one.apply_next():
+                self._on_progress(one.result)
+                if time.monotonic() >= until:
+                    break
+            return has_more
+
+    async def _open(self, connection: ConnectionSummary) -> "ConnectionDrain":
+        if connection.id not in self._drains:
+            self._drains[connection.id] = ConnectionDrain(self._db, self._factory, connection, self._clock)
+        idle = [one for key, one in self._drains.items() if one.is_open and key not in self._active]
+        for one in idle[: -_MOST_OPEN or None]:
+            await one.close()
+        return self._drains[connection.id]
 
     async def close(self) -> None:
-        ...
+        """Close the adapters."""
+        for one in self._drains.values():
+            await one.close()

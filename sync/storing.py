@@ -1,9 +1,8 @@
 """The one way from pages into a table: hash, leave out what is stored, map, commit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any

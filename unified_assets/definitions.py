@@ -7,7 +7,12 @@ from resources.adapters import AdaptersResource
 from resources.store import CredentialStoreResource, DatabaseResource
 from resources.tables import TablesIOManager
 from sensors.connections import connections_sensor
+from sensors.expiry import expiry_sensor
+from sensors.failures import failures_sensor
+from sensors.inbox import inbox_sensor
+from sensors.retention import retention_sensor
 from unified_assets.derived import monthly_revenue
+from unified_assets.drains import delivered_assets, drain_job, takes_webhooks
 from unified_assets.schedules import source_job, source_schedule
 from unified_assets.sources import source_assets
 
@@ -16,14 +21,23 @@ def build_definitions() -> dg.Definitions:
     """Assets, jobs, schedules and sensors of all adapters that are installed."""
     adapters = list(discover_adapters().values())
     jobs = {adapter.name: source_job(adapter) for adapter in adapters}
+    drains = {adapter.name: drain_job(adapter) for adapter in adapters if takes_webhooks(adapter)}
     database = DatabaseResource()
     credentials = CredentialStoreResource()
     return dg.Definitions(
-        assets=[*(asset for adapter in adapters for asset in source_assets(adapter)), monthly_revenue],
-        jobs=list(jobs.values()),
+        assets=[
+            *(asset for adapter in adapters for asset in source_assets(adapter)),
+            *(asset for adapter in adapters for asset in delivered_assets(adapter)),
+            monthly_revenue,
+        ],
+        jobs=[*jobs.values(), *drains.values()],
         schedules=[source_schedule(adapter, jobs[adapter.name]) for adapter in adapters],
         sensors=[
             connections_sensor(adapters),
+            *(inbox_sensor(adapter, drains[adapter.name].name) for adapter in adapters if adapter.name in drains),
+            retention_sensor(),
+            failures_sensor(),
+            expiry_sensor(),
             dg.AutomationConditionSensorDefinition(
                 "derived_assets",
                 target=dg.AssetSelection.all(),

@@ -1,5 +1,6 @@
 """An asset derived from others, as a user would write one: frames come in, a frame goes out."""
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -29,14 +30,16 @@ else:
 def monthly_revenue(context: dg.AssetExecutionContext, invoices: DataFrame) -> DataFrame:
     """Paid invoices by month of payment (UTC) and currency: how many, and their totals, to the cent."""
     paid = invoices[invoices["status"] == "paid"]
+    paid_at = paid["paid_date"].fillna(paid["issue_date"]).fillna(paid["created_at"])
     revenue = (
-        paid.assign(month=paid["paid_date"].fillna(paid["issue_date"]).dt.strftime("%Y-%m"))
-        .groupby(["month", "currency"], as_index=False)
+        paid.assign(month=paid_at.dt.strftime("%Y-%m"))
+        .groupby(["month", "currency"], as_index=False, dropna=False)
         .agg(invoices=("source_id", "size"), revenue=("total", "sum"))
     )
-    for currency, rows in revenue.groupby("currency"):
-        chart = bar_chart(
-            dict(zip(rows["month"], rows["revenue"].astype(float), strict=True)), f"{currency} a month"
-        )
-        context.add_output_metadata({f"revenue_{currency}": chart})
+    first_days = revenue.assign(day=[date.fromisoformat(f"{month}-01") for month in revenue["month"]])
+    panels = {
+        f"{currency} a month": dict(zip(rows["day"], rows["revenue"].astype(float), strict=True))
+        for currency, rows in first_days.groupby("currency")
+    }
+    context.add_output_metadata({"revenue": bar_chart(panels, days_a_bar=30)})
     return revenue

@@ -44,7 +44,7 @@ async def describe(db: Database, connection: Connection, stream: str, result: Pu
         "refused_429": result.refused,
         "rate_limit_wait_seconds": round(result.rate_limit_waited, 2),
         "preview": table(newest),
-        "records_per_day": bar_chart(dict(days), "records created per day"),
+        "records_per_day": bar_chart({"records created per day": dict(days)}),
     }
 
 
@@ -58,26 +58,28 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
 
 
-def bar_chart(values: Mapping[date, int] | Mapping[str, float], title: str) -> dg.MarkdownMetadataValue:
-    """A bar chart as Markdown with the picture inside it.
+def bar_chart(panels: Mapping[str, Mapping[date, float]], *, days_a_bar: int = 1) -> dg.MarkdownMetadataValue:
+    """Bars over time, as Markdown with the picture inside it.
 
     Args:
-        values: Height of each bar by its place on the x axis.
-        title: What it shows.
+        panels: For each panel, by its title, the height of each bar by its day.
+        days_a_bar: How wide a bar is.
     """
-    if not values:
-        return dg.MetadataValue.md(f"*{title}: nothing yet*")
+    if not any(panels.values()):
+        return dg.MetadataValue.md("*nothing yet*")
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and not every process draws
 
-    figure = Figure(figsize=(7, 2.2), layout="constrained")
-    axes = figure.add_subplot()
-    axes.bar(list(values.keys()), list(values.values()), color="#4f43dd")  # type: ignore[arg-type]
-    axes.set_title(title, fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
+    figure = Figure(figsize=(7, 0.6 + 1.6 * len(panels)), layout="constrained")
+    column = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axes, (title, bars) in zip(column, panels.items(), strict=True):
+        axes.bar(list(bars), list(bars.values()), width=0.8 * days_a_bar, align="edge", color="#4f43dd")
+        axes.set_title(title, fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
     figure.autofmt_xdate()
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=96)
+    title = ", ".join(panels)
     return dg.MetadataValue.md(
         f"![{title}](data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()})"
     )

@@ -67,7 +67,12 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
         metadata={
             "dagster/table_name": leaf,
             "dagster/column_schema": dg.TableSchema(
-                [dg.TableColumn(column.name, column.type) for column in unified.columns]
+                [
+                    dg.TableColumn(
+                        column.name, column.type, unified.model.model_fields[column.name].description
+                    )
+                    for column in unified.columns
+                ]
             ),
         },
         code_version=f"{stream.mapping_version}.{stream.model.__schema_version__}",
@@ -78,7 +83,7 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
         database: DatabaseResource,
         adapters: AdaptersResource,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare name only
-        with _failures():
+        with failures():
             async with database.open() as db:
                 connection = await Registry(db).find(context.partition_key)
                 result = await sync_stream(
@@ -100,7 +105,7 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def failures() -> Iterator[None]:
     """Tell Dagster what failed by its message alone, and whether to try again.
 
     The message names connection and stream and holds no secret. The chain of causes goes down into libraries, whose

@@ -6,6 +6,7 @@ Source: https://developers.hubspot.com/docs/api-reference/latest (dated paths: `
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +19,7 @@ from sandbox.draw import Draw
 from sandbox.hubspot.portal import HubSpotPortal, State
 from sandbox.hubspot.records import SINGULAR, Kind
 from sandbox.hubspot.search import MAX_BODY, SearchError, search
+from sandbox.hubspot.webhooks import HubSpotWebhooks
 from sandbox.limits import RollingWindow
 from sandbox.provider import ApiError, Call, Provider, Reply, api_path
 
@@ -84,6 +86,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
     """
 
     limits_type = HubSpotLimits
+    webhook_form = HubSpotWebhooks()
     mutations: ClassVar[frozenset[str]] = frozenset(
         {
             "merge_contacts",
@@ -125,7 +128,12 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
                 own = getattr(spec, kind)
                 counts[kind] = getattr(self._sizes, kind) if own is None else own
             self._portals[key] = HubSpotPortal(
-                key, seed=self._seed, counts=counts, until=self._until, clock=self.clock
+                key,
+                seed=self._seed,
+                counts=counts,
+                until=self._until,
+                clock=self.clock,
+                announce=partial(self.webhooks.announce, key),
             )
         return self._portals[key]
 

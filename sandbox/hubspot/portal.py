@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from sandbox.clock import DAY, Clock, iso_ms
 from sandbox.collection import ByteCache
 from sandbox.draw import seed_of
+from sandbox.hubspot.events import EventMaker
 from sandbox.hubspot.records import KINDS, LINES_PER_INVOICE, SINGULAR, HubSpotRecords, Kind, Properties
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ARCHIVE_DAYS = 90
 """How long archived records can still be read."""
@@ -76,9 +77,19 @@ class HubSpotPortal:
         counts: generated contacts, companies and invoices.
         until: Unix seconds of the newest generated record.
         clock: dates every change.
+        announce: called with the events of each change.
     """
 
-    def __init__(self, key: str, *, seed: int, counts: dict[Kind, int], until: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        key: str,
+        *,
+        seed: int,
+        counts: dict[Kind, int],
+        until: int,
+        clock: Clock,
+        announce: Callable[[list[dict[str, Any]]], None],
+    ) -> None:
         base = seed_of(seed, key)
         self.portal_id = 1_000_000 + base % 1_000_000
         self.cache = ByteCache()
@@ -89,6 +100,8 @@ class HubSpotPortal:
         self._added: dict[Kind, int] = dict.fromkeys(KINDS, 0)
         self._reverse: dict[tuple[Kind, Kind], dict[int, list[Association]]] = {}
         self._base: dict[Kind, list[State]] = {}
+        self._announce = announce
+        self._events = EventMaker(self.portal_id, base)
 
     # Reading -------------------------------------------------------------------------------------------
 
@@ -222,11 +235,13 @@ class HubSpotPortal:
             **self._plain("contacts", old[0], first),
             "hs_merged_object_ids": f"{primary_id};{other_id}",
         }
-        record = self._create("contacts", merged, self._companies_of(old[0]))
+        record = self._add("contacts", merged, self._companies_of(old[0]))
         into = self._index("contacts", record["id"])
         for index in old:
             before = self.state("contacts", index)
             self._put("contacts", index, replace(before, merged_into=into, before=before))
+        ids = primary_id, other_id
+        self._announce([self._events.merge("contacts", ids, record["id"], self._now_ms())])
         return record
 
     def create_company(self, **properties: str | None) -> dict[str, Any]:
@@ -316,6 +331,11 @@ class HubSpotPortal:
     def _create(
         self, kind: Kind, properties: Properties, companies: list[int] | None = None
     ) -> dict[str, Any]:
+        record = self._add(kind, properties, companies)
+        self._announce([self._events.creation(kind, record["id"], self._now_ms())])
+        return record
+
+    def _add(self, kind: Kind, properties: Properties, companies: list[int] | None = None) -> dict[str, Any]:
         index, now = self._records.counts[kind] + self._added[kind], self._now_ms()
         self._added[kind] += 1
         made = {**self._records.properties(kind, index), "hs_merged_object_ids": None, **properties}
@@ -332,13 +352,16 @@ class HubSpotPortal:
         if unknown := [name for name in properties if name not in self.property_names(kind)]:
             raise ValueError(f"cannot update {SINGULAR[kind]} {record_id}: no property {', '.join(unknown)}")
         changed = {**self._plain(kind, index, before), **properties}
-        self._put(kind, index, replace(before, properties=changed, modified_ms=self._now_ms(), before=before))
+        now = self._now_ms()
+        self._put(kind, index, replace(before, properties=changed, modified_ms=now, before=before))
+        self._announce(list(self._events.property_changes(kind, record_id, properties, now)))
         return self._full(kind, index)
 
     def _archive(self, kind: Kind, record_id: str) -> None:
         index = self._index(kind, record_id)
-        before = self.state(kind, index)
-        self._put(kind, index, replace(before, archived_ms=self._now_ms(), before=before))
+        before, now = self.state(kind, index), self._now_ms()
+        self._put(kind, index, replace(before, archived_ms=now, before=before))
+        self._announce([self._events.deletion(kind, record_id, now)])
 
     def _full(self, kind: Kind, index: int) -> dict[str, Any]:
         state = self.state(kind, index)

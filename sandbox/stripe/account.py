@@ -17,7 +17,7 @@ from sandbox.stripe.invoices import MAX_LINES, Invoices, settle, shown
 from sandbox.stripe.records import Customers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sandbox.clock import Clock
 
@@ -34,10 +34,19 @@ class StripeAccount:
         invoices: number of generated invoices.
         until: Unix seconds of the newest generated record.
         clock: dates every change.
+        announce: called with each new event.
     """
 
     def __init__(
-        self, key: str, *, seed: int, customers: int, invoices: int, until: int, clock: Clock
+        self,
+        key: str,
+        *,
+        seed: int,
+        customers: int,
+        invoices: int,
+        until: int,
+        clock: Clock,
+        announce: Callable[[Record], None],
     ) -> None:
         base = seed_of(seed, key)
         self.livemode = key.startswith(("sk_live", "rk_live"))
@@ -53,7 +62,9 @@ class StripeAccount:
         self.invoices = Collection(
             invoices, self._invoices.created, self._invoices.invoice, self._invoices.ids, render=shown
         )
-        self.events = Events(base, self._customers, self._invoices, until, clock, livemode=self.livemode)
+        self.events = Events(
+            base, self._customers, self._invoices, until, clock, livemode=self.livemode, announce=announce
+        )
         self.profile: Record = {
             "id": f"acct_sandbox{base % 10**12:012d}",
             "object": "account",

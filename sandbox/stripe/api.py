@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,6 +17,7 @@ from sandbox.provider import ApiError, Call, Provider, Reply
 from sandbox.stripe.account import StripeAccount
 from sandbox.stripe.query import Query, invalid, missing, stripe_error
 from sandbox.stripe.versions import LATEST
+from sandbox.stripe.webhooks import StripeWebhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import Route
 
-    from sandbox.collection import Collection
+    from sandbox.collection import Collection, Record
 
 MAX_TYPES = 20
 """Event types that one list request can name."""
@@ -65,6 +67,7 @@ class StripeSandbox(Provider[StripeAccount]):
     """
 
     limits_type = StripeLimits
+    webhook_form = StripeWebhooks()
     mutations: ClassVar[frozenset[str]] = frozenset(
         f"{change}_{thing}"
         for thing, changes in {
@@ -108,8 +111,13 @@ class StripeSandbox(Provider[StripeAccount]):
                 invoices=invoices or 0,
                 until=self._until,
                 clock=self.clock,
+                announce=partial(self._announce, key),
             )
         return self._accounts[key]
+
+    def _announce(self, key: str, event: Record) -> None:
+        """Deliver an event; unlike the one in the feed it counts the endpoints that have not answered yet."""
+        self.webhooks.announce(key, [{**event, "pending_webhooks": self.webhooks.count(key)}])
 
     # What the pipeline asks ----------------------------------------------------------------------------
 

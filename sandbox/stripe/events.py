@@ -36,13 +36,22 @@ class Events:
     """The feed of one account, in a `Collection` of its own."""
 
     def __init__(
-        self, seed: int, customers: Customers, invoices: Invoices, until: int, clock: Clock, *, livemode: bool
+        self,
+        seed: int,
+        customers: Customers,
+        invoices: Invoices,
+        until: int,
+        clock: Clock,
+        *,
+        livemode: bool,
+        announce: Callable[[dict[str, Any]], None],
     ) -> None:
         self._customers = customers
         self._invoices = invoices
         self._until = until
         self._clock = clock
         self._livemode = livemode
+        self._announce = announce
         self._past = sorted(self._history())
         self._added_types: dict[int, str] = {}
         self.collection = Collection(
@@ -60,7 +69,7 @@ class Events:
         return self.collection.first_at_or_after(int(self._clock.time()) - RETENTION)
 
     def emit(self, kind: str, payload: dict[str, Any], previous: dict[str, Any] | None = None) -> None:
-        """Append an event with a snapshot of the object as the API shows it now.
+        """Append and announce an event with a snapshot of the object as the API shows it now.
 
         Args:
             kind: such as `customer.updated`.
@@ -75,7 +84,9 @@ class Events:
         snapshot = msgspec.json.decode(msgspec.json.encode(data))
         self._added_types[index] = kind
         created = int(self._clock.time())
-        self.collection.add(created, self._event(index, created, kind, snapshot, self.version))
+        event = self._event(index, created, kind, snapshot, self.version)
+        self.collection.add(created, event)
+        self._announce(event)
 
     def _history(self) -> list[_Past]:
         horizon = self._until - RETENTION

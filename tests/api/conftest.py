@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import httpx
 import pytest
@@ -27,6 +26,8 @@ from store.registry import Registry
 from store.webhooks import Endpoint, Endpoints
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from store.database import Database
 
 SECRET = "whsec_fake_of_the_tests"
@@ -96,7 +97,9 @@ def add_endpoint(database: Database, workspace: UUID) -> AddEndpoint:
     """Adds a connection of a given connector with an endpoint that has a secret."""
 
     async def add(connector: str = "stripe", secret: str = SECRET, **settings: Any) -> Endpoint:
-        connection = await Registry(database).add_connection(workspace, connector, f"{connector}-{time.monotonic_ns()}")
+        connection = await Registry(database).add_connection(
+            workspace, connector, f"{connector}-{time.monotonic_ns()}"
+        )
         endpoints = Endpoints(database, CredentialStore(database, PROVIDER))
         endpoint = await endpoints.create(connection, **settings)
         await endpoints.rotate(endpoint, Secret(secret))

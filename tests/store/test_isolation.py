@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,7 +12,7 @@ from psycopg import AsyncConnection, errors, sql
 
 from store import batches
 from store.batches import Batch, Deletion
-from store.database import APP_ROLE, OWNER_ROLE, SCHEDULER_ROLE, Database
+from store.database import APP_ROLE, INGRESS_ROLE, OWNER_ROLE, SCHEDULER_ROLE, Database
 from store.tables import TABLES, StreamKey
 
 WORKSPACE_TABLES = """
@@ -78,6 +78,18 @@ async def _fill(database: Database, workspace_id: UUID, connection_id: UUID) -> 
         "event_type": "t",
         "occurred_at": _NOW,
     }
+    letter = mine | {
+        "connection_id": connection_id,
+        "event_hash": uuid4(),
+        "event_key": "k",
+        "event_type": "t",
+        "received_at": _NOW,
+        "body": b"{}",
+        "state": "dead",
+        "attempts": 1,
+        "error": "no",
+        "first_failed_at": _NOW,
+    }
     rows: list[tuple[str, dict[str, Any]]] = [
         ("workspace_keys", mine | {"id": key_id, "wrapped_key": b"k", "master_key_id": "m"}),
         (
@@ -92,12 +104,19 @@ async def _fill(database: Database, workspace_id: UUID, connection_id: UUID) -> 
             },
         ),
         ("schema_mappings", ours | {"stream": "customers", "source_path": "a", "target_field": "b"}),
-        ("webhook_configs", ours | {"endpoint_path": str(uuid4()), "secret_credential_id": credential_id}),
+        ("webhook_configs", ours | {"endpoint_path": str(uuid4()), "verifier": "stripe"}),
+        ("webhook_seen", mine | {"connection_id": connection_id, "event_hash": uuid4()}),
+        ("inbox_cursors", mine | {"connection_id": connection_id}),
+        ("webhook_dead_letters", letter),
         ("sync_history", ours | {"stream": "customers", "mode": "full"}),
         ("audit_log", mine | {"actor": "a", "action": "b", "subject": "c", "outcome": "allowed"}),
         ("unified_events", event | {"source_system": "stripe"}),
         ("unified_events", event | {"source_system": "hubspot"}),
     ]
+    # A row for each partition of the inbox: those of some days, and the one for all others.
+    received = mine | {"connection_id": connection_id, "event_key": "k", "event_type": "t", "body": b"{}"}
+    days = [datetime.now(UTC) + timedelta(days=ahead) for ahead in range(4)]
+    rows += [("webhook_inbox", received | {"received_at": day}) for day in (*days, _NOW)]
     async with database.workspace(workspace_id) as connection:
         for table, row in rows:
             statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
@@ -137,10 +156,10 @@ def test_the_roles_can_do_no_more_than_they_must(admin: psycopg.Connection) -> N
     attributes = admin.execute(
         "SELECT rolsuper, rolbypassrls, rolcanlogin, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles"
         " WHERE rolname = ANY(%s)",
-        ([APP_ROLE, SCHEDULER_ROLE, OWNER_ROLE],),
+        ([APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, OWNER_ROLE],),
     ).fetchall()
-    assert attributes == [(False,) * 6] * 3
-    for role in (APP_ROLE, SCHEDULER_ROLE):
+    assert attributes == [(False,) * 6] * 4
+    for role in (APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE):
         assert admin.execute("SELECT 1 FROM pg_class WHERE relowner = %s::regrole", (role,)).fetchall() == []
         assert admin.execute("SELECT 1 FROM pg_proc WHERE proowner = %s::regrole", (role,)).fetchall() == []
         assert (
@@ -155,9 +174,41 @@ def test_the_roles_can_do_no_more_than_they_must(admin: psycopg.Connection) -> N
         SELECT table_name FROM information_schema.role_table_grants
         WHERE grantee = ANY(%s) AND privilege_type NOT IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
         """,
-        ([APP_ROLE, SCHEDULER_ROLE],),
+        ([APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE],),
     ).fetchall()
     assert beyond == []
+
+
+def test_the_ingress_can_do_nothing_but_find_endpoints_and_append(admin: psycopg.Connection) -> None:
+    tables = admin.execute(
+        """
+        SELECT table_name, privilege_type FROM information_schema.role_table_grants WHERE grantee = %s
+        """,
+        (INGRESS_ROLE,),
+    ).fetchall()
+    assert set(tables) == {("webhook_inbox", "INSERT"), ("webhook_seen", "INSERT")}
+    columns = admin.execute(
+        """
+        SELECT table_name, array_agg(column_name::text ORDER BY column_name) FROM information_schema.role_column_grants
+        WHERE grantee = %s AND privilege_type <> 'INSERT' GROUP BY table_name
+        """,
+        (INGRESS_ROLE,),
+    ).fetchall()
+    assert dict(columns) == {
+        "connector_configs": ["connector", "id", "workspace_id"],
+        "webhook_configs": [
+            "connector_config_id",
+            "endpoint_path",
+            "event_types",
+            "id",
+            "is_active",
+            "options",
+            "updated_at",
+            "verifier",
+            "workspace_id",
+        ],
+        "webhook_seen": ["connection_id", "event_hash", "workspace_id"],
+    }
 
 
 def test_views_and_functions_lend_nobody_their_owners_rights(admin: psycopg.Connection) -> None:
@@ -241,11 +292,26 @@ async def test_scheduler_and_owner_see_no_record_and_no_secret(
         assert await result.fetchone() == (2,)
     hidden = [table.name for table in TABLES.values()]
     hidden += ["connector_credentials", "rejects", "audit_log", "webhook_configs", "schema_mappings"]
+    hidden += ["webhook_inbox_other"]
     for name in hidden:
         with pytest.raises(errors.InsufficientPrivilege):
             await _count(database.scheduler(), name)
-    with pytest.raises(errors.InsufficientPrivilege):
-        await _count(database.scheduler(), "connector_configs", "settings")
+    for name, column in (
+        ("connector_configs", "settings"),
+        ("webhook_inbox", "body"),
+        ("webhook_dead_letters", "body"),
+    ):
+        with pytest.raises(errors.InsufficientPrivilege):
+            await _count(database.scheduler(), name, column)
+    # What it may delete is old: a policy says so, whatever is asked for.
+    for name in ("webhook_inbox", "webhook_seen", "webhook_dead_letters"):
+        async with database.scheduler() as connection:
+            await connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(name)))
+    async with database.workspace(two[0]) as connection:
+        result = await connection.execute(
+            "SELECT count(*), min(received_at) > now() - interval '1 day' FROM webhook_inbox"
+        )
+        assert await result.fetchone() == (4, True)
     for name in [*hidden, "connector_configs", "workspaces", "workspace_keys"]:
         assert await _count(database.owner(), name) == 0, name
 

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from adapters.secrets import Secret
-from store import history
+from adapters.webhooks import ReceivedEvent
+from store import history, inbox
 from store.connections import (
     Connection,
     ConnectionNotFoundError,
@@ -21,6 +22,7 @@ from store.connections import (
 )
 from store.credentials import CredentialStore
 from store.database import Database
+from store.inbox import Received
 from store.keys import LocalKeyProvider, generate_key
 from store.registry import MAX_ERROR_LENGTH, Registry, presentable
 from store.tables import StreamKey
@@ -184,10 +186,12 @@ async def furnish(database: Database, connection: Connection) -> None:
         await conn.execute(
             """
             INSERT INTO webhook_configs
-                (workspace_id, connector_config_id, endpoint_path, secret_credential_id)
-            SELECT workspace_id, connector_config_id, gen_random_uuid()::text, id FROM connector_credentials
+                (workspace_id, connector_config_id, endpoint_path, verifier)
+            SELECT workspace_id, connector_config_id, gen_random_uuid()::text, 'stripe' FROM connector_credentials
             """
         )
+    event = ReceivedEvent("evt_1", "customer.updated", None, b"{}")
+    await inbox.append(database, [Received(connection.workspace_id, connection.id, event)])
 
 
 def rows_of(superuser: psycopg.Connection[Any], column: str, value: UUID) -> dict[str, int]:

@@ -31,6 +31,7 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
     }
     assert depend_on == {
         "hubspot/customers": [],
+        "hubspot/events": [],
         "hubspot/invoices": ["hubspot/customers"],
         "stripe/customers": [],
         "stripe/events": [],
@@ -48,11 +49,12 @@ def test_every_asset_says_what_it_is(repository: dg.RepositoryDefinition) -> Non
         assert "postgres" in spec.kinds
         if stream != "monthly_revenue":
             assert source in spec.kinds
-            assert spec.code_version
-            assert spec.freshness_policy
             assert spec.metadata["dagster/table_name"] == f"unified_{stream}_{source}"
             columns = {column.name for column in spec.metadata["dagster/column_schema"].columns}
             assert {"source_id", "unified_id", "deleted_at"} < columns
+            # Nothing pulls HubSpot's events: webhooks bring them, or nobody.
+            is_pulled = (source, stream) != ("hubspot", "events")
+            assert spec.is_materializable == bool(spec.code_version and spec.freshness_policy) == is_pulled
 
 
 def test_checks_block(repository: dg.RepositoryDefinition) -> None:
@@ -73,9 +75,12 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
 
 def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"stripe_sync", "hubspot_sync"}
+    assert jobs == {"stripe_sync", "hubspot_sync", "stripe_drain", "hubspot_drain"}
     assert {schedule.name for schedule in repository.schedule_defs} == {"stripe_schedule", "hubspot_schedule"}
-    assert {sensor.name for sensor in repository.sensor_defs} == {"connections", "derived_assets"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "connections", "derived_assets", "expiring_credentials", "failures", "hubspot_inbox", "inbox_retention",
+        "stripe_inbox",
+    }  # fmt: skip
     assert all(
         schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs
     )

@@ -1,0 +1,135 @@
+"""Nothing that was acknowledged is lost: senders deliver while ingress and database are killed at random.
+
+    uv run python benchmarks/chaos.py [--seconds 60] [--seed 1]
+
+Senders do as providers do: what is not answered with 200 is sent again. Ingress and PostgreSQL die by SIGKILL, one or
+both at once, and are started again. At the end each event that was answered with 200 must be in the inbox, and
+no event twice. Exits with 1 if that is not so, or if the run was too calm to say anything.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import random
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import psycopg
+from rig import IngressProcess, Installation, PostgresServer, install
+
+SENDERS = 16
+ENDPOINTS = 8
+
+
+@dataclass
+class Tally:
+    """What was seen.
+
+    Attributes:
+        acknowledged: Ids of events that were answered with 200.
+        answers: How often each status came; 0 where there was no answer.
+        kills: How often each of the two was killed.
+    """
+
+    acknowledged: set[str] = field(default_factory=set)
+    answers: Counter[int] = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=Counter)
+
+
+async def send(installation: Installation, port: int, numbers: "count[int]", tally: Tally) -> None:
+    """Deliver one event after the other, each until it is acknowledged, over one connection while that lasts."""
+    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+    for number in numbers:
+        event_id = f"evt_{number:010}"
+        while event_id not in tally.acknowledged:
+            status = 0
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                reader, writer = connection = connection or await asyncio.open_connection("127.0.0.1", port)
+                writer.write(installation.request(number, event_id))
+                head = await reader.readuntil(b"\r\n\r\n")
+                status = int(head[9:12])
+            tally.answers[status] += 1
+            if status == 200:
+                tally.acknowledged.add(event_id)
+                continue
+            if connection:
+                connection[1].close()
+            connection = None
+            await asyncio.sleep(0.05)
+
+
+async def kill(server: PostgresServer, ingress: IngressProcess, chance: random.Random, tally: Tally) -> None:
+    """Kill one of them or both, start them again, let them run for a while, and so on."""
+    while True:
+        await asyncio.sleep(chance.uniform(0.2, 1.5))
+        victims = chance.choice([("ingress",), ("database",), ("ingress", "database")])
+        tally.kills.update(victims)
+        if "ingress" in victims:
+            ingress.kill()
+        if "database" in victims:
+            server.kill()
+            await asyncio.to_thread(server.restart)
+        if "ingress" in victims:
+            await asyncio.to_thread(ingress.start)
+
+
+async def run(
+    installation: Installation, server: PostgresServer, ingress: IngressProcess, *, seconds: float, seed: int
+) -> Tally:
+    """Send and kill for a time."""
+    tally = Tally()
+    numbers = count()
+    senders = [asyncio.create_task(send(installation, ingress.port, numbers, tally)) for _ in range(SENDERS)]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await kill(server, ingress, random.Random(seed), tally)  # noqa: S311 - to be repeatable
+    for sender in senders:
+        sender.cancel()
+    await asyncio.wait(senders)
+    return tally
+
+
+def stored(url: str) -> Counter[str]:
+    """Events in the inbox, and how often each is there."""
+    with psycopg.connect(url) as connection:
+        return Counter(key for (key,) in connection.execute("SELECT event_key FROM webhook_inbox"))
+
+
+def main() -> None:
+    """Run, compare and print."""
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("--seconds", type=float, default=60)
+    arguments.add_argument("--seed", type=int, default=1, help="of the order and times of the kills")
+    options = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        server = PostgresServer(Path(folder))
+        try:
+            installation = install(server.url, ENDPOINTS)
+            ingress = IngressProcess(server.url, installation.keys, Path(folder) / "ingress.log")
+            try:
+                tally = asyncio.run(
+                    run(installation, server, ingress, seconds=options.seconds, seed=options.seed)
+                )
+                found = stored(server.url)
+            finally:
+                ingress.kill()
+        finally:
+            server.stop()
+    lost = tally.acknowledged - found.keys()
+    twice = [key for key, times in found.items() if times > 1]
+    print(f"killed: {dict(tally.kills)}; answers (0: none): {dict(tally.answers)}")
+    print(
+        f"acknowledged {len(tally.acknowledged):,}, stored {len(found):,}, lost {len(lost)}, stored twice {len(twice)}"
+    )
+    if lost or twice:
+        sys.exit(f"FAILED: lost {sorted(lost)[:5]}, twice {sorted(twice)[:5]}")
+    if len(tally.kills) < 2 or len(tally.acknowledged) < 100:
+        sys.exit("too calm to say anything: run it for longer")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,351 @@
+"""`unified webhooks`: endpoints that providers deliver to, and the events that could not be applied."""
+
+import secrets as randomness
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, get_args
+
+import typer
+
+from adapters.base import CredentialField
+from adapters.secrets import Secret
+from adapters.verifiers import get_verifier
+from api.settings import PUBLIC_URL_VARIABLE, Settings
+from cli.arguments import AsJson, Name, Yes, confirm
+from cli.output import out, print_json, say, table
+from cli.secrets import read_secrets, variable_of
+from cli.session import CommandError, Session, UsageError, asynchronous, open_session
+from cli.settings import assignments_of
+from store import dead_letters as stored_letters
+from store import inbox
+from store.connections import Connection
+from store.webhooks import FORMER_SECRET_KEPT, Endpoint, Endpoints
+
+USUAL_ADDRESS = "http://127.0.0.1:8000"
+"""Where `unified serve` and `unified dev` listen unless told otherwise."""
+
+_SECRET = CredentialField("webhook", "Signing secret", "as the provider shows it for this URL")
+# Whoever sends these takes any secret that is typed in there; other providers make their own.
+_TAKE_OURS = ("github", "hmac", "jira")
+_ID_SHOWN = 8
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Add, list, rotate, pause and remove webhook endpoints, and replay what they received. NAME is a "
+    "connection's. docs/webhooks.md tells what to enter at each provider.",
+)
+
+Id = Annotated[
+    str | None, typer.Option("--id", help="Which endpoint, where the connection has several; `list` shows it.")
+]
+SecretStdin = Annotated[bool, typer.Option("--secret-stdin", help="Read the secret from standard input.")]
+PublicUrl = Annotated[
+    str | None, typer.Option(help=f"Where providers reach `unified serve`.  [env var: {PUBLIC_URL_VARIABLE}]")
+]
+
+
+@app.command()
+@asynchronous
+async def add(
+    name: Name,
+    *,
+    verifier: Annotated[
+        str | None, typer.Option(help="How deliveries are signed, if not as the system itself does.")
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the verifier hmac. Repeatable."),
+    ] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option("--event", help="Keep this type of event; * at the end takes a family. Repeatable."),
+    ] = None,
+    public_url: PublicUrl = None,
+    secret_stdin: SecretStdin = False,
+) -> None:
+    """Add an endpoint to a connection, and print the URL to enter at the provider.
+
+    The provider's signing secret comes by a hidden prompt, by --secret-stdin or from UNIFIED_SECRET_WEBHOOK; or
+    later, with `unified webhooks rotate`: until then deliveries are refused. For github, jira and hmac we
+    choose the secret, and print it this once. The URL is a secret too.
+    """
+    base = _public_url(public_url)
+    given = _given_secret(from_stdin=secret_stdin)
+    async with open_session() as session:
+        connection = await session.connection(name)
+        endpoints = _endpoints(session)
+        endpoint = await endpoints.create(
+            connection, verifier=verifier, options=assignments_of(options), event_types=events or ()
+        )
+        try:
+            secret = given or _made_secret(endpoint)
+            if secret:
+                await endpoints.rotate(endpoint, secret)
+        except BaseException:
+            await endpoints.remove(endpoint)
+            raise
+        out.print(_url(base, connection, endpoint), soft_wrap=True)
+        if base.startswith("http://"):
+            say(f"Providers need an https:// URL; --public-url or {PUBLIC_URL_VARIABLE} sets it.")
+        if secret and not given:
+            say("Enter this secret there as well; it is not shown again:")
+            out.print(secret.reveal(), soft_wrap=True)
+        elif not secret and (asked := _asked_secret()):
+            await endpoints.rotate(endpoint, asked)
+        elif not secret:
+            say(f"Now `unified webhooks rotate {connection.key}` takes the secret that the provider shows.")
+
+
+@app.command("list")
+@asynchronous
+async def list_(
+    name: Annotated[str | None, typer.Argument(help="Only this connection's.", metavar="[NAME]")] = None,
+    *,
+    urls: Annotated[bool, typer.Option("--urls", help="Show the URLs, which are secrets.")] = False,
+    public_url: PublicUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List endpoints."""
+    base = _public_url(public_url)
+    async with open_session() as session:
+        connections = [await session.connection(name)] if name else await _all_connections(session)
+        endpoints = _endpoints(session)
+        found = [
+            {
+                "id": str(endpoint.id),
+                "connection": connection.key,
+                "verifier": endpoint.verifier,
+                "events": list(endpoint.event_types),
+                "is_active": endpoint.is_active,
+                "created_at": endpoint.created_at,
+                **({"url": _url(base, connection, endpoint)} if urls else {}),
+            }
+            for connection in connections
+            for endpoint in await endpoints.list(connection)
+        ]
+    if as_json:
+        print_json(found)
+        return
+    table(
+        ("ID", "CONNECTION", "SIGNED AS", "EVENTS", "TAKES", "ADDED (UTC)", *(("URL",) if urls else ())),
+        (
+            (
+                str(each["id"])[:_ID_SHOWN],
+                each["connection"],
+                each["verifier"],
+                ", ".join(each["events"]) or "all",
+                "deliveries" if each["is_active"] else "paused",
+                each["created_at"],
+                *((each["url"],) if urls else ()),
+            )
+            for each in found
+        ),
+        empty="There are no webhooks yet; `unified webhooks add` makes one.",
+    )
+
+
+@app.command()
+@asynchronous
+async def rotate(
+    name: Name,
+    *,
+    endpoint_id: Id = None,
+    secret_stdin: SecretStdin = False,
+    leaked: Annotated[
+        bool, typer.Option("--leaked", help="Refuse the former secret at once instead of in a day.")
+    ] = False,
+) -> None:
+    """Give an endpoint its secret, or the next one.
+
+    The former one stays good for a day, so that nothing is lost while the provider changes over.
+    """
+    async with open_session() as session:
+        connection, endpoint = await _find(session, name, endpoint_id)
+        made = _made_secret(endpoint)
+        secret = (
+            _given_secret(from_stdin=secret_stdin)
+            or made
+            or read_secrets([_SECRET], from_stdin=False)[_SECRET.name]
+        )
+        kept = timedelta() if leaked else FORMER_SECRET_KEPT
+        await _endpoints(session).rotate(endpoint, secret, keep_former=kept)
+    if secret is made:
+        say("Enter this secret at the provider; it is not shown again:")
+        out.print(secret.reveal(), soft_wrap=True)
+    say(f"The webhook of {connection.key} has its new secret. Every `unified serve` knows it within seconds.")
+
+
+@app.command()
+@asynchronous
+async def pause(name: Name, *, endpoint_id: Id = None) -> None:
+    """Refuse an endpoint's deliveries; the provider comes again for a while."""
+    say(f"Paused the webhook of {await _activate(name, endpoint_id, is_active=False)}.")
+
+
+@app.command()
+@asynchronous
+async def resume(name: Name, *, endpoint_id: Id = None) -> None:
+    """Take an endpoint's deliveries again."""
+    say(f"Resumed the webhook of {await _activate(name, endpoint_id, is_active=True)}.")
+
+
+@app.command()
+@asynchronous
+async def remove(name: Name, *, endpoint_id: Id = None, yes: Yes = False) -> None:
+    """Remove an endpoint and its secrets; what it received stays."""
+    async with open_session() as session:
+        connection, endpoint = await _find(session, name, endpoint_id)
+        confirm(f"Remove the webhook of {connection.key}? Its URL can't be had back.", yes=yes)
+        await _endpoints(session).remove(endpoint)
+    say(f"Removed the webhook of {connection.key}.")
+
+
+@app.command()
+@asynchronous
+async def replay(
+    name: Name,
+    *,
+    keys: Annotated[
+        list[str] | None, typer.Option("--event", help="Only the dead letter of this event. Repeatable.")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Instead: all events received from then on (UTC).")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option(help="… up to then (UTC); by default now.")] = None,
+) -> None:
+    """Have dead letters tried again, or all events of a span of time applied again.
+
+    The next drain does it: `unified dev` by itself, `unified drain` at once. Doing it twice changes nothing.
+    """
+    if (keys and since) or (until and not since):
+        raise UsageError("say either --event, or --since with or without --until")
+    async with open_session() as session:
+        connection = await session.connection(name)
+        now = (await session.db.clock())()
+        if since:
+            count = await inbox.replay(session.db, connection, _utc(since), _utc(until) if until else now)
+            what = "received event(s)"
+        else:
+            count = await stored_letters.replay(session.db, connection, now, keys or None)
+            what = "dead letter(s)"
+    if keys and count < len(keys):
+        raise CommandError(f"{connection.key} has {count} of these {len(keys)} as dead letters; those wait now")
+    say(f"{count} {what} of {connection.key} wait for the next drain.")
+
+
+@app.command("dead-letters")
+@asynchronous
+async def dead_letters(
+    name: Name,
+    *,
+    state: Annotated[
+        str | None, typer.Option(help=f"Only those that are {', '.join(get_args(stored_letters.State))}.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show events that could not be applied, and why.
+
+    Those that are `waiting` are tried again by themselves, those that are `dead` by `unified webhooks replay`;
+    `replayed` ones were applied in the end.
+    """
+    states: dict[str | None, stored_letters.State | None] = {None: None}
+    states |= {one: one for one in get_args(stored_letters.State)}
+    if state not in states:
+        raise UsageError(f"--state is one of {', '.join(get_args(stored_letters.State))}, not {state!r}")
+    async with open_session() as session:
+        connection = await session.connection(name)
+        found = await stored_letters.letters(session.db, connection, states[state], limit=limit)
+    rows = [
+        {
+            "event": letter.event_key,
+            "type": letter.event_type,
+            "received_at": letter.received_at,
+            "state": letter.state,
+            "attempts": letter.attempts,
+            "next_attempt_at": letter.next_attempt_at,
+            "error": letter.error,
+        }
+        for letter in found
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    table(
+        ("EVENT", "TYPE", "RECEIVED (UTC)", "STATE", "ATTEMPTS", "NEXT (UTC)", "ERROR"),
+        (tuple(row.values()) for row in rows),
+        empty=f"{connection.key} has no dead letters.",
+    )
+
+
+def _endpoints(session: Session) -> Endpoints:
+    return Endpoints(session.db, session.credentials(), actor="cli")
+
+
+async def _all_connections(session: Session) -> list[Connection]:
+    owners = await session.registry.workspaces()
+    return [each for owner in owners for each in await session.registry.connections(owner.id)]
+
+
+async def _find(session: Session, name: str, endpoint_id: str | None) -> tuple[Connection, Endpoint]:
+    """A connection's one endpoint, or the one whose id begins so."""
+    connection = await session.connection(name)
+    found = await _endpoints(session).list(connection)
+    chosen = [each for each in found if str(each.id).startswith(endpoint_id or "")]
+    if len(chosen) == 1:
+        return connection, chosen[0]
+    if not found:
+        raise CommandError(f"{connection.key} has no webhook; `unified webhooks add {connection.key}` makes one")
+    ids = " or ".join(str(each.id)[:_ID_SHOWN] for each in found)
+    raise UsageError(f"{connection.key} has {len(found)} webhooks: say which with --id, {ids}")
+
+
+async def _activate(name: str, endpoint_id: str | None, *, is_active: bool) -> str:
+    async with open_session() as session:
+        connection, endpoint = await _find(session, name, endpoint_id)
+        await _endpoints(session).set_active(endpoint, is_active)
+        return connection.key
+
+
+def _public_url(option: str | None) -> str:
+    """Where providers reach the ingress."""
+    chosen = {PUBLIC_URL_VARIABLE: option} if option else None
+    settings = (
+        Settings.from_environment(chosen, address=USUAL_ADDRESS)
+        if chosen
+        else Settings.from_environment(address=USUAL_ADDRESS)
+    )
+    return settings.public_url
+
+
+def _url(base: str, connection: Connection, endpoint: Endpoint) -> str:
+    return f"{base}/webhooks/{connection.connector}/{endpoint.path}"
+
+
+def _given_secret(*, from_stdin: bool) -> Secret | None:
+    """The secret that came with the command, if one did."""
+    import os
+
+    if from_stdin or os.environ.get(variable_of(_SECRET)):
+        return read_secrets([_SECRET], from_stdin=from_stdin)[_SECRET.name]
+    return None
+
+
+def _made_secret(endpoint: Endpoint) -> Secret | None:
+    """A new secret, where it is ours to choose."""
+    return Secret(randomness.token_urlsafe(32)) if endpoint.verifier in _TAKE_OURS else None
+
+
+def _asked_secret() -> Secret | None:
+    """What a person pastes, once the provider has shown it; None for later."""
+    if not sys.stdin.isatty():
+        return None
+    say("Enter that URL at the provider, then paste the signing secret that it shows; nothing for later.")
+    text = typer.prompt("Signing secret", default="", show_default=False, hide_input=True, err=True)
+    return Secret(text.strip()) if text.strip() else None
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

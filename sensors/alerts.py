@@ -1,0 +1,29 @@
+"""Telling people: a message to the webhook or Slack URL that the environment names."""
+
+import os
+
+import httpx
+
+ALERT_URL_VARIABLE = "UNIFIED_ALERT_URL"
+_SECONDS = 10.0
+
+
+def alert(text: str) -> str:
+    """Post ``{"text": …}``, the form that Slack's incoming webhooks take, if there is a URL to post to.
+
+    Args:
+        text: For people; no secret, no record.
+
+    Returns:
+        What became of it. A message that can't be sent is not worth a failure. The URL is a secret, and not in here.
+    """
+    url = os.environ.get(ALERT_URL_VARIABLE)
+    if not url:
+        return f"no {ALERT_URL_VARIABLE} is set, so nobody was told"
+    try:
+        answer = httpx.post(url, json={"text": text}, timeout=_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return f"the alert could not be sent ({type(error).__name__}); look at {ALERT_URL_VARIABLE}"
+    if not answer.is_success:
+        return f"the alert was answered with {answer.status_code}; look at {ALERT_URL_VARIABLE}"
+    return "the alert was sent"

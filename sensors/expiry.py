@@ -1,0 +1,65 @@
+"""Warns of credentials that expire soon, each once a day."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from resources.store import CredentialStoreResource, DatabaseResource
+from sensors.alerts import alert
+from store.credentials import CredentialInfo
+from store.registry import Registry
+
+WARN_WITHIN = timedelta(days=7)
+
+
+def expiry_sensor() -> dg.SensorDefinition:
+    """The sensor of all connections' credentials."""
+
+    @dg.sensor(
+        name="expiring_credentials",
+        minimum_interval_seconds=3600,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Warns once a day of each credential that expires within a week, also by UNIFIED_ALERT_URL.",
+    )
+    def warn(
+        context: dg.SensorEvaluationContext, database: DatabaseResource, credentials: CredentialStoreResource
+    ) -> dg.SensorResult:
+        today = f"{datetime.now(UTC):%Y-%m-%d}"
+        expiring = asyncio.run(_expiring(database, credentials))
+        # The cursor remembers of what was warned today; what no longer expires drops out of it.
+        known = json.loads(context.cursor or "{}")
+        fresh = [warning for name, warning in expiring.items() if known.get(name) != today]
+        outcome = ""
+        if fresh:
+            text = "\n".join(fresh)
+            context.log.warning(text)
+            outcome = f"; {alert(f'Unified Assets: {text}')}"
+        return dg.SensorResult(
+            cursor=json.dumps(dict.fromkeys(expiring, today)),
+            skip_reason=f"{len(expiring)} credential(s) expire within a week or have expired{outcome}",
+        )
+
+    return warn
+
+
+async def _expiring(database: DatabaseResource, credentials: CredentialStoreResource) -> dict[str, str]:
+    """Warnings by connection and field."""
+    async with database.open() as db:
+        infos = await credentials.open(db).expiring(WARN_WITHIN)
+        keys = {connection.id: connection.key for connection in await Registry(db).all_connections()}
+    return _warnings([(keys[info.connection_id], info) for info in infos if info.connection_id in keys])
+
+
+def _warnings(found: Sequence[tuple[str, CredentialInfo]]) -> dict[str, str]:
+    now = datetime.now(UTC)
+    return {
+        f"{key} {info.field}": (
+            f"{info.field} of {key} {'expired' if info.expires_at <= now else 'expires'} on "
+            f"{info.expires_at:%Y-%m-%d at %H:%M %Z}; `unified connections update {key} --secret` replaces it"
+        )
+        for key, info in found
+        if info.expires_at
+    }

@@ -1,0 +1,47 @@
+"""Sees runs fail: marks a connection whose sync died without a word, and alerts.
+
+A sync that fails by itself has written down why. One that was killed, or ended at Dagster's time limit, has not.
+"""
+
+import asyncio
+
+import dagster as dg
+
+from resources.store import DatabaseResource
+from sensors.alerts import alert
+from store.connections import ConnectionNotFoundError
+from store.registry import Registry
+from sync.connection import abandon
+from unified_assets.partitions import CONNECTION_TAG
+
+
+def failures_sensor() -> dg.SensorDefinition:
+    """The sensor of all runs of this code location."""
+
+    @dg.run_failure_sensor(
+        name="failures",
+        minimum_interval_seconds=5,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Marks connections whose sync died, and posts each failure to UNIFIED_ALERT_URL.",
+    )
+    def on_failure(context: dg.RunFailureSensorContext, database: DatabaseResource) -> dg.SkipReason:
+        run = context.dagster_run
+        reason = context.failure_event.message or "the run ended without a reason"
+        key = run.tags.get(CONNECTION_TAG)
+        if key is not None:
+            reason = asyncio.run(_mark(database, key, run.run_id, reason)) or reason
+        what = f"{run.job_name} of {key}" if key else run.job_name
+        return dg.SkipReason(alert(f"Unified Assets: {what} failed: {reason} (run {run.run_id})"))
+
+    return on_failure
+
+
+async def _mark(database: DatabaseResource, key: str, run_id: str, reason: str) -> str | None:
+    """See that the connection says why its sync failed; what it says."""
+    async with database.open() as db:
+        try:
+            connection = await Registry(db).find(key)
+        except ConnectionNotFoundError:
+            return None  # removed meanwhile
+        await abandon(db, connection, run_id, reason)
+        return (await Registry(db).find(key)).error_message

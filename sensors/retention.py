@@ -1,0 +1,34 @@
+"""Has the inbox tended: partitions for the days to come are made, what is old and applied is dropped.
+
+A drain does the same when it begins; this is for days without one. Done twice it changes nothing.
+"""
+
+import asyncio
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from resources.store import DatabaseResource
+from store import retention
+
+
+def retention_sensor() -> dg.SensorDefinition:
+    """The sensor that tends the inbox."""
+
+    @dg.sensor(
+        name="inbox_retention",
+        minimum_interval_seconds=3600,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Makes the inbox's partitions ahead and drops received events that are old and applied.",
+    )
+    def tend(database: DatabaseResource) -> dg.SkipReason:
+        done = {name: value for name, value in asdict(asyncio.run(_tend(database))).items() if value}
+        return dg.SkipReason(f"done: {done}" if done else "there was nothing to do")
+
+    return tend
+
+
+async def _tend(database: DatabaseResource) -> retention.Tended:
+    async with database.open() as db:
+        return await retention.tend(db, datetime.now(UTC))

@@ -1,0 +1,75 @@
+"""Credentials that expire soon, and the inbox's upkeep."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from adapters.secrets import Secret
+from resources.store import CredentialStoreResource, DatabaseResource
+from sensors.alerts import ALERT_URL_VARIABLE
+from store.credentials import CredentialStore
+from store.keys import load_provider
+from tests.sensors.alerts import alert_server
+from tests.unified_assets.conftest import STRIPE_KEY, Installation
+
+
+def tick(installation: Installation, sensor: str, cursor: str | None = None) -> Any:
+    with dg.build_sensor_context(
+        instance=installation.instance,
+        cursor=cursor,
+        resources={"database": DatabaseResource(), "credentials": CredentialStoreResource()},
+    ) as context:
+        return installation.defs.resolve_sensor_def(sensor).evaluate_tick(context)
+
+
+def expire(installation: Installation, key: str, after: timedelta) -> None:
+    connection = installation.find(key)
+    installation.ask(
+        lambda db: CredentialStore(db, load_provider()).put(
+            connection.workspace_id,
+            connection.id,
+            "api_key",
+            {"api_key": Secret(STRIPE_KEY)},
+            datetime.now(UTC) + after,
+        )
+    )
+
+
+def test_what_expires_within_a_week_is_told_once_a_day(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("soon", "late", "gone", "never"):
+        installation.add(f"acme/{name}", "stripe")
+    expire(installation, "acme/soon", timedelta(days=6))
+    expire(installation, "acme/late", timedelta(days=8))
+    expire(installation, "acme/gone", -timedelta(days=1))
+    with alert_server() as (url, received):
+        monkeypatch.setenv(ALERT_URL_VARIABLE, url)
+        answer = tick(installation, "expiring_credentials")
+        assert (
+            answer.skip_message == "2 credential(s) expire within a week or have expired; the alert was sent"
+        )
+        again = tick(installation, "expiring_credentials", answer.cursor)
+        assert again.skip_message == "2 credential(s) expire within a week or have expired"
+        expire(installation, "acme/late", timedelta(days=2))
+        tick(installation, "expiring_credentials", again.cursor)
+        tomorrow = str(again.cursor).replace(f"{datetime.now(UTC):%Y-%m-%d}", "2026-01-01")
+        tick(installation, "expiring_credentials", tomorrow)
+    first, fresh, next_day = (message["text"] for message in received)
+    assert "api_key of acme/gone expired on" in first
+    assert "api_key of acme/soon expires on" in first
+    assert "`unified connections update acme/soon --secret` replaces it" in first
+    assert "acme/late" in fresh
+    assert "acme/soon" not in fresh
+    assert all(name in next_day for name in ("acme/soon", "acme/gone", "acme/late"))
+    assert STRIPE_KEY not in first + fresh + next_day
+
+
+def test_the_inbox_is_tended_without_a_drain(installation: Installation) -> None:
+    ahead = f"{datetime.now(UTC).date() + timedelta(days=2):%Y%m%d}"
+    installation.execute(f"DROP TABLE IF EXISTS webhook_inbox_{ahead}")
+    assert "made" in tick(installation, "inbox_retention").skip_message
+    assert installation.execute(f"SELECT to_regclass('webhook_inbox_{ahead}')") != [(None,)]
+    assert tick(installation, "inbox_retention").skip_message == "there was nothing to do"

@@ -1,0 +1,140 @@
+"""When a drain run is asked for, and when not."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from resources.store import DatabaseResource
+from sensors import inbox as inbox_sensors
+from tests.unified_assets.conftest import STRIPE_KEY, Installation
+from tests.unified_assets.test_drains import drain, last_events, receive
+from unified_assets.drains import lease_of
+
+EVENT = {
+    "id": "evt_1",
+    "object": "event",
+    "type": "product.created",
+    "created": 1_790_000_000,
+    "data": {"object": {}},
+}
+
+
+@pytest.fixture(autouse=True)
+def short_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox_sensors, "WATCH_SECONDS", 0.0)
+
+
+@pytest.fixture
+def waiting(installation: Installation) -> Installation:
+    """An installation in whose Stripe inbox an event waits."""
+    receive(installation, installation.add("acme/stripe", "stripe"), EVENT)
+    return installation
+
+
+def tick(installation: Installation, source: str = "stripe") -> Any:
+    """What the sensor of a source answers: the key of the run that it asks for, or why it asks for none."""
+    with dg.build_sensor_context(
+        instance=installation.instance, resources={"database": DatabaseResource()}
+    ) as context:
+        answer = installation.defs.resolve_sensor_def(f"{source}_inbox").evaluate_tick(context)
+    return answer.run_requests[0].run_key if answer.run_requests else answer.skip_message
+
+
+def begin(installation: Installation, status: dg.DagsterRunStatus) -> str:
+    """A drain run in some state, as another process left it."""
+    job = installation.defs.resolve_job_def("stripe_drain")
+    return installation.instance.create_run_for_job(job, status=status).run_id
+
+
+def test_nothing_waits(installation: Installation) -> None:
+    installation.add("acme/stripe", "stripe")
+    assert tick(installation) == "nothing waits"
+
+
+def test_a_run_is_asked_for_once_and_again_when_more_comes(waiting: Installation) -> None:
+    assert tick(waiting) == tick(waiting) == "stripe:first", "the same key, so Dagster makes one run of both"
+    assert tick(waiting, "hubspot") == "nothing waits"
+    result = drain(waiting)
+    assert tick(waiting) == "nothing waits"
+    receive(waiting, waiting.find("acme/stripe"), EVENT | {"id": "evt_2"})
+    assert tick(waiting) == f"stripe:{result.run_id}"
+
+
+def test_the_run_says_how_much_waits(waiting: Installation) -> None:
+    with dg.build_sensor_context(
+        instance=waiting.instance, resources={"database": DatabaseResource()}
+    ) as context:
+        answer = waiting.defs.resolve_sensor_def("stripe_inbox").evaluate_tick(context)
+    (request,) = answer.run_requests or ()
+    assert request.tags["unified/waiting_events"] == "1"
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING])
+def test_no_second_run_while_one_begins(waiting: Installation, status: dg.DagsterRunStatus) -> None:
+    begin(waiting, status)
+    assert tick(waiting) == "a drain is asked for or under way"
+
+
+def test_a_failed_run_is_tried_again_after_a_pause(
+    waiting: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = begin(waiting, dg.DagsterRunStatus.FAILURE)
+    assert "the last drain did not succeed" in tick(waiting)
+    monkeypatch.setattr(inbox_sensors, "_AFTER_FAILURE", timedelta(0))
+    assert tick(waiting) == f"stripe:{failed}"
+
+
+def test_a_run_that_was_killed_with_its_machine_is_not_waited_for(
+    waiting: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = begin(waiting, dg.DagsterRunStatus.STARTED)
+    assert tick(waiting) == "a drain is asked for or under way"
+    monkeypatch.setattr(inbox_sensors, "_START", timedelta(0))
+
+    async def tick_under_lease(db: Any) -> Any:
+        async with db.exclusive(lease_of("stripe")):
+            answers = []
+            thread = threading.Thread(target=lambda: answers.append(tick(waiting)))
+            thread.start()
+            thread.join()
+            return answers[0]
+
+    assert waiting.ask(tick_under_lease) == "a drain is under way"
+    assert tick(waiting) == f"stripe:{dead}"
+
+
+def test_a_connection_in_trouble_asks_for_nothing_until_its_pause_is_over(installation: Installation) -> None:
+    connection = installation.add("acme/stripe", "stripe")
+    installation.sandbox.stripe.mutate("create_customer", STRIPE_KEY)
+    receive(installation, connection, *last_events(installation, 1))
+    installation.sandbox.stripe.revoke(STRIPE_KEY)
+    result = drain(installation)
+    assert tick(installation) == "nothing waits"
+    installation.execute("UPDATE inbox_cursors SET next_attempt_at = now()")
+    assert tick(installation) == f"stripe:{result.run_id}"
+
+
+def test_what_comes_while_a_tick_looks_is_seen(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_sensors, "WATCH_SECONDS", 60.0)
+    connection = installation.add("acme/stripe", "stripe")
+    looked = threading.Event()
+    waiting_of = inbox_sensors.inbox.waiting
+
+    async def look(*args: Any, **options: Any) -> Any:
+        found = await waiting_of(*args, **options)
+        looked.set()
+        return found
+
+    monkeypatch.setattr(inbox_sensors.inbox, "waiting", look)
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(tick(installation)))
+    thread.start()
+    assert looked.wait(30)
+    receive(installation, connection, EVENT)
+    thread.join()
+    assert answers == ["stripe:first"]
