@@ -12,11 +12,6 @@ from typing import Generic, NamedTuple, TypeVar
 
 from psycopg import DataError
 
-from store.errors import StoreError
-
-# Whoever waits for a write has given up by then.
-_WRITE_SECONDS = 2.5
-
 # A write shares its flush among many long before it is as large as this.
 _ROWS_PER_WRITE = 500
 _BYTES_PER_WRITE = 4 * 1024 * 1024
@@ -55,8 +50,8 @@ class GroupCommit(Generic[_Row]):
         """Write by ``write``, which commits all of its rows or none.
 
         Args:
-            write: Stores rows; the same rows again must change nothing. Raises psycopg's DataError for what can't be
-                stored at all, and StoreError for all else.
+            write: Stores rows in bounded time; the same rows again must change nothing. Raises psycopg's DataError for
+                what can't be stored at all.
             waiting: Most deliveries that may wait, besides those being written.
             writers: Writes at once; each takes a connection.
         """
@@ -113,10 +108,8 @@ class GroupCommit(Generic[_Row]):
         return batch
 
     async def _write_batch(self, batch: _Batch[_Row]) -> None:
-        failure: type[Exception] | None = None
         try:
-            async with asyncio.timeout(_WRITE_SECONDS):
-                await self._write([row for delivery in batch.values() for row in delivery.rows])
+            await self._write([row for delivery in batch.values() for row in delivery.rows])
         except DataError as error:
             if len(batch) > 1:
                 # One of them spoils it for all. Halving finds it in few writes, and stores the others.
@@ -125,21 +118,22 @@ class GroupCommit(Generic[_Row]):
                     await self._write_batch(dict(half))
                 return
             _log.warning("a delivery can't be stored: %s", error)
-            failure = UnstorableError
-        except (StoreError, TimeoutError) as error:
-            _log.warning(
-                "%d deliveries not stored, their senders come again: %s",
-                len(batch),
-                error if str(error) else "too slow",
-            )
-            failure = NotStoredError
-        except Exception:  # noqa: BLE001 - whatever it was, those who wait must hear of it
-            _log.exception("%d deliveries not stored, their senders come again", len(batch))
-            failure = NotStoredError
-        for done in batch:
-            if done.done():
-                continue  # cancelled, for it took too long
-            if failure:
-                done.set_exception(failure())
-            else:
-                done.set_result(None)
+            _settle(batch, UnstorableError)
+        except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it
+            # What waits would have to wait as long again, and its senders do not.
+            batch |= self._waiting
+            self._waiting = {}
+            _log.warning("%d deliveries not stored, their senders come again: %s", len(batch), error)
+            _settle(batch, NotStoredError)
+        else:
+            _settle(batch, None)
+
+
+def _settle(batch: _Batch[_Row], failure: type[Exception] | None) -> None:
+    for done in batch:
+        if done.done():
+            continue  # cancelled by whoever waited
+        if failure:
+            done.set_exception(failure())
+        else:
+            done.set_result(None)

@@ -5,7 +5,6 @@ answer. Whoever has no endpoint or no signature learns nothing: both get the sam
 ASGI application, because a framework's routing and request objects cost as much as all the rest of the path.
 """
 
-import asyncio
 import base64
 import logging
 import os
@@ -33,9 +32,6 @@ from store.webhooks import EndpointLookup
 PREFIX = "/webhooks/"
 
 _PATH = re.compile(rb"/webhooks/([a-z0-9_-]{1,63})/([A-Za-z0-9_-]{22,128})")
-
-# Some providers wait 3 s. Rather than have them give up, they are told to come again.
-_ANSWER_SECONDS = 2.5
 
 # Verified in vain where there is no endpoint: of this process alone, in the form that every verifier can work with.
 _NOBODYS_SECRET = Secret("whsec_" + base64.b64encode(os.urandom(32)).decode())
@@ -95,8 +91,7 @@ class WebhookIngress:
 
     async def _receive(self, delivery: Delivery, connector: str, endpoint_path: str) -> Answer:
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                return await self._accept(delivery, connector, endpoint_path)
+            return await self._accept(delivery, connector, endpoint_path)
         except SignatureError:
             return answers.UNKNOWN
         except PayloadError as error:
@@ -105,7 +100,7 @@ class WebhookIngress:
             return answers.BUSY
         except UnstorableError:
             return answers.UNSTORABLE
-        except (NotStoredError, TimeoutError):
+        except NotStoredError:
             return answers.NOT_STORED
         except StoreError as error:
             _log.warning("an endpoint could not be looked up: %s", error)

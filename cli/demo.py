@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec, TypeVar
 
@@ -10,16 +10,20 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli import demo_steps as steps
+from cli import demo_webhooks as webhooks
 from cli.demo_steps import DemoConnection, Finding
+from cli.ingress_process import HOST, running_ingress
 from cli.installation import migrate_database, prepare_dagster, upgrade_dagster
 from cli.output import err, out, say, table
 from cli.processes import free_port, only_one
-from cli.sandbox_process import SandboxPlan, running_sandbox
+from cli.sandbox_process import Sandbox, SandboxPlan, running_sandbox
 from cli.session import CommandError
 from store.database import Database, database_url
 from store.embedded import home
 
 if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
     from cli.demo_runs import RunReport
 
 USUAL_PORT = 8700
@@ -44,8 +48,8 @@ def demo(
     Makes the workspaces demo-acme and demo-globex anew (nothing else is touched), each with a Stripe and a
     HubSpot connection whose keys are stored encrypted; loads them through Dagster; holds what is stored
     against what the source has, to the cent; changes and deletes records at the source and syncs again;
-    tries to reach one workspace from the other. The exit code is not 0 if anything is off. `unified dev`
-    then shows it all.
+    has a change delivered by webhook; tries to reach one workspace from the other. The exit code is not 0
+    if anything is off. `unified dev` then shows it all.
     """
     started = time.monotonic()
     with ExitStack() as stack:
@@ -85,6 +89,8 @@ def demo(
                 advance(1)
         for each, changed, deleted in changes:
             findings += _ask(url, steps.find_changes, each, changed, deleted)
+        delays, delivered = _by_webhook(url, sandbox, instance, acme)
+        findings += delivered
         compared = [finding for each in demos for finding in _ask(url, steps.compare, sandbox, each)]
         findings += [*_of_runs(second), *compared]
         with _step("One workspace reaches for the other's rows"):
@@ -93,13 +99,38 @@ def demo(
             )
         findings += isolation
 
-    _summarize(demos, compared, first, second)
+    _summarize(demos, compared, first, second, delays)
     table(
         ("ASKED", "WHAT", "MUST BE", "IS"),
         ((f.about, f.measure, f.expected, f.found) for f in isolation),
         empty="",
     )
     _conclude(findings, time.monotonic() - started)
+
+
+def _by_webhook(
+    url: str, sandbox: Sandbox, instance: "DagsterInstance", demos: Sequence[DemoConnection]
+) -> tuple[dict[str, float], list[Finding]]:
+    """Have a change in each source delivered and drained; seconds from the change to its row, by connection."""
+    from cli.demo_runs import run_drain  # noqa: PLC0415 - imports Dagster
+
+    delays: dict[str, float] = {}
+    findings: list[Finding] = []
+    with ExitStack() as stack:
+        with _step("demo-acme's webhooks lead to `unified serve`"):
+            log = home() / "logs" / "webhooks.log"
+            ingress = stack.enter_context(running_ingress(free_port(HOST, 0), log))
+            _ask(url, webhooks.add_webhooks, demos)
+            _ask(url, webhooks.deliver_webhooks, sandbox, ingress.public_url)
+        for each in demos:
+            key, source = each.connection.key, each.connection.connector
+            with _step(f"{key}: a change at the source is delivered, and drained into its row"):
+                changed, changed_at = _ask(url, webhooks.change_and_wait, sandbox, each)
+                drained = run_drain(instance, source)
+                delays[key] = time.monotonic() - changed_at
+            findings.append(Finding(source, "failure of the drain", None, drained.failure))
+            findings += _ask(url, webhooks.find_delivered, each, changed)
+    return delays, findings
 
 
 def _ask(
@@ -156,6 +187,7 @@ def _summarize(
     compared: Sequence[Finding],
     first: Sequence["RunReport"],
     second: Sequence["RunReport"],
+    delays: Mapping[str, float],
 ) -> None:
     rows = []
     for demo_connection, load, sync in zip(demos, first, second, strict=True):
@@ -172,6 +204,7 @@ def _summarize(
                 f"{sum(sync.checks.values())} of {len(sync.checks)}",
                 _did(load, "inserted"),
                 _did(sync, "inserted", "updated", "deleted"),
+                f"{delays[key]:.1f} s" if key in delays else None,
             )
         )
     headings = (
@@ -184,6 +217,7 @@ def _summarize(
         "CHECKS",
         "FIRST LOAD",
         "THEN",
+        "BY WEBHOOK",
     )
     table(headings, rows, empty="", title="Stored, of what the source has")
 

@@ -4,7 +4,7 @@ Importing this imports Dagster; DAGSTER_HOME has to be set before (`cli.installa
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
@@ -25,7 +25,7 @@ class RunReport:
     """What one run did.
 
     Attributes:
-        connection: Key of the connection that it synced.
+        connection: Key of the connection that it synced; of a drain, the source.
         failure: Why it failed; None where it succeeded.
         counts: By stream: ``read``, ``inserted``, ``updated``, ``deleted``, ``requests`` and more.
         checks: Whether each asset check passed, by ``stream/check``.
@@ -63,24 +63,40 @@ def run_sync(instance: dg.DagsterInstance, connection: ConnectionSummary) -> Run
     Raises:
         KeyboardInterrupt: On Ctrl-C. The run is then recorded as canceled.
     """
+    return _run(instance, f"{connection.connector}_sync", connection.key, partition_key=connection.key)
+
+
+def run_drain(instance: dg.DagsterInstance, source: str) -> RunReport:
+    """Apply what waits in a source's inbox by its job, and wait for the end; raises as :func:`run_sync`."""
+    config = {"ops": {f"drain_{source}_inbox": {"config": {"linger_seconds": 0}}}}
+    return _run(instance, f"{source}_drain", source, run_config=config)
+
+
+def _run(
+    instance: dg.DagsterInstance,
+    name: str,
+    about: str,
+    *,
+    partition_key: str | None = None,
+    run_config: Mapping[str, Any] | None = None,
+) -> RunReport:
     started, run_id = time.monotonic(), str(uuid4())
     results: list[dg.ExecuteInProcessResult] = []
 
     def execute() -> None:
-        job = defs.resolve_job_def(f"{connection.connector}_sync")
         results.append(
-            job.execute_in_process(
+            defs.resolve_job_def(name).execute_in_process(
                 instance=instance,
                 run_id=run_id,
-                partition_key=connection.key,
-                run_config=_QUIET,
+                partition_key=partition_key,
+                run_config={**_QUIET, **(run_config or {})},
                 raise_on_error=False,
             )
         )
 
     # Not in the main thread: there Dagster raises Ctrl-C wherever it meets the code, and a task of the event
     # loop that meets it swallows it. This thread needs no orderly end: a sync may be killed anywhere.
-    thread = Thread(target=execute, name=f"sync of {connection.key}", daemon=True)
+    thread = Thread(target=execute, name=f"{name} of {about}", daemon=True)
     thread.start()
     try:
         thread.join()
@@ -88,7 +104,7 @@ def run_sync(instance: dg.DagsterInstance, connection: ConnectionSummary) -> Run
         if run := instance.get_run_by_id(run_id):
             instance.report_run_canceled(run)
         raise
-    return _report(connection.key, results[0], time.monotonic() - started)
+    return _report(about, results[0], time.monotonic() - started)
 
 
 def _report(connection: str, result: dg.ExecuteInProcessResult, seconds: float) -> RunReport:

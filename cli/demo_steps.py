@@ -45,7 +45,7 @@ _SUMS = {
     },
 }
 _NEW_PHONE = "+1 555 010 0199"
-_CHANGES = {
+CHANGES = {
     "stripe": ("update_customer", "delete_customer"),
     "hubspot": ("update_contact", "archive_contact"),
 }
@@ -162,7 +162,7 @@ async def change_source(db: Database, sandbox: Sandbox, demo: DemoConnection) ->
     Returns:
         The source ids of the two.
     """
-    connection, (update, delete) = demo.connection, _CHANGES[demo.connection.connector]
+    connection, (update, delete) = demo.connection, CHANGES[demo.connection.connector]
     async with db.workspace(connection.workspace_id) as conn:
         rows = await conn.execute(
             """

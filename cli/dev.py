@@ -1,25 +1,33 @@
 """`unified dev`: all that runs on a machine: database, Dagster's UI and daemon, the demo's stand-ins."""
 
 import asyncio
+import os
 import sys
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 import typer
 
+from api.settings import PUBLIC_URL_VARIABLE
 from cli.demo_steps import DEMO_PREFIX
+from cli.demo_webhooks import deliver_webhooks
+from cli.ingress_process import HOST, Ingress, running_ingress
 from cli.installation import migrate_database, prepare_dagster, project_file, upgrade_dagster
 from cli.output import out, say
-from cli.processes import Child, child, free_port, only_one
-from cli.sandbox_process import SandboxPlan, running_sandbox
+from cli.processes import Child, child, free_port, only_one, wait_for_any
+from cli.sandbox_process import Sandbox, SandboxPlan, running_sandbox
 from cli.session import CommandError
 from store import data_keys
 from store.database import Database, database_url
 from store.embedded import home
 from store.keys import load_provider
 from store.registry import Registry
+
+# Ticks of inbox sensors look for most of a minute, and the code server serves each in a thread. Its default, four more
+# than there are cores, would leave none for the UI.
+_CODE_SERVER_THREADS = "32"
 
 _LOADED = """
 { workspaceOrError { ... on Workspace { locationEntries {
@@ -32,16 +40,21 @@ def dev(
     *,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Of Dagster's UI; 0 takes a free one.")] = 3000,
     host: Annotated[str, typer.Option(help="Address that Dagster's UI listens on.")] = "127.0.0.1",
+    webhook_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Of the webhook server, on 127.0.0.1; 0 takes a free one.")
+    ] = 8000,
 ) -> None:
-    """Start the database, Dagster's UI and its daemon; Ctrl-C ends all.
+    """Start the database, Dagster's UI and its daemon, and the webhook server; Ctrl-C ends all.
 
-    The daemon syncs each connection at its interval. If `unified demo` was run, the stand-ins that its
-    connections lead to are started too. Whoever reaches the UI can start and stop syncs: it has no log-in,
-    keep it on 127.0.0.1.
+    The daemon syncs each connection at its interval, and applies what webhooks bring as it comes. If
+    `unified demo` was run, the stand-ins that its connections lead to are started too. Whoever reaches the
+    UI can start and stop syncs: it has no log-in, keep it on 127.0.0.1. The webhook server checks each
+    sender (`unified serve`).
     """
     with ExitStack() as stack:
         stack.enter_context(only_one(home(), "`unified dev`"))
         port = free_port(host, port)
+        webhook_port = free_port(HOST, webhook_port, "--webhook-port")
         say("Starting PostgreSQL …")
         url = database_url()
         migrate_database(url)
@@ -50,18 +63,24 @@ def dev(
         with_demo = asyncio.run(_check(url))
         logs = home() / "logs"
         logs.mkdir(exist_ok=True)
+        say("Starting the webhook server …")
+        public_url = os.environ.get(PUBLIC_URL_VARIABLE)
+        ingress = stack.enter_context(running_ingress(webhook_port, logs / "webhooks.log", public_url))
         if with_demo and (plan := SandboxPlan.load(home())):
-            stack.enter_context(_stand_ins(plan, logs / "sandbox.log"))
+            sandbox = stack.enter_context(_stand_ins(plan, logs / "sandbox.log"))
+            if sandbox:
+                asyncio.run(_deliver(url, sandbox, ingress))
         say("Starting Dagster …")
+        os.environ.setdefault("DAGSTER_GRPC_MAX_WORKERS", _CODE_SERVER_THREADS)
         dagster = stack.enter_context(_dagster(host, port, logs / "dagster.log"))
         address = f"http://{host}:{port}"
         dagster.wait_until(lambda: _has_loaded(address))
+        out.print(f"Webhooks are taken at {ingress.address}/webhooks/… (log: {ingress.process.log}).")
         out.print(f"Dagster is at {address} (log: {dagster.log}). Ctrl-C ends all.")
-        dagster.process.wait()
-        raise dagster.failure()
+        raise wait_for_any([dagster, ingress.process]).failure()
 
 
-def _stand_ins(plan: SandboxPlan, log: Path) -> AbstractContextManager[Any]:
+def _stand_ins(plan: SandboxPlan, log: Path) -> AbstractContextManager[Sandbox | None]:
     """What the demo's connections lead to, where its place is not taken."""
     try:
         free_port("127.0.0.1", plan.port)
@@ -70,6 +89,12 @@ def _stand_ins(plan: SandboxPlan, log: Path) -> AbstractContextManager[Any]:
         return nullcontext()
     say(f"Starting the demo's stand-ins for Stripe and HubSpot on port {plan.port} …")
     return running_sandbox(plan, log)
+
+
+async def _deliver(url: str, sandbox: Sandbox, ingress: Ingress) -> None:
+    """Have the stand-ins deliver to the demo's webhooks, as they did before they were stopped."""
+    async with Database.open(url) as db:
+        await deliver_webhooks(db, sandbox, ingress.public_url)
 
 
 def _dagster(host: str, port: int, log: Path) -> AbstractContextManager[Child]:

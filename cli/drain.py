@@ -14,11 +14,11 @@ from sync.drain import drain as drain_source
 
 @asynchronous
 async def drain(
-    source: Annotated[str, typer.Argument(help="Of which connector's connections; `unified connectors` lists them.")],
+    source: Annotated[
+        str, typer.Argument(help="Of which connector's connections; `unified connectors` lists them.")
+    ],
     *,
-    linger: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for more once nothing waits.")
-    ] = 0.0,
+    linger: Annotated[float, typer.Option(min=0, help="Seconds to wait for more once nothing waits.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Apply the events that wait in the inboxes of all connections of a source.

@@ -22,7 +22,7 @@ from typer.main import get_command
 _PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Start here": {
         "demo": ("cli.demo:demo", "Load two workspaces from stand-ins for Stripe and HubSpot, and check it."),
-        "dev": ("cli.dev:dev", "Start the database, Dagster's UI and its daemon; Ctrl-C ends all."),
+        "dev": ("cli.dev:dev", "Start the database, Dagster and the webhook server; Ctrl-C ends all."),
     },
     "Connections": {
         "connectors": (
@@ -34,6 +34,11 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "sync": ("cli.sync:sync", "Pull a connection's changes now."),
         "status": ("cli.status:status", "Show how each connection stands."),
         "rejects": ("cli.status:rejects", "Show records that could not be mapped, and why."),
+    },
+    "Webhooks": {
+        "webhooks": ("cli.webhooks:app", "Add, list, rotate, pause, remove and replay webhooks."),
+        "serve": ("cli.serve:serve", "Take providers' webhooks in."),
+        "drain": ("cli.drain:drain", "Apply what webhooks have brought, now."),
     },
     "Mapping": {
         "mappings": ("cli.mappings:app", "Add, list and remove a connection's own field rules."),

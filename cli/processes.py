@@ -101,6 +101,15 @@ def child(name: str, arguments: Sequence[str], log: Path) -> Iterator[Child]:
             signal.signal(number, handler)
 
 
+def wait_for_any(children: Sequence[Child]) -> Child:
+    """Wait until one of some children ends by itself; which one."""
+    while True:
+        for each in children:
+            if each.process.poll() is not None:
+                return each
+        time.sleep(_POLL_SECONDS)
+
+
 @contextmanager
 def only_one(folder: Path, what: str) -> Iterator[None]:
     """Keep commands that use the same processes from running at the same time.
@@ -125,12 +134,13 @@ def only_one(folder: Path, what: str) -> Iterator[None]:
         yield
 
 
-def free_port(host: str, port: int) -> int:
+def free_port(host: str, port: int, option: str = "--port") -> int:
     """A port that can be listened on.
 
     Args:
         host: Of this machine.
         port: The wanted one; 0 takes any.
+        option: How to choose another one.
 
     Raises:
         CommandError: If it is taken.
@@ -139,5 +149,5 @@ def free_port(host: str, port: int) -> int:
         with socket.create_server((host, port)) as listener:
             return int(listener.getsockname()[1])
     except OSError as error:
-        msg = f"can't listen on {host}:{port} ({error.strerror}); choose another with --port"
+        msg = f"can't listen on {host}:{port} ({error.strerror}); choose another with {option}"
         raise CommandError(msg) from error

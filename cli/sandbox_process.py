@@ -55,6 +55,10 @@ class Sandbox:
         order = {"do": what, "key": key, "args": [record_id], "fields": fields}
         self._ask("POST", f"{connector}/mutate", json=order)
 
+    def deliver(self, connector: str, key: str, url: str, secret: str) -> None:
+        """Deliver the events of a key's account to a URL from now on, signed with a secret."""
+        self._ask("POST", f"{connector}/webhooks", json={"key": key, "url": url, "secret": secret})
+
     def answers(self) -> bool:
         """Whether it takes requests."""
         try:

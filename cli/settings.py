@@ -31,12 +31,7 @@ def chosen_settings(
         UsageError: If they do not fit.
     """
     chosen = dict(before or {})
-    for assignment in assignments or ():
-        key, equals, value = assignment.partition("=")
-        if not equals:
-            msg = f"--set takes KEY=VALUE, not {assignment!r}"
-            raise UsageError(msg)
-        chosen[key.strip()] = _value(value.strip())
+    chosen |= {key: _value(value) for key, value in assignments_of(assignments).items()}
     if base_url:
         chosen["base_url"] = base_url
     if allow_private_hosts is not None:
@@ -47,6 +42,22 @@ def chosen_settings(
         msg = f"these settings do not fit {adapter.name}: {describe_faults(error)}"
         raise UsageError(msg) from None
     return config.model_dump(mode="json", exclude_unset=True)
+
+
+def assignments_of(given: Sequence[str] | None) -> dict[str, str]:
+    """Take ``--set KEY=VALUE`` apart.
+
+    Raises:
+        UsageError: If one is nothing of the kind.
+    """
+    found = {}
+    for assignment in given or ():
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            msg = f"--set takes KEY=VALUE, not {assignment!r}"
+            raise UsageError(msg)
+        found[key.strip()] = value.strip()
+    return found
 
 
 def _value(text: str) -> Any:

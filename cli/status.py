@@ -1,6 +1,8 @@
 """`unified status` and `unified rejects`: how connections stand, and what could not be mapped."""
 
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, Any, get_args
+from uuid import UUID
 
 import typer
 
@@ -8,7 +10,7 @@ from adapters.registry import get_adapter
 from cli.arguments import AsJson, Name
 from cli.output import print_json, table
 from cli.session import Session, asynchronous, open_session
-from store import quality
+from store import dead_letters, inbox, quality
 from store import rejects as stored_rejects
 from store.connections import ConnectionSummary
 from store.tables import StreamKey
@@ -20,20 +22,36 @@ async def status(
     workspace: Annotated[str | None, typer.Option(help="Only this workspace's connections.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how each connection stands: state, last sync, records stored, records rejected, error."""
+    """Show how each connection stands: state, last sync, records stored and rejected, waiting webhooks, error.
+
+    WAITING counts events that are to be applied, up to 1,000; DEAD those that were given up
+    (`unified webhooks dead-letters`).
+    """
     async with open_session() as session:
         if workspace:
             await session.registry.get_workspace(workspace)
-        found = [
-            await _state(session, connection)
+        connections = [
+            connection
             for connection in await session.registry.all_connections()
             if workspace in (None, connection.workspace)
         ]
+        waiting = await _waiting(session, {connection.connector for connection in connections})
+        found = [await _state(session, each, waiting.get(each.id)) for each in connections]
     if as_json:
         print_json(found)
         return
     table(
-        ("CONNECTION", "CONNECTOR", "STATE", "LAST SYNC (UTC)", "ROWS", "REJECTS", "ERROR"),
+        (
+            "CONNECTION",
+            "CONNECTOR",
+            "STATE",
+            "LAST SYNC (UTC)",
+            "ROWS",
+            "REJECTS",
+            "WAITING",
+            "DEAD",
+            "ERROR",
+        ),
         (
             (
                 each["connection"],
@@ -42,7 +60,9 @@ async def status(
                 each["last_sync_at"],
                 sum(each["rows"].values()),
                 sum(each["rejects"].values()),
-                each["error"],
+                each["webhooks"]["waiting"],
+                each["webhooks"]["dead_letters"]["dead"],
+                "; ".join(filter(None, (each["error"], each["webhooks"]["error"]))),
             )
             for each in found
         ),
@@ -50,12 +70,26 @@ async def status(
     )
 
 
-async def _state(session: Session, connection: ConnectionSummary) -> dict[str, Any]:
-    streams = [stream.name for stream in get_adapter(connection.connector).streams]
+async def _waiting(session: Session, connectors: Iterable[str]) -> dict[UUID, inbox.Waiting]:
+    """What waits in the inboxes, by connection."""
+    now = (await session.db.clock())()
+    return {
+        one.connection.id: one
+        for connector in connectors
+        for one in await inbox.waiting(session.db, connector, now)
+    }
+
+
+async def _state(
+    session: Session, connection: ConnectionSummary, waiting: inbox.Waiting | None
+) -> dict[str, Any]:
+    adapter = get_adapter(connection.connector)
+    streams = [stream.name for stream in (*adapter.streams, *adapter.delivered_streams)]
     place = (connection.connector, connection.id)
     async with session.db.workspace(connection.workspace_id) as conn:
         rows = {stream: await quality.live_records(conn, stream, *place) for stream in streams}
         rejected = {stream: await quality.rejected_records(conn, stream, connection.id) for stream in streams}
+    letters = await dead_letters.counts(session.db, connection)
     return {
         "connection": connection.key,
         "connector": connection.connector,
@@ -66,6 +100,12 @@ async def _state(session: Session, connection: ConnectionSummary) -> dict[str, A
         "rows": rows,
         "rejects": rejected,
         "error": connection.error_message,
+        "webhooks": {
+            "waiting": waiting.events if waiting else 0,
+            "oldest_at": waiting.oldest_at if waiting else None,
+            "error": waiting.trouble.error if waiting and waiting.trouble else None,
+            "dead_letters": {state: letters.get(state, 0) for state in get_args(dead_letters.State)},
+        },
     }
 
 

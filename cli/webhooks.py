@@ -1,24 +1,22 @@
-"""`unified webhooks`: endpoints that providers deliver to, and the events that could not be applied."""
+"""`unified webhooks`: endpoints that providers deliver to."""
 
+import os
 import secrets as randomness
 import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, get_args
+from datetime import timedelta
+from typing import Annotated, Any
 
 import typer
 
 from adapters.base import CredentialField
 from adapters.secrets import Secret
-from adapters.verifiers import get_verifier
 from api.settings import PUBLIC_URL_VARIABLE, Settings
+from cli import received
 from cli.arguments import AsJson, Name, Yes, confirm
 from cli.output import out, print_json, say, table
 from cli.secrets import read_secrets, variable_of
-from cli.session import CommandError, Session, UsageError, asynchronous, open_session
+from cli.session import ACTOR, CommandError, Session, UsageError, asynchronous, open_session
 from cli.settings import assignments_of
-from store import dead_letters as stored_letters
-from store import inbox
 from store.connections import Connection
 from store.webhooks import FORMER_SECRET_KEPT, Endpoint, Endpoints
 
@@ -38,7 +36,8 @@ app = typer.Typer(
 )
 
 Id = Annotated[
-    str | None, typer.Option("--id", help="Which endpoint, where the connection has several; `list` shows it.")
+    str | None,
+    typer.Option("--id", help="Which endpoint, where the connection has several; `list` shows it."),
 ]
 SecretStdin = Annotated[bool, typer.Option("--secret-stdin", help="Read the secret from standard input.")]
 PublicUrl = Annotated[
@@ -113,15 +112,7 @@ async def list_(
         connections = [await session.connection(name)] if name else await _all_connections(session)
         endpoints = _endpoints(session)
         found = [
-            {
-                "id": str(endpoint.id),
-                "connection": connection.key,
-                "verifier": endpoint.verifier,
-                "events": list(endpoint.event_types),
-                "is_active": endpoint.is_active,
-                "created_at": endpoint.created_at,
-                **({"url": _url(base, connection, endpoint)} if urls else {}),
-            }
+            _describe(connection, endpoint) | ({"url": _url(base, connection, endpoint)} if urls else {})
             for connection in connections
             for endpoint in await endpoints.list(connection)
         ]
@@ -132,7 +123,7 @@ async def list_(
         ("ID", "CONNECTION", "SIGNED AS", "EVENTS", "TAKES", "ADDED (UTC)", *(("URL",) if urls else ())),
         (
             (
-                str(each["id"])[:_ID_SHOWN],
+                each["id"][:_ID_SHOWN],
                 each["connection"],
                 each["verifier"],
                 ", ".join(each["events"]) or "all",
@@ -202,86 +193,12 @@ async def remove(name: Name, *, endpoint_id: Id = None, yes: Yes = False) -> Non
     say(f"Removed the webhook of {connection.key}.")
 
 
-@app.command()
-@asynchronous
-async def replay(
-    name: Name,
-    *,
-    keys: Annotated[
-        list[str] | None, typer.Option("--event", help="Only the dead letter of this event. Repeatable.")
-    ] = None,
-    since: Annotated[
-        datetime | None, typer.Option(help="Instead: all events received from then on (UTC).")
-    ] = None,
-    until: Annotated[datetime | None, typer.Option(help="… up to then (UTC); by default now.")] = None,
-) -> None:
-    """Have dead letters tried again, or all events of a span of time applied again.
-
-    The next drain does it: `unified dev` by itself, `unified drain` at once. Doing it twice changes nothing.
-    """
-    if (keys and since) or (until and not since):
-        raise UsageError("say either --event, or --since with or without --until")
-    async with open_session() as session:
-        connection = await session.connection(name)
-        now = (await session.db.clock())()
-        if since:
-            count = await inbox.replay(session.db, connection, _utc(since), _utc(until) if until else now)
-            what = "received event(s)"
-        else:
-            count = await stored_letters.replay(session.db, connection, now, keys or None)
-            what = "dead letter(s)"
-    if keys and count < len(keys):
-        raise CommandError(f"{connection.key} has {count} of these {len(keys)} as dead letters; those wait now")
-    say(f"{count} {what} of {connection.key} wait for the next drain.")
-
-
-@app.command("dead-letters")
-@asynchronous
-async def dead_letters(
-    name: Name,
-    *,
-    state: Annotated[
-        str | None, typer.Option(help=f"Only those that are {', '.join(get_args(stored_letters.State))}.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
-    as_json: AsJson = False,
-) -> None:
-    """Show events that could not be applied, and why.
-
-    Those that are `waiting` are tried again by themselves, those that are `dead` by `unified webhooks replay`;
-    `replayed` ones were applied in the end.
-    """
-    states: dict[str | None, stored_letters.State | None] = {None: None}
-    states |= {one: one for one in get_args(stored_letters.State)}
-    if state not in states:
-        raise UsageError(f"--state is one of {', '.join(get_args(stored_letters.State))}, not {state!r}")
-    async with open_session() as session:
-        connection = await session.connection(name)
-        found = await stored_letters.letters(session.db, connection, states[state], limit=limit)
-    rows = [
-        {
-            "event": letter.event_key,
-            "type": letter.event_type,
-            "received_at": letter.received_at,
-            "state": letter.state,
-            "attempts": letter.attempts,
-            "next_attempt_at": letter.next_attempt_at,
-            "error": letter.error,
-        }
-        for letter in found
-    ]
-    if as_json:
-        print_json(rows)
-        return
-    table(
-        ("EVENT", "TYPE", "RECEIVED (UTC)", "STATE", "ATTEMPTS", "NEXT (UTC)", "ERROR"),
-        (tuple(row.values()) for row in rows),
-        empty=f"{connection.key} has no dead letters.",
-    )
+app.command("replay")(received.replay)
+app.command("dead-letters")(received.dead_letters)
 
 
 def _endpoints(session: Session) -> Endpoints:
-    return Endpoints(session.db, session.credentials(), actor="cli")
+    return Endpoints(session.db, session.credentials(), actor=ACTOR)
 
 
 async def _all_connections(session: Session) -> list[Connection]:
@@ -297,7 +214,9 @@ async def _find(session: Session, name: str, endpoint_id: str | None) -> tuple[C
     if len(chosen) == 1:
         return connection, chosen[0]
     if not found:
-        raise CommandError(f"{connection.key} has no webhook; `unified webhooks add {connection.key}` makes one")
+        raise CommandError(
+            f"{connection.key} has no webhook; `unified webhooks add {connection.key}` makes one"
+        )
     ids = " or ".join(str(each.id)[:_ID_SHOWN] for each in found)
     raise UsageError(f"{connection.key} has {len(found)} webhooks: say which with --id, {ids}")
 
@@ -305,19 +224,25 @@ async def _find(session: Session, name: str, endpoint_id: str | None) -> tuple[C
 async def _activate(name: str, endpoint_id: str | None, *, is_active: bool) -> str:
     async with open_session() as session:
         connection, endpoint = await _find(session, name, endpoint_id)
-        await _endpoints(session).set_active(endpoint, is_active)
+        await _endpoints(session).set_active(endpoint, is_active=is_active)
         return connection.key
+
+
+def _describe(connection: Connection, endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "id": str(endpoint.id),
+        "connection": connection.key,
+        "verifier": endpoint.verifier,
+        "events": list(endpoint.event_types),
+        "is_active": endpoint.is_active,
+        "created_at": endpoint.created_at,
+    }
 
 
 def _public_url(option: str | None) -> str:
     """Where providers reach the ingress."""
-    chosen = {PUBLIC_URL_VARIABLE: option} if option else None
-    settings = (
-        Settings.from_environment(chosen, address=USUAL_ADDRESS)
-        if chosen
-        else Settings.from_environment(address=USUAL_ADDRESS)
-    )
-    return settings.public_url
+    chosen = {PUBLIC_URL_VARIABLE: option or os.environ.get(PUBLIC_URL_VARIABLE, "")}
+    return Settings.from_environment(chosen, address=USUAL_ADDRESS).public_url
 
 
 def _url(base: str, connection: Connection, endpoint: Endpoint) -> str:
@@ -326,8 +251,6 @@ def _url(base: str, connection: Connection, endpoint: Endpoint) -> str:
 
 def _given_secret(*, from_stdin: bool) -> Secret | None:
     """The secret that came with the command, if one did."""
-    import os
-
     if from_stdin or os.environ.get(variable_of(_SECRET)):
         return read_secrets([_SECRET], from_stdin=from_stdin)[_SECRET.name]
     return None
@@ -345,7 +268,3 @@ def _asked_secret() -> Secret | None:
     say("Enter that URL at the provider, then paste the signing secret that it shows; nothing for later.")
     text = typer.prompt("Signing secret", default="", show_default=False, hide_input=True, err=True)
     return Secret(text.strip()) if text.strip() else None
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -28,7 +28,6 @@ _DTYPES = {
     "bigint": "Int64",
     "double precision": "float64",
     "timestamptz": "datetime64[us, UTC]",
-    "timestamp": "datetime64[us]",
 }
 
 

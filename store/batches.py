@@ -315,7 +315,8 @@ class _Merge:
         """Set aside what could not be mapped, and drop rejects of records that are known in a later state."""
         solved: list[Row | Confirmed | Deletion]
         solved = [*self._rows, *self._batch.confirmed, *self._batch.deletions]
-        if solved:
+        # As a rule there is none, and then nothing has to be looked up for each record.
+        if solved and (await self._execute(merge_sql.HAS_REJECTS)).rowcount:
             await self._execute(
                 merge_sql.SOLVE,
                 solved=_ids(solved),

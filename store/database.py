@@ -42,6 +42,8 @@ OLDEST_SERVER = 15
 CONNECT_SECONDS = 10
 POOL_SECONDS = 30.0
 _INGRESS_CONNECTIONS = 4
+# Some providers wait 3 s for an answer. Rather than have them give up, they are told to come again.
+INGRESS_SECONDS = 2.5
 
 # A merge of some thousand rows takes well under a second; whatever reaches these limits is stuck.
 _SESSION_SETTINGS = {
@@ -237,11 +239,17 @@ class Database:
         Each statement commits by itself, in a single round trip: deliveries are answered after it.
 
         Raises:
-            UnreachableError, BusyError, NotMigratedError: If the server fails; it may have committed all the same.
+            UnreachableError, BusyError, NotMigratedError: If the server fails, or takes longer than INGRESS_SECONDS; it
+                may have committed all the same.
         """
         with clear_errors("using the inbox"):
-            async with self._ingress_pool.connection() as connection:
-                yield connection
+            try:
+                async with asyncio.timeout(INGRESS_SECONDS), self._ingress_pool.connection() as connection:
+                    yield connection
+            except TimeoutError as error:
+                raise UnreachableError(
+                    f"using the inbox: no answer in {INGRESS_SECONDS} s; try again"
+                ) from error
 
     @asynccontextmanager
     async def owner(self) -> AsyncIterator[AsyncConnection[Any]]:

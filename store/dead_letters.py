@@ -148,7 +148,9 @@ async def solve(
     conn: AsyncConnection[Any], connection: ConnectionSummary, events: Collection[StoredEvent]
 ) -> None:
     """Note that events were applied, in the same transaction; for those that are no letters it changes nothing."""
-    if events:
+    # As a rule there is none, and then no event has to be looked up.
+    open_letters = "SELECT FROM webhook_dead_letters WHERE connection_id = %s AND state <> 'replayed' LIMIT 1"
+    if events and (await conn.execute(open_letters, (connection.id,))).rowcount:
         await conn.execute(
             """
             UPDATE webhook_dead_letters SET state = 'replayed', next_attempt_at = NULL, updated_at = now()

@@ -81,8 +81,8 @@ async def replace(
         table: From :func:`table_name`.
         connection: Whose rows they are.
         names: Columns.
-        rows: Their values: None, or Python's bool, int, float, Decimal, str, datetime with a time zone, date, UUID,
-            dict and list.
+        rows: Their values: None, or Python's bool, int, float, Decimal, str, datetime (in UTC, if it does not say
+            otherwise), date, UUID, dict and list.
 
     Raises:
         DerivedTableError: If a column has the name of a key, or its values are not of one type.
@@ -168,7 +168,7 @@ async def _columns(conn: AsyncConnection[Any], table: str) -> list[Column]:
         """,
         (table,),
     )
-    names = {"timestamp with time zone": "timestamptz", "timestamp without time zone": "timestamp"}
+    names = {"timestamp with time zone": "timestamptz"}
     return [Column(name, names.get(kind, kind)) for name, kind in await found.fetchall()]
 
 
@@ -179,27 +179,37 @@ async def _shape(conn: AsyncConnection[Any], table: str, types: Mapping[str, str
     present = {column.name: column.type for column in await _columns(conn, table)}
     if not present:
         await _create(conn, table)
-    # What fits is left alone: altering a table waits for all who read it.
     for name, wanted in types.items():
-        there = present.get(name)
-        # What has no value yet is text, until it has one.
+        if (change := _change(present.get(name), wanted)) is None:
+            continue
         parts = {
             "table": sql.Identifier(table),
             "column": sql.Identifier(name),
             "type": sql.SQL(wanted or "text"),
         }
-        if there is None:
-            await conn.execute(sql.SQL("ALTER TABLE {table} ADD COLUMN {column} {type}").format(**parts))
-        elif wanted not in (None, there) and there not in _WIDER.get(wanted, ()):
-            change = "ALTER TABLE {table} ALTER COLUMN {column} TYPE {type} USING {column}::text::{type}"
-            try:
-                await conn.execute(sql.SQL(change).format(**parts))
-            except errors.DataError as error:
-                msg = (
-                    f"{table} holds {there} in its column {name} and can't take {wanted} now; "
-                    "give that column another name, or make its values of one type"
-                )
-                raise DerivedTableError(msg) from error
+        try:
+            await conn.execute(sql.SQL(change).format(**parts))
+        except errors.DataError as error:
+            msg = (
+                f"{table} holds {present[name]} in its column {name} and can't take {wanted} now; "
+                "give that column another name, or make its values of one type"
+            )
+            raise DerivedTableError(msg) from error
+
+
+def _change(there: str | None, wanted: str | None) -> str | None:
+    """The statement that makes a column of one type take values of another; None where it takes them as it is.
+
+    What needs no change gets none: altering a table waits for all who read it.
+    """
+    if there is None:
+        return "ALTER TABLE {table} ADD COLUMN {column} {type}"
+    if wanted in (None, there) or there in _WIDER.get(wanted, ()):
+        return None
+    if wanted in _WIDER.get(there, ()):
+        return "ALTER TABLE {table} ALTER COLUMN {column} TYPE {type}"
+    # A column that never had a value may become anything. This fails at the first value, and keeps NULL.
+    return "ALTER TABLE {table} ALTER COLUMN {column} TYPE {type} USING ('no ' || {column}::text)::uuid::text::{type}"
 
 
 async def _create(conn: AsyncConnection[Any], table: str) -> None:

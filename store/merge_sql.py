@@ -71,6 +71,11 @@ BURY = """
     SELECT count(*) FROM buried JOIN alive USING (source_id)
 """
 
+# Whether the stream has any reject.
+HAS_REJECTS = """
+    SELECT FROM rejects WHERE connector_config_id = %(connection)s AND stream = %(stream)s LIMIT 1
+"""
+
 # Rejects of records that are now known in a later state.
 SOLVE = """
     DELETE FROM rejects AS r USING unnest(%(solved)s::text[], %(observed)s::timestamptz[])

@@ -5,7 +5,7 @@ Each function reads one connection's records through a connection that :meth:`st
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -94,19 +94,36 @@ async def unknown_customers(
 
 
 async def invoice_totals(
-    conn: AsyncConnection[Any], source: str, connection_id: UUID, control: ControlTotal
+    conn: AsyncConnection[Any],
+    source: str,
+    connection_id: UUID,
+    control: ControlTotal,
+    *,
+    since: datetime | None = None,
 ) -> list[Totals]:
-    """Stored money by currency beside the same money computed from the raw records by another road."""
+    """Stored money by currency beside the same money computed from the raw records by another road.
+
+    Args:
+        conn: A transaction of the connection's workspace.
+        source: The connector's name.
+        connection_id: Whose invoices.
+        control: Where a raw invoice states its total.
+        since: Only invoices that were read since then; None takes all, and reads every raw record.
+    """
+    # PostgreSQL reads no JSON in which a string has U+0000; that escape is taken out first, where there is one.
     query = sql.SQL(
         """
-        SELECT currency, count(*), sum(total), sum(nullif(raw_data #>> %(path)s, '')::numeric)
+        SELECT currency, count(*), sum(total), sum(nullif(
+            CASE WHEN strpos(raw_data::text, '\\u0000') = 0 THEN raw_data
+                 ELSE regexp_replace(raw_data::text, '(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', '\\1', 'g')::json
+            END #>> %(path)s, '')::numeric)
         FROM {} WHERE connection_id = %(connection)s AND raw_data IS NOT NULL AND currency IS NOT NULL
+            AND (%(since)s::timestamptz IS NULL OR synced_at >= %(since)s)
         GROUP BY currency ORDER BY currency
         """
     ).format(leaf("invoices", source))
-    rows = await (
-        await conn.execute(query, {"path": list(control.path), "connection": connection_id})
-    ).fetchall()
+    values = {"path": list(control.path), "connection": connection_id, "since": since}
+    rows = await (await conn.execute(query, values)).fetchall()
     return [
         Totals(
             currency, count, stored or Decimal(0), (stated or Decimal(0)).scaleb(-_digits(control, currency))

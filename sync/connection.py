@@ -153,12 +153,13 @@ async def sync_stream(
             await factory.create(connection.workspace_id, connection.id, purpose="sync") as adapter,
         ):
             adapter.clock = await db.clock(not_before=stored.observed_at if stored else None)
+            result.started_at = adapter.clock()
             mapping = Mapping(adapter, stream, await Registry(db).mappings(connection, stream))
             pull = Pull(db, adapter, key, mapping, result, history_id=history_id, on_progress=on_progress)
             try:
                 await pull.run(cursor, time_limit)
                 if stream == "invoices" and result.is_complete:
-                    await _complete_customers(db, adapter, connection)
+                    result.is_complete = await _complete_customers(db, adapter, connection)
             finally:
                 result.note(adapter.http)
     return result
@@ -213,15 +214,18 @@ async def abandon(db: Database, connection: Connection, run_id: str, reason: str
     return True
 
 
-async def _complete_customers(db: Database, adapter: BaseAdapter[Any], connection: Connection) -> None:
+async def _complete_customers(db: Database, adapter: BaseAdapter[Any], connection: Connection) -> bool:
     """Store customers that invoices name and no list showed: created a moment ago, or deleted long ago.
 
     Not before the customers' own first load is done, which brings most of them a hundred a request.
+
+    Returns:
+        Whether none is left for the next sync.
     """
     key = StreamKey.of(connection, "customers")
     loaded = await cursors.load(db, key)
     if loaded is None or loaded.refreshed_at is None:
-        return
+        return True
     async with db.workspace(connection.workspace_id) as conn:
         missing = await quality.unknown_customers(
             conn, connection.connector, connection.id, _MISSING_CUSTOMERS
@@ -230,3 +234,4 @@ async def _complete_customers(db: Database, adapter: BaseAdapter[Any], connectio
     async with aclosing(adapter.fetch(key.stream, missing)) as pages:
         async for page in pages:
             await store_pages(db, key, mapping, [page], adapter.clock())
+    return len(missing) < _MISSING_CUSTOMERS

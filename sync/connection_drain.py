@@ -4,6 +4,7 @@ Which connections are drained when, and what becomes of a run, is `sync.drain`'s
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -33,11 +34,13 @@ from store.tables import StreamKey
 from sync.mapping import Mapping
 from sync.storing import commit, prepare
 
-# A batch of events ends at any of these; what it makes us read again bounds how long one commit takes.
+# A batch of events ends at any of these.
 BATCH_EVENTS = 4_000
 BATCH_BYTES = 16 * 2**20
-BATCH_FETCHED = 500
 BATCH_LETTERS = 200
+# It ends as well where the records to be read again would take much longer than this, at the provider's pace so far.
+FETCH_SECONDS = 5.0
+_FETCHED_FIRST, _FETCHED_LEAST = 500, 50
 
 # The order of streams in a commit, the same for all, so that no two can lock each other out.
 _STREAMS = ("customers", "invoices", "events")
@@ -97,6 +100,9 @@ class ConnectionDrain:
         self._clock = clock
         self._adapter: BaseAdapter[Any] | None = None
         self._mappings: dict[str, Mapping] = {}
+        self._most_fetched = _FETCHED_FIRST
+        # Events read already, and the one that they follow: what was too much for the last batch.
+        self._ahead: tuple[Position, Sequence[StoredEvent]] = (inbox.BEGINNING, ())
 
     @property
     def is_open(self) -> bool:
@@ -124,7 +130,9 @@ class ConnectionDrain:
         async with self._db.workspace(self._connection.workspace_id) as transaction:
             state = await inbox.load(transaction, self._connection)
             letters = await dead_letters.due(transaction, self._connection, now, BATCH_LETTERS)
-            events = await self._read(transaction, state.position)
+            after, events = self._ahead
+            if not events or after != state.position:
+                events = await self._read(transaction, state.position)
         # What the run saw of this connection may be older than what another batch has settled since.
         if not (letters or events) or (state.trouble and state.trouble.retry_at > now):
             return False
@@ -151,9 +159,10 @@ class ConnectionDrain:
 
     async def _apply(self, state: Inbox, events: Sequence[StoredEvent], now: datetime) -> None:
         adapter = await self._connected()
+        everything = events
         changes, unreadable = _understand(adapter, events)
-        while len(events) > 1 and (ids := sum(map(len, changes.fetch.values()))) > BATCH_FETCHED:
-            events = events[: max(1, len(events) * BATCH_FETCHED // ids)]
+        while len(events) > 1 and (ids := _count_ids(changes)) > self._most_fetched:
+            events = events[: max(1, len(events) * self._most_fetched // ids)]
             changes, unreadable = _understand(adapter, events)
         pages, failed_ids = await self._fetch_all(adapter, changes)
         failures = [*unreadable, *_failures(adapter, events, failed_ids)]
@@ -168,6 +177,7 @@ class ConnectionDrain:
             await inbox.settle(transaction, self._connection, state.position, position)
 
         counts = await commit(self._db, self._connection.workspace_id, merging, settle)
+        self._ahead = (position, [one for one in everything[len(events) :] if one.position])
         self._count(events, failures, counts)
 
     async def _connected(self) -> BaseAdapter[Any]:
@@ -191,12 +201,16 @@ class ConnectionDrain:
         """Pages by stream, and why single records could not be had, by stream and id."""
         pages: dict[str, list[Page]] = {}
         failed: dict[tuple[str, str], str] = {}
+        started = time.monotonic()
         for stream, ids in changes.fetch.items():
             if ids:
                 search = _Search(adapter, stream)
                 await search.fetch(ids)
                 pages[stream] = search.pages
                 failed |= {(stream, one): error for one, error in search.failed.items()}
+        if (number := _count_ids(changes)) >= _FETCHED_LEAST:
+            pace = number / max(time.monotonic() - started, 0.001)
+            self._most_fetched = min(max(int(pace * FETCH_SECONDS), _FETCHED_LEAST), BATCH_EVENTS)
         return pages, failed
 
     async def _batches(
@@ -255,6 +269,10 @@ class ConnectionDrain:
                 await inbox.settle(transaction, self._connection, former, position, trouble)
             self.result.failed += len(late)
             goes_on = bool(late)
+
+
+def _count_ids(changes: Changes) -> int:
+    return sum(map(len, changes.fetch.values()))
 
 
 def _understand(adapter: BaseAdapter[Any], events: Sequence[StoredEvent]) -> tuple[Changes, list[Failure]]:

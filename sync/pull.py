@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -41,6 +42,7 @@ class PullResult:
     Attributes:
         stream: Name of the stream.
         mode: ``full``, ``incremental`` or ``remap``.
+        started_at: When it began, by the clock that ``synced_at`` is taken from.
         read: Records that the source sent.
         inserted: Records that were new.
         updated: Records that had changed, or came back from the dead.
@@ -58,6 +60,7 @@ class PullResult:
 
     stream: str
     mode: history.Mode
+    started_at: datetime | None = None
     read: int = 0
     inserted: int = 0
     updated: int = 0
@@ -73,8 +76,7 @@ class PullResult:
     rate_limit_waited: float = 0.0
 
     def add(self, counts: MergeCounts) -> None:
-        """Add what one commit did."""
-        self.read += counts.read
+        """Add what one commit did. What was read is counted where it is read, so that the sums prove something."""
         self.inserted += counts.inserted
         self.updated += counts.updated
         self.unchanged += counts.unchanged
@@ -180,6 +182,7 @@ class Pull:
         try:
             async with asyncio.timeout(None) as limit, aclosing(self._pages(cursor)) as source:
                 async for page in source:
+                    self._result.read += len(page.records)
                     self._result.source_count = page.source_count
                     if page.refresh_started_at is not None:
                         self._result.mode = "full"  # a stale cursor turns a pull of changes into one

@@ -56,6 +56,7 @@ async def _remap_stream(
         clock = await db.clock()
         async with aclosing(_stored_pages(db, key, clock())) as stored:
             async for pages in stored:
+                result.read += len(pages)
                 result.add(await store_pages(db, key, mapping, pages, clock(), history_id=history_id))
                 on_progress(result)
         result.is_complete = True

@@ -68,7 +68,7 @@ async def evaluate(
     if stream.name == "invoices":
         found.append(await _no_orphans(db, connection, result))
         if stream.control_total is not None:
-            found.append(await _money(db, connection, stream.control_total))
+            found.append(await _money(db, connection, stream.control_total, result))
     return found
 
 
@@ -115,9 +115,15 @@ async def _no_orphans(db: Database, connection: Connection, result: PullResult) 
     )
 
 
-async def _money(db: Database, connection: Connection, control: ControlTotal) -> dg.AssetCheckResult:
+async def _money(
+    db: Database, connection: Connection, control: ControlTotal, result: PullResult
+) -> dg.AssetCheckResult:
+    # What was not read again was held against its raw record when it was.
+    since = None if result.mode == "full" else result.started_at
     async with db.workspace(connection.workspace_id) as conn:
-        totals = await quality.invoice_totals(conn, connection.connector, connection.id, control)
+        totals = await quality.invoice_totals(
+            conn, connection.connector, connection.id, control, since=since
+        )
     rows = [
         {
             "currency": each.currency,

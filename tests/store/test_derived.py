@@ -1,6 +1,6 @@
 """Tables of derived assets: made as needed, isolated by workspace, gone with their connection."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -51,6 +51,7 @@ async def test_rows_are_replaced_and_columns_added(database: Database, connectio
     [
         (None, Decimal("1.50"), "numeric", Decimal("1.50")),
         (None, {"a": 1}, "jsonb", {"a": 1}),
+        (None, True, "boolean", True),
         (1, 1.5, "double precision", 1.5),
         (1, Decimal("1.5"), "numeric", Decimal("1.5")),
         (1.5, 2, "double precision", 2.0),
@@ -65,15 +66,26 @@ async def test_a_column_takes_on_the_type_that_its_values_need(
     assert await contents(database, connection) == ({"a": column_type}, [(value,)])
 
 
-async def test_values_of_two_types_are_refused_and_nothing_changes(
-    database: Database, connection: Connection
+@pytest.mark.parametrize(
+    ("first", "then", "complaint"),
+    [
+        ("x", 1, "holds text in its column a and can't take bigint now"),
+        ("12", Decimal(12), "holds text in its column a and can't take numeric now"),
+        (Decimal(12), "12", "holds numeric in its column a and can't take text now"),
+        (1.5, Decimal("1.5"), "holds double precision in its column a and can't take numeric now"),
+        (True, 1, "holds boolean in its column a and can't take bigint now"),
+    ],
+)
+async def test_values_of_another_type_are_refused_and_nothing_changes(
+    database: Database, connection: Connection, first: Any, then: Any, complaint: str
 ) -> None:
-    await derived.replace(database, TABLE, connection, ["a"], [("x",)])
-    with pytest.raises(DerivedTableError, match="holds text in its column a and can't take bigint now"):
-        await derived.replace(database, TABLE, connection, ["a"], [(1,)])
+    await derived.replace(database, TABLE, connection, ["a"], [(first,)])
+    before = await contents(database, connection)
+    with pytest.raises(DerivedTableError, match=complaint):
+        await derived.replace(database, TABLE, connection, ["a"], [(then,)])
     with pytest.raises(DerivedTableError, match="mixes"):
-        await derived.replace(database, TABLE, connection, ["a"], [(1,), ("x",)])
-    assert await contents(database, connection) == ({"a": "text"}, [("x",)])
+        await derived.replace(database, TABLE, connection, ["a"], [(first,), (date(2026, 1, 1),)])
+    assert await contents(database, connection) == before
 
 
 async def test_rows_are_isolated_by_workspace(

@@ -196,12 +196,14 @@ async def test_writers_of_the_same_events_do_not_lock_each_other_out(
     first, second = (
         (row.workspace_id, row.connection_id, inbox.event_hash(row.event.dedupe_key)) for row in in_order
     )
-    async with open_writer(database_url) as other, database.owner() as monitor:
+    async with (
+        open_writer(database_url) as other,
+        await AsyncConnection.connect(database_url, autocommit=True) as monitor,
+    ):
         await other.execute(insert, first)
         appending = asyncio.create_task(inbox.append(database, in_order[::-1]))
         while not (await monitor.execute(blocked)).rowcount:
             assert not appending.done()
-            await monitor.execute("SELECT pg_stat_clear_snapshot()")
         await other.execute(insert, second)
         await other.commit()
     assert await appending == 0

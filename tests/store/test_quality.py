@@ -108,6 +108,26 @@ async def test_stored_money_is_held_against_the_raw_records(
     assert euros.stored - euros.stated == Decimal("0.01")
 
 
+async def test_money_of_a_raw_record_with_an_escaped_nul_is_read_too(
+    database: Database, invoices: StreamKey
+) -> None:
+    notes = (rb"\u0000", rb"a\u0000\u0000b", rb"\\u0000", rb"\\\u0000")
+    rows = [
+        row(
+            UnifiedInvoice,
+            f"i{place}",
+            b'{"note": "%s", "total": 100}' % note,
+            currency="EUR",
+            total=Decimal(1),
+        )
+        for place, note in enumerate(notes)
+    ]
+    await store(database, invoices, *rows)
+    place = ("stripe", invoices.connection_id, IN_CENTS)
+    (euros,) = await ask(database, invoices, quality.invoice_totals, *place)
+    assert (euros.invoices, euros.stated) == (len(notes), Decimal(len(notes)))
+
+
 async def test_records_by_day_and_the_newest(database: Database, stream: StreamKey) -> None:
     days = [NOW, NOW, NOW - timedelta(days=2), NOW - timedelta(days=50)]
     rows = [

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from psycopg import sql
+from psycopg import AsyncConnection, sql
 
 import sync.connection_drain
 import sync.drain
@@ -15,10 +15,8 @@ from adapters.base import Changes
 from adapters.stripe.adapter import StripeAdapter
 from adapters.webhooks import ReceivedEvent
 from store import dead_letters, inbox
-from store.database import Database
 from sync.connection_drain import ConnectionDrain
 from sync.drain import drain
-from tests.sync.conftest import MakeSource
 from tests.sync.deliveries import Event, all_events, assert_applied, caused, deliver, drained
 from tests.sync.source import KEYS, Source, until
 
@@ -143,7 +141,7 @@ async def test_a_backlog_is_applied_in_batches_and_over_several_runs(
     stripe: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync.connection_drain, "BATCH_EVENTS", 7)
-    monkeypatch.setattr(sync.connection_drain, "BATCH_FETCHED", 3)
+    monkeypatch.setattr(sync.connection_drain, "_FETCHED_FIRST", 3)
     events = many_changes(stripe, 60)
     await deliver(stripe, events)
     sizes: list[int] = []
@@ -403,23 +401,21 @@ async def test_a_removed_connection_is_left_alone(stripe: Source, monkeypatch: p
             assert found.rowcount == 0, table
 
 
-async def test_no_transaction_is_open_while_the_provider_is_asked(
-    stripe: Source, database: Database, source_of: MakeSource
-) -> None:
+async def test_no_transaction_is_open_while_the_provider_is_asked(stripe: Source, database_url: str) -> None:
     """Or the horizon would stand still, for all, as long as a provider takes to answer."""
     stripe.rename(customer := next(iter(stripe.expected())), "Renamed")
     await deliver(stripe, all_events(stripe)[-1:])
     stripe.fault("slow", f"/v1/customers/{customer}", seconds=30)
     running = asyncio.create_task(drained(stripe))
     await until(lambda: stripe.requests > 0, running.done)
-    async with database.owner() as conn:
-        result = await conn.execute(
+    async with await AsyncConnection.connect(database_url) as monitor:
+        result = await monitor.execute(
             """
-            SELECT count(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
+            SELECT count(*) FILTER (WHERE xact_start IS NOT NULL), count(*) > 1 FROM pg_stat_activity
+            WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
             """
         )
-        assert await result.fetchone() == (0,)
+        assert await result.fetchone() == (0, True)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

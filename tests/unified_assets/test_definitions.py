@@ -140,8 +140,10 @@ def test_the_instance_runs_one_sync_of_a_connection_at_a_time(postgres_instance:
     limits = postgres_instance.get_concurrency_config().run_queue_config
     assert limits is not None
     assert list(limits.tag_concurrency_limits) == [
-        {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+        {"key": "dagster/partition", "limit": 8},
+        {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
     ]
+    assert limits.max_concurrent_runs == 12, "drains, which have no partition, find a place beside eight syncs"
     assert postgres_instance.run_monitoring_enabled
     assert postgres_instance.run_monitoring_max_runtime_seconds == 3600
     assert postgres_instance.run_retries_enabled
