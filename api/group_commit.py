@@ -12,6 +12,12 @@ from typing import Generic, NamedTuple, TypeVar
 
 from psycopg import DataError
 
+from store.errors import StoreError
+
+# A second writer joins where this many wait. One alone makes larger writes, which cost everybody less; but where a
+# flush takes long, several get more done.
+_JOIN_AT = 64
+
 # A write shares its flush among many long before it is as large as this.
 _ROWS_PER_WRITE = 500
 _BYTES_PER_WRITE = 4 * 1024 * 1024
@@ -45,7 +51,7 @@ class GroupCommit(Generic[_Row]):
     """Collects deliveries and writes them together."""
 
     def __init__(
-        self, write: Callable[[Sequence[_Row]], Awaitable[object]], *, waiting: int, writers: int = 2
+        self, write: Callable[[Sequence[_Row]], Awaitable[object]], *, waiting: int, writers: int = 3
     ) -> None:
         """Write by ``write``, which commits all of its rows or none.
 
@@ -53,13 +59,13 @@ class GroupCommit(Generic[_Row]):
             write: Stores rows in bounded time; the same rows again must change nothing. Raises psycopg's DataError for
                 what can't be stored at all.
             waiting: Most deliveries that may wait, besides those being written.
-            writers: Writes at once; each takes a connection.
+            writers: Most writes at once; each takes a connection.
         """
         self._write = write
         self._most_waiting = waiting
-        self._free_writers = writers
+        self._most_writers = writers
         self._waiting: _Batch[_Row] = {}
-        self._writing: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Task[None] | None] = set()
 
     async def commit(self, rows: Sequence[_Row], size: int) -> None:
         """Return once all these rows are committed. Whoever is cancelled meanwhile leaves the queue.
@@ -76,12 +82,10 @@ class GroupCommit(Generic[_Row]):
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._waiting[done] = _Delivery(rows, size)
-        if self._free_writers:
-            self._free_writers -= 1
+        if not self._writing or (len(self._waiting) >= _JOIN_AT and len(self._writing) < self._most_writers):
             # It starts when the loop comes round, and takes along what else came in this round.
             task = loop.create_task(self._write_all())
             self._writing.add(task)
-            task.add_done_callback(self._writing.discard)
         try:
             await done
         finally:
@@ -92,7 +96,8 @@ class GroupCommit(Generic[_Row]):
             while batch := self._take():
                 await self._write_batch(batch)
         finally:
-            self._free_writers += 1
+            # Not by a callback of the task: what comes before that runs would find a writer that has left.
+            self._writing.discard(asyncio.current_task())
 
     def _take(self) -> _Batch[_Row]:
         batch: _Batch[_Row] = {}
@@ -123,7 +128,10 @@ class GroupCommit(Generic[_Row]):
             # What waits would have to wait as long again, and its senders do not.
             batch |= self._waiting
             self._waiting = {}
-            _log.warning("%d deliveries not stored, their senders come again: %s", len(batch), error)
+            is_ours = not isinstance(error, StoreError)
+            _log.warning(
+                "%d deliveries not stored, their senders come again: %s", len(batch), error, exc_info=is_ours
+            )
             _settle(batch, NotStoredError)
         else:
             _settle(batch, None)

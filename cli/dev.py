@@ -28,6 +28,8 @@ from store.registry import Registry
 # Ticks of inbox sensors look for most of a minute, and the code server serves each in a thread. Its default, four more
 # than there are cores, would leave none for the UI.
 _CODE_SERVER_THREADS = "32"
+# Dagster's daemon would wait for the ticks that look, to no avail. Whatever it is killed in goes on at the next start.
+_DAGSTER_GRACE = 4.0
 
 _LOADED = """
 { workspaceOrError { ... on Workspace { locationEntries {
@@ -101,7 +103,7 @@ def _dagster(host: str, port: int, log: Path) -> AbstractContextManager[Child]:
     """The UI and the daemon, on one code server."""
     workspace = str(project_file("workspace.yaml"))
     arguments = ["dev", "--workspace", workspace, "--host", host, "--port", str(port), "--log-format", "json"]
-    return child("Dagster", [sys.executable, "-m", "dagster", *arguments], log)
+    return child("Dagster", [sys.executable, "-m", "dagster", *arguments], log, grace=_DAGSTER_GRACE)
 
 
 async def _check(url: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from cli.session import CommandError
 
 GRACE_SECONDS = 15
-"""How long a child may take to end by itself before it is killed."""
+"""How long a child may usually take to end by itself before it is killed."""
 START_SECONDS = 120
 _POLL_SECONDS = 0.1
 _LOG_LINES = 15
@@ -28,9 +28,10 @@ class Child:
         process: The process.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], log: Path, grace: float) -> None:
         """Start it; use :func:`child`, which also ends it."""
         self.name = name
+        self._grace = grace
         self.log = log
         with log.open("wb") as output:
             # A group of its own: the terminal's Ctrl-C reaches the command alone, which ends its children
@@ -73,22 +74,23 @@ class Child:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(GRACE_SECONDS)
+                self.process.wait(self._grace)
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
 @contextmanager
-def child(name: str, arguments: Sequence[str], log: Path) -> Iterator[Child]:
+def child(name: str, arguments: Sequence[str], log: Path, *, grace: float = GRACE_SECONDS) -> Iterator[Child]:
     """Run a child process for the length of a block.
 
     Args:
         name: What it is, for messages.
         arguments: The command.
         log: Where its output goes; overwritten.
+        grace: Seconds that it may take to end by itself before it is killed.
     """
-    started = Child(name, arguments, log)
+    started = Child(name, arguments, log, grace)
     try:
         yield started
     finally:

@@ -17,8 +17,8 @@ from store import inbox
 from store.database import Database
 from unified_assets.drains import lease_of
 
-WATCH_SECONDS = 40.0
-"""How long a tick looks. Dagster ends one after 60 s."""
+WATCH_SECONDS = 25.0
+"""How long a tick looks. Dagster ends one after 60 s, and a daemon that is stopped waits for its ticks."""
 
 # Between two looks, or longer: however many connections there are, looking takes a small part of the time.
 _LOOK_SECONDS = 0.1

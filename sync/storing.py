@@ -39,27 +39,13 @@ async def store_pages(
     Raises:
         StoreError: If the database fails; then nothing was stored.
     """
-    batch = replace(await prepare(db, key, mapping, pages, synced_at), history_id=history_id)
-    return (await commit(db, key.workspace_id, {key: batch}))[key]
-
-
-async def prepare(
-    db: Database, key: StreamKey, mapping: Mapping, pages: Sequence[Page], synced_at: datetime
-) -> Batch:
-    """Map consecutive pages of one stream, but for records that are stored as they are.
-
-    Args:
-        db: Where they will be stored.
-        key: Which stream of which connection.
-        mapping: How its records are mapped.
-        pages: At least one.
-        synced_at: When they were read.
-    """
     hashes = mapping.hashes(pages)
     async with db.workspace(key.workspace_id) as connection:
         stored = await batches.known_hashes(connection, key, list(hashes))
     # In a thread, so that requests go on being sent while some thousand records are mapped.
-    return await asyncio.to_thread(mapping.batch, pages, stored, synced_at)
+    batch = await asyncio.to_thread(mapping.batch, pages, stored, synced_at)
+    batch = replace(batch, history_id=history_id)
+    return (await commit(db, key.workspace_id, {key: batch}))[key]
 
 
 async def commit(

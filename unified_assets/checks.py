@@ -121,9 +121,7 @@ async def _money(
     # What was not read again was held against its raw record when it was.
     since = None if result.mode == "full" else result.started_at
     async with db.workspace(connection.workspace_id) as conn:
-        totals = await quality.invoice_totals(
-            conn, connection.connector, connection.id, control, since=since
-        )
+        totals = await quality.invoice_totals(conn, connection.connector, connection.id, control, since=since)
     rows = [
         {
             "currency": each.currency,

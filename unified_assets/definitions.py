@@ -34,7 +34,11 @@ def build_definitions() -> dg.Definitions:
         schedules=[source_schedule(adapter, jobs[adapter.name]) for adapter in adapters],
         sensors=[
             connections_sensor(adapters),
-            *(inbox_sensor(adapter, drains[adapter.name].name) for adapter in adapters if adapter.name in drains),
+            *(
+                inbox_sensor(adapter, drains[adapter.name].name)
+                for adapter in adapters
+                if adapter.name in drains
+            ),
             retention_sensor(),
             failures_sensor(),
             expiry_sensor(),

@@ -17,6 +17,7 @@ from resources.store import DatabaseResource
 from store import tables
 from sync.connection_drain import DrainResult
 from sync.drain import drain
+from unified_assets.interrupts import interruptible
 from unified_assets.partitions import connections_of
 from unified_assets.sources import failures
 
@@ -87,7 +88,7 @@ def drain_job(adapter: type[BaseAdapter[Any]]) -> dg.JobDefinition:
     ) -> None:
         until = time.monotonic() + config.time_limit_minutes * 60
         totals = _Totals()
-        with failures():
+        with interruptible(context.run.run_id), failures():
             async with database.open() as db, db.exclusive(lease_of(source)) as is_ours:
                 factory = adapters.factory(db, actor=f"dagster run {context.run.run_id}")
                 goes_on = is_ours

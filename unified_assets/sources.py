@@ -19,6 +19,7 @@ from sync.connection import sync_stream
 from sync.errors import SyncError
 from sync.pull import PullResult
 from unified_assets.checks import check_specs, evaluate
+from unified_assets.interrupts import interruptible
 from unified_assets.partitions import connections_of
 from unified_assets.reports import describe
 
@@ -83,7 +84,7 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
         database: DatabaseResource,
         adapters: AdaptersResource,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare name only
-        with failures():
+        with interruptible(context.run.run_id), failures():
             async with database.open() as db:
                 connection = await Registry(db).find(context.partition_key)
                 result = await sync_stream(

@@ -109,6 +109,32 @@ async def test_more_than_may_wait_are_turned_away(
     assert await stored(database, stream.workspace_id) == {"written", "0", "1", "2", "3", "in its place"}
 
 
+async def test_another_writer_joins_where_many_wait(
+    writes: Writes, stream: StreamKey, database: Database
+) -> None:
+    group = GroupCommit(writes, waiting=1_000, writers=2)
+    writes.may_go_on.clear()
+    waiting = []
+    for number in range(200):
+        waiting.append(asyncio.ensure_future(group.commit(event(stream, str(number)), 2)))
+        await asyncio.sleep(0)
+    assert writes.sizes == [1, 64]  # and no third
+    writes.may_go_on.set()
+    await asyncio.gather(*waiting)
+    assert len(await stored(database, stream.workspace_id)) == 200
+
+
+async def test_whoever_comes_as_a_writer_leaves_is_written(writes: Writes, stream: StreamKey) -> None:
+    group = GroupCommit(writes, waiting=10)
+
+    async def one_after_the_other(name: str) -> None:
+        for number in range(50):
+            await group.commit(event(stream, f"{name}{number}"), 2)
+
+    await asyncio.gather(*map(one_after_the_other, "abc"))
+    assert sum(writes.sizes) == 150
+
+
 async def test_large_deliveries_are_spread_over_several_writes(writes: Writes, stream: StreamKey) -> None:
     group = GroupCommit(writes, waiting=100, writers=1)
     await asyncio.gather(*(group.commit(event(stream, str(number)), 3_000_000) for number in range(4)))
@@ -124,3 +150,25 @@ async def test_whatever_fails_a_write_is_no_success(error: Exception, stream: St
     for _ in range(2):  # and the writer is free again
         with pytest.raises(NotStoredError):
             await group.commit(event(stream, "lost"), 2)
+
+
+async def test_what_waits_behind_a_failed_write_need_not_wait_as_long_again(
+    writes: Writes, stream: StreamKey, database: Database
+) -> None:
+    async def fail_once(rows: Sequence[Received]) -> None:
+        await writes(rows)
+        if len(writes.sizes) == 1:
+            raise StoreError("the database took too long")
+
+    group = GroupCommit(fail_once, waiting=10, writers=1)
+    writes.may_go_on.clear()
+    first = asyncio.ensure_future(group.commit(event(stream, "first"), 2))
+    await writes.has_begun.wait()
+    second = asyncio.ensure_future(group.commit(event(stream, "second"), 2))
+    await asyncio.sleep(0)
+    writes.may_go_on.set()
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [NotStoredError, NotStoredError]
+    await group.commit(event(stream, "third"), 2)
+    # The first was stored all the same, and nobody was told otherwise than that it may not be.
+    assert await stored(database, stream.workspace_id) == {"first", "third"}

@@ -10,7 +10,7 @@ import pytest
 from psycopg import AsyncConnection, sql
 
 import sync.connection_drain
-import sync.drain
+import sync.events
 from adapters.base import Changes
 from adapters.stripe.adapter import StripeAdapter
 from adapters.webhooks import ReceivedEvent
@@ -141,7 +141,7 @@ async def test_a_backlog_is_applied_in_batches_and_over_several_runs(
     stripe: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync.connection_drain, "BATCH_EVENTS", 7)
-    monkeypatch.setattr(sync.connection_drain, "_FETCHED_FIRST", 3)
+    monkeypatch.setattr(sync.events, "_FETCHED_FIRST", 3)
     events = many_changes(stripe, 60)
     await deliver(stripe, events)
     sizes: list[int] = []
@@ -353,14 +353,14 @@ async def test_a_fault_of_our_own_harms_one_connection_only(
     events = all_events(stripe)[:3]
     await deliver(stripe, events)
     await deliver(other, events)
-    sound = ConnectionDrain._batches
+    sound = ConnectionDrain._connected
 
-    async def batches(self: Any, *args: Any) -> Any:
+    async def connected(self: Any) -> Any:
         if self._connection.id == other.connection.id:
             raise ZeroDivisionError("cus_secret_value")
-        return await sound(self, *args)
+        return await sound(self)
 
-    monkeypatch.setattr(ConnectionDrain, "_batches", batches)
+    monkeypatch.setattr(ConnectionDrain, "_connected", connected)
     results = {one.connection: one for one in await drain(stripe.db, stripe.factory, "stripe")}
     assert results["acme/main"].error is None
     assert results["neighbour/main"].error == "failed unexpectedly (ZeroDivisionError); see the log"
@@ -385,13 +385,13 @@ async def test_a_value_that_postgresql_refuses_is_a_reject(stripe: Source) -> No
 async def test_a_removed_connection_is_left_alone(stripe: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     events = all_events(stripe)[:3]
     await deliver(stripe, events)
-    sound = ConnectionDrain._batches
+    sound = ConnectionDrain._connected
 
-    async def batches(self: Any, *args: Any) -> Any:
+    async def connected(self: Any) -> Any:
         await stripe.registry.remove_connection(stripe.connection.workspace_id, stripe.connection.id)
-        return await sound(self, *args)
+        return await sound(self)
 
-    monkeypatch.setattr(ConnectionDrain, "_batches", batches)
+    monkeypatch.setattr(ConnectionDrain, "_connected", connected)
     result = await drained(stripe)
     assert result is not None
     assert (result.events, result.error) == (0, None)

@@ -143,7 +143,9 @@ def test_the_instance_runs_one_sync_of_a_connection_at_a_time(postgres_instance:
         {"key": "dagster/partition", "limit": 8},
         {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
     ]
-    assert limits.max_concurrent_runs == 12, "drains, which have no partition, find a place beside eight syncs"
+    assert limits.max_concurrent_runs == 12, (
+        "drains, which have no partition, find a place beside eight syncs"
+    )
     assert postgres_instance.run_monitoring_enabled
     assert postgres_instance.run_monitoring_max_runtime_seconds == 3600
     assert postgres_instance.run_retries_enabled
