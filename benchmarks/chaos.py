@@ -13,6 +13,7 @@ import contextlib
 import random
 import sys
 import tempfile
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
@@ -62,9 +63,13 @@ async def send(installation: Installation, port: int, numbers: "count[int]", tal
             await asyncio.sleep(0.05)
 
 
-async def kill(server: PostgresServer, ingress: IngressProcess, chance: random.Random, tally: Tally) -> None:
-    """Kill one of them or both, start them again, let them run for a while, and so on."""
-    while True:
+async def kill(
+    server: PostgresServer, ingress: IngressProcess, tally: Tally, *, seconds: float, seed: int
+) -> None:
+    """Kill one of them or both, start them again, let them run for a while, and so on. In the end both run."""
+    chance = random.Random(seed)  # noqa: S311 - to be repeatable
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         await asyncio.sleep(chance.uniform(0.2, 1.5))
         victims = chance.choice([("ingress",), ("database",), ("ingress", "database")])
         tally.kills.update(victims)
@@ -84,9 +89,7 @@ async def run(
     tally = Tally()
     numbers = count()
     senders = [asyncio.create_task(send(installation, ingress.port, numbers, tally)) for _ in range(SENDERS)]
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await kill(server, ingress, random.Random(seed), tally)  # noqa: S311 - to be repeatable
+    await kill(server, ingress, tally, seconds=seconds, seed=seed)
     for sender in senders:
         sender.cancel()
     await asyncio.wait(senders)

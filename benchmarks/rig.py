@@ -40,7 +40,7 @@ print(embedded.start(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
 
-_SERVE = "import typer; from cli.serve import serve; typer.run(serve)"
+_UNIFIED = str(Path(sys.executable).with_name("unified"))
 
 
 class PostgresServer:
@@ -103,7 +103,7 @@ class IngressProcess:
         """Start it, and wait until it answers; it ends at once where the database is away, and is started again."""
         while True:
             with self._log.open("ab") as log:
-                arguments = [sys.executable, "-c", _SERVE, "--port", str(self.port)]
+                arguments = [_UNIFIED, "serve", "--port", str(self.port)]
                 self.process = subprocess.Popen(arguments, env=self._environment, stdout=log, stderr=log)
             while self.process.poll() is None:
                 with contextlib.suppress(OSError):

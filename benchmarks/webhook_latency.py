@@ -74,9 +74,7 @@ def running_dev(environment: dict[str, str], log: Path) -> Iterator[str]:
             if process.poll() is not None:
                 sys.exit(f"unified dev ended: {text}")
             time.sleep(0.2)
-        found = re.search(r"taken at (http://[^/]+)/", text)
-        assert found
-        yield found[1]
+        yield re.findall(r"taken at (http://[^/]+)/", text)[0]
     finally:
         process.terminate()
         process.wait()
@@ -106,7 +104,8 @@ def connect(environment: dict[str, str], sandbox: SandboxServer, address: str) -
 def after_quiet_time(sandbox: SandboxServer, database: psycopg.Connection) -> float:
     """Seconds of one change after a pause, of a length that is not in step with anything."""
     time.sleep(QUIET_SECONDS + random.uniform(0, 5))  # noqa: S311 - no secret
-    seconds = wait_for(database, change(sandbox), time.monotonic())
+    started = time.monotonic()
+    seconds = wait_for(database, change(sandbox), started)
     print(f"  {seconds:.2f} s", flush=True)
     return seconds
 

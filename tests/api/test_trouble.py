@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -27,12 +28,11 @@ from tests.conftest import execute
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
     from uuid import UUID
 
     from store.database import Database
 
-SERVE = "import typer; from cli.serve import serve; typer.run(serve)"
+UNIFIED = str(Path(sys.executable).with_name("unified"))
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ class TestProcess:
             port = listener.getsockname()[1]
         with (tmp_path / "log").open("w") as log:
             process = psutil.Popen(
-                [sys.executable, "-c", SERVE, "--port", str(port)],
+                [UNIFIED, "serve", "--port", str(port)],
                 env={"DATABASE_URL": database_url, MASTER_KEYS_VARIABLE: keys, "PATH": ""},
                 stderr=log,
             )
