@@ -93,6 +93,9 @@ async def run(
     for sender in senders:
         sender.cancel()
     await asyncio.wait(senders)
+    for sender in senders:
+        if not sender.cancelled():
+            sender.result()  # raises what ended it early
     return tally
 
 

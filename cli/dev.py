@@ -14,7 +14,14 @@ from api.settings import PUBLIC_URL_VARIABLE
 from cli.demo_steps import DEMO_PREFIX
 from cli.demo_webhooks import deliver_webhooks
 from cli.ingress_process import HOST, Ingress, running_ingress
-from cli.installation import migrate_database, prepare_dagster, project_file, upgrade_dagster
+from cli.installation import (
+    end_lost_runs,
+    is_embedded,
+    migrate_database,
+    prepare_dagster,
+    project_file,
+    upgrade_dagster,
+)
 from cli.output import out, say
 from cli.processes import Child, child, free_port, only_one, wait_for_any
 from cli.sandbox_process import Sandbox, SandboxPlan, running_sandbox
@@ -62,6 +69,8 @@ def dev(
         migrate_database(url)
         prepare_dagster(url)
         upgrade_dagster()
+        if is_embedded():
+            end_lost_runs()  # of this home's last Dagster: there is one at a time
         with_demo = asyncio.run(_check(url))
         logs = home() / "logs"
         logs.mkdir(exist_ok=True)

@@ -99,6 +99,20 @@ def upgrade_dagster() -> None:
         instance.upgrade()
 
 
+def end_lost_runs() -> None:
+    """Mark runs as failed that were under way when Dagster was stopped or killed, so that nothing waits for them.
+
+    Dagster itself takes them for running until their time limit is over. Only for whoever knows that no other Dagster
+    runs on this storage. Needs :func:`prepare_dagster` first.
+    """
+    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter  # noqa: PLC0415
+
+    under_way = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    with DagsterInstance.get() as instance:
+        for run in instance.get_runs(RunsFilter(statuses=under_way)):
+            instance.report_run_failed(run, "its process ended with the Dagster that had started it")
+
+
 def project_file(name: str) -> Path:
     """A file at the top of the checkout.
 

@@ -6,9 +6,10 @@ Nothing is lost from the count: read = inserted + updated + unchanged + rejected
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -23,33 +24,43 @@ from store.connections import ConnectionNotFoundError
 from store.database import Database
 from store.errors import RecordError
 from store.rows import copy_types, row_encoder
-from store.tables import StreamKey
+from store.tables import TABLES, StreamKey
 from unified_schema import UnifiedBase, connection_namespace, unified_id
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record to store.
+    """A record to store, as the values of its columns.
+
+    The record itself is let go: with it would stay its decoded raw record, hundreds of objects each, which Python's
+    cycle collector walks over again and again while some thousand of them wait for their commit.
 
     Attributes:
-        record: The unified record.
+        source_id: The record's id in its source.
+        observed_at: When the source was in this state.
+        values: What its own columns are to hold, in their order.
         raw: The JSON text that it was mapped from.
         content_hash: Signed 64-bit hash of ``raw`` and of the mapping's version; equal means nothing changed.
     """
 
-    record: UnifiedBase
+    source_id: str
+    observed_at: datetime
+    values: list[Any]
     raw: bytes | memoryview
     content_hash: int
 
-    @property
-    def source_id(self) -> str:
-        """The record's id in its source."""
-        return self.record.source_id
+    @classmethod
+    def of(cls, record: UnifiedBase, raw: bytes | memoryview, content_hash: int) -> "Row":
+        """The row of a unified record.
 
-    @property
-    def observed_at(self) -> datetime:
-        """When the source was in this state."""
-        return self.record.observed_at
+        Raises:
+            RecordError: If PostgreSQL can't hold one of its values.
+        """
+        try:
+            values = _encoder(type(record))(record)
+        except ValueError as error:
+            raise _bad_value(record.source_id, None, type(error).__name__) from None
+        return cls(record.source_id, record.observed_at, values, raw, content_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +273,6 @@ class _Merge:
     async def _stage(self) -> None:
         table = self._key.table
         columns = merge_sql.staged_columns(table)
-        encode = row_encoder(table, columns[:-2])
         statement = sql.SQL("COPY {staging} ({columns}) FROM STDIN (FORMAT BINARY)").format(
             **merge_sql.names(table)
         )
@@ -271,16 +281,15 @@ class _Merge:
             async with self._cursor.copy(statement) as copy:
                 copy.set_types([*copy_types(table, columns[:-2]), "bytea", "bigint"])
                 for row in self._rows:
-                    values = encode(row.record)
-                    values += (row.raw, row.content_hash)
-                    await copy.write_row(values)
+                    await copy.write_row([*row.values, row.raw, row.content_hash])
         except (ValueError, OverflowError) as error:
-            raise _bad_value(row, None, type(error).__name__) from None
+            raise _bad_value(row.source_id, None, type(error).__name__) from None
         except psycopg.DataError as error:
             place = _COPY_PLACE.search(error.diag.context or "")
             if place is None:
                 raise
-            raise _bad_value(self._rows[int(place[1]) - 1], place[2], error.diag.message_primary) from None
+            row = self._rows[int(place[1]) - 1]
+            raise _bad_value(row.source_id, place[2], error.diag.message_primary) from None
 
     async def confirm(self, *, all_rows_merged: bool) -> None:
         """Note that stored content was seen again, so that an older state that comes late can't replace it.
@@ -410,7 +419,13 @@ def _ids(items: Sequence[Row | Confirmed | Deletion | Reject]) -> list[str]:
 _COPY_PLACE = re.compile(r"COPY \w+, line (\d+)(?:, column (\w+))?")
 
 
-def _bad_value(row: Row, column: str | None, reason: str | None) -> RecordError:
+@cache
+def _encoder(model: type[UnifiedBase]) -> Callable[[UnifiedBase], list[Any]]:
+    table = next(table for table in TABLES.values() if table.model is model)
+    return row_encoder(table, merge_sql.staged_columns(table)[:-2])
+
+
+def _bad_value(source_id: str, column: str | None, reason: str | None) -> RecordError:
     """Name the record and column of a value that can't be stored, and keep silent on the value."""
-    msg = f"PostgreSQL can't hold the {column or 'values'} of record {row.source_id}: {reason}"
-    return RecordError(msg, source_id=row.source_id, column=column)
+    msg = f"PostgreSQL can't hold the {column or 'values'} of record {source_id}: {reason}"
+    return RecordError(msg, source_id=source_id, column=column)

@@ -1,9 +1,7 @@
 """From raw records to rows: hash, leave out what is stored, map the rest, set aside what can't be mapped."""
 
-import gc
-from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +10,7 @@ import xxhash
 from adapters.base import BaseAdapter, Page, RawRecord
 from adapters.errors import MappingError
 from store.batches import Batch, Confirmed, Deletion, Reject, Row
+from store.errors import RecordError
 from unified_schema.field_rules import FieldRule
 
 
@@ -55,10 +54,6 @@ class Mapping:
             stored: Content hashes of records that are stored and alive, by source id.
             synced_at: When they were read.
         """
-        with _collector_paused():
-            return self._batch(pages, stored, synced_at)
-
-    def _batch(self, pages: Sequence[Page], stored: MappingOf[str, int], synced_at: datetime) -> Batch:
         rows: list[Row] = []
         confirmed: list[Confirmed] = []
         rejects: list[Reject] = []
@@ -104,25 +99,9 @@ class Mapping:
         try:
             origin = self._adapter.origin(self._stream.name, observed_at, synced_at)
             unified = self._adapter.map_record(self._stream.name, record.body, origin, self._rules)
-        except MappingError as error:
+            return Row.of(unified, record.body, content_hash)
+        except (MappingError, RecordError) as error:
             return Reject(source_id, record.body, str(error), observed_at)
-        return Row(unified, record.body, content_hash)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep Python's cycle collector from walking over a growing batch every few hundred records.
-
-    That costs more than mapping them does, and finds nothing: records hold no cycles. Where two threads map at once,
-    the first to end lets the collector go on, which only costs the other one time.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _readable_id(record: RawRecord) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -51,9 +52,13 @@ class Dev:
 
     def __init__(self, unified: Unified, log: Path) -> None:
         self.log = log
+        self.home = unified.home
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                unified.command("dev", "--port", "0"), env=unified.environment(), stdout=output, stderr=output
+                unified.command("dev", "--port", "0", "--webhook-port", "0"),
+                env=unified.environment(),
+                stdout=output,
+                stderr=output,
             )
         while not (found := re.search(r"Dagster is at (http://\S+) ", log.read_text())):
             assert self.process.poll() is None, log.read_text()
@@ -72,6 +77,27 @@ class Dev:
             for node in self.ask(query)["assetNodes"]
             for last in node["assetMaterializations"]
         }
+
+    def arrives(self, connection: str) -> bool:
+        """Change a customer at the stand-in, and wait until a drain run has reported its row."""
+        sandbox = Sandbox(json.loads((self.home / "demo.json").read_text())["port"])
+        query = '{ runsOrError(filter: {pipelineName: "stripe_drain"}) { ... on Runs { results { runId status } } } }'
+        before = {run["runId"] for run in self.ask(query)["runsOrError"]["results"]}
+        made = httpx.post(
+            f"{sandbox.url}/_sandbox/stripe/mutate",
+            json={"do": "create_customer", "key": "sk_test_fake_acme", "fields": {"name": "By webhook"}},
+        )
+        made.raise_for_status()
+        while not (
+            new := [run for run in self.ask(query)["runsOrError"]["results"] if run["runId"] not in before]
+        ):
+            time.sleep(0.2)
+        while new[0]["status"] not in ("SUCCESS", "FAILURE", "CANCELED"):
+            time.sleep(0.2)
+            new = [
+                run for run in self.ask(query)["runsOrError"]["results"] if run["runId"] == new[0]["runId"]
+            ]
+        return bool(new[0]["status"] == "SUCCESS" and self.partitions()["stripe/customers"] == connection)
 
     def run(self, job: str, connection: str) -> str:
         """Launch a run and wait for its end."""
@@ -105,12 +131,16 @@ def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) ->
     family = psutil.Process(dev.process.pid).children(recursive=True)
     try:
         assert dev.partitions() == {
-            "hubspot/customers": "demo-globex/hubspot",
+            "hubspot/customers": "demo-acme/hubspot",  # by webhook, as the next three
+            "hubspot/events": "demo-acme/hubspot",
+            "stripe/customers": "demo-acme/stripe",
+            "stripe/events": "demo-acme/stripe",
             "hubspot/invoices": "demo-globex/hubspot",
-            "stripe/customers": "demo-globex/stripe",
-            "stripe/events": "demo-globex/stripe",
             "stripe/invoices": "demo-globex/stripe",
         }
+        assert dev.arrives("demo-acme/stripe"), (
+            "a change at the stand-in is delivered, drained, and seen in the UI"
+        )
         assert dev.run("stripe_sync", "demo-acme/stripe") == "SUCCESS"
         for command in ("dev", "demo"):
             assert f"`unified dev` (process {dev.process.pid}) runs already" in unified.refused(command)
@@ -119,7 +149,7 @@ def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) ->
         dev.process.send_signal(signal.SIGINT)
         code = dev.process.wait(60)
     assert code == 130
-    assert len({process.pid for process in family}) >= 5  # sandbox, UI, daemon, code servers
+    assert len({process.pid for process in family}) >= 6  # webhook server, sandbox, UI, daemon, code servers
     assert not [process for process in family if not has_ended(process)]
     assert not (unified.home / "postgres" / "postmaster.pid").exists()
 

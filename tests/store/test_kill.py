@@ -32,7 +32,7 @@ asyncio.run(write(sys.argv[2], key, "second"))
 
 def customers(name: str) -> list[Row]:
     return [
-        Row(
+        Row.of(
             UnifiedCustomer(
                 source_system="stripe",
                 source_id=f"c{number}",

@@ -32,7 +32,7 @@ def row(model: type[UnifiedBase], source_id: str, raw: bytes = b"{}", **fields: 
         "source_id": source_id,
         "unified_id": uuid5(NAMESPACE_URL, source_id),
     }
-    return Row(model.model_validate(identity | {"observed_at": NOW, "synced_at": NOW} | fields), raw, 1)
+    return Row.of(model.model_validate(identity | {"observed_at": NOW, "synced_at": NOW} | fields), raw, 1)
 
 
 async def store(database: Database, key: StreamKey, *rows: Row, **more: Any) -> None:
