@@ -45,9 +45,8 @@ def discover_adapters() -> dict[str, type[BaseAdapter[Any]]]:
     Raises:
         ConfigurationError: If an installed adapter can't be imported, with its package and the reason.
     """
-    for module in pkgutil.iter_modules(adapters.__path__):
-        if module.ispkg:
-            importlib.import_module(f"adapters.{module.name}.adapter")
+    for folder in _folders():
+        importlib.import_module(f"adapters.{folder}.adapter")
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             register_adapter(entry.load())
@@ -63,6 +62,8 @@ def get_adapter(name: str) -> type[BaseAdapter[Any]]:
     Raises:
         ConfigurationError: If there is none, with the names that there are.
     """
+    if name not in _ADAPTERS and name in _folders():
+        importlib.import_module(f"adapters.{name}.adapter")  # ours, without all the others
     if name not in _ADAPTERS and name not in discover_adapters():
         msg = f"there is no connector {name!r}; there is {', '.join(list_adapters())}"
         raise ConfigurationError(msg)
@@ -72,3 +73,7 @@ def get_adapter(name: str) -> type[BaseAdapter[Any]]:
 def list_adapters() -> list[str]:
     """Names of all connectors, sorted."""
     return list(discover_adapters())
+
+
+def _folders() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(adapters.__path__) if module.ispkg]

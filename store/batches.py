@@ -267,8 +267,9 @@ class _Merge:
         await self._execute(merge_sql.STAGING)
         await self._stage()
         await self._execute(merge_sql.MERGE)
-        inserted = [is_new for (is_new,) in await self._cursor.fetchall()]
-        return inserted.count(True), inserted.count(False)
+        row = await self._cursor.fetchone()
+        assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
+        return int(row[0]), int(row[1])
 
     async def _stage(self) -> None:
         table = self._key.table

@@ -29,14 +29,17 @@ STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ({definitions}) {optio
 
 # Staged rows into the leaf: new ones, and those that differ and are not older than what is stored.
 MERGE = """
-    INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, schema_version, {columns})
-    SELECT %(workspace)s, %(connection)s, %(connector)s, %(version)s, {columns} FROM {staging}
-    ON CONFLICT (workspace_id, connection_id, source_id, source_system) DO UPDATE SET {assignments}
-    WHERE (t.content_hash, t.schema_version, t.deleted_at)
-            IS DISTINCT FROM (excluded.content_hash, excluded.schema_version, excluded.deleted_at)
-        AND (t.observed_at = excluded.observed_at
-             OR excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz))
-    RETURNING xmax = 0
+    WITH merged AS (
+        INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, schema_version, {columns})
+        SELECT %(workspace)s, %(connection)s, %(connector)s, %(version)s, {columns} FROM {staging}
+        ON CONFLICT (workspace_id, connection_id, source_id, source_system) DO UPDATE SET {assignments}
+        WHERE (t.content_hash, t.schema_version, t.deleted_at)
+                IS DISTINCT FROM (excluded.content_hash, excluded.schema_version, excluded.deleted_at)
+            AND (t.observed_at = excluded.observed_at
+                 OR excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz))
+        RETURNING xmax = 0 AS is_new
+    )
+    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM merged
 """
 
 # Stored content was seen again.

@@ -102,7 +102,7 @@ def test_the_secret_is_ours_to_choose_for_some(unified: Unified) -> None:
 def test_what_is_wrong_is_said_and_leaves_nothing_behind(unified: Unified) -> None:
     add = ("webhooks", "add", "stripe")
     assert "starts with whsec_" in unified.refused(*add, UNIFIED_SECRET_WEBHOOK="sk_test_fake")
-    assert "no verifier" in unified.refused(*add, "--verifier", "morse")
+    assert "no webhook verifier" in unified.refused(*add, "--verifier", "morse")
     assert "KEY=VALUE" in unified.refused(*add, "--verifier", "hmac", "--set", "header", code=2)
     assert "UNIFIED_PUBLIC_URL must be" in unified.refused(*add, "--public-url", "hooks.example.com")
     assert unified.json("webhooks", "list") == []
@@ -132,13 +132,13 @@ def test_a_change_is_delivered_drained_and_replayed(
         assert sandbox.stripe.webhooks.report()[0]["accepted"] == 2
         assert state(unified)["waiting"] == 2
 
-        sandbox.stripe.faults.add(Fault("status", f"/v1/customers/{bad}", times=None, status=403))
+        sandbox.stripe.faults.add(Fault("status", f"/v1/customers/{bad}", times=None, status=400))
         shown = unified.ok("drain", "stripe")
-        assert re.search(rf"{NAME} *\| +2\| +0\| +1\|", shown), shown
+        assert re.search(rf"{NAME} *\| +2 *\| +0 *\| +1 *\|", shown), shown
         assert state(unified)["dead_letters"] == {"waiting": 1, "dead": 0, "replayed": 0}
         (letter,) = unified.json("webhooks", "dead-letters", "stripe")
         assert (letter["type"], letter["state"], letter["attempts"]) == ("customer.created", "waiting", 1)
-        assert "403" in letter["error"]
+        assert "400" in letter["error"]
         assert "has no dead letters" in unified.ok("webhooks", "dead-letters", "stripe", "--state", "dead")
 
         sandbox.stripe.faults.clear()
@@ -150,7 +150,9 @@ def test_a_change_is_delivered_drained_and_replayed(
 
         done = unified.run("webhooks", "replay", "stripe", "--since", f"{since:%Y-%m-%dT%H:%M:%S}")
         assert f"2 received event(s) of {NAME} wait" in done.stderr
-        assert "0|" in unified.ok("drain", "stripe"), "and change nothing"
+        assert re.search(r"\| +2 *\| +0 *\| +0 *\| +0 *\| +0 *\| +0 *\|", unified.ok("drain", "stripe")), (
+            "nothing changed"
+        )
         assert "say either" in unified.refused(
             "webhooks", "replay", "stripe", "--until", "2026-01-01", code=2
         )
