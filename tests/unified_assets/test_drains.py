@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 import msgspec
+import pytest
 
 from adapters.registry import get_adapter
 from adapters.secrets import Secret
@@ -14,6 +15,7 @@ from store.credentials import CredentialStore
 from store.inbox import Received, append
 from store.keys import load_provider
 from tests.unified_assets.conftest import STRIPE_KEY, Installation, everything_logged
+from unified_assets import drains
 from unified_assets.drains import lease_of
 
 
@@ -161,7 +163,11 @@ def test_there_is_one_drain_of_a_source_at_a_time(installation: Installation) ->
     assert totals(drain(installation))["events"] == 1
 
 
-def test_a_drain_that_never_rests_ends_at_its_limit(installation: Installation) -> None:
+@pytest.mark.parametrize("report_seconds", [0.2, 3600])
+def test_a_drain_that_never_rests_ends_at_its_limit(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, report_seconds: float
+) -> None:
+    monkeypatch.setattr(drains, "REPORT_SECONDS", report_seconds)
     connection = installation.add("acme/stripe", "stripe")
     receive(installation, connection, *last_events(installation, 1))
     result = drain(installation, linger_seconds=3600, time_limit_minutes=1 / 60)
