@@ -34,6 +34,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "sync": ("cli.sync:sync", "Pull a connection's changes now."),
         "status": ("cli.status:status", "Show how each connection stands."),
         "rejects": ("cli.status:rejects", "Show records that could not be mapped, and why."),
+        "query": ("cli.query:query", "Ask one workspace's tables in SQL, read-only."),
     },
     "Webhooks": {
         "webhooks": ("cli.webhooks:app", "Add, list, rotate, pause, remove and replay webhooks."),

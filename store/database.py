@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -300,7 +300,12 @@ class Database:
                 row = await (
                     await connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (key,))
                 ).fetchone()
-                yield bool(row and row[0])
+                try:
+                    yield bool(row and row[0])
+                finally:
+                    # The server frees the lock of a connection that is closed, but only a moment later.
+                    with suppress(psycopg.OperationalError):
+                        await connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 async def _connect(url: str) -> AsyncConnection[Any]:

@@ -71,6 +71,6 @@ def test_it_follows_invoices_whose_checks_passed(installation: Installation, is_
             "UPDATE unified_invoices SET total = total + 0.01 WHERE total > 0"
             " AND workspace_id = (SELECT id FROM workspaces WHERE slug = 'acme')"
         )
-    assert installation.sync("acme/stripe").success is is_good
+    assert installation.sync("acme/stripe", full=True).success is is_good
     partitions = requested(before.cursor).get_requested_partitions(revenue)
     assert partitions == ({"acme/stripe", "globex/stripe"} if is_good else {"globex/stripe"})
