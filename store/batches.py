@@ -141,6 +141,10 @@ class Batch:
     refresh_done: bool = False
     history_id: UUID | None = None
 
+    def ids(self) -> list[str]:
+        """Source ids of all records that this batch may change."""
+        return _ids([*self.rows, *self.rejects, *self.deletions])
+
 
 @dataclass(frozen=True, slots=True)
 class MergeCounts:

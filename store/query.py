@@ -1,6 +1,6 @@
 """A person's own question in SQL, answered inside one workspace and without changing anything."""
 
-from typing import Any, LiteralString, cast
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -34,7 +34,7 @@ async def ask(
         await conn.execute("SET TRANSACTION READ ONLY")
         try:
             # No parameters: so a % in it is a %, and PostgreSQL is sent a prepared statement, which can only be one.
-            cursor = await conn.execute(cast(LiteralString, statement), prepare=True)
+            cursor = await conn.execute(statement, prepare=True)
             rows = await cursor.fetchmany(limit) if cursor.description else []
         except (psycopg.ProgrammingError, psycopg.DataError, psycopg.InternalError) as error:
             msg = f"PostgreSQL: {error.diag.message_primary or error}"

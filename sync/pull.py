@@ -2,14 +2,15 @@
 
     adapter.pull ──pages──▶ batch of some thousand records ──▶ hash, drop the unchanged, map ──▶ one commit
 
-Reading and storing run side by side, a bounded number of pages apart, so memory stays flat however long the
-history. Each batch commits its rows, its rejects and the cursor together: a pull may be killed anywhere, and
+Reading, mapping and committing run side by side, a bounded number of records apart, so memory stays flat however
+long the history. Each batch commits its rows, its rejects and the cursor together: a pull may be killed anywhere, and
 the next one goes on from the last commit. Who may pull, and what is told of it, is :mod:`sync.connection`'s.
 """
 
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -21,16 +22,17 @@ from adapters.base import BaseAdapter, Cursor, Page
 from adapters.errors import AdapterError, StaleCursorError
 from adapters.http import HttpClient
 from store import history
-from store.batches import MergeCounts
+from store.batches import Batch, MergeCounts
 from store.database import Database
 from store.tables import StreamKey
 from sync.mapping import Mapping
-from sync.storing import store_pages
+from sync.storing import commit, prepare
 
-# A batch is committed when it reaches either size; two of them and the queue are all that is held in memory.
+# A batch is closed when it reaches either size. One is collected, one is mapped, one waits and one is committed;
+# with the pages that are queued, that is all that is held in memory.
 BATCH_RECORDS = 4_000
 BATCH_BYTES = 16 * 2**20
-QUEUED_PAGES = 8
+QUEUED_PAGES = 16
 
 _log = logging.getLogger(__name__)
 
@@ -142,6 +144,7 @@ class Pull:
         self._history_id = history_id
         self._result = result
         self._on_progress = on_progress
+        self._in_flight: Counter[str] = Counter()
 
     async def run(self, cursor: Cursor | None, time_limit: float | None = None) -> None:
         """Pull from a cursor to the stream's end, or until the time limit.
@@ -157,10 +160,12 @@ class Pull:
         """
         started = time.monotonic()
         pages: asyncio.Queue[Page | None] = asyncio.Queue(QUEUED_PAGES)
+        ready: asyncio.Queue[Batch | None] = asyncio.Queue(1)
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read(cursor, pages, time_limit))
-                tasks.create_task(self._store(pages))
+                tasks.create_task(self._prepare(pages, ready))
+                tasks.create_task(self._commit(ready))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
@@ -210,23 +215,38 @@ class Pull:
                 async for page in pages:
                     yield page
 
-    async def _store(self, pages: "asyncio.Queue[Page | None]") -> None:
-        """Commit pages in batches, until there are no more."""
+    async def _prepare(
+        self, pages: "asyncio.Queue[Page | None]", ready: "asyncio.Queue[Batch | None]"
+    ) -> None:
+        """Collect pages into batches and map them, until there are no more."""
         collected = _Collected()
         while (page := await pages.get()) is not None:
             collected.add(page)
             if collected.is_full:
-                await self._commit(collected.pages)
+                await ready.put(await self._map(collected.pages))
                 collected = _Collected()
         if collected.pages:
-            await self._commit(collected.pages)
+            await ready.put(await self._map(collected.pages))
+        await ready.put(None)
 
-    async def _commit(self, pages: list[Page]) -> None:
-        synced_at = self._adapter.clock()
-        self._result.add(
-            await store_pages(
-                self._db, self._key, self._mapping, pages, synced_at, history_id=self._history_id
-            )
+    async def _map(self, pages: list[Page]) -> Batch:
+        batch = await prepare(
+            self._db,
+            self._key,
+            self._mapping,
+            pages,
+            self._adapter.clock(),
+            history_id=self._history_id,
+            in_flight=self._in_flight.keys(),
         )
-        self._result.note(self._adapter.http)
-        self._on_progress(self._result)
+        self._in_flight.update(batch.ids())
+        return batch
+
+    async def _commit(self, ready: "asyncio.Queue[Batch | None]") -> None:
+        """Commit batches one after the other, until there are no more."""
+        while (batch := await ready.get()) is not None:
+            counts = await commit(self._db, self._key.workspace_id, {self._key: batch})
+            self._in_flight -= Counter(batch.ids())
+            self._result.add(counts[self._key])
+            self._result.note(self._adapter.http)
+            self._on_progress(self._result)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Mapping as MappingOf
+from collections.abc import Set as SetOf
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -39,13 +40,41 @@ async def store_pages(
     Raises:
         StoreError: If the database fails; then nothing was stored.
     """
-    hashes = mapping.hashes(pages)
+    batch = await prepare(db, key, mapping, pages, synced_at, history_id=history_id)
+    return (await commit(db, key.workspace_id, {key: batch}))[key]
+
+
+async def prepare(
+    db: Database,
+    key: StreamKey,
+    mapping: Mapping,
+    pages: Sequence[Page],
+    synced_at: datetime,
+    *,
+    history_id: UUID | None = None,
+    in_flight: SetOf[str] = frozenset(),
+) -> Batch:
+    """Make consecutive pages of one stream ready for :func:`commit`.
+
+    Args:
+        db: Where they will be stored.
+        key: Which stream of which connection.
+        mapping: How its records are mapped.
+        pages: At least one.
+        synced_at: When they were read.
+        history_id: The sync whose counts go up.
+        in_flight: Source ids in batches that are not committed yet. What is stored of these is about to change, so
+            they are mapped and merged whatever their hash.
+
+    Raises:
+        StoreError: If the database fails.
+    """
+    ids = [source_id for source_id in mapping.hashes(pages) if source_id not in in_flight]
     async with db.workspace(key.workspace_id) as connection:
-        stored = await batches.known_hashes(connection, key, list(hashes))
+        stored = await batches.known_hashes(connection, key, ids)
     # In a thread, so that requests go on being sent while some thousand records are mapped.
     batch = await asyncio.to_thread(mapping.batch, pages, stored, synced_at)
-    batch = replace(batch, history_id=history_id)
-    return (await commit(db, key.workspace_id, {key: batch}))[key]
+    return replace(batch, history_id=history_id)
 
 
 async def commit(
