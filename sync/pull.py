@@ -8,11 +8,12 @@ the next one goes on from the last commit. Who may pull, and what is told of it,
 """
 
 import asyncio
+import gc
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -112,6 +113,21 @@ class _Collected:
         return self.records >= BATCH_RECORDS or self.size >= BATCH_BYTES
 
 
+@contextmanager
+def _patient_collector() -> Iterator[None]:
+    """Let Python look for reference cycles rarely while records pass through.
+
+    It does so after every 700 new objects, a few records' worth, and finds nothing: records hold no cycles. That is
+    a fifth of a first load's CPU time.
+    """
+    former = gc.get_threshold()
+    gc.set_threshold(50_000, *former[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*former)
+
+
 class Pull:
     """One pull of one stream of one connection."""
 
@@ -162,10 +178,11 @@ class Pull:
         pages: asyncio.Queue[Page | None] = asyncio.Queue(QUEUED_PAGES)
         ready: asyncio.Queue[Batch | None] = asyncio.Queue(1)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                reading = tasks.create_task(self._read(cursor, pages, time_limit))
-                tasks.create_task(self._prepare(pages, ready))
-                tasks.create_task(self._commit(ready))
+            with _patient_collector():
+                async with asyncio.TaskGroup() as tasks:
+                    reading = tasks.create_task(self._read(cursor, pages, time_limit))
+                    tasks.create_task(self._prepare(pages, ready))
+                    tasks.create_task(self._commit(ready))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:

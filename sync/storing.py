@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Set as SetOf
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -52,7 +52,7 @@ async def prepare(
     synced_at: datetime,
     *,
     history_id: UUID | None = None,
-    in_flight: SetOf[str] = frozenset(),
+    in_flight: AbstractSet[str] = frozenset(),
 ) -> Batch:
     """Make consecutive pages of one stream ready for :func:`commit`.
 

@@ -15,7 +15,9 @@ def tenants(unified: Unified) -> Unified:
 def test_a_question_sees_its_own_workspace_only(tenants: Unified) -> None:
     asked = "SELECT slug, 1.10::numeric AS amount FROM workspaces WHERE slug LIKE '%s'"
     assert tenants.json("query", asked, "--workspace", "mine") == []
-    rows = tenants.json("query", "SELECT slug, 1.10::numeric AS amount FROM workspaces", "--workspace", "mine")
+    rows = tenants.json(
+        "query", "SELECT slug, 1.10::numeric AS amount FROM workspaces", "--workspace", "mine"
+    )
     assert rows == [{"slug": "mine", "amount": "1.10"}]
     assert "(no rows)" in tenants.ok("query", "SELECT * FROM unified_invoices", "--workspace", "mine")
 
