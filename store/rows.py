@@ -22,6 +22,7 @@ _LENGTH = struct.Struct("!i")
 _TEXT_OID = 25
 _EMPTY_ARRAY = _ARRAY.pack(0, 0, _TEXT_OID)
 _JSONB_VERSION = b"\x01"
+_EMPTY_JSONB = {dict: _JSONB_VERSION + b"{}", tuple: _JSONB_VERSION + b"[]"}
 
 
 def copy_types(table: UnifiedTable, columns: Sequence[str]) -> list[str]:
@@ -55,7 +56,7 @@ def row_encoder(table: UnifiedTable, columns: Sequence[str]) -> Callable[[Unifie
 
 
 def _jsonb(value: Any) -> bytes:
-    return _JSONB_VERSION + to_json(value)
+    return _JSONB_VERSION + to_json(value) if value else _EMPTY_JSONB[type(value)]
 
 
 def _text_array(items: tuple[str, ...]) -> bytes:

@@ -31,8 +31,8 @@ from sync.storing import commit, prepare
 
 # A batch is closed when it reaches either size. One is collected, one is mapped, one waits and one is committed;
 # with the pages that are queued, that is all that is held in memory.
-BATCH_RECORDS = 4_000
-BATCH_BYTES = 16 * 2**20
+BATCH_RECORDS = 2_000
+BATCH_BYTES = 8 * 2**20
 QUEUED_PAGES = 16
 
 _log = logging.getLogger(__name__)
