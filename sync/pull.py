@@ -121,7 +121,7 @@ def _patient_collector() -> Iterator[None]:
     a fifth of a first load's CPU time.
     """
     former = gc.get_threshold()
-    gc.set_threshold(50_000, *former[1:])
+    gc.set_threshold(10_000, *former[1:])
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import AwareDatetime, Field
 
@@ -35,7 +35,7 @@ class UnifiedLineItem(UnifiedModel):
     __schema_version__: ClassVar[str] = "1.1.0"
 
     description: str | None = None
-    quantity: Annotated[Decimal | None, Field(allow_inf_nan=False)] = None
+    quantity: Decimal | None = None
     unit_price: Money | None = Field(
         default=None, description="May be finer than the currency's smallest coin."
     )

@@ -136,8 +136,9 @@ def _refuse_float(amount: object) -> object:
     return amount
 
 
+# Pydantic's Decimal refuses infinity and NaN by itself.
 Money = Annotated[
     Decimal,
     BeforeValidator(_refuse_float),
-    Field(allow_inf_nan=False, description="Exact amount in whole currency units, never a float."),
+    Field(description="Exact amount in whole currency units, never a float."),
 ]
