@@ -22,7 +22,7 @@ _LENGTH = struct.Struct("!i")
 _TEXT_OID = 25
 _EMPTY_ARRAY = _ARRAY.pack(0, 0, _TEXT_OID)
 _JSONB_VERSION = b"\x01"
-_EMPTY_JSONB = {dict: _JSONB_VERSION + b"{}", tuple: _JSONB_VERSION + b"[]"}
+_EMPTY_JSONB: dict[type, bytes] = {dict: _JSONB_VERSION + b"{}", tuple: _JSONB_VERSION + b"[]"}
 
 
 def copy_types(table: UnifiedTable, columns: Sequence[str]) -> list[str]:
