@@ -37,15 +37,6 @@ class Mapping:
         """Hash of a raw record under this mapping, as PostgreSQL's signed bigint."""
         return xxhash.xxh3_64_intdigest(body, self._seed) - (1 << 63)
 
-    def hashes(self, pages: Sequence[Page]) -> dict[str, int]:
-        """Content hashes by source id of the records of some pages; of a record met twice, the last one's."""
-        return {
-            source_id: self.content_hash(record.body)
-            for page in pages
-            for record in page.records
-            if (source_id := _readable_id(record)) is not None
-        }
-
     def batch(self, pages: Sequence[Page], stored: MappingOf[str, int], synced_at: datetime) -> Batch:
         """Map pages into what one commit stores.
 
@@ -102,6 +93,12 @@ class Mapping:
             return Row.of(unified, record.body, content_hash)
         except (MappingError, RecordError) as error:
             return Reject(source_id, record.body, str(error), observed_at)
+
+
+def readable_ids(pages: Sequence[Page]) -> set[str]:
+    """Source ids of the records of some pages, each once."""
+    ids = (_readable_id(record) for page in pages for record in page.records)
+    return {source_id for source_id in ids if source_id is not None}
 
 
 def _readable_id(record: RawRecord) -> str | None:

@@ -15,7 +15,7 @@ from store.batches import Batch, MergeCounts, Reject
 from store.database import Database
 from store.errors import RecordError
 from store.tables import StreamKey
-from sync.mapping import Mapping
+from sync.mapping import Mapping, readable_ids
 
 
 async def store_pages(
@@ -69,9 +69,9 @@ async def prepare(
     Raises:
         StoreError: If the database fails.
     """
-    ids = [source_id for source_id in mapping.hashes(pages) if source_id not in in_flight]
+    ids = readable_ids(pages) - in_flight
     async with db.workspace(key.workspace_id) as connection:
-        stored = await batches.known_hashes(connection, key, ids)
+        stored = await batches.known_hashes(connection, key, list(ids))
     # In a thread, so that requests go on being sent while some thousand records are mapped.
     batch = await asyncio.to_thread(mapping.batch, pages, stored, synced_at)
     return replace(batch, history_id=history_id)

@@ -6,6 +6,7 @@ the same tests on another server (a superuser's URL; the databases that tests ma
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 import psycopg
@@ -49,13 +50,20 @@ def template(server_url: str) -> Iterator[str]:
     execute(beside(server_url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture
-def database_url(server_url: str, template: str) -> Iterator[str]:
-    """A superuser's URL of a migrated database of the test's own."""
+@contextmanager
+def migrated_database(server_url: str, template: str) -> Iterator[str]:
+    """A superuser's URL of a new database, migrated, for the length of a block."""
     name = f"test_{uuid4().hex[:12]}"
     execute(beside(server_url, "postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
     yield beside(server_url, name)
     execute(beside(server_url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """A superuser's URL of a migrated database of the test's own."""
+    with migrated_database(server_url, template) as url:
+        yield url
 
 
 @pytest_asyncio.fixture

@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -11,10 +10,10 @@ import pytest_asyncio
 from sandbox.hubspot import HubSpotSandbox, PortalSpec
 from sandbox.server import SandboxServer
 from sandbox.stripe import AccountSpec, StripeSandbox
-from store.database import Database, beside
+from store.database import Database
 from store.keys import generate_key
 from store.registry import Registry
-from tests.conftest import execute
+from tests.conftest import migrated_database
 from tests.sync.source import KEYS, HubSpotSource, Source, StripeSource
 
 # The stand-ins are quick and set no limits unless a test says otherwise.
@@ -30,10 +29,8 @@ MakeSource = Callable[..., Awaitable[Source]]
 @pytest.fixture(scope="session")
 def database_url(server_url: str, template: str) -> Iterator[str]:
     """One database for all of these tests; each leaves no workspace behind, and with it goes all else."""
-    name = f"test_sync_{uuid4().hex[:12]}"
-    execute(beside(server_url, "postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield beside(server_url, name)
-    execute(beside(server_url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+    with migrated_database(server_url, template) as url:
+        yield url
 
 
 @pytest_asyncio.fixture
