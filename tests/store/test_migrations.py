@@ -17,7 +17,7 @@ from store.migrations import FOLDER, HEAD
 from store.tables import TABLES
 
 ENTRY = ConnectorEntry("stripe", "Stripe", ("READ",), ("customers", "invoices", "events"))
-REVISIONS = ["0001", "0002"]
+REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006"]
 # What a row has beside its model's fields.
 OWN_COLUMNS = {
     "workspace_id": "uuid",

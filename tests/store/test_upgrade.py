@@ -75,7 +75,7 @@ async def test_from_0001_with_rows(at_0001: str) -> None:
     workspaces = [uuid4(), uuid4()]
     filled = [fill(at_0001, workspace) for workspace in workspaces]
 
-    assert migrate(at_0001, [ENTRY]) == ["0002"]
+    assert migrate(at_0001, [ENTRY]) == ["0002", "0003", "0004", "0005", "0006"]
     assert migrate(at_0001, [ENTRY]) == []
 
     with psycopg.connect(at_0001) as admin:

@@ -1,0 +1,3 @@
+-- Who may do what: members, API tokens, approval of connections, idempotency keys.
+
+SELECT 1;

@@ -1,0 +1,3 @@
+-- Routes: standing orders to push customers, and what was pushed.
+
+SELECT 1;

@@ -1,0 +1,3 @@
+-- Identities: which customers of several sources are one, and why.
+
+SELECT 1;
