@@ -1,30 +1,36 @@
-"""The contract between a source system and the rest: what an adapter declares, reads and maps.
+"""The contract between a system and the rest: what an adapter declares, reads, writes and maps.
 
-An adapter does two things that are kept apart. *Reading* is asynchronous network code that yields pages of raw
-records (:meth:`BaseAdapter.pull`). *Mapping* is pure and synchronous, dict to record and back
-(:meth:`BaseAdapter.to_unified`, :meth:`BaseAdapter.from_unified`). Storing is nobody's business here.
+An adapter does two things that are kept apart. *Reading* and *writing* are asynchronous network code over raw
+records (:meth:`BaseAdapter.pull`, :meth:`BaseAdapter.write`). *Mapping* is pure and synchronous, dict to
+record and back (:meth:`BaseAdapter.to_unified`, :meth:`BaseAdapter.from_unified`). Storing is nobody's
+business here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from uuid import UUID
 
+import httpx
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from adapters.authentication import OAuthAuthentication, TokenSource, header_authentication
 from adapters.errors import ConfigurationError, MappingError
 from adapters.http import HttpClient
 from adapters.secrets import Secret
+from adapters.streams import Changes, Cursor, Origin, Page, Stream
 from adapters.webhooks import ReceivedEvent, Verifier
-from unified_schema.base import UnifiedBase, connection_namespace, unified_id
+from adapters.writing import Write, Written
+from unified_schema.base import UnifiedBase, connection_namespace
 from unified_schema.field_rules import FieldRule, apply_rules
 
-Cursor = dict[str, Any]
+if TYPE_CHECKING:
+    from adapters.oauth import OAuth
 
 
 class Capability(StrEnum):
@@ -50,6 +56,9 @@ class AdapterConfig(BaseModel):
     """A connection's settings: everything that is not secret. Adapters subclass it with their own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Hosts that base_url may name, and all below them; empty where each customer has one of their own.
+    hosts: ClassVar[tuple[str, ...]] = ()
 
     base_url: str = Field(description="Where the API lives.")
     timeout: float = Field(default=30.0, gt=0, le=300, description="Seconds for one response.")
@@ -82,102 +91,6 @@ class CredentialField:
 
 
 @dataclass(frozen=True, slots=True)
-class ControlTotal:
-    """Where a raw invoice states its total, so that stored money can be held against it independently.
-
-    Attributes:
-        path: Keys from the raw record's top down to the amount.
-        minor_units: Digits of the provider's minor unit by currency where amounts are integers, else None.
-    """
-
-    path: tuple[str, ...]
-    minor_units: Mapping[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """One kind of record that a connector offers.
-
-    Attributes:
-        name: ``customers``, ``invoices`` or ``events``.
-        model: The unified model that its records become.
-        mapping_version: Raised by whoever changes the mapping, so that stored rows are mapped again.
-        control_total: For invoices, where the raw record states its total.
-    """
-
-    name: str
-    model: type[UnifiedBase]
-    mapping_version: int = 1
-    control_total: ControlTotal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RawRecord:
-    """One record as the source sent it.
-
-    Attributes:
-        source_id: Its id, or None where the record has no readable one (it will be a reject).
-        body: JSON text with all that the mapping needs, so that mapping can be repeated without the source.
-    """
-
-    source_id: str | None
-    body: bytes | memoryview
-
-
-@dataclass(frozen=True, slots=True)
-class Tombstone:
-    """A record that its source deleted or archived.
-
-    Attributes:
-        source_id: Its id.
-        deleted_at: When the source did so, as closely as it says.
-    """
-
-    source_id: str
-    deleted_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What one step of a pull brought. Rows and cursor are committed together, in the order of the pages.
-
-    Attributes:
-        records: Raw records, any number.
-        observed_at: When the source was known to be in the state that ``records`` show.
-        cursor: Where the stream goes on from once everything up to this page is stored; None leaves it as it is.
-        tombstones: Records that are gone.
-        refresh_started_at: Set on every page of a full refresh: when that refresh began.
-        refresh_done: True on the last page of a full refresh: what it never met no longer exists.
-        source_count: The source's own count of live records, where it gives one.
-    """
-
-    records: Sequence[RawRecord]
-    observed_at: datetime
-    cursor: Cursor | None
-    tombstones: Sequence[Tombstone] = ()
-    refresh_started_at: datetime | None = None
-    refresh_done: bool = False
-    source_count: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What received events mean for the tables; stream names are the keys throughout.
-
-    Attributes:
-        records: Events that are records themselves, ready to be mapped; observed when they were received.
-        fetch: What to hand to :meth:`BaseAdapter.fetch`, as it may be different or gone; each once.
-        tombstones: Records that are gone for good, whatever is delivered later. Count them as observed when
-            they were received: providers round the time of a deletion down, and it has to win over what was
-            read before.
-    """
-
-    records: Mapping[str, Sequence[RawRecord]]
-    fetch: Mapping[str, Sequence[str]]
-    tombstones: Mapping[str, Sequence[Tombstone]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class ConnectionRef:
     """Which connection an adapter works for; ids and names only, nothing secret.
 
@@ -190,33 +103,6 @@ class ConnectionRef:
     id: UUID
     workspace_id: UUID
     key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where and when a page of records was read: the part of a unified record that no mapping knows.
-
-    Attributes:
-        source_system: The connector's name.
-        namespace: From :func:`unified_schema.connection_namespace`.
-        observed_at: When the source was known to be in this state.
-        synced_at: When it was read.
-    """
-
-    source_system: str
-    namespace: UUID
-    observed_at: datetime
-    synced_at: datetime
-
-    def identify(self, source_id: str) -> dict[str, Any]:
-        """The identity fields of one record, ready to pass to its model."""
-        return {
-            "source_system": self.source_system,
-            "source_id": source_id,
-            "unified_id": unified_id(self.namespace, source_id),
-            "observed_at": self.observed_at,
-            "synced_at": self.synced_at,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +140,10 @@ class BaseAdapter(ABC, Generic[ConfigT]):
     config_model: ClassVar[type[AdapterConfig]]
     credential_kind: ClassVar[CredentialKind]
     credential_fields: ClassVar[tuple[CredentialField, ...]]
+    # The header that an API key goes in; in the usual one it goes as a bearer token.
+    api_key_header: ClassVar[str] = "authorization"
+    # Where connections are authorized by OAuth, beside or instead of the kind above; None nowhere.
+    oauth: "ClassVar[OAuth | None]" = None
     streams: ClassVar[tuple[Stream, ...]]
     # Streams that no request lists: only webhooks bring their records.
     delivered_streams: ClassVar[tuple[Stream, ...]] = ()
@@ -267,6 +157,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         connection: ConnectionRef,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        tokens: TokenSource | None = None,
     ) -> None:
         """Prepare a connection without touching the network.
 
@@ -275,11 +166,13 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             credentials: Secrets by the names in ``credential_fields``; mapping works without them.
             connection: Whom this adapter works for.
             clock: Tells the time that pages are observed at.
+            tokens: Access tokens of a connection that is authorized by OAuth.
         """
         self.config = config
         self.credentials = credentials
         self.connection = connection
         self.clock = clock
+        self.tokens = tokens
         self._http: HttpClient | None = None
 
     @classmethod
@@ -314,8 +207,14 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         Raises:
             ConfigurationError: If a credential is missing.
         """
+        if self.tokens is None and self.credential_kind is CredentialKind.OAUTH_TOKEN:
+            msg = (
+                f"connection {self.connection.key} is not authorized; "
+                f"run `unified connections authorize {self.connection.key}`"
+            )
+            raise ConfigurationError(msg)
         missing = [field.label for field in self.credential_fields if field.name not in self.credentials]
-        if missing:
+        if missing and self.tokens is None:
             msg = (
                 f"connection {self.connection.key} has no {' and no '.join(missing)}; "
                 "remove it and add it again with `unified connections add`"
@@ -338,6 +237,20 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.disconnect()
+
+    def authentication(self) -> httpx.Auth:
+        """How this connection's requests prove who sends them: for :class:`HttpClient`'s ``auth``.
+
+        Raises:
+            ConfigurationError: If no header can carry the credential.
+        """
+        label = f"{self.name} connection {self.connection.key}"
+        if self.tokens is not None:
+            return OAuthAuthentication(self.tokens, label=label)
+        fields = [field.name for field in self.credential_fields]
+        return header_authentication(
+            self.credential_kind, self.credentials, fields, header=self.api_key_header, label=label
+        )
 
     @abstractmethod
     def open_http(self) -> HttpClient:
@@ -410,13 +323,61 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         msg = f"{self.name} takes no webhooks, so nobody knows what {len(events)} received events mean"
         raise ConfigurationError(msg)
 
-    def from_unified(self, record: UnifiedBase) -> dict[str, Any]:
+    def from_unified(self, record: UnifiedBase, fields: Collection[str] | None = None) -> dict[str, Any]:
         """Map a unified record to the body that this system's API takes on create and update. Pure.
 
+        What the body holds reads back the same: ``to_unified`` of it, mapped once more, is the same body.
+
+        Args:
+            record: As it shall be at the target.
+            fields: Fields of the model to write; the body empties those that the record does not have. Single
+                custom fields are named ``custom_fields.<key>``; ``custom_fields`` as a whole empties none.
+                None writes whatever the record knows, and empties nothing.
+
         Raises:
-            ConfigurationError: If this adapter does not write records of that kind.
+            ConfigurationError: If this adapter does not write records of that kind, or not that field.
         """
-        msg = f"{self.name} does not write {type(record).__name__}"
+        wanted = f" ({', '.join(fields)})" if fields else ""
+        msg = f"{self.name} does not write {type(record).__name__}{wanted}"
+        raise ConfigurationError(msg)
+
+    def write(self, stream: str, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
+        """Make changes at this system: batched, side by side, no faster than it allows.
+
+        Args:
+            stream: Name of one that has ``writable_fields``.
+            writes: Any number; not two for one record.
+
+        Yields:
+            What became of each write, once, as soon as it is known and in any order. What one record is refused
+            for never keeps another one from being written. Stopping early leaves open what is under way.
+
+        Raises:
+            ConfigurationError: If this adapter does not write that stream.
+            ProviderError: If nothing more can be written for now: credential, rights, a limit, no answer. It
+                comes last: writes that were not reported were not applied; of those whose fate is open,
+                ``unknown`` was reported.
+        """
+        msg = f"{self.name} does not write {stream}, so {len(writes)} changes can't be made there"
+        raise ConfigurationError(msg)
+
+    def find(self, stream: str, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
+        """Find records at this system by what they hold, as it is now: before a route creates another one.
+
+        Args:
+            stream: Name of one that has ``writable_fields``.
+            field: ``email``, ``phone`` or ``custom_fields.<key>``; the README says what can be found.
+            values: Of that field, any number. Values that differ in case only may find the same.
+
+        Yields:
+            Pages without a cursor: raw records for ``to_unified``, which tell whose value they have. A value may
+            find several, or none.
+
+        Raises:
+            ConfigurationError: If records can't be found by that field.
+            ProviderError: If the provider does not answer as documented.
+        """
+        msg = f"{self.name} finds no {stream} by {field}, so {len(values)} values can't be looked up there"
         raise ConfigurationError(msg)
 
     def origin(self, stream: str, observed_at: datetime, synced_at: datetime) -> Origin:

@@ -10,6 +10,7 @@ AdapterError
 │   ├── RequestRefusedError      the request itself was refused
 │   ├── RateLimitedError         still over the limit after all retries, or over a daily one
 │   ├── UnavailableError         unreachable, cut off, timed out or 5xx after all retries
+│   │   └── UndecidedError           … and the change that was sent may have been applied all the same
 │   └── ProtocolError            the answer is not what the API documents
 ├── StaleCursorError         the provider no longer has the changes since this cursor
 ├── MappingError             one raw record can't become a unified one
@@ -68,6 +69,10 @@ class RateLimitedError(ProviderError):
 
 class UnavailableError(ProviderError):
     """The provider can't be reached or keeps failing."""
+
+
+class UndecidedError(UnavailableError):
+    """A change was sent and no usable answer came: it may have been applied or not."""
 
 
 class ProtocolError(ProviderError):

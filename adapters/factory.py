@@ -8,7 +8,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from adapters.base import BaseAdapter, ConnectionRef, describe_faults
+from adapters.authentication import TokenSource
+from adapters.base import AdapterConfig, BaseAdapter, ConnectionRef, CredentialKind, describe_faults
 from adapters.errors import ConfigurationError
 from adapters.registry import get_adapter
 from adapters.secrets import Secret
@@ -23,12 +24,16 @@ class OpenedConnection:
         connector: Which adapter serves it.
         settings: Its stored settings; they hold no secret.
         credentials: Decrypted secrets by field name.
+        kind: What kind of credential they are.
+        tokens: Access tokens, where that kind is OAuth's.
     """
 
     ref: ConnectionRef
     connector: str
     settings: Mapping[str, Any]
     credentials: Mapping[str, Secret]
+    kind: str | None = None
+    tokens: TokenSource | None = None
 
 
 class ConnectionSource(Protocol):
@@ -67,8 +72,17 @@ class AdapterFactory:
             ConfigurationError: If the connector is unknown or the settings do not fit it.
         """
         opened = await self._source.open_connection(workspace_id, connection_id, purpose=purpose)
+        if opened.kind == CredentialKind.OAUTH_TOKEN and opened.tokens is None:
+            raise ConfigurationError(
+                f"connection {opened.ref.key} is authorized by OAuth, and was opened without what refreshes its tokens"
+            )
         return build_adapter(
-            opened.connector, opened.settings, opened.credentials, opened.ref, clock=self._clock
+            opened.connector,
+            opened.settings,
+            opened.credentials,
+            opened.ref,
+            clock=self._clock,
+            tokens=opened.tokens,
         )
 
 
@@ -79,16 +93,27 @@ def build_adapter(
     connection: ConnectionRef,
     *,
     clock: Callable[[], datetime] | None = None,
+    tokens: TokenSource | None = None,
 ) -> BaseAdapter[Any]:
     """An adapter from parts, for a connection that is not stored (yet).
 
     Raises:
         ConfigurationError: If the connector is unknown or the settings do not fit it.
     """
-    adapter = get_adapter(connector)
+    config = config_of(connector, settings, connection)
+    return get_adapter(connector)(
+        config, credentials, connection, tokens=tokens, **({"clock": clock} if clock else {})
+    )
+
+
+def config_of(connector: str, settings: Mapping[str, Any], connection: ConnectionRef) -> AdapterConfig:
+    """A connection's settings as its adapter takes them.
+
+    Raises:
+        ConfigurationError: If the connector is unknown or the settings do not fit it.
+    """
     try:
-        config = adapter.config_model.model_validate(dict(settings))
+        return get_adapter(connector).config_model.model_validate(dict(settings))
     except ValidationError as error:
         msg = f"the settings of connection {connection.key} do not fit {connector}: {describe_faults(error)}"
         raise ConfigurationError(msg) from None
-    return adapter(config, credentials, connection, **({"clock": clock} if clock else {}))

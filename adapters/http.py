@@ -4,6 +4,7 @@ What differs between providers is passed in: headers, limits, and a function tha
 """
 
 import asyncio
+import base64
 import contextlib
 import email.utils
 import ipaddress
@@ -12,7 +13,8 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar
 
 import httpx
 import msgspec
@@ -29,18 +31,27 @@ from adapters.errors import (
     RateLimitedError,
     RequestRefusedError,
     UnavailableError,
+    UndecidedError,
 )
 from adapters.limits import RateLimit
+from adapters.secrets import without
 
 # A retry is one line of the application's own log, not of structlog's on standard output.
 stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
 
 _Decoded = TypeVar("_Decoded")
 
+Effect = Literal["none", "repeatable", "once"]
+"""What a request changes at the provider: nothing; something that a repetition leaves as it is; or something
+that a repetition would do twice."""
+
+# Of these it is certain that the request did not leave.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
 # What an error status means and what to do about it; _advice knows the rest.
 _ADVICE: dict[int, tuple[type[ProviderError], str]] = {
     401: (AuthenticationError, ". The credential is wrong or revoked; add a valid one"),
-    403: (PermissionDeniedError, ". Give the credential the rights to read this"),
+    403: (PermissionDeniedError, ". Give the credential the right to do this"),
     404: (NotFoundError, ". Is base_url right?"),
     408: (UnavailableError, ". The next run goes on from here"),
     423: (UnavailableError, ". The next run goes on from here"),
@@ -94,12 +105,19 @@ class Traffic:
 
 
 class _Retry(Exception):  # noqa: N818 - a signal to the retry loop, never seen outside
-    """An attempt failed in a way that may pass."""
+    """An attempt failed in a way that may pass.
 
-    def __init__(self, error: ProviderError, wait: float | None = None) -> None:
+    Attributes:
+        error: How it failed.
+        wait: Seconds to wait first, or None.
+        decided: Whether the provider certainly did nothing.
+    """
+
+    def __init__(self, error: ProviderError, wait: float | None = None, *, decided: bool = False) -> None:
         super().__init__(str(error))
         self.error = error
         self.wait = wait
+        self.decided = decided
 
 
 def read_refusal(response: httpx.Response) -> Refusal:
@@ -122,8 +140,9 @@ class HttpClient:
         config: Any,
         *,
         label: str,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] = MappingProxyType({}),
         limits: Mapping[str, RateLimit],
+        auth: httpx.Auth | None = None,
         read_refusal: Callable[[httpx.Response], Refusal] = read_refusal,
         on_response: Callable[[httpx.Response], None] | None = None,
     ) -> None:
@@ -132,8 +151,9 @@ class HttpClient:
         Args:
             config: The connection's :class:`adapters.base.AdapterConfig`.
             label: Names the connection in errors: ``stripe connection acme/main``.
-            headers: Sent with every request, credentials included; they appear in no error.
+            headers: Sent with every request; they appear in no error.
             limits: Rate limits by name; a request without a name takes ``default``.
+            auth: Proves who sends a request; :meth:`adapters.base.BaseAdapter.authentication` makes it.
             read_refusal: Reads the provider's error answers.
             on_response: Sees each answer, to learn limits from its headers.
 
@@ -153,7 +173,8 @@ class HttpClient:
             msg = f"{label}: its credential holds characters that no HTTP header can carry; add it again"
             raise ConfigurationError(msg)
         self._client = httpx.AsyncClient(
-            base_url=_checked_base_url(config.base_url, label, allow_private=config.allow_private_hosts),
+            base_url=_checked_base_url(config, label),
+            auth=auth,
             headers={"accept": "application/json", "user-agent": "unified-assets", **headers},
             timeout=config.timeout,
             transport=_GuardedTransport(label, allow_private=config.allow_private_hosts),
@@ -185,8 +206,11 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         limit: str = "default",
         accept: tuple[int, ...] = (),
+        effect: Effect = "none",
     ) -> _Decoded:
         """Send a request, retrying while that may help, and decode its JSON answer.
+
+        A request with an effect of ``once`` is retried only while it is certain that nothing was done yet.
 
         Args:
             method: GET, POST, ….
@@ -198,8 +222,10 @@ class HttpClient:
             headers: More headers, for example an idempotency key.
             limit: Which of the rate limits this request counts against.
             accept: Error statuses whose bodies are answers all the same.
+            effect: What the request changes.
 
         Raises:
+            UndecidedError: If the request has an effect, and it is open whether it took place.
             ProviderError: The subclass says how it failed; see :mod:`adapters.errors`.
             ForbiddenHostError: If the host resolves to an address that it must not.
         """
@@ -215,9 +241,23 @@ class HttpClient:
                 **(headers or {}),
             },
         )
+        if _origin(request.url) != _origin(self._client.base_url):
+            raise ForbiddenHostError(
+                f"{self.label}: {request.url.host} is not where base_url leads, and no credential goes elsewhere"
+            )
+        decided = True
+
+        def retry(error: Exception) -> bool | float:
+            nonlocal decided
+            decided = decided and (error.decided if isinstance(error, _Retry) else not _is_open(error))
+            if not isinstance(error, _Retry) or (effect == "once" and not decided):
+                return False
+            # The provider's own wait where it gave one, else exponential backoff.
+            return True if error.wait is None else error.wait
+
         try:
             async for attempt in stamina.retry_context(
-                on=_wait_before_retry,
+                on=retry,
                 attempts=self._attempts,
                 timeout=None,
                 wait_initial=self._retry_delay,
@@ -227,8 +267,14 @@ class HttpClient:
                 with attempt:
                     self.traffic.retries += attempt.num > 1
                     return await self._attempt(request, decoder, self._limits[limit], accept)
-        except _Retry as last:
-            raise last.error from None
+        except (RequestRefusedError, NotFoundError):
+            raise  # its word on this very request, earlier attempts included
+        except (_Retry, ProviderError) as last:
+            failure = last.error if isinstance(last, _Retry) else last
+            if effect != "none" and not decided:
+                msg = f"{failure}; whether it was carried out is open"
+                raise UndecidedError(msg, status=failure.status, code=failure.code) from None
+            raise failure from None
         raise AssertionError("unreachable")
 
     async def _attempt(
@@ -245,23 +291,28 @@ class HttpClient:
             try:
                 response = await self._client.send(request)
             except httpx.TimeoutException as error:
-                raise _Retry(
-                    UnavailableError(f"{self.label}: {what} timed out; is the provider slow?")
-                ) from error
+                msg = f"{self.label}: {what} timed out; is the provider slow?"
+                raise _Retry(UnavailableError(msg), decided=isinstance(error, _NOT_SENT)) from error
             except httpx.HTTPError as error:
-                reason = str(error) or type(error).__name__
+                reason = without(str(error), self._secrets_of(request)) or type(error).__name__
                 msg = f"{self.label}: {what} got no answer ({reason}); check base_url and the network"
-                raise _Retry(UnavailableError(msg)) from error
+                raise _Retry(UnavailableError(msg), decided=isinstance(error, _NOT_SENT)) from error
+        # Where a token was rejected before its time, another one was tried.
+        self.traffic.requests += len(response.history)
+        self.traffic.retries += len(response.history)
         self._note_time(response)
         if self._on_response:
             self._on_response(response)
         if response.is_success or response.status_code in accept:
             try:
-                return _decode(decoder, response.content)
+                empty = response.status_code == httpx.codes.NO_CONTENT
+                return _decode(decoder, b"null" if empty else response.content)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                msg = f"{self.label}: {what} answered {_not_json(response)}; is base_url right?"
+                msg = (
+                    f"{self.label}: {what} answered {_not_json(self._silenced(response))}; is base_url right?"
+                )
                 raise _Retry(ProtocolError(msg, status=response.status_code)) from error
-        refusal = self._read_refusal(response)
+        refusal = self._read_refusal(self._silenced(response))
         failure = _provider_error(f"{self.label}: {what}", response.status_code, refusal)
         if not refusal.retry:
             raise failure
@@ -273,7 +324,30 @@ class HttpClient:
             limit.refused(wait if wait is not None else self._retry_delay)
         if wait is not None and wait > LONGEST_WAIT:
             raise failure
-        raise _Retry(failure, wait)
+        raise _Retry(failure, wait, decided=not _is_open(failure))
+
+    def _silenced(self, response: httpx.Response) -> httpx.Response:
+        """An answer without what it repeats of the credential that it was asked with."""
+        secrets = self._secrets_of(response.request)
+        return httpx.Response(
+            response.status_code,
+            headers=[
+                (name, without(value, secrets))
+                for name, value in response.headers.multi_items()
+                if name not in ("content-encoding", "content-length", "transfer-encoding")
+            ],
+            text=without(response.text, secrets),
+            request=response.request,
+        )
+
+    def _secrets_of(self, request: httpx.Request) -> list[str]:
+        """What only authentication has put into a request's headers: whole values, and the tokens in them."""
+        usual = {*self._client.headers, "host", "content-type", "content-length", "idempotency-key"}
+        values = [value for name, value in request.headers.items() if name not in usual]
+        tokens = [value.rpartition(" ")[2] for value in values]
+        # RFC 7617: the user and the password, in base64.
+        pairs = [base64.b64decode(value[6:]).decode() for value in values if value.startswith("Basic ")]
+        return [*values, *tokens, *(pair.partition(":")[2] for pair in pairs)]
 
     def _note_time(self, response: httpx.Response) -> None:
         date = response.headers.get("date")
@@ -295,11 +369,13 @@ def _decode(decoder: msgspec.json.Decoder[_Decoded], content: bytes) -> _Decoded
         return decoder.decode(whole)
 
 
-def _wait_before_retry(error: Exception) -> bool | float:
-    """For the retry loop: the provider's own wait where it gave one, else exponential backoff."""
-    if not isinstance(error, _Retry):
-        return False
-    return True if error.wait is None else error.wait
+def _is_open(error: Exception) -> bool:
+    """Whether a failure leaves open what the provider did."""
+    return (
+        isinstance(error, UnavailableError)
+        and error.status is not None
+        and error.status >= httpx.codes.INTERNAL_SERVER_ERROR
+    )
 
 
 def _retry_after(response: httpx.Response) -> float | None:
@@ -344,19 +420,29 @@ def _not_json(response: httpx.Response) -> str:
     )
 
 
-def _checked_base_url(base_url: str, label: str, *, allow_private: bool) -> httpx.URL:
+def _checked_base_url(config: Any, label: str) -> httpx.URL:
     try:
-        url = httpx.URL(base_url)
+        url = httpx.URL(config.base_url)
     except httpx.InvalidURL as error:
         msg = f"{label}: base_url is not a URL ({error})"
         raise ConfigurationError(msg) from error
     if url.scheme not in ("https", "http") or not url.host or url.userinfo or url.query or url.fragment:
         msg = f"{label}: base_url must look like https://host/path, without a user, query or fragment"
         raise ConfigurationError(msg)
-    if url.scheme == "http" and not allow_private:
+    if url.scheme == "http" and not config.allow_private_hosts:
         msg = f"{label}: base_url must be https; plain http is for private hosts, with allow_private_hosts"
         raise ConfigurationError(msg)
+    is_known = any(f".{url.host}".endswith(f".{host}") for host in config.hosts)
+    if config.hosts and not is_known and not config.allow_private_hosts:
+        raise ForbiddenHostError(
+            f"{label}: base_url leads to {url.host}, which is none of this system's hosts "
+            f"({', '.join(config.hosts)}); correct it"
+        )
     return url
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port or {"https": 443, "http": 80}.get(url.scheme, 0)
 
 
 class _GuardedTransport(httpx.AsyncHTTPTransport):
@@ -401,22 +487,33 @@ class _GuardedTransport(httpx.AsyncHTTPTransport):
             msg = f"the name {host} can't be resolved"
             raise httpx.ConnectError(msg) from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        refused = [] if self._allow_private else [address for address in addresses if not _is_public(address)]
+        is_refused = _is_link_local if self._allow_private else _is_hidden
+        refused = [address for address in addresses if is_refused(address)]
         if refused:
-            msg = (
-                f"{self._label}: {host} leads to {refused[0]}, which is not public; "
-                "if that is meant, set allow_private_hosts"
+            msg = f"{self._label}: {host} leads to {refused[0]}, which is not public; " + (
+                "machines' metadata is served there, and no provider's API"
+                if _is_link_local(refused[0])
+                else "if that is meant, set allow_private_hosts"
             )
             raise ForbiddenHostError(msg)
         return addresses
 
 
-def _is_public(address: str) -> bool:
+def _is_hidden(address: str) -> bool:
+    ip = _meant(address)
+    return not ip.is_global or ip.is_multicast
+
+
+def _is_link_local(address: str) -> bool:
+    return _meant(address).is_link_local
+
+
+def _meant(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         # IPv6 addresses that stand for an IPv4 address: mapped, 6to4, NAT64.
         inner = ip.ipv4_mapped or ip.sixtofour
         if ip in _NAT64:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-        ip = inner or ip
-    return ip.is_global and not ip.is_multicast
+        return inner or ip
+    return ip

@@ -1,6 +1,15 @@
-"""A secret value that does not show itself."""
+"""A secret value that does not show itself, and texts of others made so that they do not show it either."""
 
+import base64
+import logging
+from collections.abc import Iterable
 from typing import NoReturn
+from urllib.parse import quote, quote_plus
+
+MASK = "********"
+
+# Its DEBUG lines hold all headers of an answer, and an answer may repeat a credential.
+logging.getLogger("httpcore").setLevel(logging.INFO)
 
 
 class Secret:
@@ -44,3 +53,22 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         msg = "a Secret is never pickled; pass the connection's id instead"
         raise TypeError(msg)
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """A text without secrets that it may repeat: as they are, URL-encoded, in hex or in base64, also within more.
+
+    Args:
+        text: For example what a provider says about a request.
+        secrets: What was sent with it; the empty ones are left out.
+    """
+    for secret in filter(None, secrets):
+        plain = secret.encode()
+        # In base64 a secret has three forms, by where it begins; the characters at either end hold its neighbours too.
+        coded = [base64.b64encode(bytes(shift) + plain).decode().rstrip("=") for shift in range(3)]
+        coded = [form[-(-4 * shift // 3) : -1] for shift, form in enumerate(coded)]
+        coded += [form.replace("+", "-").replace("/", "_") for form in coded]
+        shown = {secret, quote(secret, safe=""), quote_plus(secret), plain.hex(), plain.hex().upper(), *coded}
+        for form in sorted(shown, key=len, reverse=True):
+            text = text.replace(form, MASK)
+    return text

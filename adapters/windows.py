@@ -17,7 +17,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from adapters.base import Cursor, Page, RawRecord, Tombstone
+from adapters.streams import Cursor, Page, RawRecord, Tombstone
 
 
 @dataclass(frozen=True, slots=True)

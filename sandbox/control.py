@@ -11,6 +11,7 @@
 | `POST mutate` `{"do": "update_customer", "key": null, "args": ["cus_…"], "fields": {…}}` | change data |
 | `GET webhooks`, `POST webhooks` with the fields of `Endpoint` | endpoints and their counts, add one |
 | `DELETE webhooks` | remove all endpoints |
+| `GET oauth` | calls of the token endpoint by grant type, and how grants stand |
 | `POST revoke` `{"key": "…"}`, `POST restore` | refuse a key, accept it again |
 """
 
@@ -26,6 +27,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.faults import Fault
+from sandbox.hubspot import HubSpotSandbox
 from sandbox.provider import Provider
 from sandbox.webhooks import Endpoint
 
@@ -62,6 +64,7 @@ def control_app(providers: Mapping[str, Provider[Any]]) -> Starlette:
             route("webhooks", "GET", lambda provider, _, __: provider.webhooks.report()),
             route("webhooks", "POST", _add_endpoint),
             route("webhooks", "DELETE", lambda provider, _, __: provider.webhooks.clear()),
+            route("oauth", "GET", _oauth),
             route("revoke", "POST", lambda provider, _, fields: provider.revoke(fields["key"])),
             route("restore", "POST", lambda provider, _, fields: provider.restore(fields["key"])),
         ]
@@ -72,6 +75,12 @@ def _oracle(provider: Provider[Any], request: Request, _: Any) -> Any:
     with provider.lock:
         account = provider.account(request.query_params.get("key"))
         return {"counts": account.source_counts(), "totals": account.source_totals()}
+
+
+def _oauth(provider: Provider[Any], _: Request, __: Any) -> Any:
+    if not isinstance(provider, HubSpotSandbox):
+        raise ValueError("this provider has no OAuth")  # noqa: TRY004 - the request is at fault
+    return provider.oauth.report()
 
 
 def _latency(provider: Provider[Any], _: Request, fields: Any) -> None:

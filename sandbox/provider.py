@@ -166,12 +166,29 @@ class Provider(ABC, Generic[AccountT]):
     def endpoint(self, path: str, answer: Answer[AccountT], *methods: str) -> Route:
         """A route whose requests go through counting, faults and limits before `answer` sees them."""
 
+        def authenticated(request: Request, body: bytes) -> Reply:
+            key = api_key(request)
+            account = self.authenticate(key)
+            headers = self.admit(key or "", f"{request.method} {path}")
+            try:
+                reply = answer(Call(account, request, body))
+            except ApiError as error:
+                error.reply.headers = {**headers, **error.reply.headers}
+                raise
+            reply.headers.update(headers)
+            return reply
+
+        return self.public(path, authenticated, *methods)
+
+    def public(self, path: str, answer: Callable[[Request, bytes], Reply], *methods: str) -> Route:
+        """A route that asks for no API key: only counting and faults come before `answer`."""
+
         async def serve(request: Request) -> Response:
             label = f"{request.method} {path}"
             self.stats.begin(label)
             reply, fault = Reply(b"", 500), None
             try:
-                reply, fault = await self._reply(label, answer, request)
+                reply, fault = await self._reply(answer, request)
             finally:
                 self.stats.end(label, reply.status, len(reply.content))
             shift = fault.seconds if fault and fault.kind == "clock" else 0.0
@@ -186,7 +203,7 @@ class Provider(ABC, Generic[AccountT]):
         return Route(path, serve, methods=list(methods or ("GET",)))
 
     async def _reply(
-        self, label: str, answer: Answer[AccountT], request: Request
+        self, answer: Callable[[Request, bytes], Reply], request: Request
     ) -> tuple[Reply, Fault | None]:
         key = api_key(request)
         path = api_path(request)
@@ -194,20 +211,15 @@ class Provider(ABC, Generic[AccountT]):
         body = await request.body()
         if delay := self.latency_ms / 1000 + (fault.seconds if fault and fault.kind == "slow" else 0):
             await asyncio.sleep(delay)
-        headers: dict[str, str] = {}
         try:
             if fault:
                 self._refuse(fault, key)
             if fault and fault.kind == "html":
                 return Reply(HTML_PAGE, fault.status, media_type="text/html"), fault
             with self.lock:
-                account = self.authenticate(key)
-                headers = self.admit(key or "", label)
-                reply = answer(Call(account, request, body))
+                reply = answer(request, body)
         except ApiError as error:
-            error.reply.headers = {**headers, **error.reply.headers}
             return error.reply, fault
-        reply.headers.update(headers)
         page = (key, path)
         if fault and fault.kind == "repeat":
             reply.content = self._last_page.get(page, reply.content)

@@ -1,38 +1,29 @@
 """HubSpot: contacts as customers, and invoices.
 
 Here: what the adapter declares, its HTTP client and its account. Reading is in ``pull`` (order), ``api``
-(endpoints) and ``related`` (associations); mapping in ``mapping``.
+(endpoints) and ``related`` (associations); writing in ``writing``; mapping in ``mapping``.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Collection, Sequence
+from typing import Any, ClassVar
 
 import httpx
 from pydantic import Field, field_validator
 
-from adapters.base import (
-    Account,
-    AdapterConfig,
-    BaseAdapter,
-    Capability,
-    Changes,
-    ControlTotal,
-    CredentialField,
-    CredentialKind,
-    Cursor,
-    Origin,
-    Page,
-    Stream,
-)
+from adapters.base import Account, AdapterConfig, BaseAdapter, Capability, CredentialField, CredentialKind
 from adapters.errors import ConfigurationError
 from adapters.http import HttpClient
 from adapters.hubspot import mapping, webhooks
 from adapters.hubspot.api import HubSpotApi, rate_in, read_refusal
 from adapters.hubspot.pull import Pull
 from adapters.hubspot.related import Contacts, Invoices
+from adapters.hubspot.writing import HubSpotWriter
 from adapters.limits import RateLimit
+from adapters.oauth import OAuth
 from adapters.registry import register_adapter
+from adapters.streams import Changes, ControlTotal, Cursor, Origin, Page, Stream
 from adapters.webhooks import ReceivedEvent
+from adapters.writing import Write, Written
 from unified_schema import UnifiedBase, UnifiedCustomer, UnifiedEvent, UnifiedInvoice
 
 # https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines: 100 requests in any ten
@@ -48,6 +39,8 @@ _LONGEST_PROPERTIES = 1_800
 class HubSpotConfig(AdapterConfig):
     """Settings of a HubSpot connection."""
 
+    hosts: ClassVar[tuple[str, ...]] = ("hubapi.com",)  # and a data centre's own below it
+
     base_url: str = "https://api.hubapi.com"
     search_lag: float = Field(
         default=30.0, ge=0, le=600, description="Seconds by which HubSpot's search may lag."
@@ -56,7 +49,14 @@ class HubSpotConfig(AdapterConfig):
         default=5.0, gt=0, description="Searches that HubSpot allows an account."
     )
     properties: tuple[str, ...] = Field(
-        default=(), description="Further properties of contacts and invoices to read into custom_fields."
+        default=(),
+        description="Further properties of contacts and invoices to read into custom_fields, and of contacts to "
+        "write from there.",
+    )
+    key_property: str | None = Field(
+        default=None,
+        description="A property of contacts with unique values, made for this purpose: it lets contacts without "
+        "an e-mail address be created again when no answer came.",
     )
 
     @field_validator("properties")
@@ -70,11 +70,13 @@ class HubSpotConfig(AdapterConfig):
 
 @register_adapter
 class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
-    """Contacts and invoices of a HubSpot account, read with a private app's token."""
+    """Contacts and invoices of a HubSpot account, with a private app's token or by OAuth."""
 
     name = "hubspot"
     display_name = "HubSpot"
-    capabilities = frozenset((Capability.READ, Capability.WEBHOOK))
+    capabilities = frozenset(
+        (Capability.READ, Capability.WRITE, Capability.DELETE, Capability.BATCH, Capability.WEBHOOK)
+    )
     config_model = HubSpotConfig
     credential_kind = CredentialKind.BEARER_TOKEN
     credential_fields = (
@@ -82,11 +84,27 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
             "access_token",
             "Private app access token",
             "begins with pat-; made in HubSpot under Settings, Integrations, Private Apps, with read scopes "
-            "for contacts, companies, invoices and line items",
+            "for contacts, companies, invoices and line items, and the write scope for contacts where a route "
+            "pushes to this account",
         ),
     )
+    # https://developers.hubspot.com/docs/api-reference/latest/authentication/manage-oauth-tokens
+    oauth = OAuth(
+        authorize_url="https://app.hubspot.com/oauth/authorize",
+        token_url="https://api.hubapi.com/oauth/2026-03/token",  # noqa: S106 - a URL
+        revoke_url="https://api.hubapi.com/oauth/2026-03/token/revoke",
+        client_authentication="client_secret_post",
+        scopes=(
+            "oauth",
+            "crm.objects.contacts.read",
+            "crm.objects.companies.read",
+            "crm.objects.invoices.read",
+            "crm.objects.line_items.read",
+        ),
+        authorize_params={"optional_scope": "crm.objects.contacts.write"},  # for routes to this account
+    )
     streams = (
-        Stream("customers", UnifiedCustomer),
+        Stream("customers", UnifiedCustomer, writable_fields=mapping.WRITABLE_FIELDS),
         Stream("invoices", UnifiedInvoice, control_total=ControlTotal(("properties", "hs_amount_billed"))),
     )
     delivered_streams = (Stream("events", UnifiedEvent),)
@@ -113,7 +131,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         return HttpClient(
             self.config,
             label=self._label,
-            headers={"authorization": f"Bearer {self.credentials['access_token'].reveal()}"},
+            auth=self.authentication(),
             limits={
                 "default": general,
                 "search": RateLimit(self.config.searches_per_second * _HEADROOM, within=general),
@@ -162,10 +180,31 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         """What received events mean; see :meth:`adapters.base.BaseAdapter.changes`."""
         return webhooks.changes(events)
 
-    def from_unified(self, record: UnifiedBase) -> dict[str, Any]:
+    def from_unified(self, record: UnifiedBase, fields: Collection[str] | None = None) -> dict[str, Any]:
         """The body that creates or updates a contact."""
-        return (
-            mapping.contact_body(record)
-            if isinstance(record, UnifiedCustomer)
-            else super().from_unified(record)
+        if not isinstance(record, UnifiedCustomer):
+            return super().from_unified(record, fields)
+        custom = {*mapping.WRITABLE_CUSTOM, *self.config.properties} - mapping.NOT_CUSTOM_OF_CONTACTS
+        return mapping.contact_body(record, fields, custom)
+
+    def write(self, stream: str, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
+        """Write contacts, a hundred a request; see :meth:`adapters.base.BaseAdapter.write`."""
+        if not self.stream(stream).writable_fields:
+            return super().write(stream, writes)
+        return self._writer(stream).write(writes)
+
+    def find(self, stream: str, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
+        """Find contacts by e-mail address, phone or a property; see :meth:`adapters.base.BaseAdapter.find`."""
+        if not self.stream(stream).writable_fields:
+            return super().find(stream, field, values)
+        return self._writer(stream).find(field, values)
+
+    def _writer(self, stream: str) -> HubSpotWriter:
+        return HubSpotWriter(
+            HubSpotApi(self.http, self._label),
+            self._pull(stream),
+            key_property=self.config.key_property,
+            attempts=self.config.retry_count + 1,
+            retry_delay=self.config.retry_delay,
+            at_once=self.config.concurrency,
         )

@@ -1,19 +1,20 @@
-"""The HubSpot endpoints that this adapter reads, typed; and how HubSpot's errors are to be taken.
+"""The HubSpot endpoints that this adapter uses, typed; and how HubSpot's errors are to be taken.
 
 Not here: what is asked for and what becomes of the answers (``pull``, ``related``).
 Reference: https://developers.hubspot.com/docs/api-reference/latest/overview
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import httpx
 import msgspec
 
 from adapters import http
 from adapters.errors import ProtocolError, StaleCursorError
-from adapters.http import HttpClient, Refusal
+from adapters.http import Effect, HttpClient, Refusal
 from adapters.windows import side_by_side
 
 VERSION = "2026-09"
@@ -25,8 +26,8 @@ _ASSOCIATION_INPUTS = 1000
 # https://developers.hubspot.com/docs/api-reference/error-handling: 423 wants two seconds between attempts.
 _LOCKED_WAIT = 2.0
 
-Filter = tuple[str, str, int]
-"""Property, operator, value."""
+Filter = tuple[str, str, int | Sequence[str]]
+"""Property, operator, value or values."""
 
 
 class AccountDetails(msgspec.Struct, rename="camel"):
@@ -66,14 +67,35 @@ class ArchivedAnswer(msgspec.Struct):
     paging: _Paging | None = None
 
 
-class _BatchError(msgspec.Struct, rename="camel"):
+class _ErrorDetail(msgspec.Struct):
+    message: str = ""
+
+
+class BatchError(msgspec.Struct, rename="camel"):
+    """Why some inputs of a batch failed; ``context`` may name them."""
+
     message: str = ""
     category: str = ""
+    context: dict[str, Any] = {}
+    errors: list[_ErrorDetail] = []
+
+    @property
+    def reason(self) -> str:
+        """All of HubSpot's words."""
+        words = dict.fromkeys((self.message, *(detail.message for detail in self.errors)))
+        return f"{'; '.join(word for word in words if word)} ({self.category})"
+
+    def named(self, key: str) -> list[str]:
+        """What the context lists under a key."""
+        listed = self.context.get(key)
+        return [str(one) for one in listed] if isinstance(listed, list) else []
 
 
-class _BatchAnswer(msgspec.Struct):
+class BatchAnswer(msgspec.Struct):
+    """What became of a batch: the records it succeeded for, and the errors of the others."""
+
     results: list[msgspec.Raw]
-    errors: list[_BatchError] = []
+    errors: list[BatchError] = []
 
 
 class _AssociationType(msgspec.Struct):
@@ -102,11 +124,12 @@ class _Associations(msgspec.Struct):
 
 class _AssociationsAnswer(msgspec.Struct):
     results: list[_Associations]
-    errors: list[_BatchError] = []
+    errors: list[BatchError] = []
 
 
 class _ErrorBody(msgspec.Struct, rename="camel"):
     message: str = ""
+    errors: list[_ErrorDetail] = []
     category: str = ""
     correlation_id: str = ""
     policy_name: str = ""
@@ -115,13 +138,14 @@ class _ErrorBody(msgspec.Struct, rename="camel"):
 _ACCOUNT = msgspec.json.Decoder(AccountDetails)
 _SEARCH = msgspec.json.Decoder(SearchAnswer)
 _ARCHIVED = msgspec.json.Decoder(ArchivedAnswer)
-_BATCH_READ = msgspec.json.Decoder(_BatchAnswer)
+_BATCH_READ = msgspec.json.Decoder(BatchAnswer)
+_BATCH_WRITE = msgspec.json.Decoder(BatchAnswer | None)
 _ASSOCIATIONS = msgspec.json.Decoder(_AssociationsAnswer)
 _ERROR = msgspec.json.Decoder(_ErrorBody)
 
 
 class HubSpotApi:
-    """One portal's CRM, as far as this adapter reads it."""
+    """One portal's CRM, as far as this adapter uses it."""
 
     def __init__(self, client: HttpClient, label: str) -> None:
         """Use an open client.
@@ -178,11 +202,7 @@ class HubSpotApi:
             descending: Whether the highest id comes first.
         """
         body = {
-            "filterGroups": [
-                {"filters": [{"propertyName": n, "operator": o, "value": str(v)} for n, o, v in filters]}
-            ]
-            if filters
-            else [],
+            "filterGroups": [{"filters": [_condition(*one) for one in filters]}] if filters else [],
             "properties": properties,
             "sorts": [
                 {"propertyName": "hs_object_id", "direction": "DESCENDING" if descending else "ASCENDING"}
@@ -193,9 +213,15 @@ class HubSpotApi:
         return await self._http.request("POST", path, _SEARCH, json=body, limit="search")
 
     async def batch_read(
-        self, kind: str, ids: Sequence[str], properties: Collection[str]
+        self, kind: str, ids: Sequence[str], properties: Collection[str], *, by: str | None = None
     ) -> list[msgspec.Raw]:
         """Read records by id, a hundred a request, side by side.
+
+        Args:
+            kind: ``contacts``, ``companies``, …
+            ids: Ids, or values of a unique property.
+            properties: What to read of each record.
+            by: That property, ``email`` for instance.
 
         Returns:
             The records that exist; those that HubSpot reports as not found are left out.
@@ -204,14 +230,16 @@ class HubSpotApi:
             ProtocolError: If some are missing for another reason, or for none.
         """
         answers = await side_by_side(
-            self._batch_read(kind, ids[at : at + BATCH], properties) for at in range(0, len(ids), BATCH)
+            self._batch_read(kind, ids[at : at + BATCH], properties, by) for at in range(0, len(ids), BATCH)
         )
         return [record for answer in answers for record in answer]
 
     async def _batch_read(
-        self, kind: str, ids: Sequence[str], properties: Collection[str]
+        self, kind: str, ids: Sequence[str], properties: Collection[str], by: str | None
     ) -> list[msgspec.Raw]:
-        body = {"inputs": [{"id": one} for one in ids], "properties": properties}
+        body: dict[str, Any] = {"inputs": [{"id": one} for one in ids], "properties": properties}
+        if by is not None:
+            body["idProperty"] = by
         path = f"/crm/objects/{VERSION}/{kind}/batch/read"
         answer = await self._http.request("POST", path, _BATCH_READ, json=body)
         self._check(answer.errors, f"a batch read of {kind}")
@@ -220,6 +248,22 @@ class HubSpotApi:
                 f"returned {len(answer.results)} of {len(ids)} {kind} of a batch without saying why"
             )
         return answer.results
+
+    async def batch_write(
+        self, kind: str, action: str, inputs: Sequence[Mapping[str, Any]], *, effect: Effect
+    ) -> BatchAnswer:
+        """Write a hundred records at most: https://developers.hubspot.com/docs/api-reference/latest/crm/objects/contacts/batch/create-contacts.
+
+        Args:
+            kind: ``contacts``.
+            action: ``create``, ``update``, ``upsert``, or ``archive``, whose answer is empty.
+            inputs: One for each record. Their ``objectWriteTraceId`` makes HubSpot answer for each by itself
+                (https://developers.hubspot.com/docs/api-reference/error-handling).
+            effect: Whether the request may be sent again.
+        """
+        path = f"/crm/objects/{VERSION}/{kind}/batch/{action}"
+        answer = await self._http.request("POST", path, _BATCH_WRITE, json={"inputs": inputs}, effect=effect)
+        return answer or BatchAnswer([])
 
     async def associated(self, source: str, target: str, ids: Collection[str]) -> dict[str, list[str]]:
         """Which records of one kind hang on records of another.
@@ -256,11 +300,16 @@ class HubSpotApi:
         params = {"archived": "true", "limit": str(_LIST_PAGE)} | ({"after": after} if after else {})
         return await self._http.request("GET", f"/crm/objects/{VERSION}/{kind}", _ARCHIVED, params=params)
 
-    def _check(self, errors: Collection[_BatchError], what: str) -> None:
+    def _check(self, errors: Collection[BatchError], what: str) -> None:
         """A 207 is a success that must be looked into: what is gone or has no associations is no fault."""
         for error in errors:
             if error.category != "OBJECT_NOT_FOUND":
                 raise self.fault(f"could not read {what} in full: {error.message} ({error.category})")
+
+
+def _condition(name: str, operator: str, value: int | Sequence[str]) -> dict[str, Any]:
+    told = {"value": str(value)} if isinstance(value, int) else {"values": value}
+    return {"propertyName": name, "operator": operator, **told}
 
 
 def following(paging: _Paging | None) -> str | None:
@@ -277,7 +326,8 @@ def read_refusal(response: httpx.Response) -> Refusal:
         return usual
     code = body.policy_name or body.category
     notes = ", ".join(note for note in (code, f"correlation id {body.correlation_id}") if note)
-    reason = f"{body.message or usual.reason} ({notes})"
+    words = dict.fromkeys((body.message or usual.reason, *(detail.message for detail in body.errors)))
+    reason = f"{'; '.join(word for word in words if word)} ({notes})"
     if body.policy_name == "DAILY":
         reason += "; the day's requests are used up until midnight in the account's time zone"
         return Refusal(reason, retry=False, code=code)

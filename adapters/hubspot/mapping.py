@@ -6,12 +6,13 @@ https://developers.hubspot.com/docs/api-reference/latest/crm/objects/line-items/
 Every property is text or null.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from adapters.base import Origin
+from adapters.streams import Origin
+from adapters.writing import choose
 from unified_schema import InvoiceStatus, UnifiedAddress, UnifiedCustomer, UnifiedInvoice, UnifiedLineItem
 from unified_schema.customer import check_email
 from unified_schema.money import parse_amount
@@ -43,9 +44,16 @@ LINE_PROPERTIES = (
     "hs_total_discount", "name", "price", "quantity",
 )  # fmt: skip
 
+# What a contact keeps when it is written, and which further properties are: those that every portal has and
+# that people fill in. A connection's settings name more.
+WRITABLE_FIELDS = frozenset(
+    ("email", "emails", "name", "phone", "phones", "company", "billing_address", "custom_fields")
+)
+WRITABLE_CUSTOM = ("jobtitle", "website")
+
 # HubSpot adds these to every record; they repeat what stands at its top.
 _BOOKKEEPING = ("createdate", "hs_createdate", "hs_lastmodifieddate", "hs_object_id", "lastmodifieddate")
-_NOT_CUSTOM_OF_CONTACTS = frozenset((*_CONTACT_FIELDS, *_BOOKKEEPING))
+NOT_CUSTOM_OF_CONTACTS = frozenset((*_CONTACT_FIELDS, *_BOOKKEEPING))
 _NOT_CUSTOM_OF_INVOICES = frozenset((*_INVOICE_FIELDS, *_BOOKKEEPING))
 
 _STATUSES = {
@@ -65,7 +73,7 @@ def customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
     properties: Properties = raw["properties"]
     get = properties.get
     companies = raw.get("associations", {}).get("companies", ())
-    custom: dict[str, Any] = _custom(properties, _NOT_CUSTOM_OF_CONTACTS)
+    custom: dict[str, Any] = _custom(properties, NOT_CUSTOM_OF_CONTACTS)
     if companies:
         custom["company_ids"] = [company["id"] for company in companies]
 
@@ -135,28 +143,54 @@ def invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
     )
 
 
-def contact_body(record: UnifiedCustomer) -> dict[str, Any]:
-    """The body that creates or updates a contact. What the record does not know is left as it is in HubSpot.
+def contact_body(
+    record: UnifiedCustomer, fields: Collection[str] | None = None, custom: Collection[str] = ()
+) -> dict[str, Any]:
+    """The body that creates or updates a contact.
 
-    A name is split before its last word. HubSpot has one address line: both follow each other there.
+    A name is split before its last word. HubSpot has one address line: both follow each other there. It keeps
+    e-mail addresses in lower case.
+
+    Args:
+        record: As it shall be.
+        fields: See :meth:`adapters.base.BaseAdapter.from_unified`.
+        custom: Names of the custom fields that may be written: a portal refuses those that it does not have.
+
+    Raises:
+        ConfigurationError: If one of the fields is not written.
     """
-    first, _, last = (record.name or "").rpartition(" ")
+    first, _, last = " ".join((record.name or "").split()).rpartition(" ")
+    numbers = dict.fromkeys(number for number in (record.phone, *record.phones) if number)
+    phone, mobile, *_ = (*numbers, None, None)
+    email = record.email and record.email.lower()
+    more = dict.fromkeys(one.lower() for one in record.emails)
     address = record.billing_address or UnifiedAddress()
-    properties = {
-        "email": record.email,
-        "hs_additional_emails": ";".join(email for email in record.emails if email != record.email),
-        "firstname": first or last,
-        "lastname": last if first else None,
-        "phone": record.phone,
-        "mobilephone": next((number for number in record.phones if number != record.phone), None),
-        "company": record.company,
-        "address": ", ".join(line for line in (address.line1, address.line2) if line),
-        "city": address.city,
-        "state": address.state,
-        "zip": address.postal_code,
-        "country": address.country,
+    parts: dict[str, dict[str, str | None]] = {
+        "email": {"email": email},
+        "emails": {"email": email, "hs_additional_emails": ";".join(one for one in more if one != email)},
+        "name": {"firstname": first or last, "lastname": last if first else None},
+        "phone": {"phone": phone},
+        "phones": {"phone": phone, "mobilephone": mobile},
+        "company": {"company": record.company},
+        "billing_address": {
+            "address": ", ".join(line for line in (address.line1, address.line2) if line),
+            "city": address.city,
+            "state": address.state,
+            "zip": address.postal_code,
+            "country": address.country,
+        },
     }
-    return {"properties": {name: value for name, value in properties.items() if value}}
+    known = {
+        field: {name: value or None for name, value in properties.items()}
+        for field, properties in parts.items()
+    }
+    own = {
+        key: value
+        for key, value in record.custom_fields.items()
+        if key in custom and isinstance(value, str) and value
+    }
+    properties, written = choose(known, own, fields)
+    return {"properties": {**properties, **written}}
 
 
 def moment(text: str | None) -> datetime | None:

@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
-from adapters.base import Cursor, Page, RawRecord, Tombstone
 from adapters.hubspot.api import BATCH, Filter, HubSpotApi, SearchAnswer, following
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
 from adapters.hubspot.related import Contacts, Source, read_id
 from adapters.hubspot.webhooks import OF_COMPANY
+from adapters.streams import Cursor, Page, RawRecord, Tombstone
 from adapters.windows import Refresh, Window, WindowPage, read_windows
 
 # Searches under way at once: with five a second allowed, more would only wait.
@@ -72,6 +72,11 @@ class Pull:
         self._clock = clock
         self._lag = timedelta(seconds=search_lag)
         self._readers = min(readers, _READERS)
+
+    @property
+    def properties(self) -> Sequence[str]:
+        """What is read of each record."""
+        return self._source.properties
 
     def pages(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
         """Read from where the cursor stands; see :meth:`adapters.base.BaseAdapter.pull`."""

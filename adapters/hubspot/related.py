@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from adapters.base import RawRecord
 from adapters.hubspot.api import HubSpotApi
 from adapters.hubspot.mapping import (
     COMPANY_PROPERTIES,
@@ -17,6 +16,7 @@ from adapters.hubspot.mapping import (
     INVOICE_PROPERTIES,
     LINE_PROPERTIES,
 )
+from adapters.streams import RawRecord
 from adapters.windows import side_by_side
 
 

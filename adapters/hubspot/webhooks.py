@@ -17,9 +17,9 @@ from urllib.parse import unquote
 
 import msgspec
 
-from adapters.base import Changes, Origin, RawRecord
 from adapters.errors import MappingError, PayloadError, SignatureError
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
+from adapters.streams import Changes, Origin, RawRecord
 from adapters.webhooks import (
     Claim,
     Delivery,

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import pairwise
@@ -12,29 +12,19 @@ import httpx
 import msgspec
 from pydantic import Field
 
-from adapters.base import (
-    Account,
-    AdapterConfig,
-    BaseAdapter,
-    Capability,
-    Changes,
-    ControlTotal,
-    CredentialField,
-    CredentialKind,
-    Cursor,
-    Origin,
-    Page,
-    Stream,
-)
+from adapters.base import Account, AdapterConfig, BaseAdapter, Capability, CredentialField, CredentialKind
 from adapters.errors import ConfigurationError, PermissionDeniedError, StaleCursorError
 from adapters.http import HttpClient, Refusal, read_refusal
 from adapters.limits import RateLimit
 from adapters.registry import register_adapter
+from adapters.streams import Changes, ControlTotal, Cursor, Origin, Page, Stream
 from adapters.stripe import mapping, money, webhooks
 from adapters.stripe.changes import ObjectChanges, Position, event_pages, safe_since
 from adapters.stripe.reading import BEGINNING, END, StripeReader
+from adapters.stripe.writing import StripeWriter
 from adapters.webhooks import ReceivedEvent, Verifier
 from adapters.windows import Refresh, Window, WindowPage, side_by_side
+from adapters.writing import Write, Written
 from unified_schema.base import UnifiedBase
 from unified_schema.customer import UnifiedCustomer
 from unified_schema.event import UnifiedEvent
@@ -47,7 +37,8 @@ API_VERSION = "2026-09-30.endive"
 # have 100 in all, which the endpoints used here can't exceed at 25 each while no more than four of them are
 # busy at once.
 _REQUESTS_PER_SECOND = 25.0
-_ENDPOINTS = ("default", "customers", "customer", "invoices", "invoice", "lines", "events", "event")
+_SEARCHES_PER_SECOND = 20.0
+_ENDPOINTS = ("default", "customers", "customer", "invoices", "invoice", "lines", "events", "event", "search")
 
 # A first look at a history whose beginning is unknown: reaching back so many days, each twice as far as the
 # last one.
@@ -65,6 +56,8 @@ _log = logging.getLogger(__name__)
 
 class StripeConfig(AdapterConfig):
     """Settings of a Stripe connection."""
+
+    hosts: ClassVar[tuple[str, ...]] = ("stripe.com",)
 
     base_url: str = Field(default="https://api.stripe.com", description="Where the API lives.")
 
@@ -94,19 +87,22 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
 
     name: ClassVar[str] = "stripe"
     display_name: ClassVar[str] = "Stripe"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.READ, Capability.WEBHOOK})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.READ, Capability.WRITE, Capability.DELETE, Capability.WEBHOOK}
+    )
     config_model: ClassVar[type[AdapterConfig]] = StripeConfig
     credential_kind: ClassVar[CredentialKind] = CredentialKind.API_KEY
     credential_fields: ClassVar[tuple[CredentialField, ...]] = (
         CredentialField(
             "api_key",
             "secret or restricted API key",
-            "starts with sk_ or rk_; a restricted key needs to read customers, invoices and events "
+            "starts with sk_ or rk_; a restricted key needs to read customers, invoices and events, and to write "
+            "customers where a route pushes to this account "
             "(https://dashboard.stripe.com/apikeys)",
         ),
     )
     streams: ClassVar[tuple[Stream, ...]] = (
-        Stream("customers", UnifiedCustomer),
+        Stream("customers", UnifiedCustomer, writable_fields=mapping.WRITABLE_FIELDS),
         Stream("invoices", UnifiedInvoice, control_total=ControlTotal(("total",), money.MINOR_UNITS)),
         Stream("events", UnifiedEvent),
     )
@@ -127,12 +123,14 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         rate = self.config.requests_per_second
         if self._livemode and rate is None:
             limits = {name: RateLimit(_REQUESTS_PER_SECOND) for name in _ENDPOINTS}
+            limits["search"] = RateLimit(_SEARCHES_PER_SECOND)
         else:
             limits = dict.fromkeys(_ENDPOINTS, RateLimit(rate or _REQUESTS_PER_SECOND))
         return HttpClient(
             self.config,
             label=f"{self.name} connection {self.connection.key}",
-            headers={"authorization": f"Bearer {key}", "stripe-version": API_VERSION},
+            headers={"stripe-version": API_VERSION},
+            auth=self.authentication(),
             limits=limits,
             read_refusal=read_stripe_refusal,
         )
@@ -233,13 +231,29 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         """What received events mean: see :meth:`BaseAdapter.changes`."""
         return webhooks.changes(events)
 
-    def from_unified(self, record: UnifiedBase) -> dict[str, Any]:
+    def from_unified(self, record: UnifiedBase, fields: Collection[str] | None = None) -> dict[str, Any]:
         """Map a customer to Stripe's parameters: see :meth:`BaseAdapter.from_unified`."""
         return (
-            mapping.from_customer(record)
+            mapping.from_customer(record, fields)
             if isinstance(record, UnifiedCustomer)
-            else super().from_unified(record)
+            else super().from_unified(record, fields)
         )
+
+    def write(self, stream: str, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
+        """Write customers: see :meth:`BaseAdapter.write`."""
+        if not self.stream(stream).writable_fields:
+            return super().write(stream, writes)
+        return self._writer.write(writes)
+
+    def find(self, stream: str, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
+        """Find customers by e-mail, phone or metadata: see :meth:`BaseAdapter.find`."""
+        if not self.stream(stream).writable_fields:
+            return super().find(stream, field, values)
+        return self._writer.find(field, values)
+
+    @property
+    def _writer(self) -> StripeWriter:
+        return StripeWriter(self.http, self.clock, at_once=self.config.concurrency)
 
     @property
     def _livemode(self) -> bool:

@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from adapters.base import Cursor, Page, Tombstone
 from adapters.errors import StaleCursorError
+from adapters.streams import Cursor, Page, Tombstone
 from adapters.stripe.reading import BEGINNING, END, StripeReader
 from adapters.windows import Window, WindowPage, read_windows
 

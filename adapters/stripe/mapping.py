@@ -5,12 +5,15 @@ ones from raw records that were stored long ago. https://docs.stripe.com/changel
 2025.
 """
 
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
-from adapters.base import Origin
+from adapters.streams import Origin
 from adapters.stripe import money
+from adapters.writing import choose
 from unified_schema.address import UnifiedAddress
 from unified_schema.customer import CustomerKind, UnifiedCustomer, check_email
 from unified_schema.event import UnifiedEvent
@@ -24,6 +27,14 @@ _OWN_FIELDS = frozenset(("invalid_email", "customer_account", "subscription", "a
 
 # https://docs.stripe.com/metadata: limits of metadata.
 _MOST_METADATA, _LONGEST_KEY, _LONGEST_VALUE = 50, 40, 500
+
+# What a customer keeps when it is written; the README says what becomes of the rest.
+WRITABLE_FIELDS = frozenset(
+    (
+        "email", "name", "phone", "company", "kind", "description", "billing_address", "shipping_address",
+        "custom_fields",
+    )
+)  # fmt: skip
 
 _ADDRESS_PARTS = ("line1", "line2", "city", "state", "postal_code", "country")
 
@@ -66,43 +77,40 @@ def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
     )
 
 
-def from_customer(customer: UnifiedCustomer) -> dict[str, Any]:
+def from_customer(customer: UnifiedCustomer, fields: Collection[str] | None = None) -> dict[str, Any]:
     """The parameters that create or update a customer (https://docs.stripe.com/api/customers/create).
 
-    What the record does not know is left out, so that an update never erases what only Stripe knows.
+    Args:
+        customer: As it shall be.
+        fields: See :meth:`adapters.base.BaseAdapter.from_unified`.
 
     Returns:
-        Nested parameters, not form-encoded yet.
+        Nested parameters, not form-encoded yet; None empties one. Addresses are whole, all parts named where
+        the address is to be replaced.
+
+    Raises:
+        ConfigurationError: If one of the fields is not written.
     """
-    business = customer.company or (customer.name if customer.kind is CustomerKind.COMPANY else None)
-    shipping = customer.shipping_address
-    metadata = {
-        key: value
-        for key, value in customer.custom_fields.items()
-        if key not in _OWN_FIELDS
-        and isinstance(value, str)
-        and 0 < len(value) <= _LONGEST_VALUE
-        and 0 < len(key) <= _LONGEST_KEY
-        and not {"[", "]"} & set(key)
+    business = _text(customer.company or (customer.name if customer.kind is CustomerKind.COMPANY else None))
+    # It is read so as well: a customer that is known by its company's name only is called by it.
+    name = customer.name or business
+    parts: dict[str, dict[str, Any]] = {
+        "email": {"email": customer.email},
+        "name": {"name": _text(name)},
+        "phone": {"phone": _text(customer.phone)},
+        "description": {"description": _text(customer.description)},
+        "company": {"business_name": business},
+        "kind": {
+            "business_name": business,
+            "individual_name": name if customer.kind is CustomerKind.PERSON else None,
+        },
+        "billing_address": {"address": _from_address(customer.billing_address)},
+        "shipping_address": {"shipping": _from_shipping(customer.shipping_address, name)},
     }
-    body = {
-        "email": customer.email,
-        "name": customer.name,
-        "phone": customer.phone,
-        "description": customer.description,
-        "business_name": business,
-        "individual_name": customer.name if customer.kind is CustomerKind.PERSON else None,
-        "address": _from_address(customer.billing_address),
-        # Stripe asks for a name with every shipping address.
-        "shipping": shipping
-        and _known(
-            address=_from_address(shipping),
-            name=shipping.name or customer.name or business,
-            phone=shipping.phone,
-        ),
-        "metadata": dict(list(metadata.items())[:_MOST_METADATA]),
-    }
-    return _known(**body)
+    chosen, metadata = choose(parts, _metadata(customer.custom_fields), fields)
+    if fields is None:
+        chosen = {key: _known(part) if isinstance(part, dict) else part for key, part in chosen.items()}
+    return {**chosen, "metadata": metadata} if metadata else chosen
 
 
 def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
@@ -217,11 +225,41 @@ def _shipping(raw: dict[str, Any] | None) -> UnifiedAddress | None:
 
 
 def _from_address(address: UnifiedAddress | None) -> dict[str, Any] | None:
-    return None if address is None else _known(**{part: getattr(address, part) for part in _ADDRESS_PARTS})
+    """All parts, so that none of a former address stays; None for an address without any."""
+    parts = {part: getattr(address, part, None) or None for part in _ADDRESS_PARTS}
+    return parts if any(parts.values()) else None
 
 
-def _known(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value not in (None, "", {})}
+def _from_shipping(shipping: UnifiedAddress | None, name: str | None) -> dict[str, Any] | None:
+    """Stripe asks for an address and a name: a shipping address without either can't be kept there."""
+    address = _from_address(shipping)
+    addressee = (shipping and shipping.name) or name
+    if shipping is None or address is None or addressee is None:
+        return None
+    return {"address": address, "name": addressee, "phone": shipping.phone or None}
+
+
+def _metadata(custom: Mapping[str, Any]) -> dict[str, str]:
+    """The custom fields that metadata can hold."""
+    fitting = (
+        (key, value)
+        for key, value in custom.items()
+        if key not in _OWN_FIELDS
+        and isinstance(value, str)
+        and 0 < len(value) <= _LONGEST_VALUE
+        and 0 < len(key) <= _LONGEST_KEY
+        and not {"[", "]"} & set(key)
+    )
+    return dict(islice(fitting, _MOST_METADATA))
+
+
+def _known(parts: dict[str, Any]) -> dict[str, Any]:
+    """Nested parameters without what is empty."""
+    return {
+        name: _known(value) if isinstance(value, dict) else value
+        for name, value in parts.items()
+        if value is not None
+    }
 
 
 def _either(raw: dict[str, Any], *names: str) -> Any:

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from adapters.base import Page, RawRecord, Tombstone
 from adapters.errors import NotFoundError, ProtocolError, RequestRefusedError
 from adapters.http import HttpClient
+from adapters.streams import Page, RawRecord, Tombstone
 from adapters.windows import Window, WindowPage, side_by_side
 
 # Ends of time: a window that reaches them asks for no bound there, so that no record is missed whatever its

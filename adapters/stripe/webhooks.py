@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from adapters.base import Changes, RawRecord, Tombstone
 from adapters.errors import ConfigurationError
+from adapters.streams import Changes, RawRecord, Tombstone
 from adapters.webhooks import (
     Claim,
     Delivery,

@@ -28,16 +28,20 @@ class EventMaker:
         self._portal_id = portal_id
         self._draw = Draw(seed)
 
-    def creation(self, kind: Kind, record_id: str, now_ms: int) -> Record:
+    def creation(self, kind: Kind, record_id: str, now_ms: int, source: str) -> Record:
         """A record is new."""
-        return self._event(kind, "creation", now_ms, objectId=int(record_id), changeFlag="NEW")
+        return self._event(
+            kind, "creation", now_ms, objectId=int(record_id), changeFlag="NEW", changeSource=source
+        )
 
-    def deletion(self, kind: Kind, record_id: str, now_ms: int) -> Record:
+    def deletion(self, kind: Kind, record_id: str, now_ms: int, source: str) -> Record:
         """A record was archived."""
-        return self._event(kind, "deletion", now_ms, objectId=int(record_id), changeFlag="DELETED")
+        return self._event(
+            kind, "deletion", now_ms, objectId=int(record_id), changeFlag="DELETED", changeSource=source
+        )
 
     def property_changes(
-        self, kind: Kind, record_id: str, changed: dict[str, str | None], now_ms: int
+        self, kind: Kind, record_id: str, changed: dict[str, str | None], now_ms: int, source: str
     ) -> Iterator[Record]:
         """One event for each property."""
         for name, value in changed.items():
@@ -49,6 +53,7 @@ class EventMaker:
                 propertyName=name,
                 propertyValue=value or "",
                 isSensitive=False,
+                changeSource=source,
             )
 
     def merge(self, kind: Kind, old_ids: Sequence[str], new_id: str, now_ms: int) -> Record:

@@ -6,14 +6,18 @@ Not here: HTTP, and the evaluation of searches.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sandbox.clock import DAY, Clock, iso_ms
 from sandbox.collection import ByteCache
 from sandbox.draw import seed_of
 from sandbox.hubspot.events import EventMaker
+from sandbox.hubspot.keys import UniqueKeys
+from sandbox.hubspot.links import Association, Links
 from sandbox.hubspot.records import KINDS, LINES_PER_INVOICE, SINGULAR, HubSpotRecords, Kind, Properties
 
 if TYPE_CHECKING:
@@ -29,17 +33,6 @@ _CREATED: dict[Kind, str] = {
     "contacts": "createdate", "companies": "createdate", "invoices": "hs_createdate",
     "line_items": "createdate",
 }  # fmt: skip
-_ASSOCIATION_TYPES: dict[tuple[Kind, Kind], tuple[int, int | None]] = {
-    # (from, to): type id without a label, and that of the "Primary" label.
-    ("contacts", "companies"): (279, 1),
-    ("companies", "contacts"): (280, 2),
-    ("invoices", "contacts"): (177, None),
-    ("contacts", "invoices"): (178, None),
-    ("invoices", "companies"): (179, None),
-    ("companies", "invoices"): (180, None),
-    ("invoices", "line_items"): (409, None),
-    ("line_items", "invoices"): (410, None),
-}
 
 
 @dataclass(slots=True)
@@ -58,14 +51,6 @@ class State:
     """The state before that change; None where the record is new."""
     companies: list[int] | None = None
     """Associated companies, where they are not the generated ones."""
-
-
-@dataclass
-class Association:
-    """A link to another record, with its types (https://developers.hubspot.com/docs: associations)."""
-
-    index: int
-    types: list[dict[str, Any]] = field(default_factory=list)
 
 
 class HubSpotPortal:
@@ -98,9 +83,12 @@ class HubSpotPortal:
         self._records = HubSpotRecords(base, counts, until * 1000)
         self._states: dict[tuple[Kind, int], State] = {}
         self._added: dict[Kind, int] = dict.fromkeys(KINDS, 0)
-        self._reverse: dict[tuple[Kind, Kind], dict[int, list[Association]]] = {}
+        self._links = Links(self)
         self._base: dict[Kind, list[State]] = {}
         self._announce = announce
+        self._defined: dict[Kind, list[str]] = {kind: [] for kind in KINDS}
+        self._rules: dict[Kind, dict[str, str]] = {kind: {} for kind in KINDS}
+        self._keys = UniqueKeys(self._live)
         self._events = EventMaker(self.portal_id, base)
 
     # Reading -------------------------------------------------------------------------------------------
@@ -155,11 +143,30 @@ class HubSpotPortal:
 
     def property_names(self, kind: Kind) -> list[str]:
         """The properties that the object has."""
-        return sorted({*self._records.properties(kind, 0), "hs_object_id", _CREATED[kind], _MODIFIED[kind]})
+        own = self._records.properties(kind, 0), self._defined[kind]
+        return sorted({*chain(*own), "hs_object_id", _CREATED[kind], _MODIFIED[kind]})
+
+    def full(self, kind: Kind, index: int) -> dict[str, Any]:
+        """The record with its own properties, as the API shows it."""
+        state = self.state(kind, index)
+        return self.shown(kind, index, state, list(self._plain(kind, index, state)))
+
+    def rules(self, kind: Kind) -> dict[str, str]:
+        """Patterns that properties must match to be written, by name."""
+        return self._rules[kind]
+
+    def is_unique(self, kind: Kind, name: str) -> bool:
+        """Whether no two live records can have the same value of a property."""
+        return (kind, name) in self._keys
+
+    def owner(self, kind: Kind, name: str, value: str) -> int | None:
+        """Index of the live record that has a value of a unique property; an address may be a further one."""
+        return self._keys.owner(kind, name, value)
 
     def properties(self, kind: Kind, index: int, state: State) -> Properties:
         """All properties."""
         return {
+            **dict.fromkeys(self._defined[kind]),
             **self._plain(kind, index, state),
             "hs_object_id": self.record_id(kind, index),
             _CREATED[kind]: iso_ms(state.created_ms),
@@ -191,38 +198,109 @@ class HubSpotPortal:
 
     def associations(self, source: Kind, target: Kind, index: int) -> list[Association] | None:
         """What a record is connected to; None where the two objects cannot be."""
-        if (source, target) not in _ASSOCIATION_TYPES:
-            return None
-        forward = (source, target) in (
-            ("contacts", "companies"),
-            ("invoices", "contacts"),
-            ("invoices", "companies"),
-            ("invoices", "line_items"),
+        links = self._links.of(source, target, index)
+        return links and [link for link in links if self.is_listed(self.state(target, link.index))]
+
+    def companies_of(self, contact: int) -> list[int]:
+        """Companies of a contact, the primary one first."""
+        state = self._states.get(("contacts", contact))
+        return (
+            self._records.companies_of(contact)
+            if state is None or state.companies is None
+            else state.companies
         )
-        if forward:
-            links = self._forward(source, target, index)
-        elif source == "line_items":
-            links = [Association(index // LINES_PER_INVOICE, _types(source, target))]
-        else:
-            links = self._reversed(source, target).get(index, [])
-        return [link for link in links if self.is_listed(self.state(target, link.index))]
+
+    def contact_of(self, invoice: int) -> int | None:
+        """The invoice's contact, followed through merges."""
+        contact = self._records.contact_of(invoice)
+        while contact is not None and (state := self._states.get(("contacts", contact))) is not None:
+            if state.merged_into is None:
+                break
+            contact = state.merged_into
+        return contact
+
+    def line_count(self, invoice: int) -> int:
+        """Line items of an invoice."""
+        return self._records.line_count(invoice)
 
     # Changes -------------------------------------------------------------------------------------------
+
+    def create(
+        self, kind: Kind, properties: Properties, companies: list[int] | None = None, *, source: str = "CRM"
+    ) -> dict[str, Any]:
+        """Create a record; what `properties` leave out is generated. `source` is what its event tells."""
+        record = self._add(kind, properties, companies)
+        self._announce([self._events.creation(kind, record["id"], self._now_ms(), source)])
+        return record
+
+    def update(
+        self, kind: Kind, record_id: str, properties: Properties, *, source: str = "CRM"
+    ) -> dict[str, Any]:
+        """Change properties of a record; bumps its date of modification."""
+        index = self._index(kind, record_id)
+        before = self.state(kind, index)
+        if unknown := [name for name in properties if name not in self.property_names(kind)]:
+            raise ValueError(f"cannot update {SINGULAR[kind]} {record_id}: no property {', '.join(unknown)}")
+        changed = {**self._plain(kind, index, before), **properties}
+        now = self._now_ms()
+        self._put(kind, index, replace(before, properties=changed, modified_ms=now, before=before))
+        self._announce(list(self._events.property_changes(kind, record_id, properties, now, source)))
+        return self.full(kind, index)
+
+    def archive(self, kind: Kind, record_id: str, *, source: str = "CRM") -> None:
+        """Put a record into the bin; does not bump its date of modification."""
+        index = self._index(kind, record_id)
+        before, now = self.state(kind, index), self._now_ms()
+        self._put(kind, index, replace(before, archived_ms=now, before=before))
+        self._announce([self._events.deletion(kind, record_id, now, source)])
+
+    @contextmanager
+    def all_or_none(self, *, keep: bool) -> Iterator[None]:
+        """Take back every change of a block that raises, unless they are to be kept all the same."""
+        if keep:
+            yield
+            return
+        states, added, announce = dict(self._states), dict(self._added), self._announce
+        events: list[dict[str, Any]] = []
+        self._announce = events.extend
+        try:
+            yield
+        except BaseException:
+            self._states, self._added = states, added
+            self._keys.clear()
+            self._links.clear()
+            raise
+        else:
+            announce(events)
+        finally:
+            self._announce = announce
+
+    def define_property(self, kind: Kind, name: str, *, unique: bool = False) -> None:
+        """Add a property of the portal's own to an object; `unique` makes it a key of its records."""
+        self._defined[kind].append(name)
+        if unique:
+            self._keys.add(kind, name)
+
+    def set_rule(self, kind: Kind, name: str, pattern: str | None) -> None:
+        """From now on refuse writes over the API after which a property does not match; None ends the rule."""
+        self._rules[kind].pop(name, None)
+        if pattern is not None:
+            self._rules[kind][name] = pattern
 
     def create_contact(
         self, *, company_ids: list[str] | None = None, **properties: str | None
     ) -> dict[str, Any]:
         """Create a contact; properties override the generated ones. The first company is the primary one."""
         companies = None if company_ids is None else [self._index("companies", one) for one in company_ids]
-        return self._create("contacts", properties, companies)
+        return self.create("contacts", properties, companies)
 
     def update_contact(self, contact_id: str, **properties: str | None) -> dict[str, Any]:
         """Change properties; bumps `lastmodifieddate`."""
-        return self._update("contacts", contact_id, properties)
+        return self.update("contacts", contact_id, properties)
 
     def archive_contact(self, contact_id: str) -> None:
         """Archive; does not bump `lastmodifieddate`, search no longer shows it."""
-        self._archive("contacts", contact_id)
+        self.archive("contacts", contact_id)
 
     def merge_contacts(self, primary_id: str, other_id: str) -> dict[str, Any]:
         """Merge two contacts into a new one with a new id; both old ids lead to it and are no longer listed.
@@ -235,7 +313,7 @@ class HubSpotPortal:
             **self._plain("contacts", old[0], first),
             "hs_merged_object_ids": f"{primary_id};{other_id}",
         }
-        record = self._add("contacts", merged, self._companies_of(old[0]))
+        record = self._add("contacts", merged, self.companies_of(old[0]))
         into = self._index("contacts", record["id"])
         for index in old:
             before = self.state("contacts", index)
@@ -246,28 +324,28 @@ class HubSpotPortal:
 
     def create_company(self, **properties: str | None) -> dict[str, Any]:
         """Create a company."""
-        return self._create("companies", properties)
+        return self.create("companies", properties)
 
     def update_company(self, company_id: str, **properties: str | None) -> dict[str, Any]:
         """Change properties; the company's contacts are not bumped."""
-        return self._update("companies", company_id, properties)
+        return self.update("companies", company_id, properties)
 
     def archive_company(self, company_id: str) -> None:
         """Archive a company; its contacts lose the association, unbumped."""
-        self._archive("companies", company_id)
+        self.archive("companies", company_id)
 
     def create_invoice(self, *, lines: int = 1, **properties: str | None) -> dict[str, Any]:
         """Create an invoice with so many generated lines (at most 256), from which its amounts follow."""
         self._records.line_counts[self._records.counts["invoices"] + self._added["invoices"]] = lines
-        return self._create("invoices", properties)
+        return self.create("invoices", properties)
 
     def update_invoice(self, invoice_id: str, **properties: str | None) -> dict[str, Any]:
         """Change properties, `hs_invoice_status` for instance; amounts stay as they are unless given."""
-        return self._update("invoices", invoice_id, properties)
+        return self.update("invoices", invoice_id, properties)
 
     def archive_invoice(self, invoice_id: str) -> None:
         """Archive an invoice."""
-        self._archive("invoices", invoice_id)
+        self.archive("invoices", invoice_id)
 
     # Oracles -------------------------------------------------------------------------------------------
 
@@ -298,6 +376,16 @@ class HubSpotPortal:
     def _now_ms(self) -> int:
         return int(self._clock.time() * 1000)
 
+    def _live(self, kind: Kind) -> Iterator[tuple[int, Properties]]:
+        for index in self.indexes(kind):
+            properties = self._owned(kind, index, self.state(kind, index))
+            if properties is not None:
+                yield index, properties
+
+    def _owned(self, kind: Kind, index: int, state: State | None) -> Properties | None:
+        """The properties by which a record keeps others from having the same; None where it is not live."""
+        return self._plain(kind, index, state) if state and self.is_listed(state) else None
+
     def _exists(self, kind: Kind, index: int) -> bool:
         if kind == "line_items":
             invoice, number = divmod(index, LINES_PER_INVOICE)
@@ -325,15 +413,12 @@ class HubSpotPortal:
 
     def _put(self, kind: Kind, index: int, state: State) -> None:
         state.changed_at = self._clock.time()
+        before = self._states.get((kind, index))
+        if before is None and index < self._records.counts[kind]:
+            before = self._generated(kind, index)
+        self._keys.move(kind, index, self._owned(kind, index, before), self._owned(kind, index, state))
         self._states[kind, index] = state
-        self._reverse.clear()
-
-    def _create(
-        self, kind: Kind, properties: Properties, companies: list[int] | None = None
-    ) -> dict[str, Any]:
-        record = self._add(kind, properties, companies)
-        self._announce([self._events.creation(kind, record["id"], self._now_ms())])
-        return record
+        self._links.clear()
 
     def _add(self, kind: Kind, properties: Properties, companies: list[int] | None = None) -> dict[str, Any]:
         index, now = self._records.counts[kind] + self._added[kind], self._now_ms()
@@ -344,84 +429,7 @@ class HubSpotPortal:
             for line in range(self._records.line_count(index)):
                 self._put("line_items", index * LINES_PER_INVOICE + line, State(None, now, now))
         self._put(kind, index, State(made, now, now, companies=companies))
-        return self._full(kind, index)
-
-    def _update(self, kind: Kind, record_id: str, properties: Properties) -> dict[str, Any]:
-        index = self._index(kind, record_id)
-        before = self.state(kind, index)
-        if unknown := [name for name in properties if name not in self.property_names(kind)]:
-            raise ValueError(f"cannot update {SINGULAR[kind]} {record_id}: no property {', '.join(unknown)}")
-        changed = {**self._plain(kind, index, before), **properties}
-        now = self._now_ms()
-        self._put(kind, index, replace(before, properties=changed, modified_ms=now, before=before))
-        self._announce(list(self._events.property_changes(kind, record_id, properties, now)))
-        return self._full(kind, index)
-
-    def _archive(self, kind: Kind, record_id: str) -> None:
-        index = self._index(kind, record_id)
-        before, now = self.state(kind, index), self._now_ms()
-        self._put(kind, index, replace(before, archived_ms=now, before=before))
-        self._announce([self._events.deletion(kind, record_id, now)])
-
-    def _full(self, kind: Kind, index: int) -> dict[str, Any]:
-        state = self.state(kind, index)
-        return self.shown(kind, index, state, list(self._plain(kind, index, state)))
+        return self.full(kind, index)
 
     def _plain(self, kind: Kind, index: int, state: State) -> Properties:
         return self._records.properties(kind, index) if state.properties is None else state.properties
-
-    def _companies_of(self, contact: int) -> list[int]:
-        state = self._states.get(("contacts", contact))
-        return (
-            self._records.companies_of(contact)
-            if state is None or state.companies is None
-            else state.companies
-        )
-
-    def _forward(self, source: Kind, target: Kind, index: int) -> list[Association]:
-        if target == "line_items":
-            first = index * LINES_PER_INVOICE
-            return [
-                Association(first + line, _types(source, target))
-                for line in range(self._records.line_count(index))
-            ]
-        if source == "contacts":
-            companies = self._companies_of(index)
-            return [
-                Association(company, _types(source, target, primary=at == 0))
-                for at, company in enumerate(companies)
-            ]
-        contact = self._invoice_contact(index)
-        if contact is None:
-            return []
-        if target == "contacts":
-            return [Association(contact, _types(source, target))]
-        return [Association(company, _types(source, target)) for company in self._companies_of(contact)[:1]]
-
-    def _invoice_contact(self, invoice: int) -> int | None:
-        """The invoice's contact, followed through merges."""
-        contact = self._records.contact_of(invoice)
-        while contact is not None and (state := self._states.get(("contacts", contact))) is not None:
-            if state.merged_into is None:
-                break
-            contact = state.merged_into
-        return contact
-
-    def _reversed(self, source: Kind, target: Kind) -> dict[int, list[Association]]:
-        """Links seen from the other end, built once and dropped with the next change."""
-        known = self._reverse.get((source, target))
-        if known is None:
-            known = self._reverse[source, target] = defaultdict(list)
-            for index in self.indexes(target):
-                for link in self._forward(target, source, index):
-                    primary = any(kind["label"] == "Primary" for kind in link.types)
-                    known[link.index].append(Association(index, _types(source, target, primary=primary)))
-        return known
-
-
-def _types(source: Kind, target: Kind, *, primary: bool = False) -> list[dict[str, Any]]:
-    plain, labelled = _ASSOCIATION_TYPES[source, target]
-    types: list[dict[str, Any]] = [{"category": "HUBSPOT_DEFINED", "typeId": plain, "label": None}]
-    if primary and labelled is not None:
-        types.insert(0, {"category": "HUBSPOT_DEFINED", "typeId": labelled, "label": "Primary"})
-    return types

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
+_OPTIONAL = ("business_name", "individual_name")
+"""Fields of a customer that only some have."""
+
 
 class StripeAccount:
     """The data behind one API key.
@@ -208,10 +211,10 @@ class StripeAccount:
     def _change(self, records: Collection, record_id: str, fields: Record, event: str) -> Record:
         index = _found(records, record_id)
         before = records.get(index)
-        if unknown := [name for name in fields if name not in before]:
+        if unknown := [name for name in fields if name not in before and name not in _OPTIONAL]:
             raise ValueError(f"cannot update {record_id}: it has no field {', '.join(unknown)}")
         records.put(index, {**before, **fields})
-        self.events.emit(event, records.shown(index), previous={name: before[name] for name in fields})
+        self.events.emit(event, records.shown(index), previous={name: before.get(name) for name in fields})
         return records.shown(index)
 
     def _move(

@@ -1,4 +1,7 @@
-"""Stripe's HTTP API, reading: routes, parameters, paging, errors, limits (https://docs.stripe.com/api)."""
+"""Stripe's HTTP API: routes, paging, errors, limits (https://docs.stripe.com/api).
+
+Not here: what is written (`sandbox.stripe.writing`).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ from sandbox.limits import TokenBucket
 from sandbox.provider import ApiError, Call, Provider, Reply
 from sandbox.stripe.account import StripeAccount
 from sandbox.stripe.query import Query, invalid, missing, stripe_error
+from sandbox.stripe.search import search_customers
 from sandbox.stripe.versions import LATEST
 from sandbox.stripe.webhooks import StripeWebhooks
+from sandbox.stripe.writing import IdempotencyKeys, create_customer, delete_customer, update_customer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,6 +101,7 @@ class StripeSandbox(Provider[StripeAccount]):
         self._accounts: dict[str, StripeAccount] = {}
         self._buckets: dict[tuple[str, str], TokenBucket] = {}
         self._request_ids = Draw(seed)
+        self._keys = IdempotencyKeys(self.clock)
 
     def account(self, key: str | None = None) -> StripeAccount:
         """The account of a key, made on first use."""
@@ -126,7 +132,11 @@ class StripeSandbox(Provider[StripeAccount]):
         return [
             self.endpoint("/v1/account", self._get_account),
             self.endpoint("/v1/customers", self._list_customers),
+            self.endpoint("/v1/customers", self._keys.once(create_customer), "POST"),
+            self.endpoint("/v1/customers/search", search_customers),
             self.endpoint("/v1/customers/{id}", self._get_customer),
+            self.endpoint("/v1/customers/{id}", self._keys.once(update_customer), "POST"),
+            self.endpoint("/v1/customers/{id}", delete_customer, "DELETE"),
             self.endpoint("/v1/invoices", self._list_invoices),
             self.endpoint("/v1/invoices/{id}", self._get_invoice),
             self.endpoint("/v1/invoices/{id}/lines", self._list_lines),

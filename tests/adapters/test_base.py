@@ -19,16 +19,13 @@ from adapters.base import (
     ConnectionRef,
     CredentialField,
     CredentialKind,
-    Cursor,
-    Origin,
-    Page,
-    Stream,
 )
 from adapters.errors import ConfigurationError, MappingError
 from adapters.factory import AdapterFactory, OpenedConnection, build_adapter
 from adapters.http import HttpClient
 from adapters.limits import RateLimit
 from adapters.secrets import Secret
+from adapters.streams import Cursor, Origin, Page, Stream
 from unified_schema.base import UnifiedBase
 from unified_schema.customer import UnifiedCustomer
 from unified_schema.field_rules import FieldRule
@@ -106,6 +103,12 @@ def test_an_unknown_stream_is_named_with_those_that_exist() -> None:
 def test_what_an_adapter_does_not_write_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="demo does not write UnifiedCustomer"):
         adapter().from_unified(map_record(b'{"id": "1"}'))
+    with pytest.raises(ConfigurationError, match=r"demo does not write UnifiedCustomer \(phone, name\)"):
+        adapter().from_unified(map_record(b'{"id": "1"}'), ("phone", "name"))
+    with pytest.raises(ConfigurationError, match="demo does not write customers"):
+        adapter().write("customers", [])
+    with pytest.raises(ConfigurationError, match="demo finds no customers by email"):
+        adapter().find("customers", "email", ["a@example.com"])
 
 
 def test_the_same_record_of_two_connections_has_two_ids() -> None:

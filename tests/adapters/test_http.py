@@ -279,6 +279,52 @@ async def test_a_host_that_is_not_public_is_refused(host: str) -> None:
         await get(client(f"https://{host}/", allow_private_hosts=False))
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["169.254.169.254", "2852039166", "0251.0376.0251.0376", "0xa9fea9fe", "[::ffff:a9fe:a9fe]", "[fe80::1]"],
+)
+async def test_machines_metadata_is_refused_even_where_private_hosts_are_allowed(host: str) -> None:
+    with pytest.raises((ForbiddenHostError, ConfigurationError), match=r"metadata is served there|not a URL"):
+        await get(client(f"http://{host}/", allow_private_hosts=True, retry_count=0))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_to_the_metadata_is_not_followed(provider: "ScriptedProvider", status: Any) -> None:
+    provider.script = [
+        answer(status, headers={"location": "http://169.254.169.254/latest/meta-data", **JSON})
+    ]
+    with pytest.raises(ProtocolError, match="Redirects are not followed"):
+        await get(client(provider.url))
+    assert len(provider.requests) == 1
+
+
+class HostsConfig(AdapterConfig):
+    hosts = ("example.com",)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "is_known"),
+    [
+        ("https://example.com", True),
+        ("https://eu1.api.example.com/v1", True),
+        ("https://evilexample.com", False),
+        ("https://example.com.evil.org", False),
+        ("https://93.184.215.14", False),
+        ("https://EXAMPLE.com", True),
+    ],
+)
+def test_a_connectors_own_hosts_are_the_only_ones(base_url: str, is_known: bool) -> None:
+    def make(**settings: Any) -> HttpClient:
+        return HttpClient(HostsConfig(base_url=base_url, **settings), label="demo", limits={})
+
+    if is_known:
+        make()
+    else:
+        with pytest.raises(ForbiddenHostError, match=r"none of this system's hosts \(example\.com\)"):
+            make()
+        make(allow_private_hosts=True)  # a stand-in's, say
+
+
 async def test_the_public_internet_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     connected = await sent_to(monkeypatch, [["93.184.215.14"]])
     assert connected == [("93.184.215.14", "api.example.com", "api.example.com")]

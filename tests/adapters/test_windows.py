@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.base import RawRecord, Tombstone
 from adapters.errors import UnavailableError
+from adapters.streams import RawRecord, Tombstone
 from adapters.windows import Refresh, Window, WindowPage, read_windows, side_by_side
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

@@ -8,10 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from adapters.base import ConnectionRef, Cursor, Page
+from adapters.base import ConnectionRef
 from adapters.factory import build_adapter
 from adapters.hubspot.adapter import HubSpotAdapter
 from adapters.secrets import Secret
+from adapters.streams import Cursor, Page
 from sandbox.faults import Fault
 from sandbox.hubspot import HubSpotPortal, HubSpotSandbox
 from sandbox.server import SandboxServer

@@ -5,26 +5,31 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.base import ConnectionRef, Origin
+from adapters.base import ConnectionRef
 from adapters.errors import ConfigurationError, MappingError
 from adapters.factory import build_adapter
 from adapters.hubspot.mapping import (
     CONTACT_PROPERTIES,
     INVOICE_PROPERTIES,
+    WRITABLE_FIELDS,
     contact_body,
     customer,
     invoice,
     moment,
 )
 from adapters.secrets import Secret
+from tests.adapters.writes import changed_fields
 from unified_schema import InvoiceStatus, UnifiedAddress, UnifiedCustomer, UnifiedInvoice
+
+if TYPE_CHECKING:
+    from adapters.streams import Origin
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 ADAPTER = build_adapter(
@@ -276,11 +281,87 @@ def customers(draw: st.DrawFn) -> UnifiedCustomer:
     )
 
 
+def read_back(body: dict[str, Any], before: UnifiedCustomer | None = None) -> UnifiedCustomer:
+    """The customer that HubSpot holds after a write; ``before`` is the contact that is updated."""
+    known = before.raw_data["properties"] if before else {}
+    properties = {name: value or None for name, value in body["properties"].items()}
+    return customer(contact_of(**{**known, **properties}), ORIGIN)
+
+
 @given(customers())
 def test_what_a_contact_can_hold_survives_writing_and_reading_back(record: UnifiedCustomer) -> None:
-    again = customer(contact_of(**contact_body(record)["properties"]), ORIGIN)
+    again = read_back(contact_body(record))
     fields = {"email", "emails", "name", "phone", "phones", "company", "billing_address"}
     assert again.model_dump(include=fields) == record.model_dump(include=fields)
+
+
+ANY_TEXT = st.none() | st.text(max_size=12)
+ANY_CUSTOMERS = st.builds(
+    lambda **fields: UnifiedCustomer(**ORIGIN.identify("512"), **fields),
+    email=st.none() | st.sampled_from(["Ana@shop.example", "ünï@shop.example"]),
+    emails=st.lists(st.sampled_from(["Ana@shop.example", "ana@shop.example", "b@shop.example"])).map(tuple),
+    name=ANY_TEXT,
+    phone=ANY_TEXT,
+    phones=st.lists(st.text(max_size=5), max_size=4).map(tuple),
+    company=ANY_TEXT,
+    billing_address=st.none()
+    | st.builds(
+        UnifiedAddress,
+        **dict.fromkeys(("line1", "line2", "city", "state", "postal_code", "country"), ANY_TEXT),
+    ),
+    shipping_address=st.none() | st.just(UnifiedAddress(city="Köln")),
+    description=ANY_TEXT,
+    custom_fields=st.dictionaries(
+        st.sampled_from(["jobtitle", "website", "plan", "city"]), ANY_TEXT | st.integers()
+    ),
+)
+
+
+@given(ANY_CUSTOMERS)
+def test_what_was_written_needs_no_second_write(record: UnifiedCustomer) -> None:
+    assert changed_fields(ADAPTER, read_back(ADAPTER.from_unified(record)), record) == ()
+
+
+@given(ANY_CUSTOMERS, ANY_CUSTOMERS)
+def test_an_update_of_the_changed_fields_makes_the_one_look_like_the_other(
+    current: UnifiedCustomer, desired: UnifiedCustomer
+) -> None:
+    current = read_back(ADAPTER.from_unified(current))
+    desired = desired.model_copy(update={"custom_fields": {**current.custom_fields, **desired.custom_fields}})
+    fields = changed_fields(ADAPTER, current, desired)
+    body = ADAPTER.from_unified(desired, fields)
+    assert changed_fields(ADAPTER, read_back(body, current), desired) == ()
+    # The answer shows what was written and no more: it tells all about the fields that were.
+    answered = read_back(body)
+    assert not set(fields) & set(changed_fields(ADAPTER, answered, desired))
+
+
+def test_custom_fields_that_settings_name_are_written_and_no_others() -> None:
+    adapter = build_adapter(
+        "hubspot",
+        {"properties": ["crm_tier", "email"]},
+        {"access_token": Secret("pat-fake-acme")},
+        ConnectionRef(UUID(int=1), UUID(int=2), "acme/hubspot"),
+    )
+    fields = {
+        "crm_tier": "gold",
+        "website": "w",
+        "email": "x",
+        "lifecyclestage": "lead",
+        "company_ids": ["9"],
+    }
+    record = UnifiedCustomer(**ORIGIN.identify("1"), custom_fields=fields)
+    assert adapter.from_unified(record) == {"properties": {"crm_tier": "gold", "website": "w"}}
+    assert adapter.from_unified(record, ("custom_fields.jobtitle", "custom_fields.crm_tier")) == {
+        "properties": {"jobtitle": None, "crm_tier": "gold"}
+    }
+    with pytest.raises(ConfigurationError, match="tax_number is not written"):
+        adapter.from_unified(record, ("tax_number",))
+
+
+def test_every_writable_field_is_one_that_is_written() -> None:
+    for field in WRITABLE_FIELDS:
+        ADAPTER.from_unified(UnifiedCustomer(**ORIGIN.identify("1")), (field,))
 
 
 def test_a_contact_body_names_nothing_that_is_not_known() -> None:

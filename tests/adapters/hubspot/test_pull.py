@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.base import Cursor, Page, RawRecord, Tombstone
 from adapters.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -21,6 +20,7 @@ from adapters.errors import (
     StaleCursorError,
     UnavailableError,
 )
+from adapters.streams import Cursor, Page, RawRecord, Tombstone
 from sandbox.hubspot import HubSpotLimits
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from adapters.base import ConnectionRef, Cursor, Page
+from adapters.base import ConnectionRef
 from adapters.factory import build_adapter
 from adapters.secrets import Secret
+from adapters.streams import Cursor, Page
 from adapters.stripe.adapter import StripeAdapter
 from sandbox.faults import Fault
 from sandbox.server import SandboxServer

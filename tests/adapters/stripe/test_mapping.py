@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.base import ConnectionRef, Origin
+from adapters.base import ConnectionRef
 from adapters.errors import ConfigurationError, MappingError
 from adapters.secrets import Secret
+from adapters.streams import Origin
 from adapters.stripe.adapter import StripeAdapter, StripeConfig
-from adapters.stripe.mapping import from_customer, to_customer, to_event, to_invoice
+from adapters.stripe.mapping import WRITABLE_FIELDS, from_customer, to_customer, to_event, to_invoice
+from tests.adapters.writes import changed_fields
 from unified_schema import (
     CustomerKind,
     InvoiceStatus,
@@ -148,6 +150,7 @@ def test_a_deleted_customer() -> None:
 
 # Customers, written -------------------------------------------------------------------------------
 
+ADAPTER = StripeAdapter(StripeConfig(), {}, ConnectionRef(UUID(int=1), UUID(int=2), "acme/stripe"))
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 ADDRESSES = st.builds(
     UnifiedAddress,
@@ -167,24 +170,68 @@ CUSTOMERS = st.builds(
 )
 
 
+def sent(body: dict[str, Any], before: dict[str, Any] | None = None) -> UnifiedCustomer:
+    """The customer that Stripe holds after a write; ``before`` is the object that is updated."""
+    raw = {"metadata": {}, **(before or {"id": "cus_1"})}
+    given = msgspec.json.decode(msgspec.json.encode(body))
+    metadata = {**raw["metadata"], **given.pop("metadata", {})}
+    kept = {key: value for key, value in metadata.items() if value}
+    return to_customer({**raw, **given, "metadata": kept}, ORIGIN)
+
+
 @given(CUSTOMERS)
 def test_what_stripe_can_hold_survives_the_way_there_and_back(before: UnifiedCustomer) -> None:
-    body = msgspec.json.decode(msgspec.json.encode(from_customer(before)))
-    after = to_customer({"id": "cus_1", **body}, ORIGIN)
+    after = sent(from_customer(before))
     is_company = before.kind is CustomerKind.COMPANY
     assert after.company == (before.company or (before.name if is_company else None))
     assert after.name == (before.name or after.company)
     assert (after.email, after.phone, after.description) == (before.email, before.phone, before.description)
     assert after.custom_fields == before.custom_fields
-    for kept, wanted in (
-        (after.billing_address, before.billing_address),
-        (after.shipping_address, before.shipping_address),
-    ):
+    # Stripe takes no shipping address without a name, and none that is nothing but a name.
+    shipping = before.shipping_address if after.name else None
+    for kept, wanted in ((after.billing_address, before.billing_address), (after.shipping_address, shipping)):
         parts = {"line1", "line2", "city", "state", "postal_code", "country"}
         empty = UnifiedAddress()
         assert (kept or empty).model_dump(include=parts) == (wanted or empty).model_dump(include=parts)
     if before.kind is CustomerKind.PERSON and before.name:
         assert after.kind is CustomerKind.PERSON
+
+
+@given(CUSTOMERS)
+def test_what_was_written_needs_no_second_write(record: UnifiedCustomer) -> None:
+    assert changed_fields(ADAPTER, sent(from_customer(record)), record) == ()
+
+
+@given(CUSTOMERS, CUSTOMERS)
+def test_an_update_of_the_changed_fields_makes_the_one_look_like_the_other(
+    current: UnifiedCustomer, desired: UnifiedCustomer
+) -> None:
+    current = sent(from_customer(current))
+    desired = desired.model_copy(update={"custom_fields": {**current.custom_fields, **desired.custom_fields}})
+    fields = changed_fields(ADAPTER, current, desired)
+    after = sent(ADAPTER.from_unified(desired, fields), current.raw_data)
+    assert changed_fields(ADAPTER, after, desired) == ()
+
+
+def test_a_field_that_is_emptied_is_named() -> None:
+    record = customer_of(name="Ada", custom_fields={"a": "1"})
+    fields = ("phone", "billing_address", "shipping_address", "kind", "custom_fields.b", "custom_fields.a")
+    assert from_customer(record, fields) == {
+        "phone": None,
+        "address": None,
+        "shipping": None,
+        "business_name": None,
+        "individual_name": None,
+        "metadata": {"b": None, "a": "1"},
+    }
+    assert from_customer(record, ("custom_fields",)) == {"metadata": {"a": "1"}}
+    with pytest.raises(ConfigurationError, match="tax_number is not written"):
+        from_customer(record, ("tax_number",))
+
+
+def test_every_writable_field_is_one_that_is_written() -> None:
+    for field in WRITABLE_FIELDS:
+        from_customer(customer_of(), (field,))
 
 
 def test_what_is_unknown_is_not_written() -> None:
@@ -210,10 +257,9 @@ def test_metadata_keeps_within_stripes_limits() -> None:
 
 
 def test_only_customers_are_written() -> None:
-    adapter = StripeAdapter(StripeConfig(), {}, ConnectionRef(UUID(int=1), UUID(int=2), "acme/stripe"))
-    assert adapter.from_unified(customer_of(name="Ada")) == {"name": "Ada"}
+    assert ADAPTER.from_unified(customer_of(name="Ada")) == {"name": "Ada"}
     with pytest.raises(ConfigurationError, match="stripe does not write UnifiedInvoice"):
-        adapter.from_unified(invoice())
+        ADAPTER.from_unified(invoice())
 
 
 # Invoices -----------------------------------------------------------------------------------------

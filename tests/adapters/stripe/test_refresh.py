@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from adapters.base import Page
 from adapters.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -17,6 +16,7 @@ from adapters.errors import (
     ProtocolError,
     RateLimitedError,
 )
+from adapters.streams import Page
 from sandbox.data import CURRENCY_BY_CODE
 from sandbox.provider import ApiError
 from sandbox.stripe import StripeLimits
@@ -347,11 +347,13 @@ async def test_a_live_account_has_a_limit_for_each_endpoint_and_a_sandbox_one_fo
     for key, limits in (
         (KEY, 1),
         ("rk_test_fake_acme", 1),
-        ("sk_live_fake_acme", 8),
-        ("rk_live_fake_acme", 8),
+        ("sk_live_fake_acme", 9),
+        ("rk_live_fake_acme", 9),
     ):
         async with stripe.adapter(key, requests_per_second=None) as adapter:
             assert len(set(adapter.http._limits.values())) == limits
-            assert {limit.rate for limit in adapter.http._limits.values()} == {25}
+            rates = {name: limit.rate for name, limit in adapter.http._limits.items()}
+            assert rates.pop("search") == (25 if limits == 1 else 20)
+            assert set(rates.values()) == {25}
     async with stripe.adapter("sk_live_fake_acme", requests_per_second=60) as adapter:
         assert [limit.rate for limit in set(adapter.http._limits.values())] == [60]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.base import Tombstone
 from adapters.errors import PayloadError, SignatureError
+from adapters.streams import Tombstone
 from adapters.stripe.webhooks import changes
 from adapters.verifiers import get_verifier
 from adapters.webhooks import Delivery, ReceivedEvent
