@@ -1,0 +1,57 @@
+"""Has identities resolved: asks for a run of each workspace whose customers, links or decisions changed.
+
+It reads the feed of changes that syncs and drains write, so it does not matter which of them brought a change, and a
+commit that comes late is not overlooked. It also keeps the partitions equal to the workspaces.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from resources.store import DatabaseResource
+from store import identities
+from store.identities import Due
+from store.registry import Registry
+from unified_assets.identities import KEY, due_runs
+from unified_assets.partitions import WORKSPACES
+from unified_assets.schedules import running_connections
+
+
+def identities_sensor() -> dg.SensorDefinition:
+    """The sensor of all workspaces."""
+
+    @dg.sensor(
+        name="identities",
+        asset_selection=dg.AssetSelection.assets(KEY),
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for a run of each workspace whose customers changed since they were resolved.",
+    )
+    def ask(
+        context: dg.SensorEvaluationContext, database: DatabaseResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        wanted, found = asyncio.run(_look(database))
+        known = set(WORKSPACES.get_partition_keys(dynamic_partitions_store=context.instance))
+        requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
+        if added := sorted(wanted - known):
+            requests.append(WORKSPACES.build_add_request(added))
+        if removed := sorted(known - wanted):
+            requests.append(WORKSPACES.build_delete_request(removed))
+        runs = list(
+            due_runs(
+                found, known & wanted, running_connections(context.instance), datetime.now(UTC).isoformat()
+            )
+        )
+        if not runs and not requests:
+            return dg.SkipReason("nothing changed since it was resolved, or a run is under way")
+        return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=requests)
+
+    return ask
+
+
+async def _look(database: DatabaseResource) -> tuple[set[str], list[Due]]:
+    async with database.open() as db:
+        workspaces = {workspace.slug for workspace in await Registry(db).workspaces()}
+        async with db.scheduler() as conn:
+            return workspaces, await identities.due(conn)

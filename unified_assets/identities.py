@@ -1,0 +1,100 @@
+"""The asset `unified/customers`: each workspace's customers across all its sources, one golden customer each."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from adapters.base import BaseAdapter
+from resources.store import DatabaseResource
+from store import identities
+from store.registry import Registry
+from sync.identities.resolve import resolve
+from unified_assets.interrupts import interruptible
+from unified_assets.partitions import WORKSPACES
+from unified_assets.sources import FRESHNESS, RETRIES, failures
+
+KEY = dg.AssetKey(["unified", "customers"])
+COMPLETE = "every_customer_once"
+
+
+class IdentitiesConfig(dg.Config):
+    """How to resolve; the launchpad shows this."""
+
+    full: bool = Field(default=False, description="Look at all customers instead of those that changed.")
+
+
+def identities_asset(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.AssetsDefinition:
+    """The asset that resolves a workspace.
+
+    Its partitions are workspaces: an identity spans a workspace's connections, and never two workspaces. The sensor in
+    `sensors.identities` asks for runs; an automation condition would have to map each connection to its workspace.
+    """
+    customers = [
+        dg.AssetDep([adapter.name, "customers"], partition_mapping=dg.AllPartitionMapping())
+        for adapter in adapters
+        if any(stream.name == "customers" for stream in adapter.streams)
+    ]
+
+    @dg.asset(
+        key=KEY,
+        deps=customers,
+        description=(
+            "Customers across sources: which records are one, and the best of what they say. "
+            "Tables `customer_identities` and `golden_customers`."
+        ),
+        group_name="unified",
+        kinds={"postgres"},
+        partitions_def=WORKSPACES,
+        retry_policy=RETRIES,
+        freshness_policy=FRESHNESS,
+        check_specs=[
+            dg.AssetCheckSpec(
+                COMPLETE,
+                asset=KEY,
+                blocking=True,
+                description="Each record is in one identity, and each identity has a golden customer.",
+            )
+        ],
+        metadata={"dagster/table_name": "golden_customers"},
+    )
+    async def resolve_customers(
+        context: dg.AssetExecutionContext, config: IdentitiesConfig, database: DatabaseResource
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare name only
+        with interruptible(context.run.run_id), failures():
+            async with database.open() as db:
+                workspace = await Registry(db).get_workspace(context.partition_key)
+                progress = await resolve(db, workspace.id, full=config.full)
+                async with db.workspace(workspace.id) as conn:
+                    counts = await identities.counts(conn)
+                    refused = await identities.refused_groups(conn, limit=10)
+        missing = counts.records - counts.resolved + counts.without_golden
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": counts.identities,
+                "records": counts.records,
+                **asdict(progress),
+                "refused_groups": [f"{group.records} records, as {group.group_id}" for group in refused],
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=COMPLETE,
+                    passed=missing == 0,
+                    metadata={"records": counts.records, "resolved": counts.resolved},
+                )
+            ],
+        )
+
+    return resolve_customers
+
+
+def due_runs(
+    found: Iterable[identities.Due], ready: set[str], under_way: set[str], at: str
+) -> Iterator[dg.RunRequest]:
+    """A run for each workspace that has something to resolve, a partition, and no run yet."""
+    for due in found:
+        if due.workspace in ready and due.workspace not in under_way:
+            # The time makes the key new at each tick: Dagster never runs a key twice, not even one that failed.
+            yield dg.RunRequest(run_key=f"{due.workspace}@{at}", partition_key=due.workspace)
