@@ -1,0 +1,69 @@
+"""Keeps the partitions of ``routes/customers`` equal to the routes, and asks for runs of those that have work.
+
+A route has work as soon as a sync or a drain of its connection has committed changes, or when its interval has passed.
+What was seen is not marked anywhere: a run moves the route's own cursor, and if a tick fails nothing is lost.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from resources.store import DatabaseResource
+from store.routes import Routes, RouteSummary
+from unified_assets.partitions import CONNECTION_TAG
+from unified_assets.routes import JOB, routes
+
+# A route that ended early waits so long: what stopped it rarely passes sooner, and a person may have to act.
+_AFTER_FAILURE = timedelta(minutes=5)
+
+
+def routes_sensor() -> dg.SensorDefinition:
+    """The sensor of all routes."""
+
+    @dg.sensor(
+        name="routes",
+        job_name=JOB,
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Adds a partition for each route, and runs routes whose connections have changed.",
+    )
+    def watch(
+        context: dg.SensorEvaluationContext, database: DatabaseResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        known, due, now = asyncio.run(_look(database))
+        there = set(routes.get_partition_keys(dynamic_partitions_store=context.instance))
+        wanted = {route.partition for route in known}
+        requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
+        if added := sorted(wanted - there):
+            requests.append(routes.build_add_request(added))
+        if removed := sorted(there - wanted):
+            requests.append(routes.build_delete_request(removed))
+        ready = [route for route in due if route.partition in there]
+        runs = list(_runs(context.instance, ready, now))
+        if not requests and not runs:
+            return dg.SkipReason("no route has anything to push that is not being pushed")
+        return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=requests)
+
+    return watch
+
+
+async def _look(database: DatabaseResource) -> tuple[list[RouteSummary], list[RouteSummary], datetime]:
+    async with database.open() as db:
+        now = (await db.clock())()
+        return await Routes(db).all(), await Routes(db).due(now), now
+
+
+def _runs(instance: dg.DagsterInstance, due: list[RouteSummary], now: datetime) -> Iterator[dg.RunRequest]:
+    for route in due:
+        if route.status == "error" and route.finished_at and now - route.finished_at < _AFTER_FAILURE:
+            continue
+        last = instance.get_run_records(
+            dg.RunsFilter(job_name=JOB, tags={CONNECTION_TAG: route.partition}), limit=1
+        )
+        if last and not last[0].dagster_run.is_finished:
+            continue
+        # Named after the run before it: asked for once, however often this is seen, and anew if it fails.
+        key = f"{route.key}:{last[0].dagster_run.run_id if last else 'first'}"
+        yield dg.RunRequest(run_key=key, partition_key=route.partition)
