@@ -17,7 +17,7 @@ class AccessLog:
         self._lines: list[str] = []
 
     def add(self, method: str, connector: str, endpoint_path: str, status: int, seconds: float) -> None:
-        """Note a request that was answered.
+        """Note a delivery that was answered.
 
         Args:
             method: Of HTTP.
@@ -26,16 +26,20 @@ class AccessLog:
             status: Of the answer.
             seconds: From the head of the request to the answer.
         """
-        if not _log.isEnabledFor(logging.INFO):
-            return
-        if not self._lines:
-            asyncio.get_running_loop().call_soon(self._write)
         name = (
             f"{connector}/{hashlib.sha256(endpoint_path.encode()).hexdigest()[:8]}"
             if connector
             else "elsewhere"
         )
-        self._lines.append(f"{method} {name} {status} {seconds * 1000:.1f} ms")
+        self.line(f"{method} {name} {status} {seconds * 1000:.1f} ms")
+
+    def line(self, text: str) -> None:
+        """Note a request that was answered, in words that hold neither an id nor a secret."""
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._lines.append(text)
 
     def _write(self) -> None:
         lines, self._lines = self._lines, []

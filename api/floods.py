@@ -36,3 +36,8 @@ class FloodGate:
             self._full_at = {name: moment for name, moment in self._full_at.items() if moment > now}
         self._full_at[endpoint] = full_at
         return 0
+
+    def left(self, endpoint: object, now: float) -> int:
+        """How many deliveries may pass at once."""
+        full_in = max(self._full_at.get(endpoint, now) - now, 0.0)
+        return max(math.floor((self._tolerance - full_in) / self._interval), 0)

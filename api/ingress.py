@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,10 +42,17 @@ _log = logging.getLogger(__name__)
 class WebhookIngress:
     """The ASGI application of all endpoints."""
 
-    def __init__(self, endpoints: EndpointLookup, inbox: GroupCommit[Received], settings: Settings) -> None:
-        """Find endpoints in ``endpoints``, and commit to ``inbox``."""
+    def __init__(
+        self,
+        endpoints: EndpointLookup,
+        inbox: GroupCommit[Received],
+        settings: Settings,
+        count: Callable[[int], None],
+    ) -> None:
+        """Find endpoints in ``endpoints``, commit to ``inbox``, and ``count`` the status of each answer."""
         self._endpoints = endpoints
         self._inbox = inbox
+        self._count = count
         self._log = AccessLog()
         self._public_url = settings.public_url
         self._body_bytes = settings.body_bytes
@@ -66,6 +73,7 @@ class WebhookIngress:
         except DisconnectedError:
             return
         await respond(send, answer)
+        self._count(answer.status)
         self._log.add(scope["method"], connector, endpoint_path, answer.status, time.perf_counter() - started)
 
     async def _answer(

@@ -12,6 +12,8 @@ import uvicorn
 from api.app import Application
 from api.group_commit import GroupCommit
 from api.ingress import WebhookIngress
+from api.management.app import management_api
+from api.metrics import Metrics
 from api.protocol import BoundedProtocol
 from api.settings import Settings
 from store.credentials import CredentialStore
@@ -62,10 +64,14 @@ def webhook_server(db: Database, provider: KeyProvider, settings: Settings) -> u
         settings: Limits, and the public URL.
     """
     endpoints = EndpointLookup(db, CredentialStore(db, provider))
-    inbox = GroupCommit(partial(append, db), waiting=settings.waiting)
+    metrics = Metrics(db)
+    inbox = GroupCommit(metrics.counted(partial(append, db)), waiting=settings.waiting)
     protocol = type("Protocol", (BoundedProtocol,), {"most_connections": settings.connections})
     config = uvicorn.Config(
-        Application(db, WebhookIngress(endpoints, inbox, settings)),
+        Application(
+            WebhookIngress(endpoints, inbox, settings, metrics.delivery),
+            management_api(db, provider, settings, metrics),
+        ),
         http=protocol,
         ws="none",
         lifespan="off",

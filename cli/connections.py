@@ -6,17 +6,20 @@ from uuid import uuid4
 
 import typer
 
-from adapters.base import Account, BaseAdapter, ConnectionRef
-from adapters.factory import build_adapter
+from adapters.base import Account, BaseAdapter, ConnectionRef, CredentialKind
+from adapters.factory import OpenedConnection, build_adapter
+from adapters.oauth import declared
 from adapters.registry import get_adapter
+from cli import authorize
 from cli.arguments import AsJson, Name, Yes, confirm
 from cli.installation import is_embedded, migrate_database
 from cli.output import out, print_json, say, table
 from cli.secrets import read_secrets
 from cli.session import ACTOR, CommandError, Session, asynchronous, open_session
 from cli.settings import chosen_settings
+from store.connection_changes import DEFAULT_SYNC_INTERVAL
 from store.connections import Connection, Workspace, WorkspaceNotFoundError
-from store.registry import DEFAULT_SYNC_INTERVAL
+from sync.authorization import AuthorizedConnections
 
 DEFAULT_WORKSPACE = "default"
 
@@ -26,6 +29,9 @@ app = typer.Typer(
     help="Add, list, test, change and remove connections. NAME is `workspace/name`, or `name` where only one "
     "workspace has it.",
 )
+
+app.command("authorize")(authorize.authorize)
+app.command("revoke")(authorize.revoke)
 
 BaseUrl = Annotated[str | None, typer.Option(help="Where the API lives, if not at its usual place.")]
 Settings = Annotated[
@@ -67,6 +73,10 @@ async def add(
     interval: Minutes = None,
     secret_stdin: SecretStdin = False,
     no_test: NoTest = False,
+    oauth: Annotated[
+        bool,
+        typer.Option("--oauth", help="Add it without a secret; `unified connections authorize` follows."),
+    ] = False,
 ) -> None:
     """Add a connection, after trying its credential at the provider.
 
@@ -81,18 +91,24 @@ async def add(
             migrate_database(session.db.url)  # the adapter may have been installed just now
         owner = await _workspace(session, workspace)
         credentials = session.credentials()
-        secrets = read_secrets(adapter.credential_fields, from_stdin=secret_stdin)
+        oauth = oauth or adapter.credential_kind is CredentialKind.OAUTH_TOKEN
+        if oauth:
+            declared(adapter)
+        secrets = {} if oauth else read_secrets(adapter.credential_fields, from_stdin=secret_stdin)
         ref = ConnectionRef(uuid4(), owner.id, f"{owner.slug}/{name}")
-        if not no_test:
+        if not (no_test or oauth):
             _say_account(await _try(build_adapter(connector, chosen, secrets, ref)))
         every = timedelta(minutes=interval) if interval else DEFAULT_SYNC_INTERVAL
         connection = await session.registry.add_connection(
-            owner.id, connector, name, chosen, sync_interval=every
+            owner.id, connector, name, chosen, sync_interval=every, actor=ACTOR
         )
+        if oauth:
+            say(f"Added {connection.key}. `unified connections authorize {connection.key}` comes next.")
+            return
         try:
             await credentials.put(owner.id, connection.id, adapter.credential_kind, secrets, actor=ACTOR)
         except BaseException:
-            await session.registry.remove_connection(owner.id, connection.id)
+            await session.registry.remove_connection(owner.id, connection.id, actor=ACTOR)
             raise
     say(f"Added {connection.key}. `unified sync {connection.key}` pulls it now, `unified dev` by schedule.")
 
@@ -181,13 +197,17 @@ async def update(
             read_secrets(adapter.credential_fields, from_stdin=secret_stdin) if secret or secret_stdin else {}
         )
         if not no_test:
-            secrets = replaced or await credentials.reveal(*place, actor=ACTOR, purpose="test")
             ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
-            _say_account(await _try(build_adapter(connection.connector, chosen, secrets, ref)))
+            opened = OpenedConnection(ref, connection.connector, chosen, replaced)
+            if not replaced:
+                stored = AuthorizedConnections(session.db, credentials, actor=ACTOR)
+                opened = await stored.open_connection(*place, purpose="test")
+            changed = build_adapter(opened.connector, chosen, opened.credentials, ref, tokens=opened.tokens)
+            _say_account(await _try(changed))
         if replaced:
-            await credentials.put(*place, adapter.credential_kind, replaced, actor=ACTOR)
+            await credentials.put(*place, adapter.credential_kind, replaced, replace=True, actor=ACTOR)
         every = timedelta(minutes=interval) if interval else None
-        await session.registry.update_connection(*place, settings=chosen, sync_interval=every)
+        await session.registry.update_connection(*place, settings=chosen, sync_interval=every, actor=ACTOR)
     say(f"Changed {connection.key}.")
 
 
@@ -198,7 +218,7 @@ async def remove(name: Name, *, yes: Yes = False) -> None:
     async with open_session() as session:
         connection = await session.connection(name)
         confirm(f"Remove {connection.key} with all its records?", yes=yes)
-        await session.registry.remove_connection(connection.workspace_id, connection.id)
+        await session.registry.remove_connection(connection.workspace_id, connection.id, actor=ACTOR)
     say(f"Removed {connection.key}.")
 
 
@@ -219,7 +239,9 @@ async def resume(name: Name) -> None:
 async def _activate(name: str, *, is_active: bool) -> str:
     async with open_session() as session:
         connection = await session.connection(name)
-        await session.registry.update_connection(connection.workspace_id, connection.id, is_active=is_active)
+        await session.registry.update_connection(
+            connection.workspace_id, connection.id, is_active=is_active, actor=ACTOR
+        )
         return connection.key
 
 

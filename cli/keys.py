@@ -1,5 +1,7 @@
 """`unified keys`: the master keys that wrap each workspace's data key."""
 
+from typing import Annotated
+
 import typer
 
 from cli.arguments import AsJson
@@ -12,7 +14,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Generate, rotate and retire master keys. They come from UNIFIED_MASTER_KEYS (comma-separated, the "
-    "primary first); without it the embedded database keeps them in $UNIFIED_HOME/master.keys.",
+    "primary first); without it the embedded database keeps them in $UNIFIED_HOME/master.keys. With "
+    "UNIFIED_KEY_PROVIDER=vault they stay in HashiCorp Vault (docs/keys.md).",
 )
 
 
@@ -30,9 +33,10 @@ async def status(*, as_json: AsJson = False) -> None:
         provider = load_provider()
         await data_keys.verify(session.db, provider)
         wrapped = await data_keys.status(session.db)
-    wrapped.setdefault(provider.primary_key_id, 0)
+        primary = await provider.primary_key_id()
+    wrapped.setdefault(primary, 0)
     rows = [
-        {"key_id": key_id, "is_primary": key_id == provider.primary_key_id, "workspaces": count}
+        {"key_id": key_id, "is_primary": key_id == primary, "data_keys": count}
         for key_id, count in wrapped.items()
     ]
     if as_json:
@@ -43,17 +47,30 @@ async def status(*, as_json: AsJson = False) -> None:
 
 @app.command()
 @asynchronous
-async def rotate() -> None:
+async def rotate(
+    *,
+    data_keys_too: Annotated[
+        bool,
+        typer.Option(
+            "--data-keys",
+            help="Also encrypt what is stored from now on with a new data key in each workspace: for when a "
+            "master key leaked together with a copy of the database.",
+        ),
+    ] = False,
+) -> None:
     """Wrap every data key by the newest master key, and retire the others. Nothing stops meanwhile.
 
-    The key file gets a new key by itself. With UNIFIED_MASTER_KEYS: give every process the new key behind the
-    old one, then in front of it, then run this, then take the old one away.
+    The key file and Vault get a new key by themselves. With UNIFIED_MASTER_KEYS: give every process the new key
+    behind the old one, then in front of it, then run this, then take the old one away.
     """
     async with open_session() as session:
         provider = load_provider()
         report = await data_keys.rotate(session.db, provider)
+        replaced = await data_keys.replace(session.db) if data_keys_too else None
     say(f"{report.rewrapped} data key(s) moved to master key {report.primary_key_id}.")
     _say_retired(report.retired)
+    if replaced is not None:
+        say(f"{replaced} workspace(s) encrypt with a new data key from now on; replace stored secrets as well.")
 
 
 @app.command()

@@ -29,17 +29,26 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "cli.catalogue:connectors",
             "List the systems that can be connected, and what each needs.",
         ),
-        "connections": ("cli.connections:app", "Add, list, test, change and remove connections."),
+        "connections": ("cli.connections:app", "Add, authorize, list, test, change and remove connections."),
         "workspaces": ("cli.workspaces:app", "Add, list and remove workspaces."),
         "sync": ("cli.sync:sync", "Pull a connection's changes now."),
         "status": ("cli.status:status", "Show how each connection stands."),
         "rejects": ("cli.status:rejects", "Show records that could not be mapped, and why."),
+        "identities": ("cli.identities:app", "Resolve, list, explain, merge and split customers across sources."),
         "query": ("cli.query:query", "Ask one workspace's tables in SQL, read-only."),
+    },
+    "Routes": {
+        "routes": ("cli.routes:app", "Push customers from one connection to another: add, preview, run, review."),
     },
     "Webhooks": {
         "webhooks": ("cli.webhooks:app", "Add, list, rotate, pause, remove and replay webhooks."),
-        "serve": ("cli.serve:serve", "Take providers' webhooks in."),
+        "serve": ("cli.serve:serve", "Take providers' webhooks in, and answer the management API."),
         "drain": ("cli.drain:drain", "Apply what webhooks have brought, now."),
+    },
+    "Management API": {
+        "token": ("cli.tokens:app", "Create, list and revoke API tokens."),
+        "members": ("cli.members:app", "Add, list, change and remove members of a workspace."),
+        "openapi": ("cli.openapi:openapi", "Print the API's OpenAPI document."),
     },
     "Mapping": {
         "mappings": ("cli.mappings:app", "Add, list and remove a connection's own field rules."),
@@ -49,6 +58,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Operation": {
         "migrate": ("cli.migrate:migrate", "Bring the database and Dagster's storage up to this release."),
         "keys": ("cli.keys:app", "Generate, rotate and retire master keys."),
+        "doctor": ("cli.doctor:examine", "Say what is misconfigured, and what to do."),
     },
 }
 _PLACES = {name: place for commands in _PANELS.values() for name, (place, _) in commands.items()}

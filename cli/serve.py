@@ -1,4 +1,4 @@
-"""`unified serve`: the HTTP server that providers deliver webhooks to."""
+"""`unified serve`: the HTTP server that providers deliver webhooks to, and that answers the management API."""
 
 import asyncio
 import logging
@@ -27,7 +27,9 @@ def serve(
     ] = None,
     access_log: Annotated[bool, typer.Option(help="Write a line for each request.")] = True,
 ) -> None:
-    """Take providers' webhooks in, at /webhooks/…; Ctrl-C ends it when what is under way is answered.
+    """Take providers' webhooks in, at /webhooks/…, and answer the management API, at /api/… (docs/api.md).
+
+    Ctrl-C ends it when what is under way is answered.
 
     Providers reach it through a reverse proxy that speaks HTTPS (docs/webhooks.md). UNIFIED_PUBLIC_URL says where:
     HubSpot signs that URL, and `unified webhooks add` prints it. UNIFIED_WEBHOOK_MAX_BYTES bounds a delivery (1 MiB),

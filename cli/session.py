@@ -12,10 +12,11 @@ import typer
 from adapters.factory import AdapterFactory
 from cli.installation import ready_database
 from store.connections import Connection
-from store.credentials import CredentialStore, StoredConnections
+from store.credentials import CredentialStore
 from store.database import Database
 from store.keys import load_provider
 from store.registry import Registry
+from sync.authorization import AuthorizedConnections
 
 ACTOR = "cli"
 """How the audit log names whoever uses this command."""
@@ -52,7 +53,7 @@ class Session:
 
     def adapters(self) -> AdapterFactory:
         """Makes adapters of stored connections, in the command's name."""
-        return AdapterFactory(StoredConnections(self.registry, self.credentials(), actor=ACTOR))
+        return AdapterFactory(AuthorizedConnections(self.db, self.credentials(), actor=ACTOR))
 
     async def connection(self, name: str) -> Connection:
         """The connection that a person means.

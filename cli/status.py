@@ -94,7 +94,7 @@ async def _state(
         "connection": connection.key,
         "connector": connection.connector,
         "is_active": connection.is_active,
-        "state": connection.sync_status,
+        "state": "needs_reauth" if connection.needs_reauth else connection.sync_status,
         "sync_started_at": connection.sync_started_at,
         "last_sync_at": connection.last_sync_at,
         "rows": rows,

@@ -1,7 +1,6 @@
 """`unified webhooks`: endpoints that providers deliver to."""
 
 import os
-import secrets as randomness
 import sys
 from datetime import timedelta
 from typing import Annotated, Any
@@ -18,14 +17,12 @@ from cli.secrets import read_secrets, variable_of
 from cli.session import ACTOR, CommandError, Session, UsageError, asynchronous, open_session
 from cli.settings import assignments_of
 from store.connections import Connection
-from store.webhooks import FORMER_SECRET_KEPT, Endpoint, Endpoints
+from store.webhooks import FORMER_SECRET_KEPT, Endpoint, Endpoints, made_secret
 
 USUAL_ADDRESS = "http://127.0.0.1:8000"
 """Where `unified serve` and `unified dev` listen unless told otherwise."""
 
 _SECRET = CredentialField("webhook", "Signing secret", "as the provider shows it for this URL")
-# Whoever sends these takes any secret that is typed in there; other providers make their own.
-_TAKE_OURS = ("github", "hmac", "jira")
 _ID_SHOWN = 8
 
 app = typer.Typer(
@@ -79,7 +76,7 @@ async def add(
             connection, verifier=verifier, options=assignments_of(options), event_types=events or ()
         )
         try:
-            secret = given or _made_secret(endpoint)
+            secret = given or made_secret(endpoint.verifier)
             if secret:
                 await endpoints.rotate(endpoint, secret)
         except BaseException:
@@ -154,7 +151,7 @@ async def rotate(
     """
     async with open_session() as session:
         connection, endpoint = await _find(session, name, endpoint_id)
-        made = _made_secret(endpoint)
+        made = made_secret(endpoint.verifier)
         secret = (
             _given_secret(from_stdin=secret_stdin)
             or made
@@ -254,11 +251,6 @@ def _given_secret(*, from_stdin: bool) -> Secret | None:
     if from_stdin or os.environ.get(variable_of(_SECRET)):
         return read_secrets([_SECRET], from_stdin=from_stdin)[_SECRET.name]
     return None
-
-
-def _made_secret(endpoint: Endpoint) -> Secret | None:
-    """A new secret, where it is ours to choose."""
-    return Secret(randomness.token_urlsafe(32)) if endpoint.verifier in _TAKE_OURS else None
 
 
 def _asked_secret() -> Secret | None:

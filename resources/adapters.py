@@ -4,9 +4,8 @@ import dagster as dg
 
 from adapters.factory import AdapterFactory
 from resources.store import CredentialStoreResource
-from store.credentials import StoredConnections
 from store.database import Database
-from store.registry import Registry
+from sync.authorization import AuthorizedConnections
 
 
 class AdaptersResource(dg.ConfigurableResource["AdaptersResource"]):
@@ -21,4 +20,4 @@ class AdaptersResource(dg.ConfigurableResource["AdaptersResource"]):
             db: Where connections and credentials are.
             actor: Who asks, for the audit log; a run names itself.
         """
-        return AdapterFactory(StoredConnections(Registry(db), self.credentials.open(db), actor=actor))
+        return AdapterFactory(AuthorizedConnections(db, self.credentials.open(db), actor=actor))

@@ -1,4 +1,4 @@
-"""Warns of credentials that expire soon, each once a day."""
+"""Warns of credentials that expire soon and of authorizations that are gone, each once a day."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from adapters.base import CredentialKind
 from resources.store import CredentialStoreResource, DatabaseResource
 from sensors.alerts import alert
 from store.credentials import CredentialInfo
@@ -22,7 +23,8 @@ def expiry_sensor() -> dg.SensorDefinition:
         name="expiring_credentials",
         minimum_interval_seconds=3600,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Warns once a day of each credential that expires within a week, also by UNIFIED_ALERT_URL.",
+        description="Warns once a day of each credential that expires within a week and of each connection that has "
+        "to be authorized again, also by UNIFIED_ALERT_URL.",
     )
     def warn(
         context: dg.SensorEvaluationContext, database: DatabaseResource, credentials: CredentialStoreResource
@@ -46,11 +48,19 @@ def expiry_sensor() -> dg.SensorDefinition:
 
 
 async def _expiring(database: DatabaseResource, credentials: CredentialStoreResource) -> dict[str, str]:
-    """Warnings by connection and field."""
+    """Warnings by connection and field; of a connection that waits for a person, also that."""
     async with database.open() as db:
         infos = await credentials.open(db).expiring(WARN_WITHIN)
-        keys = {connection.id: connection.key for connection in await Registry(db).all_connections()}
-    return _warnings([(keys[info.connection_id], info) for info in infos if info.connection_id in keys])
+        connections = {connection.id: connection for connection in await Registry(db).all_connections()}
+    found = [
+        (connections[info.connection_id].key, info) for info in infos if info.connection_id in connections
+    ]
+    return _warnings(found) | {
+        f"{connection.key} authorization": connection.error_message
+        or f"{connection.key} needs to be authorized again: `unified connections authorize {connection.key}`"
+        for connection in connections.values()
+        if connection.needs_reauth
+    }
 
 
 def _warnings(found: Sequence[tuple[str, CredentialInfo]]) -> dict[str, str]:
@@ -58,8 +68,14 @@ def _warnings(found: Sequence[tuple[str, CredentialInfo]]) -> dict[str, str]:
     return {
         f"{key} {info.field}": (
             f"{info.field} of {key} {'expired' if info.expires_at <= now else 'expires'} on "
-            f"{info.expires_at:%Y-%m-%d at %H:%M %Z}; `unified connections update {key} --secret` replaces it"
+            f"{info.expires_at:%Y-%m-%d at %H:%M %Z}; {_advice(key, info.kind)}"
         )
         for key, info in found
         if info.expires_at
     }
+
+
+def _advice(key: str, kind: str) -> str:
+    if kind == CredentialKind.OAUTH_TOKEN:
+        return f"`unified connections authorize {key}` makes a new one"
+    return f"`unified connections update {key} --secret` replaces it"

@@ -79,7 +79,14 @@ async def record(
 
 
 async def entries(
-    conn: AsyncConnection[Any], *, before: int | None = None, limit: int = 100
+    conn: AsyncConnection[Any],
+    *,
+    before: int | None = None,
+    limit: int = 100,
+    actor: str | None = None,
+    action: str | None = None,
+    subject: str | None = None,
+    outcome: Outcome | None = None,
 ) -> list[AuditEntry]:
     """A page of the workspace's log, newest first.
 
@@ -87,13 +94,29 @@ async def entries(
         conn: A transaction in the workspace.
         before: Id of the last entry of the page before; None starts with the newest.
         limit: Entries per page.
+        actor: Only entries of that actor; None of all, and so for the others.
+        action: Only those of that action.
+        subject: Only those about that.
+        outcome: Only those that ended so.
     """
     async with conn.cursor(row_factory=class_row(AuditEntry)) as cursor:
         await cursor.execute(
             """
             SELECT id, at, actor, action, subject, purpose, outcome, key_id, detail FROM audit_log
-            WHERE %(before)s::bigint IS NULL OR id < %(before)s ORDER BY id DESC LIMIT %(limit)s
+            WHERE (%(before)s::bigint IS NULL OR id < %(before)s)
+                AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+                AND (%(action)s::text IS NULL OR action = %(action)s)
+                AND (%(subject)s::text IS NULL OR subject = %(subject)s)
+                AND (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
+            ORDER BY id DESC LIMIT %(limit)s
             """,
-            {"before": before, "limit": limit},
+            {
+                "before": before,
+                "limit": limit,
+                "actor": actor,
+                "action": action,
+                "subject": subject,
+                "outcome": outcome,
+            },
         )
         return await cursor.fetchall()

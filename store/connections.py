@@ -12,16 +12,22 @@ from psycopg.rows import class_row
 from store.errors import StoreError
 
 SyncStatus = Literal["idle", "syncing", "error", "success"]
+Approval = Literal["approved", "pending", "rejected"]
 _Row = TypeVar("_Row")
 
 _COLUMNS = """
     c.id, c.workspace_id, w.slug AS workspace, c.connector, c.name, c.is_active,
     make_interval(mins => c.sync_interval_minutes) AS sync_interval, c.sync_status, c.sync_started_at,
-    c.last_sync_at, c.error_message, c.created_at, c.updated_at
+    c.last_sync_at, c.error_message, c.created_at, c.updated_at, c.approval, c.sync_requested_at, c.version,
+    c.needs_reauth
 """
 _FROM = "FROM connector_configs AS c JOIN workspaces AS w ON w.id = c.workspace_id"
 SUMMARIES = f"SELECT {_COLUMNS} {_FROM}"
-CONNECTIONS = f"SELECT {_COLUMNS}, c.settings {_FROM}"  # more than the scheduler may see
+# More than the scheduler may see.
+CONNECTIONS = f"""
+    SELECT {_COLUMNS}, c.settings, c.approval_by, c.approval_at, c.sync_requested_full, c.tested_at, c.test_error
+    {_FROM}
+"""
 
 
 class WorkspaceNotFoundError(StoreError):
@@ -42,6 +48,13 @@ class DuplicateNameError(StoreError):
     """The name is taken."""
 
 
+class VersionConflictError(StoreError):
+    """Somebody else changed it first; nothing was changed."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} was changed by somebody else; read it again, and then change it")
+
+
 class UnknownConnectorError(StoreError):
     """No connector of that name can be used."""
 
@@ -59,12 +72,16 @@ class Workspace:
         slug: Its name in keys and commands.
         name: Its name for people.
         created_at: When it was made.
+        requires_approval: Whether a new connection waits for an admin before its first use.
+        version: Rises with each change.
     """
 
     id: UUID
     slug: str
     name: str
     created_at: datetime
+    requires_approval: bool
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +102,10 @@ class ConnectionSummary:
         error_message: Why the last sync failed; None unless the status is ``error``.
         created_at: When it was added.
         updated_at: When any of this last changed.
+        approval: ``approved``, or else it is not used: ``pending`` until an admin decides, or ``rejected``.
+        sync_requested_at: When somebody asked for a sync now, until a run was asked for.
+        version: Rises with each change of what people edit: name, settings, interval, pause, approval.
+        needs_reauth: Whether its grant is gone and a person has to authorize it again; it is not synced until then.
     """
 
     id: UUID
@@ -100,6 +121,10 @@ class ConnectionSummary:
     error_message: str | None
     created_at: datetime
     updated_at: datetime
+    approval: Approval
+    sync_requested_at: datetime | None
+    version: int
+    needs_reauth: bool
 
     @property
     def key(self) -> str:
@@ -113,9 +138,19 @@ class Connection(ConnectionSummary):
 
     Attributes:
         settings: The adapter's settings; no secret.
+        approval_by: Who approved or rejected it; None where nobody had to.
+        approval_at: When.
+        sync_requested_full: Whether the sync that was asked for is to read everything anew.
+        tested_at: When the provider was last asked whose account the credentials open.
+        test_error: Why they opened none; None if they did.
     """
 
     settings: Mapping[str, Any]
+    approval_by: str | None
+    approval_at: datetime | None
+    sync_requested_full: bool
+    tested_at: datetime | None
+    test_error: str | None
 
 
 async def fetch(conn: AsyncConnection[Any], model: type[_Row], query: str, **values: Any) -> list[_Row]:
@@ -135,6 +170,31 @@ async def read_connection(conn: AsyncConnection[Any], connection_id: UUID) -> Co
     if not found:
         raise ConnectionNotFoundError(connection_id)
     return found[0]
+
+
+async def page(
+    conn: AsyncConnection[Any], *, after: str = "", connector: str | None = None, limit: int = 100
+) -> list[Connection]:
+    """A page of a workspace's connections, by name.
+
+    Args:
+        conn: A transaction of the workspace.
+        after: Name of the last one read so far.
+        connector: Those of this connector only.
+        limit: How many at most.
+    """
+    return await fetch(
+        conn,
+        Connection,
+        CONNECTIONS
+        + """
+        WHERE c.name > %(after)s AND (%(connector)s::text IS NULL OR c.connector = %(connector)s)
+        ORDER BY c.name LIMIT %(limit)s
+        """,
+        after=after,
+        connector=connector,
+        limit=limit,
+    )
 
 
 async def connection_key(conn: AsyncConnection[Any], connection_id: UUID, *, lock: bool = False) -> str:

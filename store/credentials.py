@@ -9,7 +9,7 @@ What the secrets are used for is the adapters' business; where a connection is k
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,8 @@ from psycopg.rows import class_row
 from adapters.base import ConnectionRef, CredentialKind
 from adapters.factory import OpenedConnection
 from adapters.secrets import Secret
-from store import audit, data_keys
+from store import audit, authorization_rows, data_keys
+from store.approval import ConnectionNotApprovedError, ensure_approved
 from store.connections import ConnectionNotFoundError, connection_key
 from store.database import Database
 from store.errors import StoreError
@@ -40,6 +41,10 @@ _FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 # A connection's own secrets, or those of one of its webhook endpoints, which nobody else is given.
 _OWN = "connector_config_id = %s AND webhook_config_id IS NOT DISTINCT FROM %s"
+_OWN_FIELDS = "WHERE connector_config_id = %s AND webhook_config_id IS NULL ORDER BY field"
+
+# In place of a kind, for what is no credential of a connection.
+_SEALED = "sealed"
 
 
 class CredentialError(StoreError):
@@ -83,6 +88,21 @@ class CredentialInfo:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A connection's secrets, outside the store.
+
+    Attributes:
+        kind: One of :class:`adapters.base.CredentialKind`; all of a connection's are of one.
+        secrets: By field. Of a kind that somebody refreshes, those that are not expired.
+        infos: What may be told about each field, expired ones included.
+    """
+
+    kind: str
+    secrets: dict[str, Secret]
+    infos: dict[str, CredentialInfo]
+
+
 class _Place(NamedTuple):
     """Where a value is stored. Fernet has no associated data, so the place goes into the value's key."""
 
@@ -107,7 +127,12 @@ _INFOS = """
 """
 
 # A refusal that a rule demands; anything else that stops a release is a failure.
-_DENIALS = (CredentialNotFoundError, CredentialExpiredError, ConnectionNotFoundError)
+_DENIALS = (
+    CredentialNotFoundError,
+    CredentialExpiredError,
+    ConnectionNotFoundError,
+    ConnectionNotApprovedError,
+)
 
 
 class CredentialStore:
@@ -127,6 +152,7 @@ class CredentialStore:
         expires_at: datetime | None = None,
         *,
         endpoint_id: UUID | None = None,
+        replace: bool = False,
         actor: str = "unified",
     ) -> None:
         """Store secrets of a connection, each as the next version of its field; other fields stay.
@@ -139,6 +165,7 @@ class CredentialStore:
             fields: Secrets by field name, at least one.
             expires_at: When these fields stop being released, with a time zone; None never.
             endpoint_id: The webhook endpoint whose secrets they are; None for the connection's own.
+            replace: Whether fields of another kind go: a connection has a key or an authorization, never both.
             actor: Who stores them, for the audit log.
 
         Raises:
@@ -146,54 +173,97 @@ class CredentialStore:
             ConnectionNotFoundError: If the workspace has no such connection.
             MasterKeyError: If the workspace's data key can't be unwrapped.
         """
-        kind = _checked(kind, fields, expires_at, is_webhook=endpoint_id is not None)
         async with self._db.workspace(workspace_id) as conn:
-            # Locked, so that two at once do not give out the same version.
-            key = await connection_key(conn, connection_id, lock=True)
-            rows = await conn.execute(
-                f"SELECT field, version, kind FROM connector_credentials WHERE {_OWN}",  # noqa: S608 - constant
-                (connection_id, endpoint_id),
-            )
-            versions: dict[str, int] = {}
-            for field, version, stored_kind in await rows.fetchall():
-                versions[field] = version
-                if stored_kind != kind:
-                    raise InvalidCredentialError(
-                        f"connection {key} has credentials of kind {stored_kind}; "
-                        f"delete them before storing {kind}"
-                    )
-            data_key = await data_keys.current(conn, self._provider, workspace_id)
-            for field, secret in fields.items():
-                versions[field] = versions.get(field, 0) + 1
-                place = _Place(workspace_id, connection_id, field, versions[field], kind, expires_at)
-                await conn.execute(
-                    """
-                    INSERT INTO connector_credentials (
-                        workspace_id, connector_config_id, field, version, kind, expires_at,
-                        ciphertext, data_key_id, webhook_config_id
-                    )
-                    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-                    ON CONFLICT (workspace_id, connector_config_id, field) DO UPDATE SET
-                        version = excluded.version, expires_at = excluded.expires_at, updated_at = now(),
-                        ciphertext = excluded.ciphertext, data_key_id = excluded.data_key_id
-                    """,
-                    (
-                        *place,
-                        place.cipher(data_key.key).encrypt(secret.reveal().encode()),
-                        data_key.id,
-                        endpoint_id,
-                    ),
-                )
-            await audit.record(
+            await self.put_within(
                 conn,
                 workspace_id,
+                connection_id,
+                kind,
+                fields,
+                expires_at,
+                endpoint_id=endpoint_id,
+                replace=replace,
                 actor=actor,
-                action="credential.put",
-                subject=_subject(connection_id, endpoint_id),
-                outcome="allowed",
-                key_id=data_key.master_key_id,
-                detail={"kind": kind, "versions": {field: versions[field] for field in fields}},
             )
+
+    async def put_within(
+        self,
+        conn: AsyncConnection[Any],
+        workspace_id: UUID,
+        connection_id: UUID,
+        kind: str,
+        fields: Mapping[str, Secret],
+        expires_at: datetime | None = None,
+        *,
+        endpoint_id: UUID | None = None,
+        replace: bool = False,
+        actor: str = "unified",
+    ) -> None:
+        """The same as :meth:`put`, as part of the caller's transaction in the workspace."""
+        kind = _checked(kind, fields, expires_at, is_webhook=endpoint_id is not None)
+        # Locked, so that two at once do not give out the same version.
+        key = await connection_key(conn, connection_id, lock=True)
+        rows = await conn.execute(
+            f"SELECT field, version, kind FROM connector_credentials WHERE {_OWN}",  # noqa: S608 - constant
+            (connection_id, endpoint_id),
+        )
+        stored = {field: (version, stored_kind) for field, version, stored_kind in await rows.fetchall()}
+        others = {field for field, (_, stored_kind) in stored.items() if stored_kind != kind}
+        if others and not replace:
+            raise InvalidCredentialError(
+                f"connection {key} has credentials of kind {stored[min(others)][1]}; "
+                f"delete them before storing {kind}"
+            )
+        if others:
+            await self._drop(conn, connection_id, sorted(others - fields.keys()))
+        versions = {field: version for field, (version, _) in stored.items()}
+        data_key = await data_keys.current(conn, self._provider, workspace_id)
+        for field, secret in fields.items():
+            versions[field] = versions.get(field, 0) + 1
+            place = _Place(workspace_id, connection_id, field, versions[field], kind, expires_at)
+            await conn.execute(
+                """
+                INSERT INTO connector_credentials (
+                    workspace_id, connector_config_id, field, version, kind, expires_at,
+                    ciphertext, data_key_id, webhook_config_id
+                )
+                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+                ON CONFLICT (workspace_id, connector_config_id, field) DO UPDATE SET
+                    version = excluded.version, kind = excluded.kind, expires_at = excluded.expires_at,
+                    updated_at = now(), ciphertext = excluded.ciphertext, data_key_id = excluded.data_key_id
+                """,
+                (
+                    *place,
+                    place.cipher(data_key.key).encrypt(secret.reveal().encode()),
+                    data_key.id,
+                    endpoint_id,
+                ),
+            )
+        if others and kind != CredentialKind.OAUTH_TOKEN:
+            await authorization_rows.forget(conn, connection_id)
+        await audit.record(
+            conn,
+            workspace_id,
+            actor=actor,
+            action="credential.put",
+            subject=_subject(connection_id, endpoint_id),
+            outcome="allowed",
+            key_id=data_key.master_key_id,
+            detail={"kind": kind, "versions": {field: versions[field] for field in fields}},
+        )
+
+    async def keep_only(
+        self, conn: AsyncConnection[Any], connection_id: UUID, fields: Collection[str]
+    ) -> None:
+        """Delete a connection's own secrets but some, as part of the caller's transaction in the workspace."""
+        infos = await _infos(conn, _OWN_FIELDS, connection_id)
+        await self._drop(conn, connection_id, sorted({info.field for info in infos} - set(fields)))
+
+    async def _drop(self, conn: AsyncConnection[Any], connection_id: UUID, fields: Sequence[str]) -> None:
+        await conn.execute(
+            f"DELETE FROM connector_credentials WHERE {_OWN} AND field = ANY (%s)",  # noqa: S608 - constant
+            (connection_id, None, list(fields)),
+        )
 
     async def reveal(
         self,
@@ -219,11 +289,27 @@ class CredentialStore:
 
         Raises:
             ConnectionNotFoundError: If the workspace has no such connection.
+            ConnectionNotApprovedError: If nobody has approved it; its webhook endpoints' secrets are released.
             CredentialNotFoundError: If it has no credentials.
             CredentialExpiredError: If one of the connection's own is past its expiry.
             CredentialTamperedError: If one of them is not as and where it was stored.
             MasterKeyError: If the data key can't be unwrapped.
         """
+        released = await self.release(
+            workspace_id, connection_id, actor=actor, purpose=purpose, endpoint_id=endpoint_id
+        )
+        return released.secrets
+
+    async def release(
+        self,
+        workspace_id: UUID,
+        connection_id: UUID,
+        *,
+        actor: str,
+        purpose: str,
+        endpoint_id: UUID | None = None,
+    ) -> Released:
+        """The same as :meth:`reveal`, with what may be told about the secrets."""
         entry: dict[str, Any] = {
             "actor": actor,
             "action": "credential.reveal",
@@ -232,14 +318,13 @@ class CredentialStore:
         }
         try:
             async with self._db.workspace(workspace_id) as conn:
-                secrets, versions, key_ids = await self._decrypt(
-                    conn, workspace_id, connection_id, endpoint_id
-                )
+                released, key_ids = await self._decrypt(conn, workspace_id, connection_id, endpoint_id)
+                versions = {field: released.infos[field].version for field in released.secrets}
                 detail: dict[str, Any] = {"versions": versions}
                 await audit.record(
                     conn, workspace_id, **entry, outcome="allowed", key_id=key_ids, detail=detail
                 )
-        except (CredentialError, MasterKeyError, ConnectionNotFoundError) as error:
+        except (CredentialError, MasterKeyError, *_DENIALS) as error:
             outcome: audit.Outcome = "denied" if isinstance(error, _DENIALS) else "failed"
             detail = {"error": type(error).__name__}
             # In a transaction of its own, for this one was rolled back. No workspace, no log to write to.
@@ -247,38 +332,46 @@ class CredentialStore:
                 async with self._db.workspace(workspace_id) as conn:
                     await audit.record(conn, workspace_id, **entry, outcome=outcome, detail=detail)
             raise
-        return secrets
+        return released
 
     async def describe(self, workspace_id: UUID, connection_id: UUID) -> list[CredentialInfo]:
         """What secrets a connection has, field by field, without any value."""
         async with self._db.workspace(workspace_id) as conn:
-            return await _infos(
-                conn,
-                "WHERE connector_config_id = %s AND webhook_config_id IS NULL ORDER BY field",
-                connection_id,
-            )
+            return await _infos(conn, _OWN_FIELDS, connection_id)
 
     async def expiring(self, within: timedelta) -> list[CredentialInfo]:
         """Secrets of all workspaces that have expired or will within a time, the first to expire first.
 
-        A webhook endpoint's are not among them: one that expires there has been replaced already.
+        A webhook endpoint's are not among them: one that expires there has been replaced already. Nor is an access
+        token that is refreshed; its refresh token is, where that ends at a known time.
         """
         found: list[tuple[datetime, CredentialInfo]] = []
         for workspace in await Registry(self._db).workspaces():
             async with self._db.workspace(workspace.id) as conn:
                 infos = await _infos(
-                    conn, "WHERE expires_at <= now() + %s AND webhook_config_id IS NULL", within
+                    conn,
+                    f"""
+                    WHERE expires_at <= now() + %s AND webhook_config_id IS NULL
+                        AND NOT {authorization_rows.IS_REFRESHED}
+                    """,
+                    within,
                 )
             found += [(info.expires_at, info) for info in infos if info.expires_at]
         return [info for _, info in sorted(found, key=lambda pair: pair[0])]
 
-    async def delete(self, workspace_id: UUID, connection_id: UUID, *, actor: str = "unified") -> None:
-        """Delete all secrets of a connection but those of its webhook endpoints.
+    async def delete(
+        self, workspace_id: UUID, connection_id: UUID, *, field: str | None = None, actor: str = "unified"
+    ) -> list[str]:
+        """Delete secrets of a connection, but never those of its webhook endpoints.
 
         Args:
             workspace_id: The workspace.
             connection_id: The connection.
+            field: Which one; None deletes all.
             actor: Who deletes them, for the audit log.
+
+        Returns:
+            The fields that are gone.
 
         Raises:
             ConnectionNotFoundError: If the workspace has no such connection.
@@ -286,9 +379,13 @@ class CredentialStore:
         async with self._db.workspace(workspace_id) as conn:
             await connection_key(conn, connection_id, lock=True)
             rows = await conn.execute(
-                f"DELETE FROM connector_credentials WHERE {_OWN} RETURNING field",  # noqa: S608 - constant
-                (connection_id, None),
+                f"DELETE FROM connector_credentials WHERE {_OWN} "  # noqa: S608 - constant
+                "AND (%s::text IS NULL OR field = %s) RETURNING field",
+                (connection_id, None, field, field),
             )
+            fields = sorted(row[0] for row in await rows.fetchall())
+            if authorization_rows.ACCESS_TOKEN in fields:
+                await authorization_rows.forget(conn, connection_id)
             await audit.record(
                 conn,
                 workspace_id,
@@ -296,29 +393,43 @@ class CredentialStore:
                 action="credential.delete",
                 subject=f"connection {connection_id}",
                 outcome="allowed",
-                detail={"fields": sorted(row[0] for row in await rows.fetchall())},
+                detail={"fields": fields},
             )
+            return fields
 
     async def _decrypt(
         self, conn: AsyncConnection[Any], workspace_id: UUID, connection_id: UUID, endpoint_id: UUID | None
-    ) -> tuple[dict[str, Secret], dict[str, int], str]:
-        """Secrets and versions by field, and the master key's id (several while a rotation is under way)."""
+    ) -> tuple[Released, str]:
+        """Secrets, and the master key's id (several while a rotation is under way)."""
         key = await connection_key(conn, connection_id)
+        if endpoint_id is None:
+            # What signs deliveries leads nowhere: they wait in the inbox until the connection may be used.
+            await ensure_approved(conn, connection_id, key)
         rows = await conn.execute(
             f"""
-            SELECT c.field, c.version, c.kind, c.expires_at, c.expires_at <= clock_timestamp(), c.ciphertext,
-                   k.wrapped_key, k.master_key_id
+            SELECT c.field, c.version, c.kind, c.expires_at, c.updated_at, c.expires_at <= clock_timestamp(),
+                   c.ciphertext, k.wrapped_key, k.master_key_id
             FROM connector_credentials AS c
             JOIN workspace_keys AS k ON (k.workspace_id, k.id) = (c.workspace_id, c.data_key_id)
             WHERE {_OWN} ORDER BY c.field
             """,  # noqa: S608 - constant
             (connection_id, endpoint_id),
         )
-        secrets: dict[str, Secret] = {}
-        versions: dict[str, int] = {}
+        released = Released("", {}, {})
         master_key_ids: set[str] = set()
-        for field, version, kind, expires_at, is_expired, ciphertext, *wrapping in await rows.fetchall():
-            if is_expired and endpoint_id is not None:
+        for (
+            field,
+            version,
+            kind,
+            expires_at,
+            updated_at,
+            is_expired,
+            ciphertext,
+            *wrapping,
+        ) in await rows.fetchall():
+            info = CredentialInfo(connection_id, field, kind, version, expires_at, updated_at)
+            released = Released(kind, released.secrets, {**released.infos, field: info})
+            if is_expired and (endpoint_id is not None or kind == CredentialKind.OAUTH_TOKEN):
                 continue
             if is_expired:
                 raise CredentialExpiredError(
@@ -328,18 +439,70 @@ class CredentialStore:
             data_key = await self._provider.unwrap(*wrapping)
             place = _Place(workspace_id, connection_id, field, version, kind, expires_at)
             try:
-                secrets[field] = Secret(place.cipher(data_key).decrypt(ciphertext).decode())
+                released.secrets[field] = Secret(place.cipher(data_key).decrypt(ciphertext).decode())
             except InvalidToken:
                 raise CredentialTamperedError(
                     f"{field} of connection {key} does not decrypt: its row was changed, or copied from "
                     "another place; find out by whom, then store the credential anew"
                 ) from None
-            versions[field] = version
             master_key_ids.add(wrapping[1])
-        if not secrets:
+        if not released.infos or (endpoint_id is not None and not released.secrets):
             what = "credentials" if endpoint_id is None else "secret for this webhook"
             raise CredentialNotFoundError(f"connection {key} has no {what}; store one")
-        return secrets, versions, ", ".join(sorted(master_key_ids))
+        return released, ", ".join(sorted(master_key_ids))
+
+    async def seal(
+        self, conn: AsyncConnection[Any], workspace_id: UUID, connection_id: UUID, name: str, secret: Secret
+    ) -> tuple[bytes, UUID]:
+        """Encrypt a secret that is kept in another table, bound to a connection and a name.
+
+        Args:
+            conn: A transaction in the workspace.
+            workspace_id: The workspace.
+            connection_id: The connection.
+            name: What tells it from the connection's other ones; without a bar.
+            secret: What to encrypt.
+
+        Returns:
+            The ciphertext, and the data key that it needs.
+        """
+        data_key = await data_keys.current(conn, self._provider, workspace_id)
+        place = _Place(workspace_id, connection_id, name, 1, _SEALED, None)
+        return place.cipher(data_key.key).encrypt(secret.reveal().encode()), data_key.id
+
+    async def unseal(
+        self,
+        conn: AsyncConnection[Any],
+        workspace_id: UUID,
+        connection_id: UUID,
+        name: str,
+        sealed: tuple[bytes, UUID],
+    ) -> Secret:
+        """Decrypt what :meth:`seal` encrypted for the same connection and name.
+
+        Raises:
+            CredentialTamperedError: If it is not as and where it was stored.
+            MasterKeyError: If the data key can't be unwrapped.
+        """
+        ciphertext, data_key_id = sealed
+        rows = await conn.execute(
+            "SELECT wrapped_key, master_key_id FROM workspace_keys WHERE id = %s", (data_key_id,)
+        )
+        place = _Place(workspace_id, connection_id, name, 1, _SEALED, None)
+        try:
+            data_key = await self._provider.unwrap(*(await rows.fetchone() or (b"", "none")))
+            return Secret(place.cipher(data_key).decrypt(ciphertext).decode())
+        except InvalidToken:
+            raise CredentialTamperedError(
+                f"what was stored for connection {connection_id} does not decrypt: its row was changed, or copied "
+                "from another place; find out by whom"
+            ) from None
+
+
+async def has_credentials(conn: AsyncConnection[Any], connection_id: UUID) -> bool:
+    """Whether a connection has secrets of its own, in a transaction of its workspace."""
+    query = f"SELECT FROM connector_credentials WHERE {_OWN} LIMIT 1"
+    return bool((await conn.execute(query, (connection_id, None))).rowcount)
 
 
 class StoredConnections:
@@ -355,12 +518,14 @@ class StoredConnections:
         self, workspace_id: UUID, connection_id: UUID, *, purpose: str
     ) -> OpenedConnection:
         """Load a connection and release its secrets; raises what :meth:`CredentialStore.reveal` does."""
-        secrets = await self._credentials.reveal(
+        released = await self._credentials.release(
             workspace_id, connection_id, actor=self._actor, purpose=purpose
         )
         connection = await self._registry.get_connection(workspace_id, connection_id)
         ref = ConnectionRef(connection.id, workspace_id, connection.key)
-        return OpenedConnection(ref, connection.connector, connection.settings, secrets)
+        return OpenedConnection(
+            ref, connection.connector, connection.settings, released.secrets, released.kind
+        )
 
 
 def _subject(connection_id: UUID, endpoint_id: UUID | None) -> str:

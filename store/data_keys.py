@@ -4,13 +4,15 @@ The plain keys exist only in memory. What they encrypt: `store.credentials`. The
 """
 
 import os
+from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
+from psycopg.errors import ForeignKeyViolation
 
 from store.database import Database
-from store.keys import KeyProvider, MasterKeyError
+from store.keys import KeyProvider, MasterKeyError, WrappedKey
 
 # While a new data key is wrapped and stored, the master keys do not change; while they change, nobody
 # wraps. So a rotation sees every data key that was wrapped by a former master key, and none comes after it.
@@ -59,6 +61,22 @@ async def status(db: Database) -> dict[str, int]:
         return await _count(conn)
 
 
+async def unwrapped_by(db: Database, provider: KeyProvider) -> dict[str, str | None]:
+    """Try one data key of every master key in use.
+
+    Returns:
+        By master key id why it does not unwrap, or None where it does.
+    """
+    outcomes: dict[str, str | None] = {}
+    for wrapped, key_id in await _samples(db):
+        try:
+            await provider.unwrap(wrapped, key_id)
+            outcomes[key_id] = None
+        except MasterKeyError as error:
+            outcomes[key_id] = str(error)
+    return outcomes
+
+
 async def verify(db: Database, provider: KeyProvider) -> None:
     """Refuse to start with the wrong keys: unwrap one data key of every master key in use.
 
@@ -66,12 +84,7 @@ async def verify(db: Database, provider: KeyProvider) -> None:
         UnknownMasterKeyError: If a master key in use is missing.
         DamagedDataKeyError: If a data key does not unwrap.
     """
-    async with db.scheduler() as conn:
-        rows = await conn.execute(
-            "SELECT DISTINCT ON (master_key_id) wrapped_key, master_key_id FROM workspace_keys"
-        )
-        sample = await rows.fetchall()
-    for wrapped, key_id in sample:
+    for wrapped, key_id in await _samples(db):
         await provider.unwrap(wrapped, key_id)
 
 
@@ -96,7 +109,7 @@ async def rotate(db: Database, provider: KeyProvider, *, batch_size: int = 100) 
     rewrapped = 0
     while batch := await _rewrap(db, provider, batch_size):
         rewrapped += batch
-    return RotationReport(provider.primary_key_id, rewrapped, await retire(db, provider))
+    return RotationReport(await provider.primary_key_id(), rewrapped, await retire(db, provider))
 
 
 async def retire(db: Database, provider: KeyProvider) -> tuple[str, ...]:
@@ -112,13 +125,38 @@ async def retire(db: Database, provider: KeyProvider) -> tuple[str, ...]:
         await conn.execute(_CHANGING)
         in_use = await _count(conn)
         retired = await provider.retire(in_use.keys())
-    if former := in_use.keys() - {provider.primary_key_id}:
-        keys = ", ".join(f"{key_id} ({in_use[key_id]})" for key_id in sorted(former))
-        raise MasterKeyInUseError(
-            f"these master keys stay, because data keys are still wrapped by them: {keys}; "
-            "give every process the new key first, then run `unified keys rotate`"
-        )
+        if former := in_use.keys() - {await provider.primary_key_id()}:
+            keys = "; ".join([await _described_use(conn, key_id) for key_id in sorted(former)])
+            raise MasterKeyInUseError(
+                f"these master keys stay, because data keys are still wrapped by them: {keys}. "
+                "Give every process the new key first, then run `unified keys rotate`"
+            )
     return retired
+
+
+async def replace(db: Database) -> int:
+    """Have each workspace encrypt with a new data key from now on, made when it is first needed.
+
+    For when a master key leaked together with a copy of the database: wrapped anew, the same data keys would
+    go on protecting what is stored later. What is stored already stays under them, as whoever has both has
+    read it; it is replaced at its provider. A former data key goes once nothing is encrypted by it.
+
+    Returns:
+        How many workspaces will make a new one.
+    """
+    replaced = 0
+    async with db.scheduler() as conn:
+        workspaces = await (await conn.execute("SELECT id FROM workspaces")).fetchall()
+    for (workspace_id,) in workspaces:
+        async with db.workspace(workspace_id) as conn:
+            update = await conn.execute("UPDATE workspace_keys SET is_primary = false WHERE is_primary")
+            replaced += update.rowcount
+            former = await conn.execute("SELECT id FROM workspace_keys WHERE NOT is_primary")
+            for (data_key_id,) in await former.fetchall():
+                with suppress(ForeignKeyViolation):  # still needed
+                    async with conn.transaction():
+                        await conn.execute("DELETE FROM workspace_keys WHERE id = %s", (data_key_id,))
+    return replaced
 
 
 async def current(conn: AsyncConnection[Any], provider: KeyProvider, workspace_id: UUID) -> DataKey:
@@ -133,7 +171,8 @@ async def current(conn: AsyncConnection[Any], provider: KeyProvider, workspace_i
         UnknownMasterKeyError: If the master key that wrapped it is missing.
         DamagedDataKeyError: If it does not unwrap.
     """
-    select = "SELECT id, wrapped_key, master_key_id FROM workspace_keys WHERE is_primary"
+    # Locked against being deleted as long as what is encrypted with it is not committed.
+    select = "SELECT id, wrapped_key, master_key_id FROM workspace_keys WHERE is_primary FOR KEY SHARE"
     while (row := await (await conn.execute(select)).fetchone()) is None:
         await conn.execute(_WRAPPING)
         await conn.execute(
@@ -152,25 +191,50 @@ async def _count(conn: AsyncConnection[Any]) -> dict[str, int]:
     return dict(await rows.fetchall())
 
 
+async def _samples(db: Database) -> list[tuple[bytes, str]]:
+    """One wrapped data key of every master key in use."""
+    async with db.scheduler() as conn:
+        rows = await conn.execute(
+            "SELECT DISTINCT ON (master_key_id) wrapped_key, master_key_id FROM workspace_keys"
+        )
+        return await rows.fetchall()
+
+
+async def _described_use(conn: AsyncConnection[Any], master_key_id: str) -> str:
+    """How many data keys a master key wraps, and of which workspaces."""
+    rows = await conn.execute(
+        """
+        SELECT w.slug, count(*) OVER () FROM workspace_keys AS k JOIN workspaces AS w ON w.id = k.workspace_id
+        WHERE k.master_key_id = %s ORDER BY w.slug LIMIT 5
+        """,
+        (master_key_id,),
+    )
+    found = await rows.fetchall()
+    slugs, total = [slug for slug, _ in found], found[0][1]
+    more = f" and {total - len(slugs)} more" if total > len(slugs) else ""
+    return f"{master_key_id} wraps {total}, of {', '.join(slugs)}{more}"
+
+
 async def _rewrap(db: Database, provider: KeyProvider, limit: int) -> int:
-    """Re-wrap up to ``limit`` data keys in one transaction; the number that was looked at."""
+    """Re-wrap up to ``limit`` data keys; the number that was looked at. Nothing is locked while they are wrapped."""
+    primary = await provider.primary_key_id()
     async with db.scheduler() as conn:
         rows = await conn.execute(
             """
             SELECT workspace_id, id, wrapped_key, master_key_id FROM workspace_keys
             WHERE master_key_id <> %s LIMIT %s
             """,
-            (provider.primary_key_id, limit),
+            (primary, limit),
         )
         batch = await rows.fetchall()
-        for workspace_id, data_key_id, old, old_key_id in batch:
-            # Only as it was read: where another rotation was quicker, its wrapping stands.
-            new, new_key_id = await provider.wrap(await provider.unwrap(old, old_key_id))
-            await conn.execute(
-                """
-                UPDATE workspace_keys SET wrapped_key = %s, master_key_id = %s, rewrapped_at = now()
-                WHERE workspace_id = %s AND id = %s AND wrapped_key = %s AND master_key_id = %s
-                """,
-                (new, new_key_id, workspace_id, data_key_id, old, old_key_id),
-            )
+    renewed = await provider.rewrap([WrappedKey(wrapped, key_id) for _, _, wrapped, key_id in batch])
+    async with db.scheduler() as conn, conn.cursor() as cursor:
+        # Only as it was read: where another rotation was quicker, its wrapping stands.
+        await cursor.executemany(
+            """
+            UPDATE workspace_keys SET wrapped_key = %s, master_key_id = %s, rewrapped_at = now()
+            WHERE workspace_id = %s AND id = %s AND wrapped_key = %s AND master_key_id = %s
+            """,
+            [(*new, *row) for new, row in zip(renewed, batch, strict=True)],
+        )
     return len(batch)

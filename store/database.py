@@ -1,9 +1,9 @@
 """Connections to PostgreSQL: which server, which role, which workspace.
 
-Whatever touches a table does so in a transaction that this module opened, as one of four roles:
+Whatever touches a table does so in a transaction that this module opened, as one of five roles:
 :meth:`Database.workspace` (one tenant's rows), :meth:`Database.scheduler` (which connections exist, no
-record, no secret), :meth:`Database.ingress` (received events go in, none comes out) and
-:meth:`Database.owner` (the catalogue). There is no way to a connection without a role,
+record, no secret), :meth:`Database.ingress` (received events go in, none comes out), :meth:`Database.api`
+(who asks) and :meth:`Database.owner` (the catalogue). There is no way to a connection without a role,
 and a connection that forgot its workspace sees nothing. SQL on particular tables lives with those tables.
 """
 
@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
@@ -35,13 +36,15 @@ from store.migrations import HEAD
 APP_ROLE = "unified_app"
 SCHEDULER_ROLE = "unified_scheduler"
 INGRESS_ROLE = "unified_ingress"
+API_ROLE = "unified_api"
 OWNER_ROLE = "unified_owner"
-_WORKING_ROLES = (APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE)
+_WORKING_ROLES = (APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE)
 
 OLDEST_SERVER = 15
 CONNECT_SECONDS = 10
 POOL_SECONDS = 30.0
 _INGRESS_CONNECTIONS = 4
+_API_CONNECTIONS = 4
 # Some providers wait 3 s for an answer. Rather than have them give up, they are told to come again.
 INGRESS_SECONDS = 2.5
 
@@ -165,11 +168,12 @@ _Pool = AsyncConnectionPool[AsyncConnection[Any]]
 class Database:
     """An open pool of connections to one migrated database. Make one with :meth:`open`."""
 
-    def __init__(self, url: str, pool: _Pool, ingress_pool: _Pool) -> None:
+    def __init__(self, url: str, pool: _Pool, ingress_pool: _Pool, api_pool: _Pool) -> None:
         """Use :meth:`open`, which makes the pools and checks what they lead to."""
         self.url = url
         self._pool = pool
         self._ingress_pool = ingress_pool
+        self._api_pool = api_pool
 
     @classmethod
     @asynccontextmanager
@@ -197,24 +201,15 @@ class Database:
             min_size=1,
             max_size=max_connections,
             timeout=POOL_SECONDS,
-            kwargs={"connect_timeout": CONNECT_SECONDS},
+            # Transactions begin by a statement of ours, see _begun.
+            kwargs={"connect_timeout": CONNECT_SECONDS, "autocommit": True},
             configure=_configure,
-            check=AsyncConnectionPool.check_connection,
             open=False,
         )
-        # Nothing is connected before the first delivery. A connection that broke is not found out beforehand, which
-        # would cost each batch a round trip: the batch fails, and its senders come again.
-        ingress_pool = AsyncConnectionPool(
-            url,
-            min_size=0,
-            max_size=_INGRESS_CONNECTIONS,
-            timeout=POOL_SECONDS,
-            kwargs={"connect_timeout": CONNECT_SECONDS, "autocommit": True, "prepare_threshold": 0},
-            configure=_configure_ingress,
-            open=False,
-        )
-        async with pool, ingress_pool:
-            yield cls(url, pool, ingress_pool)
+        ingress_pool = _role_pool(url, INGRESS_ROLE, _INGRESS_CONNECTIONS)
+        api_pool = _role_pool(url, API_ROLE, _API_CONNECTIONS)
+        async with pool, ingress_pool, api_pool:
+            yield cls(url, pool, ingress_pool, api_pool)
 
     @asynccontextmanager
     async def workspace(self, workspace_id: UUID) -> AsyncIterator[AsyncConnection[Any]]:
@@ -223,7 +218,7 @@ class Database:
         Raises:
             UnreachableError, BusyError, NotMigratedError: If the server fails; then nothing was changed.
         """
-        async with self._transaction(APP_ROLE, str(workspace_id)) as connection:
+        async with self._transaction(APP_ROLE, UUID(str(workspace_id))) as connection:
             yield connection
 
     @asynccontextmanager
@@ -252,20 +247,52 @@ class Database:
                 ) from error
 
     @asynccontextmanager
+    async def api(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """A connection that finds out who asks: a subject's memberships, a token's workspace; nothing else.
+
+        Each statement commits by itself, in a single round trip: every request of the API begins with one.
+
+        Raises:
+            UnreachableError, BusyError, NotMigratedError: If the server fails.
+        """
+        with clear_errors("finding out who asks"):
+            async with self._api_pool.connection() as connection:
+                yield connection
+
+    @asynccontextmanager
     async def owner(self) -> AsyncIterator[AsyncConnection[Any]]:
         """A transaction that may change the catalogue of connectors. It sees no workspace's rows."""
         async with self._transaction(OWNER_ROLE) as connection:
             yield connection
 
     @asynccontextmanager
-    async def _transaction(self, role: str, workspace: str = "") -> AsyncIterator[AsyncConnection[Any]]:
+    async def _transaction(
+        self, role: str, workspace: UUID | None = None
+    ) -> AsyncIterator[AsyncConnection[Any]]:
         with clear_errors("using the database"):
-            async with self._pool.connection() as connection:
-                await connection.execute(
-                    "SELECT set_config('role', %s, true), set_config('app.workspace_id', %s, true)",
-                    (role, workspace),
-                )
-                yield connection
+            connection = await self._begun(role, workspace)
+            try:
+                async with connection:  # commits, or rolls back after an error
+                    yield connection
+            finally:
+                await self._pool.putconn(connection)
+
+    async def _begun(self, role: str, workspace: UUID | None) -> AsyncConnection[Any]:
+        """A connection of the pool with a transaction that has just begun."""
+        # In one round trip. Both values are of a form that needs no quoting.
+        begin = f"BEGIN; SET LOCAL ROLE {role}; SET LOCAL app.workspace_id = '{workspace or ''}'"
+        while True:
+            connection = await self._pool.getconn()
+            try:
+                await connection.execute(begin.encode(), prepare=False)
+            except BaseException as error:
+                await self._pool.putconn(connection)
+                # The server went away since the last use, and nothing was done yet: another connection will do, and
+                # where there is none the pool says so in time.
+                if not (isinstance(error, psycopg.OperationalError) and connection.broken):
+                    raise
+            else:
+                return connection
 
     async def clock(self, *, not_before: datetime | None = None) -> Callable[[], datetime]:
         """A clock set by the server's, which all writers share, and that never goes back.
@@ -323,9 +350,21 @@ async def _configure(connection: AsyncConnection[Any], role: str = APP_ROLE) -> 
     await connection.commit()
 
 
-async def _configure_ingress(connection: AsyncConnection[Any]) -> None:
-    """Prepare a connection that keeps the ingress's role."""
-    await _configure(connection, INGRESS_ROLE)
+def _role_pool(url: str, role: str, connections: int) -> _Pool:
+    """A pool whose connections keep one role and commit each statement by itself.
+
+    Nothing is connected before the first use. A connection that broke is not found out beforehand, which would cost
+    each use a round trip: that use fails, and whoever sent the request comes again.
+    """
+    return AsyncConnectionPool(
+        url,
+        min_size=0,
+        max_size=connections,
+        timeout=POOL_SECONDS,
+        kwargs={"connect_timeout": CONNECT_SECONDS, "autocommit": True, "prepare_threshold": 0},
+        configure=partial(_configure, role=role),
+        open=False,
+    )
 
 
 async def _check(connection: AsyncConnection[Any]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
+from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
@@ -43,6 +44,8 @@ class DeadLetter:
     """A dead letter, for people.
 
     Attributes:
+        id: What the event is recognised by; unique in its connection.
+        connection_id: Whose it is.
         event_key: The provider's key of the event.
         event_type: In the provider's words.
         occurred_at: When it happened, where the provider said so.
@@ -55,6 +58,8 @@ class DeadLetter:
         updated_at: When any of this changed.
     """
 
+    id: UUID
+    connection_id: UUID
     event_key: str
     event_type: str
     occurred_at: datetime | None
@@ -65,6 +70,13 @@ class DeadLetter:
     first_failed_at: datetime
     next_attempt_at: datetime | None
     updated_at: datetime
+
+
+_LETTERS = """
+    SELECT event_hash AS id, connection_id, event_key, event_type, occurred_at, received_at, state, attempts, error,
+        first_failed_at, next_attempt_at, updated_at
+    FROM webhook_dead_letters
+"""
 
 
 async def due(
@@ -176,14 +188,52 @@ async def letters(
         conn.cursor(row_factory=class_row(DeadLetter)) as cursor,
     ):
         await cursor.execute(
-            """
-            SELECT event_key, event_type, occurred_at, received_at, state, attempts, error, first_failed_at,
-                next_attempt_at, updated_at
-            FROM webhook_dead_letters
+            _LETTERS
+            + """
             WHERE connection_id = %(connection)s AND (%(state)s::text IS NULL OR state = %(state)s)
             ORDER BY updated_at DESC, event_key LIMIT %(limit)s
             """,
             {"connection": connection.id, "state": state, "limit": limit},
+        )
+        return await cursor.fetchall()
+
+
+async def page(
+    conn: AsyncConnection[Any],
+    *,
+    connection_id: UUID | None = None,
+    state: State | None = None,
+    before: tuple[datetime, UUID, UUID] | None = None,
+    limit: int = 100,
+) -> list[DeadLetter]:
+    """A page of a workspace's dead letters, those received last first: an order that no attempt changes.
+
+    Args:
+        conn: A transaction of the workspace.
+        connection_id: Those of this connection only.
+        state: Those in this state only.
+        before: ``received_at``, ``connection_id`` and ``id`` of the last one read so far.
+        limit: How many at most.
+    """
+    received_at, former_connection, former_id = before or (None, None, None)
+    async with conn.cursor(row_factory=class_row(DeadLetter)) as cursor:
+        await cursor.execute(
+            _LETTERS
+            + """
+            WHERE (%(connection)s::uuid IS NULL OR connection_id = %(connection)s)
+                AND (%(state)s::text IS NULL OR state = %(state)s)
+                AND (%(at)s::timestamptz IS NULL
+                    OR (received_at, connection_id, event_hash) < (%(at)s, %(former)s::uuid, %(id)s::uuid))
+            ORDER BY received_at DESC, connection_id DESC, event_hash DESC LIMIT %(limit)s
+            """,
+            {
+                "connection": connection_id,
+                "state": state,
+                "at": received_at,
+                "former": former_connection,
+                "id": former_id,
+                "limit": limit,
+            },
         )
         return await cursor.fetchall()
 
@@ -198,8 +248,24 @@ async def counts(db: Database, connection: ConnectionSummary) -> dict[State, int
         return dict(await result.fetchall())
 
 
+async def counts_by_connection(conn: AsyncConnection[Any]) -> dict[UUID, dict[State, int]]:
+    """The same of each connection of a workspace that has any, in a transaction of the workspace."""
+    result = await conn.execute(
+        "SELECT connection_id, state, count(*) FROM webhook_dead_letters GROUP BY connection_id, state"
+    )
+    found: dict[UUID, dict[State, int]] = {}
+    for connection_id, state, count in await result.fetchall():
+        found.setdefault(connection_id, {})[state] = count
+    return found
+
+
 async def replay(
-    db: Database, connection: ConnectionSummary, now: datetime, keys: Collection[str] | None = None
+    db: Database,
+    connection: ConnectionSummary,
+    now: datetime,
+    keys: Collection[str] | None = None,
+    *,
+    ids: Collection[UUID] = (),
 ) -> int:
     """Have dead letters tried again by the next drain, and for another day after that.
 
@@ -207,11 +273,13 @@ async def replay(
         db: Where.
         connection: Whose letters.
         now: The time.
-        keys: Keys of the events; None means all that are dead or waiting.
+        keys: Keys of the events; None means all that are dead or waiting, unless ids are given.
+        ids: Further ones, by :attr:`DeadLetter.id`.
 
     Returns:
         How many there were.
     """
+    hashes = [*ids, *map(event_hash, keys or ())]
     async with db.workspace(connection.workspace_id) as conn:
         result = await conn.execute(
             """
@@ -224,7 +292,7 @@ async def replay(
             {
                 "connection": connection.id,
                 "now": now,
-                "hashes": None if keys is None else [event_hash(key) for key in keys],
+                "hashes": None if keys is None and not ids else hashes,
             },
         )
         return result.rowcount

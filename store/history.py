@@ -133,7 +133,12 @@ async def abandon(database: Database, connection: ConnectionSummary, run_id: str
 
 
 async def recent(
-    connection: AsyncConnection[Any], connection_id: UUID, *, stream: str | None = None, limit: int = 20
+    connection: AsyncConnection[Any],
+    connection_id: UUID,
+    *,
+    stream: str | None = None,
+    before: tuple[datetime, UUID] | None = None,
+    limit: int = 20,
 ) -> list[SyncRun]:
     """A connection's last syncs, newest first.
 
@@ -141,8 +146,10 @@ async def recent(
         connection: A transaction of its workspace.
         connection_id: Which connection.
         stream: Only this stream.
+        before: ``started_at`` and ``id`` of the last one read so far.
         limit: How many at most.
     """
+    started_at, history_id = before or (None, None)
     async with connection.cursor(row_factory=class_row(SyncRun)) as cursor:
         await cursor.execute(
             """
@@ -150,8 +157,15 @@ async def recent(
                 records_read, inserted, updated, unchanged, rejected, deleted, requests, error_message
             FROM sync_history
             WHERE connector_config_id = %(connection)s AND (%(stream)s::text IS NULL OR stream = %(stream)s)
-            ORDER BY started_at DESC, id LIMIT %(limit)s
+                AND (%(at)s::timestamptz IS NULL OR (started_at, id) < (%(at)s, %(id)s::uuid))
+            ORDER BY started_at DESC, id DESC LIMIT %(limit)s
             """,
-            {"connection": connection_id, "stream": stream, "limit": limit},
+            {
+                "connection": connection_id,
+                "stream": stream,
+                "at": started_at,
+                "id": history_id,
+                "limit": limit,
+            },
         )
         return await cursor.fetchall()

@@ -195,40 +195,51 @@ async def waiting(
         Connections that have something waiting, those in trouble too, the oldest event first.
     """
     async with db.scheduler() as conn:
-        result = await conn.execute(
-            """
-            SELECT c.id, i.events, i.oldest_at, l.letters, k.error, k.attempts, k.failing_since, k.next_attempt_at
-            FROM connector_configs AS c
-            LEFT JOIN inbox_cursors AS k ON (k.workspace_id, k.connection_id) = (c.workspace_id, c.id)
-            CROSS JOIN LATERAL (
-                SELECT count(*) AS events, min(received_at) AS oldest_at FROM (
-                    SELECT received_at FROM webhook_inbox AS i
-                    WHERE (i.workspace_id, i.connection_id) = (c.workspace_id, c.id)
-                        AND (i.xid, i.id) > (coalesce(k.xid, '0'), coalesce(k.id, 0))
-                        AND i.xid < pg_snapshot_xmin(pg_current_snapshot())
-                        AND i.received_at >= %(since)s
-                    ORDER BY i.xid, i.id LIMIT %(most)s
-                ) AS first
-            ) AS i
-            CROSS JOIN LATERAL (
-                SELECT count(*) AS letters FROM (
-                    SELECT FROM webhook_dead_letters AS d
-                    WHERE (d.workspace_id, d.connection_id) = (c.workspace_id, c.id)
-                        AND d.state = 'waiting' AND d.next_attempt_at <= %(now)s
-                    LIMIT %(most)s
-                ) AS due
-            ) AS l
-            WHERE c.connector = %(connector)s AND (i.events > 0 OR l.letters > 0)
-            ORDER BY i.oldest_at NULLS LAST
-            """,
-            {"connector": connector, "now": now, "since": received_since, "most": MOST_COUNTED},
-        )
-        found = await result.fetchall()
-        if not found:
-            return []
-        summaries = await fetch(
-            conn, ConnectionSummary, SUMMARIES + " WHERE c.id = ANY(%(ids)s)", ids=[row[0] for row in found]
-        )
+        return await _waiting(conn, now, received_since, connector)
+
+
+async def waiting_in(conn: AsyncConnection[Any], now: datetime) -> list[Waiting]:
+    """What waits in one workspace, in a transaction of its own; see :func:`waiting`."""
+    return await _waiting(conn, now, _EVER, None)
+
+
+async def _waiting(
+    conn: AsyncConnection[Any], now: datetime, received_since: datetime, connector: str | None
+) -> list[Waiting]:
+    result = await conn.execute(
+        """
+        SELECT c.id, i.events, i.oldest_at, l.letters, k.error, k.attempts, k.failing_since, k.next_attempt_at
+        FROM connector_configs AS c
+        LEFT JOIN inbox_cursors AS k ON (k.workspace_id, k.connection_id) = (c.workspace_id, c.id)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS events, min(received_at) AS oldest_at FROM (
+                SELECT received_at FROM webhook_inbox AS i
+                WHERE (i.workspace_id, i.connection_id) = (c.workspace_id, c.id)
+                    AND (i.xid, i.id) > (coalesce(k.xid, '0'), coalesce(k.id, 0))
+                    AND i.xid < pg_snapshot_xmin(pg_current_snapshot())
+                    AND i.received_at >= %(since)s
+                ORDER BY i.xid, i.id LIMIT %(most)s
+            ) AS first
+        ) AS i
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS letters FROM (
+                SELECT FROM webhook_dead_letters AS d
+                WHERE (d.workspace_id, d.connection_id) = (c.workspace_id, c.id)
+                    AND d.state = 'waiting' AND d.next_attempt_at <= %(now)s
+                LIMIT %(most)s
+            ) AS due
+        ) AS l
+        WHERE (%(connector)s::text IS NULL OR c.connector = %(connector)s) AND (i.events > 0 OR l.letters > 0)
+        ORDER BY i.oldest_at NULLS LAST
+        """,
+        {"connector": connector, "now": now, "since": received_since, "most": MOST_COUNTED},
+    )
+    found = await result.fetchall()
+    if not found:
+        return []
+    summaries = await fetch(
+        conn, ConnectionSummary, SUMMARIES + " WHERE c.id = ANY(%(ids)s)", ids=[row[0] for row in found]
+    )
     known = {summary.id: summary for summary in summaries}
     return [
         Waiting(known[connection_id], events, oldest_at, letters, _trouble(*rest))

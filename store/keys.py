@@ -2,15 +2,16 @@
 
 A master key never reaches the database. Its id is a short fingerprint, which stands beside what it wrapped,
 so nothing is decrypted by trial. What it wraps, and how all of that moves to another one:
-`store.data_keys`.
+`store.data_keys`. Master keys that never leave HashiCorp Vault: `store.vault`.
 """
 
 import hashlib
 import logging
 import os
+import re
 import stat
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -20,7 +21,10 @@ from store.embedded import home
 from store.errors import StoreError
 
 MASTER_KEYS_VARIABLE = "UNIFIED_MASTER_KEYS"
+PROVIDER_VARIABLE = "UNIFIED_KEY_PROVIDER"
 KEY_FILE = "master.keys"
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 _log = logging.getLogger(__name__)
 
@@ -52,9 +56,12 @@ class WrappedKey(NamedTuple):
 class KeyProvider(Protocol):
     """Wraps and unwraps data keys. Asynchronous, because a provider may be a service on the network."""
 
-    @property
-    def primary_key_id(self) -> str:
+    async def primary_key_id(self) -> str:
         """Names the master key that wraps from now on."""
+        ...
+
+    def has(self, key_id: str) -> bool:
+        """Whether a master key is of this provider. It may be one that it has given up."""
         ...
 
     async def wrap(self, data_key: bytes) -> WrappedKey:
@@ -68,6 +75,10 @@ class KeyProvider(Protocol):
             UnknownMasterKeyError: If there is no master key ``key_id`` here.
             DamagedDataKeyError: If that master key did not wrap this.
         """
+        ...
+
+    async def rewrap(self, keys: Sequence[WrappedKey]) -> list[WrappedKey]:
+        """Move data keys to the primary master key, in the same order; raises what :meth:`unwrap` does."""
         ...
 
     async def renew(self) -> None:
@@ -102,21 +113,25 @@ class LocalKeyProvider:
         self._fernets = _parse(keys, source)
         self._source = source
 
-    @property
-    def primary_key_id(self) -> str:
+    async def primary_key_id(self) -> str:
         """Names the first key."""
-        return next(iter(self._fernets))
+        return self._primary
+
+    def has(self, key_id: str) -> bool:
+        """Whether a key id is a fingerprint, as all of this kind are."""
+        return _FINGERPRINT.fullmatch(key_id) is not None
 
     async def wrap(self, data_key: bytes) -> WrappedKey:
         """Encrypt a data key under the first key."""
-        return WrappedKey(self._fernets[self.primary_key_id].encrypt(data_key), self.primary_key_id)
+        return WrappedKey(self._fernets[self._primary].encrypt(data_key), self._primary)
 
     async def unwrap(self, wrapped: bytes, key_id: str) -> bytes:
         """Decrypt a data key; see :meth:`KeyProvider.unwrap`."""
         if key_id not in self._fernets:
             raise UnknownMasterKeyError(
                 f"a workspace's data key is wrapped by master key {key_id}, which is not in {self._source} "
-                f"(it has {', '.join(self._fernets)}); put that key back, behind the others"
+                f"(it has {', '.join(self._fernets)}); put that key there, behind the others, and restart "
+                "whatever reads it from the environment"
             )
         try:
             return self._fernets[key_id].decrypt(wrapped)
@@ -126,12 +141,20 @@ class LocalKeyProvider:
                 "its row was changed; restore it from a backup"
             ) from None
 
+    async def rewrap(self, keys: Sequence[WrappedKey]) -> list[WrappedKey]:
+        """Move data keys to the first key."""
+        return [await self.wrap(await self.unwrap(*key)) for key in keys]
+
     async def renew(self) -> None:
         """Do nothing: whoever set these keys has put the new one first."""
 
     async def retire(self, in_use: Collection[str]) -> tuple[str, ...]:
         """Name the keys that may now be removed from where they are set."""
-        return tuple(key_id for key_id in self._fernets if key_id not in {self.primary_key_id, *in_use})
+        return tuple(key_id for key_id in self._fernets if key_id not in {self._primary, *in_use})
+
+    @property
+    def _primary(self) -> str:
+        return next(iter(self._fernets))
 
 
 class FileKeyProvider(LocalKeyProvider):
@@ -186,6 +209,50 @@ class FileKeyProvider(LocalKeyProvider):
         self._fernets = _parse(_read(self._path), self._source) | self._fernets
 
 
+class JoinedKeyProvider:
+    """Several providers as one, so that data keys can move from one to another: the first one wraps."""
+
+    def __init__(self, providers: Sequence[KeyProvider]) -> None:
+        """Join at least one provider, the one that wraps first."""
+        self._first, *self._others = providers
+
+    async def primary_key_id(self) -> str:
+        """Names the first provider's primary."""
+        return await self._first.primary_key_id()
+
+    def has(self, key_id: str) -> bool:
+        """Whether a master key is of any of them."""
+        return any(provider.has(key_id) for provider in (self._first, *self._others))
+
+    async def wrap(self, data_key: bytes) -> WrappedKey:
+        """Encrypt a data key by the first provider."""
+        return await self._first.wrap(data_key)
+
+    async def unwrap(self, wrapped: bytes, key_id: str) -> bytes:
+        """Decrypt a data key by the provider that its master key belongs to."""
+        for provider in self._others:
+            if provider.has(key_id):
+                return await provider.unwrap(wrapped, key_id)
+        return await self._first.unwrap(wrapped, key_id)
+
+    async def rewrap(self, keys: Sequence[WrappedKey]) -> list[WrappedKey]:
+        """Move data keys to the first provider; those that it has already it moves by itself."""
+        own = [key for key in keys if self._first.has(key.key_id)]
+        moved = dict(zip(own, await self._first.rewrap(own), strict=True))
+        for key in keys:
+            if key not in moved:
+                moved[key] = await self.wrap(await self.unwrap(*key))
+        return [moved[key] for key in keys]
+
+    async def renew(self) -> None:
+        """Nothing new is made while data keys move between providers."""
+
+    async def retire(self, in_use: Collection[str]) -> tuple[str, ...]:
+        """Name the other providers' keys that are not in use; none is destroyed."""
+        keys = [await provider.primary_key_id() for provider in self._others]
+        return tuple(key_id for key_id in keys if key_id not in in_use)
+
+
 def generate_key() -> str:
     """A new master key: 32 random bytes in URL-safe base64."""
     return Fernet.generate_key().decode()
@@ -196,16 +263,34 @@ def fingerprint(key: str) -> str:
     return hashlib.sha256(b"unified master key " + key.strip().encode()).hexdigest()[:16]
 
 
-def load_provider() -> LocalKeyProvider:
+def load_provider() -> KeyProvider:
     """The master keys that this process is set up with.
 
-    ``UNIFIED_MASTER_KEYS`` (comma-separated, the primary first) wins. Without it, the embedded database has
-    its keys in a file beside it. Any other database has none, and that is an error: nothing is stored
-    unencrypted.
+    ``UNIFIED_KEY_PROVIDER`` says whose they are: ``local``, the default, or ``vault``; both, while data keys
+    move from one to the other, with the one that wraps first. Of the local ones ``UNIFIED_MASTER_KEYS``
+    (comma-separated, the primary first) wins. Without it, the embedded database has its keys in a file beside
+    it. Any other database has none, and that is an error: nothing is stored unencrypted.
 
     Raises:
         MasterKeyError: If there are no keys, or no usable ones.
     """
+    providers = [
+        _provider_named(name.strip()) for name in (os.environ.get(PROVIDER_VARIABLE) or "local").split(",")
+    ]
+    return providers[0] if len(providers) == 1 else JoinedKeyProvider(providers)
+
+
+def _provider_named(name: str) -> KeyProvider:
+    if name == "local":
+        return _local_provider()
+    if name == "vault":
+        from store.vault import VaultKeyProvider  # noqa: PLC0415 - HTTP, which few installations need here
+
+        return VaultKeyProvider.from_environment()
+    raise MasterKeyError(f"{PROVIDER_VARIABLE} takes local or vault, or both with a comma, not {name!r}")
+
+
+def _local_provider() -> LocalKeyProvider:
     keys = os.environ.get(MASTER_KEYS_VARIABLE)
     if keys is not None:
         return LocalKeyProvider(keys.split(","), MASTER_KEYS_VARIABLE)

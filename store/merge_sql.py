@@ -18,6 +18,15 @@ _KEY_COLUMNS = ("workspace_id", "connection_id", "source_id", "source_system")
 # splits them.
 _STAGED_WHOLE = 8160
 
+# Which customers a statement changed (:mod:`store.changes`); goes before its last SELECT. In parts, so that a reader
+# never has to take in all that one statement buried.
+_NOTED = """, noted AS (
+        INSERT INTO customer_changes (workspace_id, connection_id, source_ids)
+        SELECT %(workspace)s, %(connection)s, array_agg(source_id)
+        FROM (SELECT source_id, row_number() OVER () / 2000 AS part FROM changed WHERE %(stream)s = 'customers') AS c
+        GROUP BY part
+    )"""
+
 # The last full refresh that ran to its end, which confirmed all that is stored.
 FLOOR = """
     SELECT refreshed_at FROM cursors
@@ -28,18 +37,18 @@ FLOOR = """
 STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ({definitions}) {options}"
 
 # Staged rows into the leaf: new ones, and those that differ and are not older than what is stored.
-MERGE = """
-    WITH merged AS (
-        INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, schema_version, {columns})
-        SELECT %(workspace)s, %(connection)s, %(connector)s, %(version)s, {columns} FROM {staging}
-        ON CONFLICT (workspace_id, connection_id, source_id, source_system) DO UPDATE SET {assignments}
+MERGE = f"""
+    WITH changed AS (
+        INSERT INTO {{leaf}} AS t (workspace_id, connection_id, source_system, schema_version, {{columns}})
+        SELECT %(workspace)s, %(connection)s, %(connector)s, %(version)s, {{columns}} FROM {{staging}}
+        ON CONFLICT (workspace_id, connection_id, source_id, source_system) DO UPDATE SET {{assignments}}
         WHERE (t.content_hash, t.schema_version, t.deleted_at)
                 IS DISTINCT FROM (excluded.content_hash, excluded.schema_version, excluded.deleted_at)
             AND (t.observed_at = excluded.observed_at
                  OR excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz))
-        RETURNING xmax = 0 AS is_new
-    )
-    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM merged
+        RETURNING xmax = 0 AS is_new, source_id
+    ){_NOTED}
+    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM changed
 """
 
 # Stored content was seen again.
@@ -53,12 +62,12 @@ CONFIRM = """
 """
 
 # Tombstones; counts those that were alive.
-BURY = """
+BURY = f"""
     WITH alive AS (
-        SELECT source_id FROM {leaf}
+        SELECT source_id FROM {{leaf}}
         WHERE connection_id = %(connection)s AND source_id = ANY(%(ids)s) AND deleted_at IS NULL
-    ), buried AS (
-        INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, source_id, unified_id,
+    ), changed AS (
+        INSERT INTO {{leaf}} AS t (workspace_id, connection_id, source_system, source_id, unified_id,
             schema_version, content_hash, observed_at, synced_at, deleted_at, is_active)
         SELECT %(workspace)s, %(connection)s, %(connector)s, s.source_id, s.unified_id,
             %(version)s, 0, s.observed_at, now(), s.deleted_at, false
@@ -70,8 +79,8 @@ BURY = """
         WHERE excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz)
             AND (t.deleted_at IS NULL OR t.observed_at < excluded.observed_at)
         RETURNING source_id
-    )
-    SELECT count(*) FROM buried JOIN alive USING (source_id)
+    ){_NOTED}
+    SELECT count(*) FROM changed JOIN alive USING (source_id)
 """
 
 # Whether the stream has any reject.
@@ -120,19 +129,19 @@ DROP_UNMET_REJECTS = """
 """
 
 # What a full refresh did not meet is gone; counted.
-BURY_UNMET = """
+BURY_UNMET = f"""
     WITH met AS MATERIALIZED (
         SELECT unnest(source_ids) AS source_id FROM refresh_seen
         WHERE connector_config_id = %(connection)s AND stream = %(stream)s
             AND refresh_started_at = %(started)s
-    ), buried AS (
-        UPDATE {leaf} AS t SET deleted_at = %(started)s, is_active = false, observed_at = %(started)s,
+    ), changed AS (
+        UPDATE {{leaf}} AS t SET deleted_at = %(started)s, is_active = false, observed_at = %(started)s,
             synced_at = now()
         WHERE connection_id = %(connection)s AND deleted_at IS NULL AND observed_at < %(started)s
             AND NOT EXISTS (SELECT FROM met WHERE met.source_id = t.source_id)
-        RETURNING 1
-    )
-    SELECT count(*) FROM buried
+        RETURNING source_id
+    ){_NOTED}
+    SELECT count(*) FROM changed
 """
 
 # Where the stream goes on from.

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import Connection, errors, sql
 
 from store.database import (
+    API_ROLE,
     APP_ROLE,
     CONNECT_SECONDS,
     INGRESS_ROLE,
@@ -25,7 +26,7 @@ from store.database import (
 from store.errors import RoleError
 from store.migrations import FOLDER, HEAD
 
-_ROLES = (OWNER_ROLE, APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE)
+_ROLES = (OWNER_ROLE, APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE)
 _INHERIT_PER_GRANT = 160000  # the server version that lets a grant give a role without its rights
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 
-from adapters.base import ControlTotal
+from adapters.streams import ControlTotal
 from unified_schema.money import exponent
 
 _TELLING = {"customers": "currency", "invoices": "status", "events": "event_type"}

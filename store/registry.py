@@ -6,25 +6,21 @@ kept by `store.credentials`, its cursors and records by modules of their own.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from psycopg import AsyncConnection, errors
-from psycopg.types.json import Jsonb
-
-from store import inbox
+from store import audit, connection_changes, members
+from store.connection_changes import DEFAULT_SYNC_INTERVAL, explained
 from store.connections import (
     CONNECTIONS,
     SUMMARIES,
     Connection,
     ConnectionNotFoundError,
     ConnectionSummary,
-    DuplicateNameError,
     InvalidSettingError,
-    UnknownConnectorError,
+    VersionConflictError,
     Workspace,
     WorkspaceNotFoundError,
     connection_key,
@@ -32,14 +28,12 @@ from store.connections import (
     read_connection,
 )
 from store.database import Database
-from store.errors import StoreError
 from unified_schema.base import UnifiedBase
 from unified_schema.customer import UnifiedCustomer
 from unified_schema.event import UnifiedEvent
 from unified_schema.field_rules import FieldRule
 from unified_schema.invoice import UnifiedInvoice
 
-DEFAULT_SYNC_INTERVAL = timedelta(minutes=60)
 MAX_ERROR_LENGTH = 1000
 """Characters of an error message that are kept."""
 
@@ -57,7 +51,7 @@ _SECRET_LIKE = re.compile(
     r"|\b(?:sk|rk|pk|whsec|pat|ghp|xox[a-z])[-_][\w-]{8,}"
 )
 
-_WORKSPACES = "SELECT id, slug, name, created_at FROM workspaces"
+_WORKSPACES = "SELECT id, slug, name, created_at, requires_approval, version FROM workspaces"
 
 
 class Registry:
@@ -69,25 +63,106 @@ class Registry:
 
     # Workspaces
 
-    async def create_workspace(self, slug: str, name: str | None = None) -> Workspace:
+    async def create_workspace(
+        self,
+        slug: str,
+        name: str | None = None,
+        *,
+        workspace_id: UUID | None = None,
+        owner: str | None = None,
+        requires_approval: bool = False,
+        actor: str = "unified",
+    ) -> Workspace:
         """Make a workspace.
 
         Args:
             slug: 1 to 63 lower-case letters, digits and inner hyphens.
             name: For people; the slug unless given.
+            workspace_id: Its id, where that has to be known beforehand.
+            owner: Subject of its first member; without one only this machine's commands reach it.
+            requires_approval: Whether new connections wait for an admin before their first use.
+            actor: Who makes it, for the audit log.
 
         Raises:
             DuplicateNameError: If the slug is taken.
             InvalidSettingError: If it is no slug.
         """
-        workspace_id = uuid4()  # chosen here, because a row may only be added inside its own workspace
+        # Chosen here, because a row may only be added inside its own workspace.
+        workspace_id = workspace_id or uuid4()
         async with self._db.workspace(workspace_id) as conn:
-            with _explained(f"workspace {slug!r}"):
+            with explained(f"workspace {slug!r}"):
                 await conn.execute(
-                    "INSERT INTO workspaces (id, slug, name) VALUES (%s, %s, %s)",
-                    (workspace_id, slug, name or slug),
+                    "INSERT INTO workspaces (id, slug, name, requires_approval) VALUES (%s, %s, %s, %s)",
+                    (workspace_id, slug, name or slug, requires_approval),
                 )
+            if owner is not None:
+                await members.enter(conn, workspace_id, owner, "owner", actor=actor)
             return (await fetch(conn, Workspace, _WORKSPACES))[0]
+
+    async def read_workspace(self, workspace_id: UUID) -> Workspace:
+        """The workspace of that id.
+
+        Raises:
+            WorkspaceNotFoundError: If there is none.
+        """
+        async with self._db.workspace(workspace_id) as conn:
+            found = await fetch(conn, Workspace, _WORKSPACES)
+        if not found:
+            raise WorkspaceNotFoundError(workspace_id)
+        return found[0]
+
+    async def update_workspace(
+        self,
+        workspace_id: UUID,
+        *,
+        name: str | None = None,
+        requires_approval: bool | None = None,
+        if_version: int | None = None,
+        actor: str = "unified",
+    ) -> Workspace:
+        """Change a workspace; what is None stays as it is. Its slug never changes: it names Dagster's partitions.
+
+        Args:
+            workspace_id: The workspace.
+            name: For people.
+            requires_approval: Whether new connections wait for an admin. Those there are stay as they are.
+            if_version: Change it only if this is still its version.
+            actor: Who changes it, for the audit log.
+
+        Raises:
+            WorkspaceNotFoundError: If there is none.
+            VersionConflictError: If it has another version.
+        """
+        async with self._db.workspace(workspace_id) as conn:
+            done = await conn.execute(
+                """
+                UPDATE workspaces SET
+                    name = COALESCE(%s, name), requires_approval = COALESCE(%s, requires_approval)
+                WHERE version = COALESCE(%s, version)
+                """,
+                (name, requires_approval, if_version),
+            )
+            found = await fetch(conn, Workspace, _WORKSPACES)
+            if not found:
+                raise WorkspaceNotFoundError(workspace_id)
+            if not done.rowcount:
+                raise VersionConflictError(f"workspace {found[0].slug}")
+            await audit.record(
+                conn,
+                workspace_id,
+                actor=actor,
+                action="workspace.update",
+                subject=f"workspace {workspace_id}",
+                outcome="allowed",
+                detail={"name": found[0].name, "requires_approval": found[0].requires_approval},
+            )
+            return found[0]
+
+    async def workspaces_after(self, slug: str, limit: int) -> list[Workspace]:
+        """Workspaces by slug, from the one that follows ``slug`` on; at most ``limit``."""
+        async with self._db.scheduler() as conn:
+            condition = " WHERE slug > %(slug)s ORDER BY slug LIMIT %(limit)s"
+            return await fetch(conn, Workspace, _WORKSPACES + condition, slug=slug, limit=limit)
 
     async def get_workspace(self, slug: str) -> Workspace:
         """The workspace of that slug.
@@ -117,7 +192,7 @@ class Registry:
             if not (await conn.execute("SELECT FROM workspaces FOR UPDATE")).rowcount:
                 raise WorkspaceNotFoundError(workspace_id)
             for connection in await fetch(conn, Connection, CONNECTIONS):
-                await _remove(conn, connection.id)
+                await connection_changes.forget(conn, connection.id)
             await conn.execute("DELETE FROM workspaces")
 
     # Connections
@@ -131,6 +206,7 @@ class Registry:
         *,
         sync_interval: timedelta = DEFAULT_SYNC_INTERVAL,
         is_active: bool = True,
+        actor: str = "unified",
     ) -> Connection:
         """Add a connection to a workspace.
 
@@ -141,6 +217,7 @@ class Registry:
             settings: JSON values for the adapter's settings; no secret.
             sync_interval: How often to sync: whole minutes, up to 31 days.
             is_active: Whether to sync it by schedule.
+            actor: Who adds it, for the audit log.
 
         Raises:
             UnknownConnectorError: If there is no such connector, or it is disabled.
@@ -149,32 +226,16 @@ class Registry:
             InvalidSettingError: If the name or the interval is not usable.
         """
         async with self._db.workspace(workspace_id) as conn:
-            rows = await conn.execute("SELECT name FROM connectors WHERE is_enabled ORDER BY name")
-            enabled = [row[0] for row in await rows.fetchall()]
-            if connector not in enabled:
-                raise UnknownConnectorError(
-                    f"there is no connector {connector!r}; "
-                    + (f"use one of: {', '.join(enabled)}" if enabled else "run `unified migrate` first")
-                )
-            connection_id = uuid4()
-            with _explained(f"connection {name!r}", without=WorkspaceNotFoundError(workspace_id)):
-                await conn.execute(
-                    """
-                    INSERT INTO connector_configs
-                        (id, workspace_id, connector, name, settings, sync_interval_minutes, is_active)
-                    VALUES (%s, %s, %s, %s, %s, %s, %s)
-                    """,
-                    (
-                        connection_id,
-                        workspace_id,
-                        connector,
-                        name,
-                        Jsonb(dict(settings or {})),
-                        _minutes(sync_interval),
-                        is_active,
-                    ),
-                )
-            return await read_connection(conn, connection_id)
+            return await connection_changes.add(
+                conn,
+                workspace_id,
+                connector,
+                name,
+                settings,
+                sync_interval=sync_interval,
+                is_active=is_active,
+                actor=actor,
+            )
 
     async def get_connection(self, workspace_id: UUID, connection_id: UUID) -> Connection:
         """One connection of a workspace.
@@ -214,13 +275,29 @@ class Registry:
         async with self._db.scheduler() as conn:
             return await fetch(conn, ConnectionSummary, SUMMARIES + " ORDER BY w.slug, c.name")
 
+    async def states(self) -> dict[tuple[str, str], int]:
+        """How many connections of all workspaces are in which state, by connector and state.
+
+        The state is ``pending``, ``rejected`` or ``paused`` for one that is not synced, else how its last sync stands.
+        """
+        async with self._db.scheduler() as conn:
+            rows = await conn.execute(
+                """
+                SELECT connector, CASE WHEN approval <> 'approved' THEN approval
+                                       WHEN NOT is_active THEN 'paused' ELSE sync_status END, count(*)
+                FROM connector_configs GROUP BY 1, 2
+                """
+            )
+            return {(connector, state): count for connector, state, count in await rows.fetchall()}
+
     async def due(self, now: datetime, running: Collection[str] = ()) -> list[ConnectionSummary]:
         """Connections that should be synced now, the longest waiting first.
 
-        Due is an active connection of an enabled connector, nine tenths of whose interval have passed since
-        its last sync began. The tenth is slack: a schedule ticks at fixed times and a sync begins seconds
+        Due is an active and approved connection of an enabled connector, nine tenths of whose interval have passed
+        since its last sync began. The tenth is slack: a schedule ticks at fixed times and a sync begins seconds
         after its tick, so the next tick comes a little early, and the one after that too late.
-        Due at once is one whose last pull of a stream stopped at its time limit.
+        Due at once is one whose last pull of a stream stopped at its time limit. One that somebody wants synced now
+        is in :mod:`store.sync_requests`.
 
         Args:
             now: The time, with a time zone.
@@ -229,7 +306,8 @@ class Registry:
         """
         condition = """
             JOIN connectors AS k ON k.name = c.connector
-            WHERE c.is_active AND k.is_enabled AND w.slug || '/' || c.name <> ALL (%(running)s) AND (
+            WHERE c.is_active AND c.approval = 'approved' AND NOT c.needs_reauth AND k.is_enabled
+                AND w.slug || '/' || c.name <> ALL (%(running)s) AND (
                 c.sync_started_at IS NULL
                 OR c.sync_started_at + 0.9 * make_interval(mins => c.sync_interval_minutes) <= %(now)s
                 OR EXISTS (
@@ -260,42 +338,33 @@ class Registry:
         settings: Mapping[str, Any] | None = None,
         sync_interval: timedelta | None = None,
         is_active: bool | None = None,
+        if_version: int | None = None,
+        actor: str = "unified",
     ) -> Connection:
-        """Change a connection; what is None stays as it is.
-
-        Raises:
-            ConnectionNotFoundError: If the workspace has no such connection.
-            DuplicateNameError: If the workspace has another connection of that name.
-            InvalidSettingError: If the name or the interval is not usable.
-        """
+        """Change a connection; see :func:`store.connection_changes.update`."""
         async with self._db.workspace(workspace_id) as conn:
-            with _explained(f"connection {name!r}"):
-                await conn.execute(
-                    """
-                    UPDATE connector_configs SET
-                        name = COALESCE(%s, name), settings = COALESCE(%s, settings),
-                        sync_interval_minutes = COALESCE(%s, sync_interval_minutes),
-                        is_active = COALESCE(%s, is_active), updated_at = now()
-                    WHERE id = %s
-                    """,
-                    (
-                        name,
-                        None if settings is None else Jsonb(dict(settings)),
-                        None if sync_interval is None else _minutes(sync_interval),
-                        is_active,
-                        connection_id,
-                    ),
-                )
-            return await read_connection(conn, connection_id)
+            return await connection_changes.update(
+                conn,
+                connection_id,
+                name=name,
+                settings=settings,
+                sync_interval=sync_interval,
+                is_active=is_active,
+                if_version=if_version,
+                actor=actor,
+            )
 
-    async def remove_connection(self, workspace_id: UUID, connection_id: UUID) -> None:
-        """Remove a connection with its credentials, cursors, history and every record that it brought.
-
-        Raises:
-            ConnectionNotFoundError: If the workspace has no such connection.
-        """
+    async def remove_connection(
+        self,
+        workspace_id: UUID,
+        connection_id: UUID,
+        *,
+        if_version: int | None = None,
+        actor: str = "unified",
+    ) -> None:
+        """Remove a connection and all it brought; see :func:`store.connection_changes.remove`."""
         async with self._db.workspace(workspace_id) as conn:
-            await _remove(conn, connection_id)
+            await connection_changes.remove(conn, connection_id, if_version=if_version, actor=actor)
 
     # Sync state
 
@@ -387,7 +456,7 @@ class Registry:
         except ValueError as error:
             raise InvalidSettingError(str(error)) from None
         async with self._db.workspace(connection.workspace_id) as conn:
-            with _explained("field rule", without=ConnectionNotFoundError(connection.key)):
+            with explained("field rule", without=ConnectionNotFoundError(connection.key)):
                 await conn.execute(
                     """
                     INSERT INTO schema_mappings
@@ -420,48 +489,3 @@ class Registry:
 def presentable(error: str) -> str:
     """An error message as it may be kept: on one line, bounded, with what looks like a credential masked."""
     return _SECRET_LIKE.sub("********", " ".join(error.split()))[:MAX_ERROR_LENGTH] or "unknown error"
-
-
-async def _remove(conn: AsyncConnection[Any], connection_id: UUID) -> None:
-    # The connection goes first. Its cursors go with it: that waits for a batch that is being committed, and
-    # makes a later one fail. What such a batch brought is visible afterwards, and goes too.
-    rows = await conn.execute(
-        "DELETE FROM connector_configs WHERE id = %s RETURNING connector", (connection_id,)
-    )
-    if (row := await rows.fetchone()) is None:
-        raise ConnectionNotFoundError(connection_id)
-    for table in ("unified_customers", "unified_invoices", "unified_events"):
-        await conn.execute(
-            f"DELETE FROM {table} WHERE connection_id = %s AND source_system = %s",  # noqa: S608 - names from above
-            (connection_id, row[0]),
-        )
-    await inbox.forget(conn, connection_id)
-
-
-def _minutes(interval: timedelta) -> int:
-    minutes, rest = divmod(interval, timedelta(minutes=1))
-    if rest or not 1 <= minutes <= 31 * 24 * 60:
-        raise InvalidSettingError(f"a sync interval is 1 minute to 31 days in whole minutes, not {interval}")
-    return minutes
-
-
-@contextmanager
-def _explained(what: str, *, without: StoreError | None = None) -> Iterator[None]:
-    """Say in words which rule of the tables a name breaks.
-
-    Args:
-        what: The thing that is named.
-        without: Raised where the row that it would belong to does not exist.
-    """
-    try:
-        yield
-    except errors.UniqueViolation:
-        raise DuplicateNameError(f"there is a {what} already; choose another name") from None
-    except errors.CheckViolation:
-        raise InvalidSettingError(
-            f"a {what} can't be: use 1 to 63 lower-case letters, digits and inner hyphens"
-        ) from None
-    except errors.ForeignKeyViolation:
-        if without is None:
-            raise
-        raise without from None

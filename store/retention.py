@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+from store import changes
 from store.database import Database
 from store.errors import BusyError
 
@@ -36,6 +37,7 @@ class Tended:
         events: Old events deleted from partitions that stay.
         keys: Events' keys forgotten.
         letters: Dead letters deleted.
+        changes: Entries of the log of changed customers deleted.
     """
 
     made: tuple[date, ...] = ()
@@ -44,6 +46,7 @@ class Tended:
     events: int = 0
     keys: int = 0
     letters: int = 0
+    changes: int = 0
 
 
 async def tend(db: Database, now: datetime, *, kept: timedelta = KEPT) -> Tended:
@@ -84,6 +87,7 @@ async def tend(db: Database, now: datetime, *, kept: timedelta = KEPT) -> Tended
             letters=sum(
                 [await _delete(db, _OLD_LETTERS, now - age, state) for state, age in _LETTERS_KEPT.items()]
             ),
+            changes=await _delete(db, _OLD_CHANGES, now - changes.KEPT),
         )
 
 
@@ -139,6 +143,7 @@ _OLD_EVENTS = """
     )
 """
 _OLD_KEYS = "DELETE FROM webhook_seen WHERE seen_at < %s"
+_OLD_CHANGES = "DELETE FROM customer_changes WHERE changed_at < %s"
 _OLD_LETTERS = "DELETE FROM webhook_dead_letters WHERE updated_at < %s AND state = %s"
 
 

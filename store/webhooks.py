@@ -22,6 +22,7 @@ from adapters.registry import get_adapter
 from adapters.secrets import Secret
 from adapters.verifiers import get_verifier
 from adapters.webhooks import ReceivedEvent, Verifier
+from store import audit
 from store.connections import ConnectionNotFoundError, ConnectionSummary, fetch
 from store.credentials import WEBHOOK_SECRET, CredentialNotFoundError, CredentialStore
 from store.database import Database
@@ -33,6 +34,9 @@ FORMER_SECRET_KEPT = timedelta(hours=24)
 
 # 24 bytes are 192 random bits: nobody finds a path by trying.
 _PATH_BYTES = 24
+
+# Whoever sends these takes any secret that is typed in there; other providers make their own.
+_TAKE_OURS = ("github", "hmac", "jira")
 
 _ENDPOINTS = """
     SELECT id, workspace_id, connector_config_id AS connection_id, endpoint_path AS path, verifier, options,
@@ -136,7 +140,9 @@ class Endpoints:
                 )
             except errors.ForeignKeyViolation:
                 raise ConnectionNotFoundError(connection.key) from None
-            return await _get(conn, endpoint_id)
+            endpoint = await _get(conn, endpoint_id)
+            await self._log(conn, endpoint, "webhook.add", {"connection": str(connection.id)})
+            return endpoint
 
     async def list(self, connection: ConnectionSummary) -> list[Endpoint]:
         """A connection's endpoints, the oldest first."""
@@ -147,6 +153,15 @@ class Endpoints:
                 _ENDPOINTS + " WHERE connector_config_id = %(connection)s ORDER BY created_at, id",
                 connection=connection.id,
             )
+
+    async def get(self, workspace_id: UUID, endpoint_id: UUID) -> Endpoint:
+        """One endpoint of a workspace.
+
+        Raises:
+            EndpointNotFoundError: If the workspace has no such endpoint.
+        """
+        async with self._db.workspace(workspace_id) as conn:
+            return await _get(conn, endpoint_id)
 
     async def rotate(
         self, endpoint: Endpoint, secret: Secret, *, keep_former: timedelta = FORMER_SECRET_KEPT
@@ -198,7 +213,20 @@ class Endpoints:
         Raises:
             EndpointNotFoundError: If the endpoint was removed.
         """
-        await self._update(endpoint, "is_active = %s, updated_at = now()", is_active)
+        await self._update(
+            endpoint, "is_active = %s, updated_at = now()", is_active, told={"is_active": is_active}
+        )
+
+    async def set_event_types(self, endpoint: Endpoint, event_types: Sequence[str]) -> None:
+        """Keep events of these types only, with ``*`` at the end for a family; none keeps all.
+
+        Raises:
+            EndpointNotFoundError: If the endpoint was removed.
+        """
+        types = list(event_types)
+        await self._update(
+            endpoint, "event_types = %s, updated_at = now()", types, told={"event_types": types}
+        )
 
     async def remove(self, endpoint: Endpoint) -> None:
         """Remove an endpoint with its secrets. What it received stays.
@@ -210,8 +238,11 @@ class Endpoints:
             done = await conn.execute("DELETE FROM webhook_configs WHERE id = %s", (endpoint.id,))
             if not done.rowcount:
                 raise EndpointNotFoundError(endpoint.id)
+            await self._log(conn, endpoint, "webhook.remove", {"connection": str(endpoint.connection_id)})
 
-    async def _update(self, endpoint: Endpoint, assignments: str, *values: object) -> None:
+    async def _update(
+        self, endpoint: Endpoint, assignments: str, *values: object, told: Mapping[str, Any] | None = None
+    ) -> None:
         async with self._db.workspace(endpoint.workspace_id) as conn:
             done = await conn.execute(
                 f"UPDATE webhook_configs SET {assignments} WHERE id = %s".encode(),  # noqa: S608 - from above
@@ -219,6 +250,21 @@ class Endpoints:
             )
             if not done.rowcount:
                 raise EndpointNotFoundError(endpoint.id)
+            if told:
+                await self._log(conn, endpoint, "webhook.update", told)
+
+    async def _log(
+        self, conn: AsyncConnection[Any], endpoint: Endpoint, action: str, detail: Mapping[str, Any]
+    ) -> None:
+        await audit.record(
+            conn,
+            endpoint.workspace_id,
+            actor=self._actor,
+            action=action,
+            subject=f"webhook {endpoint.id}",
+            outcome="allowed",
+            detail=detail,
+        )
 
 
 async def _get(conn: AsyncConnection[Any], endpoint_id: UUID) -> Endpoint:
@@ -226,6 +272,11 @@ async def _get(conn: AsyncConnection[Any], endpoint_id: UUID) -> Endpoint:
     if not found:
         raise EndpointNotFoundError(endpoint_id)
     return found[0]
+
+
+def made_secret(verifier: str) -> Secret | None:
+    """A new secret for an endpoint whose provider takes ours; None where the provider makes its own."""
+    return Secret(randomness.token_urlsafe(32)) if verifier in _TAKE_OURS else None
 
 
 @dataclass(frozen=True, slots=True)

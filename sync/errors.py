@@ -1,8 +1,10 @@
-"""What stops a sync, named by connection and stream.
+"""What stops a sync, named by connection and stream, or a route.
 
 SyncError
 ├── ConnectionBusyError   another process syncs this stream at the moment
-└── PullError             the source or the database failed; its cause says how
+├── PullError             the source or the database failed; its cause says how
+├── RouteBusyError        another process runs this route at the moment
+└── RouteError            one of a route's connections can't be used, or the database failed
 """
 
 
@@ -22,6 +24,18 @@ class ConnectionBusyError(SyncError):
 
 class PullError(SyncError):
     """A sync ended early. What was committed before stays, and the next one goes on from there."""
+
+    def __init__(self, message: str, *, retry: bool) -> None:
+        super().__init__(message)
+        self.retry = retry
+
+
+class RouteBusyError(SyncError):
+    """Another process holds this route's lease."""
+
+
+class RouteError(SyncError):
+    """A route's run ended early. What was done before stays, nothing is lost, and the next one goes on from there."""
 
     def __init__(self, message: str, *, retry: bool) -> None:
         super().__init__(message)

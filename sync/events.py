@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.base import BaseAdapter, Changes, Page
+from adapters.base import BaseAdapter
 from adapters.errors import (
     AdapterError,
     NotFoundError,
@@ -20,6 +20,7 @@ from adapters.errors import (
     ProtocolError,
     RequestRefusedError,
 )
+from adapters.streams import Changes, Page
 from store.batches import Batch
 from store.connections import ConnectionSummary
 from store.dead_letters import Failure

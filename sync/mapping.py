@@ -7,8 +7,9 @@ from typing import Any
 
 import xxhash
 
-from adapters.base import BaseAdapter, Page, RawRecord
+from adapters.base import BaseAdapter
 from adapters.errors import MappingError
+from adapters.streams import Page, RawRecord
 from store.batches import Batch, Confirmed, Deletion, Reject, Row
 from store.errors import RecordError
 from unified_schema.field_rules import FieldRule

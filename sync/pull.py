@@ -19,9 +19,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from adapters.base import BaseAdapter, Cursor, Page
+from adapters.base import BaseAdapter
 from adapters.errors import AdapterError, StaleCursorError
 from adapters.http import HttpClient
+from adapters.streams import Cursor, Page
 from store import history
 from store.batches import Batch, MergeCounts
 from store.database import Database

@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
 
-from adapters.base import ConnectionRef, Page, RawRecord
+from adapters.base import ConnectionRef
 from adapters.factory import build_adapter
+from adapters.streams import Page, RawRecord
 from store import rejects, tables
 from store.connections import Connection
 from store.database import Database

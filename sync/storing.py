@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from adapters.base import Page
+from adapters.streams import Page
 from store import batches
 from store.batches import Batch, MergeCounts, Reject
 from store.database import Database

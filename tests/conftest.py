@@ -22,8 +22,10 @@ AddWorkspace = Callable[[str], Awaitable[UUID]]
 AddConnection = Callable[..., Awaitable[UUID]]
 
 CONNECTORS = (
-    ConnectorEntry("stripe", "Stripe", ("READ", "WEBHOOK"), ("customers", "invoices", "events")),
-    ConnectorEntry("hubspot", "HubSpot", ("READ", "WRITE"), ("customers", "invoices")),
+    ConnectorEntry(
+        "stripe", "Stripe", ("READ", "WRITE", "DELETE", "WEBHOOK"), ("customers", "invoices", "events")
+    ),
+    ConnectorEntry("hubspot", "HubSpot", ("READ", "WRITE", "DELETE", "BATCH"), ("customers", "invoices")),
 )
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import dagster as dg
 
-from adapters.base import ControlTotal, Stream
+from adapters.streams import ControlTotal, Stream
 from store import cursors, quality
 from store.connections import Connection
 from store.database import Database

@@ -9,10 +9,15 @@ from resources.tables import TablesIOManager
 from sensors.connections import connections_sensor
 from sensors.expiry import expiry_sensor
 from sensors.failures import failures_sensor
+from sensors.identities import identities_sensor
 from sensors.inbox import inbox_sensor
+from sensors.requests import requests_sensor
 from sensors.retention import retention_sensor
+from sensors.routes import routes_sensor
 from unified_assets.derived import monthly_revenue
 from unified_assets.drains import delivered_assets, drain_job, takes_webhooks
+from unified_assets.identities import identities_asset
+from unified_assets.routes import route_asset, route_job
 from unified_assets.schedules import source_job, source_schedule
 from unified_assets.sources import source_assets
 
@@ -29,8 +34,10 @@ def build_definitions() -> dg.Definitions:
             *(asset for adapter in adapters for asset in source_assets(adapter)),
             *(asset for adapter in adapters for asset in delivered_assets(adapter)),
             monthly_revenue,
+            route_asset(adapters),
+            identities_asset(adapters),
         ],
-        jobs=[*jobs.values(), *drains.values()],
+        jobs=[*jobs.values(), *drains.values(), route_job()],
         schedules=[source_schedule(adapter, jobs[adapter.name]) for adapter in adapters],
         sensors=[
             connections_sensor(adapters),
@@ -39,7 +46,10 @@ def build_definitions() -> dg.Definitions:
                 for adapter in adapters
                 if adapter.name in drains
             ),
+            requests_sensor(adapters, jobs),
+            identities_sensor(),
             retention_sensor(),
+            routes_sensor(),
             failures_sensor(),
             expiry_sensor(),
             dg.AutomationConditionSensorDefinition(

@@ -15,3 +15,7 @@ def connections_of(source: str) -> dg.DynamicPartitionsDefinition:
 def partition_keys(instance: dg.DagsterInstance, source: str) -> set[str]:
     """The keys that a source's partitions have at present."""
     return set(connections_of(source).get_partition_keys(dynamic_partitions_store=instance))
+
+
+WORKSPACES = dg.DynamicPartitionsDefinition(name="workspaces")
+"""Partitions of what is made of all of a workspace's connections together; a key is a workspace's slug."""

@@ -8,7 +8,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from adapters.base import BaseAdapter, Stream
+from adapters.base import BaseAdapter
+from adapters.streams import Stream
 from resources.adapters import AdaptersResource
 from resources.store import DatabaseResource
 from store import tables

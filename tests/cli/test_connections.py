@@ -200,7 +200,7 @@ def test_master_keys_rotate_and_credentials_stay_readable(unified: Unified, stri
     unified.ok("keys", "rotate")
     (after,) = unified.json("keys", "status")
     assert after["key_id"] != before["key_id"]
-    assert after["workspaces"] == 1
+    assert after["data_keys"] == 1
     unified.ok("connections", "test", stripe)
     unified.ok("keys", "retire")
     wrong = unified.ok("keys", "generate").strip()

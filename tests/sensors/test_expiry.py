@@ -1,5 +1,6 @@
 """Credentials that expire soon, and the inbox's upkeep."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -73,3 +74,38 @@ def test_the_inbox_is_tended_without_a_drain(installation: Installation) -> None
     assert "made" in tick(installation, "inbox_retention").skip_message
     assert installation.execute(f"SELECT to_regclass('webhook_inbox_{ahead}')") != [(None,)]
     assert tick(installation, "inbox_retention").skip_message == "there was nothing to do"
+
+
+def test_a_token_that_is_refreshed_alarms_nobody_and_a_grant_that_is_gone_does(
+    installation: Installation,
+) -> None:
+    connection = installation.add("acme/crm", "hubspot")
+    place = connection.workspace_id, connection.id
+
+    def put(field: str, after: timedelta) -> None:
+        fields, expires_at = {field: Secret(f"fake-{field}")}, datetime.now(UTC) + after
+        installation.ask(
+            lambda db: CredentialStore(db, load_provider()).put(
+                *place, "oauth_token", fields, expires_at, replace=True
+            )
+        )
+
+    def told() -> str:
+        return str(json.loads(tick(installation, "expiring_credentials").cursor))
+
+    put("access_token", timedelta(minutes=30))
+    assert "acme/crm access_token" in told()  # nothing can refresh it
+    installation.execute(
+        "INSERT INTO authorizations (workspace_id, connector_config_id, grant_type, authorized_by)"
+        " SELECT workspace_id, id, 'authorization_code', 'ada' FROM connector_configs"
+    )
+    assert "acme/crm access_token" in told()
+    put("refresh_token", timedelta(days=90))
+    assert told() == "{}"
+    put("refresh_token", timedelta(days=6))
+    assert "acme/crm refresh_token" in told()
+    put("refresh_token", timedelta(days=90))
+    installation.execute(
+        "UPDATE connector_configs SET needs_reauth = true, sync_status = 'error', error_message = 'it is gone'"
+    )
+    assert told() == "{'acme/crm authorization': '%s'}" % f"{datetime.now(UTC):%Y-%m-%d}"  # noqa: UP031

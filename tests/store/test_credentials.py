@@ -71,7 +71,8 @@ async def reveal(store: CredentialStore, connection: Connection) -> dict[str, st
 
 async def log(database: Database, workspace_id: UUID) -> list[audit.AuditEntry]:
     async with database.workspace(workspace_id) as conn:
-        return await audit.entries(conn)
+        entries = await audit.entries(conn)
+    return [entry for entry in entries if entry.action.startswith("credential.")]
 
 
 async def test_what_is_put_is_revealed(store: CredentialStore, connection: Connection) -> None:

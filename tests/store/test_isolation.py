@@ -1,19 +1,19 @@
 """No workspace sees or changes another's rows: the catalogue, a generated matrix, and a shared pool."""
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import AsyncConnection, errors, sql
 
-from store import batches
-from store.batches import Batch, Deletion
-from store.database import APP_ROLE, INGRESS_ROLE, OWNER_ROLE, SCHEDULER_ROLE, Database
-from store.tables import TABLES, StreamKey
+from store.database import API_ROLE, APP_ROLE, INGRESS_ROLE, OWNER_ROLE, SCHEDULER_ROLE, Database
+from store.tables import TABLES
+from tests.conftest import migrated_database
+from tests.store.tenants import OTHER, OWN, fill, reach, tables, violations
 
 WORKSPACE_TABLES = """
     SELECT c.oid::regclass::text AS name, a.attname AS workspace_column
@@ -22,10 +22,49 @@ WORKSPACE_TABLES = """
         AND (a.attname = 'workspace_id' OR (c.relname = 'workspaces' AND a.attname = 'id'))
     ORDER BY 1
 """
-_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+# Unique in all workspaces, each for a reason.
+UNIQUE_ACROSS_WORKSPACES = {
+    "workspaces_slug_key": "whoever makes a workspace learns which names are taken, and may",
+    "connector_configs_id_key": "random; an inbox finds its connection by it",
+    "webhook_configs_endpoint_path_key": "192 random bits; a delivery finds its endpoint by it",
+    "api_tokens_token_hash_key": "a hash of 256 random bits; a request finds its token by it",
+}
+
+# What a role may reach in all workspaces, and with which commands. A duty more is a decision, and is made here.
+DUTIES: dict[str, dict[str, set[str]]] = {
+    SCHEDULER_ROLE: {
+        "connector_configs": {"SELECT"},
+        "cursors": {"SELECT"},
+        "customer_changes": {"SELECT", "DELETE"},
+        "identity_queue": {"SELECT"},
+        "identity_state": {"SELECT"},
+        "inbox_cursors": {"SELECT"},
+        "route_cursors": {"SELECT"},
+        "route_outbox": {"SELECT"},
+        "routes": {"SELECT"},
+        "sync_history": {"SELECT"},
+        "webhook_dead_letters": {"SELECT", "DELETE"},
+        "webhook_inbox": {"SELECT", "DELETE"},
+        "webhook_seen": {"SELECT", "DELETE"},
+        "workspace_keys": {"SELECT", "UPDATE"},
+        "workspaces": {"SELECT"},
+    },
+    INGRESS_ROLE: {
+        "connector_configs": {"SELECT"},
+        "webhook_configs": {"SELECT"},
+        "webhook_inbox": {"INSERT"},
+        "webhook_seen": {"INSERT", "SELECT"},
+    },
+    API_ROLE: {
+        "api_tokens": {"SELECT", "UPDATE"},
+        "workspace_members": {"SELECT"},
+        "workspaces": {"SELECT"},
+    },
+    OWNER_ROLE: {},
+}
 
 # Tables without a workspace, each for a reason.
-SHARED_TABLES = {"connectors", "alembic_version"}
+SHARED_TABLES = {"connectors", "alembic_version", "admin_tokens"}
 EVERY_TABLE = """
     SELECT oid::regclass::text FROM pg_class
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
@@ -39,92 +78,21 @@ def admin(database_url: str) -> Any:
         yield connection
 
 
+@pytest.fixture(scope="module")
+def filled(server_url: str, template: str) -> Iterator[psycopg.Connection[Any]]:
+    """A superuser's connection to a database with two tenants in it, in a transaction that is rolled back."""
+    with migrated_database(server_url, template) as url, psycopg.connect(url) as connection:
+        fill(connection)
+        yield connection
+        connection.rollback()
+
+
 @pytest.fixture
-async def two(database: Database, add_workspace: Any, add_connection: Any) -> tuple[UUID, UUID]:
+async def two(database: Database, database_url: str) -> tuple[UUID, UUID]:
     """Two workspaces, each with a row in every table that has a workspace."""
-    workspaces = []
-    for slug in ("own", "other"):
-        workspace_id = await add_workspace(slug)
-        connection_id = await add_connection(workspace_id)
-        await _fill(database, workspace_id, connection_id)
-        workspaces.append(workspace_id)
-    return workspaces[0], workspaces[1]
-
-
-async def _fill(database: Database, workspace_id: UUID, connection_id: UUID) -> None:
-    reject = batches.Reject(None, b"{", "no", _NOW)
-    for connector in ("stripe", "hubspot"):
-        for stream in ("customers", "invoices"):
-            key = StreamKey(workspace_id, connection_id, connector, stream)
-            gone = [Deletion("x", _NOW, _NOW)]
-            await batches.commit(
-                database, key, Batch(observed_at=_NOW, deletions=gone, rejects=[reject], cursor={})
-            )
-    seen = StreamKey(workspace_id, connection_id, "stripe", "customers")
-    met = batches.Confirmed("x", 1, _NOW)
-    await batches.commit(database, seen, Batch(observed_at=_NOW, confirmed=[met], refresh_started_at=_NOW))
-    key_id, credential_id = uuid4(), uuid4()
-    mine = {"workspace_id": workspace_id}
-    ours = mine | {"connector_config_id": connection_id}
-    event = mine | {
-        "connection_id": connection_id,
-        "source_id": "e",
-        "unified_id": uuid4(),
-        "schema_version": "1.1.0",
-        "content_hash": 1,
-        "observed_at": _NOW,
-        "synced_at": _NOW,
-        "is_active": True,
-        "event_type": "t",
-        "occurred_at": _NOW,
-    }
-    letter = mine | {
-        "connection_id": connection_id,
-        "event_hash": uuid4(),
-        "event_key": "k",
-        "event_type": "t",
-        "received_at": _NOW,
-        "body": b"{}",
-        "state": "dead",
-        "attempts": 1,
-        "error": "no",
-        "first_failed_at": _NOW,
-    }
-    rows: list[tuple[str, dict[str, Any]]] = [
-        ("workspace_keys", mine | {"id": key_id, "wrapped_key": b"k", "master_key_id": "m"}),
-        (
-            "connector_credentials",
-            ours
-            | {
-                "id": credential_id,
-                "kind": "api_key",
-                "field": "f",
-                "ciphertext": b"c",
-                "data_key_id": key_id,
-            },
-        ),
-        ("schema_mappings", ours | {"stream": "customers", "source_path": "a", "target_field": "b"}),
-        ("webhook_configs", ours | {"endpoint_path": str(uuid4()), "verifier": "stripe"}),
-        ("webhook_seen", mine | {"connection_id": connection_id, "event_hash": uuid4()}),
-        ("inbox_cursors", mine | {"connection_id": connection_id}),
-        ("webhook_dead_letters", letter),
-        ("sync_history", ours | {"stream": "customers", "mode": "full"}),
-        ("audit_log", mine | {"actor": "a", "action": "b", "subject": "c", "outcome": "allowed"}),
-        ("unified_events", event | {"source_system": "stripe"}),
-        ("unified_events", event | {"source_system": "hubspot"}),
-    ]
-    # A row for each partition of the inbox: those of some days, and the one for all others.
-    received = mine | {"connection_id": connection_id, "event_key": "k", "event_type": "t", "body": b"{}"}
-    days = [datetime.now(UTC) + timedelta(days=ahead) for ahead in range(4)]
-    rows += [("webhook_inbox", received | {"received_at": day}) for day in (*days, _NOW)]
-    async with database.workspace(workspace_id) as connection:
-        for table, row in rows:
-            statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
-                sql.Identifier(table),
-                sql.SQL(", ").join(map(sql.Identifier, row)),
-                sql.SQL(", ").join(map(sql.Placeholder, row)),
-            )
-            await connection.execute(statement, row)
+    with psycopg.connect(database_url) as connection:
+        fill(connection)
+    return OWN, OTHER
 
 
 def test_every_table_with_a_workspace_is_isolated(admin: psycopg.Connection) -> None:
@@ -156,10 +124,10 @@ def test_the_roles_can_do_no_more_than_they_must(admin: psycopg.Connection) -> N
     attributes = admin.execute(
         "SELECT rolsuper, rolbypassrls, rolcanlogin, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles"
         " WHERE rolname = ANY(%s)",
-        ([APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, OWNER_ROLE],),
+        ([APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE, OWNER_ROLE],),
     ).fetchall()
-    assert attributes == [(False,) * 6] * 4
-    for role in (APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE):
+    assert attributes == [(False,) * 6] * 5
+    for role in (APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE):
         assert admin.execute("SELECT 1 FROM pg_class WHERE relowner = %s::regrole", (role,)).fetchall() == []
         assert admin.execute("SELECT 1 FROM pg_proc WHERE proowner = %s::regrole", (role,)).fetchall() == []
         assert (
@@ -174,7 +142,7 @@ def test_the_roles_can_do_no_more_than_they_must(admin: psycopg.Connection) -> N
         SELECT table_name FROM information_schema.role_table_grants
         WHERE grantee = ANY(%s) AND privilege_type NOT IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
         """,
-        ([APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE],),
+        ([APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE],),
     ).fetchall()
     assert beyond == []
 
@@ -211,6 +179,38 @@ def test_the_ingress_can_do_nothing_but_find_endpoints_and_append(admin: psycopg
     }
 
 
+def test_no_unique_key_tells_of_another_workspace(filled: psycopg.Connection[Any]) -> None:
+    """An INSERT that fails as a duplicate says that the other row exists, so the workspace is part of each key."""
+    columns = {table.name: table.column for table in tables(filled)}
+    unique = filled.execute(
+        """
+        SELECT x.indexrelid::regclass::text, c.relname,
+            ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum = ANY(x.indkey))
+        FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indrelid WHERE x.indisunique AND c.relname = ANY(%s)
+        """,
+        (list(columns),),
+    ).fetchall()
+    assert {index for index, name, of in unique if columns[name] not in of} == set(UNIQUE_ACROSS_WORKSPACES)
+
+
+def test_foreign_keys_lead_to_the_same_workspace(filled: psycopg.Connection[Any]) -> None:
+    """They are checked without policies; so the workspace is part of each, on both ends."""
+    columns = {table.name: table.column for table in tables(filled)}
+    keys = filled.execute(
+        """
+        SELECT k.conname, a.relname, b.relname,
+            (SELECT attname FROM pg_attribute WHERE attrelid = a.oid AND attnum = k.conkey[1]),
+            (SELECT attname FROM pg_attribute WHERE attrelid = b.oid AND attnum = k.confkey[1])
+        FROM pg_constraint AS k JOIN pg_class AS a ON a.oid = k.conrelid JOIN pg_class AS b ON b.oid = k.confrelid
+        WHERE k.contype = 'f' AND a.relname = ANY(%(names)s) AND b.relname = ANY(%(names)s)
+        """,
+        {"names": list(columns)},
+    ).fetchall()
+    assert len(keys) > 10
+    for key, source, target, source_column, target_column in keys:
+        assert (source_column, target_column) == (columns[source], columns[target]), key
+
+
 def test_views_and_functions_lend_nobody_their_owners_rights(admin: psycopg.Connection) -> None:
     views = admin.execute(
         "SELECT relname, relkind, reloptions FROM pg_class WHERE relnamespace = 'public'::regnamespace"
@@ -224,64 +224,51 @@ def test_views_and_functions_lend_nobody_their_owners_rights(admin: psycopg.Conn
     assert admin.execute(definers).fetchall() == []
 
 
-async def test_matrix_of_tables_and_statements(
-    database: Database, admin: psycopg.Connection, two: tuple[UUID, UUID]
-) -> None:
-    """For each table: own rows can be seen; others' can't be seen, changed, removed, added or taken over."""
-    own, other = two
-    for name, column in admin.execute(WORKSPACE_TABLES).fetchall():
-        table, workspace_column = sql.SQL(name), sql.Identifier(column)
-        others_before = admin.execute(
-            sql.SQL("SELECT * FROM {} WHERE {} = %s").format(table, workspace_column), (other,)
-        ).fetchall()
-        assert others_before, f"{name} has no row to try on"
-        parts = {"table": table, "column": workspace_column}
-        theirs = {"own": own, "other": other}
+def test_matrix_of_tables_statements_and_workspaces(filled: psycopg.Connection[Any]) -> None:
+    """For each table: own rows can be used; others' can't be seen, changed, removed, added or taken over."""
+    found = [line for table in tables(filled) for line in violations(filled, table, APP_ROLE)]
+    assert not found, "\n".join(found)
 
-        assert await _run(database, own, "SELECT DISTINCT {column} FROM {table}", parts) == [(own,)], name
-        for statement in (
-            "SELECT FROM {table} WHERE {column} = %(other)s",
-            "UPDATE {table} SET {column} = {column} WHERE {column} = %(other)s RETURNING 1",
-            "DELETE FROM {table} WHERE {column} = %(other)s RETURNING 1",
-        ):
-            assert await _run(database, own, statement, parts, theirs) in ([], "InsufficientPrivilege"), (
-                name,
-                statement,
+
+def test_the_other_roles_reach_just_what_their_duties_need(filled: psycopg.Connection[Any]) -> None:
+    for role, duties in DUTIES.items():
+        reached = {
+            table.name: reach(filled, table, role) for table in tables(filled) if table.name == table.root
+        }
+        assert {name: commands for name, commands in reached.items() if commands} == duties, role
+    for table in tables(filled):
+        if table.name != table.root:
+            assert not any(reach(filled, table, role) for role in DUTIES), table.name
+
+
+def test_the_suite_sees_each_policy_that_is_missing_or_lax(filled: psycopg.Connection[Any]) -> None:
+    """Mutation: whatever is taken from a table's protection shows in the matrix, or in what the roles reach."""
+    of = {table.name: table for table in tables(filled)}
+    policies = filled.execute(
+        "SELECT tablename, policyname, roles, qual, with_check FROM pg_policies"
+    ).fetchall()
+    assert {name for name, *_ in policies} == set(of)
+    mutations = [(name, "ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY", "", [OWNER_ROLE]) for name in of]
+    for name, policy, roles, using, check in policies:
+        mutations.append((name, "DROP POLICY {policy} ON {table}", policy, roles))
+        if roles == [APP_ROLE]:
+            mutations += [
+                (name, f"ALTER POLICY {{policy}} ON {{table}} {clause} (true)", policy, roles)
+                for clause, text in (("USING", using), ("WITH CHECK", check))
+                if text
+            ]
+    for name, mutation, policy, roles in mutations:
+        with filled.transaction(force_rollback=True):
+            filled.execute(
+                sql.SQL(mutation).format(table=sql.Identifier(name), policy=sql.Identifier(policy or "none"))
             )
-        # A row of one's own can't be given away, nor another's claimed.
-        moved = "UPDATE {table} SET {column} = %(other)s RETURNING 1"
-        assert await _run(database, own, moved, parts, theirs) == "InsufficientPrivilege", name
-        copied = "INSERT INTO {table} SELECT * FROM json_populate_record(NULL::{table}, %(row)s) RETURNING 1"
-        (stolen,) = admin.execute(
-            sql.SQL("SELECT to_json(t)::text FROM {} AS t WHERE {} = %s LIMIT 1").format(
-                table, workspace_column
-            ),
-            (other,),
-        ).fetchone() or ("",)
-        overriding = copied.replace("SELECT *", "OVERRIDING SYSTEM VALUE SELECT *")
-        assert await _run(database, own, overriding, parts, {"row": stolen}) == "InsufficientPrivilege", name
-        assert await _copy(database, own, table) in ("FeatureNotSupported", "InsufficientPrivilege"), name
-        assert (
-            admin.execute(
-                sql.SQL("SELECT * FROM {} WHERE {} = %s").format(table, workspace_column), (other,)
-            ).fetchall()
-            == others_before
-        ), name
-
-
-@pytest.mark.parametrize("setting", ["", None, "not a uuid"])
-async def test_without_a_workspace_nothing_is_there(
-    database: Database, admin: psycopg.Connection, two: tuple[UUID, UUID], setting: str | None
-) -> None:
-    for name, column in admin.execute(WORKSPACE_TABLES).fetchall():
-        for statement in (
-            "SELECT 1 FROM {table}",
-            "UPDATE {table} SET {column} = {column} RETURNING 1",
-            "DELETE FROM {table} RETURNING 1",
-        ):
-            parts = {"table": sql.SQL(name), "column": sql.Identifier(column)}
-            result = await _run(database, setting, statement, parts)
-            assert result in ([], "InvalidTextRepresentation", "InsufficientPrivilege"), (name, statement)
+            is_noticed = any(
+                any(violations(filled, of[name], role))
+                if role == APP_ROLE
+                else reach(filled, of[name], role) != DUTIES[role].get(name, set())
+                for role in roles
+            )
+        assert is_noticed, f"nobody notices {mutation} of {policy} on {name}"
 
 
 async def test_scheduler_and_owner_see_no_record_and_no_secret(
@@ -380,35 +367,3 @@ async def _count(
 async def _visible(connection: AsyncConnection[Any]) -> set[UUID]:
     result = await connection.execute("SELECT workspace_id FROM unified_customers")
     return {workspace for (workspace,) in await result.fetchall()}
-
-
-async def _run(
-    database: Database,
-    workspace: UUID | str | None,
-    statement: str,
-    parts: dict[str, sql.Composable],
-    values: dict[str, Any] | None = None,
-) -> list[Any] | str:
-    """The rows that a statement gives in a workspace, or the name of the error; always rolled back."""
-    try:
-        async with database.workspace(uuid4()) as connection:
-            if workspace is None:
-                await connection.execute("RESET app.workspace_id")
-            else:
-                await connection.execute("SELECT set_config('app.workspace_id', %s, true)", (str(workspace),))
-            result = await connection.execute(sql.SQL(statement).format(**parts), values)
-            rows = await result.fetchall()
-            await connection.rollback()
-            return rows
-    except psycopg.Error as error:
-        return type(error).__name__
-
-
-async def _copy(database: Database, workspace: UUID, table: sql.Composable) -> str:
-    """The name of the error that COPY into a table gives."""
-    statement = sql.SQL("COPY {} FROM STDIN").format(table)
-    try:
-        async with database.workspace(workspace) as connection, connection.cursor().copy(statement):
-            return "nothing refused it"
-    except psycopg.Error as error:
-        return type(error).__name__

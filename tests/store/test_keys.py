@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import os
 import stat
@@ -34,7 +35,7 @@ async def test_the_first_key_wraps_and_each_unwraps() -> None:
     assert DATA_KEY not in wrapped
     assert key_id == fingerprint(old)
     assert await both.unwrap(wrapped, key_id) == DATA_KEY
-    assert (await both.wrap(DATA_KEY)).key_id == both.primary_key_id == fingerprint(new)
+    assert (await both.wrap(DATA_KEY)).key_id == await both.primary_key_id() == fingerprint(new)
 
 
 async def test_a_missing_master_key_is_named_by_its_id() -> None:
@@ -69,11 +70,11 @@ def test_no_key_in_the_list() -> None:
         LocalKeyProvider([])
 
 
-def test_keys_from_the_environment_come_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_keys_from_the_environment_come_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     new, old = generate_key(), generate_key()
     monkeypatch.setenv("UNIFIED_MASTER_KEYS", f"{new}, {old}")
     monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/unified")
-    assert load_provider().primary_key_id == fingerprint(new)
+    assert await load_provider().primary_key_id() == fingerprint(new)
     assert not list(tmp_path.iterdir())
 
 
@@ -86,16 +87,16 @@ def test_a_database_of_ones_own_needs_a_key_of_ones_own(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_key_file_is_made_once_and_only_its_owner_reads_it(
+async def test_the_key_file_is_made_once_and_only_its_owner_reads_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "master.keys"
-    first = load_provider().primary_key_id
+    first = await load_provider().primary_key_id()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert str(file) in caplog.text
     assert file.read_text().strip() not in caplog.text
-    assert load_provider().primary_key_id == first
+    assert await load_provider().primary_key_id() == first
     assert len(caplog.records) == 1
     assert list(tmp_path.iterdir()) == [file]
 
@@ -106,7 +107,8 @@ def test_many_who_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
 
     def start() -> None:
         together.wait()
-        primaries.append(FileKeyProvider(tmp_path / "master.keys").primary_key_id)
+        provider = FileKeyProvider(tmp_path / "master.keys")
+        primaries.append(asyncio.run(provider.primary_key_id()))
 
     threads = [threading.Thread(target=start) for _ in range(8)]
     for thread in threads:
@@ -164,4 +166,4 @@ async def test_a_process_that_knew_only_the_old_key_wraps_under_the_new(tmp_path
     file = tmp_path / "master.keys"
     rotating, other = FileKeyProvider(file), FileKeyProvider(file)
     await rotating.renew()
-    assert (await other.wrap(DATA_KEY)).key_id == rotating.primary_key_id
+    assert (await other.wrap(DATA_KEY)).key_id == await rotating.primary_key_id()

@@ -121,7 +121,7 @@ async def test_a_login_that_was_granted_the_roles_migrates_and_works(
 ) -> None:
     login = urlsplit(plain_login).username
     with psycopg.connect(beside(server_url, "postgres"), autocommit=True) as connection:
-        for role in ("unified_owner", "unified_app", "unified_scheduler", "unified_ingress"):
+        for role in ("unified_owner", "unified_app", "unified_scheduler", "unified_ingress", "unified_api"):
             connection.execute(f"GRANT {role} TO {login}".encode())
     if not _inherits_ownership(plain_login):
         with pytest.raises(RoleError, match="GRANT CREATE ON SCHEMA public"):

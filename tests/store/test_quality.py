@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
-from adapters.base import ControlTotal
+from adapters.streams import ControlTotal
 from store import batches, quality
 from store.batches import Batch, Deletion, Reject, Row
 from store.database import Database

@@ -135,7 +135,9 @@ async def test_what_can_not_be_added(
 async def test_an_update_changes_only_what_is_given(registry: Registry, connection: Connection) -> None:
     where = (connection.workspace_id, connection.id)
     paused = await registry.update_connection(*where, is_active=False)
-    assert replace(paused, is_active=True, updated_at=connection.updated_at) == connection
+    same = {"updated_at": connection.updated_at, "version": connection.version}
+    assert replace(paused, is_active=True, **same) == connection
+    assert paused.version == connection.version + 1
     changed = await registry.update_connection(*where, name="renamed", settings={}, sync_interval=2 * HOUR)
     assert (changed.key, changed.settings, changed.sync_interval) == ("acme/renamed", {}, 2 * HOUR)
     assert not changed.is_active

@@ -14,6 +14,7 @@ from store.database import Database
 from store.keys import generate_key
 from store.registry import Registry
 from tests.conftest import migrated_database
+from tests.sync.oauth import Case
 from tests.sync.source import KEYS, HubSpotSource, Source, StripeSource
 
 # The stand-ins are quick and set no limits unless a test says otherwise.
@@ -103,3 +104,20 @@ async def stripe(source_of: MakeSource) -> Source:
 async def hubspot(source_of: MakeSource) -> Source:
     """A connection to HubSpot's stand-in."""
     return await source_of("hubspot")
+
+
+@pytest_asyncio.fixture
+async def case(database: Database) -> AsyncIterator[Case]:
+    """A HubSpot connection that is authorized by OAuth, with an app of its own."""
+    key = KEYS["hubspot"]
+    sandbox = HubSpotSandbox(contacts=450, companies=5, invoices=0, limits=None, api_keys={key: PortalSpec()})
+    with SandboxServer(hubspot=sandbox) as server:
+        registry = Registry(database)
+        workspace = await registry.create_workspace("acme")
+        settings = {"base_url": f"{server.url}/hubspot", **COMMON, **SETTINGS["hubspot"]}
+        connection = await registry.add_connection(workspace.id, "hubspot", "crm", settings)
+        case = Case(database, connection, sandbox, generate_key())
+        await case.authorize()
+        sandbox.oauth.calls.clear()
+        sandbox.stats.reset()
+        yield case

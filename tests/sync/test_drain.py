@@ -11,7 +11,7 @@ from psycopg import AsyncConnection, sql
 
 import sync.connection_drain
 import sync.events
-from adapters.base import Changes
+from adapters.streams import Changes
 from adapters.stripe.adapter import StripeAdapter
 from adapters.webhooks import ReceivedEvent
 from store import dead_letters, inbox

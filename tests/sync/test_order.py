@@ -8,8 +8,9 @@ from uuid import uuid4
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from adapters.base import ConnectionRef, Page, RawRecord, Tombstone
+from adapters.base import ConnectionRef
 from adapters.factory import build_adapter
+from adapters.streams import Page, RawRecord, Tombstone
 from store import rejects
 from store.database import Database
 from store.tables import StreamKey

@@ -14,6 +14,8 @@ from store.database import beside
 from tests.conftest import execute
 from tests.unified_assets.conftest import Installation, checks
 from unified_assets.definitions import build_definitions
+from unified_assets.partitions import WORKSPACES
+from unified_assets.routes import routes
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,10 +35,12 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         "hubspot/customers": [],
         "hubspot/events": [],
         "hubspot/invoices": ["hubspot/customers"],
+        "routes/customers": ["hubspot/customers", "stripe/customers"],
         "stripe/customers": [],
         "stripe/events": [],
         "stripe/invoices": ["stripe/customers"],
         "stripe/monthly_revenue": ["stripe/invoices"],
+        "unified/customers": ["hubspot/customers", "stripe/customers"],
     }
 
 
@@ -45,6 +49,9 @@ def test_every_asset_says_what_it_is(repository: dg.RepositoryDefinition) -> Non
         source, stream = spec.key.path
         assert spec.group_name == source
         assert spec.description
+        if own := {"unified": WORKSPACES, "routes": routes}.get(source):
+            assert spec.partitions_def == own
+            continue
         assert spec.partitions_def == dg.DynamicPartitionsDefinition(name=f"{source}_connections")
         assert "postgres" in spec.kinds
         if stream != "monthly_revenue":
@@ -67,6 +74,7 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
             ("stripe", "events", ["conservation", "source_count"]),
             ("hubspot", "customers", ["conservation", "source_count"]),
             ("hubspot", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
+            ("unified", "customers", ["every_customer_once"]),
         ]
         for check in names
     }
@@ -75,11 +83,12 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
 
 def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"stripe_sync", "hubspot_sync", "stripe_drain", "hubspot_drain"}
+    assert jobs == {"stripe_sync", "hubspot_sync", "stripe_drain", "hubspot_drain", "routes_push"}
     assert {schedule.name for schedule in repository.schedule_defs} == {"stripe_schedule", "hubspot_schedule"}
     assert {sensor.name for sensor in repository.sensor_defs} == {
-        "connections", "derived_assets", "expiring_credentials", "failures", "hubspot_inbox", "inbox_retention",
-        "stripe_inbox",
+        "connections", "derived_assets", "expiring_credentials", "failures", "hubspot_inbox", "identities",
+        "inbox_retention", "routes",
+        "stripe_inbox", "sync_requests",
     }  # fmt: skip
     assert all(
         schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs

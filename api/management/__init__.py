@@ -1,0 +1,4 @@
+"""The management API: what people and machines do to their workspaces over HTTP. No SQL, no syncing.
+
+`app` puts it together, `route` is what every request goes through, `routes/` has what each path does.
+"""

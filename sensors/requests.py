@@ -1,0 +1,93 @@
+"""Takes up requests to sync a connection now, within seconds.
+
+A tick asks for the run and changes nothing. Once a run is there that was asked for on a request's account, a later tick
+forgets the request: whatever fails in between, it is neither lost nor carried out twice.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from adapters.base import BaseAdapter
+from resources.store import DatabaseResource
+from store import sync_requests
+from store.database import Database
+from store.sync_requests import PendingSync
+from unified_assets.partitions import partition_keys
+from unified_assets.schedules import running_connections
+
+_RUN_KEY_TAG = "dagster/run_key"
+
+
+def requests_sensor(
+    adapters: Sequence[type[BaseAdapter[Any]]], jobs: Mapping[str, Any]
+) -> dg.SensorDefinition:
+    """The sensor of all sources.
+
+    Args:
+        adapters: Their adapters.
+        jobs: The job that syncs one connection, by source.
+    """
+    sources = {adapter.name: adapter for adapter in adapters}
+
+    @dg.sensor(
+        name="sync_requests",
+        jobs=list(jobs.values()),
+        minimum_interval_seconds=1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for a run of each connection that somebody wants synced now.",
+    )
+    def take_up(
+        context: dg.SensorEvaluationContext, database: DatabaseResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        ready = asyncio.run(_ready(context.instance, database))
+        runs = [
+            _run_request(sources[one.connection.connector], jobs[one.connection.connector].name, one)
+            for one in ready
+            if one.connection.connector in sources
+        ]
+        return dg.SensorResult(run_requests=runs) if runs else dg.SkipReason("no request can be taken up")
+
+    return take_up
+
+
+async def _ready(instance: dg.DagsterInstance, database: DatabaseResource) -> list[PendingSync]:
+    """Requests to ask runs for; those that have theirs are forgotten."""
+    async with database.open() as db:
+        waiting = await sync_requests.pending(db)
+        unanswered = [one for one in waiting if not await _is_settled(instance, db, one)]
+    if not unanswered:
+        return []
+    running = running_connections(instance)
+    return [
+        one
+        for one in unanswered
+        if one.connection.key not in running
+        # A new connection gets its partition within seconds.
+        and one.connection.key in partition_keys(instance, one.connection.connector)
+    ]
+
+
+async def _is_settled(instance: dg.DagsterInstance, db: Database, one: PendingSync) -> bool:
+    if not instance.get_runs(filters=dg.RunsFilter(tags={_RUN_KEY_TAG: _run_key(one)}), limit=1):
+        return False
+    await sync_requests.settle(db, one)
+    return True
+
+
+def _run_key(one: PendingSync) -> str:
+    """Names the request, so that Dagster runs it once. By id: keys are given anew once a connection is gone."""
+    mode = "full" if one.request.full else "changes"
+    return f"{one.connection.id}@{one.request.requested_at.isoformat()}:{mode}"
+
+
+def _run_request(adapter: type[BaseAdapter[Any]], job: str, one: PendingSync) -> dg.RunRequest:
+    full = {f"{adapter.name}__{stream.name}": {"config": {"full": True}} for stream in adapter.streams}
+    return dg.RunRequest(
+        run_key=_run_key(one),
+        job_name=job,
+        partition_key=one.connection.key,
+        run_config={"ops": full} if one.request.full else {},
+    )

@@ -1,0 +1,481 @@
+"""No secret shows anywhere: unique ones are planted, everything is run and made to fail, all that is left is searched.
+
+One word is leaked on purpose, by the same ways that a secret would take: where the search does not find that, it could
+not find a secret either.
+"""
+
+import asyncio
+import base64
+import contextlib
+import io
+import json
+import logging
+import re
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NoReturn
+from urllib.parse import quote
+from uuid import uuid4
+
+import dagster as dg
+import httpx
+import psycopg
+import pytest
+
+import cli.main
+from adapters.base import CredentialKind
+from adapters.secrets import Secret
+from adapters.stripe.adapter import StripeAdapter
+from api.app import Application
+from api.group_commit import GroupCommit
+from api.ingress import WebhookIngress
+from api.management.app import management_api
+from api.metrics import Metrics
+from api.settings import ManagementSettings, Settings
+from sandbox.server import SandboxServer
+from sandbox.stripe import AccountSpec, StripeSandbox
+from sandbox.vault import VaultSandbox
+from store import batches, tokens
+from store.connections import Connection
+from store.credentials import CredentialStore
+from store.database import Database, beside
+from store.inbox import append
+from store.keys import generate_key, load_provider
+from store.migrate import ensure_database
+from store.permissions import PERMISSIONS, SCOPES
+from store.registry import Registry
+from store.webhooks import EndpointLookup, Endpoints
+from tests.api.conftest import signed, stripe_event
+from tests.conftest import migrated_database
+from unified_assets import sources
+from unified_assets.definitions import build_definitions
+from unified_assets.partitions import connections_of
+
+# What a provider, a proxy or a library may do with a credential that it was given: show it again.
+STATUSES = (401, 403, 429, 500, 302, 200)
+
+
+def canary(prefix: str) -> str:
+    """A secret that nothing else looks like, with characters that encodings change."""
+    return f"{prefix}{uuid4().hex}/+=?&{uuid4().hex}"
+
+
+@dataclass
+class Canaries:
+    """The secrets, by what they are."""
+
+    stripe_key: str = field(default_factory=lambda: canary("sk_test_fake_"))
+    refused_key: str = field(default_factory=lambda: canary("sk_test_fake_"))
+    unsendable_key: str = field(default_factory=lambda: canary("sk_test_fake_") + "\nx")
+    typed_key: str = field(default_factory=lambda: canary("sk_test_fake_"))
+    sent_key: str = field(default_factory=lambda: canary("sk_test_fake_"))
+    access_token: str = field(default_factory=lambda: canary("pat-fake-"))
+    refresh_token: str = field(default_factory=lambda: canary("refresh-fake-"))
+    password: str = field(default_factory=lambda: canary("password-fake-"))
+    bearer_token: str = field(default_factory=lambda: canary("bearer-fake-"))
+    webhook_secret: str = field(default_factory=lambda: canary("whsec_fake_"))
+    stray_token: str = field(default_factory=lambda: canary("uat_fake_"))
+    jwt_secret: str = field(default_factory=lambda: canary("jwt-fake-"))
+    vault_token: str = field(default_factory=lambda: canary("hvs.fake-"))
+    master_key: str = field(default_factory=generate_key)
+    wrong_master_key: str = field(default_factory=generate_key)
+    api_token: str = ""
+
+
+CONTROL = f"control{uuid4().hex}"
+"""The word that is leaked on purpose."""
+
+
+def forms(secret: str) -> dict[str, str]:
+    """What a secret may look like: as it is, in hex, URL-encoded, in base64 at any place of a longer text."""
+    plain = secret.encode()
+    found = {
+        "plain": secret,
+        "URL": quote(secret, safe=""),
+        "hex": plain.hex(),
+        "JSON": json.dumps(secret)[1:-1],
+    }
+    found |= {f"half {number}": part for number, part in enumerate(re.findall(r"[0-9a-f]{32}", secret))}
+    for start in range(3):
+        # The last characters of either end depend on what stands beside.
+        encoded = base64.b64encode(plain[start:])[4:-4].decode()
+        found |= {
+            f"base64 {start}": encoded,
+            f"base64url {start}": encoded.replace("+", "-").replace("/", "_"),
+        }
+    return found
+
+
+# The stage --------------------------------------------------------------------------------------------------------
+
+
+class _Echo(BaseHTTPRequestHandler):
+    """Answers with the status that is set, and repeats whatever it was sent, in several forms."""
+
+    status = 401
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode(errors="replace")
+        told = self.headers.get("authorization", "")
+        plain = told.removeprefix("Bearer ").encode()
+        coded = (base64.b64encode(b"." * shift + plain).decode() for shift in range(3))
+        sent = " ".join((told, quote(plain, safe=""), plain.hex(), plain.hex().upper(), *coded, body))
+        answer = json.dumps(
+            {"error": {"message": sent, "type": sent, "code": sent}, "message": sent}
+        ).encode()
+        self.send_response(self.status)
+        for name in ("www-authenticate", "x-echo", "request-id", "location"):
+            self.send_header(name, sent.replace("\n", " "))
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - the library's names
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@contextlib.contextmanager
+def echo_server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Echo) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@dataclass
+class Stage:
+    """Everything that runs, and what it has said so far."""
+
+    url: str
+    secrets: Canaries
+    sandbox: SandboxServer
+    echo: str
+    instance: dg.DagsterInstance
+    defs: dg.Definitions
+    console: io.StringIO
+    answers: list[str] = field(default_factory=list)
+
+    async def add(
+        self,
+        db: Database,
+        name: str,
+        base_url: str,
+        secrets: dict[str, str],
+        *,
+        connector: str = "stripe",
+        kind: str = CredentialKind.API_KEY,
+    ) -> Connection:
+        registry = Registry(db)
+        workspace = await registry.get_workspace("acme")
+        settings = {"base_url": base_url, "retry_count": 0, "allow_private_hosts": True}
+        connection = await registry.add_connection(workspace.id, connector, name, settings)
+        store = CredentialStore(db, load_provider())
+        await store.put(
+            workspace.id, connection.id, kind, {key: Secret(each) for key, each in secrets.items()}
+        )
+        self.instance.add_dynamic_partitions(str(connections_of(connector).name), [f"acme/{name}"])
+        return connection
+
+    def sync(self, name: str, connector: str = "stripe") -> bool:
+        """Pull a connection's customers in a run of Dagster; whether it succeeded."""
+        job = self.defs.resolve_job_def(f"{connector}_sync")
+        done = job.execute_in_process(
+            instance=self.instance,
+            partition_key=f"acme/{name}",
+            op_selection=[f"{connector}__customers"],
+            raise_on_error=False,
+        )
+        return done.success
+
+    def drain(self) -> None:
+        job = self.defs.resolve_job_def("stripe_drain")
+        config = {"ops": {"drain_stripe_inbox": {"config": {"linger_seconds": 0}}}}
+        assert job.execute_in_process(run_config=config, instance=self.instance, raise_on_error=False).success
+
+    def command(self, *arguments: str, stdin: str = "", code: int = 1) -> None:
+        """Run `unified` in this process, which is as main() as a process of its own, and quicker."""
+        handlers = {
+            number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "argv", ["unified", *arguments])
+                patch.setattr(sys, "stdin", io.StringIO(stdin))
+                with (
+                    contextlib.redirect_stdout(self.console),
+                    contextlib.redirect_stderr(self.console),
+                    pytest.raises(SystemExit) as ended,
+                ):
+                    cli.main.main()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        assert ended.value.code == code, self.console.getvalue()[-2_000:]
+
+    @contextlib.asynccontextmanager
+    async def api(self, db: Database) -> AsyncIterator[httpx.AsyncClient]:
+        """The HTTP server's application; each answer is kept."""
+        settings = Settings(
+            public_url="https://hooks.example.com",
+            management=ManagementSettings(open_hosts=frozenset({self.echo.removeprefix("http://")})),
+        )
+        metrics, provider = Metrics(db), load_provider()
+        inbox = GroupCommit(partial(append, db), waiting=10)
+        ingress = WebhookIngress(
+            EndpointLookup(db, CredentialStore(db, provider)), inbox, settings, metrics.delivery
+        )
+        app = Application(ingress, management_api(db, provider, settings, metrics))
+
+        async def keep(response: httpx.Response) -> None:
+            await response.aread()
+            self.answers += [*(f"{name}: {value}" for name, value in response.headers.items()), response.text]
+
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+            base_url="http://api.test",
+            event_hooks={"response": [keep]},
+        ) as client:
+            yield client
+
+
+# The play ---------------------------------------------------------------------------------------------------------
+
+
+async def _plant(stage: Stage) -> None:
+    secrets = stage.secrets
+    async with Database.open(stage.url) as db:
+        workspace = await Registry(db).create_workspace("acme", f"Acme {CONTROL}")
+        await stage.add(db, "good", f"{stage.sandbox.url}/stripe", {"api_key": secrets.stripe_key})
+        echo = await stage.add(db, "echo", stage.echo, {"api_key": secrets.refused_key})
+        await stage.add(db, "unsendable", stage.echo, {"api_key": secrets.unsendable_key})
+        pair = {"access_token": secrets.access_token, "refresh_token": secrets.refresh_token}
+        kind = CredentialKind.OAUTH_TOKEN
+        await stage.add(db, "portal", stage.echo, pair, connector="hubspot", kind=kind)
+        basic = {"username": "ada", "password": secrets.password}
+        await stage.add(db, "basic", stage.echo, basic, kind=CredentialKind.BASIC_AUTH)
+        token = {"token": secrets.bearer_token}
+        await stage.add(db, "bearer", stage.echo, token, kind=CredentialKind.BEARER_TOKEN)
+        endpoints = Endpoints(db, CredentialStore(db, load_provider()))
+        await endpoints.rotate(await endpoints.create(echo), Secret(secrets.webhook_secret))
+        _, shown = await tokens.create(
+            db, workspace.id, "canary", sorted(SCOPES & PERMISSIONS["owner"]), actor="tests"
+        )
+        secrets.api_token = shown.reveal()
+
+
+def _run_dagster(stage: Stage) -> None:
+    assert stage.sync("good")
+    for status in STATUSES:
+        _Echo.status = status
+        assert not stage.sync("echo")
+    _Echo.status = 401
+    for name in ("unsendable", "basic", "bearer"):
+        assert not stage.sync(name)
+    assert not stage.sync("portal", "hubspot")
+
+    def fail(*_: Any, **__: Any) -> NoReturn:
+        print(CONTROL)  # noqa: T201 - for the compute logs
+        logging.getLogger("tests.canary").warning(CONTROL)
+        raise RuntimeError(CONTROL)
+
+    places = ((StripeAdapter, "pull"), (StripeAdapter, "to_unified"), (batches, "merge"))
+    for place, name in places:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(place, name, fail)
+            stage.sandbox.stripe.mutate("create_customer", stage.secrets.stripe_key)
+            assert not stage.sync("good") or name == "to_unified", "what can't be mapped is kept as a reject"
+
+
+async def _use_the_api(stage: Stage) -> None:
+    secrets = stage.secrets
+    configs = "/api/connectors/configs"
+    async with Database.open(stage.url) as db, stage.api(db) as client:
+        echo = await Registry(db).find("acme/echo")
+        (endpoint,) = await Endpoints(db, CredentialStore(db, load_provider())).list(echo)
+        mine = {"authorization": f"Bearer {secrets.api_token}"}
+        forged = f"{base64.urlsafe_b64encode(secrets.jwt_secret.encode()).decode()}.e30.{secrets.stray_token}"
+        for shown in (secrets.stray_token, forged, f"{secrets.api_token}x"):
+            refused = await client.get(configs, headers={"authorization": f"Bearer {shown}"})
+            assert refused.status_code == 401, refused.text
+        stored = {"fields": {"api_key": secrets.sent_key}}
+        for method, path, body in (
+            ("GET", configs, None),
+            ("GET", f"{configs}/{echo.id}", None),
+            ("GET", f"{configs}/{echo.id}/credentials", None),
+            ("GET", "/api/workspaces", None),
+            ("GET", "/api/audit-log", None),
+            ("GET", "/docs", None),
+            ("GET", "/openapi.json", None),
+            ("GET", "/metrics", None),
+            ("GET", "/connectors", None),
+            ("GET", f"/connectors/{echo.id}", None),
+            ("GET", "/webhooks", None),
+            ("PUT", f"{configs}/{echo.id}/credentials", stored),
+            ("PUT", f"{configs}/{echo.id}/credentials?test=true", stored),
+            ("PUT", f"{configs}/{echo.id}/credentials", {"fields": {"no_such": secrets.sent_key}}),
+            ("PUT", f"{configs}/{echo.id}/credentials", {"fields": secrets.sent_key}),
+            ("PUT", f"{configs}/{uuid4()}/credentials", stored),
+            ("POST", f"{configs}/{echo.id}/test", None),
+            (
+                "POST",
+                configs,
+                {"connector": "stripe", "name": "x", "settings": {"api_key": secrets.sent_key}},
+            ),
+            ("POST", configs, {"connector": "stripe", "name": "x", "api_key": secrets.sent_key}),
+        ):
+            await client.request(method, path, json=body, headers=mine)
+        await client.put(f"{configs}/{echo.id}/credentials", content=f'{{"{secrets.sent_key}', headers=mine)
+        event, path = stripe_event("evt_canary"), f"/webhooks/stripe/{endpoint.path}"
+        for secret, status in ((secrets.stray_token, 401), (secrets.webhook_secret, 200)):
+            taken = await client.post(path, content=event, headers=signed(event, secret))
+            assert taken.status_code == status
+
+
+def _use_the_commands(stage: Stage) -> None:
+    secrets = stage.secrets
+    to_echo = ("--workspace", "acme", "--base-url", stage.echo, "--allow-private-hosts", "--secret-stdin")
+    stage.command("--debug", "connections", "add", "stripe", "typed", *to_echo, stdin=secrets.typed_key)
+    stage.command("--debug", "connections", "test", "acme/echo")
+    stage.command("sync", "acme/echo")
+    stage.command("connections", "list", "--json", code=0)
+    stage.command("status", code=0)
+    stage.command("doctor", "--providers")
+    stage.command("keys", "rotate", code=0)
+    stage.command("query", f"TABLE {CONTROL}", "--workspace", "acme")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNIFIED_MASTER_KEYS", secrets.wrong_master_key)
+        stage.command("--debug", "keys", "status")
+        stage.command("--debug", "sync", "acme/good")
+        patch.setenv("UNIFIED_MASTER_KEYS", f"{secrets.master_key},x{secrets.wrong_master_key}")
+        stage.command("--debug", "keys", "status")
+    with VaultSandbox(token=secrets.vault_token) as vault, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNIFIED_KEY_PROVIDER", "vault,local")
+        patch.setenv("VAULT_ADDR", vault.url)
+        patch.setenv("VAULT_TOKEN", secrets.vault_token)
+        vault.echo, vault.denied = True, {""}
+        stage.command("--debug", "keys", "status")
+        vault.keys = {}
+        stage.command("--debug", "keys", "rotate")
+        patch.setenv("VAULT_ADDR", f"http://{secrets.vault_token}@vault.example.com")
+        stage.command("--debug", "keys", "status")
+
+
+def _dump(url: str) -> str:
+    """Every row of every table as text, with what bytea columns hold once more as it is.
+
+    By COPY: the pg_dump that comes with the embedded server is older than that server, and refuses it.
+    """
+    text = io.StringIO()
+    with psycopg.connect(url) as conn:
+        tables = conn.execute(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
+            "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        ).fetchall()
+        assert len(tables) > 10
+        for (table,) in tables:
+            with conn.cursor().copy(f"COPY (TABLE {table}) TO STDOUT".encode()) as copy:
+                text.writelines(bytes(block).decode() for block in copy)
+    held = (bytes.fromhex(each).decode("latin-1") for each in re.findall(r"\\x([0-9a-f]+)", text.getvalue()))
+    return "\n".join((text.getvalue(), *held))
+
+
+@pytest.fixture(scope="module")
+def left(
+    server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Canaries, dict[str, str]]]:
+    """The secrets, and all that is left after everything has run, by where it was found."""
+    folder = tmp_path_factory.mktemp("canary")
+    said = folder / "log"
+    handler = logging.FileHandler(said)
+    root, level = logging.getLogger(), logging.getLogger().level
+    secrets = Canaries()
+    stripe = StripeSandbox(
+        customers=20, invoices=20, api_keys={secrets.stripe_key: AccountSpec()}, limits=None
+    )
+    with contextlib.ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        url = stack.enter_context(migrated_database(server_url, template))
+        storage = beside(server_url, f"test_{uuid4().hex[:12]}")
+        ensure_database(storage)
+        patch.setenv("DATABASE_URL", url)
+        patch.setenv("UNIFIED_MASTER_KEYS", secrets.master_key)
+        patch.setattr(sources, "RETRIES", dg.RetryPolicy(max_retries=0))
+        dagster_url = f"postgresql+psycopg2://{storage.partition('://')[2]}"
+        instance = stack.enter_context(
+            dg.instance_for_test(
+                {"storage": {"postgres": {"postgres_url": dagster_url}}}, temp_dir=str(folder)
+            )
+        )
+        sandbox = stack.enter_context(SandboxServer(stripe=stripe))
+        echo = stack.enter_context(echo_server())
+        stage = Stage(url, secrets, sandbox, echo, instance, build_definitions(), io.StringIO())
+        root.addHandler(handler)
+        root.setLevel(logging.DEBUG)
+        try:
+            asyncio.run(_plant(stage))
+            _run_dagster(stage)
+            asyncio.run(_use_the_api(stage))
+            stage.drain()
+            _use_the_commands(stage)
+        finally:
+            root.removeHandler(handler)
+            root.setLevel(level)
+            handler.close()
+        files = [file for file in folder.rglob("*") if file.is_file() and file != said]
+        yield (
+            secrets,
+            {
+                "database": _dump(url),
+                "Dagster's storage": _dump(storage),
+                "Dagster's folder": "\n".join(file.read_text(errors="replace") for file in files),
+                "logs": said.read_text(),
+                "command line": stage.console.getvalue(),
+                "HTTP answers": "\n".join(stage.answers),
+            },
+        )
+
+
+PLACES = ("database", "Dagster's storage", "Dagster's folder", "logs", "command line", "HTTP answers")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_secret_is_left(place: str, left: tuple[Canaries, dict[str, str]]) -> None:
+    secrets, texts = left
+    found = [
+        f"{name} ({form})"
+        for name, secret in vars(secrets).items()
+        for form, text in forms(secret).items()
+        if text in texts[place]
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_search_finds_what_was_leaked(place: str, left: tuple[Canaries, dict[str, str]]) -> None:
+    assert CONTROL in left[1][place]
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        "Bearer {}".format,
+        lambda secret: quote(secret, safe=""),
+        lambda secret: secret.encode().hex(),
+        lambda secret: base64.b64encode(f"ada:{secret}".encode()).decode(),
+        lambda secret: base64.urlsafe_b64encode(f"user:{secret}!".encode()).decode(),
+        lambda secret: json.dumps({"token": secret}),
+        lambda secret: secret.partition("/")[0],
+    ],
+)
+def test_each_form_is_recognised(leak: Any) -> None:
+    secret = canary("sk_test_fake_")
+    assert any(form in leak(secret) for form in forms(secret).values())
