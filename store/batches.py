@@ -6,6 +6,7 @@ Nothing is lost from the count: read = inserted + updated + unchanged + rejected
 """
 
 import re
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
@@ -23,14 +24,14 @@ from store import merge_sql
 from store.connections import ConnectionNotFoundError
 from store.database import Database
 from store.errors import RecordError
-from store.rows import copy_types, row_encoder
+from store.rows import HEADER, TRAILER, copied_row, row_encoder
 from store.tables import TABLES, StreamKey
 from unified_schema import UnifiedBase, connection_namespace, unified_id
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record to store, as the values of its columns.
+    """A record to store, encoded as binary COPY takes it.
 
     The record itself is let go: with it would stay its decoded raw record, hundreds of objects each, which Python's
     cycle collector walks over again and again while some thousand of them wait for their commit.
@@ -38,14 +39,14 @@ class Row:
     Attributes:
         source_id: The record's id in its source.
         observed_at: When the source was in this state.
-        values: What its own columns are to hold, in their order.
+        encoded: Its own columns, from :func:`encode`.
         raw: The JSON text that it was mapped from.
         content_hash: Signed 64-bit hash of ``raw`` and of the mapping's version; equal means nothing changed.
     """
 
     source_id: str
     observed_at: datetime
-    values: list[Any]
+    encoded: bytes
     raw: bytes | memoryview
     content_hash: int
 
@@ -56,11 +57,7 @@ class Row:
         Raises:
             RecordError: If PostgreSQL can't hold one of its values.
         """
-        try:
-            values = _encoder(type(record))(record)
-        except ValueError as error:
-            raise _bad_value(record.source_id, None, type(error).__name__) from None
-        return cls(record.source_id, record.observed_at, values, raw, content_hash)
+        return cls(record.source_id, record.observed_at, encode(record), raw, content_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +160,18 @@ class MergeCounts:
 
     def __add__(self, other: "MergeCounts") -> "MergeCounts":
         return MergeCounts(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+
+def encode(record: UnifiedBase) -> bytes:
+    """A record's own columns, as a :class:`Row` holds them.
+
+    Raises:
+        RecordError: If PostgreSQL can't hold one of its values.
+    """
+    try:
+        return _encoder(type(record))(record)
+    except (ValueError, struct.error) as error:
+        raise _bad_value(record.source_id, None, type(error).__name__) from None
 
 
 async def known_hashes(
@@ -281,14 +290,12 @@ class _Merge:
         statement = sql.SQL("COPY {staging} ({columns}) FROM STDIN (FORMAT BINARY)").format(
             **merge_sql.names(table)
         )
-        row = self._rows[0]
         try:
             async with self._cursor.copy(statement) as copy:
-                copy.set_types([*copy_types(table, columns[:-2]), "bytea", "bigint"])
+                await copy.write(HEADER)
                 for row in self._rows:
-                    await copy.write_row([*row.values, row.raw, row.content_hash])
-        except (ValueError, OverflowError) as error:
-            raise _bad_value(row.source_id, None, type(error).__name__) from None
+                    await copy.write(copied_row(len(columns), row.encoded, row.raw, row.content_hash))
+                await copy.write(TRAILER)
         except psycopg.DataError as error:
             place = _COPY_PLACE.search(error.diag.context or "")
             if place is None:
@@ -301,7 +308,7 @@ class _Merge:
 
         Not in a full refresh: its end confirms all records at once, as ``refreshed_at``.
         """
-        seen: list[Row | Confirmed] = [*self._batch.confirmed, *(() if all_rows_merged else self._rows)]
+        seen = _newest([*self._batch.confirmed, *(() if all_rows_merged else self._rows)])
         if seen and self._batch.refresh_started_at is None:
             await self._execute(
                 merge_sql.CONFIRM,
@@ -425,7 +432,7 @@ _COPY_PLACE = re.compile(r"COPY \w+, line (\d+)(?:, column (\w+))?")
 
 
 @cache
-def _encoder(model: type[UnifiedBase]) -> Callable[[UnifiedBase], list[Any]]:
+def _encoder(model: type[UnifiedBase]) -> Callable[[UnifiedBase], bytes]:
     table = next(table for table in TABLES.values() if table.model is model)
     return row_encoder(table, merge_sql.staged_columns(table)[:-2])
 

@@ -4,7 +4,7 @@ Dagster and the CLI both call here.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from store.errors import BusyError, StoreError, UnreachableError
 from store.registry import Registry, presentable
 from store.tables import StreamKey
 from sync.errors import ConnectionBusyError, PullError
+from sync.mapper import Mapper
 from sync.mapping import Mapping
 from sync.pull import OnProgress, Pull, PullResult
 from sync.storing import store_pages
@@ -123,6 +124,7 @@ async def sync_stream(
     time_limit: float | None = None,
     run_id: str | None = None,
     on_progress: OnProgress = lambda _: None,
+    mapper: Mapper | None = None,
 ) -> PullResult:
     """Sync one stream of one connection.
 
@@ -135,6 +137,7 @@ async def sync_stream(
         time_limit: Seconds after which to stop; the next sync goes on from there.
         run_id: Dagster's run, for the history.
         on_progress: Called after each commit with the counts so far.
+        mapper: Maps for several streams in turn; by default this one has its own.
 
     Returns:
         What was done.
@@ -151,15 +154,26 @@ async def sync_stream(
         async with (
             recorded(db, connection, stream, mode, run_id) as (history_id, result),
             await factory.create(connection.workspace_id, connection.id, purpose="sync") as adapter,
+            nullcontext(mapper) if mapper else Mapper() as maps,
         ):
             adapter.clock = await db.clock(not_before=stored.observed_at if stored else None)
             result.started_at = adapter.clock()
             mapping = Mapping(adapter, stream, await Registry(db).mappings(connection, stream))
-            pull = Pull(db, adapter, key, mapping, result, history_id=history_id, on_progress=on_progress)
+            pull = Pull(
+                db,
+                adapter,
+                key,
+                mapping,
+                maps,
+                result,
+                history_id=history_id,
+                is_first_load=stored is None or stored.refreshed_at is None,
+                on_progress=on_progress,
+            )
             try:
                 await pull.run(cursor, time_limit)
                 if stream == "invoices" and result.is_complete:
-                    result.is_complete = await _complete_customers(db, adapter, connection)
+                    result.is_complete = await _complete_customers(db, adapter, connection, maps)
             finally:
                 result.note(adapter.http)
     return result
@@ -182,12 +196,20 @@ async def sync_connection(
     """
     connector = get_adapter(connection.connector)
     chosen = [connector.stream(name) for name in streams] or connector.streams
-    return [
-        await sync_stream(
-            db, factory, connection, stream.name, full=full, time_limit=time_limit, on_progress=on_progress
-        )
-        for stream in chosen
-    ]
+    async with Mapper() as mapper:
+        return [
+            await sync_stream(
+                db,
+                factory,
+                connection,
+                stream.name,
+                full=full,
+                time_limit=time_limit,
+                on_progress=on_progress,
+                mapper=mapper,
+            )
+            for stream in chosen
+        ]
 
 
 async def abandon(db: Database, connection: Connection, run_id: str, reason: str) -> bool:
@@ -214,7 +236,9 @@ async def abandon(db: Database, connection: Connection, run_id: str, reason: str
     return True
 
 
-async def _complete_customers(db: Database, adapter: BaseAdapter[Any], connection: Connection) -> bool:
+async def _complete_customers(
+    db: Database, adapter: BaseAdapter[Any], connection: Connection, mapper: Mapper
+) -> bool:
     """Store customers that invoices name and no list showed: created a moment ago, or deleted long ago.
 
     Not before the customers' own first load is done, which brings most of them a hundred a request.
@@ -233,5 +257,5 @@ async def _complete_customers(db: Database, adapter: BaseAdapter[Any], connectio
     mapping = Mapping(adapter, key.stream, await Registry(db).mappings(connection, key.stream))
     async with aclosing(adapter.fetch(key.stream, missing)) as pages:
         async for page in pages:
-            await store_pages(db, key, mapping, [page], adapter.clock())
+            await store_pages(db, key, mapping, mapper, [page], adapter.clock())
     return len(missing) < _MISSING_CUSTOMERS

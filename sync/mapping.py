@@ -2,17 +2,81 @@
 
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 
 import xxhash
 
-from adapters.base import BaseAdapter
+from adapters.base import BaseAdapter, ConnectionRef
 from adapters.errors import MappingError
-from adapters.streams import Page, RawRecord
+from adapters.factory import build_adapter
+from adapters.streams import Page
+from store import batches
 from store.batches import Batch, Confirmed, Deletion, Reject, Row
 from store.errors import RecordError
 from unified_schema.field_rules import FieldRule
+
+
+class Candidate(NamedTuple):
+    """A raw record that is not stored in this state yet.
+
+    Attributes:
+        source_id: Its id.
+        body: Its JSON text.
+        content_hash: From :meth:`Mapping.content_hash`.
+        observed_at: When its source was in this state.
+    """
+
+    source_id: str
+    body: bytes | memoryview
+    content_hash: int
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """Pages of one pull, sorted by what there is to do.
+
+    Attributes:
+        pages: The pages.
+        candidates: Records to be mapped.
+        confirmed: Records that are stored already as they are.
+        unreadable: Records without a usable id.
+    """
+
+    pages: Sequence[Page]
+    candidates: Sequence[Candidate]
+    confirmed: Sequence[Confirmed]
+    unreadable: Sequence[Reject]
+
+    def batch(self, outcomes: Sequence[bytes | str]) -> Batch:
+        """What one commit stores.
+
+        Args:
+            outcomes: For each candidate, from :meth:`Mapping.encode`.
+        """
+        rows, rejects, deletions = [], list(self.unreadable), []
+        for (source_id, body, content_hash, observed_at), outcome in zip(
+            self.candidates, outcomes, strict=True
+        ):
+            if isinstance(outcome, str):
+                rejects.append(Reject(source_id, body, outcome, observed_at))
+            else:
+                rows.append(Row(source_id, observed_at, outcome, body, content_hash))
+        for page in self.pages:
+            deletions += [Deletion(t.source_id, t.deleted_at, page.observed_at) for t in page.tombstones]
+        last = self.pages[-1]
+        return Batch(
+            observed_at=max(page.observed_at for page in self.pages),
+            rows=rows,
+            confirmed=self.confirmed,
+            rejects=rejects,
+            deletions=deletions,
+            cursor=next((page.cursor for page in reversed(self.pages) if page.cursor is not None), None),
+            refresh_started_at=last.refresh_started_at,
+            refresh_done=last.refresh_done,
+        )
 
 
 class Mapping:
@@ -20,6 +84,8 @@ class Mapping:
 
     The versions of mapping and model, and the workspace's rules, are part of each record's hash: when one of
     them changes, records that the source did not touch are mapped again as well.
+
+    It can be pickled, for a process that maps: it travels as what it is made of, without the adapter's credentials.
     """
 
     def __init__(self, adapter: BaseAdapter[Any], stream: str, rules: Sequence[FieldRule] = ()) -> None:
@@ -34,74 +100,84 @@ class Mapping:
         )
         self._seed = xxhash.xxh3_64_intdigest(repr(parts).encode())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        adapter = self._adapter
+        parts = (
+            adapter.name,
+            adapter.config.model_dump(),
+            adapter.connection,
+            self._stream.name,
+            self._rules,
+        )
+        return _rebuild, parts
+
     def content_hash(self, body: bytes | memoryview) -> int:
         """Hash of a raw record under this mapping, as PostgreSQL's signed bigint."""
         return xxhash.xxh3_64_intdigest(body, self._seed) - (1 << 63)
 
-    def batch(self, pages: Sequence[Page], stored: MappingOf[str, int], synced_at: datetime) -> Batch:
-        """Map pages into what one commit stores.
+    def sift(self, pages: Sequence[Page], stored: MappingOf[str, int]) -> Sifted:
+        """Sort out what is stored already.
 
         Args:
             pages: Consecutive pages of one pull, at least one.
             stored: Content hashes of records that are stored and alive, by source id.
-            synced_at: When they were read.
         """
-        rows: list[Row] = []
+        candidates: list[Candidate] = []
         confirmed: list[Confirmed] = []
-        rejects: list[Reject] = []
-        deletions: list[Deletion] = []
+        unreadable: list[Reject] = []
         for page in pages:
             for record in page.records:
-                content_hash = self.content_hash(record.body)
-                source_id = _readable_id(record)
-                if source_id is not None and stored.get(source_id) == content_hash:
-                    confirmed.append(Confirmed(source_id, content_hash, page.observed_at))
+                source_id, body = record.source_id, record.body
+                if not _is_readable(source_id):
+                    error = "the record has no readable id"
+                    unreadable.append(Reject(None, body, error, page.observed_at))
                     continue
-                outcome = self.apply(record, content_hash, page.observed_at, synced_at)
-                if isinstance(outcome, Row):
-                    rows.append(outcome)
+                content_hash = self.content_hash(body)
+                if stored.get(source_id) == content_hash:
+                    confirmed.append(Confirmed(source_id, content_hash, page.observed_at))
                 else:
-                    rejects.append(outcome)
-            deletions += [Deletion(t.source_id, t.deleted_at, page.observed_at) for t in page.tombstones]
-        return Batch(
-            observed_at=max(page.observed_at for page in pages),
-            rows=rows,
-            confirmed=confirmed,
-            rejects=rejects,
-            deletions=deletions,
-            cursor=next((page.cursor for page in reversed(pages) if page.cursor is not None), None),
-            refresh_started_at=pages[-1].refresh_started_at,
-            refresh_done=pages[-1].refresh_done,
-        )
+                    candidates.append(Candidate(source_id, body, content_hash, page.observed_at))
+        return Sifted(pages, candidates, confirmed, unreadable)
 
-    def apply(
-        self, record: RawRecord, content_hash: int, observed_at: datetime, synced_at: datetime
-    ) -> Row | Reject:
-        """Map one record, or say why it can't be.
+    def encode(self, candidates: Sequence[Candidate], synced_at: datetime) -> list[bytes | str]:
+        """Map records and encode them for the database.
 
         Args:
-            record: The raw record.
-            content_hash: From :meth:`content_hash`.
-            observed_at: When its source was in this state.
-            synced_at: When it was read.
+            candidates: What to map.
+            synced_at: When they were read.
+
+        Returns:
+            For each record its own columns, as :class:`store.batches.Row` holds them, or why it has none.
         """
-        source_id = _readable_id(record)
-        if source_id is None:
-            return Reject(None, record.body, "the record has no readable id", observed_at)
-        try:
-            origin = self._adapter.origin(self._stream.name, observed_at, synced_at)
-            unified = self._adapter.map_record(self._stream.name, record.body, origin, self._rules)
-            return Row.of(unified, record.body, content_hash)
-        except (MappingError, RecordError) as error:
-            return Reject(source_id, record.body, str(error), observed_at)
+        outcomes: list[bytes | str] = []
+        origin = None
+        for candidate in candidates:
+            if origin is None or origin.observed_at is not candidate.observed_at:
+                origin = self._adapter.origin(self._stream.name, candidate.observed_at, synced_at)
+            try:
+                record = self._adapter.map_record(self._stream.name, candidate.body, origin, self._rules)
+                outcomes.append(batches.encode(record))
+            except (MappingError, RecordError) as error:
+                outcomes.append(str(error))
+        return outcomes
+
+    def batch(self, pages: Sequence[Page], stored: MappingOf[str, int], synced_at: datetime) -> Batch:
+        """Map pages into what one commit stores; see :meth:`sift` and :meth:`encode`."""
+        sifted = self.sift(pages, stored)
+        return sifted.batch(self.encode(sifted.candidates, synced_at))
+
+
+def _rebuild(
+    connector: str, settings: MappingOf[str, Any], ref: ConnectionRef, stream: str, rules: Sequence[FieldRule]
+) -> Mapping:
+    return Mapping(build_adapter(connector, settings, {}, ref), stream, rules)
 
 
 def readable_ids(pages: Sequence[Page]) -> set[str]:
     """Source ids of the records of some pages, each once."""
-    ids = (_readable_id(record) for page in pages for record in page.records)
-    return {source_id for source_id in ids if source_id is not None}
+    return {record.source_id for page in pages for record in page.records if _is_readable(record.source_id)}
 
 
-def _readable_id(record: RawRecord) -> str | None:
-    """The record's id, unless it has none or one with U+0000, which PostgreSQL can't look up."""
-    return None if record.source_id is None or "\0" in record.source_id else record.source_id
+def _is_readable(source_id: str | None) -> TypeGuard[str]:
+    """Whether it is an id, and one that PostgreSQL can look up, which is without U+0000."""
+    return source_id is not None and "\0" not in source_id

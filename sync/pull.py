@@ -27,6 +27,7 @@ from store import history
 from store.batches import Batch, MergeCounts
 from store.database import Database
 from store.tables import StreamKey
+from sync.mapper import Mapper
 from sync.mapping import Mapping
 from sync.storing import commit, prepare
 
@@ -119,13 +120,15 @@ def _patient_collector() -> Iterator[None]:
     """Let Python look for reference cycles rarely while records pass through.
 
     It does so after every 700 new objects, a few records' worth, and finds nothing: records hold no cycles. That is
-    a fifth of a first load's CPU time.
+    a fifth of a first load's CPU time. What is there already (modules, classes) it need not look at at all.
     """
     former = gc.get_threshold()
     gc.set_threshold(10_000, *former[1:])
+    gc.freeze()
     try:
         yield
     finally:
+        gc.unfreeze()
         gc.set_threshold(*former)
 
 
@@ -138,9 +141,11 @@ class Pull:
         adapter: BaseAdapter[Any],
         key: StreamKey,
         mapping: Mapping,
+        mapper: Mapper,
         result: PullResult,
         *,
         history_id: UUID,
+        is_first_load: bool = False,
         on_progress: OnProgress = lambda _: None,
     ) -> None:
         """Prepare a pull.
@@ -150,15 +155,19 @@ class Pull:
             adapter: Connected adapter of the connection.
             key: Which stream of which connection.
             mapping: How its records are mapped.
+            mapper: Where.
             result: Filled with what is done, also where the pull fails.
             history_id: The entry of the history whose counts go up.
+            is_first_load: No full refresh of the stream has been done yet.
             on_progress: Called after each commit with the counts so far.
         """
         self._db = db
         self._adapter = adapter
         self._key = key
         self._mapping = mapping
+        self._mapper = mapper
         self._history_id = history_id
+        self._is_first_load = is_first_load
         self._result = result
         self._on_progress = on_progress
         self._in_flight: Counter[str] = Counter()
@@ -252,10 +261,12 @@ class Pull:
             self._db,
             self._key,
             self._mapping,
+            self._mapper,
             pages,
             self._adapter.clock(),
             history_id=self._history_id,
             in_flight=self._in_flight.keys(),
+            is_first_load=self._is_first_load,
         )
         self._in_flight.update(batch.ids())
         return batch

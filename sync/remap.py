@@ -13,6 +13,7 @@ from store.database import Database
 from store.registry import Registry
 from store.tables import StreamKey
 from sync.connection import lease, recorded
+from sync.mapper import Mapper
 from sync.mapping import Mapping
 from sync.pull import OnProgress, PullResult
 from sync.storing import store_pages
@@ -40,14 +41,20 @@ async def remap(
     ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
     adapter = build_adapter(connection.connector, connection.settings, {}, ref)
     results = []
-    for stream in adapter.streams:
-        mapping = Mapping(adapter, stream.name, await Registry(db).mappings(connection, stream.name))
-        results.append(await _remap_stream(db, connection, stream.name, mapping, on_progress))
+    async with Mapper() as mapper:
+        for stream in adapter.streams:
+            mapping = Mapping(adapter, stream.name, await Registry(db).mappings(connection, stream.name))
+            results.append(await _remap_stream(db, connection, stream.name, mapping, mapper, on_progress))
     return results
 
 
 async def _remap_stream(
-    db: Database, connection: Connection, stream: str, mapping: Mapping, on_progress: OnProgress
+    db: Database,
+    connection: Connection,
+    stream: str,
+    mapping: Mapping,
+    mapper: Mapper,
+    on_progress: OnProgress,
 ) -> PullResult:
     key = StreamKey.of(connection, stream)
     async with (
@@ -58,7 +65,8 @@ async def _remap_stream(
         async with aclosing(_stored_pages(db, key, clock())) as stored:
             async for pages in stored:
                 result.read += len(pages)
-                result.add(await store_pages(db, key, mapping, pages, clock(), history_id=history_id))
+                counts = await store_pages(db, key, mapping, mapper, pages, clock(), history_id=history_id)
+                result.add(counts)
                 on_progress(result)
         result.is_complete = True
     return result

@@ -1,6 +1,5 @@
 """The one way from pages into a table: hash, leave out what is stored, map, commit."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Mapping as MappingOf
 from collections.abc import Set as AbstractSet
@@ -15,6 +14,7 @@ from store.batches import Batch, MergeCounts, Reject
 from store.database import Database
 from store.errors import RecordError
 from store.tables import StreamKey
+from sync.mapper import Mapper
 from sync.mapping import Mapping, readable_ids
 
 
@@ -22,6 +22,7 @@ async def store_pages(
     db: Database,
     key: StreamKey,
     mapping: Mapping,
+    mapper: Mapper,
     pages: Sequence[Page],
     synced_at: datetime,
     *,
@@ -33,6 +34,7 @@ async def store_pages(
         db: Where.
         key: Which stream of which connection.
         mapping: How its records are mapped.
+        mapper: Where.
         pages: At least one.
         synced_at: When they were read.
         history_id: The sync whose counts go up.
@@ -40,7 +42,7 @@ async def store_pages(
     Raises:
         StoreError: If the database fails; then nothing was stored.
     """
-    batch = await prepare(db, key, mapping, pages, synced_at, history_id=history_id)
+    batch = await prepare(db, key, mapping, mapper, pages, synced_at, history_id=history_id)
     return (await commit(db, key.workspace_id, {key: batch}))[key]
 
 
@@ -48,11 +50,13 @@ async def prepare(
     db: Database,
     key: StreamKey,
     mapping: Mapping,
+    mapper: Mapper,
     pages: Sequence[Page],
     synced_at: datetime,
     *,
     history_id: UUID | None = None,
     in_flight: AbstractSet[str] = frozenset(),
+    is_first_load: bool = False,
 ) -> Batch:
     """Make consecutive pages of one stream ready for :func:`commit`.
 
@@ -60,20 +64,25 @@ async def prepare(
         db: Where they will be stored.
         key: Which stream of which connection.
         mapping: How its records are mapped.
+        mapper: Where.
         pages: At least one.
         synced_at: When they were read.
         history_id: The sync whose counts go up.
         in_flight: Source ids in batches that are not committed yet. What is stored of these is about to change, so
             they are mapped and merged whatever their hash.
+        is_first_load: Nearly nothing can be stored yet, so that nothing is looked up.
 
     Raises:
         StoreError: If the database fails.
     """
-    ids = readable_ids(pages) - in_flight
-    async with db.workspace(key.workspace_id) as connection:
-        stored = await batches.known_hashes(connection, key, list(ids))
-    # In a thread, so that requests go on being sent while some thousand records are mapped.
-    batch = await asyncio.to_thread(mapping.batch, pages, stored, synced_at)
+    stored: MappingOf[str, int] = {}
+    if not is_first_load:
+        ids = readable_ids(pages) - in_flight
+        async with db.workspace(key.workspace_id) as connection:
+            stored = await batches.known_hashes(connection, key, list(ids))
+    sifted = mapping.sift(pages, stored)
+    outcomes = await mapper.encode(mapping, sifted.candidates, synced_at)
+    batch = sifted.batch(outcomes)
     return replace(batch, history_id=history_id)
 
 

@@ -34,18 +34,17 @@ def ask(installation: Installation, connection: Connection, *, full: bool = Fals
 
 def tick(installation: Installation) -> list[Any]:
     """Runs that one tick of the sensor asks for."""
-    with (
-        dg.SensorEvaluationContext(
-            instance_ref=installation.instance.get_ref(),  # by which the daemon gives it: partitions are read through it
-            instance=installation.instance,
-            last_tick_completion_time=None,
-            last_run_key=None,
-            cursor=None,
-            repository_name=None,
-            repository_def=installation.defs.get_repository_def(),
-            resources={"database": DatabaseResource()},
-        ) as context
-    ):
+    with dg.SensorEvaluationContext(
+        # As from the daemon: partitions are read through the reference.
+        instance_ref=installation.instance.get_ref(),
+        instance=installation.instance,
+        last_tick_completion_time=None,
+        last_run_key=None,
+        cursor=None,
+        repository_name=None,
+        repository_def=installation.defs.get_repository_def(),
+        resources={"database": DatabaseResource()},
+    ) as context:
         return list(
             installation.defs.resolve_sensor_def("sync_requests").evaluate_tick(context).run_requests or ()
         )

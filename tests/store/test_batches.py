@@ -292,13 +292,13 @@ async def test_a_row_of_the_first_schema_reads_as_todays_model(database: Databas
 async def test_a_value_that_cannot_be_stored_names_record_and_column_and_stores_nothing(
     database: Database, stream: StreamKey, bad: dict[str, Any], column: str | None
 ) -> None:
-    rows = [
-        row("a", "x", 1),
-        Row.of(customer("b", "x", 1).model_copy(update=bad), b"{}", 1),
-        row("c", "x", 1),
-    ]
-    with pytest.raises(RecordError) as caught:
+    async def store() -> None:
+        refused = Row.of(customer("b", "x", 1).model_copy(update=bad), b"{}", 1)
+        rows = [row("a", "x", 1), refused, row("c", "x", 1)]
         await batches.commit(database, stream, batch(*rows, cursor={"moved": True}))
+
+    with pytest.raises(RecordError) as caught:
+        await store()
     assert (caught.value.source_id, caught.value.column) == ("b", column)
     assert "here" not in str(caught.value)
     assert await stored(database, stream) == {}

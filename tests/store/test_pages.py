@@ -12,7 +12,6 @@ from store.connections import ConnectionSummary
 from store.database import Database
 from store.dead_letters import DeadLetter, Failure
 from store.inbox import StoredEvent
-from store.rejects import ListedReject
 from store.tables import StreamKey
 from tests.store.inbox_rows import T0, add_connection, event, received
 
@@ -61,7 +60,7 @@ async def test_rejects_of_all_streams_come_once_each_and_raw_only_when_asked_for
     async with database.workspace(connection.workspace_id) as conn:
         for stream, key in reversed(wanted):
             await add_reject(conn, connection, stream, key)
-        found: list[ListedReject] = await pages(
+        found = await pages(
             lambda after: rejects.listed(conn, connection.id, after=after, limit=2),
             lambda reject: (reject.stream, reject.key),
         )

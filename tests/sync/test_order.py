@@ -14,6 +14,7 @@ from adapters.streams import Page, RawRecord, Tombstone
 from store import rejects
 from store.database import Database
 from store.tables import StreamKey
+from sync.mapper import Mapper
 from sync.mapping import Mapping
 from sync.storing import store_pages
 
@@ -41,6 +42,7 @@ def stories(draw: st.DrawFn) -> Story:
 
 # There and back again, of which one batch sees only the way: what it reads last is what is stored already.
 THERE_AND_BACK: Story = ([["x", "y", "x"]], [[(0, 0)], [(0, 1), (0, 2)]])
+SEEN_AGAIN_AND_AGAIN: Story = ([["x"] * 5], [[(0, 0)], [(0, 1), (0, 2), (0, 3), (0, 4), (0, 1)]])
 BROKEN_AND_MENDED: Story = ([["x", BROKEN, "x"]], [[(0, 0)], [(0, 2)], [(0, 1)]])
 
 
@@ -51,6 +53,7 @@ BROKEN_AND_MENDED: Story = ([["x", BROKEN, "x"]], [[(0, 0)], [(0, 2)], [(0, 1)]]
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @example(THERE_AND_BACK)
+@example(SEEN_AGAIN_AND_AGAIN)
 @example(BROKEN_AND_MENDED)
 @given(stories())
 async def test_the_newest_state_wins(database: Database, stream: StreamKey, story: Story) -> None:
@@ -69,8 +72,9 @@ async def test_the_newest_state_wins(database: Database, stream: StreamKey, stor
         body = {"id": source_id, "name": state, "metadata": "no object" if state == BROKEN else {}}
         return Page([RawRecord(source_id, json.dumps(body).encode())], at(number), None)
 
-    for batch in batches:
-        await store_pages(database, stream, mapping, [page(*state) for state in batch], T0)
+    async with Mapper() as mapper:
+        for batch in batches:
+            await store_pages(database, stream, mapping, mapper, [page(*state) for state in batch], T0)
 
     async with database.workspace(stream.workspace_id) as connection:
         result = await connection.execute(

@@ -43,7 +43,7 @@ def stop_at(point: str | None) -> sync.pull.OnProgress:
         if commits == 2 and point == "between":
             stop_here()
         if commits == 1 and point == "mapping":
-            Mapping.batch = stop_here  # type: ignore[method-assign]
+            Mapping.encode = stop_here  # type: ignore[method-assign]
 
     if point == "end":
         history.finish = stop_here
