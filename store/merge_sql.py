@@ -9,6 +9,7 @@ from functools import cache
 from psycopg import sql
 
 from store.tables import UnifiedTable
+from unified_schema import UnifiedCustomer
 
 # Written by the merge itself, the same for the whole batch.
 _BATCH_COLUMNS = ("workspace_id", "connection_id", "source_system", "schema_version")
@@ -18,12 +19,12 @@ _KEY_COLUMNS = ("workspace_id", "connection_id", "source_id", "source_system")
 # splits them.
 _STAGED_WHOLE = 8160
 
-# Which customers a statement changed (:mod:`store.changes`); goes before its last SELECT. In parts, so that a reader
-# never has to take in all that one statement buried.
+# Which customers a statement changed (:mod:`store.changes`): its ``{noted}``, before its last SELECT. In parts, so that
+# a reader never has to take in all that one statement buried.
 _NOTED = """, noted AS (
         INSERT INTO customer_changes (workspace_id, connection_id, source_ids)
         SELECT %(workspace)s, %(connection)s, array_agg(source_id)
-        FROM (SELECT source_id, row_number() OVER () / 2000 AS part FROM changed WHERE %(stream)s = 'customers') AS c
+        FROM (SELECT source_id, row_number() OVER () / 2000 AS part FROM changed) AS c
         GROUP BY part
     )"""
 
@@ -37,17 +38,17 @@ FLOOR = """
 STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ({definitions}) {options}"
 
 # Staged rows into the leaf: new ones, and those that differ and are not older than what is stored.
-MERGE = f"""
+MERGE = """
     WITH changed AS (
-        INSERT INTO {{leaf}} AS t (workspace_id, connection_id, source_system, schema_version, {{columns}})
-        SELECT %(workspace)s, %(connection)s, %(connector)s, %(version)s, {{columns}} FROM {{staging}}
-        ON CONFLICT (workspace_id, connection_id, source_id, source_system) DO UPDATE SET {{assignments}}
+        INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, schema_version, {columns})
+        SELECT %(workspace)s, %(connection)s, %(connector)s, %(version)s, {columns} FROM {staging}
+        ON CONFLICT (workspace_id, connection_id, source_id, source_system) DO UPDATE SET {assignments}
         WHERE (t.content_hash, t.schema_version, t.deleted_at)
                 IS DISTINCT FROM (excluded.content_hash, excluded.schema_version, excluded.deleted_at)
             AND (t.observed_at = excluded.observed_at
                  OR excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz))
         RETURNING xmax = 0 AS is_new, source_id
-    ){_NOTED}
+    ){noted}
     SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM changed
 """
 
@@ -62,12 +63,12 @@ CONFIRM = """
 """
 
 # Tombstones; counts those that were alive.
-BURY = f"""
+BURY = """
     WITH alive AS (
-        SELECT source_id FROM {{leaf}}
+        SELECT source_id FROM {leaf}
         WHERE connection_id = %(connection)s AND source_id = ANY(%(ids)s) AND deleted_at IS NULL
     ), changed AS (
-        INSERT INTO {{leaf}} AS t (workspace_id, connection_id, source_system, source_id, unified_id,
+        INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, source_id, unified_id,
             schema_version, content_hash, observed_at, synced_at, deleted_at, is_active)
         SELECT %(workspace)s, %(connection)s, %(connector)s, s.source_id, s.unified_id,
             %(version)s, 0, s.observed_at, now(), s.deleted_at, false
@@ -79,7 +80,7 @@ BURY = f"""
         WHERE excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz)
             AND (t.deleted_at IS NULL OR t.observed_at < excluded.observed_at)
         RETURNING source_id
-    ){_NOTED}
+    ){noted}
     SELECT count(*) FROM changed JOIN alive USING (source_id)
 """
 
@@ -129,18 +130,18 @@ DROP_UNMET_REJECTS = """
 """
 
 # What a full refresh did not meet is gone; counted.
-BURY_UNMET = f"""
+BURY_UNMET = """
     WITH met AS MATERIALIZED (
         SELECT unnest(source_ids) AS source_id FROM refresh_seen
         WHERE connector_config_id = %(connection)s AND stream = %(stream)s
             AND refresh_started_at = %(started)s
     ), changed AS (
-        UPDATE {{leaf}} AS t SET deleted_at = %(started)s, is_active = false, observed_at = %(started)s,
+        UPDATE {leaf} AS t SET deleted_at = %(started)s, is_active = false, observed_at = %(started)s,
             synced_at = now()
         WHERE connection_id = %(connection)s AND deleted_at IS NULL AND observed_at < %(started)s
             AND NOT EXISTS (SELECT FROM met WHERE met.source_id = t.source_id)
         RETURNING source_id
-    ){_NOTED}
+    ){noted}
     SELECT count(*) FROM changed
 """
 
@@ -177,6 +178,7 @@ def names(table: UnifiedTable) -> dict[str, sql.Composable]:
     changing = [name for name in (*columns, "schema_version") if name not in _KEY_COLUMNS]
     comma = sql.SQL(", ")
     return {
+        "noted": sql.SQL(_NOTED if table.model is UnifiedCustomer else ""),
         "staging": sql.Identifier(f"staging_{table.name}"),
         "columns": comma.join(map(sql.Identifier, columns)),
         "definitions": comma.join(
