@@ -87,8 +87,7 @@ def main() -> None:
     arguments.add_argument(
         "--records", type=int, default=200, help="customers, and invoices, of each of two of them"
     )
-    arguments.add_argument("--rounds", type=int, default=30)
-    arguments.add_argument("--repeat", type=int, default=20, help="executions per round")
+    arguments.add_argument("--pairs", type=int, default=1_000, help="executions of each side, in turn")
     arguments.add_argument("--explain", action="store_true", help="print the plans as well")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +96,7 @@ def main() -> None:
             migrate_database(server.url)
             with psycopg.connect(server.url, autocommit=True) as conn:
                 _fill(conn, options.workspaces, options.records)
-            _compare(server.url, options.rounds, options.repeat, explain=options.explain)
+            _compare(server.url, options.pairs, explain=options.explain)
         finally:
             server.stop()
 
@@ -109,7 +108,7 @@ def _fill(conn: psycopg.Connection[Any], workspaces: int, records: int) -> None:
     conn.execute("VACUUM ANALYZE")
 
 
-def _compare(url: str, rounds: int, repeat: int, *, explain: bool) -> None:
+def _compare(url: str, pairs: int, *, explain: bool) -> None:
     with psycopg.connect(url) as plain, psycopg.connect(url) as bound:
         found = plain.execute(
             """
@@ -119,30 +118,26 @@ def _compare(url: str, rounds: int, repeat: int, *, explain: bool) -> None:
         ).fetchone()
         assert found  # noqa: S101 - it was just filled
         values = {"workspace": found[0], "connection": found[1]}
-        plain.rollback()
+        bound.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(APP_ROLE)))
+        bound.execute("SELECT set_config('app.workspace_id', %(workspace)s::text, true)", values)
         worst = 0.0
-        print(f"{'':40} {'without':>10} {'with':>10} {'ratio':>7}")
+        print(f"{'':40} {'rows':>5} {'without':>10} {'with':>10} {'ratio':>7}")
         for name, query in QUERIES.items():
-            without, under = _sides(query)
-            assert _rows(plain, without, values) == _rows(bound, under, values, as_app=True)  # noqa: S101
+            sides = list(zip((plain, bound), _sides(query), strict=True))
+            rows, same = (conn.execute(statement, values).fetchall() for conn, statement in sides)
+            assert rows == same  # noqa: S101 - or there is nothing to compare
             if explain:
-                for conn, statement, as_app in ((plain, without, False), (bound, under, True)):
-                    print(
-                        *(
-                            line
-                            for (line,) in _rows(
-                                conn, b"EXPLAIN (ANALYZE) " + statement, values, as_app=as_app
-                            )
-                        ),
-                        sep="\n",
-                    )
+                for conn, statement in sides:
+                    lines = conn.execute(b"EXPLAIN (ANALYZE) " + statement, values).fetchall()
+                    print(*(line for (line,) in lines), sep="\n")
             times: tuple[list[float], list[float]] = ([], [])
-            for _ in range(rounds):
-                times[0].append(_timed(plain, without, values, repeat))
-                times[1].append(_timed(bound, under, values, repeat, as_app=True))
+            for pair in range(pairs):
+                # Each side goes first as often as the other.
+                for side in (0, 1) if pair % 2 else (1, 0):
+                    times[side].append(_timed(*sides[side], values))
             off, on = (statistics.median(side) for side in times)
             worst = max(worst, on / off)
-            print(f"{name:40} {off * 1e6:7.0f} µs {on * 1e6:7.0f} µs {on / off:7.2f}")
+            print(f"{name:40} {len(rows):5} {off * 1e6:7.0f} µs {on * 1e6:7.0f} µs {on / off:7.2f}")
         print(f"the worst ratio is {worst:.2f}, {ALLOWED} is allowed")
 
 
@@ -153,31 +148,11 @@ def _sides(query: str) -> tuple[bytes, bytes]:
     return query.format(**written).encode(), query.format(**dict.fromkeys(names, "true")).encode()
 
 
-def _enter(conn: psycopg.Connection[Any], values: dict[str, Any], *, as_app: bool) -> None:
-    if as_app:
-        conn.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(APP_ROLE)))
-        conn.execute("SELECT set_config('app.workspace_id', %(workspace)s::text, true)", values)
-
-
-def _rows(
-    conn: psycopg.Connection[Any], query: bytes, values: dict[str, Any], *, as_app: bool = False
-) -> list[Any]:
-    with conn.transaction(force_rollback=True):
-        _enter(conn, values, as_app=as_app)
-        return conn.execute(query, values).fetchall()
-
-
-def _timed(
-    conn: psycopg.Connection[Any], query: bytes, values: dict[str, Any], repeat: int, *, as_app: bool = False
-) -> float:
-    """Mean seconds of a query inside one transaction, after one that is not counted."""
-    with conn.transaction(force_rollback=True):
-        _enter(conn, values, as_app=as_app)
-        conn.execute(query, values).fetchall()
-        began = time.perf_counter()
-        for _ in range(repeat):
-            conn.execute(query, values).fetchall()
-        return (time.perf_counter() - began) / repeat
+def _timed(conn: psycopg.Connection[Any], query: bytes, values: dict[str, Any]) -> float:
+    """Seconds of a query inside the transaction that is open."""
+    began = time.perf_counter()
+    conn.execute(query, values).fetchall()
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

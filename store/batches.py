@@ -24,6 +24,7 @@ from store import merge_sql
 from store.connections import ConnectionNotFoundError
 from store.database import Database
 from store.errors import RecordError
+from store.plans import avoid_nested_loops
 from store.rows import HEADER, TRAILER, copied_row, row_encoder
 from store.tables import TABLES, StreamKey
 from unified_schema import UnifiedBase, connection_namespace, unified_id
@@ -267,8 +268,7 @@ class _Merge:
 
     async def prepare(self) -> None:
         """Fix the plans, and read the floor: the last full refresh, which confirmed all that is stored."""
-        # Without statistics the planner takes thousands of ids for few, and would compare each with each.
-        await self._cursor.execute("SELECT set_config('enable_nestloop', 'off', true)")
+        await avoid_nested_loops(self._cursor.connection)
         await self._execute(merge_sql.FLOOR)
         if row := await self._cursor.fetchone():
             self._parameters["floor"] = row[0]

@@ -14,6 +14,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 
 from adapters.streams import ControlTotal
+from store.plans import avoid_nested_loops
 from unified_schema.money import exponent
 
 _TELLING = {"customers": "currency", "invoices": "status", "events": "event_type"}
@@ -65,6 +66,7 @@ async def rejected_only(conn: AsyncConnection[Any], stream: str, source: str, co
         )
         """
     )
+    await avoid_nested_loops(conn)
     return await _one(
         conn, query.format(leaf(stream, source)), {"connection": connection_id, "stream": stream}
     )
@@ -89,6 +91,7 @@ async def unknown_customers(
         LIMIT %s
         """
     ).format(invoices=leaf("invoices", source), customers=leaf("customers", source))
+    await avoid_nested_loops(conn)
     rows = await (await conn.execute(query, (connection_id, limit))).fetchall()
     return [row[0] for row in rows]
 

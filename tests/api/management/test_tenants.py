@@ -16,6 +16,7 @@ from store.registry import Registry
 from store.tables import StreamKey
 from tests.api.management.rig import CONFIGS, Api, Tenant, acme, api, module_database, sandbox_url
 from tests.store.inbox_rows import event
+from tests.sync.identities.tenant import Tenant as Customers
 
 __all__ = ["acme", "api", "module_database", "sandbox_url"]
 
@@ -29,6 +30,8 @@ BODIES: dict[str, Any] = {
     "change_member": {"role": "owner"},
     "change_workspace": {"name": "mine"},
     "decide": {"record_id": "cus_1", "decision": "skip"},
+    "complete": {"redirected_url": "https://api.test/oauth/callback?code=fake&state=fake"},
+    "split": {"records": [str(uuid4())]},
 }
 QUERIES: dict[str, Any] = {"remove_mapping": {"stream": "customers", "target_field": "tax_number"}}
 # Names that are nobody's secret: connectors are the same for all, and a field is looked for in a connection.
@@ -65,8 +68,13 @@ async def furnish(tenant: Tenant) -> dict[str, str]:
             "INSERT INTO workspace_members (workspace_id, subject, role, added_by) VALUES (%s, 'ann', 'viewer', 'x')",
             (tenant.id,),
         )
+    customers = Customers(tenant.api.db, [stored])
+    for number in "12":
+        await customers.add("stripe", number, email="ann@globex.test", name="Ann")
+    await customers.resolve()
     return {
         "connection_id": connection["id"],
+        "identity_id": str(customers.id(("stripe", "1"))),
         "webhook_id": webhook["id"],
         "route_id": route["id"],
         "token_id": token["items"][0]["id"],
@@ -123,7 +131,7 @@ async def test_what_is_another_workspaces_is_not_there(
 
 async def test_lists_hold_nothing_of_another_workspace(api: Api, acme: Tenant) -> None:
     await furnish(await api.tenant("globex"))
-    for path in (CONFIGS, "/api/webhooks/dead-letters"):
+    for path in (CONFIGS, "/api/webhooks/dead-letters", "/api/routes", "/api/identities"):
         assert (await acme.ask("GET", path))["items"] == []
     for path in ("/api/webhooks/waiting", "/api/statistics"):
         assert await acme.ask("GET", path) == []
