@@ -3,12 +3,13 @@
 Which connections are drained when, and what becomes of a run, is `sync.drain`'s; what events mean is `sync.events`'.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from adapters.errors import AdapterError
@@ -23,6 +24,7 @@ from store.inbox import Inbox, Position, StoredEvent, Trouble
 from store.registry import Registry, presentable
 from store.tables import StreamKey
 from sync.events import STREAMS, Interpreter, Meaning
+from sync.mapper import Mapper
 from sync.mapping import Mapping
 from sync.storing import commit
 
@@ -30,6 +32,9 @@ from sync.storing import commit
 BATCH_EVENTS = 4_000
 BATCH_BYTES = 16 * 2**20
 BATCH_LETTERS = 200
+
+# After a batch of so many events there are mostly more; they are made ready while it is committed.
+_MUCH = 500
 
 # Not this connection's fault, and no other connection will fare better.
 _FOR_ALL = (UnreachableError, NotMigratedError, RoleError)
@@ -64,6 +69,29 @@ class DrainResult:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """The batch after the one that is being committed: its events, and what they mean, in the making."""
+
+    follows: Position
+    prepared: "asyncio.Task[_Prepared]"
+
+
+class _Prepared(NamedTuple):
+    asked: Sequence[StoredEvent]
+    meaning: Meaning
+
+    @property
+    def position(self) -> Position | None:
+        """The last place in the inbox that this is about; None where all of it is dead letters."""
+        return next((one.position for one in reversed(self.meaning.events) if one.position), None)
+
+    @property
+    def rest(self) -> Sequence[StoredEvent]:
+        """What was too much for one batch."""
+        return self.asked[len(self.meaning.events) :]
+
+
 class ConnectionDrain:
     """One connection's share of a drain. Whoever uses it has the connection's lease."""
 
@@ -73,16 +101,19 @@ class ConnectionDrain:
         factory: AdapterFactory,
         connection: ConnectionSummary,
         clock: Callable[[], datetime],
+        mapper: Mapper,
     ) -> None:
-        """Prepare; nothing is opened yet. ``clock`` tells when retries are due."""
+        """Prepare; nothing is opened yet. ``clock`` tells when retries are due, ``mapper`` maps."""
         self.result = DrainResult(connection.key, connection.id)
         self._db = db
         self._factory = factory
         self._connection = connection
         self._clock = clock
+        self._mapper = mapper
         self._interpreter: Interpreter | None = None
         # Events that were read already and follow a position: what was too much for one batch.
         self._rest: tuple[Position, Sequence[StoredEvent]] = (inbox.BEGINNING, ())
+        self._ahead: _Ahead | None = None
 
     @property
     def is_open(self) -> bool:
@@ -91,6 +122,7 @@ class ConnectionDrain:
 
     async def close(self) -> None:
         """Close the adapter; the next batch makes a new one, with the credentials of that time."""
+        await self._forget_ahead()
         if self._interpreter is not None:
             adapter, self._interpreter = self._interpreter.adapter, None
             await adapter.disconnect()
@@ -109,16 +141,24 @@ class ConnectionDrain:
         async with self._db.workspace(self._connection.workspace_id) as transaction:
             state = await inbox.load(transaction, self._connection)
             letters = await dead_letters.due(transaction, self._connection, now, BATCH_LETTERS)
-            follows, events = self._rest
-            if not events or follows != state.position:
-                events = await self._read(transaction, state.position)
+            if letters or self._ahead is None or self._ahead.follows != state.position:
+                await self._forget_ahead()
+                asked = [*letters, *await self._events_after(transaction, state.position)]
         # What the run saw of this connection may be older than what another batch has settled since.
-        if not (letters or events) or (state.trouble and state.trouble.retry_at > now):
+        if state.trouble and state.trouble.retry_at > now:
             return False
         try:
-            interpreter = await self._connected()
-            meaning = await interpreter.interpret([*letters, *events])
-            position = await self._commit(state.position, meaning, now)
+            if self._ahead is not None:
+                prepared, self._ahead = await self._ahead.prepared, None
+            else:
+                prepared = await self._prepare(asked)
+            if not prepared.meaning.events:
+                return False
+            position = prepared.position or state.position
+            self._rest = (position, [one for one in prepared.rest if one.position])
+            if len(prepared.meaning.events) >= _MUCH:
+                self._ahead = _Ahead(position, asyncio.create_task(self._prepare_after(position)))
+            await self._commit(state.position, position, prepared.meaning, now)
         except (*_FOR_ALL, BusyError):
             raise
         except ConnectionNotFoundError:
@@ -126,9 +166,30 @@ class ConnectionDrain:
         except Exception as error:  # noqa: BLE001 - whatever it is, other connections go on
             await self._put_off(state, self._reason(error), now)
             return False
-        self._rest = (position, [*letters, *events][max(len(meaning.events), len(letters)) :])
         self.result.error = None
         return True
+
+    async def _prepare_after(self, position: Position) -> _Prepared:
+        async with self._db.workspace(self._connection.workspace_id) as transaction:
+            events = await self._events_after(transaction, position)
+        return await self._prepare(events)
+
+    async def _prepare(self, asked: Sequence[StoredEvent]) -> _Prepared:
+        if not asked:
+            return _Prepared((), Meaning((), {}, ()))
+        return _Prepared(asked, await (await self._connected()).interpret(asked))
+
+    async def _forget_ahead(self) -> None:
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead.prepared, None
+            ahead.cancel()
+            await asyncio.wait([ahead])
+            if not ahead.cancelled():
+                ahead.exception()  # if it matters, it is met again
+
+    async def _events_after(self, transaction: Any, position: Position) -> Sequence[StoredEvent]:
+        follows, events = self._rest
+        return events if events and follows == position else await self._read(transaction, position)
 
     async def _read(self, transaction: Any, after: Position) -> list[StoredEvent]:
         return await inbox.read(
@@ -148,14 +209,13 @@ class ConnectionDrain:
                 for stream in (*adapter.streams, *adapter.delivered_streams)
             }
             await adapter.connect()
-            self._interpreter = Interpreter(connection, adapter, mappings)
+            self._interpreter = Interpreter(connection, adapter, mappings, self._mapper)
         return self._interpreter
 
-    async def _commit(self, former: Position, meaning: Meaning, now: datetime) -> Position:
-        """Store what events mean, and move the cursor past them; where it stands then."""
+    async def _commit(self, former: Position, position: Position, meaning: Meaning, now: datetime) -> None:
+        """Store what events mean, and move the cursor past them."""
         failed = {id(failure.event) for failure in meaning.failures}
         applied = [one for one in meaning.events if id(one) not in failed]
-        position = next((one.position for one in reversed(meaning.events) if one.position), former)
 
         async def settle(transaction: Any) -> None:
             await dead_letters.solve(transaction, self._connection, applied)
@@ -164,7 +224,6 @@ class ConnectionDrain:
 
         counts = await commit(self._db, self._connection.workspace_id, meaning.merging, settle)
         self._count(meaning.events, meaning.failures, counts)
-        return position
 
     def _count(
         self, events: Sequence[StoredEvent], failures: Sequence[Failure], counts: dict[StreamKey, MergeCounts]

@@ -23,6 +23,7 @@ from store.database import Database
 from store.errors import BusyError
 from store.inbox import Waiting
 from sync.connection_drain import ConnectionDrain, DrainResult
+from sync.mapper import Mapper
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -77,13 +78,14 @@ async def drain(
     """
     time_there = await db.clock()
     await retention.tend(db, time_there())
-    run = _Run(db, factory, clock or time_there, on_progress)
-    try:
-        await run.follow(source, linger, time_limit)
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    finally:
-        await run.close()
+    async with Mapper() as mapper:
+        run = _Run(db, factory, clock or time_there, mapper, on_progress)
+        try:
+            await run.follow(source, linger, time_limit)
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        finally:
+            await run.close()
     return run.results
 
 
@@ -91,11 +93,17 @@ class _Run:
     """One drain of a source: looks what waits, and gives each connection that has something a task."""
 
     def __init__(
-        self, db: Database, factory: AdapterFactory, clock: Callable[[], datetime], on_progress: OnProgress
+        self,
+        db: Database,
+        factory: AdapterFactory,
+        clock: Callable[[], datetime],
+        mapper: Mapper,
+        on_progress: OnProgress,
     ) -> None:
         self._db = db
         self._factory = factory
         self._clock = clock
+        self._mapper = mapper
         self._on_progress = on_progress
         self._drains: dict[UUID, ConnectionDrain] = {}
         self._active: set[UUID] = set()
@@ -163,7 +171,9 @@ class _Run:
 
     async def _open(self, connection: ConnectionSummary) -> "ConnectionDrain":
         if connection.id not in self._drains:
-            self._drains[connection.id] = ConnectionDrain(self._db, self._factory, connection, self._clock)
+            self._drains[connection.id] = ConnectionDrain(
+                self._db, self._factory, connection, self._clock, self._mapper
+            )
         idle = [one for key, one in self._drains.items() if one.is_open and key not in self._active]
         for one in idle[: -_MOST_OPEN or None]:
             await one.close()

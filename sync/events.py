@@ -3,7 +3,6 @@
 Nothing is stored here, and the database is not asked.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Mapping as MappingOf
@@ -27,6 +26,7 @@ from store.dead_letters import Failure
 from store.inbox import StoredEvent
 from store.registry import presentable
 from store.tables import StreamKey
+from sync.mapper import Mapper
 from sync.mapping import Mapping
 
 # The order of streams in a commit, the same for all, so that no two can lock each other out.
@@ -63,12 +63,17 @@ class Interpreter:
     """Says what a connection's events mean, by its adapter."""
 
     def __init__(
-        self, connection: ConnectionSummary, adapter: BaseAdapter[Any], mappings: MappingOf[str, Mapping]
+        self,
+        connection: ConnectionSummary,
+        adapter: BaseAdapter[Any],
+        mappings: MappingOf[str, Mapping],
+        mapper: Mapper,
     ) -> None:
-        """Interpret events of ``connection`` by its open ``adapter`` and the mapping of each stream."""
+        """Interpret events of ``connection`` by its open ``adapter``; ``mapper`` applies the mapping of each stream."""
         self._connection = connection
         self.adapter = adapter
         self._mappings = mappings
+        self._mapper = mapper
         self._most_fetched = _FETCHED_FIRST
 
     async def interpret(self, events: Sequence[StoredEvent]) -> Meaning:
@@ -121,7 +126,9 @@ class Interpreter:
                 key = StreamKey.of(self._connection, stream)
                 # What is stored already is not looked up first: what an event speaks of has mostly changed, and the
                 # merge finds what has not.
-                merging[key] = await asyncio.to_thread(self._mappings[stream].batch, met, {}, synced_at)
+                mapping = self._mappings[stream]
+                sifted = mapping.sift(met, {})
+                merging[key] = sifted.batch(await self._mapper.encode(mapping, sifted.candidates, synced_at))
         return merging
 
 

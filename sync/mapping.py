@@ -161,11 +161,6 @@ class Mapping:
                 outcomes.append(str(error))
         return outcomes
 
-    def batch(self, pages: Sequence[Page], stored: MappingOf[str, int], synced_at: datetime) -> Batch:
-        """Map pages into what one commit stores; see :meth:`sift` and :meth:`encode`."""
-        sifted = self.sift(pages, stored)
-        return sifted.batch(self.encode(sifted.candidates, synced_at))
-
 
 def _rebuild(
     connector: str, settings: MappingOf[str, Any], ref: ConnectionRef, stream: str, rules: Sequence[FieldRule]

@@ -17,6 +17,7 @@ from adapters.webhooks import ReceivedEvent
 from store import dead_letters, inbox
 from sync.connection_drain import ConnectionDrain
 from sync.drain import drain
+from sync.mapper import Mapper
 from tests.sync.deliveries import Event, all_events, assert_applied, caused, deliver, drained
 from tests.sync.source import KEYS, Source, until
 
@@ -257,7 +258,7 @@ async def test_what_was_put_off_meanwhile_is_not_tried_again(stripe: Source) -> 
     """A run may look at what waits just before a batch is put off, and hand it on just after that."""
     await stripe.use_key("sk_test_fake_revoked_Tn4bQz")
     await deliver(stripe, many_changes(stripe, 1))
-    one = ConnectionDrain(stripe.db, stripe.factory, stripe.connection, await stripe.db.clock())
+    one = ConnectionDrain(stripe.db, stripe.factory, stripe.connection, await stripe.db.clock(), Mapper())
     assert await one.apply_next() is False
     tried = stripe.requests
     assert tried > 0

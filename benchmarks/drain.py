@@ -1,0 +1,167 @@
+"""The drain: events of one connection, from the inbox into the tables.
+
+    uv run python benchmarks/drain.py [--events 40000] [--rounds 3]
+
+Two kinds of events, each drained from an inbox that was filled before, by `sync.drain` as the sensors' runs call it:
+events that only go to `unified_events`, and events of customers and invoices, whose records are read again and merged.
+The provider's answers are at hand, so that what is measured is ours and the database's, and no provider's limit.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet
+from rig import PostgresServer
+
+from adapters.factory import AdapterFactory
+from adapters.secrets import Secret
+from adapters.streams import Page, RawRecord
+from adapters.stripe.adapter import StripeAdapter
+from adapters.webhooks import ReceivedEvent
+from cli.installation import migrate_database
+from sandbox.stripe import AccountSpec, StripeSandbox
+from store import inbox
+from store.connections import Connection
+from store.credentials import CredentialStore
+from store.database import Database
+from store.keys import LocalKeyProvider
+from store.registry import Registry
+from sync.authorization import AuthorizedConnections
+from sync.drain import drain
+
+API_KEY = "sk_test_fake_of_the_benchmarks"
+OBJECTS = 5_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the provider has: objects by id as JSON, and an event to make others after."""
+
+    customers: dict[str, bytes]
+    invoices: dict[str, bytes]
+    template: dict[str, Any]
+
+    def events(self, how_many: int, numbers: "itertools.count[int]", *, merged: bool) -> list[ReceivedEvent]:
+        """New events: of customers and invoices in turn, or of charges, which no table but the events' has."""
+        if merged:
+            pairs = zip(self.customers.values(), self.invoices.values(), strict=True)
+            bodies = [_with_few_lines(json.loads(body)) for pair in pairs for body in pair]
+        else:
+            bodies = [{"id": f"ch_{n}", "object": "charge", "description": "x" * 900} for n in range(100)]
+        return [
+            self._event(next(numbers), subject)
+            for subject in itertools.islice(itertools.cycle(bodies), how_many)
+        ]
+
+    def _event(self, number: int, subject: dict[str, Any]) -> ReceivedEvent:
+        created = 1_790_000_000 + number
+        named = {"id": f"evt_{number:010}", "type": f"{subject['object']}.updated", "created": created}
+        body = json.dumps({**self.template, **named, "data": {"object": subject}}).encode()
+        return ReceivedEvent(named["id"], named["type"], datetime.fromtimestamp(created, UTC), body)
+
+
+def _with_few_lines(subject: dict[str, Any]) -> dict[str, Any]:
+    if "lines" in subject:
+        subject["lines"]["data"] = subject["lines"]["data"][:3]
+    return subject
+
+
+def make_source() -> Source:
+    """The stand-in's data."""
+    sandbox = StripeSandbox(
+        customers=OBJECTS,
+        invoices=OBJECTS,
+        now=time.time() - 86_400,
+        limits=None,
+        api_keys={API_KEY: AccountSpec()},
+    )
+    account = sandbox.account(API_KEY)
+    return Source(
+        {one["id"]: json.dumps(one).encode() for one in account.all_customers()},
+        {one["id"]: json.dumps(one).encode() for one in account.all_invoices()},
+        next(iter(account.all_events())),
+    )
+
+
+def answer_from(source: Source) -> None:
+    """Let the adapter find its provider's answers at hand, each time in another state."""
+    states = itertools.count(1)
+
+    async def fetch(self: StripeAdapter, stream: str, ids: Sequence[str]) -> AsyncGenerator[Page, None]:
+        known = source.customers if stream == "customers" else source.invoices
+        change = b" " * next(states)  # JSON says the same with it; its hash does not
+        for some in _hundreds(ids):
+            yield Page([RawRecord(one, known[one] + change) for one in some], self.clock(), None)
+
+    StripeAdapter.fetch = fetch  # type: ignore[method-assign]
+
+
+def _hundreds(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + 100] for start in range(0, len(ids), 100)]
+
+
+async def measure(url: str, events: int, rounds: int) -> None:
+    """Fill and drain by turns, and print."""
+    source = make_source()
+    answer_from(source)
+    async with Database.open(url) as db:
+        registry = Registry(db)
+        credentials = CredentialStore(db, LocalKeyProvider([Fernet.generate_key().decode()]))
+        workspace = await registry.create_workspace("bench")
+        connection = await registry.add_connection(workspace.id, "stripe", "main", {})
+        await credentials.put(workspace.id, connection.id, "api_key", {"api_key": Secret(API_KEY)})
+        factory = AdapterFactory(AuthorizedConnections(db, credentials, actor="benchmark"))
+        numbers = itertools.count()
+        rates: dict[bool, list[float]] = {False: [], True: []}
+        for merged in [False, True] * rounds:
+            await fill(db, connection, source.events(events, numbers, merged=merged))
+            rates[merged].append(await drained(db, factory, events))
+        for merged, what in ((False, "into unified_events"), (True, "with customers and invoices merged")):
+            told = ", ".join(f"{rate:,.0f}" for rate in rates[merged])
+            print(f"{what}: {statistics.median(rates[merged]):,.0f} events a second (median of {told})")
+
+
+async def fill(db: Database, connection: Connection, events: Sequence[ReceivedEvent]) -> None:
+    """Let events wait in the inbox."""
+    rows = [inbox.Received(connection.workspace_id, connection.id, event) for event in events]
+    for start in range(0, len(rows), 500):
+        await inbox.append(db, rows[start : start + 500])
+
+
+async def drained(db: Database, factory: AdapterFactory, events: int) -> float:
+    """Drain what waits; events a second."""
+    started = time.perf_counter()
+    (result,) = await drain(db, factory, "stripe")
+    seconds = time.perf_counter() - started
+    if (result.events, result.failed, result.error) != (events, 0, None):
+        raise SystemExit(f"not all was applied: {result}")
+    return events / seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("--events", type=int, default=40_000)
+    arguments.add_argument("--rounds", type=int, default=3)
+    options = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        server = PostgresServer(Path(folder))
+        try:
+            migrate_database(server.url)
+            asyncio.run(measure(server.url, options.events, options.rounds))
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()
