@@ -1,6 +1,5 @@
 """The Stripe adapter: what it declares, how it connects, and which way each stream is read."""
 
-import logging
 import re
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
@@ -13,7 +12,7 @@ import msgspec
 from pydantic import Field
 
 from adapters.base import Account, AdapterConfig, BaseAdapter, Capability, CredentialField, CredentialKind
-from adapters.errors import ConfigurationError, PermissionDeniedError, StaleCursorError
+from adapters.errors import ConfigurationError, PermissionDeniedError
 from adapters.http import HttpClient, Refusal, read_refusal
 from adapters.limits import RateLimit
 from adapters.registry import register_adapter
@@ -50,8 +49,6 @@ _CLOCKS_APART = 86_400
 _FETCHED_AT_ONCE = 100
 
 _KEY = re.compile(r"\b(?:sk|rk|pk|ek|whsec)_[^\s'\"]+")
-
-_log = logging.getLogger(__name__)
 
 
 class StripeConfig(AdapterConfig):
@@ -151,11 +148,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         return Account(account.id, name, self._livemode)
 
     async def pull(self, stream: str, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
-        """Read a stream: see :meth:`BaseAdapter.pull`.
-
-        A cursor from which Stripe no longer knows the changes (30 days) makes it begin a full refresh by
-        itself.
-        """
+        """Read a stream: see :meth:`BaseAdapter.pull`. Stripe keeps its events for 30 days."""
         self.stream(stream)
         reader, readers = StripeReader(self.http, self.clock), self.config.concurrency
         if stream == "events":
@@ -164,15 +157,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
             begun = self._refresh(reader, stream, cursor)
         else:
             begun = ObjectChanges(reader, stream, cursor, readers=readers).pages()
-        try:
-            async with aclosing(begun) as pages:
-                async for page in pages:
-                    yield page
-        except StaleCursorError as stale:
-            _log.warning("%s; all %s are read again", stale, stream)
-        else:
-            return
-        async with aclosing(self._refresh(reader, stream, None)) as pages:
+        async with aclosing(begun) as pages:
             async for page in pages:
                 yield page
 

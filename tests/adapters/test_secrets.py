@@ -13,7 +13,7 @@ from adapters.errors import ProviderError
 from adapters.http import HttpClient, Refusal, read_refusal
 from adapters.limits import RateLimit
 from adapters.secrets import MASK, Secret, without
-from tests.test_canary import echo_server
+from tests.echo import echo_server
 
 SECRET = "sk test/fake+canary=?&"
 
