@@ -156,6 +156,20 @@ async def test_a_key_revoked_in_mid_pull_keeps_what_was_read(
     await source.assert_agrees()
 
 
+@pytest.mark.parametrize("connector", KEYS)
+async def test_what_the_source_no_longer_knows_as_changes_is_read_anew(
+    source_of: Callable[..., Awaitable[Source]], connector: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = await source_of(connector, behind=100)
+    await source.sync()
+    source.sandbox.clock.advance(days=100)  # Stripe keeps events for 30 days, HubSpot what was archived for 90
+    result = await source.sync()
+    assert (result.mode, result.is_complete) == ("full", True)
+    assert "are read again" in caplog.text
+    await source.assert_agrees()
+    assert (await source.sync()).mode == "incremental"
+
+
 async def test_a_page_that_repeats_is_refused(source: Source) -> None:
     await source.configure(concurrency=1)
     # Stripe: the key's check and the newest windows come first. HubSpot: two searches tell the range of ids.
