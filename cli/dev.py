@@ -10,7 +10,7 @@ from typing import Annotated
 import httpx
 import typer
 
-from api.settings import PUBLIC_URL_VARIABLE
+from api.settings import DAGSTER_VARIABLE, PUBLIC_URL_VARIABLE
 from cli.demo_steps import DEMO_PREFIX
 from cli.demo_webhooks import deliver_webhooks
 from cli.ingress_process import HOST, Ingress, running_ingress
@@ -26,6 +26,7 @@ from cli.output import out, say
 from cli.processes import Child, child, free_port, only_one, wait_for_any
 from cli.sandbox_process import Sandbox, SandboxPlan, running_sandbox
 from cli.session import CommandError
+from cli.sign_in import sign_in_link, usual_workspace
 from store import data_keys
 from store.database import Database, database_url
 from store.embedded import home
@@ -76,6 +77,8 @@ def dev(
         logs.mkdir(exist_ok=True)
         say("Starting the webhook server …")
         public_url = os.environ.get(PUBLIC_URL_VARIABLE)
+        # Where the pages' links to runs lead.
+        os.environ.setdefault(DAGSTER_VARIABLE, f"http://{host}:{port}")
         ingress = stack.enter_context(running_ingress(webhook_port, logs / "webhooks.log", public_url))
         if with_demo and (plan := SandboxPlan.load(home())):
             sandbox = stack.enter_context(_stand_ins(plan, logs / "sandbox.log"))
@@ -86,9 +89,19 @@ def dev(
         dagster = stack.enter_context(_dagster(host, port, logs / "dagster.log"))
         address = f"http://{host}:{port}"
         dagster.wait_until(lambda: _has_loaded(address))
+        out.print(asyncio.run(_pages(url, ingress.public_url)), soft_wrap=True)  # a link in one piece
         out.print(f"Webhooks are taken at {ingress.address}/webhooks/… (log: {ingress.process.log}).")
         out.print(f"Dagster is at {address} (log: {dagster.log}). Ctrl-C ends all.")
         raise wait_for_any([dagster, ingress.process]).failure()
+
+
+async def _pages(url: str, public_url: str) -> str:
+    """Where a browser begins: signed in by a link, where there is a workspace."""
+    async with Database.open(url) as db:
+        if workspace := await usual_workspace(Registry(db)):
+            link = await sign_in_link(db, load_provider(), workspace, public_url)
+            return f"The pages of {workspace.slug} open by this link, once and within 10 minutes:\n{link}"
+    return f"The pages are at {public_url}; `unified sign-in` prints a link once there is a workspace."
 
 
 def _stand_ins(plan: SandboxPlan, log: Path) -> AbstractContextManager[Sandbox | None]:

@@ -23,6 +23,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Start here": {
         "demo": ("cli.demo:demo", "Load two workspaces from stand-ins for Stripe and HubSpot, and check it."),
         "dev": ("cli.dev:dev", "Start the database, Dagster and the webhook server; Ctrl-C ends all."),
+        "sign-in": ("cli.sign_in:sign_in", "Print a link that signs a browser in once."),
     },
     "Connections": {
         "connectors": (
@@ -34,11 +35,17 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "sync": ("cli.sync:sync", "Pull a connection's changes now."),
         "status": ("cli.status:status", "Show how each connection stands."),
         "rejects": ("cli.status:rejects", "Show records that could not be mapped, and why."),
-        "identities": ("cli.identities:app", "Resolve, list, explain, merge and split customers across sources."),
+        "identities": (
+            "cli.identities:app",
+            "Resolve, list, explain, merge and split customers across sources.",
+        ),
         "query": ("cli.query:query", "Ask one workspace's tables in SQL, read-only."),
     },
     "Routes": {
-        "routes": ("cli.routes:app", "Push customers from one connection to another: add, preview, run, review."),
+        "routes": (
+            "cli.routes:app",
+            "Push customers from one connection to another: add, preview, run, review.",
+        ),
     },
     "Webhooks": {
         "webhooks": ("cli.webhooks:app", "Add, list, rotate, pause, remove and replay webhooks."),

@@ -4,6 +4,7 @@ Each function works in a transaction of the workspace. Single syncs are in :mod:
 inbox in :mod:`store.inbox`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -109,3 +110,28 @@ async def by_connector(
     async with conn.cursor(row_factory=class_row(Statistics)) as cursor:
         await cursor.execute(_STATISTICS, {"since": since, "connection": connection_id})
         return await cursor.fetchall()
+
+
+async def live_records(conn: AsyncConnection[Any], connection_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Live records of all streams that some connections of the workspace have stored; none is left out.
+
+    Args:
+        conn: A transaction of the workspace.
+        connection_ids: Which connections.
+    """
+    rows = await conn.execute(
+        """
+        SELECT connection_id, sum(live)::bigint FROM (
+            SELECT connection_id, count(*) AS live FROM unified_customers
+            WHERE connection_id = ANY(%(ids)s) AND deleted_at IS NULL GROUP BY 1
+            UNION ALL
+            SELECT connection_id, count(*) FROM unified_invoices
+            WHERE connection_id = ANY(%(ids)s) AND deleted_at IS NULL GROUP BY 1
+            UNION ALL
+            SELECT connection_id, count(*) FROM unified_events
+            WHERE connection_id = ANY(%(ids)s) AND deleted_at IS NULL GROUP BY 1
+        ) AS streams GROUP BY 1
+        """,
+        {"ids": list(connection_ids)},
+    )
+    return dict.fromkeys(connection_ids, 0) | dict(await rows.fetchall())

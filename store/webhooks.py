@@ -144,6 +144,11 @@ class Endpoints:
             await self._log(conn, endpoint, "webhook.add", {"connection": str(connection.id)})
             return endpoint
 
+    async def of_workspace(self, workspace_id: UUID) -> list[Endpoint]:
+        """All endpoints of a workspace, the oldest first."""
+        async with self._db.workspace(workspace_id) as conn:
+            return await fetch(conn, Endpoint, _ENDPOINTS + " ORDER BY created_at, id")
+
     async def list(self, connection: ConnectionSummary) -> list[Endpoint]:
         """A connection's endpoints, the oldest first."""
         async with self._db.workspace(connection.workspace_id) as conn:

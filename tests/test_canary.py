@@ -13,11 +13,9 @@ import logging
 import re
 import signal
 import sys
-import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NoReturn
 from urllib.parse import quote
 from uuid import uuid4
@@ -34,8 +32,9 @@ from adapters.stripe.adapter import StripeAdapter
 from api.app import Application
 from api.group_commit import GroupCommit
 from api.ingress import WebhookIngress
-from api.management.app import management_api
+from api.management.app import management_api, open_services
 from api.metrics import Metrics
+from api.pages.app import pages
 from api.settings import ManagementSettings, Settings
 from sandbox.server import SandboxServer
 from sandbox.stripe import AccountSpec, StripeSandbox
@@ -52,6 +51,7 @@ from store.registry import Registry
 from store.webhooks import EndpointLookup, Endpoints
 from tests.api.conftest import signed, stripe_event
 from tests.conftest import migrated_database
+from tests.echo import Echo, echo_server
 from unified_assets import sources
 from unified_assets.definitions import build_definitions
 from unified_assets.partitions import connections_of
@@ -112,43 +112,6 @@ def forms(secret: str) -> dict[str, str]:
 
 
 # The stage --------------------------------------------------------------------------------------------------------
-
-
-class _Echo(BaseHTTPRequestHandler):
-    """Answers with the status that is set, and repeats whatever it was sent, in several forms."""
-
-    status = 401
-
-    def answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode(errors="replace")
-        told = self.headers.get("authorization", "")
-        plain = told.removeprefix("Bearer ").encode()
-        coded = (base64.b64encode(b"." * shift + plain).decode() for shift in range(3))
-        sent = " ".join((told, quote(plain, safe=""), plain.hex(), plain.hex().upper(), *coded, body))
-        answer = json.dumps(
-            {"error": {"message": sent, "type": sent, "code": sent}, "message": sent}
-        ).encode()
-        self.send_response(self.status)
-        for name in ("www-authenticate", "x-echo", "request-id", "location"):
-            self.send_header(name, sent.replace("\n", " "))
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - the library's names
-
-    def log_message(self, *_: Any) -> None: ...
-
-
-@contextlib.contextmanager
-def echo_server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Echo) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
 
 
 @dataclass
@@ -233,7 +196,8 @@ class Stage:
         ingress = WebhookIngress(
             EndpointLookup(db, CredentialStore(db, provider)), inbox, settings, metrics.delivery
         )
-        app = Application(ingress, management_api(db, provider, settings, metrics))
+        services = open_services(db, provider, settings)
+        app = Application(ingress, management_api(services, metrics), pages(services, metrics))
 
         async def keep(response: httpx.Response) -> None:
             await response.aread()
@@ -275,9 +239,9 @@ async def _plant(stage: Stage) -> None:
 def _run_dagster(stage: Stage) -> None:
     assert stage.sync("good")
     for status in STATUSES:
-        _Echo.status = status
+        Echo.status = status
         assert not stage.sync("echo")
-    _Echo.status = 401
+    Echo.status = 401
     for name in ("unsendable", "basic", "bearer"):
         assert not stage.sync(name)
     assert not stage.sync("portal", "hubspot")

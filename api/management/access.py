@@ -170,21 +170,32 @@ class Rule:
         """The caller, whom :mod:`api.management.route` found out before anything else of the request was read."""
         return request.state.caller
 
-    async def admit(self, access: Access, request: Request) -> Identity | Caller:
+    async def admit(
+        self, access: Access, authorization: str | None, workspace: str | None
+    ) -> Identity | Caller:
         """Find out who sent a request, and see that they may.
+
+        Args:
+            access: Who knows them.
+            authorization: What proves who they are, as the header of that name has it.
+            workspace: Slug or id that the request names, if it does.
 
         Raises:
             Problem: Where they may not, or nobody is known.
         """
-        identity = await access.identify(request.headers.get("authorization"))
-        caller = (
-            await access.enter(identity, request.headers.get(headers.WORKSPACE))
-            if self.in_workspace
-            else identity
-        )
+        identity = await access.identify(authorization)
+        caller = await access.enter(identity, workspace) if self.in_workspace else identity
+        self.check(caller)
+        return caller
+
+    def check(self, caller: Identity | Caller) -> None:
+        """See that somebody who is known may.
+
+        Raises:
+            Problem: If they may not.
+        """
         if self.permission is not None and self.permission not in caller.permissions:
             raise Problem(403, f"This takes the permission {self.permission}, which you do not have.")
-        return caller
 
 
 def allowed(permission: str) -> Any:

@@ -67,17 +67,16 @@ ROUTERS = (
 )
 
 
-def management_api(db: Database, provider: KeyProvider, settings: Settings, metrics: Metrics) -> ASGIApp:
+def management_api(services: Services, metrics: Metrics) -> ASGIApp:
     """The application.
 
     Args:
-        db: The open database.
-        provider: Master keys.
-        settings: Whose JWTs are taken, and limits.
+        services: From :func:`open_services`.
         metrics: Where requests are counted.
     """
+    settings = services.settings
     app = described_api()
-    app.state.services = _services(db, provider, settings)
+    app.state.services = services
     app.state.metrics = metrics
     inner: ASGIApp = app
     if settings.management.origins:
@@ -108,7 +107,14 @@ def described_api() -> FastAPI:
     return app
 
 
-def _services(db: Database, provider: KeyProvider, settings: Settings) -> Services:
+def open_services(db: Database, provider: KeyProvider, settings: Settings) -> Services:
+    """What the API's routes and the pages work with.
+
+    Args:
+        db: The open database.
+        provider: Master keys.
+        settings: Whose JWTs are taken, and limits.
+    """
     management = settings.management
     tokens_shown = TokenLookup(db)
     return Services(

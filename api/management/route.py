@@ -77,9 +77,12 @@ class ManagementRoute(APIRoute):
             limits: dict[str, str] = {}
             try:
                 services = services_of(request)
-                caller = await rule.admit(services.access, request)
+                given = request.headers
+                caller = await rule.admit(
+                    services.access, given.get("authorization"), given.get(headers.WORKSPACE)
+                )
                 request.state.caller = caller
-                limits = _count(services, caller)
+                limits = counted(services, caller)
                 if not has_body and request.method != "POST":
                     response = await handle(request)
                 else:
@@ -104,8 +107,12 @@ def router(prefix: str, tag: str) -> APIRouter:
     return APIRouter(prefix=prefix, tags=[tag], route_class=ManagementRoute)
 
 
-def _count(services: Services, caller: Caller | Identity) -> dict[str, str]:
-    """Count a request of the caller's; what is left goes into the headers that the IETF's draft of RateLimit has."""
+def counted(services: Services, caller: Caller | Identity) -> dict[str, str]:
+    """Count a request of the caller's; what is left goes into the headers that the IETF's draft of RateLimit has.
+
+    Raises:
+        Problem: 429 where it is one too many.
+    """
     settings, now = services.settings.management, time.monotonic()
     wait = services.floods.wait_for(caller.actor, now)
     left = services.floods.left(caller.actor, now)

@@ -35,6 +35,7 @@ CALLBACK_PATH = "/oauth/callback"
 
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _LONGEST_URL = 8_000
+_FROM_PAGE = "_page"
 
 CredentialWriter = Annotated[Caller, Depends(Rule("credentials:write", in_workspace=True))]
 ClientText = Annotated[SecretStr, Field(min_length=1, max_length=1_000)]
@@ -103,7 +104,50 @@ async def authorize(
     caller: CredentialWriter, services: Use, connection_id: UUID, wanted: WantedAuthorization | None = None
 ) -> Response:
     """Begin to authorize a connection by OAuth: send the browser that asked to `url`, within ten minutes."""
-    wanted = wanted or WantedAuthorization()
+    begun, proof = await begin(caller, services, connection_id, wanted or WantedAuthorization())
+    answer = json_answer(begun)
+    if proof:
+        proof.give(services, answer)
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a browser that was sent away has to show when it comes back: a cookie."""
+
+    name: str
+    value: Secret
+
+    def give(self, services: Services, answer: Response) -> None:
+        """Give it to whoever gets the answer."""
+        self._set(services, answer, self.name, self.value.reveal())
+
+    def from_page(self, services: Services, answer: Response) -> None:
+        """Give it to a browser that is on a page of ours, and note that it wants to go on there afterwards."""
+        self.give(services, answer)
+        self._set(services, answer, f"{self.name}{_FROM_PAGE}", "1")
+
+    @staticmethod
+    def _set(services: Services, answer: Response, name: str, value: str) -> None:
+        answer.set_cookie(
+            name,
+            value,
+            max_age=int(LIFETIME.total_seconds()),
+            path=CALLBACK_PATH,
+            secure=services.settings.public_url.startswith("https://"),
+            httponly=True,
+            samesite="lax",
+        )
+
+
+async def begin(
+    caller: Caller, services: Services, connection_id: UUID, wanted: WantedAuthorization
+) -> tuple[Authorization, Proof | None]:
+    """Begin to authorize a connection.
+
+    Returns:
+        Where to send the browser, and what it has to show when it comes back; no proof where nobody has to consent.
+    """
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
     own = (
         {
@@ -118,24 +162,15 @@ async def authorize(
         grant = declared(get_adapter(connection.connector)).choose(wanted.grant_type, connection.connector)
         if grant == "client_credentials":
             done = await authorizer.by_credentials(connection, subject=caller.actor, own=own)
-            return _shown(done)
+            return _authorized(done), None
         browser = Authorizer.new_secret()
         begun = await authorizer.begin(
             connection, _callback_url(services), subject=caller.actor, own=own, browser=browser
         )
     except AdapterError as error:
         raise _refused(error) from None
-    answer = json_answer(Authorization(url=begun.url, expires_at=begun.expires_at, account=None))
-    answer.set_cookie(
-        _cookie(begun.state.reveal()),
-        browser.reveal(),
-        max_age=int(LIFETIME.total_seconds()),
-        path=CALLBACK_PATH,
-        secure=services.settings.public_url.startswith("https://"),
-        httponly=True,
-        samesite="lax",
-    )
-    return answer
+    shown = Authorization(url=begun.url, expires_at=begun.expires_at, account=None)
+    return shown, Proof(_cookie(begun.state.reveal()), browser)
 
 
 @routes.post("/complete", response_model=Authorization)
@@ -153,7 +188,7 @@ async def complete(
         )
     except (AdapterError, ConsentError, OtherAccountError) as error:
         raise _refused(error) from None
-    return _shown(done)
+    return json_answer(_authorized(done))
 
 
 @routes.delete("", status_code=204)
@@ -180,8 +215,11 @@ async def come_back(request: Request, services: Use) -> Response:
     except (AdapterError, ConsentError, OtherAccountError) as error:
         page = _page(_refused(error).status, "Not authorized", presentable(str(error)))
     else:
-        page = _page(200, "Authorized", f"{done.connection.key} is authorized. This page can be closed.")
-    page.delete_cookie(cookie, path=CALLBACK_PATH)
+        there = f"/connectors/{done.connection.id}"
+        is_awaited = f"{cookie}{_FROM_PAGE}" in request.cookies
+        page = _page(200, "Authorized", f"{done.connection.key} is authorized.", there, goes_on=is_awaited)
+    for name in (cookie, f"{cookie}{_FROM_PAGE}"):
+        page.delete_cookie(name, path=CALLBACK_PATH)
     return page
 
 
@@ -194,10 +232,10 @@ def _cookie(state: str) -> str:
     return f"unified_oauth_{hashlib.sha256(state.encode()).hexdigest()[:16]}"
 
 
-def _shown(done: Authorized) -> Response:
+def _authorized(done: Authorized) -> Authorization:
     account = done.account
     known = TestedAccount(id=account.id, name=account.name, livemode=account.livemode) if account else None
-    return json_answer(Authorization(url=None, expires_at=None, account=known))
+    return Authorization(url=None, expires_at=None, account=known)
 
 
 def _refused(error: Exception) -> Problem:
@@ -207,13 +245,18 @@ def _refused(error: Exception) -> Problem:
     return Problem(status, presentable(str(error)))
 
 
-def _page(status: int, title: str, text: str) -> HTMLResponse:
+def _page(
+    status: int, title: str, text: str, there: str = "/connectors", *, goes_on: bool = False
+) -> HTMLResponse:
+    # By a page, not by a redirect: a browser that comes from elsewhere would not show its session's cookie.
+    on = f'<meta http-equiv="refresh" content="0;url={there}?done=authorize">' if goes_on else ""
     html = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)} · Unified Assets</title>"
+        f"<title>{escape(title)} · Unified Assets</title>{on}"
         "<style>:root{color-scheme:light dark;font:1rem/1.5 sans-serif}"
         "main{max-width:40rem;margin:4rem auto;padding:0 1rem}</style></head>"
-        f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p></main></body></html>"
+        f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p>"
+        f'<p><a href="{there}">Back to the connections</a></p></main></body></html>'
     )
     headers = {"content-security-policy": _CSP, "referrer-policy": "no-referrer", "cache-control": "no-store"}
     return HTMLResponse(html, status, headers)

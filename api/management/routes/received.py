@@ -9,12 +9,13 @@ from uuid import UUID
 from fastapi import Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from api.management.access import Caller
 from api.management.answers import json_answer
 from api.management.paging import AskedPage, Page
 from api.management.route import router
 from api.management.routes.syncs import RecordReader
 from api.management.routes.webhooks import Reader, Writer
-from api.management.services import Use
+from api.management.services import Services, Use
 from store import dead_letters, inbox
 from store.connections import connection_key
 from store.dead_letters import DeadLetter, State
@@ -83,16 +84,19 @@ async def replay_events(caller: Writer, services: Use, connection_id: UUID, want
 @routes.get("/webhooks/waiting", response_model=list[WaitingEvents])
 async def list_waiting(caller: Reader, services: Use) -> Response:
     """Connections that have events waiting or dead letters."""
+    return json_answer(await waiting_events(caller, services))
+
+
+async def waiting_events(caller: Caller, services: Services) -> list[WaitingEvents]:
+    """What the connections of the caller's workspace have to apply, and what they could not."""
     now = (await services.db.clock())()
     async with services.db.workspace(caller.workspace_id) as conn:
         waiting = {one.connection.id: one for one in await inbox.waiting_in(conn, now)}
         letters = await dead_letters.counts_by_connection(conn)
-    return json_answer(
-        [
-            _waiting(connection_id, waiting.get(connection_id), letters.get(connection_id, {}))
-            for connection_id in sorted({*waiting, *letters})
-        ]
-    )
+    return [
+        _waiting(connection_id, waiting.get(connection_id), letters.get(connection_id, {}))
+        for connection_id in sorted({*waiting, *letters})
+    ]
 
 
 @routes.get("/webhooks/dead-letters", response_model=Page[DeadLetter])

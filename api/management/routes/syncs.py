@@ -15,7 +15,7 @@ from api.management.paging import AskedPage, Page
 from api.management.problems import Problem
 from api.management.route import router
 from api.management.routes.connections import Reader
-from api.management.services import Use
+from api.management.services import Services, Use
 from api.management.trials import Trial, tried
 from store import audit, connection_changes, history, rejects, sync_requests
 from store.approval import ensure_approved
@@ -97,6 +97,11 @@ class RejectEntry:
 @routes.post("/test", response_model=TestOutcome)
 async def test_connection(caller: Syncer, services: Use, connection_id: UUID) -> Response:
     """Ask the provider whose account the stored credentials open. Its refusal is an answer, with the reason."""
+    return json_answer(await test_stored(caller, services, connection_id))
+
+
+async def test_stored(caller: Caller, services: Services, connection_id: UUID) -> TestOutcome:
+    """Ask the provider whose account a connection's stored credentials open, and note the answer."""
     source = AuthorizedConnections(services.db, services.credentials, actor=caller.actor)
     try:
         adapter = await AdapterFactory(source).create(caller.workspace_id, connection_id, purpose="test")
@@ -106,8 +111,8 @@ async def test_connection(caller: Syncer, services: Use, connection_id: UUID) ->
         trial = await tried(adapter)
     async with services.db.workspace(caller.workspace_id) as conn:
         connection = await connection_changes.note_test(conn, connection_id, trial.reason)
-    return json_answer(
-        TestOutcome(ok=trial.ok, account=trial.account, reason=trial.reason, tested_at=connection.tested_at)
+    return TestOutcome(
+        ok=trial.ok, account=trial.account, reason=trial.reason, tested_at=connection.tested_at
     )
 
 
@@ -150,7 +155,7 @@ async def list_history(
             conn, connection_id, stream=stream, before=page.after(tuple[datetime, UUID]), limit=page.fetch
         )
     dagster_url = services.settings.management.dagster_url
-    entries = [_entry(run, dagster_url) for run in found]
+    entries = [shown_entry(run, dagster_url) for run in found]
     return page.answer(entries, lambda entry: (entry.started_at, entry.id))
 
 
@@ -179,7 +184,8 @@ async def list_rejects(
     return page.answer(entries, lambda entry: (entry.stream, entry.key))
 
 
-def _entry(run: history.SyncRun, dagster_url: str | None) -> HistoryEntry:
+def shown_entry(run: history.SyncRun, dagster_url: str | None) -> HistoryEntry:
+    """A pull as it is shown, with the address of its run in Dagster's UI where that is known."""
     fields = asdict(run)
     del fields["connector_config_id"]
     run_url = f"{dagster_url}/runs/{run.run_id}" if dagster_url and run.run_id else None

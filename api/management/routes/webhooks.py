@@ -13,7 +13,7 @@ from api.management.access import Caller, Rule
 from api.management.answers import json_answer, no_content
 from api.management.problems import Problem
 from api.management.route import router
-from api.management.services import Use
+from api.management.services import Services, Use
 from store.webhooks import FORMER_SECRET_KEPT, Endpoint, Endpoints, made_secret
 
 Reader = Annotated[Caller, Depends(Rule("webhooks:read", in_workspace=True))]
@@ -124,6 +124,14 @@ async def list_webhooks(caller: Reader, services: Use, connection_id: UUID) -> R
 @of_connection.post("", status_code=201, response_model=MadeWebhook)
 async def add_webhook(caller: Writer, services: Use, connection_id: UUID, new: NewWebhook) -> Response:
     """Make an endpoint. It takes no delivery before it has a secret."""
+    shown = await make_webhook(caller, services, connection_id, new)
+    return json_answer(shown, 201, headers={"location": f"{routes.prefix}/{shown.id}"})
+
+
+async def make_webhook(
+    caller: Caller, services: Services, connection_id: UUID, new: NewWebhook
+) -> MadeWebhook:
+    """Make an endpoint of a connection's, with the secret that was given or one of ours; its URL is told this once."""
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
     endpoints = _endpoints(caller, services)
     endpoint = await endpoints.create(
@@ -138,8 +146,7 @@ async def add_webhook(caller: Writer, services: Use, connection_id: UUID, new: N
         await endpoints.remove(endpoint)
         raise
     url = f"{services.settings.public_url}/webhooks/{connection.connector}/{endpoint.path}"
-    shown = MadeWebhook(**_fields(endpoint), url=url, secret=made.reveal() if made else None)
-    return json_answer(shown, 201, headers={"location": f"{routes.prefix}/{endpoint.id}"})
+    return MadeWebhook(**_fields(endpoint), url=url, secret=made.reveal() if made else None)
 
 
 @routes.get("/{webhook_id}", response_model=Webhook)
@@ -183,7 +190,7 @@ async def roll_secret(caller: Writer, services: Use, webhook_id: UUID, new: NewS
     return json_answer(RolledSecret(secret=made.reveal() if made else None))
 
 
-def _endpoints(caller: Caller, services: Use) -> Endpoints:
+def _endpoints(caller: Caller, services: Services) -> Endpoints:
     return Endpoints(services.db, services.credentials, actor=caller.actor)
 
 

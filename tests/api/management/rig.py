@@ -12,7 +12,7 @@ import pytest_asyncio
 from cryptography.fernet import Fernet
 from starlette.types import ASGIApp
 
-from api.management.app import management_api
+from api.management.app import management_api, open_services
 from api.metrics import Metrics
 from api.settings import ManagementSettings, Settings
 from sandbox.server import SandboxServer
@@ -124,7 +124,8 @@ async def api(module_database: str, sandbox_url: str) -> AsyncIterator[Api]:
         ),
     )
     async with Database.open(module_database) as db, AsyncExitStack() as stack:
-        yield Api(db, management_api(db, PROVIDER, settings, Metrics(db)), sandbox_url, stack)
+        app = management_api(open_services(db, PROVIDER, settings), Metrics(db))
+        yield Api(db, app, sandbox_url, stack)
 
 
 @pytest_asyncio.fixture
