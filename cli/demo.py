@@ -2,19 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec, TypeVar
 
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from cli import demo_outward as outward
+from cli import demo_report as report
 from cli import demo_steps as steps
 from cli import demo_webhooks as webhooks
+from cli.demo_report import Outward
 from cli.demo_steps import DemoConnection, Finding
 from cli.ingress_process import HOST, running_ingress
 from cli.installation import migrate_database, prepare_dagster, upgrade_dagster
-from cli.output import err, out, say, table
+from cli.output import err, say
 from cli.processes import free_port, only_one
 from cli.sandbox_process import Sandbox, SandboxPlan, running_sandbox
 from cli.session import CommandError
@@ -48,8 +51,9 @@ def demo(
     Makes the workspaces demo-acme and demo-globex anew (nothing else is touched), each with a Stripe and a
     HubSpot connection whose keys are stored encrypted; loads them through Dagster; holds what is stored
     against what the source has, to the cent; changes and deletes records at the source and syncs again;
-    has a change delivered by webhook; tries to reach one workspace from the other. The exit code is not 0
-    if anything is off. `unified dev` then shows it all.
+    has a change delivered by webhook; keeps some customers alike in both systems by a route, both ways and
+    without an echo; shows one identity of three records; tries to reach one workspace from the other. The
+    exit code is not 0 if anything is off. `unified dev` then shows it all.
     """
     started = time.monotonic()
     with ExitStack() as stack:
@@ -69,6 +73,8 @@ def demo(
         with _step("Two workspaces have two connections each, with encrypted keys"):
             demos = _ask(url, steps.make_connections, sandbox.url)
             instance = stack.enter_context(dagster_instance([demo.connection for demo in demos]))
+        acme, globex = demos[:2], demos[2:]
+        outward.add_people(sandbox, acme)
 
         expected = sum(sum(sandbox.oracle(d.connection.connector, d.key)["counts"].values()) for d in demos)
         with _progress("First load through Dagster", expected) as advance:
@@ -78,8 +84,9 @@ def demo(
                 advance(first[-1].total("read"))
         findings = [finding for each in demos for finding in _ask(url, steps.compare, sandbox, each)]
         findings += _of_runs(first)
+        if not all(finding.holds for finding in findings):
+            report.conclude(findings, time.monotonic() - started)  # what follows would only repeat it
 
-        acme, globex = demos[:2], demos[2:]
         with _step("demo-acme changes one customer and deletes another in each source"):
             changes = [(each, *_ask(url, steps.change_source, sandbox, each)) for each in acme]
         with _progress("Incremental sync through Dagster", len(demos)) as advance:
@@ -91,6 +98,8 @@ def demo(
             findings += _ask(url, steps.find_changes, each, changed, deleted)
         delays, delivered = _by_webhook(url, sandbox, instance, acme)
         findings += delivered
+        pushed = _outward(url, sandbox, instance, acme)
+        findings += pushed.findings
         compared = [finding for each in demos for finding in _ask(url, steps.compare, sandbox, each)]
         findings += [*_of_runs(second), *compared]
         with _step("One workspace reaches for the other's rows"):
@@ -99,13 +108,10 @@ def demo(
             )
         findings += isolation
 
-    _summarize(demos, compared, first, second, delays)
-    table(
-        ("ASKED", "WHAT", "MUST BE", "IS"),
-        ((f.about, f.measure, f.expected, f.found) for f in isolation),
-        empty="",
-    )
-    _conclude(findings, time.monotonic() - started)
+    report.stored(demos, compared, first, second, delays)
+    report.outward(pushed)
+    report.questions("One workspace reaches for the other's rows", isolation)
+    report.conclude(findings, time.monotonic() - started)
 
 
 def _by_webhook(
@@ -131,6 +137,48 @@ def _by_webhook(
             findings.append(Finding(source, "failure of the drain", None, drained.failure))
             findings += _ask(url, webhooks.find_delivered, each, changed)
     return delays, findings
+
+
+def _outward(
+    url: str, sandbox: Sandbox, instance: "DagsterInstance", demos: Sequence[DemoConnection]
+) -> Outward:
+    """Keep some customers alike in two systems, and resolve identities."""
+    from cli.demo_runs import run_identities, run_route, run_sync  # noqa: PLC0415 - imports Dagster
+
+    done = Outward()
+
+    def push(what: str, **must: int) -> None:
+        before = outward.writes(sandbox)
+        run = run_route(instance, route)
+        did = {**run.counts.get("customers", {}), **outward.writes_since(sandbox, before)}
+        must = {"created": 0, "updated": 0, "refused": 0, "waiting": 0, **must}
+        done.pushes[what] = did
+        done.findings += _of_runs([run])
+        done.findings.append(Finding(route.key, what, must, {name: did.get(name) for name in must}))
+
+    def sync() -> None:
+        done.findings += _of_runs([run_sync(instance, each.connection) for each in demos])
+
+    with _step("demo-acme gets a route between Stripe and HubSpot, both ways; it is previewed and run"):
+        before = outward.writes(sandbox)
+        route, would = _ask(url, outward.add_route, demos)
+        done.pushes["preview"] = {**would, **outward.writes_since(sandbox, before)}
+        must = {"created": 3, "updated": 2, "stripe": 0, "hubspot": 0}
+        done.findings.append(Finding(route.key, "preview", must, done.pushes["preview"]))
+        push("first run", created=3, updated=2, stripe=1, hubspot=2)
+    with _step("A customer changes in Stripe, another one in HubSpot; both changes arrive on the other side"):
+        outward.change_people(sandbox, demos)
+        sync()
+        push("a change on each side", updated=2, stripe=1, hubspot=1)
+    with _step("What the route wrote comes back with a sync, and is not sent again"):
+        sync()
+        push("only echoes", unchanged=2, stripe=0, hubspot=0)
+        done.people = outward.find_people(sandbox, demos)
+    with _step("Customers of both systems become identities"):
+        done.findings += _of_runs([run_identities(instance, route.workspace)])
+        found, done.one_customer = _ask(url, outward.find_identity, demos[0])
+    done.findings += [*done.people, *found]
+    return done
 
 
 def _ask(
@@ -180,68 +228,3 @@ def _of_runs(runs: Sequence["RunReport"]) -> Iterator[Finding]:
         yield Finding(run.connection, "failure of the run", None, run.failure)
         passed = {check for check, is_passed in run.checks.items() if is_passed}
         yield Finding(run.connection, "asset checks passed", set(run.checks), passed)
-
-
-def _summarize(
-    demos: Sequence[DemoConnection],
-    compared: Sequence[Finding],
-    first: Sequence["RunReport"],
-    second: Sequence["RunReport"],
-    delays: Mapping[str, float],
-) -> None:
-    rows = []
-    for demo_connection, load, sync in zip(demos, first, second, strict=True):
-        key = demo_connection.connection.key
-        stored = {finding.measure: finding for finding in compared if finding.about == key}
-        rows.append(
-            (
-                key,
-                *(
-                    _fraction(stored.get(name))
-                    for name in ("customers", "invoices", "invoice_lines", "events")
-                ),
-                "to the cent" if stored["money"].holds else "differs",
-                f"{sum(sync.checks.values())} of {len(sync.checks)}",
-                _did(load, "inserted"),
-                _did(sync, "inserted", "updated", "deleted"),
-                f"{delays[key]:.1f} s" if key in delays else None,
-            )
-        )
-    headings = (
-        "CONNECTION",
-        "CUSTOMERS",
-        "INVOICES",
-        "LINES",
-        "EVENTS",
-        "MONEY",
-        "CHECKS",
-        "FIRST LOAD",
-        "THEN",
-        "BY WEBHOOK",
-    )
-    table(headings, rows, empty="", title="Stored, of what the source has")
-
-
-def _did(run: "RunReport", *names: str) -> str:
-    counts = (f"{run.total(name):,} {name}" for name in (*names, "requests"))
-    return f"{', '.join(counts)}, {run.seconds:.1f} s"
-
-
-def _fraction(finding: Finding | None) -> str | None:
-    return f"{finding.found:,} of {finding.expected:,}" if finding else None
-
-
-def _conclude(findings: Sequence[Finding], seconds: float) -> None:
-    """Say how it ended.
-
-    Raises:
-        CommandError: If anything is not as it has to be.
-    """
-    wrong = [finding for finding in findings if not finding.holds]
-    if wrong:
-        msg = "\n  ".join((f"{len(wrong)} of {len(findings)} findings are off:", *map(str, wrong)))
-        raise CommandError(msg)
-    out.print(f"All {len(findings)} findings are as they have to be, after {seconds:.0f} s.")
-    out.print(
-        "Next: `unified dev` shows it in Dagster's UI; `unified connections add` connects your own accounts."
-    )

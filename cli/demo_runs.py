@@ -4,7 +4,7 @@ Importing this imports Dagster; DAGSTER_HOME has to be set before (`cli.installa
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
@@ -14,8 +14,11 @@ from uuid import uuid4
 import dagster as dg
 
 from store.connections import ConnectionSummary
+from store.routes import RouteSummary
 from unified_assets.definitions import defs
-from unified_assets.partitions import connections_of
+from unified_assets.identities import KEY
+from unified_assets.partitions import WORKSPACES, connections_of
+from unified_assets.routes import JOB, routes
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -25,7 +28,8 @@ class RunReport:
     """What one run did.
 
     Attributes:
-        connection: Key of the connection that it synced; of a drain, the source.
+        connection: Key of the connection that it synced, or of the route; of a drain, the source; of identities, the
+            workspace.
         failure: Why it failed; None where it succeeded.
         counts: By stream: ``read``, ``inserted``, ``updated``, ``deleted``, ``requests`` and more.
         checks: Whether each asset check passed, by ``stream/check``.
@@ -63,40 +67,57 @@ def run_sync(instance: dg.DagsterInstance, connection: ConnectionSummary) -> Run
     Raises:
         KeyboardInterrupt: On Ctrl-C. The run is then recorded as canceled.
     """
-    return _run(instance, f"{connection.connector}_sync", connection.key, partition_key=connection.key)
+    job = defs.resolve_job_def(f"{connection.connector}_sync")
+    return _run(instance, job, connection.key, partition_key=connection.key)
 
 
 def run_drain(instance: dg.DagsterInstance, source: str) -> RunReport:
     """Apply what waits in a source's inbox by its job, and wait for the end; raises as :func:`run_sync`."""
     config = {"ops": {f"drain_{source}_inbox": {"config": {"linger_seconds": 0}}}}
-    return _run(instance, f"{source}_drain", source, run_config=config)
+    return _run(instance, defs.resolve_job_def(f"{source}_drain"), source, run_config=config)
+
+
+def run_route(instance: dg.DagsterInstance, route: RouteSummary) -> RunReport:
+    """Push what changed along a route by its job, and wait for the end; raises as :func:`run_sync`."""
+    instance.add_dynamic_partitions(str(routes.name), [route.partition])
+    return _run(instance, defs.resolve_job_def(JOB), route.key, partition_key=route.partition)
+
+
+def run_identities(instance: dg.DagsterInstance, workspace: str) -> RunReport:
+    """Resolve a workspace's identities, and wait for the end; raises as :func:`run_sync`."""
+    instance.add_dynamic_partitions(str(WORKSPACES.name), [workspace])
+    # The asset has no job of its own; its sensor asks for runs of the asset as well.
+    job = defs.resolve_implicit_global_asset_job_def()
+    return _run(instance, job, workspace, partition_key=workspace, asset_selection=[KEY])
 
 
 def _run(
     instance: dg.DagsterInstance,
-    name: str,
+    job: dg.JobDefinition,
     about: str,
     *,
     partition_key: str | None = None,
     run_config: Mapping[str, Any] | None = None,
+    asset_selection: Sequence[dg.AssetKey] | None = None,
 ) -> RunReport:
     started, run_id = time.monotonic(), str(uuid4())
     results: list[dg.ExecuteInProcessResult] = []
 
     def execute() -> None:
         results.append(
-            defs.resolve_job_def(name).execute_in_process(
+            job.execute_in_process(
                 instance=instance,
                 run_id=run_id,
                 partition_key=partition_key,
                 run_config={**_QUIET, **(run_config or {})},
+                asset_selection=asset_selection,
                 raise_on_error=False,
             )
         )
 
     # Not in the main thread: there Dagster raises Ctrl-C wherever it meets the code, and a task of the event
     # loop that meets it swallows it. This thread needs no orderly end: a sync may be killed anywhere.
-    thread = Thread(target=execute, name=f"{name} of {about}", daemon=True)
+    thread = Thread(target=execute, name=f"{job.name} of {about}", daemon=True)
     thread.start()
     try:
         thread.join()

@@ -157,7 +157,7 @@ async def compare(db: Database, sandbox: Sandbox, demo: DemoConnection) -> list[
 
 
 async def change_source(db: Database, sandbox: Sandbox, demo: DemoConnection) -> tuple[str, str]:
-    """Change one customer and delete another at the source.
+    """Change one customer and delete another at the source, the oldest two: the newest are those of the route.
 
     Returns:
         The source ids of the two.
@@ -167,7 +167,7 @@ async def change_source(db: Database, sandbox: Sandbox, demo: DemoConnection) ->
         rows = await conn.execute(
             """
             SELECT source_id FROM unified_customers
-            WHERE connection_id = %s AND deleted_at IS NULL ORDER BY source_id LIMIT 2
+            WHERE connection_id = %s AND deleted_at IS NULL ORDER BY created_at, source_id LIMIT 2
             """,
             (connection.id,),
         )

@@ -70,8 +70,8 @@ async def change_and_wait(db: Database, sandbox: Sandbox, demo: DemoConnection) 
     async with db.workspace(connection.workspace_id) as conn:
         rows = await conn.execute(
             """
-            SELECT min(source_id) FROM unified_customers
-            WHERE connection_id = %s AND deleted_at IS NULL
+            SELECT source_id FROM unified_customers
+            WHERE connection_id = %s AND deleted_at IS NULL ORDER BY created_at, source_id LIMIT 1
             """,
             (connection.id,),
         )

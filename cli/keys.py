@@ -70,7 +70,9 @@ async def rotate(
     say(f"{report.rewrapped} data key(s) moved to master key {report.primary_key_id}.")
     _say_retired(report.retired)
     if replaced is not None:
-        say(f"{replaced} workspace(s) encrypt with a new data key from now on; replace stored secrets as well.")
+        say(
+            f"{replaced} workspace(s) encrypt with a new data key from now on; replace stored secrets as well."
+        )
 
 
 @app.command()

@@ -55,6 +55,17 @@ class Sandbox:
         order = {"do": what, "key": key, "args": [record_id], "fields": fields}
         self._ask("POST", f"{connector}/mutate", json=order)
 
+    def add(self, connector: str, key: str, **fields: Any) -> None:
+        """Create a customer or contact; the fields override the generated ones."""
+        thing = {"stripe": "customer", "hubspot": "contact"}[connector]
+        order = {"do": f"create_{thing}", "key": key, "fields": fields}
+        self._ask("POST", f"{connector}/mutate", json=order)
+
+    def requests(self, connector: str) -> dict[str, int]:
+        """How many requests came, by endpoint."""
+        counts: dict[str, int] = self._ask("GET", f"{connector}/stats")["requests"]
+        return counts
+
     def deliver(self, connector: str, key: str, url: str, secret: str) -> None:
         """Deliver the events of a key's account to a URL from now on, signed with a secret."""
         self._ask("POST", f"{connector}/webhooks", json={"key": key, "url": url, "secret": secret})

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from adapters.factory import AdapterFactory
-from cli.demo import _conclude
+from cli import demo_outward as outward
+from cli.demo_report import conclude
 from cli.demo_steps import DemoConnection, compare, make_connections, try_isolation
 from cli.sandbox_process import Sandbox
 from cli.session import ACTOR, CommandError
@@ -126,18 +127,31 @@ def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) ->
     shown = unified.ok("demo", "--records", "40")
     assert re.search(r"All \d\d findings are as they have to be", shown)
     assert shown.count("to the cent") == 4
+    for push, *counts in (  # created, updated, unchanged; writing requests to Stripe and to HubSpot
+        ("preview", "3", "2", "-", "0", "0"),
+        ("first run", "3", "2", "2", "1", "2"),
+        ("a change on each side", "0", "2", "4", "1", "1"),
+        ("only echoes", "0", "0", "2", "0", "0"),
+    ):
+        cells = next(cells_of(line) for line in shown.splitlines() if line.startswith(f"|{push} "))
+        assert [*cells[1:4], *cells[5:]] == counts, push
+    ruth = [cells_of(line) for line in shown.splitlines() if "| Ruth Castellanos " in line]
+    assert sorted(cells[0] for cells in ruth) == ["hubspot", "stripe", "stripe"]
+    # Which of the three the others are linked to is up to their ids.
+    reasons = [("-", "-"), ("phone_and_name", "0.97"), ("route", "1.00")]
+    assert sorted((cells[4], cells[5]) for cells in ruth) == reasons
 
     dev = Dev(unified, tmp_path / "dev.log")
     family = psutil.Process(dev.process.pid).children(recursive=True)
     try:
         assert dev.partitions() == {
-            "hubspot/customers": "demo-acme/hubspot",  # by webhook, as the next three
-            "hubspot/events": "demo-acme/hubspot",
-            "stripe/customers": "demo-acme/stripe",
-            "stripe/events": "demo-acme/stripe",
-            "hubspot/invoices": "demo-globex/hubspot",
-            "stripe/invoices": "demo-globex/stripe",
+            **{f"stripe/{stream}": "demo-acme/stripe" for stream in ("customers", "invoices", "events")},
+            **{f"hubspot/{stream}": "demo-acme/hubspot" for stream in ("customers", "invoices", "events")},
+            "routes/customers": "demo-acme/route:people",
+            "unified/customers": "demo-acme",
         }
+        (route,) = unified.json("routes", "list")
+        assert (route["is_active"], route["status"], route["records"]) == (False, "success", {"linked": 5})
         assert dev.arrives("demo-acme/stripe"), (
             "a change at the stand-in is delivered, drained, and seen in the UI"
         )
@@ -163,6 +177,11 @@ def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) ->
     assert "demo-acme/hubspot: money" not in done.stderr
 
 
+def cells_of(line: str) -> list[str]:
+    """The cells of a printed table's row."""
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def has_ended(process: psutil.Process) -> bool:
     """Gone, or dead and not yet collected by whoever adopts orphans here."""
     deadline = time.monotonic() + 20
@@ -185,7 +204,7 @@ async def demos(
     return made
 
 
-async def test_every_kind_of_damage_is_found(
+async def test_every_kind_of_damage_is_found_and_said(
     database: Database, database_url: str, sandbox: SandboxServer, demos: list[DemoConnection]
 ) -> None:
     control = Sandbox(int(sandbox.url.rpartition(":")[2]))
@@ -215,13 +234,11 @@ async def test_every_kind_of_damage_is_found(
     execute(database_url, "ALTER TABLE unified_customers DISABLE ROW LEVEL SECURITY")
     assert "inside demo-acme customers of demo-globex seen" in await wrong()
 
-
-async def test_what_is_off_is_said(
-    database: Database, sandbox: SandboxServer, demos: list[DemoConnection]
-) -> None:
+    acme = demos[:2]
+    outward.add_people(control, acme)
+    assert not any(finding.holds for finding in outward.find_people(control, acme)), "no route has run"
     sandbox.stripe.mutate("create_customer", "sk_test_fake_globex")
-    control = Sandbox(int(sandbox.url.rpartition(":")[2]))
     findings = await compare(database, control, demos[2])
     off = r"2 of 5 findings are off:\n  demo-globex/stripe: customers: must be \d+, is \d+\n  .*events: must"
     with pytest.raises(CommandError, match=off):
-        _conclude(findings, seconds=1.0)
+        conclude(findings, seconds=1.0)
