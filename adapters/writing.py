@@ -88,17 +88,18 @@ async def carry_out(jobs: Iterable[Job], *, at_once: int) -> AsyncGenerator[Writ
             are begun.
     """
     reports: deque[Written] = deque()
-    running: set[asyncio.Task[None]] = set()
+    running: list[asyncio.Task[None]] = []
     waiting = iter(jobs)
     failure: BaseException | None = None
     try:
         while True:
             while failure is None and len(running) < at_once and (job := next(waiting, None)) is not None:
-                running.add(asyncio.create_task(job(reports.append)))
+                running.append(asyncio.create_task(job(reports.append)))
             if not running:
                 break
-            finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in finished:
+            finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in [task for task in running if task in finished]:  # in the order in which they began
+                running.remove(task)
                 error = task.exception()
                 failure = failure or error
             while reports:

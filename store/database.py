@@ -379,9 +379,9 @@ async def _check(connection: AsyncConnection[Any]) -> None:
         await connection.execute(
             """
             SELECT rolname, rolsuper OR rolbypassrls, pg_has_role(oid, 'MEMBER')
-            FROM pg_roles WHERE rolname = ANY(%s)
+            FROM pg_roles WHERE rolname = ANY(%(roles)s) ORDER BY array_position(%(roles)s, rolname::text)
             """,
-            (list(_WORKING_ROLES),),
+            {"roles": list(_WORKING_ROLES)},
         )
     ).fetchall()
     if len(roles) < len(_WORKING_ROLES):

@@ -5,6 +5,7 @@ the same tests on another server (a superuser's URL; the databases that tests ma
 """
 
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID, uuid4
@@ -17,6 +18,10 @@ from store import embedded
 from store.database import Database, beside
 from store.migrate import ConnectorEntry, migrate
 from store.tables import StreamKey
+
+# Where compiled modules may not be kept, each process that a test starts would compile all it imports, for seconds.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 AddWorkspace = Callable[[str], Awaitable[UUID]]
 AddConnection = Callable[..., Awaitable[UUID]]
@@ -56,7 +61,9 @@ def template(server_url: str) -> Iterator[str]:
 def migrated_database(server_url: str, template: str) -> Iterator[str]:
     """A superuser's URL of a new database, migrated, for the length of a block."""
     name = f"test_{uuid4().hex[:12]}"
-    execute(beside(server_url, "postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
+    # By files: many databases by way of the log, the default, would be more than a disk takes at that pace.
+    create = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
+    execute(beside(server_url, "postgres"), create)
     yield beside(server_url, name)
     execute(beside(server_url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 

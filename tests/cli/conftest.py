@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,10 @@ from sandbox.hubspot import HubSpotSandbox
 from sandbox.server import SandboxServer
 from sandbox.stripe import StripeSandbox
 from store import embedded
+from tests.cli import forked
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
 OWN_VARIABLES = ("DATABASE_URL", "DAGSTER_", "UNIFIED_")
@@ -37,15 +38,7 @@ class Unified:
         return [str(Path(sys.executable).with_name("unified")), *arguments]
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*arguments),
-            input=stdin,
-            env=self.environment(**variables),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-        )
+        return forked.run(arguments, self.environment(**variables), stdin, timeout=240)
 
     def ok(self, *arguments: str, stdin: str = "", **variables: str) -> str:
         done = self.run(*arguments, stdin=stdin, **variables)

@@ -28,6 +28,10 @@ def no_keys_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setenv("UNIFIED_HOME", str(tmp_path))
 
 
+def files_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
 async def test_the_first_key_wraps_and_each_unwraps() -> None:
     old, new = generate_key(), generate_key()
     wrapped, key_id = await LocalKeyProvider([old]).wrap(DATA_KEY)
@@ -75,7 +79,7 @@ async def test_keys_from_the_environment_come_first(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("UNIFIED_MASTER_KEYS", f"{new}, {old}")
     monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/unified")
     assert await load_provider().primary_key_id() == fingerprint(new)
-    assert not list(tmp_path.iterdir())
+    assert not files_in(tmp_path)
 
 
 def test_a_database_of_ones_own_needs_a_key_of_ones_own(
@@ -84,7 +88,7 @@ def test_a_database_of_ones_own_needs_a_key_of_ones_own(
     monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/unified")
     with pytest.raises(MasterKeyError, match="unified keys generate"):
         load_provider()
-    assert not list(tmp_path.iterdir())
+    assert not files_in(tmp_path)
 
 
 async def test_the_key_file_is_made_once_and_only_its_owner_reads_it(
@@ -98,7 +102,7 @@ async def test_the_key_file_is_made_once_and_only_its_owner_reads_it(
     assert file.read_text().strip() not in caplog.text
     assert await load_provider().primary_key_id() == first
     assert len(caplog.records) == 1
-    assert list(tmp_path.iterdir()) == [file]
+    assert files_in(tmp_path) == [file]
 
 
 def test_many_who_start_at_once_agree_on_one_key(tmp_path: Path) -> None:

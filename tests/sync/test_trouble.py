@@ -162,7 +162,8 @@ async def test_what_the_source_no_longer_knows_as_changes_is_read_anew(
 ) -> None:
     source = await source_of(connector, behind=100)
     await source.sync()
-    source.sandbox.clock.advance(days=100)  # Stripe keeps events for 30 days, HubSpot what was archived for 90
+    # Stripe keeps events for 30 days, HubSpot what was archived for 90.
+    source.sandbox.clock.advance(days=100)
     result = await source.sync()
     assert (result.mode, result.is_complete) == ("full", True)
     assert "are read again" in caplog.text
