@@ -148,10 +148,9 @@ class ConnectionDrain:
         if state.trouble and state.trouble.retry_at > now:
             return False
         try:
-            if self._ahead is not None:
-                prepared, self._ahead = await self._ahead.prepared, None
-            else:
-                prepared = await self._prepare(asked)
+            # Taken first: one that failed must not be met again.
+            ahead, self._ahead = self._ahead, None
+            prepared = await (ahead.prepared if ahead else self._prepare(asked))
             if not prepared.meaning.events:
                 return False
             position = prepared.position or state.position
