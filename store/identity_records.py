@@ -16,6 +16,7 @@ from psycopg.types.json import set_json_loads
 from store import identity_sql
 from store.connections import ConnectionSummary
 from store.database import Database
+from store.plans import avoid_nested_loops
 from store.tables import StreamKey
 
 BATCH_RECORDS = 5_000
@@ -213,8 +214,7 @@ async def remove_gone(
     which: sql.Composable
     parameters: dict[str, Any] = {"connection": connection.id, "ids": ids, "limit": BATCH_RECORDS}
     if ids is None:
-        # Each of two large tables is read once.
-        await conn.execute("SET LOCAL enable_nestloop = off")
+        await avoid_nested_loops(conn)
         which = sql.SQL(
             "NOT EXISTS (SELECT FROM {} AS u WHERE u.connection_id = %(connection)s AND u.source_id = r.source_id"
             " AND u.deleted_at IS NULL)"
