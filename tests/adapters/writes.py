@@ -1,7 +1,19 @@
-"""What a write would change at a system, for the tests of both adapters that write."""
+"""Writing to a system, and what it would change there, for the tests of both adapters that write."""
+
+from typing import Any, Protocol
 
 from adapters.base import BaseAdapter
+from adapters.errors import ProviderError
+from adapters.writing import Write, Written
 from unified_schema.base import UnifiedBase
+
+
+class WithAdapter(Protocol):
+    """A stand-in's account that adapters can be opened for."""
+
+    def adapter(self, **settings: Any) -> Any:
+        """An adapter of it, with settings."""
+        ...
 
 
 def changed_fields(
@@ -17,3 +29,20 @@ def changed_fields(
         for field in sorted(fields)
         if adapter.from_unified(current, (field,)) != adapter.from_unified(desired, (field,))
     )
+
+
+async def write(
+    account: WithAdapter, *writes: Write, **settings: Any
+) -> tuple[dict[str, Written], ProviderError | None]:
+    """What was reported, by idempotency key, each once; and what the push ended with."""
+    reported: list[Written] = []
+    error = None
+    async with account.adapter(**settings) as adapter:
+        try:
+            async for written in adapter.write("customers", writes):
+                reported.append(written)  # noqa: PERF401 - what came before an error counts
+        except ProviderError as raised:
+            error = raised
+    by_key = {written.write.idempotency_key: written for written in reported}
+    assert len(by_key) == len(reported)
+    return by_key, error

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.errors import ConfigurationError, ProviderError, RateLimitedError, UndecidedError
+from adapters.errors import ConfigurationError, RateLimitedError, UndecidedError
 from adapters.writing import Write, Written
-from tests.adapters.writes import changed_fields
+from tests.adapters.writes import changed_fields, write
 from unified_schema import UnifiedAddress, UnifiedCustomer
 
 if TYPE_CHECKING:
@@ -51,23 +51,6 @@ def creation(number: int, email: str | None = "", **properties: str) -> Write:
 
 def update(contact_id: str, key: str, **properties: str | None) -> Write:
     return Write("update", contact_id, {"properties": properties}, key)
-
-
-async def write(
-    portal: Portal, *writes: Write, **settings: Any
-) -> tuple[dict[str, Written], ProviderError | None]:
-    """What was reported, by idempotency key, each once; and what the push ended with."""
-    reported: list[Written] = []
-    error = None
-    async with portal.adapter(**settings) as adapter:
-        try:
-            async for written in adapter.write("customers", writes):
-                reported.append(written)  # noqa: PERF401 - what came before an error counts
-        except ProviderError as raised:
-            error = raised
-    by_key = {written.write.idempotency_key: written for written in reported}
-    assert len(by_key) == len(reported)
-    return by_key, error
 
 
 def requests(portal: Portal, action: str) -> int:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from adapters.errors import AuthenticationError, ConfigurationError, ProviderError, UndecidedError
+from adapters.errors import AuthenticationError, ConfigurationError, UndecidedError
 from adapters.stripe.writing import form
-from adapters.writing import Write, Written
-from tests.adapters.writes import changed_fields
+from adapters.writing import Write
+from tests.adapters.writes import changed_fields, write
 from unified_schema.address import UnifiedAddress
 from unified_schema.customer import CustomerKind, UnifiedCustomer
 
@@ -46,23 +46,6 @@ def customer_of(adapter: StripeAdapter, **fields: Any) -> UnifiedCustomer:
 
 def creation(number: int, **body: Any) -> Write:
     return Write("create", None, {"name": f"Customer {number}", **body}, f"acme/crm/{number}/v1")
-
-
-async def write(
-    account: Stripe, *writes: Write, **settings: Any
-) -> tuple[dict[str, Written], ProviderError | None]:
-    """What was reported, by idempotency key, each once; and what the push ended with."""
-    reported: list[Written] = []
-    error = None
-    async with account.adapter(**settings) as adapter:
-        try:
-            async for written in adapter.write("customers", writes):
-                reported.append(written)  # noqa: PERF401 - what came before an error counts
-        except ProviderError as raised:
-            error = raised
-    by_key = {written.write.idempotency_key: written for written in reported}
-    assert len(by_key) == len(reported)
-    return by_key, error
 
 
 def names(account: Stripe) -> Counter[str | None]:
