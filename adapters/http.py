@@ -7,9 +7,7 @@ import asyncio
 import base64
 import contextlib
 import email.utils
-import ipaddress
 import re
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,7 +60,6 @@ _ADVICE: dict[int, tuple[type[ProviderError], str]] = {
 # No wait between two attempts is longer, whatever the provider asks for; a longer one is for the next run.
 LONGEST_WAIT = 120.0
 _LONGEST_BACKOFF = 30.0
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LONGEST_PROVIDER_TEXT = 300
 
 # An escape in JSON text: a whole surrogate pair, half of one (the group), or any other.
@@ -97,11 +94,13 @@ class Traffic:
         requests: Requests sent, retries included.
         retries: How many of them were retries.
         refused: 429 answers.
+        waited: Seconds spent waiting for a turn under a rate limit, added up over concurrent requests.
     """
 
     requests: int = 0
     retries: int = 0
     refused: int = 0
+    waited: float = 0.0
 
 
 class _Retry(Exception):  # noqa: N818 - a signal to the retry loop, never seen outside
@@ -172,12 +171,14 @@ class HttpClient:
         if not all(value.isascii() and value.isprintable() for value in headers.values()):
             msg = f"{label}: its credential holds characters that no HTTP header can carry; add it again"
             raise ConfigurationError(msg)
+        from adapters.transport import GuardedTransport  # noqa: PLC0415 - most processes ask no provider
+
         self._client = httpx.AsyncClient(
             base_url=_checked_base_url(config, label),
             auth=auth,
             headers={"accept": "application/json", "user-agent": "unified-assets", **headers},
             timeout=config.timeout,
-            transport=_GuardedTransport(label, allow_private=config.allow_private_hosts),
+            transport=GuardedTransport(label, allow_private=config.allow_private_hosts),
             follow_redirects=False,
         )
 
@@ -185,10 +186,14 @@ class HttpClient:
         """Close all connections."""
         await self._client.aclose()
 
-    @property
-    def rate_limit_waited(self) -> float:
-        """Seconds that requests have waited for their turn, added up over all of them."""
-        return sum(limit.waited for limit in set(self._limits.values()))
+    def join(self, other: "HttpClient") -> None:
+        """Keep to another client's rate limits and concurrency, together with it.
+
+        Args:
+            other: A client of the same connection.
+        """
+        self._limits, self._slots = other._limits, other._slots  # noqa: SLF001 - our own class
+        self._on_response = other._on_response  # noqa: SLF001
 
     def is_saturated(self, limit: str = "default") -> bool:
         """Whether a further request under this limit would only wait for others."""
@@ -286,7 +291,7 @@ class HttpClient:
     ) -> _Decoded:
         what = f"{request.method} {request.url.path}"
         async with self._slots:
-            await limit.acquire()
+            self.traffic.waited += await limit.acquire()
             self.traffic.requests += 1
             try:
                 response = await self._client.send(request)
@@ -443,77 +448,3 @@ def _checked_base_url(config: Any, label: str) -> httpx.URL:
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
     return url.scheme, url.host, url.port or {"https": 443, "http": 80}.get(url.scheme, 0)
-
-
-class _GuardedTransport(httpx.AsyncHTTPTransport):
-    """Connects only to addresses that were checked: a name is resolved once, and what passed is used.
-
-    So neither a private address in a base URL nor a name server that changes its answer leads inside.
-    """
-
-    def __init__(self, label: str, *, allow_private: bool) -> None:
-        super().__init__(limits=httpx.Limits(max_connections=64, max_keepalive_connections=64))
-        self._label = label
-        self._allow_private = allow_private
-        self._addresses: dict[tuple[str, int], list[str]] = {}
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        host, port = request.url.host, request.url.port or (443 if request.url.scheme == "https" else 80)
-        addresses = self._addresses.get((host, port)) or await self._resolve(host, port)
-        self._addresses[host, port] = addresses
-        for address in addresses:
-            sent = httpx.Request(
-                request.method,
-                request.url.copy_with(host=address),
-                headers=request.headers,
-                stream=request.stream,
-                extensions={**request.extensions, "sni_hostname": host},
-            )
-            try:
-                return await super().handle_async_request(sent)
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                # Nothing was sent yet. Without any address left, the name is resolved anew for the next
-                # attempt.
-                if address == addresses[-1]:
-                    self._addresses.pop((host, port), None)
-                    raise
-        msg = f"the name {host} has no address"
-        raise httpx.ConnectError(msg)
-
-    async def _resolve(self, host: str, port: int) -> list[str]:
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            msg = f"the name {host} can't be resolved"
-            raise httpx.ConnectError(msg) from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        is_refused = _is_link_local if self._allow_private else _is_hidden
-        refused = [address for address in addresses if is_refused(address)]
-        if refused:
-            msg = f"{self._label}: {host} leads to {refused[0]}, which is not public; " + (
-                "machines' metadata is served there, and no provider's API"
-                if _is_link_local(refused[0])
-                else "if that is meant, set allow_private_hosts"
-            )
-            raise ForbiddenHostError(msg)
-        return addresses
-
-
-def _is_hidden(address: str) -> bool:
-    ip = _meant(address)
-    return not ip.is_global or ip.is_multicast
-
-
-def _is_link_local(address: str) -> bool:
-    return _meant(address).is_link_local
-
-
-def _meant(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        # IPv6 addresses that stand for an IPv4 address: mapped, 6to4, NAT64.
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-        return inner or ip
-    return ip

@@ -20,7 +20,6 @@ class RateLimit:
 
     Attributes:
         rate: Requests per second at present.
-        waited: Seconds that callers have spent waiting here in all.
     """
 
     def __init__(self, rate: float, *, burst: float = 1.0, within: "RateLimit | None" = None) -> None:
@@ -32,24 +31,26 @@ class RateLimit:
             within: A wider limit that counts these requests as well.
         """
         self.rate = rate
-        self.waited = 0.0
         self._ceiling = rate
         self._burst = max(1.0, burst)
         self._within = within
         self._next = time.monotonic() - (self._burst - 1.0) / rate
         self._slowed_at = float("-inf")
 
-    async def acquire(self) -> None:
-        """Wait for this request's turn. Turns are handed out in the order in which they are asked for."""
+    async def acquire(self) -> float:
+        """Wait for this request's turn. Turns are handed out in the order in which they are asked for.
+
+        Returns:
+            Seconds waited.
+        """
         now = time.monotonic()
         self._recover(now)
         turn = max(self._next, now - (self._burst - 1.0) / self.rate)
         self._next = turn + 1.0 / self.rate
-        if turn > now:
-            self.waited += turn - now
-            await asyncio.sleep(turn - now)
-        if self._within is not None:
-            await self._within.acquire()
+        waited = max(0.0, turn - now)
+        if waited:
+            await asyncio.sleep(waited)
+        return waited + (0.0 if self._within is None else await self._within.acquire())
 
     @property
     def is_saturated(self) -> bool:

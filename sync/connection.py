@@ -3,14 +3,17 @@
 Dagster and the CLI both call here.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from adapters.base import BaseAdapter
 from adapters.errors import AdapterError, ProtocolError, RateLimitedError, UnavailableError
 from adapters.factory import AdapterFactory
+from adapters.http import HttpClient
 from adapters.registry import get_adapter
 from store import cursors, history, quality
 from store.connections import Connection
@@ -18,7 +21,7 @@ from store.database import Database
 from store.errors import BusyError, StoreError, UnreachableError
 from store.registry import Registry, presentable
 from store.tables import StreamKey
-from sync.errors import ConnectionBusyError, PullError
+from sync.errors import ConnectionBusyError, PullError, SyncError
 from sync.mapper import Mapper
 from sync.mapping import Mapping
 from sync.pull import OnProgress, Pull, PullResult
@@ -29,6 +32,28 @@ _MAY_PASS = (RateLimitedError, UnavailableError, ProtocolError, UnreachableError
 
 # Customers asked for one by one because an invoice names them and no list does; the next sync goes on.
 _MISSING_CUSTOMERS = 1_000
+
+
+@dataclass(slots=True)
+class SideBySide:
+    """What streams of one connection share that are synced at the same time.
+
+    Attributes:
+        mapper: Maps for all of them.
+        http: The first one's client; the others keep to its limits.
+        customers_done: Set once no more customers are pulled.
+    """
+
+    mapper: Mapper
+    http: HttpClient | None = None
+    customers_done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def share_limits(self, http: HttpClient) -> None:
+        """Make a further client keep to the same limits."""
+        if self.http is None:
+            self.http = http
+        else:
+            http.join(self.http)
 
 
 @asynccontextmanager
@@ -124,7 +149,7 @@ async def sync_stream(
     time_limit: float | None = None,
     run_id: str | None = None,
     on_progress: OnProgress = lambda _: None,
-    mapper: Mapper | None = None,
+    beside: SideBySide | None = None,
 ) -> PullResult:
     """Sync one stream of one connection.
 
@@ -137,7 +162,7 @@ async def sync_stream(
         time_limit: Seconds after which to stop; the next sync goes on from there.
         run_id: Dagster's run, for the history.
         on_progress: Called after each commit with the counts so far.
-        mapper: Maps for several streams in turn; by default this one has its own.
+        beside: What it shares with the connection's other streams; by default nothing.
 
     Returns:
         What was done.
@@ -154,8 +179,10 @@ async def sync_stream(
         async with (
             recorded(db, connection, stream, mode, run_id) as (history_id, result),
             await factory.create(connection.workspace_id, connection.id, purpose="sync") as adapter,
-            nullcontext(mapper) if mapper else Mapper() as maps,
+            nullcontext(beside.mapper) if beside else Mapper() as mapper,
         ):
+            if beside:
+                beside.share_limits(adapter.http)
             adapter.clock = await db.clock(not_before=stored.observed_at if stored else None)
             result.started_at = adapter.clock()
             mapping = Mapping(adapter, stream, await Registry(db).mappings(connection, stream))
@@ -164,7 +191,7 @@ async def sync_stream(
                 adapter,
                 key,
                 mapping,
-                maps,
+                mapper,
                 result,
                 history_id=history_id,
                 is_first_load=stored is None or stored.refreshed_at is None,
@@ -173,7 +200,9 @@ async def sync_stream(
             try:
                 await pull.run(cursor, time_limit)
                 if stream == "invoices" and result.is_complete:
-                    result.is_complete = await _complete_customers(db, adapter, connection, maps)
+                    if beside:
+                        await beside.customers_done.wait()
+                    result.is_complete = await _complete_customers(db, adapter, connection, mapper)
             finally:
                 result.note(adapter.http)
     return result
@@ -189,27 +218,49 @@ async def sync_connection(
     time_limit: float | None = None,
     on_progress: OnProgress = lambda _: None,
 ) -> list[PullResult]:
-    """Sync some streams of a connection, by default all, one after the other; see :func:`sync_stream`.
+    """Sync some streams of a connection, by default all, side by side; see :func:`sync_stream`.
+
+    A provider's limits are often an endpoint's own. One stream's failure leaves the others alone.
 
     Raises:
         ConfigurationError: If the connector has no such stream; nothing was synced.
+        SyncError: The first stream's that failed, once all have ended.
     """
     connector = get_adapter(connection.connector)
-    chosen = [connector.stream(name) for name in streams] or connector.streams
-    async with Mapper() as mapper:
-        return [
-            await sync_stream(
+    names = [connector.stream(name).name for name in streams or [stream.name for stream in connector.streams]]
+
+    async def attempt(name: str) -> PullResult | SyncError:
+        try:
+            return await sync_stream(
                 db,
                 factory,
                 connection,
-                stream.name,
+                name,
                 full=full,
                 time_limit=time_limit,
                 on_progress=on_progress,
-                mapper=mapper,
+                beside=beside,
             )
-            for stream in chosen
-        ]
+        except SyncError as error:
+            return error
+        finally:
+            if name == "customers":
+                beside.customers_done.set()
+
+    async with Mapper() as mapper:
+        beside = SideBySide(mapper)
+        if "customers" not in names:
+            beside.customers_done.set()
+        async with asyncio.TaskGroup() as tasks:
+            syncs = [tasks.create_task(attempt(name)) for name in names]
+    outcomes = [sync.result() for sync in syncs]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, SyncError)]
+    if len(failures) > 1:
+        msg = f"{failures[0]}; {len(failures) - 1} more of its streams failed, see `unified status`"
+        raise PullError(msg, retry=all(failure.retry for failure in failures)) from failures[0]
+    if failures:
+        raise failures[0]
+    return [outcome for outcome in outcomes if isinstance(outcome, PullResult)]
 
 
 async def abandon(db: Database, connection: Connection, run_id: str, reason: str) -> bool:

@@ -91,7 +91,7 @@ class PullResult:
     def note(self, http: HttpClient) -> None:
         """Take over what a client has sent so far."""
         self.requests, self.retries = http.traffic.requests, http.traffic.retries
-        self.refused, self.rate_limit_waited = http.traffic.refused, http.rate_limit_waited
+        self.refused, self.rate_limit_waited = http.traffic.refused, http.traffic.waited
 
 
 OnProgress = Callable[[PullResult], None]
@@ -115,21 +115,29 @@ class _Collected:
         return self.records >= BATCH_RECORDS or self.size >= BATCH_BYTES
 
 
+_USUAL_PATIENCE = gc.get_threshold()
+_pulls = 0
+
+
 @contextmanager
 def _patient_collector() -> Iterator[None]:
-    """Let Python look for reference cycles rarely while records pass through.
+    """Let Python look for reference cycles rarely while records pass through any pull of this process.
 
     It does so after every 700 new objects, a few records' worth, and finds nothing: records hold no cycles. That is
     a fifth of a first load's CPU time. What is there already (modules, classes) it need not look at at all.
     """
-    former = gc.get_threshold()
-    gc.set_threshold(10_000, *former[1:])
-    gc.freeze()
+    global _pulls  # noqa: PLW0603 - there is one collector
+    if not _pulls:
+        gc.set_threshold(10_000, *_USUAL_PATIENCE[1:])
+        gc.freeze()
+    _pulls += 1
     try:
         yield
     finally:
-        gc.unfreeze()
-        gc.set_threshold(*former)
+        _pulls -= 1
+        if not _pulls:
+            gc.unfreeze()
+            gc.set_threshold(*_USUAL_PATIENCE)
 
 
 class Pull:

@@ -176,7 +176,7 @@ class Push:
         """Take over what both adapters have sent."""
         clients = [end.adapter.http for end in self._ends.values()]
         self._result.requests = sum(http.traffic.requests for http in clients)
-        self._result.rate_limit_waited = sum(http.rate_limit_waited for http in clients)
+        self._result.rate_limit_waited = sum(http.traffic.waited for http in clients)
 
     async def _begin(self, side: Side, ids: Sequence[str], cursor: RouteCursor | None) -> None:
         """Plan a chunk, commit what is intended, and have it sent while the next one is planned."""

@@ -4,14 +4,17 @@ import asyncio
 import logging
 import socket
 import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import aiohttp
 import msgspec
 import pytest
+from yarl import URL
 
 from adapters.base import AdapterConfig
 from adapters.errors import (
@@ -240,13 +243,22 @@ async def test_the_providers_clock_is_known(provider: "ScriptedProvider", waits:
     assert http.server_time == datetime(2026, 11, 20, 21, 41, tzinfo=UTC)
 
 
-async def test_a_limit_shared_by_names_counts_its_waits_once() -> None:
-    limit = RateLimit(1)
-    limit.waited = 3.0
-    http = client("https://api.example.com")
-    http._limits = {"one": limit, "two": limit}
-    assert http.rate_limit_waited == 3.0
-    await http.aclose()
+async def test_clients_of_one_connection_share_its_limits(provider: "ScriptedProvider") -> None:
+    class Asked(RateLimit):
+        turns = 0
+
+        async def acquire(self) -> float:
+            self.turns += 1
+            return 2.0
+
+    limit = Asked(1)
+    one, other = client(provider.url, limit=limit), client(provider.url)
+    other.join(one)
+    await get(one)
+    await get(other)
+    assert limit.turns == 2
+    assert (one.traffic.waited, other.traffic.waited) == (2.0, 2.0)
+    assert (one.traffic.requests, other.traffic.requests) == (1, 1)
 
 
 # The guard ----------------------------------------------------------------------------------------
@@ -391,20 +403,34 @@ async def sent_to(
     async def getaddrinfo(host: str, port: int, **kwargs: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in next(answers)]
 
-    async def connect(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
-        address = request.url.host
-        connected.append((address, request.headers["host"], request.extensions["sni_hostname"]))
-        if address in unreachable:
-            msg = "no route"
-            raise httpx.ConnectError(msg)
-        return httpx.Response(200, json={}, request=request)
+    @asynccontextmanager
+    async def connect(
+        self: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        *,
+        headers: list[tuple[str, str]],
+        server_hostname: str,
+        **options: Any,
+    ) -> AsyncIterator[Any]:
+        connected.append((url.host, dict(headers)["host"], server_hostname))
+        if url.host in unreachable:
+            place = SimpleNamespace(host=url.host, port=url.port, ssl=True)
+            raise aiohttp.ClientConnectorError(place, OSError("no route"))  # type: ignore[arg-type]
+
+        async def read() -> bytes:
+            return b"{}"
+
+        yield SimpleNamespace(status=200, raw_headers=[], read=read)
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", connect)
+    monkeypatch.setattr(aiohttp.ClientSession, "request", connect)
     http = client("https://api.example.com", allow_private_hosts=False)
-    for _ in range(requests):
-        await http.request("GET", "/things", ANYTHING)
-    await http.aclose()
+    try:
+        for _ in range(requests):
+            await http.request("GET", "/things", ANYTHING)
+    finally:
+        await http.aclose()
     return connected
 
 
