@@ -26,7 +26,7 @@ def main() -> None:
     finally:
         control(latency_ms=0, rps=0)
     after = control()
-    seconds = sum(result["seconds"] for result in results)
+    seconds = max(result["seconds"] for result in results)  # streams are read side by side
     requests = after["reqs"] - before["reqs"]
     refused = after["limited"] - before["limited"]
     expected = after["counts"]["/v1/customers"] + after["counts"]["/v1/invoices"]
