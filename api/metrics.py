@@ -1,18 +1,19 @@
-"""Counters and gauges for Prometheus: of this process what it answered, of the database what waits in it.
+"""Counters and gauges for Prometheus: of the server what it answered, of the database what waits in it.
 
-On the ingress's path a count is an addition to a dictionary; the rest is done when somebody scrapes. No label holds an
-id or a tenant's name.
+With several workers (``PROMETHEUS_MULTIPROC_DIR``) whichever is scraped tells the counts of all. No label holds an id
+or a tenant's name.
 """
 
 import asyncio
+import os
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from adapters.registry import list_adapters
@@ -41,28 +42,46 @@ _REASONS = {
 # What waits is counted no more often than this, however many scrape.
 _LOOK_SECONDS = 10.0
 
+# When a series began, as a second one beside each: nothing here needs it.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
 
 class Metrics(Collector):
-    """The metrics of one process."""
+    """The metrics of one server."""
 
     def __init__(self, db: Database) -> None:
         """Count from now on; ask ``db`` what waits."""
         self._db = db
-        self._deliveries: Counter[int] = Counter()
-        self._events: Counter[str] = Counter()
         self._waiting: list[Metric] = []
         self._looked_at: float | None = None
         self._looking = asyncio.Lock()
-        self._prometheus = CollectorRegistry()
-        self._prometheus.register(self)
+        counted = CollectorRegistry()
+        events = Counter(
+            "unified_ingress_events",
+            "Events delivered, by what became of them.",
+            ["outcome"],
+            registry=counted,
+        )
+        refused = Counter(
+            "unified_ingress_refused", "Deliveries turned away, by reason.", ["reason"], registry=counted
+        )
+        self._accepted, self._duplicate = events.labels("accepted"), events.labels("duplicate")
+        self._refused = {status: refused.labels(reason) for status, reason in _REASONS.items()}
+        self._deliveries = Counter("unified_ingress_deliveries", "Deliveries answered.", registry=counted)
         self._series: dict[tuple[str, str, int], Histogram] = {}
         self._requests = Histogram(
             "unified_api_request_seconds",
             "Requests of the API by route, method and status, and how long they took.",
             ("method", "route", "status"),
             buckets=_BUCKETS,
-            registry=self._prometheus,
+            registry=counted,
         )
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            self._prometheus = CollectorRegistry()
+            MultiProcessCollector(self._prometheus)  # type: ignore[no-untyped-call]
+        else:
+            self._prometheus = counted
+        self._prometheus.register(self)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request of the API; ``route`` is a template, not a path."""
@@ -73,7 +92,9 @@ class Metrics(Collector):
 
     def delivery(self, status: int) -> None:
         """Count a delivery that was answered."""
-        self._deliveries[status] += 1
+        self._deliveries.inc()
+        if refused := self._refused.get(status):
+            refused.inc()
 
     def counted(
         self, write: Callable[[Sequence[Received]], Awaitable[int]]
@@ -82,8 +103,8 @@ class Metrics(Collector):
 
         async def count(rows: Sequence[Received]) -> int:
             new = await write(rows)
-            self._events["accepted"] += new
-            self._events["duplicate"] += len(rows) - new
+            self._accepted.inc(new)
+            self._duplicate.inc(len(rows) - new)
             return new
 
         return count
@@ -98,22 +119,7 @@ class Metrics(Collector):
         return generate_latest(self._prometheus)
 
     def collect(self) -> Iterator[Metric]:
-        """What this process counted in dictionaries, and what it last saw waiting."""
-        events = CounterMetricFamily(
-            "unified_ingress_events", "Events delivered, by what became of them.", labels=["outcome"]
-        )
-        for outcome in ("accepted", "duplicate"):
-            events.add_metric([outcome], self._events[outcome])
-        yield events
-        refused = CounterMetricFamily(
-            "unified_ingress_refused", "Deliveries turned away, by reason.", labels=["reason"]
-        )
-        for status, reason in _REASONS.items():
-            refused.add_metric([reason], self._deliveries[status])
-        yield refused
-        deliveries = CounterMetricFamily("unified_ingress_deliveries", "Deliveries answered.")
-        deliveries.add_metric([], sum(self._deliveries.values()))
-        yield deliveries
+        """What was last seen waiting."""
         yield from self._waiting
 
     async def _look(self) -> list[Metric]:

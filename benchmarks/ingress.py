@@ -189,20 +189,22 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seconds", type=int, default=5, help="of each measurement")
+    arguments.add_argument("--workers", type=int, default=os.cpu_count(), help="of the ingress")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server = PostgresServer(Path(folder))
         try:
-            _measure(server.url, Path(folder), options.rounds, options.seconds)
+            _measure(server.url, Path(folder), options)
         finally:
             server.stop()
 
 
-def _measure(url: str, folder: Path, rounds: int, seconds: int) -> None:
+def _measure(url: str, folder: Path, options: argparse.Namespace) -> None:
+    rounds, seconds = options.rounds, options.seconds
     installation = install(url, ENDPOINTS)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_TABLE.encode())
-    ingress = IngressProcess(url, installation.keys, folder / "ingress.log")
+    ingress = IngressProcess(url, installation.keys, folder / "ingress.log", workers=options.workers)
     blast = compiled_blast(folder)
     numbers = count()
     try:

@@ -92,8 +92,9 @@ class PostgresServer:
 class IngressProcess:
     """`unified serve` in a process that can be killed, and started again on the same port."""
 
-    def __init__(self, url: str, keys: str, log: Path, **settings: str) -> None:
+    def __init__(self, url: str, keys: str, log: Path, *, workers: int = 1, **settings: str) -> None:
         """Serve the database at ``url``; ``settings`` are environment variables."""
+        self._workers = workers
         self._environment = {**os.environ, "DATABASE_URL": url, MASTER_KEYS_VARIABLE: keys, **settings}
         self._log = log
         self.port = _free_port()
@@ -103,7 +104,7 @@ class IngressProcess:
         """Start it, and wait until it answers; it ends at once where the database is away, and is started again."""
         while True:
             with self._log.open("ab") as log:
-                arguments = [_UNIFIED, "serve", "--port", str(self.port)]
+                arguments = [_UNIFIED, "serve", "--port", str(self.port), "--workers", str(self._workers)]
                 self.process = subprocess.Popen(arguments, env=self._environment, stdout=log, stderr=log)
             while self.process.poll() is None:
                 with contextlib.suppress(OSError):

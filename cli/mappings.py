@@ -7,7 +7,7 @@ import typer
 from adapters.registry import get_adapter
 from cli.arguments import AsJson, Name
 from cli.output import print_json, say, table
-from cli.session import asynchronous, open_session
+from cli.session import ACTOR, asynchronous, open_session
 from unified_schema.field_rules import FieldRule
 
 app = typer.Typer(
@@ -36,7 +36,9 @@ async def add(
     async with open_session() as session:
         connection = await session.connection(name)
         get_adapter(connection.connector).stream(stream)
-        await session.registry.set_mapping(connection, stream, FieldRule(source_path, target_field))
+        await session.registry.set_mapping(
+            connection, stream, FieldRule(source_path, target_field), actor=ACTOR
+        )
     say(f"From now on. For what is stored already: `unified remap {connection.key}`.")
 
 
@@ -67,5 +69,5 @@ async def remove(name: Name, stream: Stream, target_field: Target) -> None:
     """Remove the rule that fills a field."""
     async with open_session() as session:
         connection = await session.connection(name)
-        await session.registry.remove_mapping(connection, stream, target_field)
+        await session.registry.remove_mapping(connection, stream, target_field, actor=ACTOR)
     say(f"From now on. For what is stored already: `unified remap {connection.key}`.")

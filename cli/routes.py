@@ -310,7 +310,7 @@ def _describe(route: Route) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _show(result: RouteResult, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import socket
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from api.server import listen, webhook_server
 from api.settings import PUBLIC_URL_VARIABLE, Settings
 from cli.output import say
 from cli.session import open_session
+from cli.workers import inherited, supervise, when_orphaned
 from store import data_keys
 from store.keys import load_provider
 
@@ -26,6 +28,10 @@ def serve(
         typer.Option(help=f"Where providers reach this server.  [env var: {PUBLIC_URL_VARIABLE}]"),
     ] = None,
     access_log: Annotated[bool, typer.Option(help="Write a line for each request.")] = True,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that share the port. Limits count in each of them.")
+    ] = 1,
+    listener: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Take providers' webhooks in, at /webhooks/…, and answer the management API, at /api/… (docs/api.md).
 
@@ -37,19 +43,50 @@ def serve(
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger(LOGGER).disabled = not access_log
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(host, port, public_url))
+    if public_url:
+        os.environ[PUBLIC_URL_VARIABLE] = public_url
+    with (
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        inherited(listener) if listener is not None else listen(host, port) as place,
+    ):
+        if workers == 1:
+            runner.run(_serve(place, is_worker=listener is not None))
+        else:
+            runner.run(_check(place))
+            supervise(place, workers, ["--access-log" if access_log else "--no-access-log"])
 
 
-async def _serve(host: str, port: int, public_url: str | None) -> None:
+async def _serve(listener: socket.socket, *, is_worker: bool) -> None:
     async with open_session() as session:
         provider = load_provider()
         await data_keys.verify(session.db, provider)
-        with listen(host, port) as listener:
-            address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-            chosen = {PUBLIC_URL_VARIABLE: public_url} if public_url else {}
-            settings = Settings.from_environment({**os.environ, **chosen}, address=address)
-            say(
-                f"Listening on {address}; endpoints are at {settings.public_url}/webhooks/… ({PUBLIC_URL_VARIABLE})."
-            )
-            await webhook_server(session.db, provider, settings).serve(sockets=[listener])
+        settings = _settings(listener)
+        server = webhook_server(session.db, provider, settings)
+        if is_worker:
+            when_orphaned(lambda: setattr(server, "should_exit", True))
+        else:
+            _announce(listener, settings)
+        await server.serve(sockets=[listener])
+
+
+async def _check(listener: socket.socket) -> None:
+    """What each worker will need: the database, the keys, and settings that can be used."""
+    async with open_session() as session:
+        await data_keys.verify(session.db, load_provider())
+    _announce(listener, _settings(listener))
+
+
+def _settings(listener: socket.socket) -> Settings:
+    return Settings.from_environment(address=_address(listener))
+
+
+def _announce(listener: socket.socket, settings: Settings) -> None:
+    say(
+        f"Listening on {_address(listener)}; endpoints are at {settings.public_url}/webhooks/… "
+        f"({PUBLIC_URL_VARIABLE})."
+    )
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

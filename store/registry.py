@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from psycopg import AsyncConnection
+
 from store import audit, connection_changes, members
 from store.connection_changes import DEFAULT_SYNC_INTERVAL, explained
 from store.connections import (
@@ -440,8 +442,10 @@ class Registry:
                 stream=stream,
             )
 
-    async def set_mapping(self, connection: ConnectionSummary, stream: str, rule: FieldRule) -> None:
-        """Add a rule, or replace the one that fills the same field.
+    async def set_mapping(
+        self, connection: ConnectionSummary, stream: str, rule: FieldRule, *, actor: str = "unified"
+    ) -> None:
+        """Add a rule, or replace the one that fills the same field; the audit log says that ``actor`` did.
 
         Raises:
             InvalidSettingError: If there is no such stream, or the rule can't work for its model.
@@ -467,9 +471,13 @@ class Registry:
                     """,
                     (connection.workspace_id, connection.id, stream, rule.source_path, rule.target_field),
                 )
+            detail = {"stream": stream, "source_path": rule.source_path, "target_field": rule.target_field}
+            await _note_mapping(conn, connection, "mapping.set", actor, detail)
 
-    async def remove_mapping(self, connection: ConnectionSummary, stream: str, target_field: str) -> None:
-        """Remove the rule that fills a field.
+    async def remove_mapping(
+        self, connection: ConnectionSummary, stream: str, target_field: str, *, actor: str = "unified"
+    ) -> None:
+        """Remove the rule that fills a field; the audit log says that ``actor`` did.
 
         Raises:
             InvalidSettingError: If there is none.
@@ -484,6 +492,26 @@ class Registry:
             )
             if not done.rowcount:
                 raise InvalidSettingError(f"no rule of {connection.key} fills {target_field!r} of {stream}")
+            detail = {"stream": stream, "target_field": target_field}
+            await _note_mapping(conn, connection, "mapping.remove", actor, detail)
+
+
+async def _note_mapping(
+    conn: AsyncConnection[Any],
+    connection: ConnectionSummary,
+    action: str,
+    actor: str,
+    detail: Mapping[str, str],
+) -> None:
+    await audit.record(
+        conn,
+        connection.workspace_id,
+        actor=actor,
+        action=action,
+        subject=f"connection {connection.id}",
+        outcome="allowed",
+        detail=detail,
+    )
 
 
 def presentable(error: str) -> str:

@@ -123,25 +123,33 @@ async def preview_route(
         RouteError: If a connection can't be used, or the database fails.
     """
     found: list[Preview] = []
+    told = set()
     with _named(route):
         async with _opened(db, factory, route, "preview") as opened:
             planner = Planner(db, route, opened)
             async with aclosing(work(db, route, opened)) as chunks:
                 async for side, ids, _ in chunks:
-                    for plan in await planner.plan(side, ids):
-                        found += _previews(plan)
+                    for one in (one for plan in await planner.plan(side, ids) for one in _previews(plan)):
+                        # A two-way route that has not linked a pair yet meets it from either side.
+                        here, there = (one.side, one.record_id), (other(one.side), one.other_id)
+                        key = frozenset((here, there if one.operation == "link" else here))
+                        if key not in told:
+                            told.add(key)
+                            found.append(one)
                     if len(found) >= limit:
                         break
     return found[:limit]
 
 
 def _previews(plan: Plan) -> list[Preview]:
-    who = (plan.side, plan.record_id, plan.name)
     if plan.pushes:
         return [
-            Preview(*who, str(push.operation), push.other_id, fields, plan.reason)
+            Preview(
+                push.side, push.record_id, plan.name, str(push.operation), push.other_id, fields, plan.reason
+            )
             for push, fields in zip(plan.pushes, plan.changes, strict=True)
         ]
+    who = (plan.side, plan.record_id, plan.name)
     if plan.entry is not None and plan.entry.state in ("review", "refused"):
         return [Preview(*who, plan.entry.state, reason=plan.reason)]
     if plan.link is not None and plan.link.version == 0 and not plan.link.reason:

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.secrets import Secret
 from adapters.webhooks import ReceivedEvent
-from store import history, inbox
+from store import audit, history, inbox
 from store.connections import (
     Connection,
     ConnectionNotFoundError,
@@ -396,10 +396,16 @@ async def test_field_rules(registry: Registry, connection: Connection) -> None:
         FieldRule("metadata.vat_id", "tax_number"),
     ]
     assert await registry.mappings(connection, "invoices") == []
-    await registry.remove_mapping(connection, "customers", "tax_number")
+    await registry.remove_mapping(connection, "customers", "tax_number", actor="ann")
     assert await registry.mappings(connection, "customers") == [region]
     with pytest.raises(InvalidSettingError, match="no rule of acme/main fills 'tax_number'"):
         await registry.remove_mapping(connection, "customers", "tax_number")
+    async with registry._db.workspace(connection.workspace_id) as conn:
+        entries = await audit.entries(conn, limit=2)
+    assert [(entry.action, entry.actor, dict(entry.detail or {})["target_field"]) for entry in entries] == [
+        ("mapping.remove", "ann", "tax_number"),
+        ("mapping.set", "unified", "tax_number"),
+    ]
 
 
 async def test_a_rule_that_can_not_work_is_refused(registry: Registry, connection: Connection) -> None:

@@ -44,6 +44,14 @@ class StreamShape:
 
 
 @dataclass(frozen=True, slots=True)
+class OAuthShape:
+    """How a connection may be authorized instead: by these grants, the usual one first, for these scopes."""
+
+    grants: list[str]
+    scopes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Connector:
     """All that a form for a new connection needs; ``settings_schema`` is JSON Schema, draft 2020-12."""
 
@@ -54,6 +62,7 @@ class Connector:
     settings_schema: dict[str, Any]
     credential_kind: str
     credential_fields: list[CredentialFieldShape]
+    oauth: OAuthShape | None
     verifiers: list[str]
 
 
@@ -95,5 +104,6 @@ def _shape(adapter: type[BaseAdapter[Any]]) -> Connector:
         adapter.config_model.model_json_schema(),
         adapter.credential_kind,
         [CredentialFieldShape(field.name, field.label, field.hint) for field in adapter.credential_fields],
+        None if adapter.oauth is None else OAuthShape(list(adapter.oauth.grants), list(adapter.oauth.scopes)),
         [verifier.name for verifier in adapter.verifiers],
     )

@@ -78,7 +78,10 @@ async def set_mapping(caller: Writer, services: Use, connection_id: UUID, wanted
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
     get_adapter(connection.connector).stream(wanted.stream)
     await services.registry.set_mapping(
-        connection, wanted.stream, FieldRule(wanted.source_path, wanted.target_field)
+        connection,
+        wanted.stream,
+        FieldRule(wanted.source_path, wanted.target_field),
+        actor=caller.actor,
     )
     return json_answer(wanted.model_dump())
 
@@ -94,7 +97,7 @@ async def remove_mapping(
     """Remove the rule that fills a field."""
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
     try:
-        await services.registry.remove_mapping(connection, stream, target_field)
+        await services.registry.remove_mapping(connection, stream, target_field, actor=caller.actor)
     except InvalidSettingError as error:
         raise Problem(404, str(error)) from None
     return no_content()

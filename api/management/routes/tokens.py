@@ -28,7 +28,8 @@ class NewToken(BaseModel):
 
     name: str = Field(min_length=1, max_length=100, description="What it is for.")
     scopes: Annotated[list[str], Field(min_length=1, max_length=50)] = Field(
-        description=f"Permissions that it has, of those that the caller has: {', '.join(sorted(SCOPES))}."
+        description="Permissions that it has, of those that the caller has.",
+        json_schema_extra={"items": {"type": "string", "enum": [*sorted(SCOPES)]}},
     )
     expires_at: AwareDatetime | None = Field(default=None, description="When it stops being good.")
 

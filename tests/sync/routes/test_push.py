@@ -177,6 +177,19 @@ async def test_a_preview_shows_each_field_and_sends_nothing(pair: Pair) -> None:
     assert await pair.preview(route) == []
 
 
+async def test_a_preview_tells_of_a_pair_once_whichever_side_it_is_met_from(pair: Pair) -> None:
+    pair.hubspot.change(
+        "create_contact", email="grace@example.com", firstname="Grace", lastname="H", phone=None
+    )
+    pair.stripe.change("create_customer", **person("Grace Hopper", email="grace@example.com"))
+    await pair.sync()
+    shown = await pair.preview(await pair.route(direction="two_way"))
+    assert [(one.side, one.operation) for one in shown] == [("target", "update"), ("source", "update")]
+    assert [(one.other_id, one.record_id) for one in shown] == [
+        (one.record_id, one.other_id) for one in shown[::-1]
+    ]
+
+
 async def test_the_filter_and_the_rules_decide_what_travels(pair: Pair) -> None:
     pair.stripe.change(
         "create_customer", **person("Gold One", metadata={"tier": "gold"}, description="a note")
