@@ -34,11 +34,12 @@ from cli.installation import migrate_database
 from sandbox.hubspot import HubSpotLimits, HubSpotSandbox
 from sandbox.server import SandboxServer
 from sandbox.stripe import StripeLimits, StripeSandbox
-from store.credentials import CredentialStore, StoredConnections
+from store.credentials import CredentialStore
 from store.database import Database
 from store.keys import LocalKeyProvider, generate_key
 from store.registry import Registry
 from store.routes import Routes
+from store.stored_connections import StoredConnections
 from sync.connection import sync_connection
 from sync.route import run_route
 

@@ -8,6 +8,7 @@ from adapters.registry import get_adapter
 from cli.arguments import AsJson, Name
 from cli.output import print_json, say, table
 from cli.session import ACTOR, asynchronous, open_session
+from store import field_rules
 from unified_schema.field_rules import FieldRule
 
 app = typer.Typer(
@@ -36,9 +37,8 @@ async def add(
     async with open_session() as session:
         connection = await session.connection(name)
         get_adapter(connection.connector).stream(stream)
-        await session.registry.set_mapping(
-            connection, stream, FieldRule(source_path, target_field), actor=ACTOR
-        )
+        rule = FieldRule(source_path, target_field)
+        await field_rules.put(session.db, connection, stream, rule, actor=ACTOR)
     say(f"From now on. For what is stored already: `unified remap {connection.key}`.")
 
 
@@ -51,7 +51,7 @@ async def list_(name: Name, *, as_json: AsJson = False) -> None:
         rules = [
             {"stream": stream.name, "source_path": rule.source_path, "target_field": rule.target_field}
             for stream in get_adapter(connection.connector).streams
-            for rule in await session.registry.mappings(connection, stream.name)
+            for rule in await field_rules.read(session.db, connection, stream.name)
         ]
     if as_json:
         print_json(rules)
@@ -69,5 +69,5 @@ async def remove(name: Name, stream: Stream, target_field: Target) -> None:
     """Remove the rule that fills a field."""
     async with open_session() as session:
         connection = await session.connection(name)
-        await session.registry.remove_mapping(connection, stream, target_field, actor=ACTOR)
+        await field_rules.remove(session.db, connection, stream, target_field, actor=ACTOR)
     say(f"From now on. For what is stored already: `unified remap {connection.key}`.")

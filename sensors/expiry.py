@@ -10,7 +10,7 @@ import dagster as dg
 from adapters.base import CredentialKind
 from resources.store import CredentialStoreResource, DatabaseResource
 from sensors.alerts import alert
-from store.credentials import CredentialInfo
+from store.credential_rows import CredentialInfo
 from store.registry import Registry
 
 WARN_WITHIN = timedelta(days=7)

@@ -330,8 +330,7 @@ class Authorizations:
         ]
         for fields, expires_at in groups:
             if fields:
-                await self._credentials.put_within(
-                    conn,
+                await self._credentials.put(
                     connection.workspace_id,
                     connection.id,
                     CredentialKind.OAUTH_TOKEN,
@@ -339,6 +338,7 @@ class Authorizations:
                     expires_at,
                     replace=replace,
                     actor=self._actor,
+                    within=conn,
                 )
         return [field for fields, _ in groups for field in fields]
 

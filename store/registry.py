@@ -1,8 +1,8 @@
-"""Keeps workspaces, their connections, the state of each connection's sync and its field rules.
+"""Keeps workspaces, their connections and the state of each connection's sync.
 
 A workspace's own things are read and changed inside it, where row level security shows nothing else. Only
 names, intervals and states are seen across workspaces, by the scheduler's role. A connection's secrets are
-kept by `store.credentials`, its cursors and records by modules of their own.
+kept by `store.credentials`, its field rules by `store.field_rules`, its cursors and records by modules of their own.
 """
 
 import re
@@ -10,8 +10,6 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
-
-from psycopg import AsyncConnection
 
 from store import audit, connection_changes, members
 from store.connection_changes import DEFAULT_SYNC_INTERVAL, explained
@@ -21,7 +19,6 @@ from store.connections import (
     Connection,
     ConnectionNotFoundError,
     ConnectionSummary,
-    InvalidSettingError,
     VersionConflictError,
     Workspace,
     WorkspaceNotFoundError,
@@ -30,20 +27,9 @@ from store.connections import (
     read_connection,
 )
 from store.database import Database
-from unified_schema.base import UnifiedBase
-from unified_schema.customer import UnifiedCustomer
-from unified_schema.event import UnifiedEvent
-from unified_schema.field_rules import FieldRule
-from unified_schema.invoice import UnifiedInvoice
 
 MAX_ERROR_LENGTH = 1000
 """Characters of an error message that are kept."""
-
-_MODELS: dict[str, type[UnifiedBase]] = {
-    "customers": UnifiedCustomer,
-    "invoices": UnifiedInvoice,
-    "events": UnifiedEvent,
-}
 
 # That an error message holds no secret is its writer's duty. This is the net under it, for the message of a
 # library that quotes a header or a URL.
@@ -57,7 +43,7 @@ _WORKSPACES = "SELECT id, slug, name, created_at, requires_approval, version FRO
 
 
 class Registry:
-    """Keeps workspaces, connections, sync states and field rules."""
+    """Keeps workspaces, connections and sync states."""
 
     def __init__(self, db: Database) -> None:
         """Work on ``db``."""
@@ -425,93 +411,6 @@ class Registry:
                     "id": connection_id,
                 },
             )
-
-    # Field rules
-
-    async def mappings(self, connection: ConnectionSummary, stream: str) -> list[FieldRule]:
-        """What the workspace maps beyond the adapter's mapping of a stream, by target."""
-        async with self._db.workspace(connection.workspace_id) as conn:
-            return await fetch(
-                conn,
-                FieldRule,
-                """
-                SELECT source_path, target_field FROM schema_mappings
-                WHERE connector_config_id = %(id)s AND stream = %(stream)s AND is_active ORDER BY target_field
-                """,
-                id=connection.id,
-                stream=stream,
-            )
-
-    async def set_mapping(
-        self, connection: ConnectionSummary, stream: str, rule: FieldRule, *, actor: str = "unified"
-    ) -> None:
-        """Add a rule, or replace the one that fills the same field; the audit log says that ``actor`` did.
-
-        Raises:
-            InvalidSettingError: If there is no such stream, or the rule can't work for its model.
-            ConnectionNotFoundError: If the connection is gone.
-        """
-        if stream not in _MODELS or not rule.source_path:
-            raise InvalidSettingError(
-                f"a field rule needs a source path and a stream of {', '.join(_MODELS)}, not {stream!r}"
-            )
-        try:
-            rule.check(_MODELS[stream])
-        except ValueError as error:
-            raise InvalidSettingError(str(error)) from None
-        async with self._db.workspace(connection.workspace_id) as conn:
-            with explained("field rule", without=ConnectionNotFoundError(connection.key)):
-                await conn.execute(
-                    """
-                    INSERT INTO schema_mappings
-                        (workspace_id, connector_config_id, stream, source_path, target_field)
-                    VALUES (%s, %s, %s, %s, %s)
-                    ON CONFLICT (workspace_id, connector_config_id, stream, target_field)
-                    DO UPDATE SET source_path = excluded.source_path, is_active = true, updated_at = now()
-                    """,
-                    (connection.workspace_id, connection.id, stream, rule.source_path, rule.target_field),
-                )
-            detail = {"stream": stream, "source_path": rule.source_path, "target_field": rule.target_field}
-            await _note_mapping(conn, connection, "mapping.set", actor, detail)
-
-    async def remove_mapping(
-        self, connection: ConnectionSummary, stream: str, target_field: str, *, actor: str = "unified"
-    ) -> None:
-        """Remove the rule that fills a field; the audit log says that ``actor`` did.
-
-        Raises:
-            InvalidSettingError: If there is none.
-        """
-        async with self._db.workspace(connection.workspace_id) as conn:
-            done = await conn.execute(
-                """
-                DELETE FROM schema_mappings
-                WHERE connector_config_id = %s AND stream = %s AND target_field = %s
-                """,
-                (connection.id, stream, target_field),
-            )
-            if not done.rowcount:
-                raise InvalidSettingError(f"no rule of {connection.key} fills {target_field!r} of {stream}")
-            detail = {"stream": stream, "target_field": target_field}
-            await _note_mapping(conn, connection, "mapping.remove", actor, detail)
-
-
-async def _note_mapping(
-    conn: AsyncConnection[Any],
-    connection: ConnectionSummary,
-    action: str,
-    actor: str,
-    detail: Mapping[str, str],
-) -> None:
-    await audit.record(
-        conn,
-        connection.workspace_id,
-        actor=actor,
-        action=action,
-        subject=f"connection {connection.id}",
-        outcome="allowed",
-        detail=detail,
-    )
 
 
 def presentable(error: str) -> str:

@@ -28,10 +28,11 @@ from adapters.registry import get_adapter
 from adapters.secrets import Secret
 from store.authorization_rows import ACCESS_TOKEN, FORMER_REFRESH_TOKEN, REFRESH_TOKEN
 from store.authorizations import LEASE, Authorization, Authorizations, Lease, TokenPair
-from store.credentials import CredentialStore, Released, StoredConnections
+from store.credentials import CredentialStore, Released
 from store.database import Database
 from store.errors import BusyError, UnreachableError
 from store.registry import Registry, presentable
+from store.stored_connections import StoredConnections
 
 # A token is replaced so long before it runs out, or in the last fifth of its life if that is shorter: requests under
 # way end with it, and a provider that is down for a while does no harm.

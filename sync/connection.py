@@ -15,7 +15,7 @@ from adapters.errors import AdapterError, ProtocolError, RateLimitedError, Unava
 from adapters.factory import AdapterFactory
 from adapters.http import HttpClient
 from adapters.registry import get_adapter
-from store import cursors, history, quality
+from store import cursors, field_rules, history, quality
 from store.connections import Connection
 from store.database import Database
 from store.errors import BusyError, StoreError, UnreachableError
@@ -185,7 +185,7 @@ async def sync_stream(
                 beside.share_limits(adapter.http)
             adapter.clock = await db.clock(not_before=stored.observed_at if stored else None)
             result.started_at = adapter.clock()
-            mapping = Mapping(adapter, stream, await Registry(db).mappings(connection, stream))
+            mapping = Mapping(adapter, stream, await field_rules.read(db, connection, stream))
             pull = Pull(
                 db,
                 adapter,
@@ -305,7 +305,7 @@ async def _complete_customers(
         missing = await quality.unknown_customers(
             conn, connection.connector, connection.id, _MISSING_CUSTOMERS
         )
-    mapping = Mapping(adapter, key.stream, await Registry(db).mappings(connection, key.stream))
+    mapping = Mapping(adapter, key.stream, await field_rules.read(db, connection, key.stream))
     async with aclosing(adapter.fetch(key.stream, missing)) as pages:
         async for page in pages:
             await store_pages(db, key, mapping, mapper, [page], adapter.clock())

@@ -14,14 +14,14 @@ from uuid import UUID
 
 from adapters.errors import AdapterError
 from adapters.factory import AdapterFactory
-from store import cursors, dead_letters, inbox
+from store import cursors, dead_letters, field_rules, inbox
 from store.batches import MergeCounts
 from store.connections import ConnectionNotFoundError, ConnectionSummary
 from store.database import Database
 from store.dead_letters import GIVE_UP_AFTER, Failure
 from store.errors import BusyError, NotMigratedError, RoleError, StoreError, UnreachableError
 from store.inbox import Inbox, Position, StoredEvent, Trouble
-from store.registry import Registry, presentable
+from store.registry import presentable
 from store.tables import StreamKey
 from sync.events import STREAMS, Interpreter, Meaning
 from sync.mapper import Mapper
@@ -202,9 +202,10 @@ class ConnectionDrain:
             stored = [await cursors.load(self._db, StreamKey.of(connection, name)) for name in STREAMS]
             newest = max((one.observed_at for one in stored if one), default=None)
             adapter.clock = await self._db.clock(not_before=newest)
-            registry = Registry(self._db)
             mappings = {
-                stream.name: Mapping(adapter, stream.name, await registry.mappings(connection, stream.name))
+                stream.name: Mapping(
+                    adapter, stream.name, await field_rules.read(self._db, connection, stream.name)
+                )
                 for stream in (*adapter.streams, *adapter.delivered_streams)
             }
             await adapter.connect()

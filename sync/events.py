@@ -19,7 +19,7 @@ from adapters.errors import (
     ProtocolError,
     RequestRefusedError,
 )
-from adapters.streams import Changes, Page
+from adapters.streams import Changes, Page, RawRecord
 from store.batches import Batch
 from store.connections import ConnectionSummary
 from store.dead_letters import Failure
@@ -120,8 +120,10 @@ class Interpreter:
             met = list(pages.get(stream, ()))
             if stones := changes.tombstones.get(stream):
                 met.append(Page((), latest, None, stones))
-            records = changes.records.get(stream, ())
-            met += [Page([one], received.get(one.source_id or "", latest), None) for one in records]
+            by_receipt: dict[Any, list[RawRecord]] = {}
+            for one in changes.records.get(stream, ()):
+                by_receipt.setdefault(received.get(one.source_id or "", latest), []).append(one)
+            met += [Page(records, received_at, None) for received_at, records in by_receipt.items()]
             if met:
                 key = StreamKey.of(self._connection, stream)
                 # What is stored already is not looked up first: what an event speaks of has mostly changed, and the

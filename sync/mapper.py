@@ -27,6 +27,8 @@ _WORTH_A_PROCESS = 4_000
 
 _READY = b"!"
 
+_Record = tuple[bytes | memoryview, datetime]
+
 _log = logging.getLogger(__name__)
 
 
@@ -57,16 +59,15 @@ class Mapper:
         if self._may_start and self._mapped > _WORTH_A_PROCESS:
             self._may_start = False
             self._child = _Child()
-        return await asyncio.to_thread(self._encode, mapping, candidates, synced_at)
+        records = [(candidate.body, candidate.observed_at) for candidate in candidates]
+        return await asyncio.to_thread(self._encode, mapping, records, synced_at)
 
-    def _encode(
-        self, mapping: Mapping, candidates: Sequence[Candidate], synced_at: datetime
-    ) -> list[bytes | str]:
+    def _encode(self, mapping: Mapping, records: Sequence[_Record], synced_at: datetime) -> list[bytes | str]:
         child = self._child
         if child is not None and self._turn.acquire(blocking=False):
             try:
                 if child.is_ready():
-                    return child.encode(mapping, candidates, synced_at)
+                    return child.encode(mapping, records, synced_at)
             except (OSError, EOFError, pickle.PickleError) as error:
                 self._child = None
                 child.end()
@@ -75,7 +76,7 @@ class Mapper:
                 )
             finally:
                 self._turn.release()
-        return mapping.encode(candidates, synced_at)
+        return mapping.encode(records, synced_at)
 
 
 class _Child:
@@ -103,12 +104,10 @@ class _Child:
             self._has_started = True
         return self._has_started
 
-    def encode(
-        self, mapping: Mapping, candidates: Sequence[Candidate], synced_at: datetime
-    ) -> list[bytes | str]:
+    def encode(self, mapping: Mapping, records: Sequence[_Record], synced_at: datetime) -> list[bytes | str]:
         """Let it map records; OSError or EOFError if it has ended."""
-        bodies = [candidate._replace(body=bytes(candidate.body)) for candidate in candidates]
-        pickle.dump((mapping, bodies, synced_at), self._requests, pickle.HIGHEST_PROTOCOL)
+        asked = mapping, [(bytes(body), observed_at) for body, observed_at in records], synced_at
+        pickle.dump(asked, self._requests, pickle.HIGHEST_PROTOCOL)
         self._requests.flush()
         outcomes: list[bytes | str] = pickle.load(self._answers)  # noqa: S301 - our own child's
         return outcomes
@@ -136,8 +135,8 @@ def serve() -> None:
     sink.flush()
     while True:
         try:
-            mapping, candidates, synced_at = pickle.load(source)  # noqa: S301 - our own parent's
+            mapping, records, synced_at = pickle.load(source)  # noqa: S301 - our own parent's
         except EOFError:
             return
-        pickle.dump(mapping.encode(candidates, synced_at), sink, pickle.HIGHEST_PROTOCOL)
+        pickle.dump(mapping.encode(records, synced_at), sink, pickle.HIGHEST_PROTOCOL)
         sink.flush()

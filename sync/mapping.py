@@ -1,7 +1,7 @@
 """From raw records to rows: hash, leave out what is stored, map the rest, set aside what can't be mapped."""
 
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeGuard
@@ -139,11 +139,13 @@ class Mapping:
                     candidates.append(Candidate(source_id, body, content_hash, page.observed_at))
         return Sifted(pages, candidates, confirmed, unreadable)
 
-    def encode(self, candidates: Sequence[Candidate], synced_at: datetime) -> list[bytes | str]:
+    def encode(
+        self, records: Iterable[tuple[bytes | memoryview, datetime]], synced_at: datetime
+    ) -> list[bytes | str]:
         """Map records and encode them for the database.
 
         Args:
-            candidates: What to map.
+            records: JSON text of each, and when its source was in this state.
             synced_at: When they were read.
 
         Returns:
@@ -151,11 +153,11 @@ class Mapping:
         """
         outcomes: list[bytes | str] = []
         origin = None
-        for candidate in candidates:
-            if origin is None or origin.observed_at is not candidate.observed_at:
-                origin = self._adapter.origin(self._stream.name, candidate.observed_at, synced_at)
+        for body, observed_at in records:
+            if origin is None or origin.observed_at != observed_at:
+                origin = self._adapter.origin(self._stream.name, observed_at, synced_at)
             try:
-                record = self._adapter.map_record(self._stream.name, candidate.body, origin, self._rules)
+                record = self._adapter.map_record(self._stream.name, body, origin, self._rules)
                 outcomes.append(batches.encode(record))
             except (MappingError, RecordError) as error:
                 outcomes.append(str(error))

@@ -7,10 +7,9 @@ from datetime import datetime
 from adapters.base import ConnectionRef
 from adapters.factory import build_adapter
 from adapters.streams import Page, RawRecord
-from store import rejects, tables
+from store import field_rules, rejects, tables
 from store.connections import Connection
 from store.database import Database
-from store.registry import Registry
 from store.tables import StreamKey
 from sync.connection import lease, recorded
 from sync.mapper import Mapper
@@ -43,7 +42,7 @@ async def remap(
     results = []
     async with Mapper() as mapper:
         for stream in adapter.streams:
-            mapping = Mapping(adapter, stream.name, await Registry(db).mappings(connection, stream.name))
+            mapping = Mapping(adapter, stream.name, await field_rules.read(db, connection, stream.name))
             results.append(await _remap_stream(db, connection, stream.name, mapping, mapper, on_progress))
     return results
 

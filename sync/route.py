@@ -8,10 +8,11 @@ from typing import Any
 
 from adapters.errors import AdapterError, ProtocolError, RateLimitedError, UnavailableError
 from adapters.factory import AdapterFactory
+from store import field_rules
 from store.database import Database
 from store.errors import BusyError, StoreError, UnreachableError
 from store.pushes import SIDES, Side, other
-from store.registry import Registry, presentable
+from store.registry import presentable
 from store.route_settings import STREAM
 from store.routes import Route, Routes, ends
 from sync.errors import RouteBusyError, RouteError
@@ -200,7 +201,7 @@ async def _opened(
                 connection,
                 adapter,
                 names_at(side, route.settings),
-                await Registry(db).mappings(connection, STREAM),
+                await field_rules.read(db, connection, STREAM),
                 is_written=side == "target" or route.settings.direction == "two_way",
             )
         yield opened

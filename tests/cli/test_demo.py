@@ -20,9 +20,10 @@ from cli.demo_steps import DemoConnection, compare, make_connections, try_isolat
 from cli.sandbox_process import Sandbox
 from cli.session import ACTOR, CommandError
 from store import embedded
-from store.credentials import CredentialStore, StoredConnections
+from store.credentials import CredentialStore
 from store.keys import MASTER_KEYS_VARIABLE, generate_key, load_provider
 from store.registry import Registry
+from store.stored_connections import StoredConnections
 from sync.connection import sync_connection
 from tests.cli.conftest import Unified
 from tests.conftest import execute

@@ -24,12 +24,12 @@ from store.credentials import (
     CredentialStore,
     CredentialTamperedError,
     InvalidCredentialError,
-    StoredConnections,
 )
 from store.database import Database
 from store.errors import StoreError
 from store.keys import DamagedDataKeyError, LocalKeyProvider, UnknownMasterKeyError, fingerprint, generate_key
 from store.registry import Registry
+from store.stored_connections import StoredConnections
 
 MASTER_KEY = generate_key()
 KEY = Secret("sk_test_fake_1")

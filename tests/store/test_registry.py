@@ -10,7 +10,7 @@ import pytest
 
 from adapters.secrets import Secret
 from adapters.webhooks import ReceivedEvent
-from store import audit, history, inbox
+from store import field_rules, history, inbox
 from store.connections import (
     Connection,
     ConnectionNotFoundError,
@@ -183,7 +183,7 @@ async def furnish(database: Database, connection: Connection) -> None:
     where = (connection.workspace_id, connection.id)
     await store.put(*where, "api_key", {"api_key": Secret("sk_test_fake_1")})
     await bring(database, connection, "cus_1")
-    await Registry(database).set_mapping(connection, "customers", FieldRule("metadata.vat", "tax_number"))
+    await field_rules.put(database, connection, "customers", FieldRule("metadata.vat", "tax_number"))
     async with database.workspace(connection.workspace_id) as conn:
         await conn.execute(
             """
@@ -381,42 +381,3 @@ async def test_due_is_whose_interval_is_over_and_who_does_not_run(
     ]
     superuser.execute("UPDATE connectors SET is_enabled = false WHERE name = 'hubspot'")
     assert await due() == ["never", "long-ago", "last-tick"]
-
-
-# Field rules ------------------------------------------------------------------------------------------------
-
-
-async def test_field_rules(registry: Registry, connection: Connection) -> None:
-    vat = FieldRule("metadata.vat", "tax_number")
-    region = FieldRule("metadata.region", "custom_fields.region")
-    for rule in (vat, region, replace(vat, source_path="metadata.vat_id")):
-        await registry.set_mapping(connection, "customers", rule)
-    assert await registry.mappings(connection, "customers") == [
-        region,
-        FieldRule("metadata.vat_id", "tax_number"),
-    ]
-    assert await registry.mappings(connection, "invoices") == []
-    await registry.remove_mapping(connection, "customers", "tax_number", actor="ann")
-    assert await registry.mappings(connection, "customers") == [region]
-    with pytest.raises(InvalidSettingError, match="no rule of acme/main fills 'tax_number'"):
-        await registry.remove_mapping(connection, "customers", "tax_number")
-    async with registry._db.workspace(connection.workspace_id) as conn:
-        entries = await audit.entries(conn, limit=2)
-    assert [(entry.action, entry.actor, dict(entry.detail or {})["target_field"]) for entry in entries] == [
-        ("mapping.remove", "ann", "tax_number"),
-        ("mapping.set", "unified", "tax_number"),
-    ]
-
-
-async def test_a_rule_that_can_not_work_is_refused(registry: Registry, connection: Connection) -> None:
-    for stream, rule in (
-        ("orders", FieldRule("a", "tax_number")),
-        ("customers", FieldRule("", "tax_number")),
-        ("customers", FieldRule("a", "source_id")),
-        ("invoices", FieldRule("a", "tax_number")),
-    ):
-        with pytest.raises(InvalidSettingError):
-            await registry.set_mapping(connection, stream, rule)
-    gone = replace(connection, id=uuid4())
-    with pytest.raises(ConnectionNotFoundError):
-        await registry.set_mapping(gone, "customers", FieldRule("a", "tax_number"))

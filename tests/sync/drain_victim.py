@@ -9,10 +9,11 @@ import sys
 
 import sync.connection_drain
 from adapters.factory import AdapterFactory
-from store.credentials import CredentialStore, StoredConnections
+from store.credentials import CredentialStore
 from store.database import Database
 from store.keys import LocalKeyProvider
 from store.registry import Registry
+from store.stored_connections import StoredConnections
 from sync.connection_drain import DrainResult
 from tests.sync.victim import MASTER_KEY
 

@@ -16,10 +16,11 @@ from sandbox.hubspot import HubSpotSandbox
 from sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI
 from store.authorizations import Authorizations
 from store.connections import Connection
-from store.credentials import CredentialStore, StoredConnections
+from store.credentials import CredentialStore
 from store.database import Database
 from store.keys import LocalKeyProvider
 from store.registry import Registry
+from store.stored_connections import StoredConnections
 from sync.authorization import AuthorizedConnections, ConnectionTokens
 from sync.consent import Authorized, Authorizer
 

@@ -18,10 +18,11 @@ from typing import Any
 from adapters.errors import AdapterError
 from adapters.oauth import TokenEndpoint
 from store.authorizations import Authorizations
-from store.credentials import CredentialStore, StoredConnections
+from store.credentials import CredentialStore
 from store.database import Database
 from store.keys import LocalKeyProvider
 from store.registry import Registry
+from store.stored_connections import StoredConnections
 from sync.authorization import ConnectionTokens
 from tests.sync.victim import MASTER_KEY
 

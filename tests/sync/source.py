@@ -23,13 +23,14 @@ from sandbox.data import CURRENCY_BY_CODE
 from sandbox.faults import Fault
 from store import cursors, history, rejects
 from store.connections import Connection
-from store.credentials import CredentialStore, StoredConnections
+from store.credentials import CredentialStore
 from store.cursors import StoredCursor
 from store.database import Database
 from store.history import SyncRun
 from store.keys import LocalKeyProvider
 from store.registry import Registry
 from store.rejects import StoredReject
+from store.stored_connections import StoredConnections
 from store.tables import StreamKey
 from sync.connection import sync_connection, sync_stream
 from sync.errors import PullError

@@ -51,6 +51,9 @@ def candidates() -> list[Candidate]:
     return [Candidate("cus_1", good, 1, NOW), Candidate("cus_2", memoryview(bad), 2, NOW)]
 
 
+RECORDS = [(candidate.body, candidate.observed_at) for candidate in candidates()]
+
+
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child is worth it from the first record on, however many cores there are."""
@@ -68,7 +71,7 @@ async def started(mapper: Mapper) -> psutil.Process:
 
 
 async def test_a_child_maps_as_this_process_does(at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = mapping().encode(candidates(), NOW)
+    here = mapping().encode(RECORDS, NOW)
     assert [type(outcome) for outcome in here] == [bytes, str]
     async with Mapper() as mapper:
         child = await started(mapper)
@@ -82,7 +85,7 @@ async def test_a_child_maps_as_this_process_does(at_once: None, monkeypatch: pyt
 
 
 async def test_a_child_that_is_killed_loses_nothing(at_once: None, caplog: pytest.LogCaptureFixture) -> None:
-    here = mapping().encode(candidates(), NOW)
+    here = mapping().encode(RECORDS, NOW)
     async with Mapper() as mapper:
         child = await started(mapper)
         child.kill()
@@ -102,7 +105,7 @@ def test_a_mapping_travels_without_its_credentials() -> None:
     travelled = pickle.dumps(mapping())
     assert SECRET.encode() not in travelled
     arrived = pickle.loads(travelled)  # noqa: S301 - made above
-    assert arrived.encode(candidates(), NOW) == mapping().encode(candidates(), NOW)
+    assert arrived.encode(RECORDS, NOW) == mapping().encode(RECORDS, NOW)
 
 
 def test_a_child_ends_with_its_parent() -> None:

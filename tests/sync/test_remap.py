@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from store import field_rules
 from sync.connection import lease
 from sync.errors import ConnectionBusyError
 from sync.pull import PullResult
@@ -40,7 +41,7 @@ async def test_a_new_rule_reaches_stored_records(source: Source) -> None:
     await source.sync()
     assert (await remapped(source)).unchanged == len(source.expected())
     path = {"stripe": "created", "hubspot": "properties.lifecyclestage"}[source.connector]
-    await source.registry.set_mapping(source.connection, "customers", FieldRule(path, "custom_fields.extra"))
+    await field_rules.put(source.db, source.connection, "customers", FieldRule(path, "custom_fields.extra"))
 
     result = await remapped(source)
 
@@ -58,7 +59,7 @@ async def test_a_rule_that_fits_no_record_sets_them_aside_and_its_removal_brings
     content = "SELECT source_id, content_hash, currency, raw_data::text FROM {leaf} ORDER BY source_id"
     before = await source.query(content)
     rule = IMPOSSIBLE[source.connector]
-    await source.registry.set_mapping(source.connection, "customers", rule)
+    await field_rules.put(source.db, source.connection, "customers", rule)
     bad = with_email(source)
 
     result = await remapped(source)
@@ -71,7 +72,7 @@ async def test_a_rule_that_fits_no_record_sets_them_aside_and_its_removal_brings
     again = await remapped(source)
     assert (again.read, again.rejected) == (len(source.expected()), bad)
 
-    await source.registry.remove_mapping(source.connection, "customers", rule.target_field)
+    await field_rules.remove(source.db, source.connection, "customers", rule.target_field)
     await remapped(source)
     assert await source.rejects() == []
     assert await source.query(content) == before
@@ -79,10 +80,10 @@ async def test_a_rule_that_fits_no_record_sets_them_aside_and_its_removal_brings
 
 async def test_rejects_of_a_load_are_mapped_once_the_rule_is_mended(source: Source) -> None:
     rule = IMPOSSIBLE[source.connector]
-    await source.registry.set_mapping(source.connection, "customers", rule)
+    await field_rules.put(source.db, source.connection, "customers", rule)
     first = await source.sync()
     assert first.rejected == with_email(source)
-    await source.registry.remove_mapping(source.connection, "customers", rule.target_field)
+    await field_rules.remove(source.db, source.connection, "customers", rule.target_field)
 
     result = await remapped(source)
 
@@ -134,13 +135,13 @@ async def test_a_reject_newer_than_its_row_survives_a_remap(stripe: Source) -> N
 
 
 async def test_what_was_deleted_while_set_aside_does_not_rise(stripe: Source) -> None:
-    await stripe.registry.set_mapping(stripe.connection, "customers", IMPOSSIBLE["stripe"])
+    await field_rules.put(stripe.db, stripe.connection, "customers", IMPOSSIBLE["stripe"])
     await stripe.sync()
     gone = next(reject.source_id for reject in await stripe.rejects())
     stripe.change("delete_customer", gone)
     await stripe.sync(full=True)
     assert gone not in {reject.source_id for reject in await stripe.rejects()}
-    await stripe.registry.remove_mapping(stripe.connection, "customers", "currency")
+    await field_rules.remove(stripe.db, stripe.connection, "customers", "currency")
     await remapped(stripe)
     await stripe.assert_agrees()
 

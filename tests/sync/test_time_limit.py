@@ -1,6 +1,6 @@
 """A sync that stops at its time limit: the next one goes on, and together they cost about one."""
 
-from store.registry import Registry
+from store import field_rules
 from tests.sync.conftest import MakeSource
 from tests.sync.source import Source
 from unified_schema.field_rules import FieldRule
@@ -67,7 +67,7 @@ async def test_a_refresh_goes_on_although_the_mapping_changed(source_of: MakeSou
             break
     assert "refresh" in cursor.cursor
     rule = FieldRule("metadata.crm_id", "custom_fields.crm")
-    await Registry(source.db).set_mapping(source.connection, "customers", rule)
+    await field_rules.put(source.db, source.connection, "customers", rule)
 
     # A full one was not asked for: the unfinished one goes on, mapping anew what it meets.
     result = await source.sync()

@@ -17,10 +17,11 @@ import sync.connection
 import sync.pull
 from adapters.factory import AdapterFactory
 from store import history
-from store.credentials import CredentialStore, StoredConnections
+from store.credentials import CredentialStore
 from store.database import Database
 from store.keys import LocalKeyProvider
 from store.registry import Registry
+from store.stored_connections import StoredConnections
 from sync.mapping import Mapping
 
 MASTER_KEY = "VICTIM_MASTER_KEY"

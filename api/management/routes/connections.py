@@ -20,7 +20,7 @@ from api.management.services import Use
 from store import approval, connection_changes, connections
 from store.connection_changes import DEFAULT_SYNC_INTERVAL
 from store.connections import Approval, Connection, SyncStatus, connection_key
-from store.credentials import has_credentials
+from store.credential_rows import has_credentials
 
 _MINUTE = timedelta(minutes=1)
 _USUAL_MINUTES = DEFAULT_SYNC_INTERVAL // _MINUTE

@@ -14,6 +14,7 @@ from api.management.route import router
 from api.management.routes.connections import Reader, Writer
 from api.management.routes.syncs import StreamName
 from api.management.services import Use
+from store import field_rules
 from store.connections import InvalidSettingError
 from unified_schema.field_rules import FieldRule
 
@@ -67,7 +68,7 @@ async def list_mappings(caller: Reader, services: Use, connection_id: UUID) -> R
         [
             Mapping(stream=stream.name, source_path=rule.source_path, target_field=rule.target_field)  # type: ignore[arg-type]
             for stream in (*adapter.streams, *adapter.delivered_streams)
-            for rule in await services.registry.mappings(connection, stream.name)
+            for rule in await field_rules.read(services.db, connection, stream.name)
         ]
     )
 
@@ -77,7 +78,8 @@ async def set_mapping(caller: Writer, services: Use, connection_id: UUID, wanted
     """Set a rule, for records that come from now on; `unified remap` applies it to those that are stored."""
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
     get_adapter(connection.connector).stream(wanted.stream)
-    await services.registry.set_mapping(
+    await field_rules.put(
+        services.db,
         connection,
         wanted.stream,
         FieldRule(wanted.source_path, wanted.target_field),
@@ -97,7 +99,7 @@ async def remove_mapping(
     """Remove the rule that fills a field."""
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
     try:
-        await services.registry.remove_mapping(connection, stream, target_field, actor=caller.actor)
+        await field_rules.remove(services.db, connection, stream, target_field, actor=caller.actor)
     except InvalidSettingError as error:
         raise Problem(404, str(error)) from None
     return no_content()

@@ -20,11 +20,8 @@ from api.management.trials import Trial, tried
 from store import audit, connection_changes, history, rejects, sync_requests
 from store.approval import ensure_approved
 from store.connections import connection_key, read_connection
-from store.credentials import (
-    CredentialExpiredError,
-    CredentialNotFoundError,
-    has_credentials,
-)
+from store.credential_rows import has_credentials
+from store.credentials import CredentialExpiredError, CredentialNotFoundError
 from store.sync_requests import SyncRequest
 from sync.authorization import AuthorizedConnections
 

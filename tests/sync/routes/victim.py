@@ -15,11 +15,12 @@ from typing import Any
 import sync.push
 from adapters.factory import AdapterFactory
 from store import pushes
-from store.credentials import CredentialStore, StoredConnections
+from store.credentials import CredentialStore
 from store.database import Database
 from store.keys import LocalKeyProvider
 from store.registry import Registry
 from store.routes import Routes
+from store.stored_connections import StoredConnections
 from sync.push import Push
 from sync.route import run_route
 from sync.settlement import Settlement
