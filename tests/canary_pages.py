@@ -1,0 +1,177 @@
+"""A browser's way over every web page, for `test_canary`: secrets are typed wherever a form takes one, and refused.
+
+What it must never be shown is not looked for here. It has no scripts: it opens pages and sends their forms.
+"""
+
+import re
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+
+from tests.canaries import CONTROL, Canaries
+
+SESSION_COOKIE = "__Host-unified_session"
+
+_CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+_CONNECTION = re.compile(r'href="(/connectors/[0-9a-f-]{36})">([^<]+)<')
+_VERSION = re.compile(r'name="version" value="(\d+)"')
+_SECRET_FORM = re.compile(r'action="(/connectors/[^"]+/secret)"')
+_LETTER = re.compile(r'action="(/connectors/[^"]+/replay)".*?name="id" value="([^"]+)"', re.DOTALL)
+
+
+class Browser:
+    """Opens pages, and sends the forms that are on them."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self.page = ""
+
+    async def open(self, path: str, status: int = 200) -> None:
+        self._show(await self._client.get(path), status)
+
+    async def send(self, path: str, fields: dict[str, str], status: int = 303) -> None:
+        """Send a form with its hidden field, which `fields` may replace; and go where the answer leads to."""
+        csrf = _CSRF.findall(self.page)[0]
+        answer = await self._client.post(path, data={"csrf": csrf, **fields})
+        self._show(answer, status)
+        if status == 303:
+            await self.open(answer.headers["location"])
+
+    def _show(self, answer: httpx.Response, status: int) -> None:
+        assert answer.status_code == status, (answer.request.method, answer.request.url.path, answer.text)
+        self.page = answer.text
+
+
+async def sign_in(browser: Browser, secrets: Canaries) -> None:
+    """By a token, after others were refused."""
+    await browser.open("/", 303)
+    await browser.open("/connectors", 303)
+    await browser.open("/sign-in?next=/webhooks")
+    for token in (secrets.stray_token, secrets.stripe_key, f"{secrets.api_token}x"):
+        await browser.send("/sign-in", {"token": token}, 401)
+    await browser.send("/sign-in", {"csrf": secrets.stray_token, "token": secrets.api_token}, 403)
+    await browser.open("/sign-in")
+    await browser.send("/sign-in", {"token": secrets.api_token})
+    assert "<h1>Connections</h1>" in browser.page
+
+
+async def walk(browser: Browser, secrets: Canaries, *, echo_url: str, sandbox_url: str) -> None:
+    """Everything that somebody who is signed in can open and send.
+
+    Args:
+        browser: Signed in to a workspace with connections to both servers, after syncs that failed and a drain.
+        secrets: What is typed.
+        echo_url: Of a provider that refuses everything, and shows what it was sent.
+        sandbox_url: Of one that takes `secrets.stripe_key`.
+    """
+    await browser.open("/connectors")
+    connections = {name: path for path, name in _CONNECTION.findall(browser.page)}
+    for path in connections.values():
+        await browser.open(path)
+    await _look_at_a_failing_one(browser, secrets, connections["echo"])
+    await _authorize(browser, secrets, connections["portal"])
+    await _decide(browser, connections["bearer"])
+    await _add_connections(browser, secrets, echo_url, sandbox_url)
+    await _use_webhooks(browser, secrets, connections["echo"])
+    for path in ("/connectors/none", f"/connectors/{uuid4()}", f"/connectors/{quote(secrets.form_key)}"):
+        await browser.open(path, 404)
+    await browser.open("/assets/style.css")
+
+
+async def leave(browser: Browser) -> None:
+    """Sign out."""
+    await browser.open("/connectors")
+    await browser.send("/sign-out", {})
+    await browser.open("/webhooks", 303)
+
+
+async def sign_in_by_link(browser: Browser, secrets: Canaries, link: str) -> None:
+    """By a link: forged, unused, used."""
+    await browser.open(f"{link[:-4]}AAA=", 403)
+    await browser.open(f"/sign-in/{quote(secrets.stray_token, safe='')}", 404)
+    await browser.open(link)
+    form = browser.page
+    await browser.send(link, {})
+    browser.page = form
+    await browser.send(link, {}, 403)
+
+
+async def _look_at_a_failing_one(browser: Browser, secrets: Canaries, path: str) -> None:
+    await browser.open(path)
+    assert "The last sync failed" in browser.page
+    await browser.send(f"{path}/test", {}, 422)
+    assert "The test failed" in browser.page
+    for fields in (
+        {"api_key": secrets.form_key},
+        {"api_key": secrets.unsendable_key},
+        {"no_such": secrets.form_key},
+        {secrets.form_key: secrets.form_key},
+        {"api_key": ""},
+    ):
+        await browser.send(f"{path}/credentials", fields, 422)
+    for action in ("sync", "pause", "resume"):
+        await browser.send(f"{path}/{action}", {})
+    await browser.send(f"{path}/pause", {"csrf": secrets.form_key}, 403)
+
+
+async def _authorize(browser: Browser, secrets: Canaries, path: str) -> None:
+    await browser.open(path)
+    await browser.send(f"{path}/authorize", {"client_secret": secrets.form_secret}, 422)
+    own = {"client_id": "client-fake", "client_secret": secrets.form_secret}
+    await browser.send(f"{path}/authorize", own, 200)
+    assert "Continue to HubSpot" in browser.page
+
+
+async def _decide(browser: Browser, path: str) -> None:
+    await browser.open(path)
+    await browser.send(f"{path}/reject", {"version": "999"}, 412)
+    await browser.send(f"{path}/reject", {"version": "1"})
+    version = _VERSION.findall(browser.page)[0]
+    await browser.send(f"{path}/approve", {"version": version})
+
+
+async def _add_connections(browser: Browser, secrets: Canaries, echo_url: str, sandbox_url: str) -> None:
+    refused = {
+        "connector": "stripe",
+        "name": "paged",
+        "setting.base_url": echo_url,
+        "setting.allow_private_hosts": "on",
+        "setting.retry_count": "0",
+        "secret.api_key": secrets.form_key,
+    }
+    good = {**refused, "setting.base_url": f"{sandbox_url}/stripe", "secret.api_key": secrets.stripe_key}
+    await browser.open("/connectors/new")
+    await browser.open("/connectors/new?connector=hubspot")
+    await browser.open("/connectors/new?connector=stripe")
+    for fields, status in (
+        ({**refused, "name": CONTROL, "setting.retry_count": "many"}, 422),
+        ({**refused, "name": "Not A Name", "setting.base_url": "nowhere"}, 422),
+        (refused, 422),
+        ({**refused, "secret.api_key": secrets.unsendable_key}, 422),
+        ({**good, "name": "good"}, 409),
+    ):
+        await browser.send("/connectors/new", fields, status)
+        assert 'type="password"' in browser.page, "the form is shown again"
+    await browser.send("/connectors/new", good)
+    await browser.open("/connectors/new?connector=stripe")
+    await browser.send("/connectors/new", {**good, "connector": "none"}, 404)
+
+
+async def _use_webhooks(browser: Browser, secrets: Canaries, connection: str) -> None:
+    await browser.open("/webhooks")
+    secret_form = _SECRET_FORM.findall(browser.page)[0]
+    ((replay, letter),) = _LETTER.findall(browser.page)
+    new = {"connection": connection.rpartition("/")[2], "secret": secrets.form_secret}
+    await browser.send("/webhooks", {**new, "event_types": "x" * 300}, 422)
+    assert 'type="password"' in browser.page, "the form is shown again"
+    await browser.send(secret_form, {"secret": ""}, 422)
+    await browser.send(secret_form, {"secret": secrets.form_secret})
+    await browser.send(replay, {"id": letter})
+    await browser.send(replay, {})
+    await browser.send("/webhooks", new, 200)
+    assert "Copy this now" in browser.page
+    await browser.open("/webhooks")
+    await browser.send(replay, {"id": secrets.form_secret}, 404)
+    await browser.open("/webhooks")
+    await browser.send("/webhooks", {**new, "connection": secrets.form_secret}, 404)
