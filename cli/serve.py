@@ -31,7 +31,9 @@ def serve(
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that share the port. Limits count in each of them.")
     ] = 1,
-    listener: Annotated[int | None, typer.Option(hidden=True)] = None,
+    listener: Annotated[
+        int | None, typer.Option(hidden=True, help="Of a worker: the socket that it was started with.")
+    ] = None,
 ) -> None:
     """Take providers' webhooks in, at /webhooks/…, and answer the management API, at /api/… (docs/api.md).
 
