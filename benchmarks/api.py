@@ -2,7 +2,7 @@
 
     uv run python benchmarks/api.py [--seconds 10] [--workspaces 1000] [--clients 100]
 
-The server is `unified serve` as shipped, one process, beside its PostgreSQL and the clients on the same machine. Each
+The server is `unified serve`, beside its PostgreSQL and the clients on the same machine. Each
 client keeps a connection and sends its next read when the last one is answered: a page of connections, one connection,
 the members, the workspaces; half of them with API tokens, half with JWTs, each request for another workspace. Then the
 same at a steady rate, half of the one reached, which is what a server that is not overloaded answers like.
@@ -17,12 +17,12 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count, cycle
 from pathlib import Path
 
 import jwt
 import psycopg
-from ingress import Outcome
 from rig import IngressProcess, PostgresServer, install
 
 JWT_SECRET = "a-fake-secret-of-the-benchmarks-alone"  # noqa: S105 - opens nothing but this
@@ -41,6 +41,25 @@ SELECT id, 'colleague-' || n, 'viewer', 'bench' FROM workspaces CROSS JOIN gener
 WHERE slug LIKE 'bench-%';
 ANALYZE;
 """
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a load got.
+
+    Attributes:
+        rate: Answers with 200 a second.
+        latencies: Seconds from when each request was due to its answer, sorted.
+        refused: Answers other than 200.
+    """
+
+    rate: float
+    latencies: list[float]
+    refused: int
+
+    def percentile(self, share: float) -> float:
+        """Milliseconds that this share of the answers did not take longer than."""
+        return self.latencies[int(share * (len(self.latencies) - 1))] * 1000
 
 
 def seed(url: str, workspaces: int) -> list[bytes]:
@@ -142,6 +161,7 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=10, help="of each measurement")
     arguments.add_argument("--workspaces", type=int, default=1_000)
     arguments.add_argument("--clients", type=int, default=100)
+    arguments.add_argument("--workers", type=int, default=1, help="processes of the server")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server = PostgresServer(Path(folder))
@@ -154,7 +174,8 @@ def main() -> None:
                 "UNIFIED_JWT_AUDIENCE": "unified",
                 "UNIFIED_API_RATE": "100000",
             }
-            api = IngressProcess(server.url, installation.keys, Path(folder) / "api.log", **settings)
+            log = Path(folder) / "api.log"
+            api = IngressProcess(server.url, installation.keys, log, workers=options.workers, **settings)
             try:
                 load(api.port, requests, options.clients, min(options.seconds, 3))  # warms up
                 busy = load(api.port, requests, options.clients, options.seconds)
