@@ -2,9 +2,10 @@
 
     uv run python benchmarks/drain.py [--events 40000] [--rounds 3]
 
-Two kinds of events, each drained from an inbox that was filled before, by `sync.drain` as the sensors' runs call it:
-events that only go to `unified_events`, and events of customers and invoices, whose records are read again and merged.
-The provider's answers are at hand, so that what is measured is ours and the database's, and no provider's limit.
+Two kinds of events, each drained from an inbox that was filled before, by `unified.sync.drain` as the
+sensors' runs call it: events that only go to `unified_events`, and events of customers and invoices, whose
+records are read again and merged. The provider's answers are at hand, so that what is measured is ours and
+the database's, and no provider's limit.
 """
 
 import argparse
@@ -23,21 +24,21 @@ from typing import Any
 from cryptography.fernet import Fernet
 from rig import PostgresServer
 
-from adapters.factory import AdapterFactory
-from adapters.secrets import Secret
-from adapters.streams import Page, RawRecord
 from adapters.stripe.adapter import StripeAdapter
-from adapters.webhooks import ReceivedEvent
-from cli.installation import migrate_database
-from sandbox.stripe import AccountSpec, StripeSandbox
-from store import inbox
-from store.connections import Connection
-from store.credentials import CredentialStore
-from store.database import Database
-from store.keys import LocalKeyProvider
-from store.registry import Registry
-from sync.authorization import AuthorizedConnections
-from sync.drain import drain
+from unified.cli.installation import migrate_database
+from unified.kit.factory import AdapterFactory
+from unified.kit.secrets import Secret
+from unified.kit.streams import Page, RawRecord
+from unified.kit.webhooks.deliveries import ReceivedEvent
+from unified.sandbox.stripe import AccountSpec, StripeSandbox
+from unified.store.connections.registry import Registry
+from unified.store.connections.rows import Connection
+from unified.store.database import Database
+from unified.store.inbox import events as inbox
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import LocalKeyProvider
+from unified.sync.authorization import AuthorizedConnections
+from unified.sync.drain import drain
 
 API_KEY = "sk_test_fake_of_the_benchmarks"
 OBJECTS = 5_000

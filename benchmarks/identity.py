@@ -23,13 +23,13 @@ from pathlib import Path
 import psutil
 from rig import PostgresServer
 
-from cli.installation import migrate_database
-from store import batches
-from store.batches import Batch, Row
-from store.database import Database
-from store.registry import Registry
-from store.tables import StreamKey
-from unified_schema import UnifiedAddress, UnifiedCustomer, connection_namespace, unified_id
+from unified.cli.installation import migrate_database
+from unified.schema import UnifiedAddress, UnifiedCustomer, connection_namespace, unified_id
+from unified.store.connections.registry import Registry
+from unified.store.database import Database
+from unified.store.records import batches
+from unified.store.records.batches import Batch, Row
+from unified.store.records.tables import StreamKey
 
 WORKSPACE = "bench"
 BATCH = 5_000

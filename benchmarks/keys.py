@@ -22,15 +22,15 @@ from uuid import UUID, uuid4
 import psycopg
 from rig import PostgresServer
 
-from adapters.secrets import Secret
-from cli.installation import migrate_database
-from sandbox.vault import VaultSandbox
-from store import data_keys
-from store.credentials import CredentialStore
-from store.database import Database
-from store.keys import FileKeyProvider, KeyProvider
-from store.registry import Registry
-from store.vault import VaultKeyProvider
+from unified.cli.installation import migrate_database
+from unified.kit.secrets import Secret
+from unified.sandbox.vault import VaultSandbox
+from unified.store.connections.registry import Registry
+from unified.store.database import Database
+from unified.store.secrets import data_keys
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import FileKeyProvider, KeyProvider
+from unified.store.secrets.vault import VaultKeyProvider
 
 ALLOWED_MS = 1.0
 SAMPLES = 500

@@ -25,26 +25,26 @@ from uuid import UUID
 import httpx
 from rig import PostgresServer
 
-from adapters.base import ConnectionRef
-from adapters.factory import AdapterFactory, build_adapter
-from adapters.registry import get_adapter
-from adapters.secrets import Secret
-from adapters.writing import Write
-from cli.installation import migrate_database
-from sandbox.hubspot import HubSpotLimits, HubSpotSandbox
-from sandbox.server import SandboxServer
-from sandbox.stripe import StripeLimits, StripeSandbox
-from store.credentials import CredentialStore
-from store.database import Database
-from store.keys import LocalKeyProvider, generate_key
-from store.registry import Registry
-from store.routes import Routes
-from store.stored_connections import StoredConnections
-from sync.connection import sync_connection
-from sync.route import run_route
+from unified.cli.installation import migrate_database
+from unified.kit.adapter import ConnectionRef
+from unified.kit.factory import AdapterFactory, build_adapter
+from unified.kit.registry import get_adapter
+from unified.kit.secrets import Secret
+from unified.kit.writing.changes import Write
+from unified.sandbox.hubspot import HubSpotLimits, HubSpotSandbox
+from unified.sandbox.server import SandboxServer
+from unified.sandbox.stripe import StripeLimits, StripeSandbox
+from unified.store.connections.registry import Registry
+from unified.store.database import Database
+from unified.store.routes.routes import Routes
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import LocalKeyProvider, generate_key
+from unified.store.secrets.opening import StoredConnections
+from unified.sync.connection import sync_connection
+from unified.sync.routes.run import run_route
 
 if TYPE_CHECKING:
-    from store.connections import Connection
+    from unified.store.connections.rows import Connection
 
 HUBSPOT_WINDOW = 10  # seconds in which HubSpot counts requests
 RATES = {"stripe": 25.0, "hubspot": 10.0}

@@ -20,13 +20,13 @@ from pathlib import Path
 import psutil
 from cryptography.fernet import Fernet
 
-from adapters.secrets import Secret
-from cli.installation import migrate_database
-from store.credentials import CredentialStore
-from store.database import Database
-from store.keys import MASTER_KEYS_VARIABLE, LocalKeyProvider
-from store.registry import Registry
-from store.webhooks import Endpoint, Endpoints
+from unified.cli.installation import migrate_database
+from unified.kit.secrets import Secret
+from unified.store.connections.registry import Registry
+from unified.store.database import Database
+from unified.store.inbox.endpoints import Endpoint, Endpoints
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, LocalKeyProvider
 
 SECRET = "whsec_fake_of_the_benchmarks"  # noqa: S105 - opens nothing but this
 WORKSPACE = "bench"

@@ -17,8 +17,8 @@ import psycopg
 from psycopg import sql
 from rig import PostgresServer
 
-from cli.installation import migrate_database
-from store.database import APP_ROLE
+from unified.cli.installation import migrate_database
+from unified.store.database import APP_ROLE
 
 ALLOWED = 1.2
 EXECUTIONS = 25

@@ -23,10 +23,10 @@ from pathlib import Path
 
 import psycopg
 
-from sandbox.server import SandboxServer
-from sandbox.stripe import StripeSandbox
-from sandbox.webhooks import Endpoint
-from store import embedded
+from unified.sandbox.server import SandboxServer
+from unified.sandbox.stripe import StripeSandbox
+from unified.sandbox.webhooks import Endpoint
+from unified.store import embedded
 
 KEY = "sk_test_fake_acme"
 SECRET = "whsec_fake_benchmark"  # noqa: S105 - opens nothing
@@ -66,7 +66,7 @@ def main() -> None:
 @contextmanager
 def running_dev(environment: dict[str, str], log: Path) -> Iterator[str]:
     """Run `unified dev` for the length of a block; where its webhook server listens."""
-    command = [sys.executable, "-m", "cli", "dev", "--port", "0", "--webhook-port", "0"]
+    command = [sys.executable, "-m", "unified.cli", "dev", "--port", "0", "--webhook-port", "0"]
     with log.open("w") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
@@ -85,7 +85,7 @@ def connect(environment: dict[str, str], sandbox: SandboxServer, address: str) -
 
     def unified(*command: str, **secrets: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "cli", *command],
+            [sys.executable, "-m", "unified.cli", *command],
             env={**environment, **secrets},
             capture_output=True,
             text=True,

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from adapters.factory import AdapterFactory
 from resources.store import CredentialStoreResource
-from store.database import Database
-from sync.authorization import AuthorizedConnections
+from unified.kit.factory import AdapterFactory
+from unified.store.database import Database
+from unified.sync.authorization import AuthorizedConnections
 
 
 class AdaptersResource(dg.ConfigurableResource["AdaptersResource"]):

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
-from store.credentials import CredentialStore
-from store.database import Database
-from store.keys import KeyProvider, load_provider
+from unified.store.database import Database
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import KeyProvider, load_provider
 
 
 class DatabaseResource(dg.ConfigurableResource["DatabaseResource"]):

@@ -12,11 +12,11 @@ import dagster as dg
 from pydantic import Field
 
 from resources.store import DatabaseResource
-from store import derived, tables
-from store.connections import ConnectionSummary
-from store.database import Database
-from store.registry import Registry
-from store.tables import Column
+from unified.store.connections.registry import Registry
+from unified.store.connections.rows import ConnectionSummary
+from unified.store.database import Database
+from unified.store.records import derived, tables
+from unified.store.records.tables import Column
 
 # Every run loads this module, and few of them need pandas, which takes half a second: what does imports it.
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from adapters.base import BaseAdapter
 from resources.store import DatabaseResource
-from store.connections import ConnectionSummary
-from store.registry import Registry
+from unified.kit.adapter import BaseAdapter
+from unified.store.connections.registry import Registry
+from unified.store.connections.rows import ConnectionSummary
 from unified_assets.partitions import connections_of, partition_keys
 
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from adapters.base import CredentialKind
 from resources.store import CredentialStoreResource, DatabaseResource
 from sensors.alerts import alert
-from store.credential_rows import CredentialInfo
-from store.registry import Registry
+from unified.kit.adapter import CredentialKind
+from unified.store.connections.registry import Registry
+from unified.store.secrets.rows import CredentialInfo
 
 WARN_WITHIN = timedelta(days=7)
 

@@ -9,9 +9,9 @@ import dagster as dg
 
 from resources.store import DatabaseResource
 from sensors.alerts import alert
-from store.connections import ConnectionNotFoundError
-from store.registry import Registry
-from sync.connection import abandon
+from unified.store.connections.registry import Registry
+from unified.store.connections.rows import ConnectionNotFoundError
+from unified.sync.connection import abandon
 from unified_assets.partitions import CONNECTION_TAG
 
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from resources.store import DatabaseResource
-from store import identities
-from store.identities import Due
-from store.registry import Registry
+from unified.store.connections.registry import Registry
+from unified.store.identities import golden as identities
+from unified.store.identities.golden import Due
 from unified_assets.identities import KEY, due_runs
 from unified_assets.partitions import WORKSPACES
 from unified_assets.schedules import running_connections

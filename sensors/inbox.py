@@ -11,10 +11,10 @@ from typing import Any
 
 import dagster as dg
 
-from adapters.base import BaseAdapter
 from resources.store import DatabaseResource
-from store import inbox
-from store.database import Database
+from unified.kit.adapter import BaseAdapter
+from unified.store.database import Database
+from unified.store.inbox import events as inbox
 from unified_assets.drains import lease_of
 
 WATCH_SECONDS = 25.0

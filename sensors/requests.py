@@ -10,11 +10,11 @@ from typing import Any
 
 import dagster as dg
 
-from adapters.base import BaseAdapter
 from resources.store import DatabaseResource
-from store import sync_requests
-from store.database import Database
-from store.sync_requests import PendingSync
+from unified.kit.adapter import BaseAdapter
+from unified.store.connections import sync_requests
+from unified.store.connections.sync_requests import PendingSync
+from unified.store.database import Database
 from unified_assets.partitions import partition_keys
 from unified_assets.schedules import running_connections
 

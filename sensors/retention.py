@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from resources.store import DatabaseResource
-from store import retention
+from unified.store.inbox import retention
 
 
 def retention_sensor() -> dg.SensorDefinition:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from resources.store import DatabaseResource
-from store.routes import Routes, RouteSummary
+from unified.store.routes.routes import Routes, RouteSummary
 from unified_assets.partitions import CONNECTION_TAG
 from unified_assets.routes import JOB, routes
 

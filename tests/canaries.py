@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 from uuid import uuid4
 
-from store.keys import generate_key
+from unified.store.secrets.keys import generate_key
 
 
 def canary(prefix: str) -> str:

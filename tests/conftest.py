@@ -14,10 +14,10 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from store import embedded
-from store.database import Database, beside
-from store.migrate import ConnectorEntry, migrate
-from store.tables import StreamKey
+from unified.store import embedded
+from unified.store.database import Database, beside
+from unified.store.migrate import ConnectorEntry, migrate
+from unified.store.records.tables import StreamKey
 
 # Where compiled modules may not be kept, each process that a test starts would compile all it imports, for seconds.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

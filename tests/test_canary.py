@@ -29,37 +29,38 @@ import pytest
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-import api.pages
-import cli.main
-from adapters.base import CredentialKind
-from adapters.secrets import Secret
+import unified.api.pages
+import unified.cli.main
 from adapters.stripe.adapter import StripeAdapter
-from api.app import Application
-from api.group_commit import GroupCommit
-from api.ingress import WebhookIngress
-from api.management.app import management_api, open_services
-from api.metrics import Metrics
-from api.pages.app import pages
-from api.settings import ManagementSettings, Settings
-from cli.sign_in import sign_in_link
-from sandbox.server import SandboxServer
-from sandbox.stripe import AccountSpec, StripeSandbox
-from sandbox.vault import VaultSandbox
-from store import batches, tokens
-from store.connections import Connection
-from store.credentials import CredentialStore
-from store.database import Database, beside
-from store.inbox import append
-from store.keys import load_provider
-from store.migrate import ensure_database
-from store.permissions import PERMISSIONS, SCOPES
-from store.registry import Registry
-from store.webhooks import EndpointLookup, Endpoints
 from tests import canary_pages
-from tests.api.conftest import signed, stripe_event
 from tests.canaries import CONTROL, Canaries, canary, forms
 from tests.conftest import migrated_database
 from tests.echo import Echo, echo_server
+from tests.unified.api.conftest import signed, stripe_event
+from unified.api.app import Application
+from unified.api.ingress.endpoint import WebhookIngress
+from unified.api.ingress.group_commit import GroupCommit
+from unified.api.management.app import management_api, open_services
+from unified.api.metrics import Metrics
+from unified.api.pages.app import pages
+from unified.api.settings import ManagementSettings, Settings
+from unified.cli.commands.sign_in import sign_in_link
+from unified.kit.adapter import CredentialKind
+from unified.kit.secrets import Secret
+from unified.sandbox.server import SandboxServer
+from unified.sandbox.stripe import AccountSpec, StripeSandbox
+from unified.sandbox.vault import VaultSandbox
+from unified.store.connections.registry import Registry
+from unified.store.connections.rows import Connection
+from unified.store.database import Database, beside
+from unified.store.inbox.endpoints import EndpointLookup, Endpoints
+from unified.store.inbox.events import append
+from unified.store.migrate import ensure_database
+from unified.store.records import batches
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import load_provider
+from unified.store.workspaces import tokens
+from unified.store.workspaces.permissions import PERMISSIONS, SCOPES
 from unified_assets import sources
 from unified_assets.definitions import build_definitions
 from unified_assets.partitions import connections_of
@@ -140,7 +141,7 @@ class Stage:
                     contextlib.redirect_stderr(self.console),
                     pytest.raises(SystemExit) as ended,
                 ):
-                    cli.main.main()
+                    unified.cli.main.main()
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -433,7 +434,10 @@ def test_the_search_finds_what_was_leaked(place: str, left: tuple[Canaries, dict
 
 
 def test_every_page_was_visited(left: tuple[Canaries, dict[str, str]]) -> None:
-    modules = (import_module(f"api.pages.{one.name}") for one in pkgutil.iter_modules(api.pages.__path__))
+    modules = (
+        import_module(f"unified.api.pages.{one.name}")
+        for one in pkgutil.iter_modules(unified.api.pages.__path__)
+    )
     pages = {
         (method, route.path)
         for module in modules

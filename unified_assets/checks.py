@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import dagster as dg
 
-from adapters.streams import ControlTotal, Stream
-from store import cursors, quality
-from store.connections import Connection
-from store.database import Database
-from store.tables import StreamKey
-from sync.pull import PullResult
+from unified.kit.streams import ControlTotal, Stream
+from unified.store.connections.rows import Connection
+from unified.store.database import Database
+from unified.store.records import cursors, quality
+from unified.store.records.tables import StreamKey
+from unified.sync.pull import PullResult
 from unified_assets.partitions import connections_of
 from unified_assets.reports import table
 

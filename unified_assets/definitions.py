@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from adapters.registry import discover_adapters
 from resources.adapters import AdaptersResource
 from resources.store import CredentialStoreResource, DatabaseResource
 from resources.tables import TablesIOManager
@@ -14,6 +13,7 @@ from sensors.inbox import inbox_sensor
 from sensors.requests import requests_sensor
 from sensors.retention import retention_sensor
 from sensors.routes import routes_sensor
+from unified.kit.registry import discover_adapters
 from unified_assets.derived import monthly_revenue
 from unified_assets.drains import delivered_assets, drain_job, takes_webhooks
 from unified_assets.identities import identities_asset

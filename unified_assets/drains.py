@@ -11,12 +11,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from adapters.base import BaseAdapter
 from resources.adapters import AdaptersResource
 from resources.store import DatabaseResource
-from store import tables
-from sync.connection_drain import DrainResult
-from sync.drain import drain
+from unified.kit.adapter import BaseAdapter
+from unified.store.records import tables
+from unified.sync.connection_drain import DrainResult
+from unified.sync.drain import drain
 from unified_assets.interrupts import interruptible
 from unified_assets.partitions import connections_of
 from unified_assets.sources import failures
@@ -45,7 +45,7 @@ def takes_webhooks(adapter: type[BaseAdapter[Any]]) -> bool:
 
 
 def lease_of(source: str) -> str:
-    """The name of the lock that a source's drain run holds while it lives (`store.database.Database.exclusive`)."""
+    """The name of the lock (`Database.exclusive`) that a source's drain run holds while it lives."""
     return f"drain/{source}"
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from adapters.base import BaseAdapter
 from resources.store import DatabaseResource
-from store import identities
-from store.registry import Registry
-from sync.identities.resolve import resolve
+from unified.kit.adapter import BaseAdapter
+from unified.store.connections.registry import Registry
+from unified.store.identities import golden as identities
+from unified.sync.identities.resolve import resolve
 from unified_assets.interrupts import interruptible
 from unified_assets.partitions import WORKSPACES
 from unified_assets.sources import FRESHNESS, RETRIES, failures

@@ -8,10 +8,10 @@ from typing import Any
 
 import dagster as dg
 
-from store import quality
-from store.connections import Connection
-from store.database import Database
-from sync.pull import PullResult
+from unified.store.connections.rows import Connection
+from unified.store.database import Database
+from unified.store.records import quality
+from unified.sync.pull import PullResult
 
 PREVIEW_ROWS = 5
 PLOTTED_DAYS = 90

@@ -9,15 +9,15 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from adapters.base import BaseAdapter
 from resources.adapters import AdaptersResource
 from resources.store import DatabaseResource
-from store import pushes
-from store.database import Database
-from store.route_settings import STREAM
-from store.routes import Route, Routes
-from sync.push import RouteResult
-from sync.route import run_route
+from unified.kit.adapter import BaseAdapter
+from unified.store.database import Database
+from unified.store.routes import pushes
+from unified.store.routes.routes import Route, Routes
+from unified.store.routes.settings import STREAM
+from unified.sync.routes.push import RouteResult
+from unified.sync.routes.run import run_route
 from unified_assets.interrupts import interruptible
 from unified_assets.sources import RETRIES, failures
 

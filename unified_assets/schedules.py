@@ -7,10 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from adapters.base import BaseAdapter
 from resources.store import DatabaseResource
-from store.connections import ConnectionSummary
-from store.registry import Registry
+from unified.kit.adapter import BaseAdapter
+from unified.store.connections.registry import Registry
+from unified.store.connections.rows import ConnectionSummary
 from unified_assets.partitions import CONNECTION_TAG, partition_keys
 
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}

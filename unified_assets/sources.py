@@ -8,17 +8,17 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from adapters.base import BaseAdapter
-from adapters.streams import Stream
 from resources.adapters import AdaptersResource
 from resources.store import DatabaseResource
-from store import tables
-from store.connections import ConnectionNotFoundError
-from store.errors import StoreError
-from store.registry import Registry
-from sync.connection import sync_stream
-from sync.errors import SyncError
-from sync.pull import PullResult
+from unified.kit.adapter import BaseAdapter
+from unified.kit.streams import Stream
+from unified.store.connections.registry import Registry
+from unified.store.connections.rows import ConnectionNotFoundError
+from unified.store.errors import StoreError
+from unified.store.records import tables
+from unified.sync.connection import sync_stream
+from unified.sync.errors import SyncError
+from unified.sync.pull import PullResult
 from unified_assets.checks import check_specs, evaluate
 from unified_assets.interrupts import interruptible
 from unified_assets.partitions import connections_of

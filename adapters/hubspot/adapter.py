@@ -10,21 +10,28 @@ from typing import Any, ClassVar
 import httpx
 from pydantic import Field, field_validator
 
-from adapters.base import Account, AdapterConfig, BaseAdapter, Capability, CredentialField, CredentialKind
-from adapters.errors import ConfigurationError
-from adapters.http import HttpClient
 from adapters.hubspot import mapping, webhooks
 from adapters.hubspot.api import HubSpotApi, rate_in, read_refusal
 from adapters.hubspot.pull import Pull
 from adapters.hubspot.related import Contacts, Invoices
 from adapters.hubspot.writing import HubSpotWriter
-from adapters.limits import RateLimit
-from adapters.oauth import OAuth
-from adapters.registry import register_adapter
-from adapters.streams import Changes, ControlTotal, Cursor, Origin, Page, Stream
-from adapters.webhooks import ReceivedEvent
-from adapters.writing import Write, Written
-from unified_schema import UnifiedBase, UnifiedCustomer, UnifiedEvent, UnifiedInvoice
+from unified.kit.adapter import (
+    Account,
+    AdapterConfig,
+    BaseAdapter,
+    Capability,
+    CredentialField,
+    CredentialKind,
+)
+from unified.kit.errors import ConfigurationError
+from unified.kit.http.client import HttpClient
+from unified.kit.http.limits import RateLimit
+from unified.kit.http.oauth import OAuth
+from unified.kit.registry import register_adapter
+from unified.kit.streams import Changes, ControlTotal, Cursor, Origin, Page, Stream
+from unified.kit.webhooks.deliveries import ReceivedEvent
+from unified.kit.writing.changes import Write, Written
+from unified.schema import UnifiedBase, UnifiedCustomer, UnifiedEvent, UnifiedInvoice
 
 # https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines: 100 requests in any ten
 # seconds for a private app, 190 and more on higher plans, which the answers' headers tell.
@@ -147,7 +154,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         return Account(str(details.portal_id), details.ui_domain, live)
 
     def pull(self, stream: str, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
-        """Read a stream; see :meth:`adapters.base.BaseAdapter.pull`. The README describes the cursors."""
+        """Read a stream; see :meth:`unified.kit.adapter.BaseAdapter.pull`. The README describes the cursors."""
         return self._pull(stream).pages(cursor)
 
     def fetch(self, stream: str, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
@@ -177,7 +184,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
                 return mapping.invoice(raw, origin)
 
     def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
-        """What received events mean; see :meth:`adapters.base.BaseAdapter.changes`."""
+        """What received events mean; see :meth:`unified.kit.adapter.BaseAdapter.changes`."""
         return webhooks.changes(events)
 
     def from_unified(self, record: UnifiedBase, fields: Collection[str] | None = None) -> dict[str, Any]:
@@ -188,13 +195,13 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         return mapping.contact_body(record, fields, custom)
 
     def write(self, stream: str, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
-        """Write contacts, a hundred a request; see :meth:`adapters.base.BaseAdapter.write`."""
+        """Write contacts, a hundred a request; see :meth:`unified.kit.adapter.BaseAdapter.write`."""
         if not self.stream(stream).writable_fields:
             return super().write(stream, writes)
         return self._writer(stream).write(writes)
 
     def find(self, stream: str, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Find contacts by e-mail address, phone or a property; see :meth:`adapters.base.BaseAdapter.find`."""
+        """Find contacts by e-mail address, phone or a property; see :meth:`unified.kit.adapter.BaseAdapter.find`."""
         if not self.stream(stream).writable_fields:
             return super().find(stream, field, values)
         return self._writer(stream).find(field, values)

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import msgspec
 
-from adapters import http
-from adapters.errors import ProtocolError, StaleCursorError
-from adapters.http import Effect, HttpClient, Refusal
-from adapters.windows import side_by_side
+from unified.kit.errors import ProtocolError, StaleCursorError
+from unified.kit.http import client as http
+from unified.kit.http.client import Effect, HttpClient, Refusal
+from unified.kit.reading.windows import side_by_side
 
 VERSION = "2026-09"
 SEARCH_PAGE = 200

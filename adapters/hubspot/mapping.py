@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from adapters.streams import Origin
-from adapters.writing import choose
-from unified_schema import InvoiceStatus, UnifiedAddress, UnifiedCustomer, UnifiedInvoice, UnifiedLineItem
-from unified_schema.customer import check_email
-from unified_schema.money import parse_amount
+from unified.kit.streams import Origin
+from unified.kit.writing.changes import choose
+from unified.schema import InvoiceStatus, UnifiedAddress, UnifiedCustomer, UnifiedInvoice, UnifiedLineItem
+from unified.schema.customer import check_email
+from unified.schema.money import parse_amount
 
 Properties = dict[str, str | None]
 
@@ -153,7 +153,7 @@ def contact_body(
 
     Args:
         record: As it shall be.
-        fields: See :meth:`adapters.base.BaseAdapter.from_unified`.
+        fields: See :meth:`unified.kit.adapter.BaseAdapter.from_unified`.
         custom: Names of the custom fields that may be written: a portal refuses those that it does not have.
 
     Raises:

@@ -18,8 +18,8 @@ from adapters.hubspot.api import BATCH, Filter, HubSpotApi, SearchAnswer, follow
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
 from adapters.hubspot.related import Contacts, Source, read_id
 from adapters.hubspot.webhooks import OF_COMPANY
-from adapters.streams import Cursor, Page, RawRecord, Tombstone
-from adapters.windows import Refresh, Window, WindowPage, read_windows
+from unified.kit.reading.windows import Refresh, Window, WindowPage, read_windows
+from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
 
 # Searches under way at once: with five a second allowed, more would only wait.
 _READERS = 8
@@ -79,11 +79,11 @@ class Pull:
         return self._source.properties
 
     def pages(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
-        """Read from where the cursor stands; see :meth:`adapters.base.BaseAdapter.pull`."""
+        """Read from where the cursor stands; see :meth:`unified.kit.adapter.BaseAdapter.pull`."""
         return self._refresh(cursor) if cursor is None or "refresh" in cursor else self._changes(cursor)
 
     async def fetch(self, ids: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Read single records; :meth:`adapters.base.BaseAdapter.fetch`. An id merged away counts as gone.
+        """Read single records; :meth:`unified.kit.adapter.BaseAdapter.fetch`. An id merged away counts as gone.
 
         Args:
             ids: Ids of records, and references to all contacts of a company (``companies/…``).

@@ -16,8 +16,8 @@ from adapters.hubspot.mapping import (
     INVOICE_PROPERTIES,
     LINE_PROPERTIES,
 )
-from adapters.streams import RawRecord
-from adapters.windows import side_by_side
+from unified.kit.reading.windows import side_by_side
+from unified.kit.streams import RawRecord
 
 
 class _Head(msgspec.Struct):

@@ -17,10 +17,10 @@ from urllib.parse import unquote
 
 import msgspec
 
-from adapters.errors import MappingError, PayloadError, SignatureError
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
-from adapters.streams import Changes, Origin, RawRecord
-from adapters.webhooks import (
+from unified.kit.errors import MappingError, PayloadError, SignatureError
+from unified.kit.streams import Changes, Origin, RawRecord
+from unified.kit.webhooks.deliveries import (
     Claim,
     Delivery,
     ReceivedEvent,
@@ -32,7 +32,7 @@ from adapters.webhooks import (
     read_time,
     seconds,
 )
-from unified_schema import UnifiedEvent
+from unified.schema import UnifiedEvent
 
 # What stands before a company's id where the contacts associated with it are to be fetched.
 OF_COMPANY = "companies/"
@@ -192,7 +192,7 @@ def event_key(raw: Mapping[str, Any]) -> str:
 
 
 def changes(events: Sequence[ReceivedEvent]) -> Changes:
-    """What events mean; see :meth:`adapters.base.BaseAdapter.changes`.
+    """What events mean; see :meth:`unified.kit.adapter.BaseAdapter.changes`.
 
     A company that is renamed, merged or restored means its contacts, which carry its name.
     """

@@ -15,18 +15,18 @@ from typing import Any, Literal
 import msgspec
 import stamina
 
-from adapters.errors import (
+from adapters.hubspot.api import BATCH, BatchAnswer, HubSpotApi
+from adapters.hubspot.pull import Pull
+from adapters.hubspot.related import read_id
+from unified.kit.errors import (
     ConfigurationError,
     NotFoundError,
     ProviderError,
     RequestRefusedError,
     UndecidedError,
 )
-from adapters.hubspot.api import BATCH, BatchAnswer, HubSpotApi
-from adapters.hubspot.pull import Pull
-from adapters.hubspot.related import read_id
-from adapters.streams import Page, RawRecord
-from adapters.writing import CUSTOM, Report, Write, Written, carry_out
+from unified.kit.streams import Page, RawRecord
+from unified.kit.writing.changes import CUSTOM, Report, Write, Written, carry_out
 
 _KIND = "contacts"
 _MISSING, _CONFLICT = "OBJECT_NOT_FOUND", "CONFLICT"
@@ -109,7 +109,7 @@ class HubSpotWriter:
     at_once: int
 
     def write(self, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
-        """Make changes; see :meth:`adapters.base.BaseAdapter.write`."""
+        """Make changes; see :meth:`unified.kit.adapter.BaseAdapter.write`."""
         lanes: dict[tuple[_Action, bool], list[Write]] = defaultdict(list)
         for write in writes:
             lanes[self._lane(write)].append(write)
@@ -267,7 +267,7 @@ class HubSpotWriter:
     # Look-ups -----------------------------------------------------------------------------------------
 
     async def find(self, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Contacts that have a value; see :meth:`adapters.base.BaseAdapter.find`.
+        """Contacts that have a value; see :meth:`unified.kit.adapter.BaseAdapter.find`.
 
         A main e-mail address is a key, and what it finds is up to date. All else is searched for, with a lag of
         some seconds (https://developers.hubspot.com/docs/api-reference/latest/crm/search-the-crm).

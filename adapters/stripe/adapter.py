@@ -11,23 +11,30 @@ import httpx
 import msgspec
 from pydantic import Field
 
-from adapters.base import Account, AdapterConfig, BaseAdapter, Capability, CredentialField, CredentialKind
-from adapters.errors import ConfigurationError, PermissionDeniedError
-from adapters.http import HttpClient, Refusal, read_refusal
-from adapters.limits import RateLimit
-from adapters.registry import register_adapter
-from adapters.streams import Changes, ControlTotal, Cursor, Origin, Page, Stream
 from adapters.stripe import mapping, money, webhooks
 from adapters.stripe.changes import ObjectChanges, Position, event_pages, safe_since
 from adapters.stripe.reading import BEGINNING, END, StripeReader
 from adapters.stripe.writing import StripeWriter
-from adapters.webhooks import ReceivedEvent, Verifier
-from adapters.windows import Refresh, Window, WindowPage, side_by_side
-from adapters.writing import Write, Written
-from unified_schema.base import UnifiedBase
-from unified_schema.customer import UnifiedCustomer
-from unified_schema.event import UnifiedEvent
-from unified_schema.invoice import UnifiedInvoice
+from unified.kit.adapter import (
+    Account,
+    AdapterConfig,
+    BaseAdapter,
+    Capability,
+    CredentialField,
+    CredentialKind,
+)
+from unified.kit.errors import ConfigurationError, PermissionDeniedError
+from unified.kit.http.client import HttpClient, Refusal, read_refusal
+from unified.kit.http.limits import RateLimit
+from unified.kit.reading.windows import Refresh, Window, WindowPage, side_by_side
+from unified.kit.registry import register_adapter
+from unified.kit.streams import Changes, ControlTotal, Cursor, Origin, Page, Stream
+from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
+from unified.kit.writing.changes import Write, Written
+from unified.schema.base import UnifiedBase
+from unified.schema.customer import UnifiedCustomer
+from unified.schema.event import UnifiedEvent
+from unified.schema.invoice import UnifiedInvoice
 
 # https://docs.stripe.com/api/versioning: answers keep this version's shape until somebody changes this line.
 API_VERSION = "2026-09-30.endive"

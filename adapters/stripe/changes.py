@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from adapters.errors import StaleCursorError
-from adapters.streams import Cursor, Page, Tombstone
 from adapters.stripe.reading import BEGINNING, END, StripeReader
-from adapters.windows import Window, WindowPage, read_windows
+from unified.kit.errors import StaleCursorError
+from unified.kit.reading.windows import Window, WindowPage, read_windows
+from unified.kit.streams import Cursor, Page, Tombstone
 
 # Two pulls overlap by this many seconds: events show up a little late and share seconds, and clocks differ.
 OVERLAP = 300

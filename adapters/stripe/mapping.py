@@ -11,13 +11,13 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from adapters.streams import Origin
 from adapters.stripe import money
-from adapters.writing import choose
-from unified_schema.address import UnifiedAddress
-from unified_schema.customer import CustomerKind, UnifiedCustomer, check_email
-from unified_schema.event import UnifiedEvent
-from unified_schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
+from unified.kit.streams import Origin
+from unified.kit.writing.changes import choose
+from unified.schema.address import UnifiedAddress
+from unified.schema.customer import CustomerKind, UnifiedCustomer, check_email
+from unified.schema.event import UnifiedEvent
+from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
 
 # Stripe's statuses are words of the unified enumeration as well; a new one of Stripe's becomes null.
 _STATUSES = {status.value: status for status in InvoiceStatus}
@@ -82,7 +82,7 @@ def from_customer(customer: UnifiedCustomer, fields: Collection[str] | None = No
 
     Args:
         customer: As it shall be.
-        fields: See :meth:`adapters.base.BaseAdapter.from_unified`.
+        fields: See :meth:`unified.kit.adapter.BaseAdapter.from_unified`.
 
     Returns:
         Nested parameters, not form-encoded yet; None empties one. Addresses are whole, all parts named where

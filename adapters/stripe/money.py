@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from unified_schema.money import from_minor_units, settle
+from unified.schema.money import from_minor_units, settle
 
 # Digits of Stripe's minor unit where they are not two, and two wherever ISO 4217 says otherwise: ISK and
 # UGX have no coin smaller than 1, yet Stripe counts them in hundredths that are always 00.

@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from adapters.errors import NotFoundError, ProtocolError, RequestRefusedError
-from adapters.http import HttpClient
-from adapters.streams import Page, RawRecord, Tombstone
-from adapters.windows import Window, WindowPage, side_by_side
+from unified.kit.errors import NotFoundError, ProtocolError, RequestRefusedError
+from unified.kit.http.client import HttpClient
+from unified.kit.reading.windows import Window, WindowPage, side_by_side
+from unified.kit.streams import Page, RawRecord, Tombstone
 
 # Ends of time: a window that reaches them asks for no bound there, so that no record is missed whatever its
 # date.

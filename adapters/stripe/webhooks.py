@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from adapters.errors import ConfigurationError
-from adapters.streams import Changes, RawRecord, Tombstone
-from adapters.webhooks import (
+from unified.kit.errors import ConfigurationError
+from unified.kit.streams import Changes, RawRecord, Tombstone
+from unified.kit.webhooks.deliveries import (
     Claim,
     Delivery,
     ReceivedEvent,
@@ -82,7 +82,7 @@ class StripeVerifier(SharedSecretVerifier):
 
 
 def changes(events: Sequence[ReceivedEvent]) -> Changes:
-    """What events mean; see :meth:`adapters.base.BaseAdapter.changes`.
+    """What events mean; see :meth:`unified.kit.adapter.BaseAdapter.changes`.
 
     Events of connected accounts (``account``) are kept, but this connection's key does not read their
     objects. A preview (``invoice.upcoming``) is no invoice yet.

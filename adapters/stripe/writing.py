@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from adapters.errors import ConfigurationError, NotFoundError, RequestRefusedError, UndecidedError
-from adapters.http import HttpClient
-from adapters.streams import Page, RawRecord
-from adapters.windows import side_by_side
-from adapters.writing import CUSTOM, Report, Write, Written, carry_out, report_unknown
+from unified.kit.errors import ConfigurationError, NotFoundError, RequestRefusedError, UndecidedError
+from unified.kit.http.client import HttpClient
+from unified.kit.reading.windows import side_by_side
+from unified.kit.streams import Page, RawRecord
+from unified.kit.writing.changes import CUSTOM, Report, Write, Written, carry_out, report_unknown
 
 _PATH = "/v1/customers"
 _MISSING = "resource_missing"
@@ -58,7 +58,7 @@ class StripeWriter:
         self._at_once = at_once
 
     def write(self, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
-        """Make changes; see :meth:`adapters.base.BaseAdapter.write`."""
+        """Make changes; see :meth:`unified.kit.adapter.BaseAdapter.write`."""
         return carry_out((partial(self._write, write) for write in writes), at_once=self._at_once)
 
     async def _write(self, write: Write, report: Report) -> None:
@@ -103,7 +103,7 @@ class StripeWriter:
         )
 
     async def find(self, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Customers that have a value; see :meth:`adapters.base.BaseAdapter.find`.
+        """Customers that have a value; see :meth:`unified.kit.adapter.BaseAdapter.find`.
 
         Those with an e-mail address are listed, which is up to date and regards case
         (https://docs.stripe.com/api/customers/list): an address is looked for as it is and in lower case.

@@ -2,10 +2,10 @@
 
 from typing import Any, Protocol
 
-from adapters.base import BaseAdapter
-from adapters.errors import ProviderError
-from adapters.writing import Write, Written
-from unified_schema.base import UnifiedBase
+from unified.kit.adapter import BaseAdapter
+from unified.kit.errors import ProviderError
+from unified.kit.writing.changes import Write, Written
+from unified.schema.base import UnifiedBase
 
 
 class WithAdapter(Protocol):

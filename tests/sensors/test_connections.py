@@ -5,8 +5,8 @@ from typing import Any
 import dagster as dg
 
 from resources.store import DatabaseResource
-from store.registry import Registry
 from tests.unified_assets.conftest import Installation
+from unified.store.connections.registry import Registry
 from unified_assets.partitions import partition_keys
 
 

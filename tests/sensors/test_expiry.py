@@ -7,13 +7,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from adapters.secrets import Secret
 from resources.store import CredentialStoreResource, DatabaseResource
 from sensors.alerts import ALERT_URL_VARIABLE
-from store.credentials import CredentialStore
-from store.keys import load_provider
 from tests.sensors.alerts import alert_server
 from tests.unified_assets.conftest import STRIPE_KEY, Installation
+from unified.kit.secrets import Secret
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import load_provider
 
 
 def tick(installation: Installation, sensor: str, cursor: str | None = None) -> Any:

@@ -7,11 +7,11 @@ import pytest
 
 from resources.store import DatabaseResource
 from sensors.alerts import ALERT_URL_VARIABLE, alert
-from store import history
-from store.registry import Registry
-from store.tables import StreamKey
 from tests.sensors.alerts import alert_server
 from tests.unified_assets.conftest import STRIPE_KEY, Installation
+from unified.store.connections.registry import Registry
+from unified.store.records import history
+from unified.store.records.tables import StreamKey
 
 
 def failed_run(installation: Installation, key: str | None, job: str = "stripe_sync") -> dg.DagsterRun:

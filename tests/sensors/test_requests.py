@@ -9,11 +9,11 @@ import dagster as dg
 import pytest
 
 from resources.store import DatabaseResource
-from store import sync_requests
-from store.connections import Connection
-from store.database import Database
-from store.sync_requests import SyncRequest
 from tests.unified_assets.conftest import Installation
+from unified.store.connections import sync_requests
+from unified.store.connections.rows import Connection
+from unified.store.connections.sync_requests import SyncRequest
+from unified.store.database import Database
 from unified_assets.partitions import connections_of
 
 

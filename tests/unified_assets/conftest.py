@@ -12,16 +12,16 @@ import dagster as dg
 import psycopg
 import pytest
 
-from adapters.registry import get_adapter
-from adapters.secrets import Secret
-from sandbox.hubspot import HubSpotSandbox
-from sandbox.server import SandboxServer
-from sandbox.stripe import StripeSandbox
-from store.connections import Connection, WorkspaceNotFoundError
-from store.credentials import CredentialStore
-from store.database import Database
-from store.keys import generate_key, load_provider
-from store.registry import Registry
+from unified.kit.registry import get_adapter
+from unified.kit.secrets import Secret
+from unified.sandbox.hubspot import HubSpotSandbox
+from unified.sandbox.server import SandboxServer
+from unified.sandbox.stripe import StripeSandbox
+from unified.store.connections.registry import Registry
+from unified.store.connections.rows import Connection, WorkspaceNotFoundError
+from unified.store.database import Database
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import generate_key, load_provider
 from unified_assets import sources
 from unified_assets.definitions import build_definitions
 from unified_assets.partitions import connections_of

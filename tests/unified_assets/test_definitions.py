@@ -10,9 +10,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from store.database import beside
 from tests.conftest import execute
 from tests.unified_assets.conftest import Installation, checks
+from unified.store.database import beside
 from unified_assets.definitions import build_definitions
 from unified_assets.partitions import WORKSPACES
 from unified_assets.routes import routes

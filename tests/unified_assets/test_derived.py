@@ -10,7 +10,7 @@ import pytest
 
 from adapters.stripe.money import MINOR_UNITS
 from tests.unified_assets.conftest import STRIPE_KEY, Installation, metadata
-from unified_schema.money import exponent
+from unified.schema.money import exponent
 
 
 def test_monthly_revenue_is_right_to_the_cent(installation: Installation) -> None:

@@ -7,14 +7,14 @@ import dagster as dg
 import msgspec
 import pytest
 
-from adapters.registry import get_adapter
-from adapters.secrets import Secret
-from adapters.webhooks import Delivery
-from store.connections import Connection
-from store.credentials import CredentialStore
-from store.inbox import Received, append
-from store.keys import load_provider
 from tests.unified_assets.conftest import STRIPE_KEY, Installation, everything_logged
+from unified.kit.registry import get_adapter
+from unified.kit.secrets import Secret
+from unified.kit.webhooks.deliveries import Delivery
+from unified.store.connections.rows import Connection
+from unified.store.inbox.events import Received, append
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import load_provider
 from unified_assets import drains
 from unified_assets.drains import lease_of
 

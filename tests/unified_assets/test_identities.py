@@ -4,8 +4,8 @@ import dagster as dg
 
 from resources.store import DatabaseResource
 from sensors.identities import identities_sensor
-from store.registry import Registry
 from tests.unified_assets.conftest import Installation
+from unified.store.connections.registry import Registry
 from unified_assets.identities import KEY
 from unified_assets.partitions import WORKSPACES
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from sandbox.faults import Fault
 from tests.unified_assets.conftest import Installation, failures
+from unified.sandbox.faults import Fault
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

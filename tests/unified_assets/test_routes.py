@@ -6,9 +6,9 @@ import dagster as dg
 
 from resources.store import DatabaseResource
 from sensors.routes import routes_sensor
-from store.route_settings import RouteSettings
-from store.routes import Route, Routes
 from tests.unified_assets.conftest import Installation, failures, metadata
+from unified.store.routes.routes import Route, Routes
+from unified.store.routes.settings import RouteSettings
 
 
 def add_route(installation: Installation, source: str, target: str, **settings: Any) -> Route:

@@ -8,12 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from adapters import registry as adapter_registry
 from adapters.stripe.adapter import StripeAdapter
-from sandbox.faults import Fault
-from sync.connection import lease, sync_stream
-from sync.errors import PullError
-from sync.pull import PullResult
 from tests.unified_assets.conftest import (
     HUBSPOT_TOKEN,
     STRIPE_KEY,
@@ -23,6 +18,11 @@ from tests.unified_assets.conftest import (
     failures,
     metadata,
 )
+from unified.kit import registry as adapter_registry
+from unified.sandbox.faults import Fault
+from unified.sync.connection import lease, sync_stream
+from unified.sync.errors import PullError
+from unified.sync.pull import PullResult
 from unified_assets import sources
 from unified_assets.checks import _conservation
 from unified_assets.definitions import build_definitions

@@ -8,14 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from adapters.base import ConnectionRef
-from adapters.factory import build_adapter
 from adapters.hubspot.adapter import HubSpotAdapter
-from adapters.secrets import Secret
-from adapters.streams import Cursor, Page
-from sandbox.faults import Fault
-from sandbox.hubspot import HubSpotPortal, HubSpotSandbox
-from sandbox.server import SandboxServer
+from unified.kit.adapter import ConnectionRef
+from unified.kit.factory import build_adapter
+from unified.kit.secrets import Secret
+from unified.kit.streams import Cursor, Page
+from unified.sandbox.faults import Fault
+from unified.sandbox.hubspot import HubSpotPortal, HubSpotSandbox
+from unified.sandbox.server import SandboxServer
 
 TOKEN = "pat-fake-acme"
 # A Wednesday in 2026; the stand-in's clock is there and stands still.

@@ -8,9 +8,9 @@ import httpx
 import msgspec
 import pytest
 
-from adapters.errors import ProtocolError
 from adapters.hubspot.api import HubSpotApi, rate_in, read_refusal
 from adapters.hubspot.related import Companies
+from unified.kit.errors import ProtocolError
 
 
 class Recorded:

@@ -12,9 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.base import ConnectionRef
-from adapters.errors import ConfigurationError, MappingError
-from adapters.factory import build_adapter
 from adapters.hubspot.mapping import (
     CONTACT_PROPERTIES,
     INVOICE_PROPERTIES,
@@ -24,12 +21,15 @@ from adapters.hubspot.mapping import (
     invoice,
     moment,
 )
-from adapters.secrets import Secret
 from tests.adapters.writes import changed_fields
-from unified_schema import InvoiceStatus, UnifiedAddress, UnifiedCustomer, UnifiedInvoice
+from unified.kit.adapter import ConnectionRef
+from unified.kit.errors import ConfigurationError, MappingError
+from unified.kit.factory import build_adapter
+from unified.kit.secrets import Secret
+from unified.schema import InvoiceStatus, UnifiedAddress, UnifiedCustomer, UnifiedInvoice
 
 if TYPE_CHECKING:
-    from adapters.streams import Origin
+    from unified.kit.streams import Origin
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 ADAPTER = build_adapter(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.errors import (
+from unified.kit.errors import (
     AuthenticationError,
     ConfigurationError,
     PermissionDeniedError,
@@ -20,8 +20,8 @@ from adapters.errors import (
     StaleCursorError,
     UnavailableError,
 )
-from adapters.streams import Cursor, Page, RawRecord, Tombstone
-from sandbox.hubspot import HubSpotLimits
+from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
+from unified.sandbox.hubspot import HubSpotLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.errors import ConfigurationError, MappingError, PayloadError, SignatureError
 from adapters.hubspot.webhooks import changes
-from adapters.webhooks import Delivery, ReceivedEvent
-from tests.adapters.webhook_senders import NOW, SENDERS, b64, digest, unix
+from tests.unified.kit.webhooks.senders import NOW, SENDERS, b64, digest, unix
+from unified.kit.errors import ConfigurationError, MappingError, PayloadError, SignatureError
+from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 
 if TYPE_CHECKING:
     from tests.adapters.hubspot.conftest import Portal

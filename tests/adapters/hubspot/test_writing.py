@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.errors import ConfigurationError, RateLimitedError, UndecidedError
-from adapters.writing import Write, Written
 from tests.adapters.writes import changed_fields, write
-from unified_schema import UnifiedAddress, UnifiedCustomer
+from unified.kit.errors import ConfigurationError, RateLimitedError, UndecidedError
+from unified.kit.writing.changes import Write, Written
+from unified.schema import UnifiedAddress, UnifiedCustomer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

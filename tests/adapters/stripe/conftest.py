@@ -10,14 +10,14 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from adapters.base import ConnectionRef
-from adapters.factory import build_adapter
-from adapters.secrets import Secret
-from adapters.streams import Cursor, Page
 from adapters.stripe.adapter import StripeAdapter
-from sandbox.faults import Fault
-from sandbox.server import SandboxServer
-from sandbox.stripe import StripeAccount, StripeSandbox
+from unified.kit.adapter import ConnectionRef
+from unified.kit.factory import build_adapter
+from unified.kit.secrets import Secret
+from unified.kit.streams import Cursor, Page
+from unified.sandbox.faults import Fault
+from unified.sandbox.server import SandboxServer
+from unified.sandbox.stripe import StripeAccount, StripeSandbox
 
 KEY = "sk_test_fake_acme"
 # A Wednesday in 2026; the stand-in's clock is there and stands still.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.errors import AdapterError, StaleCursorError, UnavailableError
+from unified.kit.errors import AdapterError, StaleCursorError, UnavailableError
 
 if TYPE_CHECKING:
     from tests.adapters.stripe.conftest import Stripe

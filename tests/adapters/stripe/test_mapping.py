@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.base import ConnectionRef
-from adapters.errors import ConfigurationError, MappingError
-from adapters.secrets import Secret
-from adapters.streams import Origin
 from adapters.stripe.adapter import StripeAdapter, StripeConfig
 from adapters.stripe.mapping import WRITABLE_FIELDS, from_customer, to_customer, to_event, to_invoice
 from tests.adapters.writes import changed_fields
-from unified_schema import (
+from unified.kit.adapter import ConnectionRef
+from unified.kit.errors import ConfigurationError, MappingError
+from unified.kit.secrets import Secret
+from unified.kit.streams import Origin
+from unified.schema import (
     CustomerKind,
     InvoiceStatus,
     UnifiedAddress,

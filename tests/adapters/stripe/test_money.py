@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.stripe.money import MINOR_UNITS, amount, amount_sum, digits, unit_amount
-from unified_schema.money import exponent, to_minor_units
+from unified.schema.money import exponent, to_minor_units
 
 CURRENCIES = sorted({*MINOR_UNITS, "USD", "EUR", "HUF", "TWD"})
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from adapters.errors import (
+from unified.kit.errors import (
     AuthenticationError,
     ConfigurationError,
     NotFoundError,
@@ -16,10 +16,10 @@ from adapters.errors import (
     ProtocolError,
     RateLimitedError,
 )
-from adapters.streams import Page
-from sandbox.data import CURRENCY_BY_CODE
-from sandbox.provider import ApiError
-from sandbox.stripe import StripeLimits
+from unified.kit.streams import Page
+from unified.sandbox.data import CURRENCY_BY_CODE
+from unified.sandbox.provider import ApiError
+from unified.sandbox.stripe import StripeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.errors import PayloadError, SignatureError
-from adapters.streams import Tombstone
 from adapters.stripe.webhooks import changes
-from adapters.verifiers import get_verifier
-from adapters.webhooks import Delivery, ReceivedEvent
-from tests.adapters.webhook_senders import NOW, SENDERS, hexed, unix
+from tests.unified.kit.webhooks.senders import NOW, SENDERS, hexed, unix
+from unified.kit.errors import PayloadError, SignatureError
+from unified.kit.streams import Tombstone
+from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
+from unified.kit.webhooks.verifiers import get_verifier
 
 if TYPE_CHECKING:
     from tests.adapters.stripe.conftest import Stripe

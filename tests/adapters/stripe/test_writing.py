@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from adapters.errors import AuthenticationError, ConfigurationError, UndecidedError
 from adapters.stripe.writing import form
-from adapters.writing import Write
 from tests.adapters.writes import changed_fields, write
-from unified_schema.address import UnifiedAddress
-from unified_schema.customer import CustomerKind, UnifiedCustomer
+from unified.kit.errors import AuthenticationError, ConfigurationError, UndecidedError
+from unified.kit.writing.changes import Write
+from unified.schema.address import UnifiedAddress
+from unified.schema.customer import CustomerKind, UnifiedCustomer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,1 +1,0 @@
-"""The `unified` command: `cli.main` is where it begins."""

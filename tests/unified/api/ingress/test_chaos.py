@@ -1,0 +1,19 @@
+"""What was acknowledged is stored, whatever is killed: a short run of the benchmarks' chaos, in real processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+CHAOS = Path(__file__).parents[4] / "benchmarks" / "chaos.py"
+
+
+def test_nothing_acknowledged_is_lost_while_ingress_and_database_are_killed() -> None:
+    done = subprocess.run(
+        [sys.executable, str(CHAOS), "--seconds=15", "--seed=3"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "lost 0, stored twice 0" in done.stdout

@@ -1,0 +1,162 @@
+"""A real browser, before the whole application on a real port, a real database and the stand-in for Stripe.
+
+Playwright starts Debian's chromium where there is one, and else its own; `.ci/run` sees to it that there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from cryptography.fernet import Fernet
+from playwright.async_api import Error, async_playwright
+
+from tests.conftest import migrated_database
+from unified.api.pages.session import Session, Sessions
+from unified.api.server import listen, webhook_server
+from unified.api.settings import ManagementSettings, Settings
+from unified.kit.adapter import CredentialKind
+from unified.kit.secrets import Secret
+from unified.sandbox.hubspot import HubSpotSandbox
+from unified.sandbox.server import SandboxServer
+from unified.sandbox.stripe import StripeSandbox
+from unified.store.connections.registry import Registry
+from unified.store.database import Database
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import LocalKeyProvider
+from unified.store.workspaces import tokens
+from unified.store.workspaces.permissions import PERMISSIONS, SCOPES, Role
+from unified.store.workspaces.tokens import TokenLookup
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from uuid import UUID
+
+    from playwright.async_api import Browser, Page
+
+    from unified.store.connections.rows import Connection, Workspace
+
+PROVIDER = LocalKeyProvider([Fernet.generate_key().decode()])
+STRIPE_KEY = "sk_test_fake_acme"
+DAGSTER_URL = "https://dagster.example.com"
+
+_numbers = count()
+
+
+@dataclass
+class Site:
+    """The running application."""
+
+    db: Database
+    url: str
+    sandbox: SandboxServer
+    browser: Browser
+    registry: Registry = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.registry = Registry(self.db)
+
+    async def workspace(self, **settings: Any) -> Workspace:
+        return await self.registry.create_workspace(f"acme-{next(_numbers)}", **settings)
+
+    async def token(self, workspace: Workspace, role: Role = "owner") -> str:
+        scopes = sorted(PERMISSIONS[role] & SCOPES)
+        _, token = await tokens.create(self.db, workspace.id, "browser", scopes, actor="tests")
+        return token.reveal()
+
+    def stripe_settings(self) -> dict[str, Any]:
+        base_url = f"{self.sandbox.url}/stripe"
+        return {"base_url": base_url, "allow_private_hosts": True, "retry_count": 0}
+
+    async def connection(self, workspace: Workspace, name: str = "main") -> Connection:
+        """A connection to the stand-in, with its key."""
+        added = await self.registry.add_connection(workspace.id, "stripe", name, self.stripe_settings())
+        key = {"api_key": Secret(STRIPE_KEY)}
+        await CredentialStore(self.db, PROVIDER).put(workspace.id, added.id, CredentialKind.API_KEY, key)
+        return added
+
+    @asynccontextmanager
+    async def visit(self, token: str | None = None, **options: Any) -> AsyncIterator[Page]:
+        """A browser of its own; signed in, where a token is given. No page may break its own policy."""
+        context = await self.browser.new_context(base_url=self.url, **options)
+        context.set_default_timeout(10_000)
+        page = await context.new_page()
+        complaints: list[str] = []
+        page.on(
+            "console", lambda message: complaints.append(message.text) if _is_policy(message.text) else None
+        )
+        if token is not None:
+            workspace_id = await self._workspace_of(token)
+            session = Session.begin(workspace_id, Secret(token))
+            sealed = await Sessions(self.db, PROVIDER).seal(session, "session")
+            cookie = {"name": "unified_session", "value": sealed, "url": self.url}
+            await context.add_cookies([{**cookie, "httpOnly": True, "sameSite": "Strict"}])
+            await page.goto("/connectors")
+        yield page
+        await context.close()
+        assert not complaints
+
+    async def _workspace_of(self, token: str) -> UUID:
+        known = await TokenLookup(self.db).find(token)
+        assert known is not None
+        assert known.workspace_id is not None
+        return known.workspace_id
+
+
+def _is_policy(text: str) -> bool:
+    return "Content Security Policy" in text or "Refused to" in text
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxServer]:
+    stripe = StripeSandbox(customers=12, invoices=8, limits=None)
+    hubspot = HubSpotSandbox(contacts=5, companies=2, invoices=2, limits=None)
+    with SandboxServer(stripe=stripe, hubspot=hubspot) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        own = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        # As root, chromium has no sandbox of its own to offer.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        try:
+            started = await playwright.chromium.launch(executable_path=own, args=arguments)
+        except Error as error:
+            if own or os.environ.get("UNIFIED_BROWSER_REQUIRED"):
+                raise
+            pytest.skip(f"there is no browser here; .ci/run installs one: {error.message.splitlines()[0]}")
+        yield started
+        await started.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(
+    server_url: str, template: str, sandbox: SandboxServer, browser: Browser
+) -> AsyncIterator[Site]:
+    open_hosts = frozenset({sandbox.url.removeprefix("http://")})
+    management = ManagementSettings(open_hosts=open_hosts, dagster_url=DAGSTER_URL, rate=10_000, burst=10_000)
+    with migrated_database(server_url, template) as url, listen("127.0.0.1", 0) as listener:
+        async with Database.open(url) as db:
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            server = webhook_server(db, PROVIDER, Settings(public_url=address, management=management))
+            running = asyncio.create_task(server.serve(sockets=[listener]))
+            yield Site(db, address, sandbox, browser)
+            server.should_exit = True
+            await running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+    """What sends requests that no browser would."""
+    async with httpx.AsyncClient(base_url=site.url) as opened:
+        yield opened

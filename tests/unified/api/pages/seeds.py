@@ -1,0 +1,93 @@
+"""What many syncs and webhooks would have left: history, rejects and dead letters."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from unified.kit.webhooks.deliveries import ReceivedEvent
+from unified.store.inbox.dead_letters import Failure, keep
+from unified.store.inbox.events import StoredEvent
+
+if TYPE_CHECKING:
+    from unified.store.connections.rows import Connection
+    from unified.store.database import Database
+
+_RUNS = """
+    INSERT INTO sync_history (workspace_id, connector_config_id, stream, mode, run_id, started_at, finished_at,
+        is_complete, records_read, inserted, updated, unchanged, rejected, requests, error_message)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 3, %s)
+"""
+
+
+async def history(db: Database, connection: Connection, syncs: int = 18) -> None:
+    """Hourly syncs of three streams: a first load, then changes; one failed, one had rejects."""
+    now = datetime.now(UTC)
+    async with db.workspace(connection.workspace_id) as conn:
+        for number in range(syncs):
+            started = now - timedelta(hours=syncs - number - 1, minutes=12)
+            for offset, stream in enumerate(("customers", "invoices", "events")):
+                is_first, failed = number == 0, number == 6 and stream == "invoices"
+                read = 2_400 * (3 - offset) if is_first else (number * 7 + offset * 13) % 40
+                rejected = 2 if number == 11 and stream == "customers" else 0
+                read = max(read, rejected)
+                inserted = read - rejected if is_first else read // 3
+                updated = read - rejected - inserted
+                await conn.execute(
+                    _RUNS,
+                    (
+                        connection.workspace_id,
+                        connection.id,
+                        stream,
+                        "full" if is_first else "incremental",
+                        f"run-{number}",
+                        started + timedelta(seconds=2 * offset),
+                        started + timedelta(seconds=2 * offset + 1.4),
+                        not failed,
+                        read,
+                        inserted,
+                        updated,
+                        0,
+                        rejected,
+                        "stripe connection: HTTP 503 from /v1/invoices, after 5 retries" if failed else None,
+                    ),
+                )
+
+
+async def reject(db: Database, connection: Connection, source_id: str, error: str) -> None:
+    async with db.workspace(connection.workspace_id) as conn:
+        await conn.execute(
+            """
+            INSERT INTO rejects (
+                workspace_id, connector_config_id, stream, record_key, source_id, raw, error, observed_at
+            )
+            VALUES (%s, %s, 'customers', %s, %s, '{}', %s, now())
+            """,
+            (connection.workspace_id, connection.id, source_id, source_id, error),
+        )
+
+
+async def failed_with(db: Database, connection: Connection, error: str) -> None:
+    async with db.workspace(connection.workspace_id) as conn:
+        await conn.execute(
+            "UPDATE connector_configs SET sync_status = 'error', error_message = %s WHERE id = %s",
+            (error, connection.id),
+        )
+
+
+async def synced(db: Database, connection: Connection) -> None:
+    async with db.workspace(connection.workspace_id) as conn:
+        await conn.execute(
+            "UPDATE connector_configs SET sync_status = 'success', last_sync_at = now() - interval '12 min' "
+            "WHERE id = %s",
+            (connection.id,),
+        )
+
+
+async def dead_letter(db: Database, connection: Connection, key: str, error: str) -> None:
+    now = datetime.now(UTC)
+    body = json.dumps({"id": key, "type": "customer.updated"}).encode()
+    event = StoredEvent(ReceivedEvent(key, "customer.updated", now, body), now - timedelta(hours=2))
+    async with db.workspace(connection.workspace_id) as conn:
+        await keep(conn, connection, [Failure(event, error, is_final=True)], now)

@@ -1,0 +1,226 @@
+"""Connections by the command line: from the first key to the last row, with no secret out of place."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unified.cli.conftest import Unified
+from unified.sandbox.faults import Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unified.sandbox.server import SandboxServer
+
+KEY = "sk_test_fake_acme"
+WRONG_KEY = "sk_test_fake_Canary7Wrong"
+
+
+def to_sandbox(sandbox: SandboxServer, connector: str) -> list[str]:
+    return ["--base-url", f"{sandbox.url}/{connector}", "--allow-private-hosts"]
+
+
+@pytest.fixture(scope="module")
+def stripe(unified: Unified, sandbox: SandboxServer) -> str:
+    shown = unified.ok(
+        "connections",
+        "add",
+        "stripe",
+        "main",
+        *to_sandbox(sandbox, "stripe"),
+        "--secret-stdin",
+        stdin=f"{KEY}\n",
+    )
+    assert "test account acct_" in shown
+    return "default/main"
+
+
+def test_without_connections_the_lists_say_what_to_do(tmp_path: Path) -> None:
+    assert "unified connections add" in Unified(tmp_path).ok("status")
+
+
+def test_an_added_connection_is_listed_without_its_secret(unified: Unified, stripe: str) -> None:
+    (listed,) = [each for each in unified.json("connections", "list") if each["name"] == stripe]
+    assert listed["connector"] == "stripe"
+    assert listed["interval_minutes"] == 60
+    assert listed["secrets"][0]["field"] == "api_key"
+    assert KEY not in unified.ok("connections", "list") + str(listed)
+
+
+def test_a_wrong_key_is_one_line_that_names_the_connection_and_stores_nothing(
+    unified: Unified, sandbox: SandboxServer, stripe: str
+) -> None:
+    arguments = ("connections", "add", "stripe", "bad", *to_sandbox(sandbox, "stripe"))
+    line = unified.refused(*arguments, UNIFIED_SECRET_API_KEY=WRONG_KEY)
+    assert "default/bad" in line
+    assert "Canary7" not in line
+    assert [each["name"] for each in unified.json("connections", "list")] == [stripe]
+
+
+def test_a_private_host_is_refused_unless_opted_into(unified: Unified, sandbox: SandboxServer) -> None:
+    arguments = (
+        "connections",
+        "add",
+        "stripe",
+        "near",
+        "--base-url",
+        f"{sandbox.url}/stripe",
+        "--secret-stdin",
+    )
+    assert "allow_private_hosts" in unified.refused(*arguments, stdin=KEY)
+
+
+def test_a_missing_secret_says_how_to_give_it(unified: Unified, sandbox: SandboxServer) -> None:
+    arguments = ("connections", "add", "hubspot", "crm", *to_sandbox(sandbox, "hubspot"))
+    line = unified.refused(*arguments, code=2)
+    assert "UNIFIED_SECRET_ACCESS_TOKEN" in line
+    assert "--secret-stdin" in line
+
+
+def test_settings_are_checked_by_the_adapter(unified: Unified, stripe: str) -> None:
+    assert "timeout" in unified.refused("connections", "update", stripe, "--set", "timeout=-1", code=2)
+    assert "KEY=VALUE" in unified.refused("connections", "update", stripe, "--set", "timeout", code=2)
+
+
+def test_a_workspace_other_than_the_default_is_made_first(
+    unified: Unified, sandbox: SandboxServer, stripe: str
+) -> None:
+    options = ["--workspace", "globex", *to_sandbox(sandbox, "stripe"), "--secret-stdin"]
+    arguments = ("connections", "add", "stripe", "main", *options)
+    assert "unified workspaces add globex" in unified.refused(*arguments, stdin="sk_test_fake_globex")
+    unified.ok("workspaces", "add", "globex")
+    unified.ok(*arguments, stdin="sk_test_fake_globex")
+    assert "default/main or globex/main" in unified.refused("connections", "test", "main", code=2)
+    assert [each["connection"] for each in unified.json("status", "--workspace", "globex")] == ["globex/main"]
+    unified.refused("workspaces", "remove", "globex", code=2)
+    unified.ok("workspaces", "remove", "globex", "--yes")
+    assert "test account acct_" in unified.ok("connections", "test", "main")
+
+
+def test_sync_stores_what_the_source_has_and_status_shows_it(
+    unified: Unified, sandbox: SandboxServer, stripe: str
+) -> None:
+    source = sandbox.stripe.account(KEY).source_counts()
+    results = {each["stream"]: each for each in unified.json("sync", stripe)}
+    assert results["invoices"]["inserted"] == source["invoices"]
+    (status,) = unified.json("status")
+    assert status["state"] == "success"
+    assert status["rows"] == {name: source[name] for name in ("customers", "invoices", "events")}
+    assert all(each["inserted"] == 0 for each in unified.json("sync", stripe))
+    assert all(each["mode"] == "full" for each in unified.json("sync", stripe, "--full"))
+    assert f" {sum(status['rows'].values()):,} " in unified.ok("status")
+
+
+def test_a_broken_record_is_listed_among_the_rejects(
+    unified: Unified, sandbox: SandboxServer, stripe: str
+) -> None:
+    sandbox.stripe.faults.add(
+        Fault("bad_record", path="/v1/customers", times=None, replace={"created": "never"})
+    )
+    try:
+        unified.ok("sync", stripe, "--full", "--stream", "customers")
+    finally:
+        sandbox.stripe.faults.clear()
+    rejects = unified.json("rejects", stripe)
+    assert rejects
+    assert all(each["error"] and "raw" not in each for each in rejects)
+    assert '"never"' in unified.json("rejects", stripe, "--raw", "--limit", "1")[0]["raw"]
+    unified.ok("sync", stripe, "--full", "--stream", "customers")
+    assert "no rejects" in unified.ok("rejects", stripe)
+
+
+def test_a_revoked_key_is_an_error_in_the_status_and_a_new_one_mends_it(
+    unified: Unified, sandbox: SandboxServer, stripe: str
+) -> None:
+    sandbox.stripe.revoke(KEY)
+    try:
+        line = unified.refused("sync", stripe)
+        assert stripe in line
+        assert KEY not in line
+        assert "2 more of its streams failed" in line
+        (status,) = unified.json("status")
+        assert status["state"] == "error"
+        # Whichever stream failed last.
+        assert status["error"].partition(": stripe connection ")[2] in line
+        unified.refused("connections", "update", stripe, "--secret-stdin", stdin=KEY)
+    finally:
+        sandbox.stripe.restore(KEY)
+    unified.ok("connections", "update", stripe, "--secret-stdin", "--interval", "5", stdin=KEY)
+    unified.ok("sync", stripe)
+    (listed,) = unified.json("connections", "list")
+    assert (listed["interval_minutes"], listed["secrets"][0]["version"]) == (5, 2)
+
+
+def test_ctrl_c_ends_a_sync_and_the_next_one_completes_it(
+    unified: Unified, sandbox: SandboxServer, stripe: str
+) -> None:
+    sandbox.stripe.stats.reset()
+    sandbox.stripe.latency_ms = 60_000
+    running = subprocess.Popen(
+        unified.command("sync", stripe), env=unified.environment(), stderr=subprocess.PIPE
+    )
+    try:
+        while not sandbox.stripe.stats.in_flight:
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 130
+    finally:
+        sandbox.stripe.latency_ms = 0
+        running.kill()
+        running.communicate()
+    assert "interrupted" in unified.json("status")[0]["error"]
+    unified.ok("sync", stripe)
+    assert unified.json("status")[0]["state"] == "success"
+
+
+def test_a_field_rule_is_applied_to_stored_records_by_remap(unified: Unified, stripe: str) -> None:
+    assert "no stream" in unified.refused("mappings", "add", stripe, "deals", "id", "custom_fields.id")
+    unified.ok("mappings", "add", stripe, "customers", "balance", "custom_fields.balance")
+    (rule,) = unified.json("mappings", "list", stripe)
+    assert rule == {"stream": "customers", "source_path": "balance", "target_field": "custom_fields.balance"}
+    changed = {each["stream"]: each["updated"] for each in unified.json("remap", stripe)}
+    assert changed["customers"] > 0
+    assert changed["invoices"] == 0
+    unified.ok("mappings", "remove", stripe, "customers", "custom_fields.balance")
+    assert "no rules" in unified.ok("mappings", "list", stripe)
+
+
+def test_a_paused_connection_shows_as_such(unified: Unified, stripe: str) -> None:
+    unified.ok("connections", "pause", stripe)
+    assert unified.json("status")[0]["is_active"] is False
+    unified.ok("connections", "resume", stripe)
+    assert "every 5 min" in unified.ok("connections", "list")
+
+
+def test_master_keys_rotate_and_credentials_stay_readable(unified: Unified, stripe: str) -> None:
+    (before,) = unified.json("keys", "status")
+    unified.ok("keys", "rotate")
+    (after,) = unified.json("keys", "status")
+    assert after["key_id"] != before["key_id"]
+    assert after["data_keys"] == 1
+    unified.ok("connections", "test", stripe)
+    unified.ok("keys", "retire")
+    wrong = unified.ok("keys", "generate").strip()
+    line = unified.refused("connections", "test", stripe, UNIFIED_MASTER_KEYS=wrong)
+    assert after["key_id"] in line
+    assert wrong not in line
+
+
+def test_the_key_is_nowhere_on_disk(unified: Unified, stripe: str) -> None:
+    unified.ok("connections", "test", stripe)
+    files = [path for path in unified.home.rglob("*") if path.is_file()]
+    assert len(files) > 100
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+
+
+def test_remove_asks_and_takes_everything_along(unified: Unified, stripe: str) -> None:
+    assert "--yes" in unified.refused("connections", "remove", stripe, code=2)
+    unified.ok("connections", "remove", stripe, "--yes")
+    assert unified.json("status") == []
+    assert stripe in unified.refused("sync", stripe)

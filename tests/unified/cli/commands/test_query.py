@@ -1,0 +1,42 @@
+"""Questions in SQL: one workspace, one statement, nothing changed."""
+
+import pytest
+
+from tests.unified.cli.conftest import Unified
+
+
+@pytest.fixture(scope="module")
+def tenants(unified: Unified) -> Unified:
+    unified.ok("workspaces", "add", "mine")
+    unified.ok("workspaces", "add", "theirs")
+    return unified
+
+
+def test_a_question_sees_its_own_workspace_only(tenants: Unified) -> None:
+    asked = "SELECT slug, 1.10::numeric AS amount FROM workspaces WHERE slug LIKE '%s'"
+    assert tenants.json("query", asked, "--workspace", "mine") == []
+    rows = tenants.json(
+        "query", "SELECT slug, 1.10::numeric AS amount FROM workspaces", "--workspace", "mine"
+    )
+    assert rows == [{"slug": "mine", "amount": "1.10"}]
+    assert "(no rows)" in tenants.ok("query", "SELECT * FROM unified_invoices", "--workspace", "mine")
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("DELETE FROM workspaces", "read-only"),
+        ("SELECT 1; SELECT 2", "multiple commands"),
+        ("SELEC 1", "syntax error"),
+        ("SELECT * FROM alembic_version, nothing_there", "does not exist"),
+    ],
+)
+def test_what_is_no_question_is_refused_in_one_line(tenants: Unified, statement: str, reason: str) -> None:
+    assert reason in tenants.refused("query", statement, "--workspace", "mine")
+
+
+def test_a_long_answer_is_cut_and_says_so(tenants: Unified) -> None:
+    answer = tenants.run("query", "SELECT generate_series(1, 9)", "--workspace", "mine", "--limit", "3")
+    assert "3" in answer.stdout
+    assert "4" not in answer.stdout
+    assert "first 3 rows" in answer.stderr

@@ -1,0 +1,172 @@
+"""Webhooks by the real command: endpoints, their secrets, deliveries through `unified serve`, drains, replay."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from unified.sandbox.faults import Fault
+from unified.sandbox.webhooks import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.unified.cli.conftest import Unified
+    from unified.sandbox.server import SandboxServer
+
+KEY = "sk_test_fake_acme"
+SECRET = "whsec_test_fake_cli"
+NAME = "default/stripe"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def connection(unified: Unified, sandbox: SandboxServer) -> None:
+    """A Stripe connection, loaded once."""
+    place = ("--base-url", f"{sandbox.url}/stripe", "--allow-private-hosts")
+    unified.ok("connections", "add", "stripe", "stripe", *place, UNIFIED_SECRET_API_KEY=KEY)
+    unified.ok("sync", "stripe")
+
+
+@pytest.fixture
+def none_left(unified: Unified) -> Iterator[None]:
+    """Without endpoints again at the end."""
+    yield
+    for endpoint in unified.json("webhooks", "list"):
+        unified.ok("webhooks", "remove", "stripe", "--id", endpoint["id"], "--yes")
+
+
+@pytest.fixture(scope="module")
+def address(unified: Unified) -> Iterator[str]:
+    """Where a running `unified serve` listens."""
+    process = subprocess.Popen(
+        unified.command("serve", "--port", "0"), env=unified.environment(), stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    while "Listening on" not in line:
+        assert line, "it ended"
+        line = process.stderr.readline()
+    yield re.findall(r"Listening on (http://\S+);", line)[0]
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+def state(unified: Unified) -> Any:
+    (connection,) = unified.json("status")
+    return connection["webhooks"]
+
+
+@pytest.mark.usefixtures("none_left")
+def test_an_endpoint_from_add_to_remove(unified: Unified) -> None:
+    done = unified.run("webhooks", "add", "stripe", "--public-url", "https://hooks.example.com/x/", stdin="")
+    assert done.returncode == 0, done.stderr
+    url = done.stdout.strip()
+    assert re.fullmatch(r"https://hooks\.example\.com/x/webhooks/stripe/[A-Za-z0-9_-]{32}", url)
+    assert f"`unified webhooks rotate {NAME}` takes the secret" in done.stderr
+
+    unified.ok("webhooks", "rotate", "stripe", "--secret-stdin", stdin=f"{SECRET}\n")
+    unified.ok("webhooks", "rotate", "stripe", UNIFIED_SECRET_WEBHOOK="whsec_test_fake_next")
+    (endpoint,) = unified.json("webhooks", "list")
+    assert (endpoint["connection"], endpoint["verifier"], endpoint["is_active"]) == (NAME, "stripe", True)
+    path = url.rpartition("/")[2]
+    assert path not in unified.ok("webhooks", "list"), "it is a secret"
+    assert path in unified.ok("webhooks", "list", "--urls")
+
+    unified.ok("webhooks", "pause", "stripe")
+    assert "paused" in unified.ok("webhooks", "list", "stripe")
+    unified.ok("webhooks", "resume", "stripe")
+    assert "deliveries" in unified.ok("webhooks", "list", "stripe")
+    assert "say --yes" in unified.refused("webhooks", "remove", "stripe", code=2)
+    unified.ok("webhooks", "remove", "stripe", "--yes")
+    assert "has no webhook" in unified.refused("webhooks", "rotate", "stripe")
+
+
+@pytest.mark.usefixtures("none_left")
+def test_the_secret_is_ours_to_choose_for_some(unified: Unified) -> None:
+    done = unified.run("webhooks", "add", "stripe", "--verifier", "hmac", "--set", "header=x-signature")
+    assert done.returncode == 0, done.stderr
+    url, secret = done.stdout.split()
+    assert url.startswith("http://127.0.0.1:8000/webhooks/stripe/")
+    assert len(secret) >= 40
+    assert "Providers need an https:// URL" in done.stderr
+    next_secret = unified.ok("webhooks", "rotate", "stripe", "--leaked").strip()
+    assert len(next_secret) >= 40
+    assert next_secret != secret
+
+
+@pytest.mark.usefixtures("none_left")
+def test_what_is_wrong_is_said_and_leaves_nothing_behind(unified: Unified) -> None:
+    add = ("webhooks", "add", "stripe")
+    assert "starts with whsec_" in unified.refused(*add, UNIFIED_SECRET_WEBHOOK="sk_test_fake")
+    assert "no webhook verifier" in unified.refused(*add, "--verifier", "morse")
+    assert "KEY=VALUE" in unified.refused(*add, "--verifier", "hmac", "--set", "header", code=2)
+    assert "UNIFIED_PUBLIC_URL must be" in unified.refused(*add, "--public-url", "hooks.example.com")
+    assert unified.json("webhooks", "list") == []
+    for _ in range(2):
+        unified.ok(*add, UNIFIED_SECRET_WEBHOOK=SECRET)
+    line = unified.refused("webhooks", "pause", "stripe", code=2)
+    assert "has 2 webhooks: say which with --id" in line
+    unified.ok("webhooks", "pause", "stripe", "--id", line.rpartition(" ")[2])
+    assert sorted(each["is_active"] for each in unified.json("webhooks", "list")) == [False, True]
+    assert "UNIFIED_SECRET_WEBHOOK" in unified.refused(
+        "webhooks", "rotate", "stripe", "--id", line.rpartition(" ")[2], code=2
+    )
+    assert "no connector 'telex'" in unified.refused("drain", "telex")
+
+
+@pytest.mark.usefixtures("none_left")
+def test_a_change_is_delivered_drained_and_replayed(
+    unified: Unified, sandbox: SandboxServer, address: str
+) -> None:
+    url = unified.ok("webhooks", "add", "stripe", "--public-url", address, UNIFIED_SECRET_WEBHOOK=SECRET)
+    sandbox.stripe.webhooks.add(Endpoint(KEY, url.strip(), SECRET))
+    try:
+        since = datetime.now(UTC) - timedelta(minutes=1)
+        good = sandbox.stripe.mutate("create_customer", KEY)["id"]
+        bad = sandbox.stripe.mutate("create_customer", KEY)["id"]
+        assert sandbox.stripe.webhooks.wait(30)
+        assert sandbox.stripe.webhooks.report()[0]["accepted"] == 2
+        assert state(unified)["waiting"] == 2
+
+        sandbox.stripe.faults.add(Fault("status", f"/v1/customers/{bad}", times=None, status=400))
+        shown = unified.ok("drain", "stripe")
+        assert re.search(rf"{NAME} *\| +2 *\| +0 *\| +1 *\|", shown), shown
+        assert state(unified)["dead_letters"] == {"waiting": 1, "dead": 0, "replayed": 0}
+        (letter,) = unified.json("webhooks", "dead-letters", "stripe")
+        assert (letter["type"], letter["state"], letter["attempts"]) == ("customer.created", "waiting", 1)
+        assert "400" in letter["error"]
+        assert "has no dead letters" in unified.ok("webhooks", "dead-letters", "stripe", "--state", "dead")
+
+        sandbox.stripe.faults.clear()
+        assert "Nothing waits for stripe" in unified.ok("drain", "stripe"), "its next attempt has not come"
+        unified.ok("webhooks", "replay", "stripe", "--event", letter["event"])
+        unified.ok("drain", "stripe")
+        assert state(unified)["dead_letters"] == {"waiting": 0, "dead": 0, "replayed": 1}
+        assert good != bad
+
+        done = unified.run("webhooks", "replay", "stripe", "--since", f"{since:%Y-%m-%dT%H:%M:%S}")
+        assert f"2 received event(s) of {NAME} wait" in done.stderr
+        assert re.search(r"\| +2 *\| +0 *\| +0 *\| +0 *\| +0 *\| +0 *\|", unified.ok("drain", "stripe")), (
+            "nothing changed"
+        )
+        assert "say either" in unified.refused(
+            "webhooks", "replay", "stripe", "--until", "2026-01-01", code=2
+        )
+        assert "0 of these 1" in unified.refused("webhooks", "replay", "stripe", "--event", "evt_unknown")
+
+        sandbox.stripe.revoke(KEY)
+        sandbox.stripe.mutate("create_customer", KEY)
+        assert sandbox.stripe.webhooks.wait(30)
+        done = unified.run("drain", "stripe")
+        assert done.returncode == 1
+        assert "revoked" in done.stderr
+        assert KEY not in done.stderr + done.stdout
+        assert "revoked" in state(unified)["error"]
+        assert state(unified)["waiting"] == 1
+    finally:
+        sandbox.stripe.restore(KEY)
+        sandbox.stripe.webhooks.clear()

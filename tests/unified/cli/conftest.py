@@ -1,0 +1,74 @@
+"""The real command in a home of the module's own, whose server is kept running between the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unified.cli import forked
+from unified.sandbox.hubspot import HubSpotSandbox
+from unified.sandbox.server import SandboxServer
+from unified.sandbox.stripe import StripeSandbox
+from unified.store import embedded
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+OWN_VARIABLES = ("DATABASE_URL", "DAGSTER_", "UNIFIED_")
+
+
+@dataclass(frozen=True)
+class Unified:
+    """`unified` in a home of its own."""
+
+    home: Path
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        outer = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
+        return {**outer, "UNIFIED_HOME": str(self.home), **variables}
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(Path(sys.executable).with_name("unified")), *arguments]
+
+    def run(self, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        return forked.run(arguments, self.environment(**variables), stdin, timeout=240)
+
+    def ok(self, *arguments: str, stdin: str = "", **variables: str) -> str:
+        done = self.run(*arguments, stdin=stdin, **variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.ok(*arguments, "--json"))
+
+    def refused(self, *arguments: str, code: int = 1, stdin: str = "", **variables: str) -> str:
+        """The one line that says why."""
+        done = self.run(*arguments, stdin=stdin, **variables)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        line = done.stderr.removesuffix("\n")
+        assert line.startswith("unified: "), line
+        assert "\n" not in line
+        return line
+
+
+@pytest.fixture(scope="module")
+def unified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unified]:
+    home = tmp_path_factory.mktemp("home")
+    embedded.start(home)
+    yield Unified(home)
+    embedded.leave(home)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxServer]:
+    stripe = StripeSandbox(customers=60, invoices=80, limits=None)
+    hubspot = HubSpotSandbox(contacts=60, companies=10, invoices=40, limits=None)
+    with SandboxServer(stripe=stripe, hubspot=hubspot) as server:
+        yield server

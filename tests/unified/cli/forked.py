@@ -1,0 +1,62 @@
+"""`unified` in a process of its own that need not import it first, which takes longer than most commands.
+
+Each is forked from one process that has imported all commands and done nothing else.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from unified.cli.main import _PANELS, load, main
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+for _commands in _PANELS.values():
+    for _name in _commands:
+        if _name != "demo":  # it imports Dagster
+            load(_name)
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([__name__])
+
+
+def run(
+    arguments: tuple[str, ...], environment: Mapping[str, str], stdin: str, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """What `subprocess.run` gives for the command."""
+    with TemporaryDirectory() as folder:
+        files = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
+        for file in files:
+            file.write_text(stdin if file.name == "stdin" else "")
+        process = _CONTEXT.Process(target=_run, args=(arguments, environment, files))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(arguments, timeout)
+        return subprocess.CompletedProcess(
+            arguments, process.exitcode, files[1].read_text(), files[2].read_text()
+        )
+
+
+def _run(arguments: tuple[str, ...], environment: Mapping[str, str], files: list[Path]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, file in enumerate(files):
+        os.dup2(os.open(file, os.O_RDWR), number)
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115 - for good
+    sys.argv = ["unified", *arguments]
+    try:
+        main()
+    finally:
+        # As at the end of any interpreter; a forked one would leave it out.
+        atexit._run_exitfuncs()

@@ -1,0 +1,219 @@
+"""The adapter contract: credentials, connecting, mapping errors, and making adapters from connections."""
+
+# ruff: noqa: ARG002 - a contract's methods take what they do not need
+
+import pickle
+from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from unified.kit.adapter import (
+    Account,
+    AdapterConfig,
+    BaseAdapter,
+    Capability,
+    ConnectionRef,
+    CredentialField,
+    CredentialKind,
+)
+from unified.kit.errors import ConfigurationError, MappingError
+from unified.kit.factory import AdapterFactory, OpenedConnection, build_adapter
+from unified.kit.http.client import HttpClient
+from unified.kit.http.limits import RateLimit
+from unified.kit.secrets import Secret
+from unified.kit.streams import Cursor, Origin, Page, Stream
+from unified.schema.base import UnifiedBase
+from unified.schema.customer import UnifiedCustomer
+from unified.schema.field_rules import FieldRule
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+REF = ConnectionRef(uuid4(), uuid4(), "acme/demo")
+KEYS = {"token": Secret("demo_fake_token")}
+
+
+class DemoConfig(AdapterConfig):
+    base_url: str = "https://api.example.com"
+    region: int = 1
+
+
+class DemoAdapter(BaseAdapter[DemoConfig]):
+    name = "demo"
+    display_name = "Demo"
+    capabilities = frozenset({Capability.READ})
+    config_model = DemoConfig
+    credential_kind = CredentialKind.BEARER_TOKEN
+    credential_fields = (CredentialField("token", "access token", "from the settings page"),)
+    streams = (Stream("customers", UnifiedCustomer),)
+
+    def open_http(self) -> HttpClient:
+        return HttpClient(self.config, label="demo", headers={}, limits={"default": RateLimit(10)})
+
+    async def test(self) -> Account:
+        return Account("demo")
+
+    async def pull(self, stream: str, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
+        yield Page((), NOW, {})
+
+    async def fetch(self, stream: str, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
+        yield Page((), NOW, None)
+
+    def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
+        return UnifiedCustomer(**origin.identify(raw["id"]), name=raw.get("name"), email=raw.get("email"))
+
+
+def adapter(**settings: Any) -> DemoAdapter:
+    return DemoAdapter(DemoConfig(**settings), KEYS, REF)
+
+
+def map_record(body: bytes, *rules: FieldRule) -> UnifiedBase:
+    demo = adapter()
+    return demo.map_record("customers", body, demo.origin("customers", NOW, NOW), rules)
+
+
+async def test_a_connection_without_its_credential_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"acme/demo has no access token; .* `unified connections add`"
+    ):
+        await DemoAdapter(DemoConfig(), {}, REF).connect()
+
+
+async def test_it_connects_once_and_disconnects() -> None:
+    demo = adapter()
+    with pytest.raises(ConfigurationError, match="not connected"):
+        _ = demo.http
+    async with demo:
+        opened = demo.http
+        await demo.connect()
+        assert demo.http is opened
+    with pytest.raises(ConfigurationError, match="not connected"):
+        _ = demo.http
+    await demo.disconnect()
+
+
+def test_an_unknown_stream_is_named_with_those_that_exist() -> None:
+    assert DemoAdapter.stream("customers").model is UnifiedCustomer
+    with pytest.raises(ConfigurationError, match="demo has no stream 'orders'; it has customers"):
+        DemoAdapter.stream("orders")
+
+
+def test_what_an_adapter_does_not_write_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="demo does not write UnifiedCustomer"):
+        adapter().from_unified(map_record(b'{"id": "1"}'))
+    with pytest.raises(ConfigurationError, match=r"demo does not write UnifiedCustomer \(phone, name\)"):
+        adapter().from_unified(map_record(b'{"id": "1"}'), ("phone", "name"))
+    with pytest.raises(ConfigurationError, match="demo does not write customers"):
+        adapter().write("customers", [])
+    with pytest.raises(ConfigurationError, match="demo finds no customers by email"):
+        adapter().find("customers", "email", ["a@example.com"])
+
+
+def test_the_same_record_of_two_connections_has_two_ids() -> None:
+    other = DemoAdapter(DemoConfig(), KEYS, ConnectionRef(uuid4(), REF.workspace_id, "acme/other"))
+    demo = adapter()
+    identify = [one.origin("customers", NOW, NOW).identify("1")["unified_id"] for one in (demo, demo, other)]
+    assert identify[0] == identify[1] != identify[2]
+    assert identify[0] != demo.origin("invoices", NOW, NOW).identify("1")["unified_id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"name": "Private"}', "the record lacks 'id'"),
+        (b'{"id": "1", "email": "private@@example.com"}', "email"),
+        (b'{"id": "1", "name": {"first": "Private"}}', "name: Input should be a valid string"),
+        (b'{"id": "", "name": "Private"}', "source_id"),
+        (b'["Private"]', "unexpected form"),
+        (b'"Private"', "unexpected form"),
+        (b'{"id": "1"', "unexpected form"),
+        (b'{"id": "\xff"}', "unexpected form"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_a_mapping_error_without_its_values(body: bytes, reason: str) -> None:
+    with pytest.raises(MappingError, match=reason) as caught:
+        map_record(body)
+    assert "rivate" not in str(caught.value)
+
+
+def test_a_nul_that_no_table_can_hold_is_left_out() -> None:
+    record = map_record(msgspec.json.encode({"id": "1", "name": "A\0da"}))
+    assert isinstance(record, UnifiedCustomer)
+    assert record.name == "Ada"
+
+
+def test_the_workspaces_own_rules_are_applied() -> None:
+    rule = FieldRule("vat.number", "tax_number")
+    record = map_record(b'{"id": "1", "vat": {"number": "CHE-1"}}', rule)
+    assert isinstance(record, UnifiedCustomer)
+    assert record.tax_number == "CHE-1"
+
+
+def test_a_memoryview_is_mapped_like_bytes() -> None:
+    demo = adapter()
+    body = memoryview(b'{"id": "1"}')
+    assert demo.map_record("customers", body, demo.origin("customers", NOW, NOW)).source_id == "1"
+
+
+# Making adapters ----------------------------------------------------------------------------------
+
+
+def test_settings_that_do_not_fit_are_named_without_their_values() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"acme/demo do not fit stripe: timeout: .*; hidden: "
+    ) as caught:
+        build_adapter("stripe", {"timeout": "secret-1", "hidden": "secret-2"}, {}, REF)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+class Connections:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def open_connection(
+        self, workspace_id: Any, connection_id: Any, *, purpose: str
+    ) -> OpenedConnection:
+        self.asked.append(purpose)
+        return OpenedConnection(REF, "stripe", {"timeout": 5}, {"api_key": Secret("sk_test_fake_key")})
+
+
+async def test_the_factory_puts_settings_secrets_and_clock_together() -> None:
+    connections = Connections()
+    made = await AdapterFactory(connections, clock=lambda: NOW).create(
+        REF.workspace_id, REF.id, purpose="sync"
+    )
+    assert (made.name, made.config.timeout, made.connection, made.clock()) == ("stripe", 5, REF, NOW)
+    assert made.credentials["api_key"].reveal() == "sk_test_fake_key"
+    assert connections.asked == ["sync"]
+
+
+# Secrets ------------------------------------------------------------------------------------------
+
+
+def test_a_secret_does_not_show_itself() -> None:
+    secret = Secret("sk_test_fake_key")
+    shown = [
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        f"{secret:>40}",
+        repr({"key": secret}),
+        repr(vars(adapter())),
+    ]
+    assert not [text for text in shown if "fake" in text]
+    assert secret.reveal() == "sk_test_fake_key"
+    with pytest.raises(TypeError, match="never pickled"):
+        pickle.dumps(secret)
+    with pytest.raises(TypeError):
+        msgspec.json.encode(secret)
+    with pytest.raises(ValueError, match="must not be empty"):
+        Secret("")
+
+
+def test_secrets_compare_by_value() -> None:
+    assert Secret("a") == Secret("a") != Secret("b")
+    assert len({Secret("a"), Secret("a")}) == 1
+    assert Secret("a") != "a"

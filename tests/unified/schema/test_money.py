@@ -1,0 +1,84 @@
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from unified.schema.money import Money, exponent, from_minor_units, parse_amount, settle, to_minor_units
+
+CURRENCIES = st.sampled_from(["USD", "JPY", "KWD", "ISK", "CLF", "EUR"])
+MONEY: TypeAdapter[Decimal] = TypeAdapter(Money)
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "digits", "expected"),
+    [
+        (1050, "USD", None, "10.50"),
+        (-5, "EUR", None, "-0.05"),
+        (500, "JPY", None, "500"),
+        (12340, "KWD", None, "12.340"),
+        (500, "ISK", 2, "5"),  # a provider that counts krónur in hundredths
+        (505, "ISK", 2, "5.05"),  # finer than the coin: kept, not rounded
+        (0, "USD", None, "0.00"),
+    ],
+)
+def test_minor_units_become_exact_amounts(
+    amount: int, currency: str, digits: int | None, expected: str
+) -> None:
+    assert str(from_minor_units(amount, currency, digits=digits)) == expected
+
+
+@given(amount=st.integers(-(10**18), 10**18), currency=CURRENCIES)
+def test_minor_units_survive_the_way_there_and_back(amount: int, currency: str) -> None:
+    assert to_minor_units(from_minor_units(amount, currency), currency) == amount
+
+
+def test_minor_units_must_be_integers() -> None:
+    with pytest.raises(TypeError, match="integer"):
+        from_minor_units(10.5, "USD")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="integer"):
+        from_minor_units(True, "USD")  # noqa: FBT003 - what is refused
+
+
+def test_an_amount_finer_than_a_cent_is_never_rounded_silently() -> None:
+    with pytest.raises(ValueError, match="finer"):
+        to_minor_units(Decimal("10.505"), "USD")
+
+
+@given(amount=st.decimals(allow_nan=False, allow_infinity=False, places=6), currency=CURRENCIES)
+def test_settling_an_amount_changes_how_it_is_written_and_not_what_it_is(
+    amount: Decimal, currency: str
+) -> None:
+    assert settle(amount, currency) == amount
+
+
+def test_an_amount_is_written_with_the_currencys_digits() -> None:
+    assert str(settle(Decimal(5), "USD")) == "5.00"
+    assert str(settle(Decimal("5.000"), "JPY")) == "5"
+    assert str(settle(Decimal("5.001"), "USD")) == "5.001"
+    assert exponent("XYZ") == 2
+
+
+@pytest.mark.parametrize("text", ["12x", "NaN", "Infinity", "1,5", "--1"])
+def test_text_that_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="amount"):
+        parse_amount(text, "USD")
+
+
+def test_missing_text_is_no_amount() -> None:
+    assert parse_amount(None, "USD") is None
+    assert parse_amount("", "USD") is None
+    assert parse_amount("1234.5", "USD") == Decimal("1234.50")
+
+
+@pytest.mark.parametrize("value", [1.5, float("nan"), "NaN", Decimal("Infinity")])
+def test_money_is_never_a_float_nor_infinite(value: object) -> None:
+    with pytest.raises(ValidationError):
+        MONEY.validate_python(value)
+
+
+def test_money_takes_decimals_integers_and_decimal_text() -> None:
+    assert MONEY.validate_python(Decimal("1.10")) == Decimal("1.10")
+    assert MONEY.validate_python(3) == Decimal(3)
+    assert MONEY.validate_json('"1.10"') == Decimal("1.10")

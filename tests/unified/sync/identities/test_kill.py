@@ -1,0 +1,53 @@
+"""SIGKILL between and within the steps of a run: the next one comes to the same."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unified.sync.identities.tenant import Tenant
+
+ROOT = Path(__file__).parents[4]
+
+
+async def kill_at(tenant: Tenant, step: int) -> str:
+    """Start a run, and kill it before it commits a step; what it said before."""
+    task = {"url": tenant.db.url, "workspace": str(tenant.workspace_id), "stop": step}
+    process = subprocess.Popen(  # noqa: ASYNC220 - it is to be killed, not awaited
+        [sys.executable, "-m", "tests.unified.sync.identities.victim", json.dumps(task)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = await asyncio.to_thread(process.stdout.readline)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    return said
+
+
+@pytest.mark.parametrize("steps", [(2, 4), (5, 9)])
+async def test_a_killed_run_is_gone_on_with(tenant: Tenant, steps: tuple[int, ...]) -> None:
+    # First while keys are stored, by a first run and by one that reads all again; then at the first scope, by a first
+    # run and by one that reads changes.
+    for round_ in range(len(steps)):
+        for number in range(12):
+            for source in ("stripe", "hubspot"):
+                shared = number + round_ * 3 * (source == "stripe")
+                await tenant.add(
+                    source, str(number), email=f"a{shared}@acme.com", tax_number=f"DE12345{shared // 4:02d}"
+                )
+        if round_:
+            await tenant.delete("hubspot", "5")
+        assert await kill_at(tenant, steps[round_]) == "stopped\n"
+    await tenant.resolve()
+    await tenant.partition()
+    state, keys = await tenant.state(), await tenant.keys()
+    await tenant.forget_all()
+    await tenant.resolve()
+    assert await tenant.state() == state
+    assert await tenant.keys() == keys

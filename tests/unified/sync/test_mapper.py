@@ -1,0 +1,117 @@
+"""Mapping in a process of its own: the same outcomes, no secret, and nobody left behind."""
+
+import asyncio
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import psutil
+import pytest
+
+from unified.kit.adapter import ConnectionRef
+from unified.kit.factory import build_adapter
+from unified.kit.secrets import Secret
+from unified.schema.field_rules import FieldRule
+from unified.sync import mapper as mapper_module
+from unified.sync.mapper import Mapper
+from unified.sync.mapping import Candidate, Mapping
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+SECRET = "sk_test_fake_that_stays_here"
+RULES = (FieldRule("metadata.vat", "tax_number"),)
+SECONDS = 30
+
+PARENT = """
+import asyncio, sys
+from sync import mapper
+async def main():
+    beside = mapper.Mapper()
+    beside._child = child = mapper._Child()
+    while not child.is_ready():
+        await asyncio.sleep(0.01)
+    print(child._process.pid, flush=True)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+def mapping() -> Mapping:
+    ref = ConnectionRef(UUID(int=1), UUID(int=2), "acme/stripe")
+    return Mapping(build_adapter("stripe", {}, {"api_key": Secret(SECRET)}, ref), "customers", RULES)
+
+
+def candidates() -> list[Candidate]:
+    good = b'{"id": "cus_1", "name": "Ada", "metadata": {"vat": "CHE-1"}}'
+    bad = b'{"id": "cus_2", "metadata": "no object"}'
+    return [Candidate("cus_1", good, 1, NOW), Candidate("cus_2", memoryview(bad), 2, NOW)]
+
+
+RECORDS = [(candidate.body, candidate.observed_at) for candidate in candidates()]
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child is worth it from the first record on, however many cores there are."""
+    monkeypatch.setattr(mapper_module, "_WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(mapper_module, "_cores", lambda: 2)
+
+
+async def started(mapper: Mapper) -> psutil.Process:
+    await mapper.encode(mapping(), candidates(), NOW)
+    assert mapper._child is not None
+    async with asyncio.timeout(SECONDS):
+        while not await asyncio.to_thread(mapper._child.is_ready):
+            pass
+    return psutil.Process(mapper._child._process.pid)
+
+
+async def test_a_child_maps_as_this_process_does(at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = mapping().encode(RECORDS, NOW)
+    assert [type(outcome) for outcome in here] == [bytes, str]
+    async with Mapper() as mapper:
+        child = await started(mapper)
+
+        def refuse(*_: Any) -> None:
+            raise AssertionError("mapped in the parent")
+
+        monkeypatch.setattr(Mapping, "encode", refuse)
+        assert await mapper.encode(mapping(), candidates(), NOW) == here
+    assert not child.is_running()
+
+
+async def test_a_child_that_is_killed_loses_nothing(at_once: None, caplog: pytest.LogCaptureFixture) -> None:
+    here = mapping().encode(RECORDS, NOW)
+    async with Mapper() as mapper:
+        child = await started(mapper)
+        child.kill()
+        for _ in range(2):
+            assert await mapper.encode(mapping(), candidates(), NOW) == here
+    assert [record.message for record in caplog.records if "has ended" in record.message] != []
+    assert not child.is_running()
+
+
+async def test_few_records_start_no_process() -> None:
+    async with Mapper() as mapper:
+        await mapper.encode(mapping(), candidates(), NOW)
+        assert mapper._child is None
+
+
+def test_a_mapping_travels_without_its_credentials() -> None:
+    travelled = pickle.dumps(mapping())
+    assert SECRET.encode() not in travelled
+    arrived = pickle.loads(travelled)  # noqa: S301 - made above
+    assert arrived.encode(RECORDS, NOW) == mapping().encode(RECORDS, NOW)
+
+
+def test_a_child_ends_with_its_parent() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        os.kill(parent.pid, signal.SIGKILL)
+        child.wait(SECONDS)
+    assert not child.is_running()

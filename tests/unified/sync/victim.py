@@ -1,0 +1,67 @@
+"""A process to kill: syncs a stream, and stops for good at a point that it was told, after saying so.
+
+    python -m tests.unified.sync.victim '{"url": …, "connection": "acme/main", "stream": …, "stop": …, "full": false}'
+
+Points: ``mapping`` (of the second batch), ``between`` (after the second commit), ``end`` (after the last one,
+before the history is closed); with null it runs through, or until something outside holds it.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from typing import Any, NoReturn
+
+import unified.sync.connection
+import unified.sync.pull
+from unified.kit.factory import AdapterFactory
+from unified.store.connections.registry import Registry
+from unified.store.database import Database
+from unified.store.records import history
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import LocalKeyProvider
+from unified.store.secrets.opening import StoredConnections
+from unified.sync.mapping import Mapping
+
+MASTER_KEY = "VICTIM_MASTER_KEY"
+
+
+def stop_here(*_: Any, **__: Any) -> NoReturn:
+    """Say so, and hold the whole process."""
+    print("stopped", flush=True)  # noqa: T201 - the test reads it
+    while True:
+        time.sleep(3600)
+
+
+def stop_at(point: str | None) -> unified.sync.pull.OnProgress:
+    """Make the process stop at a point; the callback that counts its commits."""
+    commits = 0
+
+    def progress(_: unified.sync.pull.PullResult) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == 2 and point == "between":
+            stop_here()
+        if commits == 1 and point == "mapping":
+            Mapping.encode = stop_here  # type: ignore[method-assign]
+
+    if point == "end":
+        history.finish = stop_here
+    return progress
+
+
+async def main(url: str, connection: str, stream: str, stop: str | None, full: bool) -> None:
+    unified.sync.pull.BATCH_RECORDS = 50
+    async with Database.open(url) as database:
+        registry = Registry(database)
+        credentials = CredentialStore(database, LocalKeyProvider([os.environ[MASTER_KEY]]))
+        factory = AdapterFactory(StoredConnections(registry, credentials, actor="victim"))
+        found = await registry.find(connection)
+        await unified.sync.connection.sync_stream(
+            database, factory, found, stream, full=full, on_progress=stop_at(stop)
+        )
+
+
+if __name__ == "__main__":
+    asyncio.run(main(**json.loads(sys.argv[1])))

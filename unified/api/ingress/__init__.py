@@ -1,0 +1,1 @@
+"""Where providers deliver webhooks: limits, signatures, group commit."""

@@ -1,0 +1,137 @@
+"""The management API, put together. What it answers is in `routes`; what all of them go through, in `route`.
+
+`/docs` is a page of our own, drawn from the OpenAPI document: FastAPI's loads scripts from another host.
+"""
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from unified.api.ingress.body import Bodies
+from unified.api.ingress.floods import FloodGate
+from unified.api.management import headers, openapi, reference
+from unified.api.management.access import Access
+from unified.api.management.edge import Edge
+from unified.api.management.endpoints import (
+    audit,
+    connections,
+    connectors,
+    credentials,
+    customer_routes,
+    identities,
+    mappings,
+    members,
+    oauth,
+    operation,
+    received,
+    statistics,
+    syncs,
+    tokens,
+    webhooks,
+    workspaces,
+)
+from unified.api.management.jwks import Jwks
+from unified.api.management.jwts import JwtVerifier
+from unified.api.management.problems import answer_problems
+from unified.api.management.services import Services
+from unified.api.metrics import Metrics
+from unified.api.settings import JwtSettings, Settings
+from unified.store.connections.registry import Registry
+from unified.store.database import Database
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import KeyProvider
+from unified.store.workspaces.idempotency import Answers
+from unified.store.workspaces.tokens import TokenLookup
+
+# In the order of the reference; a path with a name in it comes before the same path with a variable.
+ROUTERS = (
+    connections.routes,
+    syncs.routes,
+    oauth.routes,
+    oauth.callback,
+    credentials.routes,
+    mappings.routes,
+    customer_routes.routes,
+    identities.routes,
+    webhooks.of_connection,
+    received.routes,
+    webhooks.routes,
+    statistics.routes,
+    connectors.routes,
+    workspaces.routes,
+    members.routes,
+    tokens.routes,
+    audit.routes,
+    operation.probes,
+    operation.routes,
+)
+
+
+def management_api(services: Services, metrics: Metrics) -> ASGIApp:
+    """The application.
+
+    Args:
+        services: From :func:`open_services`.
+        metrics: Where requests are counted.
+    """
+    settings = services.settings
+    app = described_api()
+    app.state.services = services
+    app.state.metrics = metrics
+    inner: ASGIApp = app
+    if settings.management.origins:
+        inner = CORSMiddleware(
+            app,
+            allow_origins=settings.management.origins,
+            allow_methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
+            allow_headers=[
+                "authorization",
+                "content-type",
+                "if-match",
+                headers.IDEMPOTENCY_KEY,
+                headers.WORKSPACE,
+            ],
+            expose_headers=["etag", "link", "location", "ratelimit", "retry-after", headers.REQUEST_ID],
+        )
+    return Edge(inner, metrics.request, is_https=settings.public_url.startswith("https://"))
+
+
+def described_api() -> FastAPI:
+    """The routes by themselves, without what they work with: enough to describe them."""
+    app = FastAPI(title="Unified Assets", docs_url=None, redoc_url=None, openapi_url=None)
+    for routes in ROUTERS:
+        app.include_router(routes)
+    answer_problems(app)
+    openapi.describe(app)
+    reference.add(app)
+    return app
+
+
+def open_services(db: Database, provider: KeyProvider, settings: Settings) -> Services:
+    """What the API's routes and the pages work with.
+
+    Args:
+        db: The open database.
+        provider: Master keys.
+        settings: Whose JWTs are taken, and limits.
+    """
+    management = settings.management
+    tokens_shown = TokenLookup(db)
+    return Services(
+        db=db,
+        provider=provider,
+        settings=settings,
+        registry=Registry(db),
+        credentials=CredentialStore(db, provider),
+        access=Access(db, tokens_shown, _jwts(management.jwt), management.admin_subjects),
+        tokens=tokens_shown,
+        answers=Answers(db, provider),
+        floods=FloodGate(management.rate, management.burst),
+        bodies=Bodies(bytes_each=management.body_bytes, bytes_together=management.bytes_in_flight),
+    )
+
+
+def _jwts(settings: JwtSettings | None) -> JwtVerifier | None:
+    if settings is None:
+        return None
+    return JwtVerifier(settings, Jwks(settings.jwks_url))

@@ -1,0 +1,105 @@
+"""Where a connection's credentials may go: what a tenant may and may not set as its ``base_url``.
+
+Whoever sets a base URL decides who receives the credentials. So through the API it leads to the provider's own address.
+Any other host, a private one above all, has to be named by whoever runs the installation, in ``UNIFIED_API_HOSTS``; no
+permission inside a workspace replaces that. A connector without an address of its own may lead to any public host, by
+https. And credentials never follow a connection to another host: they are given anew there.
+
+The HTTP client checks each address once more when it connects (`unified.kit.http.client`): a name may lead
+anywhere by then.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from unified.api.management.problems import Problem, unusable_value
+from unified.api.settings import HOSTS_VARIABLE
+from unified.kit.adapter import AdapterConfig, BaseAdapter
+
+# Of settings in the request.
+_PLACE = ("body", "settings")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a browser calls an origin: scheme, host and port of a URL."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> "Origin | None":
+        """The origin of a URL; None where it has none."""
+        try:
+            parts = httpx.URL(url)  # as the client will read it, and nobody else
+        except (httpx.InvalidURL, TypeError):
+            return None
+        if parts.scheme not in _DEFAULT_PORTS or not parts.host or parts.userinfo:
+            return None
+        return cls(parts.scheme, parts.raw_host.decode(), parts.port or _DEFAULT_PORTS[parts.scheme])
+
+
+def checked_settings(
+    adapter: type[BaseAdapter[Any]], settings: Mapping[str, Any], hosts: frozenset[str]
+) -> dict[str, Any]:
+    """The settings to store: only those that were given, checked by the adapter's model and by the rule above.
+
+    Args:
+        adapter: Whose settings.
+        settings: JSON values by name.
+        hosts: Those that the installation opens, each with or without a port.
+
+    Raises:
+        Problem: If they do not fit; it names the settings, never their values.
+    """
+    try:
+        config = adapter.config_model.model_validate(dict(settings))
+    except ValidationError as error:
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        raise _unusable(
+            adapter, [unusable_value({**fault, "loc": (*_PLACE, *fault["loc"])}) for fault in faults]
+        ) from None
+    if fault := _fault_of_destination(adapter, config, hosts):
+        raise _unusable(adapter, [fault])
+    return config.model_dump(mode="json", exclude_unset=True)
+
+
+def origin_of(adapter: type[BaseAdapter[Any]], settings: Mapping[str, Any]) -> Origin | None:
+    """Where a connection with these settings sends its credentials."""
+    return Origin.of(str(settings.get("base_url", adapter.config_model.model_fields["base_url"].default)))
+
+
+def _fault_of_destination(
+    adapter: type[BaseAdapter[Any]], config: AdapterConfig, hosts: frozenset[str]
+) -> dict[str, str] | None:
+    origin = Origin.of(config.base_url)
+    if origin is None:
+        return _fault("base_url", "must look like https://host/path, without a user")
+    is_open = not hosts.isdisjoint({origin.host, f"{origin.host}:{origin.port}"})
+    if config.allow_private_hosts and not is_open:
+        return _fault(
+            "allow_private_hosts", f"the installation opens no such host; its {HOSTS_VARIABLE} would name it"
+        )
+    if origin.scheme != "https" and not config.allow_private_hosts:
+        return _fault("base_url", "must be https")
+    own = adapter.config_model.model_fields["base_url"]
+    if not is_open and not own.is_required() and origin != Origin.of(str(own.default)):
+        return _fault(
+            "base_url",
+            f"must lead to {own.default}; the installation's {HOSTS_VARIABLE} may open other hosts",
+        )
+    return None
+
+
+def _fault(setting: str, detail: str) -> dict[str, str]:
+    return {"pointer": "/".join(("", *_PLACE, setting)), "detail": detail}
+
+
+def _unusable(adapter: type[BaseAdapter[Any]], errors: Sequence[Mapping[str, str]]) -> Problem:
+    return Problem(422, f"These settings do not fit {adapter.name}; errors says which.", errors=errors)

@@ -1,0 +1,177 @@
+"""Refusals: every error of the API as ``application/problem+json`` (RFC 9457), and never with a value of the request.
+
+| status | means |
+|---|---|
+| 400 | the body is no JSON, or nested too deep |
+| 401 | nobody is known by these credentials |
+| 403 | known, but not permitted |
+| 404 | there is no such thing in this workspace |
+| 409 | the name is taken, or the state does not allow it |
+| 412, 428 | somebody else changed it first; ``If-Match`` is missing |
+| 422 | a value is not usable; ``errors`` says which |
+| 429 | more requests than one caller may send |
+| 503 | the database is away |
+"""
+
+import http
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from unified.kit.errors import ConfigurationError
+from unified.store.connections.approval import ConnectionNotApprovedError
+from unified.store.connections.rows import (
+    ConnectionNotFoundError,
+    DuplicateNameError,
+    InvalidSettingError,
+    UnknownConnectorError,
+    VersionConflictError,
+    WorkspaceNotFoundError,
+)
+from unified.store.errors import BusyError, StoreError, UnreachableError
+from unified.store.identities.golden import IdentityError, IdentityNotFoundError
+from unified.store.inbox.endpoints import EndpointNotFoundError
+from unified.store.routes.pushes import DecisionError
+from unified.store.routes.routes import RouteNotFoundError
+from unified.store.secrets.credentials import InvalidCredentialError
+from unified.store.workspaces.idempotency import KeyReusedError, UnderWayError
+from unified.store.workspaces.members import (
+    DuplicateMemberError,
+    InvalidSubjectError,
+    LastOwnerError,
+    MemberNotFoundError,
+    RoleBeyondError,
+)
+from unified.store.workspaces.tokens import InvalidTokenError, TokenNotFoundError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+
+# What an error of the store means to whoever sent the request; the most derived class counts.
+STATUS_OF: dict[type[Exception], int] = {
+    ConnectionNotFoundError: 404,
+    WorkspaceNotFoundError: 404,
+    EndpointNotFoundError: 404,
+    RouteNotFoundError: 404,
+    IdentityNotFoundError: 404,
+    MemberNotFoundError: 404,
+    TokenNotFoundError: 404,
+    DuplicateNameError: 409,
+    DuplicateMemberError: 409,
+    InvalidCredentialError: 409,
+    LastOwnerError: 409,
+    UnderWayError: 409,
+    DecisionError: 409,
+    IdentityError: 409,
+    ConnectionNotApprovedError: 409,
+    VersionConflictError: 412,
+    RoleBeyondError: 403,
+    InvalidSettingError: 422,
+    UnknownConnectorError: 422,
+    InvalidTokenError: 422,
+    InvalidSubjectError: 422,
+    KeyReusedError: 422,
+    ConfigurationError: 422,
+    BusyError: 503,
+    UnreachableError: 503,
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's word
+    """A request is refused.
+
+    Attributes:
+        status: Of HTTP.
+        detail: What went wrong and what to do, for people.
+        headers: Of the answer.
+        errors: Which values are not usable: JSON pointer into the request, and why.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[Mapping[str, str]] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.errors = errors
+
+
+def problem_response(request: Request, problem: Problem) -> Response:
+    """A refusal as an answer."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": http.HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "request_id": request.scope.get("request_id", ""),
+    }
+    if problem.errors:
+        document["errors"] = problem.errors
+    return Response(msgspec.json.encode(document), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def explained(error: Exception) -> Problem:
+    """What any error means to whoever sent the request; only what is meant for people is told."""
+    match error:
+        case Problem():
+            return error
+        case RequestValidationError():
+            return _unusable(error)
+        case HTTPException():
+            detail = "The body has too many bytes." if error.status_code == 413 else str(error.detail)  # noqa: PLR2004
+            return Problem(error.status_code, f"{detail.rstrip('.')}.", headers=error.headers)
+        case psycopg.DataError() | UnicodeEncodeError():
+            return Problem(422, "A value holds what can't be stored, such as the character U+0000.")
+    for kind in type(error).__mro__:
+        if status := STATUS_OF.get(kind):
+            headers = {"retry-after": str(RETRY_SECONDS)} if status == 503 else {}  # noqa: PLR2004
+            if status == 503:  # noqa: PLR2004
+                _log.warning("a request could not be served: %s", error)
+                return Problem(status, "The database does not answer in time; come again.", headers=headers)
+            return Problem(status, str(error), headers=headers)
+    if isinstance(error, StoreError):
+        _log.error("a request could not be served: %s", error)
+        return Problem(500, "This installation is not in order; its log says more.")
+    _log.error("a request failed", exc_info=error)
+    return Problem(500, "Something failed that should not; the log has it under this request id.")
+
+
+def _unusable(error: RequestValidationError) -> Problem:
+    """Which values are not usable, without the values."""
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        return Problem(400, "The body is no JSON.")
+    errors = [unusable_value(one) for one in found]
+    return Problem(422, "The request has values that are not usable; errors says which.", errors=errors)
+
+
+def unusable_value(one: Mapping[str, Any]) -> dict[str, str]:
+    """One unusable value. The name of a field that is not known is the sender's own text, as a value would be."""
+    is_unknown = one["type"] == "extra_forbidden"
+    where = one["loc"][:-1] if is_unknown else one["loc"]
+    detail = "There is a field here that is not known." if is_unknown else str(one["msg"])
+    return {"pointer": "/" + "/".join(map(str, where)), "detail": detail}
+
+
+def answer_problems(app: FastAPI) -> None:
+    """Have an application answer every error by a problem."""
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        return problem_response(request, explained(error))
+
+    for kind in (Problem, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, refuse)

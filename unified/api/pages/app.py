@@ -1,0 +1,49 @@
+"""The pages, put together."""
+
+import re
+from importlib.resources import files
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from unified.api.ingress.body import DisconnectedError
+from unified.api.management.edge import Edge
+from unified.api.management.problems import Problem
+from unified.api.management.services import Services
+from unified.api.metrics import Metrics
+from unified.api.pages import connections, new_connection, sign_in, webhooks
+from unified.api.pages.route import NO_SUCH_PAGE, page_problem
+from unified.api.pages.view import error_page
+
+PATHS = re.compile(r"/(?:$|(?:connectors|webhooks|sign-in|sign-out|assets)(?:/|$))")
+"""Paths that are pages'. Below ``/webhooks/`` there are deliveries, which come before."""
+
+_STYLE = files("unified.api.pages").joinpath("assets", "style.css").read_bytes()
+
+
+def pages(services: Services, metrics: Metrics) -> ASGIApp:
+    """The application.
+
+    Args:
+        services: The same that the API works with.
+        metrics: Where requests are counted.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.services = services
+    for routes in (sign_in.routes, new_connection.routes, connections.routes, webhooks.routes):
+        app.include_router(routes)
+    app.add_api_route("/assets/style.css", _style, methods=["GET"])
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        is_nowhere = isinstance(error, HTTPException) and error.status_code == 404  # noqa: PLR2004
+        return error_page(request, NO_SUCH_PAGE if is_nowhere else page_problem(error))
+
+    for kind in (Problem, RequestValidationError, HTTPException, DisconnectedError, Exception):
+        app.add_exception_handler(kind, refuse)
+    return Edge(app, metrics.request, is_https=services.settings.public_url.startswith("https://"))
+
+
+async def _style() -> Response:
+    return Response(_STYLE, media_type="text/css", headers={"cache-control": "public, max-age=300"})

@@ -1,0 +1,305 @@
+"""`/connectors` and `/connectors/{id}`: a workspace's connections, how each stands, and what can be done about it."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID
+
+from fastapi import Depends, Request, Response
+from pydantic import SecretStr, ValidationError
+
+from unified.api.management.access import Caller, Rule
+from unified.api.management.endpoints import connections as configs
+from unified.api.management.endpoints import credentials, oauth, received, syncs, webhooks
+from unified.api.management.problems import Problem, explained
+from unified.api.management.services import Services, Use
+from unified.api.pages import chart
+from unified.api.pages.route import Form, router
+from unified.api.pages.view import render, see_other
+from unified.kit.registry import discover_adapters
+from unified.store.connections import rows as stored
+from unified.store.connections import statistics
+from unified.store.connections.rows import Connection
+from unified.store.records import history, quality, rejects
+
+PER_PAGE = 50
+_PULLS_DRAWN, _PULLS_LISTED, _REJECTS_LISTED = 120, 12, 20
+# A refusal of what was asked for, which is best read on the page where it was asked for.
+_SHOWN_IN_PLACE = frozenset({409, 412, 422, 502})
+
+Approver = Annotated[Caller, Depends(Rule("connections:approve", in_workspace=True))]
+CredentialWriter = Annotated[Caller, Depends(Rule("credentials:write", in_workspace=True))]
+
+# What was done, for the page after it: the address names it, and says nothing itself.
+DONE = {
+    "added": "The connection was added.",
+    "sync": "A sync was asked for. It begins within seconds, once Dagster has taken it up.",
+    "test": "The provider accepts the credentials.",
+    "pause": "It is paused: no sync by schedule.",
+    "resume": "It is synced by schedule again.",
+    "approve": "It is approved and may be used.",
+    "reject": "It is rejected and stays unused.",
+    "credentials": "The new credentials were accepted by the provider and stored.",
+    "stored": "The credentials were stored.",
+    "authorize": "The connection is authorized.",
+}
+
+routes = router()
+
+
+class Health(NamedTuple):
+    """How a connection stands, in a word; and how good that is."""
+
+    word: str
+    tone: str
+
+
+def health(connection: Connection) -> Health:
+    """How a connection stands: what a person has to do comes before what happens by itself."""
+    if connection.approval != "approved":
+        return {
+            "pending": Health("waits for approval", "warn"),
+            "rejected": Health("rejected", "bad"),
+        }[connection.approval]
+    if connection.needs_reauth:
+        return Health("needs authorization", "bad")
+    if connection.sync_status == "syncing":
+        return Health("syncing", "busy")
+    if connection.sync_requested_at:
+        return Health("sync requested", "busy")
+    if connection.sync_status == "error":
+        return Health("failing", "bad")
+    if not connection.is_active:
+        return Health("paused", "idle")
+    return {"success": Health("healthy", "good")}.get(
+        connection.sync_status, Health("not synced yet", "idle")
+    )
+
+
+@routes.get("/connectors")
+async def list_connections(
+    request: Request, caller: configs.Reader, services: Use, after: str = ""
+) -> Response:
+    """The workspace's connections."""
+    async with services.db.workspace(caller.workspace_id) as conn:
+        found = await stored.page(conn, after=after, limit=PER_PAGE + 1)
+        rows = await statistics.live_records(conn, [one.id for one in found[:PER_PAGE]])
+    return render(
+        request,
+        "connections.html",
+        connections=[(one, health(one), rows[one.id]) for one in found[:PER_PAGE]],
+        names=_display_names(),
+        is_first=not after,
+        next_after=found[PER_PAGE - 1].name if len(found) > PER_PAGE else None,
+    )
+
+
+@routes.get("/connectors/{connection_id}")
+async def show_connection(
+    request: Request, caller: configs.Reader, services: Use, connection_id: UUID, done: str = ""
+) -> Response:
+    """One connection."""
+    return await _page(request, caller, services, connection_id, notice=DONE.get(done))
+
+
+@routes.post("/connectors/{connection_id}/sync")
+async def sync(
+    request: Request, caller: syncs.Syncer, services: Use, connection_id: UUID, form: Form
+) -> Response:
+    """Ask for a sync."""
+    wanted = syncs.WantedSync(full="full" in form)
+
+    async def work() -> None:
+        await syncs.sync_connection(caller, services, connection_id, wanted)
+
+    return await _carry_out(request, caller, services, connection_id, "sync", work)
+
+
+@routes.post("/connectors/{connection_id}/test")
+async def test(request: Request, caller: syncs.Syncer, services: Use, connection_id: UUID) -> Response:
+    """Ask the provider about the credentials."""
+
+    async def work() -> None:
+        outcome = await syncs.test_stored(caller, services, connection_id)
+        if not outcome.ok:
+            raise Problem(422, f"The test failed: {outcome.reason}")
+
+    return await _carry_out(request, caller, services, connection_id, "test", work)
+
+
+@routes.post("/connectors/{connection_id}/pause")
+async def pause(request: Request, caller: configs.Writer, services: Use, connection_id: UUID) -> Response:
+    """Stop syncing it by schedule."""
+
+    async def work() -> None:
+        await configs.pause_connection(caller, services, connection_id)
+
+    return await _carry_out(request, caller, services, connection_id, "pause", work)
+
+
+@routes.post("/connectors/{connection_id}/resume")
+async def resume(request: Request, caller: configs.Writer, services: Use, connection_id: UUID) -> Response:
+    """Sync it by schedule again."""
+
+    async def work() -> None:
+        await configs.resume_connection(caller, services, connection_id)
+
+    return await _carry_out(request, caller, services, connection_id, "resume", work)
+
+
+@routes.post("/connectors/{connection_id}/approve")
+async def approve(
+    request: Request, caller: Approver, services: Use, connection_id: UUID, form: Form
+) -> Response:
+    """Let it be used, in the version that was looked at."""
+
+    async def work() -> None:
+        await configs.approve_connection(caller, services, connection_id, _version(form))
+
+    return await _carry_out(request, caller, services, connection_id, "approve", work)
+
+
+@routes.post("/connectors/{connection_id}/reject")
+async def reject(
+    request: Request, caller: Approver, services: Use, connection_id: UUID, form: Form
+) -> Response:
+    """Keep it from being used."""
+
+    async def work() -> None:
+        await configs.reject_connection(caller, services, connection_id, _version(form))
+
+    return await _carry_out(request, caller, services, connection_id, "reject", work)
+
+
+@routes.post("/connectors/{connection_id}/credentials")
+async def put_credentials(
+    request: Request, caller: CredentialWriter, services: Use, connection_id: UUID, form: Form
+) -> Response:
+    """Replace secrets, once the provider has accepted them."""
+    connection = await services.registry.get_connection(caller.workspace_id, connection_id)
+    # The credential of a connection that waits for approval is not used, nor to try it.
+    is_tried = connection.approval == "approved"
+
+    async def work() -> None:
+        fields = {name: SecretStr(value) for name, value in form.items() if value}
+        if not fields:
+            raise Problem(422, "Nothing was entered.")
+        new = credentials.NewCredentials(fields=fields)
+        await credentials.put_credentials(caller, services, connection_id, new, test=is_tried)
+
+    done = "credentials" if is_tried else "stored"
+    return await _carry_out(request, caller, services, connection_id, done, work)
+
+
+@routes.post("/connectors/{connection_id}/authorize")
+async def authorize(
+    request: Request, caller: CredentialWriter, services: Use, connection_id: UUID, form: Form
+) -> Response:
+    """Send the browser to the provider, in the name of an app of its own or the usual one.
+
+    By a page: a browser that follows the policy on forms would not let one lead to another host.
+    """
+    try:
+        own = {
+            name: form[name].strip() for name in ("client_id", "client_secret") if form.get(name, "").strip()
+        }
+        wanted = oauth.WantedAuthorization(app=oauth.OwnApp.model_validate(own) if own else None)
+        begun, proof = await oauth.begin(caller, services, connection_id, wanted)
+    except ValidationError:
+        both = Problem(422, "An OAuth app of its own needs both a client id and a client secret.")
+        return await _page(request, caller, services, connection_id, problem=both)
+    except Problem as problem:
+        return await _page(request, caller, services, connection_id, problem=problem)
+    if begun.url is None:
+        return see_other(f"/connectors/{connection_id}?done=authorize")
+    connection = await services.registry.get_connection(caller.workspace_id, connection_id)
+    page = render(request, "leave.html", url=begun.url, name=_display_names()[connection.connector])
+    if proof:
+        proof.from_page(services, page)
+    return page
+
+
+@routes.post("/connectors/{connection_id}/replay")
+async def replay(caller: webhooks.Writer, services: Use, connection_id: UUID, form: Form) -> Response:
+    """Have dead letters tried again: one, or all of the connection's."""
+    try:
+        wanted = received.Replay(ids=[UUID(form["id"])] if "id" in form else None)
+    except ValueError:
+        raise Problem(404, "There is no such dead letter.") from None
+    await received.replay_events(caller, services, connection_id, wanted)
+    return see_other("/webhooks?done=replay")
+
+
+async def _carry_out(
+    request: Request,
+    caller: Caller,
+    services: Services,
+    connection_id: UUID,
+    done: str,
+    work: Callable[[], Awaitable[None]],
+) -> Response:
+    """Do something, and show the connection with the outcome."""
+    try:
+        await work()
+    except Exception as error:
+        problem = explained(error)
+        if problem.status not in _SHOWN_IN_PLACE:
+            raise
+        return await _page(request, caller, services, connection_id, problem=problem)
+    return see_other(f"/connectors/{connection_id}?done={done}")
+
+
+async def _page(
+    request: Request,
+    caller: Caller,
+    services: Services,
+    connection_id: UUID,
+    *,
+    notice: str | None = None,
+    problem: Problem | None = None,
+) -> Response:
+    adapter = None
+    async with services.db.workspace(caller.workspace_id) as conn:
+        connection = await stored.read_connection(conn, connection_id)
+        adapter = discover_adapters().get(connection.connector)
+        pulls = await history.recent(conn, connection_id, limit=_PULLS_DRAWN)
+        set_aside = (
+            await rejects.listed(conn, connection_id, limit=_REJECTS_LISTED + 1)
+            if "records:read" in caller.permissions
+            else []
+        )
+        names = [stream.name for stream in (*adapter.streams, *adapter.delivered_streams)] if adapter else []
+        rows = {
+            name: await quality.live_records(conn, name, connection.connector, connection_id)
+            for name in names
+        }
+    dagster_url = services.settings.management.dagster_url
+    return render(
+        request,
+        "connection.html",
+        problem.status if problem else 200,
+        connection=connection,
+        health=health(connection),
+        adapter=adapter,
+        notice=notice,
+        problem=problem.detail if problem else None,
+        rows=rows,
+        bars=chart.bars(pulls),
+        chart=chart,
+        pulls=[syncs.shown_entry(pull, dagster_url) for pull in pulls[:_PULLS_LISTED]],
+        rejects=set_aside[:_REJECTS_LISTED],
+        has_more_rejects=len(set_aside) > _REJECTS_LISTED,
+        secrets=await services.credentials.describe(caller.workspace_id, connection_id),
+        soon=timedelta(days=7),
+    )
+
+
+def _version(form: dict[str, Any]) -> int:
+    version = str(form.get("version", ""))
+    if not version.isascii() or not version.isdigit() or len(version) > 9:  # noqa: PLR2004
+        raise Problem(422, "The form does not say which version it is about.")
+    return int(version)
+
+
+def _display_names() -> dict[str, str]:
+    return {name: adapter.display_name for name, adapter in discover_adapters().items()}

@@ -1,0 +1,190 @@
+"""`/connectors/new`: a form from the settings that an adapter declares; nothing is stored that the provider refuses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from fastapi import Request, Response
+from pydantic import ValidationError
+
+from unified.api.management.access import Caller
+from unified.api.management.destinations import checked_settings
+from unified.api.management.endpoints.connections import NewConfig, Writer
+from unified.api.management.problems import Problem, explained, unusable_value
+from unified.api.management.services import Services, Use
+from unified.api.management.trials import tried
+from unified.api.pages import forms
+from unified.api.pages.route import Form, router
+from unified.api.pages.view import render, see_other
+from unified.kit.adapter import BaseAdapter, ConnectionRef, CredentialKind
+from unified.kit.factory import build_adapter
+from unified.kit.registry import discover_adapters
+from unified.kit.secrets import Secret
+from unified.store.connections.rows import Connection, DuplicateNameError
+
+SECRET_PREFIX = "secret."  # noqa: S105 - a prefix
+_SETTINGS = "/body/settings/"
+
+routes = router()
+
+
+@dataclass
+class _Faults:
+    """What is wrong with a form: by field, and all in all."""
+
+    general: str | None = None
+    by_field: dict[str, str] = field(default_factory=dict)
+
+
+@routes.get("/connectors/new")
+async def ask(request: Request, caller: Writer, connector: str = "") -> Response:  # noqa: ARG001 - its rule counts
+    """Ask which connector, or for what the chosen one needs."""
+    adapters = discover_adapters()
+    if connector not in adapters:
+        return render(request, "choose.html", adapters=list(adapters.values()))
+    return _form(request, adapters[connector], {}, _Faults())
+
+
+@routes.post("/connectors/new")
+async def add(request: Request, caller: Writer, services: Use, form: Form) -> Response:
+    """Add a connection."""
+    adapter = discover_adapters().get(form.get("connector", ""))
+    if adapter is None:
+        raise Problem(404, "There is no such connector.")
+    faults = _Faults()
+    new = _checked(adapter, form, services, faults)
+    secrets = {
+        one.name: Secret(value)
+        for one in adapter.credential_fields
+        if (value := form.get(f"{SECRET_PREFIX}{one.name}", "").strip())
+    }
+    if secrets and "credentials:write" not in caller.permissions:
+        raise Problem(403, "This takes the permission credentials:write, which you do not have.")
+    if secrets and len(secrets) < len(adapter.credential_fields):
+        missing = {one.name for one in adapter.credential_fields} - secrets.keys()
+        faults.by_field |= {f"{SECRET_PREFIX}{name}": "Is needed with the others." for name in missing}
+    if new is None or faults.by_field:
+        return _form(request, adapter, form, faults)
+    try:
+        await _try(caller, services, new, secrets)
+    except Problem as problem:
+        first = adapter.credential_fields[0].name
+        return _form(request, adapter, form, _Faults(by_field={f"{SECRET_PREFIX}{first}": problem.detail}))
+    try:
+        added = await _store(caller, services, adapter, new, secrets)
+    except DuplicateNameError:
+        taken = "There is a connection of that name already."
+        return _form(request, adapter, form, _Faults(by_field={"name": taken}), 409)
+    except Exception as error:
+        refused = explained(error)
+        if refused.status >= 500:  # noqa: PLR2004
+            raise
+        return _form(request, adapter, form, _Faults(refused.detail), refused.status)
+    return see_other(f"/connectors/{added.id}?done=added")
+
+
+def _checked(
+    adapter: type[BaseAdapter[Any]], form: Mapping[str, str], services: Services, faults: _Faults
+) -> NewConfig | None:
+    """The connection that a form describes; None, with the faults noted, where it describes none."""
+    settings: dict[str, Any] = {}
+    try:
+        settings = checked_settings(
+            adapter, forms.typed(adapter, form), services.settings.management.open_hosts
+        )
+    except Problem as problem:
+        for one in problem.errors:
+            name = one["pointer"].removeprefix(_SETTINGS).partition("/")[0]
+            faults.by_field[f"{forms.PREFIX}{name}"] = _sentence(one["detail"])
+    try:
+        return NewConfig.model_validate(
+            {
+                "connector": adapter.name,
+                "name": form.get("name", "").strip(),
+                "settings": settings,
+                "sync_interval_minutes": form.get("sync_interval_minutes") or "60",
+            }
+        )
+    except ValidationError as error:
+        for fault in error.errors(include_input=False, include_url=False, include_context=False):
+            name = str(fault["loc"][0])
+            faults.by_field[name] = _HINTS.get(name) or _sentence(unusable_value(fault)["detail"])
+    return None
+
+
+_HINTS = {"name": "Lower-case letters, digits and hyphens; a letter or digit at both ends."}
+
+
+async def _try(caller: Caller, services: Services, new: NewConfig, secrets: Mapping[str, Secret]) -> None:
+    """Ask the provider about the credentials, before anything is stored.
+
+    Raises:
+        Problem: If it refuses them.
+    """
+    workspace = await services.registry.read_workspace(caller.workspace_id)
+    # Before an admin has approved it, a credential is used for nothing.
+    if not secrets or workspace.requires_approval:
+        return
+    ref = ConnectionRef(uuid4(), caller.workspace_id, f"{caller.workspace}/{new.name}")
+    trial = await tried(build_adapter(new.connector, new.settings, secrets, ref))
+    if not trial.ok:
+        raise Problem(422, f"Nothing was stored: {trial.reason}")
+
+
+async def _store(
+    caller: Caller,
+    services: Services,
+    adapter: type[BaseAdapter[Any]],
+    new: NewConfig,
+    secrets: Mapping[str, Secret],
+) -> Connection:
+    """Add the connection, with its credentials or not at all."""
+    connection = await services.registry.add_connection(
+        caller.workspace_id,
+        new.connector,
+        new.name,
+        new.settings,
+        sync_interval=timedelta(minutes=new.sync_interval_minutes),
+        actor=caller.actor,
+    )
+    if secrets:
+        try:
+            await services.credentials.put(
+                caller.workspace_id, connection.id, adapter.credential_kind, secrets, actor=caller.actor
+            )
+        except BaseException:
+            await services.registry.remove_connection(caller.workspace_id, connection.id, actor=caller.actor)
+            raise
+    return connection
+
+
+def _form(
+    request: Request,
+    adapter: type[BaseAdapter[Any]],
+    form: Mapping[str, str],
+    faults: _Faults,
+    status: int | None = None,
+) -> Response:
+    fields = forms.fields_of(adapter)
+    # Secrets are typed anew each time: none is ever part of a page.
+    shown = {name: value for name, value in form.items() if not name.startswith(SECRET_PREFIX)}
+    secrets = () if adapter.credential_kind is CredentialKind.OAUTH_TOKEN else adapter.credential_fields
+    return render(
+        request,
+        "new.html",
+        status or (422 if faults.by_field or faults.general else 200),
+        adapter=adapter,
+        required=[one for one in fields if one.is_required],
+        optional=[one for one in fields if not one.is_required],
+        secrets=secrets,
+        form=shown,
+        faults=faults,
+        is_filled=bool(form),
+        is_open=any(f"{forms.PREFIX}{one.name}" in faults.by_field for one in fields if not one.is_required),
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."

@@ -1,0 +1,166 @@
+"""What each page goes through before its own code: who is signed in, whether they may, how often, and their form."""
+
+import hmac
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlencode
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+
+from unified.api.ingress.body import DisconnectedError, TooBusyError, TooLargeError
+from unified.api.management.access import Caller
+from unified.api.management.problems import RETRY_SECONDS, Problem, explained
+from unified.api.management.route import ManagementRoute, counted
+from unified.api.management.services import Services, services_of
+from unified.api.pages.session import Session, Sessions
+from unified.api.pages.view import error_page, see_other
+from unified.kit.secrets import Secret
+
+NO_SUCH_PAGE = Problem(404, "There is no such page in this workspace.")
+CSRF_FIELD = "csrf"
+_MOST_FIELDS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who looks at a page.
+
+    Attributes:
+        caller: The same as the API would see.
+        csrf: What each form has to carry.
+    """
+
+    caller: Caller
+    csrf: str
+
+
+class PageRoute(ManagementRoute):
+    """A page of somebody who is signed in. Its parameter says which permission it takes, as a route's of the API."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The page's own handler behind what all go through."""
+        handle = super(ManagementRoute, self).get_route_handler()
+        rule = self.rule
+
+        async def handle_after_all(request: Request) -> Response:
+            try:
+                services = services_of(request)
+                session = await session_of(request, services)
+                if session is None:
+                    return _to_sign_in(request)
+                try:
+                    identified = await services.access.identify(f"Bearer {session.token.reveal()}")
+                except Problem as problem:
+                    if problem.status == 401:  # noqa: PLR2004 - revoked, or expired
+                        return _to_sign_in(request)
+                    raise
+                caller = await services.access.enter(identified, None)
+                request.state.visitor = Visitor(caller, session.nonce.reveal())
+                request.state.caller = caller
+                rule.check(caller)
+                counted(services, caller)
+                if request.method == "POST":
+                    request.state.form = await read_form(request, services, session.nonce)
+                return await handle(request)
+            except Exception as error:  # noqa: BLE001 - whatever it was, whoever asked gets a page
+                return error_page(request, page_problem(error))
+
+        return handle_after_all
+
+
+def router() -> APIRouter:
+    """A router of pages for those who are signed in."""
+    return APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+def page_problem(error: Exception) -> Problem:
+    """What an error means to whoever asked for a page."""
+    match error:
+        case DisconnectedError():
+            return Problem(400, "The request ended before its body did.")
+        case RequestValidationError():  # of an address that was made up
+            return NO_SUCH_PAGE
+    problem = explained(error)
+    # The API's words are about commands and paths.
+    return NO_SUCH_PAGE if problem.status == 404 else problem  # noqa: PLR2004
+
+
+async def _form_of(request: Request) -> dict[str, str]:
+    form: dict[str, str] = request.state.form
+    return form
+
+
+Form = Annotated[dict[str, str], Depends(_form_of)]
+"""Annotation of a page's parameter: the fields of the form that was sent."""
+
+
+async def read_form(request: Request, services: Services, expected: Secret) -> dict[str, str]:
+    """The fields of a form; a browser leaves out boxes that are not ticked.
+
+    Args:
+        request: The POST.
+        services: Has the limits.
+        expected: What our own form carries.
+
+    Raises:
+        Problem: If it is too large, no form, or not sent from a page of ours.
+    """
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        raise Problem(415, "This takes a form.")
+    try:
+        body = await services.bodies.read(request.receive, request.headers.get("content-length", "").encode())
+    except TooLargeError:
+        raise Problem(413, "The form has too many bytes.", headers={"connection": "close"}) from None
+    except TooBusyError:
+        again = {"retry-after": str(RETRY_SECONDS), "connection": "close"}
+        raise Problem(503, "Too much is under way; come again.", headers=again) from None
+    try:
+        fields = dict(
+            parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+        )
+    except ValueError:
+        raise Problem(400, "The form can't be read.") from None
+    finally:
+        services.bodies.release(body)
+    shown = fields.pop(CSRF_FIELD, "")
+    is_ours = request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
+    if not is_ours or not hmac.compare_digest(shown.encode(), expected.reveal().encode()):
+        raise Problem(
+            403, "This form was not sent from a page of your session. Open the page anew and repeat."
+        )
+    return fields
+
+
+def cookie_name(services: Services, name: str) -> str:
+    """A cookie's name; by https one that no other host may set."""
+    return f"__Host-unified_{name}" if _is_https(services) else f"unified_{name}"
+
+
+def set_cookie(response: Response, services: Services, name: str, value: str, seconds: int) -> None:
+    """Give a browser a cookie that no script sees and that no other site can have sent."""
+    response.set_cookie(
+        cookie_name(services, name),
+        value,
+        max_age=seconds,
+        path="/",
+        secure=_is_https(services),
+        httponly=True,
+        samesite="strict",
+    )
+
+
+async def session_of(request: Request, services: Services) -> Session | None:
+    """The session that a request belongs to."""
+    sealed = request.cookies.get(cookie_name(services, "session"))
+    return await Sessions(services.db, services.provider).open(sealed, "session") if sealed else None
+
+
+def _to_sign_in(request: Request) -> Response:
+    then = f"?{urlencode({'next': request.url.path})}" if request.method == "GET" else ""
+    return see_other(f"/sign-in{then}")
+
+
+def _is_https(services: Services) -> bool:
+    return services.settings.public_url.startswith("https://")

@@ -1,0 +1,118 @@
+"""Staying signed in: a cookie that holds an API token, encrypted, and links for signing in once.
+
+Nothing is stored for a session. Its cookie is sealed under the workspace's data key, so that every process of an
+installation can open it and nobody else, and the token inside is looked up again for each request: once it is revoked
+or has expired, the session is over.
+"""
+
+import base64
+import json
+import secrets as randomness
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from psycopg.errors import ForeignKeyViolation
+
+from unified.kit.secrets import Secret
+from unified.store import audit
+from unified.store.database import Database
+from unified.store.secrets import data_keys
+from unified.store.secrets.keys import KeyProvider
+from unified.store.workspaces.idempotency import Answers, Attempt, KeyReusedError, Place, UnderWayError
+
+Purpose = Literal["session", "link"]
+
+LIFETIMES: dict[Purpose, timedelta] = {"session": timedelta(hours=12), "link": timedelta(minutes=10)}
+"""How long what is sealed holds."""
+
+_LONGEST = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody who is signed in, or may sign in by a link.
+
+    Attributes:
+        workspace_id: The workspace.
+        token: The API token that they have shown.
+        nonce: Random: what a session's forms have to carry, and what a link is recognised by.
+    """
+
+    workspace_id: UUID
+    token: Secret
+    nonce: Secret
+
+    @classmethod
+    def begin(cls, workspace_id: UUID, token: Secret) -> "Session":
+        """A new one."""
+        return cls(workspace_id, token, Secret(new_nonce()))
+
+
+class Sessions:
+    """Seals and opens sessions."""
+
+    def __init__(self, db: Database, provider: KeyProvider) -> None:
+        """Seal by the data keys in ``db``, which ``provider`` unwraps."""
+        self._db = db
+        self._provider = provider
+
+    async def seal(self, session: Session, purpose: Purpose) -> str:
+        """A session as text for a cookie or a link."""
+        cipher = await self._cipher(session.workspace_id, purpose)
+        plain = json.dumps([session.token.reveal(), session.nonce.reveal()])
+        return f"{session.workspace_id.hex}.{cipher.encrypt(plain.encode()).decode()}"
+
+    async def open(self, sealed: str, purpose: Purpose) -> Session | None:
+        """What was sealed for this purpose and still holds; None for anything else."""
+        workspace, _, encrypted = sealed.partition(".")
+        if len(sealed) > _LONGEST or not encrypted.isascii():
+            return None
+        try:
+            workspace_id = UUID(workspace)
+            cipher = await self._cipher(workspace_id, purpose)
+            plain = cipher.decrypt(encrypted.encode(), ttl=int(LIFETIMES[purpose].total_seconds()))
+        except (ValueError, ForeignKeyViolation, InvalidToken):  # no id, of no workspace, not ours or too old
+            return None
+        token, nonce = json.loads(plain)
+        return Session(workspace_id, Secret(token), Secret(nonce))
+
+    async def use_up(self, link: Session, actor: str) -> bool:
+        """Take a link; whether this was the first time.
+
+        Args:
+            link: From :meth:`open`.
+            actor: Whose token it is.
+        """
+        answers = Answers(self._db, self._provider)
+        place = Place(link.workspace_id, actor, "sign-in link", link.nonce.reveal())
+        try:
+            begun = await answers.begin(place, b"")
+        except (UnderWayError, KeyReusedError):  # somebody else is just using it
+            return False
+        if not isinstance(begun, Attempt):
+            return False
+        await answers.keep(begun, 200, b"")
+        return True
+
+    async def note(self, workspace_id: UUID, actor: str, action: str) -> None:
+        """Put into the audit log that somebody signed in or out."""
+        async with self._db.workspace(workspace_id) as conn:
+            await audit.record(
+                conn, workspace_id, actor=actor, action=action, subject="pages", outcome="allowed"
+            )
+
+    async def _cipher(self, workspace_id: UUID, purpose: Purpose) -> Fernet:
+        async with self._db.workspace(workspace_id) as conn:
+            data_key = await data_keys.current(conn, self._provider, workspace_id)
+        info = f"unified pages|{purpose}|{workspace_id}".encode()
+        return Fernet(base64.urlsafe_b64encode(HKDF(SHA256(), 32, None, info).derive(data_key.key)))
+
+
+def new_nonce() -> str:
+    """256 random bits as text."""
+    return randomness.token_urlsafe(32)

@@ -1,0 +1,139 @@
+"""`/sign-in` and `/sign-out`: a browser shows an API token once, or a link made on the installation's own machine."""
+
+import hashlib
+import re
+from contextlib import suppress
+
+from fastapi import APIRouter, Request, Response
+
+from unified.api.management.access import Identity
+from unified.api.management.problems import Problem
+from unified.api.management.services import Services, Use
+from unified.api.pages.route import cookie_name, read_form, session_of, set_cookie
+from unified.api.pages.session import LIFETIMES, Session, Sessions, new_nonce
+from unified.api.pages.view import render, see_other
+from unified.kit.secrets import Secret
+
+START = "/connectors"
+# Where one may go on to after signing in: a page of ours.
+_PAGE = re.compile(r"/(?:connectors|webhooks)(?:/[a-z0-9-]+)*")
+_FORM_SECONDS = 3_600
+_USED = "This link was used already, or is older than ten minutes. `unified sign-in` makes another one."
+
+routes = APIRouter(include_in_schema=False)
+
+
+@routes.get("/")
+async def root() -> Response:
+    """Begin at the connections."""
+    return see_other(START)
+
+
+@routes.get("/sign-in")
+async def ask(request: Request, services: Use, next: str = START) -> Response:  # noqa: A002 - the field's name
+    """Ask for a token."""
+    return _form(request, services, "sign_in.html", next=_page_of(next), problem=None)
+
+
+@routes.post("/sign-in")
+async def sign_in(request: Request, services: Use) -> Response:
+    """Take a token."""
+    form = await read_form(request, services, _expected(request, services))
+    then = _page_of(form.get("next", START))
+    token = Secret(form.get("token", "").strip())
+    try:
+        identity = await _identified(services, token)
+        return await _signed_in(services, identity, token, then)
+    except Problem as refused:
+        return _form(request, services, "sign_in.html", refused.status, next=then, problem=refused.detail)
+
+
+@routes.get("/sign-in/{sealed}")
+async def ask_by_link(request: Request, services: Use, sealed: str) -> Response:
+    """Ask whether to use a link. Looking at it does not use it up, for programs look at links too."""
+    _, identity = await _linked(services, sealed)
+    workspace = identity.home.workspace if identity.home else ""
+    return _form(request, services, "sign_in_link.html", workspace=workspace)
+
+
+@routes.post("/sign-in/{sealed}")
+async def sign_in_by_link(request: Request, services: Use, sealed: str) -> Response:
+    """Use a link."""
+    await read_form(request, services, _expected(request, services))
+    link, identity = await _linked(services, sealed)
+    if not await _sessions(services).use_up(link, identity.actor):
+        raise Problem(403, _USED)
+    return await _signed_in(services, identity, link.token, START)
+
+
+@routes.post("/sign-out")
+async def sign_out(request: Request, services: Use) -> Response:
+    """Forget the session. The token stays good: other machines may use it too."""
+    if session := await session_of(request, services):
+        await read_form(request, services, session.nonce)
+        with suppress(Problem):  # its token was revoked: the session is over anyway
+            actor = (await _identified(services, session.token)).actor
+            await _sessions(services).note(session.workspace_id, actor, "session.end")
+    answer = see_other("/sign-in")
+    answer.delete_cookie(
+        cookie_name(services, "session"),
+        path="/",
+        secure=services.settings.public_url.startswith("https://"),
+        httponly=True,
+        samesite="strict",
+    )
+    answer.headers["clear-site-data"] = '"cache"'
+    return answer
+
+
+async def _linked(services: Services, sealed: str) -> tuple[Session, Identity]:
+    link = await _sessions(services).open(sealed, "link")
+    if link is None:
+        raise Problem(403, _USED)
+    try:
+        return link, await _identified(services, link.token)
+    except Problem:
+        raise Problem(403, _USED) from None
+
+
+async def _identified(services: Services, token: Secret) -> Identity:
+    if not token.reveal().startswith("uat_"):
+        raise Problem(401, "This is no API token of a workspace; that begins with uat_.")
+    return await services.access.identify(f"Bearer {token.reveal()}")
+
+
+async def _signed_in(services: Services, identity: Identity, token: Secret, then: str) -> Response:
+    caller = await services.access.enter(identity, None)
+    session = Session.begin(caller.workspace_id, token)
+    sealed = await _sessions(services).seal(session, "session")
+    await _sessions(services).note(caller.workspace_id, caller.actor, "session.begin")
+    answer = see_other(then)
+    set_cookie(answer, services, "session", sealed, int(LIFETIMES["session"].total_seconds()))
+    return answer
+
+
+def _form(
+    request: Request, services: Services, template: str, status: int = 200, **values: object
+) -> Response:
+    """A form for somebody who is not signed in: a cookie of its own says that the browser got it from here."""
+    nonce = request.cookies.get(cookie_name(services, "form")) or new_nonce()
+    page = render(request, template, status, csrf=_digest(nonce), **values)
+    set_cookie(page, services, "form", nonce, _FORM_SECONDS)
+    return page
+
+
+def _expected(request: Request, services: Services) -> Secret:
+    # Without the cookie nothing will do, what an empty one would ask for least of all.
+    return Secret(_digest(request.cookies.get(cookie_name(services, "form")) or new_nonce()))
+
+
+def _digest(nonce: str) -> str:
+    return hashlib.sha256(nonce.encode()).hexdigest()
+
+
+def _page_of(path: str) -> str:
+    return path if _PAGE.fullmatch(path) else START
+
+
+def _sessions(services: Services) -> Sessions:
+    return Sessions(services.db, services.provider)

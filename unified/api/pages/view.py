@@ -1,0 +1,141 @@
+"""From values to HTML: the templates, what they may call, and the headers of every page."""
+
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from unified.api.management.problems import Problem
+
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "x-frame-options": "DENY",
+}
+"""Beside those that `unified.api.management.edge` adds to every answer. Of scripts there are none."""
+
+_STEPS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+
+_templates = Environment(
+    loader=PackageLoader("unified.api.pages"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page.
+
+    Args:
+        request: What it answers; says who is signed in.
+        template: File of `templates/`.
+        status: Of HTTP.
+        **values: What the template shows, beside who looks at it and what they may do.
+    """
+    visitor = getattr(request.state, "visitor", None)
+    html = _templates.get_template(template).render(
+        visitor=visitor,
+        path=request.url.path,
+        may=lambda permission: visitor is not None and permission in visitor.caller.permissions,
+        **values,
+    )
+    return HTMLResponse(html, status, HEADERS)
+
+
+def error_page(request: Request, problem: Problem) -> Response:
+    """A refusal, for people."""
+    title = _TITLES.get(problem.status) or HTTPStatus(problem.status).phrase
+    page = render(request, "error.html", problem.status, title=title, detail=problem.detail)
+    page.headers.update(problem.headers)
+    return page
+
+
+_TITLES = {
+    403: "Not permitted",
+    404: "Not found",
+    405: "Not possible here",
+    413: "Too large",
+    429: "Too many requests",
+    500: "Something went wrong",
+    503: "Not available right now",
+}
+
+
+def see_other(path: str) -> Response:
+    """Go on to another page, after a form was carried out."""
+    return RedirectResponse(path, 303, HEADERS)
+
+
+def _when(moment: datetime | None, *, never: str = "never") -> Markup | str:
+    """A time as people say it, with the exact one behind it."""
+    if moment is None:
+        return never
+    exact = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        moment.isoformat(), exact, _distance(moment - datetime.now(UTC)) or exact
+    )
+
+
+def _distance(away: timedelta) -> str:
+    """How far a time is away; nothing beyond a month, where a date says more."""
+    seconds = round(abs(away.total_seconds()))
+    if seconds > 30 * 86_400:
+        return ""
+    for unit, length in _STEPS:
+        if (number := seconds // length) > 0:
+            text = f"{number} {unit}{'s' * (number > 1)}"
+            return f"in {text}" if away > timedelta() else f"{text} ago"
+    return "just now"
+
+
+def _every(interval: timedelta) -> str:
+    """An interval as people say it."""
+    seconds = int(interval.total_seconds())
+    for unit, length in _STEPS:
+        if seconds % length == 0:
+            number = seconds // length
+            return f"every {unit}" if number == 1 else f"every {number} {unit}s"
+    return f"every {seconds} seconds"
+
+
+def _lasted(entry: Any) -> str:
+    """How long a pull took."""
+    if entry.finished_at is None:
+        return "running"
+    seconds = (entry.finished_at - entry.started_at).total_seconds()
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - a minute
+
+
+def _sentence(text: str) -> str:
+    """Text with a capital at its beginning; the rest stays, names above all."""
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _number(value: int) -> str:
+    return f"{value:,}"
+
+
+def _plain(value: Any) -> str:
+    """A setting as people say it."""
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+
+
+_templates.filters |= {
+    "when": _when,
+    "every": _every,
+    "lasted": _lasted,
+    "number": _number,
+    "plain": _plain,
+    "sentence": _sentence,
+}

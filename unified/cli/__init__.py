@@ -1,0 +1,1 @@
+"""The `unified` command: `unified.cli.main` is where it begins."""

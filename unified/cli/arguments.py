@@ -1,0 +1,31 @@
+"""Arguments and questions that several commands share."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from unified.cli.session import UsageError
+
+Name = Annotated[str, typer.Argument(help="The connection, as `workspace/name` or `name`.", metavar="NAME")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something that can't be undone.
+
+    Args:
+        question: What to ask.
+        yes: Whether the answer was given as an option.
+
+    Raises:
+        UsageError: If there is nobody to ask.
+        typer.Abort: If the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        msg = f"{question} There is nobody to ask here: say --yes"
+        raise UsageError(msg)
+    typer.confirm(question, abort=True, err=True)

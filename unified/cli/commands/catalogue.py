@@ -1,0 +1,60 @@
+"""`unified connectors` and `unified schemas`: what can be connected, and what its records become."""
+
+from unified.cli.arguments import AsJson
+from unified.cli.output import print_json, table
+from unified.cli.secrets import variable_of
+from unified.kit.adapter import AdapterConfig
+from unified.kit.registry import discover_adapters
+from unified.schema.versions import json_schemas
+
+
+def connectors(*, as_json: AsJson = False) -> None:
+    """List the systems that can be connected: their streams, and the secrets and settings that they take."""
+    adapters = discover_adapters().values()
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": adapter.name,
+                    "title": adapter.display_name,
+                    "streams": [stream.name for stream in adapter.streams],
+                    "capabilities": sorted(adapter.capabilities),
+                    "secrets": [
+                        {"field": field.name, "hint": field.hint, "variable": variable_of(field)}
+                        for field in adapter.credential_fields
+                    ],
+                    "settings": [
+                        {"name": name, "default": default, "description": description}
+                        for name, default, description in _settings(adapter.config_model)
+                    ],
+                }
+                for adapter in adapters
+            ]
+        )
+        return
+    table(
+        ("CONNECTOR", "SYSTEM", "STREAMS", "CAN", "SECRETS"),
+        (
+            (
+                adapter.name,
+                adapter.display_name,
+                ", ".join(stream.name for stream in adapter.streams),
+                ", ".join(sorted(adapter.capabilities)),
+                "; ".join(f"{field.name}: {field.hint}" for field in adapter.credential_fields),
+            )
+            for adapter in adapters
+        ),
+        empty="No adapter is installed.",
+    )
+    for adapter in adapters:
+        settings = _settings(adapter.config_model)
+        table(("SETTING", "DEFAULT", "MEANING"), settings, title=f"{adapter.display_name}: --set", empty="")
+
+
+def schemas() -> None:
+    """Print the JSON Schema (draft 2020-12) of each unified model, with its version."""
+    print_json(json_schemas())
+
+
+def _settings(model: type[AdapterConfig]) -> list[tuple[str, str, str | None]]:
+    return [(name, str(info.default), info.description) for name, info in model.model_fields.items()]

@@ -1,0 +1,122 @@
+"""`unified sync` and `unified remap`: one connection, now, without Dagster."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from unified.cli.arguments import AsJson, Name
+from unified.cli.output import err, print_json, table
+from unified.cli.session import asynchronous, open_session
+from unified.sync.connection import sync_connection
+from unified.sync.pull import OnProgress, PullResult
+from unified.sync.remap import remap as remap_connection
+
+
+@asynchronous
+async def sync(
+    name: Name,
+    *,
+    stream: Annotated[
+        list[str] | None, typer.Option(help="Only this stream; by default all. Repeatable.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read everything anew instead of the changes only.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pull a connection's changes now.
+
+    The first time, everything is read. A sync that was stopped goes on from its last commit. Works beside
+    `unified dev`; a stream that is being synced already is refused.
+    """
+    async with open_session() as session:
+        connection = await session.connection(name)
+        factory = session.adapters()
+        with progress_of(connection.key) as report:
+            results = await sync_connection(
+                session.db, factory, connection, streams=stream or (), full=full, on_progress=report
+            )
+    show_results(results, as_json=as_json)
+
+
+@asynchronous
+async def remap(name: Name, *, as_json: AsJson = False) -> None:
+    """Map a connection's stored raw records anew, rejects included, without asking the provider.
+
+    For a changed field rule (`unified mappings`), a new release's mapping, or a new schema version.
+    """
+    async with open_session() as session:
+        connection = await session.connection(name)
+        with progress_of(connection.key) as report:
+            results = await remap_connection(session.db, connection, on_progress=report)
+    show_results(results, as_json=as_json)
+
+
+@contextmanager
+def progress_of(key: str) -> Iterator[OnProgress]:
+    """A line per stream on stderr that counts up with each commit; nothing where that is no terminal.
+
+    Args:
+        key: The connection's.
+
+    Yields:
+        What to call after each commit.
+    """
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {"": progress.add_task(f"{key}: starting", total=None)}
+
+        def report(result: PullResult) -> None:
+            starting = tasks.pop("", None)
+            if starting is not None:
+                progress.remove_task(starting)
+            if result.stream not in tasks:
+                tasks[result.stream] = progress.add_task("", total=None)
+            progress.update(
+                tasks[result.stream],
+                description=f"{key} {result.stream}: {result.read:,} read, {result.inserted:,} new, "
+                f"{result.updated:,} changed, {result.rejected:,} rejected",
+            )
+
+        yield report
+
+
+def show_results(results: list[PullResult], *, as_json: bool) -> None:
+    """Print what was done, stream by stream."""
+    if as_json:
+        print_json([asdict(result) for result in results])
+        return
+    table(
+        (
+            "STREAM",
+            "MODE",
+            "READ",
+            "NEW",
+            "CHANGED",
+            "UNCHANGED",
+            "REJECTED",
+            "DELETED",
+            "REQUESTS",
+            "SECONDS",
+        ),
+        (
+            (
+                r.stream,
+                r.mode,
+                r.read,
+                r.inserted,
+                r.updated,
+                r.unchanged,
+                r.rejected,
+                r.deleted,
+                r.requests,
+                f"{r.seconds:.1f}",
+            )
+            for r in results
+        ),
+        empty="",
+    )

@@ -1,0 +1,67 @@
+"""`unified workspaces`: the tenants. Each owns its connections and records; none sees another's."""
+
+from typing import Annotated
+
+import typer
+
+from unified.cli.arguments import AsJson, Yes, confirm
+from unified.cli.output import print_json, say, table
+from unified.cli.session import asynchronous, open_session
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Add, list and remove workspaces: the tenants, isolated in the database.",
+)
+
+Slug = Annotated[
+    str, typer.Argument(help="Its name: lower-case letters, digits, hyphens.", metavar="WORKSPACE")
+]
+
+
+@app.command()
+@asynchronous
+async def add(
+    slug: Slug, *, title: Annotated[str | None, typer.Option(help="Its name for people.")] = None
+) -> None:
+    """Add a workspace."""
+    async with open_session() as session:
+        await session.registry.create_workspace(slug, title)
+    say(f"Added workspace {slug}.")
+
+
+@app.command("list")
+@asynchronous
+async def list_(*, as_json: AsJson = False) -> None:
+    """List workspaces."""
+    async with open_session() as session:
+        found = await session.registry.workspaces()
+        connections = await session.registry.all_connections()
+    rows = [
+        {
+            "workspace": one.slug,
+            "title": one.name,
+            "connections": sum(connection.workspace_id == one.id for connection in connections),
+            "created_at": one.created_at,
+        }
+        for one in found
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    table(
+        ("WORKSPACE", "TITLE", "CONNECTIONS", "CREATED"),
+        (tuple(row.values()) for row in rows),
+        empty="There are no workspaces yet; `unified connections add` makes the workspace default.",
+    )
+
+
+@app.command()
+@asynchronous
+async def remove(slug: Slug, *, yes: Yes = False) -> None:
+    """Remove a workspace with all it owns: connections, credentials, records, audit log."""
+    async with open_session() as session:
+        workspace = await session.registry.get_workspace(slug)
+        confirm(f"Remove workspace {slug} with all its connections and records?", yes=yes)
+        await session.registry.delete_workspace(workspace.id)
+    say(f"Removed workspace {slug}.")

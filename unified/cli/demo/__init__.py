@@ -1,0 +1,1 @@
+"""``unified demo``: the whole way, on stand-ins."""

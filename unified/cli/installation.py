@@ -1,0 +1,126 @@
+"""Bringing an installation up to this release: the database, Dagster's own database, Dagster's home folder.
+
+The embedded database is nobody else's, so commands migrate it by themselves; a server of one's own is
+migrated by `unified migrate`, `unified dev` and `unified demo` only.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from unified.kit.registry import discover_adapters
+from unified.store import migrate
+from unified.store.database import beside, database_url
+from unified.store.embedded import home
+from unified.store.errors import StoreError
+
+PROJECT = Path(__file__).resolve().parents[2]
+"""The checkout: where dagster.yaml and workspace.yaml are."""
+DAGSTER_URL_VARIABLE = "DAGSTER_POSTGRES_URL"
+
+
+class IncompleteInstallationError(StoreError):
+    """A file of the project is missing."""
+
+
+def is_embedded() -> bool:
+    """Whether the database is the embedded one."""
+    return not os.environ.get("DATABASE_URL")
+
+
+def ready_database() -> str:
+    """URL of the database to work with, the embedded one made or brought up to date where that is due.
+
+    Raises:
+        StoreError: If the server does not start or can't be reached.
+    """
+    url = database_url()
+    if is_embedded():
+        migrate.ensure_database(url)
+        state = migrate.status(url)
+        if state.current != state.head:
+            migrate_database(url)
+    return url
+
+
+def migrate_database(url: str) -> list[str]:
+    """Bring a database up to this release, with a partition for every adapter that is installed.
+
+    Args:
+        url: Of an administrator's login.
+
+    Returns:
+        The revisions applied.
+    """
+    entries = [
+        migrate.ConnectorEntry(
+            adapter.name,
+            adapter.display_name,
+            sorted(adapter.capabilities),
+            [stream.name for stream in adapter.streams],
+        )
+        for adapter in discover_adapters().values()
+    ]
+    return migrate.migrate(url, entries)
+
+
+def prepare_dagster(url: str) -> None:
+    """Make Dagster's home folder and database, and point this process and its children to them.
+
+    Sets DAGSTER_HOME to a folder of the installation's own, and DAGSTER_POSTGRES_URL, unless it is set, to
+    the database ``<name>_dagster`` on the same server.
+
+    Args:
+        url: Of the database to stand beside.
+
+    Raises:
+        IncompleteInstallationError: If the project's dagster.yaml is not there.
+        StoreError: If the database can't be made.
+    """
+    folder = home() / "dagster"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    shutil.copyfile(project_file("dagster.yaml"), folder / "dagster.yaml")
+    os.environ["UNIFIED_HOME"] = str(home())
+    os.environ["DAGSTER_HOME"] = str(folder)
+    if DAGSTER_URL_VARIABLE not in os.environ:
+        storage = beside(url, f"{urlsplit(url).path.strip('/')}_dagster")
+        migrate.ensure_database(storage)
+        # The driver by name: of a bare postgresql:// SQLAlchemy 2.1 makes psycopg 3, which Dagster's
+        # storage is not written for (https://github.com/dagster-io/dagster/issues/33958).
+        os.environ[DAGSTER_URL_VARIABLE] = f"postgresql+psycopg2://{storage.partition('://')[2]}"
+
+
+def upgrade_dagster() -> None:
+    """Bring Dagster's own tables up to its release, or make them. Needs :func:`prepare_dagster` first."""
+    from dagster import DagsterInstance  # noqa: PLC0415 - takes a second, and most commands do without
+
+    with DagsterInstance.get() as instance:
+        instance.upgrade()
+
+
+def end_lost_runs() -> None:
+    """Mark runs as failed that were under way when Dagster was stopped or killed, so that nothing waits for them.
+
+    Dagster itself takes them for running until their time limit is over. Only for whoever knows that no other Dagster
+    runs on this storage. Needs :func:`prepare_dagster` first.
+    """
+    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter  # noqa: PLC0415
+
+    under_way = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    with DagsterInstance.get() as instance:
+        for run in instance.get_runs(RunsFilter(statuses=under_way)):
+            instance.report_run_failed(run, "its process ended with the Dagster that had started it")
+
+
+def project_file(name: str) -> Path:
+    """A file at the top of the checkout.
+
+    Raises:
+        IncompleteInstallationError: If it is not there.
+    """
+    path = PROJECT / name
+    if not path.is_file():
+        msg = f"{path} is missing; run this from a checkout of the project"
+        raise IncompleteInstallationError(msg)
+    return path

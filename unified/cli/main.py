@@ -1,0 +1,199 @@
+"""The `unified` command: the table of its subcommands, and how an error becomes one line.
+
+A subcommand's module is imported when it is called, so that `unified --help` is quick and `unified sync`
+starts without Dagster. What the subcommands do stands in their modules.
+"""
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from importlib import import_module
+from importlib.metadata import version
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+# Name → where it is below unified.cli, and its line in the help; by panel, in the order of the help.
+_PANELS: dict[str, dict[str, tuple[str, str]]] = {
+    "Start here": {
+        "demo": (
+            "demo.demo:demo",
+            "Load two workspaces from stand-ins for Stripe and HubSpot, and check it.",
+        ),
+        "dev": ("commands.dev:dev", "Start the database, Dagster and the webhook server; Ctrl-C ends all."),
+        "sign-in": ("commands.sign_in:sign_in", "Print a link that signs a browser in once."),
+    },
+    "Connections": {
+        "connectors": (
+            "commands.catalogue:connectors",
+            "List the systems that can be connected, and what each needs.",
+        ),
+        "connections": (
+            "commands.connections:app",
+            "Add, authorize, list, test, change and remove connections.",
+        ),
+        "workspaces": ("commands.workspaces:app", "Add, list and remove workspaces."),
+        "sync": ("commands.sync:sync", "Pull a connection's changes now."),
+        "status": ("commands.status:status", "Show how each connection stands."),
+        "rejects": ("commands.status:rejects", "Show records that could not be mapped, and why."),
+        "identities": (
+            "commands.identities:app",
+            "Resolve, list, explain, merge and split customers across sources.",
+        ),
+        "query": ("commands.query:query", "Ask one workspace's tables in SQL, read-only."),
+    },
+    "Routes": {
+        "routes": (
+            "commands.routes:app",
+            "Push customers from one connection to another: add, preview, run, review.",
+        ),
+    },
+    "Webhooks": {
+        "webhooks": ("commands.webhooks:app", "Add, list, rotate, pause, remove and replay webhooks."),
+        "serve": ("commands.serve:serve", "Take providers' webhooks in, and answer the management API."),
+        "drain": ("commands.drain:drain", "Apply what webhooks have brought, now."),
+    },
+    "Management API": {
+        "token": ("commands.tokens:app", "Create, list and revoke API tokens."),
+        "members": ("commands.members:app", "Add, list, change and remove members of a workspace."),
+        "openapi": ("commands.openapi:openapi", "Print the API's OpenAPI document."),
+    },
+    "Mapping": {
+        "mappings": ("commands.mappings:app", "Add, list and remove a connection's own field rules."),
+        "remap": ("commands.sync:remap", "Map stored raw records anew, without asking the provider."),
+        "schemas": ("commands.catalogue:schemas", "Print the JSON Schema of each unified model."),
+    },
+    "Operation": {
+        "migrate": (
+            "commands.migrate:migrate",
+            "Bring the database and Dagster's storage up to this release.",
+        ),
+        "keys": ("commands.keys:app", "Generate, rotate and retire master keys."),
+        "doctor": ("commands.doctor:examine", "Say what is misconfigured, and what to do."),
+    },
+}
+_PLACES = {name: place for commands in _PANELS.values() for name, (place, _) in commands.items()}
+
+
+class _LazyGroup(TyperGroup):
+    """Lists every subcommand by its line in the table, and imports the one that is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands.update({name: TyperCommand(name) for name in _PLACES})
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that ``args`` name, and the arguments left for it."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name and listed else None, rest
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the base's signature
+        """Write the commands by panel."""
+        for panel, commands in _PANELS.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
+
+
+def load(name: str) -> Any:
+    """Import a subcommand.
+
+    Args:
+        name: One of the table's.
+
+    Returns:
+        Its click command.
+    """
+    module, _, attribute = _PLACES[name].partition(":")
+    target = getattr(import_module(f"unified.cli.{module}"), attribute)
+    if not isinstance(target, typer.Typer):
+        single = typer.Typer(add_completion=False)
+        single.command(name)(target)
+        target = single
+    target.rich_markup_mode = None
+    return get_command(target)
+
+
+# Plain help: complete at any width, and quick.
+app = typer.Typer(cls=_LazyGroup, no_args_is_help=True, rich_markup_mode=None)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"unified {version('unified-assets')}")
+        raise typer.Exit
+
+
+@app.callback()
+def unified(
+    *,
+    show_version: Annotated[  # noqa: ARG001 - acted on by its callback
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="UNIFIED_DEBUG", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """Customers, invoices and events of a company's systems, in one PostgreSQL table per entity.
+
+    Everything is kept in $UNIFIED_HOME (by default the folder .unified here), or in the PostgreSQL database
+    that $DATABASE_URL names. A NAME is a connection's: `workspace/name`, or only `name` where one workspace
+    has it.
+    """
+    if debug:
+        os.environ["UNIFIED_DEBUG"] = "1"
+
+
+def main() -> NoReturn:
+    """Run the command line.
+
+    Exits with 0, 1 after an error, 2 where the command was not understood, 130 after Ctrl-C, 128 and the
+    signal's number after another signal.
+    """
+    # A shell starts background jobs with Ctrl-C ignored; `kill -INT` has to work there as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The others likewise: clean up on the way out, so that no server is left behind.
+    signal.signal(signal.SIGTERM, _exit_cleanly)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        signal.signal(signal.SIGHUP, _exit_cleanly)
+    # What passes is counted among a sync's results, what lasts is raised.
+    for passing in ("stamina", "psycopg.pool"):
+        logging.getLogger(passing).setLevel(logging.ERROR)
+    try:
+        code = get_command(app)(prog_name="unified", standalone_mode=False)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except typer.Abort:
+        _fail("interrupted", 130)
+    except typer.TyperException as error:
+        _fail(error.format_message(), error.exit_code)
+    except Exception as error:
+        if not _is_expected(error):
+            raise
+        _fail(" ".join(str(error).split()), 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _exit_cleanly(signum: int, _: FrameType | None) -> NoReturn:
+    sys.exit(128 + signum)
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether it is an error of ours, with a message for people. Whoever raised one has imported it."""
+    kinds = (
+        ("unified.kit.errors", "AdapterError"),
+        ("unified.store.errors", "StoreError"),
+        ("unified.sync.errors", "SyncError"),
+    )
+    return any(isinstance(error, getattr(sys.modules.get(module), name, ())) for module, name in kinds)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    if os.environ.get("UNIFIED_DEBUG"):
+        traceback.print_exc()
+    typer.echo(f"unified: {message}", err=True)
+    sys.exit(code)

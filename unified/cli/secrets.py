@@ -1,0 +1,56 @@
+"""A connection's secrets: from the environment, standard input or a hidden prompt, never from an argument.
+
+Arguments are seen by every process of the machine and kept in the shell's history.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from unified.cli.session import UsageError
+from unified.kit.adapter import CredentialField
+from unified.kit.secrets import Secret
+
+
+def variable_of(field: CredentialField) -> str:
+    """The environment variable that may hold a secret: ``UNIFIED_SECRET_API_KEY`` for ``api_key``."""
+    return f"UNIFIED_SECRET_{field.name.upper()}"
+
+
+def read_secrets(fields: Sequence[CredentialField], *, from_stdin: bool) -> dict[str, Secret]:
+    """The secrets that a connector needs.
+
+    Args:
+        fields: Which ones.
+        from_stdin: Whether they come by standard input: the bare secret where one is missing, else a line
+            ``name=secret`` for each. Otherwise a person is asked for what the environment does not hold.
+
+    Returns:
+        Secrets by field name.
+
+    Raises:
+        UsageError: If one is missing and there is nobody to ask.
+    """
+    found = {field.name: os.environ.get(variable_of(field), "").strip() for field in fields}
+    if from_stdin:
+        found |= _from_lines(sys.stdin.read(), [field for field in fields if not found[field.name]])
+    elif sys.stdin.isatty():
+        for field in fields:
+            if not found[field.name]:
+                typer.echo(field.hint, err=True)
+                found[field.name] = typer.prompt(field.label, hide_input=True, err=True).strip()
+    if missing := [field for field in fields if not found[field.name]]:
+        names = " and ".join(f"{field.label} ({variable_of(field)})" for field in missing)
+        msg = f"no {names}: set that environment variable, use --secret-stdin, or run this in a terminal"
+        raise UsageError(msg)
+    return {name: Secret(value) for name, value in found.items()}
+
+
+def _from_lines(text: str, fields: Sequence[CredentialField]) -> dict[str, str]:
+    if len(fields) == 1 and len(text.split()) == 1:
+        return {fields[0].name: text.strip()}
+    lines = (line.partition("=") for line in text.splitlines())
+    given = {name.strip(): value.strip() for name, _, value in lines}
+    return {field.name: given.get(field.name, "") for field in fields}

@@ -1,0 +1,97 @@
+"""What most commands work with: open database and registry, credentials, adapters, connection by name."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+
+from unified.cli.installation import ready_database
+from unified.kit.factory import AdapterFactory
+from unified.store.connections.registry import Registry
+from unified.store.connections.rows import Connection
+from unified.store.database import Database
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import load_provider
+from unified.sync.authorization import AuthorizedConnections
+
+ACTOR = "cli"
+"""How the audit log names whoever uses this command."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class CommandError(typer.TyperException):
+    """A command can't be carried out; the message says what to do."""
+
+
+class UsageError(CommandError):
+    """A command was not given what it needs."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open database and what stands on it.
+
+    Attributes:
+        db: The database.
+        registry: Workspaces and connections.
+    """
+
+    db: Database
+    registry: Registry
+
+    def credentials(self) -> CredentialStore:
+        """The credential store; raises MasterKeyError where there is no usable master key."""
+        return CredentialStore(self.db, load_provider())
+
+    def adapters(self) -> AdapterFactory:
+        """Makes adapters of stored connections, in the command's name."""
+        return AdapterFactory(AuthorizedConnections(self.db, self.credentials(), actor=ACTOR))
+
+    async def connection(self, name: str) -> Connection:
+        """The connection that a person means.
+
+        Args:
+            name: ``workspace/name``, or ``name`` where only one workspace has it.
+
+        Raises:
+            ConnectionNotFoundError: If there is none.
+            UsageError: If there are several.
+        """
+        if "/" in name:
+            return await self.registry.find(name)
+        keys = [
+            connection.key for connection in await self.registry.all_connections() if connection.name == name
+        ]
+        if len(keys) > 1:
+            msg = f"there are several connections named {name!r}: say which, {' or '.join(keys)}"
+            raise UsageError(msg)
+        return await self.registry.find(keys[0] if keys else name)
+
+
+@asynccontextmanager
+async def open_session() -> AsyncIterator[Session]:
+    """Open the database for the length of a command.
+
+    Raises:
+        StoreError: If it can't be opened, or is not migrated.
+    """
+    async with Database.open(await asyncio.to_thread(ready_database)) as db:
+        yield Session(db, Registry(db))
+
+
+def asynchronous(command: Callable[_P, Coroutine[Any, Any, _R]]) -> Callable[_P, _R]:
+    """Decorator: make a command of a coroutine function."""
+
+    @wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return asyncio.run(command(*args, **kwargs))
+
+    return run

@@ -1,0 +1,67 @@
+"""From the command line to a connection's settings."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from unified.cli.session import UsageError
+from unified.kit.adapter import BaseAdapter, describe_faults
+
+
+def chosen_settings(
+    adapter: type[BaseAdapter[Any]],
+    assignments: Sequence[str] | None,
+    base_url: str | None,
+    *,
+    allow_private_hosts: bool | None,
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The settings to store: only those that were given, checked by the adapter's model.
+
+    Args:
+        adapter: Whose settings.
+        assignments: ``key=value``, the value as JSON or else as text.
+        base_url: The setting of that name.
+        allow_private_hosts: The setting of that name.
+        before: What is stored already, if anything.
+
+    Raises:
+        UsageError: If they do not fit.
+    """
+    chosen = dict(before or {})
+    chosen |= {key: _value(value) for key, value in assignments_of(assignments).items()}
+    if base_url:
+        chosen["base_url"] = base_url
+    if allow_private_hosts is not None:
+        chosen["allow_private_hosts"] = allow_private_hosts
+    try:
+        config = adapter.config_model.model_validate(chosen)
+    except ValidationError as error:
+        msg = f"these settings do not fit {adapter.name}: {describe_faults(error)}"
+        raise UsageError(msg) from None
+    return config.model_dump(mode="json", exclude_unset=True)
+
+
+def assignments_of(given: Sequence[str] | None) -> dict[str, str]:
+    """Take ``--set KEY=VALUE`` apart.
+
+    Raises:
+        UsageError: If one is nothing of the kind.
+    """
+    found = {}
+    for assignment in given or ():
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            msg = f"--set takes KEY=VALUE, not {assignment!r}"
+            raise UsageError(msg)
+        found[key.strip()] = value.strip()
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

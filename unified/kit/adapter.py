@@ -1,0 +1,434 @@
+"""The contract between a system and the rest: what an adapter declares, reads, writes and maps.
+
+An adapter does two things that are kept apart. *Reading* and *writing* are asynchronous network code over raw
+records (:meth:`BaseAdapter.pull`, :meth:`BaseAdapter.write`). *Mapping* is pure and synchronous, dict to
+record and back (:meth:`BaseAdapter.to_unified`, :meth:`BaseAdapter.from_unified`). Storing is nobody's
+business here.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from uuid import UUID
+
+import httpx
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unified.kit.errors import ConfigurationError, MappingError
+from unified.kit.http.authentication import OAuthAuthentication, TokenSource, header_authentication
+from unified.kit.http.client import HttpClient
+from unified.kit.secrets import Secret
+from unified.kit.streams import Changes, Cursor, Origin, Page, Stream
+from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
+from unified.kit.writing.changes import Write, Written
+from unified.schema.base import UnifiedBase, connection_namespace
+from unified.schema.field_rules import FieldRule, apply_rules
+
+if TYPE_CHECKING:
+    from unified.kit.http.oauth import OAuth
+
+
+class Capability(StrEnum):
+    """What an adapter can do."""
+
+    READ = "READ"
+    WRITE = "WRITE"
+    DELETE = "DELETE"
+    WEBHOOK = "WEBHOOK"
+    BATCH = "BATCH"
+
+
+class CredentialKind(StrEnum):
+    """How a connection proves who it is."""
+
+    API_KEY = "api_key"
+    OAUTH_TOKEN = "oauth_token"  # noqa: S105 - a kind, no password
+    BASIC_AUTH = "basic_auth"
+    BEARER_TOKEN = "bearer_token"  # noqa: S105
+
+
+class AdapterConfig(BaseModel):
+    """A connection's settings: everything that is not secret. Adapters subclass it with their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Hosts that base_url may name, and all below them; empty where each customer has one of their own.
+    hosts: ClassVar[tuple[str, ...]] = ()
+
+    base_url: str = Field(description="Where the API lives.")
+    timeout: float = Field(default=30.0, gt=0, le=300, description="Seconds for one response.")
+    retry_count: int = Field(
+        default=5, ge=0, le=20, description="Retries of a request that may succeed later."
+    )
+    retry_delay: float = Field(
+        default=0.5, ge=0, le=60, description="Seconds before the first retry; doubles."
+    )
+    requests_per_second: float | None = Field(
+        default=None, gt=0, description="Overrides the provider's limit, for an account that has another one."
+    )
+    concurrency: int = Field(default=16, ge=1, le=64, description="Requests under way at once.")
+    allow_private_hosts: bool = Field(default=False, description="Permit loopback and private addresses.")
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialField:
+    """One secret that a connection needs.
+
+    Attributes:
+        name: Key under which the adapter finds it.
+        label: What to ask a person for.
+        hint: How to recognise it and where to get it.
+    """
+
+    name: str
+    label: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRef:
+    """Which connection an adapter works for; ids and names only, nothing secret.
+
+    Attributes:
+        id: Row of ``connector_configs``.
+        workspace_id: The tenant.
+        key: ``workspace/name``, for messages.
+    """
+
+    id: UUID
+    workspace_id: UUID
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose account a credential opens; the answer of :meth:`BaseAdapter.test`.
+
+    Attributes:
+        id: The account's id at the provider.
+        name: Its name for people, where the provider tells.
+        livemode: False for a test account; None where unknown.
+    """
+
+    id: str
+    name: str | None = None
+    livemode: bool | None = None
+
+
+ConfigT = TypeVar("ConfigT", bound=AdapterConfig)
+
+
+class BaseAdapter(ABC, Generic[ConfigT]):
+    """One connection to one system.
+
+    Subclasses declare what they are in class variables, register with ``@register_adapter`` and implement
+    :meth:`open_http`, :meth:`test`, :meth:`pull`, :meth:`fetch` and :meth:`to_unified`. Use an instance in
+    ``async with``.
+
+    Type parameter:
+        ConfigT: The adapter's settings model.
+    """
+
+    name: ClassVar[str]
+    display_name: ClassVar[str]
+    capabilities: ClassVar[frozenset[Capability]]
+    config_model: ClassVar[type[AdapterConfig]]
+    credential_kind: ClassVar[CredentialKind]
+    credential_fields: ClassVar[tuple[CredentialField, ...]]
+    # The header that an API key goes in; in the usual one it goes as a bearer token.
+    api_key_header: ClassVar[str] = "authorization"
+    # Where connections are authorized by OAuth, beside or instead of the kind above; None nowhere.
+    oauth: "ClassVar[OAuth | None]" = None
+    streams: ClassVar[tuple[Stream, ...]]
+    # Streams that no request lists: only webhooks bring their records.
+    delivered_streams: ClassVar[tuple[Stream, ...]] = ()
+    # How its deliveries may be signed, the usual way first; none without Capability.WEBHOOK.
+    verifiers: ClassVar[tuple[Verifier, ...]] = ()
+
+    def __init__(
+        self,
+        config: ConfigT,
+        credentials: Mapping[str, Secret],
+        connection: ConnectionRef,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        tokens: TokenSource | None = None,
+    ) -> None:
+        """Prepare a connection without touching the network.
+
+        Args:
+            config: The connection's settings.
+            credentials: Secrets by the names in ``credential_fields``; mapping works without them.
+            connection: Whom this adapter works for.
+            clock: Tells the time that pages are observed at.
+            tokens: Access tokens of a connection that is authorized by OAuth.
+        """
+        self.config = config
+        self.credentials = credentials
+        self.connection = connection
+        self.clock = clock
+        self.tokens = tokens
+        self._http: HttpClient | None = None
+
+    @classmethod
+    def stream(cls, name: str) -> Stream:
+        """The stream of that name, polled or delivered.
+
+        Raises:
+            ConfigurationError: If this connector has none.
+        """
+        streams = (*cls.streams, *cls.delivered_streams)
+        for stream in streams:
+            if stream.name == name:
+                return stream
+        msg = f"{cls.name} has no stream {name!r}; it has {', '.join(s.name for s in streams)}"
+        raise ConfigurationError(msg)
+
+    @property
+    def http(self) -> HttpClient:
+        """The open HTTP client.
+
+        Raises:
+            ConfigurationError: Outside ``async with`` (or :meth:`connect` … :meth:`disconnect`).
+        """
+        if self._http is None:
+            msg = f"the {self.name} adapter is not connected; use it in `async with`"
+            raise ConfigurationError(msg)
+        return self._http
+
+    async def connect(self) -> None:
+        """Open the HTTP client. Nothing is sent yet; :meth:`test` asks the provider.
+
+        Raises:
+            ConfigurationError: If a credential is missing.
+        """
+        if self.tokens is None and self.credential_kind is CredentialKind.OAUTH_TOKEN:
+            msg = (
+                f"connection {self.connection.key} is not authorized; "
+                f"run `unified connections authorize {self.connection.key}`"
+            )
+            raise ConfigurationError(msg)
+        missing = [field.label for field in self.credential_fields if field.name not in self.credentials]
+        if missing and self.tokens is None:
+            msg = (
+                f"connection {self.connection.key} has no {' and no '.join(missing)}; "
+                "remove it and add it again with `unified connections add`"
+            )
+            raise ConfigurationError(msg)
+        if self._http is None:
+            self._http = self.open_http()
+
+    async def disconnect(self) -> None:
+        """Close the HTTP client and its connections."""
+        if self._http is not None:
+            http, self._http = self._http, None
+            await http.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.disconnect()
+
+    def authentication(self) -> httpx.Auth:
+        """How this connection's requests prove who sends them: for :class:`HttpClient`'s ``auth``.
+
+        Raises:
+            ConfigurationError: If no header can carry the credential.
+        """
+        label = f"{self.name} connection {self.connection.key}"
+        if self.tokens is not None:
+            return OAuthAuthentication(self.tokens, label=label)
+        fields = [field.name for field in self.credential_fields]
+        return header_authentication(
+            self.credential_kind, self.credentials, fields, header=self.api_key_header, label=label
+        )
+
+    @abstractmethod
+    def open_http(self) -> HttpClient:
+        """Make the HTTP client with the provider's authentication, limits and errors."""
+
+    @abstractmethod
+    async def test(self) -> Account:
+        """Ask the provider whose account this credential opens.
+
+        Raises:
+            ProviderError: If it opens none, with the reason.
+        """
+
+    @abstractmethod
+    def pull(self, stream: str, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
+        """Read a stream from where it stands.
+
+        Args:
+            stream: Name of one of ``streams``.
+            cursor: The last committed cursor. None asks for a full refresh; a cursor inside an unfinished full
+                refresh goes on with it; otherwise the changes since.
+
+        Yields:
+            Pages, each with the cursor that holds once it is stored. Stopping early loses nothing.
+
+        Raises:
+            StaleCursorError: If the changes since ``cursor`` are no longer to be had.
+            ProviderError: If the provider does not answer as documented.
+        """
+
+    @abstractmethod
+    def fetch(self, stream: str, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
+        """Read single records by their ids: customers that an invoice names, or what an event is about.
+
+        Args:
+            stream: Name of one of ``streams``.
+            source_ids: Ids, any number; :meth:`changes` may also ask for all records that hang on something.
+
+        Yields:
+            Pages without a cursor. Each id comes once: as a record, or as a tombstone where the source has it no
+            longer.
+
+        Raises:
+            ProviderError: If the provider does not answer as documented.
+        """
+
+    @abstractmethod
+    def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
+        """Map one raw record. Pure: no I/O, no clock, no chance.
+
+        Args:
+            stream: Name of one of ``streams``.
+            raw: The decoded body of a :class:`RawRecord`.
+            origin: Where and when it was read.
+
+        Raises:
+            MappingError: If it can't become a unified record. Any ValueError, KeyError, TypeError or pydantic
+                error counts as one as well.
+        """
+
+    def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
+        """Say what received events mean for the tables. Pure; it fails for no event that was received.
+
+        Args:
+            events: Any number of this connection's, in any order.
+
+        Raises:
+            ConfigurationError: If this connector takes no webhooks.
+        """
+        msg = f"{self.name} takes no webhooks, so nobody knows what {len(events)} received events mean"
+        raise ConfigurationError(msg)
+
+    def from_unified(self, record: UnifiedBase, fields: Collection[str] | None = None) -> dict[str, Any]:
+        """Map a unified record to the body that this system's API takes on create and update. Pure.
+
+        What the body holds reads back the same: ``to_unified`` of it, mapped once more, is the same body.
+
+        Args:
+            record: As it shall be at the target.
+            fields: Fields of the model to write; the body empties those that the record does not have. Single
+                custom fields are named ``custom_fields.<key>``; ``custom_fields`` as a whole empties none.
+                None writes whatever the record knows, and empties nothing.
+
+        Raises:
+            ConfigurationError: If this adapter does not write records of that kind, or not that field.
+        """
+        wanted = f" ({', '.join(fields)})" if fields else ""
+        msg = f"{self.name} does not write {type(record).__name__}{wanted}"
+        raise ConfigurationError(msg)
+
+    def write(self, stream: str, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
+        """Make changes at this system: batched, side by side, no faster than it allows.
+
+        Args:
+            stream: Name of one that has ``writable_fields``.
+            writes: Any number; not two for one record.
+
+        Yields:
+            What became of each write, once, as soon as it is known and in any order. What one record is refused
+            for never keeps another one from being written. Stopping early leaves open what is under way.
+
+        Raises:
+            ConfigurationError: If this adapter does not write that stream.
+            ProviderError: If nothing more can be written for now: credential, rights, a limit, no answer. It
+                comes last: writes that were not reported were not applied; of those whose fate is open,
+                ``unknown`` was reported.
+        """
+        msg = f"{self.name} does not write {stream}, so {len(writes)} changes can't be made there"
+        raise ConfigurationError(msg)
+
+    def find(self, stream: str, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
+        """Find records at this system by what they hold, as it is now: before a route creates another one.
+
+        Args:
+            stream: Name of one that has ``writable_fields``.
+            field: ``email``, ``phone`` or ``custom_fields.<key>``; the README says what can be found.
+            values: Of that field, any number. Values that differ in case only may find the same.
+
+        Yields:
+            Pages without a cursor: raw records for ``to_unified``, which tell whose value they have. A value may
+            find several, or none.
+
+        Raises:
+            ConfigurationError: If records can't be found by that field.
+            ProviderError: If the provider does not answer as documented.
+        """
+        msg = f"{self.name} finds no {stream} by {field}, so {len(values)} values can't be looked up there"
+        raise ConfigurationError(msg)
+
+    def origin(self, stream: str, observed_at: datetime, synced_at: datetime) -> Origin:
+        """The :class:`Origin` of records that this connection read."""
+        namespace = connection_namespace(self.connection.workspace_id, self.connection.id, stream)
+        return Origin(self.name, namespace, observed_at, synced_at)
+
+    def map_record(
+        self, stream: str, body: bytes | memoryview, origin: Origin, rules: Sequence[FieldRule] = ()
+    ) -> UnifiedBase:
+        """Decode one raw record, map it, and apply the workspace's own field rules.
+
+        Args:
+            stream: Name of one of ``streams``.
+            body: JSON text of the record.
+            origin: Where and when it was read.
+            rules: What the workspace maps beyond the adapter's mapping.
+
+        Raises:
+            MappingError: If it can't become a unified record; the reason may quote the value at fault, no more.
+        """
+        try:
+            raw = msgspec.json.decode(body)
+            if b"\\u0000" in bytes(body):
+                raw = _without_nul(raw)
+            record = self.to_unified(stream, raw, origin)
+            return apply_rules(record, raw, rules) if rules else record
+        except MappingError:
+            raise
+        except ValidationError as error:
+            raise MappingError(describe_faults(error)) from error
+        except KeyError as error:
+            msg = f"the record lacks {error}"
+            raise MappingError(msg) from error
+        except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+            msg = f"the record has an unexpected form: {error}"
+            raise MappingError(msg) from error
+
+
+def describe_faults(error: ValidationError) -> str:
+    """What a model refuses, field by field, without the values, which may be personal or secret."""
+    faults = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+
+
+def _without_nul(value: Any) -> Any:
+    """PostgreSQL's text can't hold U+0000. The raw record keeps it; the unified one does without."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,1 @@
+"""Requests to providers: client, authentication, limits, guarded addresses."""

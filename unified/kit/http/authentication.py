@@ -1,0 +1,108 @@
+"""How a request proves who sends it: one way for each kind of credential.
+
+Not here: where credentials are kept (the store), and OAuth's own endpoints (``unified.kit.http.oauth``).
+"""
+
+import base64
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from typing import Protocol
+
+import httpx
+
+from unified.kit.errors import ConfigurationError
+from unified.kit.secrets import Secret
+
+
+class TokenSource(Protocol):
+    """Access tokens of one connection, which somebody refreshes before they run out."""
+
+    async def current(self) -> Secret:
+        """A token that is good for the next request.
+
+        Raises:
+            ProviderError: If there is none, and none can be had now.
+        """
+        ...
+
+    async def renewed(self, rejected: Secret) -> Secret:
+        """Another token than one that the provider has just rejected, before its time.
+
+        Raises:
+            ProviderError: If there is none, and none can be had now.
+        """
+        ...
+
+
+class HeaderAuthentication(httpx.Auth):
+    """A header that never changes: a key, a token, a user with a password."""
+
+    def __init__(self, name: str, value: str, *, label: str) -> None:
+        """Send ``name: value`` with each request.
+
+        Raises:
+            ConfigurationError: If no header can carry the value; the message names ``label`` and does not show it.
+        """
+        self._name = name
+        self._value = _sendable(value, label)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add the header."""
+        request.headers[self._name] = self._value
+        yield request
+
+
+class OAuthAuthentication(httpx.Auth):
+    """Access tokens that are refreshed while requests go on."""
+
+    def __init__(self, tokens: TokenSource, *, label: str) -> None:
+        """Take tokens from ``tokens``; ``label`` names the connection in errors."""
+        self._tokens = tokens
+        self._label = label
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Send with the current token; where the provider rejects it before its time, once more with another."""
+        token = await self._tokens.current()
+        response = yield self._with(request, token)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            yield self._with(request, await self._tokens.renewed(token))
+
+    def _with(self, request: httpx.Request, token: Secret) -> httpx.Request:
+        request.headers["authorization"] = _sendable(f"Bearer {token.reveal()}", self._label)
+        return request
+
+
+def header_authentication(
+    kind: str, credentials: Mapping[str, Secret], fields: Sequence[str], *, header: str, label: str
+) -> HeaderAuthentication:
+    """The header of a kind of credential that needs no refreshing.
+
+    Args:
+        kind: ``api_key``, ``bearer_token`` or ``basic_auth`` (:class:`unified.kit.adapter.CredentialKind`).
+        credentials: Secrets by field.
+        fields: Which of them, in order: the key or token, or user and password.
+        header: Where an API key goes. In ``authorization`` it goes as a bearer token, elsewhere by itself.
+        label: Names the connection in errors.
+
+    Raises:
+        ConfigurationError: If the kind has no header of its own, or no header can carry the secret.
+    """
+    secrets = [credentials[field].reveal() for field in fields]
+    if kind == "basic_auth" and len(secrets) == 2:  # noqa: PLR2004 - user and password
+        if ":" in secrets[0]:
+            # RFC 7617 section 2: the first colon ends the user.
+            raise ConfigurationError(f"{label}: a user with a colon can't be sent by basic authentication")
+        encoded = base64.b64encode(":".join(secrets).encode()).decode()
+        return HeaderAuthentication("authorization", f"Basic {encoded}", label=label)
+    if kind in ("api_key", "bearer_token") and len(secrets) == 1:
+        is_bearer = kind == "bearer_token" or header.lower() == "authorization"
+        value = f"Bearer {secrets[0]}" if is_bearer else secrets[0]
+        return HeaderAuthentication("authorization" if is_bearer else header, value, label=label)
+    raise ConfigurationError(f"{label}: no header is made of {len(secrets)} secret(s) of kind {kind}")
+
+
+def _sendable(value: str, label: str) -> str:
+    if not (value.isascii() and value.isprintable()):
+        raise ConfigurationError(
+            f"{label}: its credential holds characters that no HTTP header can carry; add it again"
+        )
+    return value

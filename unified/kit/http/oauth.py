@@ -1,0 +1,374 @@
+"""OAuth 2.0 as a client: what a connector declares about it, which app asks, and the calls to the token endpoint.
+
+Here is nothing that lasts: who refreshes when is ``unified.sync.authorization``'s, where tokens are kept the store's.
+
+Calls go through :class:`unified.kit.http.client.HttpClient` and not through authlib's session: it has the guard against
+private addresses, follows no redirect and puts no secret into an error, whereas a session holds tokens and refreshes
+them by itself, which only one process at a time may do. State, PKCE and the authorization URL are authlib's.
+"""
+
+import asyncio
+import base64
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import parse_qs, quote, quote_plus, urlsplit
+
+import httpx
+import msgspec
+from authlib.common.security import generate_token  # type: ignore[import-untyped]
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri  # type: ignore[import-untyped]
+from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
+
+from unified.kit.adapter import AdapterConfig, BaseAdapter
+from unified.kit.errors import ConfigurationError, RequestRefusedError, UnavailableError
+from unified.kit.http import client as http
+from unified.kit.http.client import HttpClient, Refusal
+from unified.kit.http.limits import RateLimit
+from unified.kit.secrets import Secret
+
+GrantType = Literal["authorization_code", "client_credentials"]
+ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
+
+# Names of the secrets that a connection's own OAuth app has.
+CLIENT_ID = "client_id"
+CLIENT_SECRET = "client_secret"  # noqa: S105 - a field's name
+
+# A call that has taken so long is given up; whoever holds the lease of a refresh counts on it.
+CALL_SECONDS = 40.0
+
+_VERIFIER_LENGTH = 64  # RFC 7636 section 4.1: 43 to 128
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """What a connector declares about OAuth; nothing else is needed to authorize its connections.
+
+    A URL that is only a path is below the connection's ``base_url``. Where a connection has moved its ``base_url``
+    away from the connector's own, to a stand-in for instance, all of them are below that.
+
+    Attributes:
+        token_url: Where codes and refresh tokens are exchanged (RFC 6749 section 3.2).
+        authorize_url: Where a person consents (section 3.1); None where there is nobody to ask.
+        scopes: What is asked for.
+        grants: How a connection may be authorized, the usual way first.
+        client_authentication: How the app proves who it is at the token endpoint (section 2.3.1).
+        revoke_url: Where a token is given back (RFC 7009), if anywhere.
+        authorize_params: What else the authorization URL has to say, such as ``access_type``.
+    """
+
+    token_url: str
+    authorize_url: str | None = None
+    scopes: tuple[str, ...] = ()
+    grants: tuple[GrantType, ...] = ("authorization_code",)
+    client_authentication: ClientAuthentication = "client_secret_basic"
+    revoke_url: str | None = None
+    authorize_params: Mapping[str, str] = field(default_factory=dict)
+
+    def choose(self, grant: GrantType | None, connector: str) -> GrantType:
+        """The grant that is asked for, or the usual one.
+
+        Raises:
+            ConfigurationError: If the connector does not have it.
+        """
+        chosen = grant or self.grants[0]
+        if chosen not in self.grants:
+            raise ConfigurationError(f"{connector} can't be authorized by {chosen}, only by {self.grants[0]}")
+        return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthClient:
+    """An OAuth app as the provider knows it.
+
+    Attributes:
+        id: Public; it stands in the authorization URL.
+        secret: Proves that it is the app who asks.
+    """
+
+    id: str
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a token endpoint answered.
+
+    Attributes:
+        access_token: For requests.
+        expires_in: Seconds for which it is good; None where the provider does not say.
+        refresh_token: For the next access token. None leaves the former in force (RFC 6749 section 6).
+        refresh_expires_in: Seconds for which that is good; None where the provider does not say.
+    """
+
+    access_token: Secret
+    expires_in: float | None = None
+    refresh_token: Secret | None = None
+    refresh_expires_in: float | None = None
+
+
+class _Answer(msgspec.Struct):
+    access_token: str
+    expires_in: float | None = None
+    refresh_token: str | None = None
+    refresh_token_expires_in: float | None = None
+    x_refresh_token_expires_in: float | None = None  # Intuit's name for it
+
+
+class _ErrorAnswer(msgspec.Struct):
+    error: str = ""
+    error_description: str = ""
+
+
+# Some providers send numbers as text.
+_ANSWER = msgspec.json.Decoder(_Answer, strict=False)
+_ANYTHING = msgspec.json.Decoder()
+_ERROR = msgspec.json.Decoder(_ErrorAnswer)
+
+
+def declared(adapter: type[BaseAdapter[Any]]) -> OAuth:
+    """What a connector declares.
+
+    Raises:
+        ConfigurationError: If it has no OAuth.
+    """
+    if adapter.oauth is None:
+        raise ConfigurationError(
+            f"{adapter.name} has no OAuth; its connections need a {adapter.credential_kind}"
+        )
+    return adapter.oauth
+
+
+def client_of(
+    adapter: type[BaseAdapter[Any]],
+    config: AdapterConfig,
+    own: Mapping[str, Secret],
+    environment: Mapping[str, str] = os.environ,
+) -> OAuthClient:
+    """The OAuth app that asks for a connection: the connection's own, or else the deployment's.
+
+    The deployment's secret is shared by all tenants, so it goes to the connector's own address only and never to one
+    that a tenant has set.
+
+    Args:
+        adapter: The connector.
+        config: The connection's settings.
+        own: The connection's secrets.
+        environment: Variables by name.
+
+    Raises:
+        ConfigurationError: If there is no app, half of one, or one that must not be used there.
+    """
+    if CLIENT_ID in own and CLIENT_SECRET in own:
+        return OAuthClient(own[CLIENT_ID].reveal(), own[CLIENT_SECRET])
+    prefix = f"UNIFIED_OAUTH_{adapter.name.upper()}"
+    client_id, secret = (environment.get(f"{prefix}_{part}", "") for part in ("CLIENT_ID", "CLIENT_SECRET"))
+    if not client_id or not secret or CLIENT_ID in own or CLIENT_SECRET in own:
+        raise ConfigurationError(
+            f"there is no OAuth app for {adapter.name}: set both {prefix}_CLIENT_ID and {prefix}_CLIENT_SECRET, "
+            "or give the connection a client_id and a client_secret of its own"
+        )
+    allowed = {environment.get(f"{prefix}_BASE_URL") or _usual_base_url(adapter)}
+    if config.base_url not in allowed:
+        raise ConfigurationError(
+            f"this connection's base_url is not {adapter.display_name}'s own, and the deployment's OAuth app is used "
+            "nowhere else; give the connection a client_id and a client_secret of its own"
+        )
+    return OAuthClient(client_id, Secret(secret))
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What is needed to send a person away and to know them when they come back.
+
+    Attributes:
+        url: Where the browser goes.
+        verifier: Proves at the token endpoint that it is the same client that comes back (RFC 7636).
+    """
+
+    url: str = field(repr=False)  # the state is in it
+    verifier: Secret
+
+
+class TokenEndpoint:
+    """A provider's OAuth endpoints, for one app and one connection's settings."""
+
+    def __init__(
+        self, adapter: type[BaseAdapter[Any]], config: AdapterConfig, client: OAuthClient, *, label: str
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            adapter: Declares the endpoints.
+            config: The connection's settings.
+            client: Which app asks.
+            label: Names the connection in errors.
+
+        Raises:
+            ConfigurationError: If the connector has no OAuth.
+        """
+        self._oauth = declared(adapter)
+        self._usual = _usual_base_url(adapter)
+        self._config = config
+        self._client = client
+        self._label = label
+
+    def consent(self, redirect_uri: str, state: str) -> Consent:
+        """Where a person consents, with a new PKCE verifier.
+
+        Args:
+            redirect_uri: Where the browser comes back to; the app has to know it.
+            state: Comes back with it.
+
+        Raises:
+            ConfigurationError: If nobody can be asked.
+        """
+        if self._oauth.authorize_url is None:
+            raise ConfigurationError(f"{self._label}: this connector declares no page on which to consent")
+        verifier = generate_token(_VERIFIER_LENGTH)
+        url = prepare_grant_uri(
+            self._url(self._oauth.authorize_url),
+            self._client.id,
+            "code",
+            redirect_uri=redirect_uri,
+            scope=list(self._oauth.scopes) or None,
+            state=state,
+            code_challenge=create_s256_code_challenge(verifier),
+            code_challenge_method="S256",
+            **self._oauth.authorize_params,
+        )
+        return Consent(url, Secret(verifier))
+
+    async def exchange(self, code: Secret, verifier: Secret, redirect_uri: str) -> Tokens:
+        """Turn a code into tokens (RFC 6749 section 4.1.3).
+
+        Raises:
+            ProviderError: If the provider does not give any; ``code`` says why (section 5.2).
+        """
+        form = {"code": code.reveal(), "code_verifier": verifier.reveal(), "redirect_uri": redirect_uri}
+        return await self._ask("authorization_code", form, [code, verifier])
+
+    async def refresh(self, refresh_token: Secret) -> Tokens:
+        """Turn a refresh token into new tokens (section 6). Sent once: a second use may be taken for theft.
+
+        Raises:
+            ProviderError: If the provider does not give any; its ``code`` is ``invalid_grant`` where this token will
+                never work again.
+        """
+        return await self._ask("refresh_token", {"refresh_token": refresh_token.reveal()}, [refresh_token])
+
+    async def client_credentials(self) -> Tokens:
+        """Tokens for the app itself (section 4.4).
+
+        Raises:
+            ProviderError: If the provider does not give any.
+        """
+        scope = {"scope": " ".join(self._oauth.scopes)} if self._oauth.scopes else {}
+        return await self._ask("client_credentials", scope, [])
+
+    async def revoke(self, refresh_token: Secret) -> None:
+        """Give a refresh token back (RFC 7009), where the provider takes it.
+
+        Raises:
+            ProviderError: If the provider fails.
+        """
+        if self._oauth.revoke_url is None:
+            return
+        form = {"token": refresh_token.reveal(), "token_type_hint": "refresh_token"}
+        try:
+            await self._post(self._oauth.revoke_url, form, _ANYTHING, [refresh_token])
+        except RequestRefusedError as error:
+            # What the provider does not know any more is as good as revoked (section 2.2).
+            if error.code not in ("invalid_grant", "invalid_token"):
+                raise
+
+    async def _ask(self, grant: str, form: Mapping[str, str], sent: Collection[Secret]) -> Tokens:
+        answer = await self._post(self._oauth.token_url, {"grant_type": grant, **form}, _ANSWER, sent)
+        return Tokens(
+            _secret(answer.access_token, self._label),
+            answer.expires_in,
+            Secret(answer.refresh_token) if answer.refresh_token else None,
+            answer.refresh_token_expires_in or answer.x_refresh_token_expires_in,
+        )
+
+    async def _post(
+        self,
+        url: str,
+        form: Mapping[str, str],
+        decoder: Any,
+        sent: Collection[Secret],
+    ) -> Any:
+        target = urlsplit(self._url(url))
+        headers: dict[str, str] = {}
+        if self._oauth.client_authentication == "client_secret_basic":
+            pair = f"{quote_plus(self._client.id)}:{quote_plus(self._client.secret.reveal())}"
+            headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        else:
+            form = {**form, "client_id": self._client.id, "client_secret": self._client.secret.reveal()}
+        config = AdapterConfig(
+            base_url=f"{target.scheme}://{target.netloc}",
+            timeout=self._config.timeout,
+            retry_count=0,
+            allow_private_hosts=self._config.allow_private_hosts,
+        )
+        endpoint = HttpClient(
+            config,
+            label=self._label,
+            headers=headers,
+            limits={"default": RateLimit(1e9)},
+            read_refusal=_reader([self._client.secret, *sent]),
+        )
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await endpoint.request("POST", target.path, decoder, form=form, effect="once")
+        except TimeoutError:
+            raise UnavailableError(
+                f"{self._label}: {target.path} has not answered in {CALL_SECONDS:.0f} s; is the provider slow?"
+            ) from None
+        finally:
+            await endpoint.aclose()
+
+    def _url(self, declared_url: str) -> str:
+        """Where an endpoint is for this connection; see :class:`OAuth`."""
+        if declared_url.startswith("/") or (self._usual and self._config.base_url != self._usual):
+            return self._config.base_url.rstrip("/") + urlsplit(declared_url).path
+        return declared_url
+
+
+def returned(redirected_url: str) -> dict[str, str]:
+    """What a provider says in the URL that it sends the browser back to: ``code``, ``state``, ``error`` ….
+
+    Each parameter once; of one that comes twice, neither counts (RFC 6749 section 3.1).
+    """
+    query = parse_qs(urlsplit(redirected_url.strip()).query)
+    return {name: values[0] for name, values in query.items() if len(values) == 1}
+
+
+def _usual_base_url(adapter: type[BaseAdapter[Any]]) -> str | None:
+    default = adapter.config_model.model_fields["base_url"].default
+    return default if isinstance(default, str) else None
+
+
+def _secret(value: str, label: str) -> Secret:
+    if not value:
+        raise UnavailableError(f"{label}: the provider answered with an empty access token; try again")
+    return Secret(value)
+
+
+def _reader(sent: Collection[Secret]) -> Callable[[httpx.Response], Refusal]:
+    """Reads a refusal (RFC 6749 section 5.2), without what was sent: some providers quote it."""
+
+    def read(response: httpx.Response) -> Refusal:
+        usual = http.read_refusal(response)
+        try:
+            answer = _ERROR.decode(response.content)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return usual
+        reason = ": ".join(filter(None, (answer.error, answer.error_description))) or usual.reason
+        for secret in sent:
+            for shown in (secret.reveal(), quote(secret.reveal(), safe=""), quote_plus(secret.reveal())):
+                reason = reason.replace(shown, "********")
+        return Refusal(reason, usual.retry, answer.error or None)
+
+    return read

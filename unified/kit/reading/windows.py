@@ -1,0 +1,198 @@
+"""Reading a long history side by side: ranges that split while they are read.
+
+A list API hands out one page after another, so a single reader waits for the network most of the time. Here
+a history is a set of *windows*, ranges of whatever number the API can filter by (``created``, an object
+id). Each reader works on one window; whenever readers are idle, what is left of a window is split among
+them, into no more parts than it seems to have pages. No count and no distribution need to be known
+beforehand: an empty part costs one request.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, TypeVar
+
+from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A range that is still to be read.
+
+    Attributes:
+        low: First number in the range.
+        high: First number beyond it.
+        after: Position of a page inside the range, next to ``high``, where the API pages by record ids.
+    """
+
+    low: int
+    high: int
+    after: str | None = None
+
+    def split(self, parts: int) -> list["Window"]:
+        """Cut the range into at most ``parts`` ranges of equal length; the highest keeps the position."""
+        parts = max(1, min(parts, self.high - self.low))
+        edges = [self.low + (self.high - self.low) * i // parts for i in range(parts + 1)]
+        cut = [Window(low, high) for low, high in pairwise(edges)]
+        cut[-1] = Window(cut[-1].low, cut[-1].high, self.after)
+        return cut
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPage:
+    """One page of a window.
+
+    Attributes:
+        records: Its raw records.
+        observed_at: When the source was known to be in this state: just before it was asked.
+        rest: What is left of the window, or None.
+        tombstones: Records that turned out to be gone.
+    """
+
+    records: Sequence[RawRecord]
+    observed_at: datetime
+    rest: Window | None
+    tombstones: Sequence[Tombstone] = ()
+
+
+Fetch = Callable[[Window], Awaitable[WindowPage]]
+_Result = TypeVar("_Result")
+
+
+async def side_by_side(requests: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
+    """Run requests at the same time; the first that fails ends the others.
+
+    Returns:
+        Their results, in the order of the requests.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(request) for request in requests]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _never() -> bool:
+    return False
+
+
+async def read_windows(
+    windows: Sequence[Window],
+    fetch: Fetch,
+    *,
+    readers: int,
+    is_saturated: Callable[[], bool] = _never,
+) -> AsyncGenerator[tuple[WindowPage, list[Window]], None]:
+    """Read windows side by side until nothing is left.
+
+    Args:
+        windows: Where to begin.
+        fetch: Reads one page of a window.
+        readers: Pages under way at once, which is also how many are held in memory.
+        is_saturated: Tells whether requests wait for a rate limit. Then nothing is split, for that would only
+            cost requests.
+
+    Yields:
+        Each page with all that is still to be read once this page is stored: a place to go on from.
+    """
+    waiting = deque(windows)
+    reading: dict[asyncio.Future[WindowPage], Window] = {}
+    try:
+        while waiting or reading:
+            while waiting and len(reading) < readers:
+                window = waiting.popleft()
+                reading[asyncio.ensure_future(fetch(window))] = window
+            finished, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+            for task in finished:
+                page = task.result()
+                window = reading.pop(task)
+                if page.rest is not None:
+                    idle = 1 if is_saturated() else readers - len(reading) - len(waiting)
+                    waiting.extend(reversed(page.rest.split(min(idle, _pages_in(page.rest, window)))))
+                yield page, [*reading.values(), *waiting]
+    finally:
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+
+
+def _pages_in(rest: Window, window: Window) -> int:
+    """How many pages seem to be left of a window, if the rest is as dense as the page that was read of it."""
+    left = _unread(rest)
+    return math.ceil(left / max(_unread(window) - left, 1))
+
+
+def _unread(window: Window) -> int:
+    """Numbers in a window; the highest one is read, as far as can be told, where it is the position's own."""
+    return window.high - window.low - (window.after is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A full refresh under way, as it is kept in a cursor.
+
+    Attributes:
+        started_at: When it began; changes since then are for the incremental pulls that follow.
+        windows: What is still to be read.
+    """
+
+    started_at: datetime
+    windows: tuple[Window, ...]
+
+    @classmethod
+    def load(cls, cursor: Cursor | None) -> "Refresh | None":
+        """The unfinished refresh in a cursor, or None."""
+        kept: dict[str, Any] | None = (cursor or {}).get("refresh")
+        if kept is None:
+            return None
+        return cls(datetime.fromisoformat(kept["started_at"]), tuple(Window(*w) for w in kept["windows"]))
+
+    def dump(self) -> Cursor:
+        """The cursor that goes on with this refresh."""
+        windows = [[w.low, w.high, w.after] for w in self.windows]
+        return {"refresh": {"started_at": self.started_at.isoformat(), "windows": windows}}
+
+    async def pages(
+        self,
+        fetch: Fetch,
+        *,
+        readers: int,
+        then: Cursor,
+        is_saturated: Callable[[], bool] = _never,
+        source_count: Callable[[], Awaitable[int | None]] | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        """Read all windows and close with a page that ends the refresh.
+
+        Args:
+            fetch: Reads one page of records of a window.
+            readers: Pages under way at once.
+            then: The cursor with which incremental pulls go on.
+            is_saturated: As for :func:`read_windows`.
+            source_count: Asks the source how many live records it has, where it can tell.
+        """
+        async with aclosing(
+            read_windows(self.windows, fetch, readers=readers, is_saturated=is_saturated)
+        ) as pages:
+            async for page, left in pages:
+                cursor = Refresh(self.started_at, tuple(left)).dump()
+                yield Page(
+                    page.records,
+                    page.observed_at,
+                    cursor,
+                    tombstones=page.tombstones,
+                    refresh_started_at=self.started_at,
+                )
+        yield Page(
+            (),
+            self.started_at,
+            then,
+            refresh_started_at=self.started_at,
+            refresh_done=True,
+            source_count=await source_count() if source_count else None,
+        )

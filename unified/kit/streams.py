@@ -1,0 +1,140 @@
+"""What travels between a source and the rest: streams, pages of raw records, tombstones, and their origin.
+
+Not here: who reads or writes them (``base``), and the changes that are made at a target (``writing``).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from unified.schema.base import UnifiedBase, unified_id
+
+Cursor = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTotal:
+    """Where a raw invoice states its total, so that stored money can be held against it independently.
+
+    Attributes:
+        path: Keys from the raw record's top down to the amount.
+        minor_units: Digits of the provider's minor unit by currency where amounts are integers, else None.
+    """
+
+    path: tuple[str, ...]
+    minor_units: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One kind of record that a connector offers.
+
+    Attributes:
+        name: ``customers``, ``invoices`` or ``events``.
+        model: The unified model that its records become.
+        mapping_version: Raised by whoever changes the mapping, so that stored rows are mapped again.
+        control_total: For invoices, where the raw record states its total.
+        writable_fields: Fields of the model that this system keeps when it is written to; none where the
+            adapter does not write the stream.
+    """
+
+    name: str
+    model: type[UnifiedBase]
+    mapping_version: int = 1
+    control_total: ControlTotal | None = None
+    writable_fields: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """One record as the source sent it.
+
+    Attributes:
+        source_id: Its id, or None where the record has no readable one (it will be a reject).
+        body: JSON text with all that the mapping needs, so that mapping can be repeated without the source.
+    """
+
+    source_id: str | None
+    body: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A record that its source deleted or archived.
+
+    Attributes:
+        source_id: Its id.
+        deleted_at: When the source did so, as closely as it says.
+    """
+
+    source_id: str
+    deleted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one step of a pull brought. Rows and cursor are committed together, in the order of the pages.
+
+    Attributes:
+        records: Raw records, any number.
+        observed_at: When the source was known to be in the state that ``records`` show.
+        cursor: Where the stream goes on from once everything up to this page is stored; None leaves it as it is.
+        tombstones: Records that are gone.
+        refresh_started_at: Set on every page of a full refresh: when that refresh began.
+        refresh_done: True on the last page of a full refresh: what it never met no longer exists.
+        source_count: The source's own count of live records, where it gives one.
+    """
+
+    records: Sequence[RawRecord]
+    observed_at: datetime
+    cursor: Cursor | None
+    tombstones: Sequence[Tombstone] = ()
+    refresh_started_at: datetime | None = None
+    refresh_done: bool = False
+    source_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What received events mean for the tables; stream names are the keys throughout.
+
+    Attributes:
+        records: Events that are records themselves, ready to be mapped; observed when they were received.
+        fetch: What to hand to :meth:`unified.kit.adapter.BaseAdapter.fetch`, as it may be different or gone; each once.
+        tombstones: Records that are gone for good, whatever is delivered later. Count them as observed when
+            they were received: providers round the time of a deletion down, and it has to win over what was
+            read before.
+    """
+
+    records: Mapping[str, Sequence[RawRecord]]
+    fetch: Mapping[str, Sequence[str]]
+    tombstones: Mapping[str, Sequence[Tombstone]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where and when a page of records was read: the part of a unified record that no mapping knows.
+
+    Attributes:
+        source_system: The connector's name.
+        namespace: From :func:`unified_schema.connection_namespace`.
+        observed_at: When the source was known to be in this state.
+        synced_at: When it was read.
+    """
+
+    source_system: str
+    namespace: UUID
+    observed_at: datetime
+    synced_at: datetime
+
+    def identify(self, source_id: str) -> dict[str, Any]:
+        """The identity fields of one record, ready to pass to its model."""
+        return {
+            "source_system": self.source_system,
+            "source_id": source_id,
+            "unified_id": unified_id(self.namespace, source_id),
+            "observed_at": self.observed_at,
+            "synced_at": self.synced_at,
+        }

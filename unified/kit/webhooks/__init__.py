@@ -1,0 +1,1 @@
+"""Webhooks: what a delivery is, how it is verified, what it says."""

@@ -1,0 +1,301 @@
+"""Verifiers by name: those that connectors bring, and here those of other providers, and a generic one.
+
+| name | header | signed | time |
+|---|---|---|---|
+| ``slack`` | ``X-Slack-Signature`` | ``v0:{time}:{body}`` | ±300 s |
+| ``intuit`` | ``intuit-signature`` | body | none |
+| ``xero`` | ``x-xero-signature`` | body | none |
+| ``jira`` | ``X-Hub-Signature`` | body | none |
+| ``github`` | ``X-Hub-Signature-256`` | body | none |
+| ``hmac`` | by option | body | none |
+| ``standard`` | ``webhook-signature``, HMAC (``v1``) | ``{id}.{time}.{body}`` | ±300 s |
+| ``standard_ed25519`` | ``webhook-signature``, ed25519 (``v1a``) | ``{id}.{time}.{body}`` | ±300 s |
+
+Where no time is signed a delivery can be replayed for ever; its dedupe key is all that recognises it.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Literal
+
+import msgspec
+
+from unified.kit.errors import ConfigurationError
+from unified.kit.registry import discover_adapters
+from unified.kit.webhooks.deliveries import (
+    Answer,
+    Claim,
+    Delivery,
+    ReceivedEvent,
+    SharedSecretVerifier,
+    Text,
+    Verifier,
+    header,
+    header_text,
+    hmac_sha256,
+    read_json,
+    read_key,
+    read_list,
+    read_time,
+    seconds,
+)
+from unified.kit.webhooks.standard import UNTYPED, StandardEd25519Verifier, StandardVerifier, plain_event
+
+
+def get_verifier(name: str, options: Mapping[str, str] | None = None) -> Verifier:
+    """The verifier of an endpoint.
+
+    Args:
+        name: As in the table above, or one that a connector brings.
+        options: Settings of ``hmac``: see :class:`HmacOptions`; no other verifier has any.
+
+    Raises:
+        ConfigurationError: If there is none of that name, or the options do not fit.
+    """
+    if name == "hmac":
+        return HmacVerifier(name, _read_options(options or {}))
+    if options:
+        raise ConfigurationError(f"the verifier {name} takes no options; remove {', '.join(sorted(options))}")
+    try:
+        return _verifiers()[name]
+    except KeyError:
+        raise ConfigurationError(
+            f"there is no webhook verifier {name!r}; there is {', '.join(list_verifiers())}"
+        ) from None
+
+
+def list_verifiers() -> list[str]:
+    """Names of all verifiers, sorted."""
+    return sorted(("hmac", *_verifiers()))
+
+
+@cache
+def _verifiers() -> dict[str, Verifier]:
+    own: list[Verifier] = [
+        SlackVerifier(),
+        IntuitVerifier(),
+        XeroVerifier(),
+        JiraVerifier(),
+        GitHubVerifier(),
+        StandardVerifier(),
+        StandardEd25519Verifier(),
+    ]
+    brought = [verifier for adapter in discover_adapters().values() for verifier in adapter.verifiers]
+    return {verifier.name: verifier for verifier in (*brought, *own)}
+
+
+class _SlackEvent(msgspec.Struct):
+    type: Text
+
+
+class _SlackBody(msgspec.Struct):
+    """https://docs.slack.dev/apis/events-api: an event in its envelope, or a notice to the app."""
+
+    type: Text
+    challenge: str | None = None
+    event: _SlackEvent | None = None
+    event_id: Text | None = None
+    event_time: int | None = None
+
+
+class SlackVerifier(SharedSecretVerifier):
+    """Slack's Events API (https://docs.slack.dev/authentication/verifying-requests-from-slack)."""
+
+    name = "slack"
+
+    def claim(self, delivery: Delivery) -> Claim:
+        """``v0:{time}:{body}``."""
+        sent_at = header(delivery, "x-slack-request-timestamp")
+        message = b"v0:%b:%b" % (sent_at, delivery.body)
+        return Claim([header(delivery, "x-slack-signature")], message, seconds(sent_at))
+
+    def sign(self, key: bytes, message: bytes) -> bytes:
+        """``v0=`` and hex."""
+        return b"v0=" + hmac_sha256(key, message)
+
+    def handshake(self, delivery: Delivery) -> Answer | None:
+        """Echo the challenge that checks a URL (https://docs.slack.dev/reference/events/url_verification)."""
+        asked = read_json(delivery.body, _SlackBody)
+        if asked.type != "url_verification" or asked.challenge is None:
+            return None
+        return Answer(200, asked.challenge.encode(), {"content-type": "text/plain; charset=utf-8"})
+
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
+        """One event. A notice to the app, such as ``app_rate_limited``, has no id; its body names it."""
+        envelope = read_json(delivery.body, _SlackBody)
+        key = envelope.event_id or read_key(delivery, "")
+        kind = envelope.event.type if envelope.event else envelope.type
+        occurred_at = None if envelope.event_time is None else read_time(envelope.event_time)
+        return [ReceivedEvent(key, kind, occurred_at, delivery.body)]
+
+
+class HmacOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a sender signs the body.
+
+    Attributes:
+        header: Header with the signature.
+        prefix: What stands before the signature.
+        encoding: Of the signature.
+        id_header: Header with an id that a repeated delivery keeps; without one the body's hash is taken.
+    """
+
+    header: str = "x-hub-signature-256"
+    prefix: str = "sha256="
+    encoding: Literal["hex", "base64"] = "hex"
+    id_header: str = ""
+
+
+def _read_options(options: Mapping[str, str]) -> HmacOptions:
+    try:
+        return msgspec.convert(dict(options), HmacOptions)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"the options of the verifier hmac do not fit: {error}") from None
+
+
+class HmacVerifier(SharedSecretVerifier):
+    """Whoever signs the body alone with HMAC-SHA256."""
+
+    def __init__(self, name: str, options: HmacOptions) -> None:
+        self.name = name
+        self.options = options
+
+    def claim(self, delivery: Delivery) -> Claim:
+        """The body."""
+        return Claim([header(delivery, self.options.header.lower())], delivery.body)
+
+    def sign(self, key: bytes, message: bytes) -> bytes:
+        """Prefix and digest."""
+        return self.options.prefix.encode() + hmac_sha256(key, message, self.options.encoding)
+
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
+        """The body as one event."""
+        return [plain_event(read_key(delivery, self.options.id_header.lower()), delivery.body)]
+
+
+class _IntuitEvent(msgspec.Struct):
+    """An element of the CloudEvents form."""
+
+    id: Text
+    type: Text
+    time: str
+
+
+class _IntuitEntity(msgspec.Struct, rename="camel"):
+    id: Text
+    name: Text
+    operation: Text
+    last_updated: Text
+
+
+class _IntuitChange(msgspec.Struct):
+    entities: list[_IntuitEntity]
+
+
+class _IntuitNotification(msgspec.Struct, rename="camel"):
+    realm_id: Text
+    data_change_event: _IntuitChange
+
+
+class _IntuitNotifications(msgspec.Struct, rename="camel"):
+    """The form before CloudEvents."""
+
+    event_notifications: list[_IntuitNotification]
+
+
+class IntuitVerifier(HmacVerifier):
+    """QuickBooks Online (https://developer.intuit.com/app/developer/qbo/docs/develop/webhooks)."""
+
+    def __init__(self) -> None:
+        super().__init__("intuit", HmacOptions("intuit-signature", "", "base64"))
+
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
+        """CloudEvents with ids, or the older notifications, whose changed entities become an event each."""
+        if delivery.body.lstrip().startswith(b"["):
+            return [
+                ReceivedEvent(event.id, event.type, read_time(event.time), raw)
+                for event, raw in read_list(delivery.body, _IntuitEvent)
+            ]
+        return [
+            ReceivedEvent(
+                f"{notified.realm_id}:{entity.name}:{entity.id}:{entity.operation}:{entity.last_updated}",
+                f"{entity.name}.{entity.operation}",
+                read_time(entity.last_updated),
+                msgspec.json.encode({"realmId": notified.realm_id, **msgspec.to_builtins(entity)}),
+            )
+            for notified in read_json(delivery.body, _IntuitNotifications).event_notifications
+            for entity in notified.data_change_event.entities
+        ]
+
+
+class _XeroEvent(msgspec.Struct, rename="camel"):
+    resource_id: Text
+    tenant_id: Text
+    event_category: Text
+    event_type: Text
+    event_date_utc: Text
+
+
+class _XeroBody(msgspec.Struct):
+    events: list[_XeroEvent]
+
+
+class XeroVerifier(HmacVerifier):
+    """Xero (https://developer.xero.com/documentation/guides/webhooks/overview)."""
+
+    def __init__(self) -> None:
+        super().__init__("xero", HmacOptions("x-xero-signature", "", "base64"))
+
+    def handshake(self, delivery: Delivery) -> Answer | None:
+        """A delivery without events asks for our intent to receive; 200 and nothing else says yes."""
+        return None if read_json(delivery.body, _XeroBody).events else Answer(200)
+
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
+        """Events have no id: what happened to which resource at which millisecond names them."""
+        read_json(delivery.body, _XeroBody)
+        raw = msgspec.json.decode(delivery.body, type=dict[str, msgspec.Raw])["events"]
+        return [
+            ReceivedEvent(
+                ":".join(msgspec.structs.astuple(event)),
+                f"{event.event_category}.{event.event_type}",
+                read_time(event.event_date_utc),
+                element,
+            )
+            for event, element in read_list(bytes(raw), _XeroEvent)
+        ]
+
+
+class _JiraBody(msgspec.Struct, rename="camel"):
+    webhook_event: Text
+    timestamp: int | None = None
+
+
+class JiraVerifier(HmacVerifier):
+    """Jira's admin webhooks (https://developer.atlassian.com/cloud/jira/platform/webhooks)."""
+
+    def __init__(self) -> None:
+        super().__init__("jira", HmacOptions("x-hub-signature", id_header="x-atlassian-webhook-identifier"))
+
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
+        """One event, its time in milliseconds."""
+        event = read_json(delivery.body, _JiraBody)
+        occurred_at = None if event.timestamp is None else read_time(event.timestamp, per_second=1000)
+        key = read_key(delivery, self.options.id_header)
+        return [ReceivedEvent(key, event.webhook_event, occurred_at, delivery.body)]
+
+
+class _GitHubBody(msgspec.Struct):
+    action: Text | None = None
+
+
+class GitHubVerifier(HmacVerifier):
+    """GitHub, as JSON (https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries)."""
+
+    def __init__(self) -> None:
+        super().__init__("github", HmacOptions(id_header="x-github-delivery"))
+
+    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
+        """One event; its type is a header, and its action, where it has one, a field."""
+        action = read_json(delivery.body, _GitHubBody).action
+        kind = header_text(delivery, "x-github-event") or UNTYPED
+        key = read_key(delivery, self.options.id_header)
+        return [ReceivedEvent(key, f"{kind}.{action}" if action else kind, None, delivery.body)]

@@ -1,0 +1,51 @@
+"""`python -m sandbox`: the stand-ins in a process of their own, for benchmarks and for development."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import uvicorn
+
+from unified.sandbox.hubspot import HubSpotSandbox
+from unified.sandbox.server import sandbox_app
+from unified.sandbox.stripe import StripeSandbox
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser.add_argument("--port", type=int, default=8700)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--stripe-customers", type=int, default=2000)
+    parser.add_argument("--stripe-invoices", type=int, default=2000)
+    parser.add_argument("--hubspot-contacts", type=int, default=2000)
+    parser.add_argument("--hubspot-companies", type=int, default=500)
+    parser.add_argument("--hubspot-invoices", type=int, default=1000)
+    parser.add_argument("--latency-ms", type=float, default=0)
+    parser.add_argument("--no-limits", action="store_true", help="serve without rate limits")
+    options = parser.parse_args(arguments)
+    stripe = StripeSandbox(options.stripe_customers, options.stripe_invoices, seed=options.seed)
+    hubspot = HubSpotSandbox(
+        options.hubspot_contacts, options.hubspot_companies, options.hubspot_invoices, seed=options.seed
+    )
+    for provider in (stripe, hubspot):
+        provider.latency_ms = options.latency_ms
+        if options.no_limits:
+            provider.set_limits(None)
+    base = f"http://127.0.0.1:{options.port}"
+    sys.stdout.write(f"{base}/stripe, {base}/hubspot; control at {base}/_sandbox; Ctrl-C stops\n")
+    sys.stdout.flush()
+    uvicorn.run(
+        sandbox_app(stripe, hubspot),
+        port=options.port,
+        log_level="warning",
+        access_log=False,
+        date_header=False,
+        server_header=False,
+        lifespan="off",
+    )
+
+
+if __name__ == "__main__":
+    main()

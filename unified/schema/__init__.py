@@ -1,0 +1,25 @@
+"""The canonical models: what a customer, an invoice and an event are, whatever system they came from.
+
+No I/O of any kind happens here.
+"""
+
+from unified.schema.address import UnifiedAddress
+from unified.schema.base import UnifiedBase, UnifiedModel, connection_namespace, unified_id
+from unified.schema.customer import CustomerKind, UnifiedCustomer
+from unified.schema.event import UnifiedEvent
+from unified.schema.invoice import InvoiceKind, InvoiceStatus, UnifiedInvoice, UnifiedLineItem
+
+__all__ = [
+    "CustomerKind",
+    "InvoiceKind",
+    "InvoiceStatus",
+    "UnifiedAddress",
+    "UnifiedBase",
+    "UnifiedCustomer",
+    "UnifiedEvent",
+    "UnifiedInvoice",
+    "UnifiedLineItem",
+    "UnifiedModel",
+    "connection_namespace",
+    "unified_id",
+]

@@ -1,0 +1,245 @@
+"""Changes that people make to connections, each with its entry in the audit log, in one transaction.
+
+Every function works in a transaction of the workspace that its caller opened. How connections are found, and how their
+syncs stand, is `unified.store.connections.registry`'s; whether they may be used,
+`unified.store.connections.approval`'s.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg import AsyncConnection, errors
+from psycopg.types.json import Jsonb
+
+from unified.store import audit
+from unified.store.connections.rows import (
+    Connection,
+    ConnectionNotFoundError,
+    DuplicateNameError,
+    InvalidSettingError,
+    UnknownConnectorError,
+    VersionConflictError,
+    WorkspaceNotFoundError,
+    read_connection,
+)
+from unified.store.errors import StoreError
+from unified.store.identities import records as identity_records
+from unified.store.inbox import events as inbox
+
+DEFAULT_SYNC_INTERVAL = timedelta(minutes=60)
+
+
+async def add(
+    conn: AsyncConnection[Any],
+    workspace_id: UUID,
+    connector: str,
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    sync_interval: timedelta = DEFAULT_SYNC_INTERVAL,
+    is_active: bool = True,
+    actor: str,
+) -> Connection:
+    """Add a connection; the arguments and what is raised are those of ``Registry.add_connection``."""
+    rows = await conn.execute("SELECT name FROM connectors WHERE is_enabled ORDER BY name")
+    enabled = [row[0] for row in await rows.fetchall()]
+    if connector not in enabled:
+        raise UnknownConnectorError(
+            f"there is no connector {connector!r}; "
+            + (f"use one of: {', '.join(enabled)}" if enabled else "run `unified migrate` first")
+        )
+    connection_id = uuid4()
+    with explained(f"connection {name!r}", without=WorkspaceNotFoundError(workspace_id)):
+        await conn.execute(
+            """
+            INSERT INTO connector_configs
+                (id, workspace_id, connector, name, settings, sync_interval_minutes, is_active)
+            VALUES (%s, %s, %s, %s, %s, %s, %s)
+            """,
+            (
+                connection_id,
+                workspace_id,
+                connector,
+                name,
+                Jsonb(dict(settings or {})),
+                _minutes(sync_interval),
+                is_active,
+            ),
+        )
+    connection = await read_connection(conn, connection_id)
+    await _log(conn, connection, "connection.add", actor, {"connector": connector, "key": connection.key})
+    return connection
+
+
+async def update(
+    conn: AsyncConnection[Any],
+    connection_id: UUID,
+    *,
+    name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    sync_interval: timedelta | None = None,
+    is_active: bool | None = None,
+    if_version: int | None = None,
+    actor: str,
+) -> Connection:
+    """Change a connection; what is None stays as it is.
+
+    Other settings are another destination for its credential: where the workspace asks for approval, the connection
+    waits for it again.
+
+    Args:
+        conn: A transaction of the workspace.
+        connection_id: Which connection.
+        name: Its name.
+        settings: All its settings.
+        sync_interval: How often to sync it.
+        is_active: Whether to sync it by schedule.
+        if_version: Change it only if this is still its version.
+        actor: Who changes it, for the audit log.
+
+    Raises:
+        VersionConflictError: If it has another version by now.
+        ConnectionNotFoundError: If the workspace has no such connection.
+        DuplicateNameError: If the workspace has another connection of that name.
+        InvalidSettingError: If the name or the interval is not usable.
+    """
+    columns: dict[str, Any] = {
+        "name": name,
+        "settings": None if settings is None else Jsonb(dict(settings)),
+        "sync_interval_minutes": None if sync_interval is None else _minutes(sync_interval),
+        "is_active": is_active,
+    }
+    changed = {column: value for column, value in columns.items() if value is not None}
+    await _lock(conn, connection_id, if_version)
+    if changed:
+        with explained(f"connection {name!r}"):
+            await conn.execute(
+                f"UPDATE connector_configs SET {', '.join(f'{column} = %s' for column in changed)}, "  # noqa: S608
+                "updated_at = now() WHERE id = %s",  # columns from above
+                (*changed.values(), connection_id),
+            )
+    connection = await read_connection(conn, connection_id)
+    if changed:
+        detail: dict[str, Any] = {"changed": sorted(changed)}
+        await _log(
+            conn,
+            connection,
+            "connection.update",
+            actor,
+            detail if is_active is None else {**detail, "is_active": is_active},
+        )
+    return connection
+
+
+async def note_test(conn: AsyncConnection[Any], connection_id: UUID, error: str | None) -> Connection:
+    """Keep what the provider said when it was asked whom the credential belongs to.
+
+    Args:
+        conn: A transaction of the workspace.
+        connection_id: Which connection.
+        error: Why the credential is no good, without a secret; None if it is.
+
+    Raises:
+        ConnectionNotFoundError: If the connection was removed meanwhile.
+    """
+    await conn.execute(
+        "UPDATE connector_configs SET tested_at = now(), test_error = %s WHERE id = %s",
+        (error, connection_id),
+    )
+    return await read_connection(conn, connection_id)
+
+
+async def remove(
+    conn: AsyncConnection[Any], connection_id: UUID, *, if_version: int | None = None, actor: str
+) -> None:
+    """Remove a connection with its credentials, cursors, history and every record that it brought.
+
+    Args:
+        conn: A transaction of the workspace.
+        connection_id: Which connection.
+        if_version: The version that was looked at: do it only if it still is that one.
+        actor: Who removes it, for the audit log.
+
+    Raises:
+        VersionConflictError: If it has another version by now.
+        ConnectionNotFoundError: If the workspace has no such connection.
+    """
+    await _lock(conn, connection_id, if_version)
+    connection = await read_connection(conn, connection_id)
+    await forget(conn, connection_id)
+    await _log(conn, connection, "connection.remove", actor, {"key": connection.key})
+
+
+async def forget(conn: AsyncConnection[Any], connection_id: UUID) -> None:
+    """Delete all that a connection has, without a word in the log: for a workspace that goes with its log."""
+    # The connection goes first. Its cursors go with it: that waits for a batch that is being committed, and
+    # makes a later one fail. What such a batch brought is visible afterwards, and goes too.
+    rows = await conn.execute(
+        "DELETE FROM connector_configs WHERE id = %s RETURNING connector, workspace_id", (connection_id,)
+    )
+    if (row := await rows.fetchone()) is None:
+        raise ConnectionNotFoundError(connection_id)
+    for table in ("unified_customers", "unified_invoices", "unified_events"):
+        await conn.execute(
+            f"DELETE FROM {table} WHERE connection_id = %s AND source_system = %s",  # noqa: S608 - names from above
+            (connection_id, row[0]),
+        )
+    await inbox.forget(conn, connection_id)
+    await identity_records.forget(conn, row[1], connection_id)
+
+
+@contextmanager
+def explained(what: str, *, without: StoreError | None = None) -> Iterator[None]:
+    """Say in words which rule of the tables a name breaks.
+
+    Args:
+        what: The thing that is named.
+        without: Raised where the row that it would belong to does not exist.
+    """
+    try:
+        yield
+    except errors.UniqueViolation:
+        raise DuplicateNameError(f"there is a {what} already; choose another name") from None
+    except errors.CheckViolation:
+        raise InvalidSettingError(
+            f"a {what} can't be: use 1 to 63 lower-case letters, digits and inner hyphens"
+        ) from None
+    except errors.ForeignKeyViolation:
+        if without is None:
+            raise
+        raise without from None
+
+
+async def _lock(conn: AsyncConnection[Any], connection_id: UUID, if_version: int | None) -> None:
+    """Keep others from changing a connection, once it is seen to be of that version."""
+    rows = await conn.execute(
+        "SELECT version FROM connector_configs WHERE id = %s FOR NO KEY UPDATE", (connection_id,)
+    )
+    if (row := await rows.fetchone()) is None:
+        raise ConnectionNotFoundError(connection_id)
+    if if_version not in (None, row[0]):
+        raise VersionConflictError(f"connection {connection_id}")
+
+
+async def _log(
+    conn: AsyncConnection[Any], connection: Connection, action: str, actor: str, detail: Mapping[str, Any]
+) -> None:
+    await audit.record(
+        conn,
+        connection.workspace_id,
+        actor=actor,
+        action=action,
+        subject=f"connection {connection.id}",
+        outcome="allowed",
+        detail=detail,
+    )
+
+
+def _minutes(interval: timedelta) -> int:
+    minutes, rest = divmod(interval, timedelta(minutes=1))
+    if rest or not 1 <= minutes <= 31 * 24 * 60:
+        raise InvalidSettingError(f"a sync interval is 1 minute to 31 days in whole minutes, not {interval}")
+    return minutes

@@ -1,0 +1,421 @@
+"""Keeps workspaces, their connections and the state of each connection's sync.
+
+A workspace's own things are read and changed inside it, where row level security shows nothing else. Only
+names, intervals and states are seen across workspaces, by the scheduler's role. A connection's secrets are
+kept by `unified.store.secrets.credentials`, its field rules by `unified.store.connections.field_rules`, its
+cursors and records by modules of their own.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from unified.store import audit
+from unified.store.connections import changes
+from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL, explained
+from unified.store.connections.rows import (
+    CONNECTIONS,
+    SUMMARIES,
+    Connection,
+    ConnectionNotFoundError,
+    ConnectionSummary,
+    VersionConflictError,
+    Workspace,
+    WorkspaceNotFoundError,
+    connection_key,
+    fetch,
+    read_connection,
+)
+from unified.store.database import Database
+from unified.store.workspaces import members
+
+MAX_ERROR_LENGTH = 1000
+"""Characters of an error message that are kept."""
+
+# That an error message holds no secret is its writer's duty. This is the net under it, for the message of a
+# library that quotes a header or a URL.
+_SECRET_LIKE = re.compile(
+    r"(?i)(?<=://)[^\s/@]+(?=@)"  # the user info of a URL
+    r"|(?<=bearer )[^\s'\"]+|(?<=basic )[^\s'\"]+"
+    r"|\b(?:sk|rk|pk|whsec|pat|ghp|xox[a-z])[-_][\w-]{8,}"
+)
+
+_WORKSPACES = "SELECT id, slug, name, created_at, requires_approval, version FROM workspaces"
+
+
+class Registry:
+    """Keeps workspaces, connections and sync states."""
+
+    def __init__(self, db: Database) -> None:
+        """Work on ``db``."""
+        self._db = db
+
+    # Workspaces
+
+    async def create_workspace(
+        self,
+        slug: str,
+        name: str | None = None,
+        *,
+        workspace_id: UUID | None = None,
+        owner: str | None = None,
+        requires_approval: bool = False,
+        actor: str = "unified",
+    ) -> Workspace:
+        """Make a workspace.
+
+        Args:
+            slug: 1 to 63 lower-case letters, digits and inner hyphens.
+            name: For people; the slug unless given.
+            workspace_id: Its id, where that has to be known beforehand.
+            owner: Subject of its first member; without one only this machine's commands reach it.
+            requires_approval: Whether new connections wait for an admin before their first use.
+            actor: Who makes it, for the audit log.
+
+        Raises:
+            DuplicateNameError: If the slug is taken.
+            InvalidSettingError: If it is no slug.
+        """
+        # Chosen here, because a row may only be added inside its own workspace.
+        workspace_id = workspace_id or uuid4()
+        async with self._db.workspace(workspace_id) as conn:
+            with explained(f"workspace {slug!r}"):
+                await conn.execute(
+                    "INSERT INTO workspaces (id, slug, name, requires_approval) VALUES (%s, %s, %s, %s)",
+                    (workspace_id, slug, name or slug, requires_approval),
+                )
+            if owner is not None:
+                await members.enter(conn, workspace_id, owner, "owner", actor=actor)
+            return (await fetch(conn, Workspace, _WORKSPACES))[0]
+
+    async def read_workspace(self, workspace_id: UUID) -> Workspace:
+        """The workspace of that id.
+
+        Raises:
+            WorkspaceNotFoundError: If there is none.
+        """
+        async with self._db.workspace(workspace_id) as conn:
+            found = await fetch(conn, Workspace, _WORKSPACES)
+        if not found:
+            raise WorkspaceNotFoundError(workspace_id)
+        return found[0]
+
+    async def update_workspace(
+        self,
+        workspace_id: UUID,
+        *,
+        name: str | None = None,
+        requires_approval: bool | None = None,
+        if_version: int | None = None,
+        actor: str = "unified",
+    ) -> Workspace:
+        """Change a workspace; what is None stays as it is. Its slug never changes: it names Dagster's partitions.
+
+        Args:
+            workspace_id: The workspace.
+            name: For people.
+            requires_approval: Whether new connections wait for an admin. Those there are stay as they are.
+            if_version: Change it only if this is still its version.
+            actor: Who changes it, for the audit log.
+
+        Raises:
+            WorkspaceNotFoundError: If there is none.
+            VersionConflictError: If it has another version.
+        """
+        async with self._db.workspace(workspace_id) as conn:
+            done = await conn.execute(
+                """
+                UPDATE workspaces SET
+                    name = COALESCE(%s, name), requires_approval = COALESCE(%s, requires_approval)
+                WHERE version = COALESCE(%s, version)
+                """,
+                (name, requires_approval, if_version),
+            )
+            found = await fetch(conn, Workspace, _WORKSPACES)
+            if not found:
+                raise WorkspaceNotFoundError(workspace_id)
+            if not done.rowcount:
+                raise VersionConflictError(f"workspace {found[0].slug}")
+            await audit.record(
+                conn,
+                workspace_id,
+                actor=actor,
+                action="workspace.update",
+                subject=f"workspace {workspace_id}",
+                outcome="allowed",
+                detail={"name": found[0].name, "requires_approval": found[0].requires_approval},
+            )
+            return found[0]
+
+    async def workspaces_after(self, slug: str, limit: int) -> list[Workspace]:
+        """Workspaces by slug, from the one that follows ``slug`` on; at most ``limit``."""
+        async with self._db.scheduler() as conn:
+            condition = " WHERE slug > %(slug)s ORDER BY slug LIMIT %(limit)s"
+            return await fetch(conn, Workspace, _WORKSPACES + condition, slug=slug, limit=limit)
+
+    async def get_workspace(self, slug: str) -> Workspace:
+        """The workspace of that slug.
+
+        Raises:
+            WorkspaceNotFoundError: If there is none.
+        """
+        async with self._db.scheduler() as conn:
+            found = await fetch(conn, Workspace, _WORKSPACES + " WHERE slug = %(slug)s", slug=slug)
+        if not found:
+            raise WorkspaceNotFoundError(repr(slug))
+        return found[0]
+
+    async def workspaces(self) -> list[Workspace]:
+        """All workspaces, by slug."""
+        async with self._db.scheduler() as conn:
+            return await fetch(conn, Workspace, _WORKSPACES + " ORDER BY slug")
+
+    async def delete_workspace(self, workspace_id: UUID) -> None:
+        """Delete a workspace with all it owns: connections, credentials, records and its audit log.
+
+        Raises:
+            WorkspaceNotFoundError: If there is none.
+        """
+        async with self._db.workspace(workspace_id) as conn:
+            # Locked, so that no connection is added meanwhile.
+            if not (await conn.execute("SELECT FROM workspaces FOR UPDATE")).rowcount:
+                raise WorkspaceNotFoundError(workspace_id)
+            for connection in await fetch(conn, Connection, CONNECTIONS):
+                await changes.forget(conn, connection.id)
+            await conn.execute("DELETE FROM workspaces")
+
+    # Connections
+
+    async def add_connection(
+        self,
+        workspace_id: UUID,
+        connector: str,
+        name: str,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        sync_interval: timedelta = DEFAULT_SYNC_INTERVAL,
+        is_active: bool = True,
+        actor: str = "unified",
+    ) -> Connection:
+        """Add a connection to a workspace.
+
+        Args:
+            workspace_id: The workspace.
+            connector: Name of an enabled connector.
+            name: 1 to 63 lower-case letters, digits and inner hyphens, unique in the workspace.
+            settings: JSON values for the adapter's settings; no secret.
+            sync_interval: How often to sync: whole minutes, up to 31 days.
+            is_active: Whether to sync it by schedule.
+            actor: Who adds it, for the audit log.
+
+        Raises:
+            UnknownConnectorError: If there is no such connector, or it is disabled.
+            DuplicateNameError: If the workspace has a connection of that name.
+            WorkspaceNotFoundError: If there is no such workspace.
+            InvalidSettingError: If the name or the interval is not usable.
+        """
+        async with self._db.workspace(workspace_id) as conn:
+            return await changes.add(
+                conn,
+                workspace_id,
+                connector,
+                name,
+                settings,
+                sync_interval=sync_interval,
+                is_active=is_active,
+                actor=actor,
+            )
+
+    async def get_connection(self, workspace_id: UUID, connection_id: UUID) -> Connection:
+        """One connection of a workspace.
+
+        Raises:
+            ConnectionNotFoundError: If the workspace has no such connection.
+        """
+        async with self._db.workspace(workspace_id) as conn:
+            return await read_connection(conn, connection_id)
+
+    async def connections(self, workspace_id: UUID) -> list[Connection]:
+        """A workspace's connections, by name."""
+        async with self._db.workspace(workspace_id) as conn:
+            return await fetch(conn, Connection, CONNECTIONS + " ORDER BY c.name")
+
+    async def find(self, key: str) -> Connection:
+        """The connection of that key (``workspace/name``).
+
+        Raises:
+            ConnectionNotFoundError: If there is none.
+        """
+        workspace, _, name = key.partition("/")
+        async with self._db.scheduler() as conn:
+            found = await fetch(
+                conn,
+                ConnectionSummary,
+                SUMMARIES + " WHERE w.slug = %(workspace)s AND c.name = %(name)s",
+                workspace=workspace,
+                name=name,
+            )
+        if not found:
+            raise ConnectionNotFoundError(repr(key))
+        return await self.get_connection(found[0].workspace_id, found[0].id)
+
+    async def all_connections(self) -> list[ConnectionSummary]:
+        """The connections of all workspaces, by key."""
+        async with self._db.scheduler() as conn:
+            return await fetch(conn, ConnectionSummary, SUMMARIES + " ORDER BY w.slug, c.name")
+
+    async def states(self) -> dict[tuple[str, str], int]:
+        """How many connections of all workspaces are in which state, by connector and state.
+
+        The state is ``pending``, ``rejected`` or ``paused`` for one that is not synced, else how its last sync stands.
+        """
+        async with self._db.scheduler() as conn:
+            rows = await conn.execute(
+                """
+                SELECT connector, CASE WHEN approval <> 'approved' THEN approval
+                                       WHEN NOT is_active THEN 'paused' ELSE sync_status END, count(*)
+                FROM connector_configs GROUP BY 1, 2
+                """
+            )
+            return {(connector, state): count for connector, state, count in await rows.fetchall()}
+
+    async def due(self, now: datetime, running: Collection[str] = ()) -> list[ConnectionSummary]:
+        """Connections that should be synced now, the longest waiting first.
+
+        Due is an active and approved connection of an enabled connector, nine tenths of whose interval have passed
+        since its last sync began. The tenth is slack: a schedule ticks at fixed times and a sync begins seconds
+        after its tick, so the next tick comes a little early, and the one after that too late.
+        Due at once is one whose last pull of a stream stopped at its time limit. One that somebody wants synced now
+        is in :mod:`unified.store.connections.sync_requests`.
+
+        Args:
+            now: The time, with a time zone.
+            running: Keys of connections with a run under way; they are left out. A connection that is
+                ``syncing`` and not named here was left behind by a run that died, and is due like any other.
+        """
+        condition = """
+            JOIN connectors AS k ON k.name = c.connector
+            WHERE c.is_active AND c.approval = 'approved' AND NOT c.needs_reauth AND k.is_enabled
+                AND w.slug || '/' || c.name <> ALL (%(running)s) AND (
+                c.sync_started_at IS NULL
+                OR c.sync_started_at + 0.9 * make_interval(mins => c.sync_interval_minutes) <= %(now)s
+                OR EXISTS (
+                    SELECT FROM sync_history AS h
+                    WHERE (h.workspace_id, h.connector_config_id) = (c.workspace_id, c.id)
+                        AND h.finished_at IS NOT NULL AND NOT h.is_complete AND h.error_message IS NULL
+                        -- One that is older is due by its interval.
+                        AND h.started_at > %(now)s - make_interval(mins => c.sync_interval_minutes)
+                        AND NOT EXISTS (
+                            SELECT FROM sync_history AS later
+                            WHERE (later.workspace_id, later.connector_config_id, later.stream)
+                                = (h.workspace_id, h.connector_config_id, h.stream)
+                                AND later.started_at > h.started_at
+                        )
+                )
+            )
+            ORDER BY c.sync_started_at NULLS FIRST, w.slug, c.name
+        """
+        async with self._db.scheduler() as conn:
+            return await fetch(conn, ConnectionSummary, SUMMARIES + condition, now=now, running=list(running))
+
+    async def update_connection(
+        self,
+        workspace_id: UUID,
+        connection_id: UUID,
+        *,
+        name: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        sync_interval: timedelta | None = None,
+        is_active: bool | None = None,
+        if_version: int | None = None,
+        actor: str = "unified",
+    ) -> Connection:
+        """Change a connection; see :func:`unified.store.connections.changes.update`."""
+        async with self._db.workspace(workspace_id) as conn:
+            return await changes.update(
+                conn,
+                connection_id,
+                name=name,
+                settings=settings,
+                sync_interval=sync_interval,
+                is_active=is_active,
+                if_version=if_version,
+                actor=actor,
+            )
+
+    async def remove_connection(
+        self,
+        workspace_id: UUID,
+        connection_id: UUID,
+        *,
+        if_version: int | None = None,
+        actor: str = "unified",
+    ) -> None:
+        """Remove a connection and all it brought; see :func:`unified.store.connections.changes.remove`."""
+        async with self._db.workspace(workspace_id) as conn:
+            await changes.remove(conn, connection_id, if_version=if_version, actor=actor)
+
+    # Sync state
+
+    async def begin_sync(self, workspace_id: UUID, connection_id: UUID) -> None:
+        """Note that a sync begins now.
+
+        Raises:
+            ConnectionNotFoundError: If the workspace has no such connection.
+        """
+        async with self._db.workspace(workspace_id) as conn:
+            done = await conn.execute(
+                """
+                UPDATE connector_configs
+                SET sync_status = 'syncing', sync_started_at = now(), error_message = NULL, updated_at = now()
+                WHERE id = %s
+                """,
+                (connection_id,),
+            )
+            if not done.rowcount:
+                raise ConnectionNotFoundError(connection_id)
+
+    async def finish_sync(self, workspace_id: UUID, connection_id: UUID) -> None:
+        """Note that a sync ended.
+
+        The state follows from the history, so that the success of one stream does not hide the failure of
+        another: ``error`` as long as the last pull of any stream failed, with the newest message, else
+        ``success``.
+
+        Raises:
+            ConnectionNotFoundError: If the workspace has no such connection.
+        """
+        async with self._db.workspace(workspace_id) as conn:
+            # Locked, so that of two streams that end at once the second sees what became of the first.
+            await connection_key(conn, connection_id, lock=True)
+            failures = await conn.execute(
+                """
+                SELECT error_message FROM (
+                    SELECT DISTINCT ON (stream) error_message, started_at FROM sync_history
+                    WHERE connector_config_id = %s AND mode <> 'remap' ORDER BY stream, started_at DESC
+                ) AS last_pulls
+                WHERE error_message IS NOT NULL ORDER BY started_at DESC LIMIT 1
+                """,
+                (connection_id,),
+            )
+            failure = await failures.fetchone()
+            await conn.execute(
+                """
+                UPDATE connector_configs
+                SET sync_status = %(status)s, error_message = %(error)s, updated_at = now(),
+                    last_sync_at = CASE %(status)s WHEN 'success' THEN now() ELSE last_sync_at END
+                WHERE id = %(id)s
+                """,
+                {
+                    "status": "error" if failure else "success",
+                    "error": failure[0] if failure else None,
+                    "id": connection_id,
+                },
+            )
+
+
+def presentable(error: str) -> str:
+    """An error message as it may be kept: on one line, bounded, with what looks like a credential masked."""
+    return _SECRET_LIKE.sub("********", " ".join(error.split()))[:MAX_ERROR_LENGTH] or "unknown error"

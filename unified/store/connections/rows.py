@@ -1,0 +1,220 @@
+"""What workspaces and connections are, and how they are read from their rows.
+
+`unified.store.connections.registry` keeps them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from unified.store.errors import StoreError
+
+SyncStatus = Literal["idle", "syncing", "error", "success"]
+Approval = Literal["approved", "pending", "rejected"]
+_Row = TypeVar("_Row")
+
+_COLUMNS = """
+    c.id, c.workspace_id, w.slug AS workspace, c.connector, c.name, c.is_active,
+    make_interval(mins => c.sync_interval_minutes) AS sync_interval, c.sync_status, c.sync_started_at,
+    c.last_sync_at, c.error_message, c.created_at, c.updated_at, c.approval, c.sync_requested_at, c.version,
+    c.needs_reauth
+"""
+_FROM = "FROM connector_configs AS c JOIN workspaces AS w ON w.id = c.workspace_id"
+SUMMARIES = f"SELECT {_COLUMNS} {_FROM}"
+# More than the scheduler may see.
+CONNECTIONS = f"""
+    SELECT {_COLUMNS}, c.settings, c.approval_by, c.approval_at, c.sync_requested_full, c.tested_at, c.test_error
+    {_FROM}
+"""
+
+
+class WorkspaceNotFoundError(StoreError):
+    """There is no such workspace."""
+
+    def __init__(self, which: object) -> None:
+        super().__init__(f"there is no workspace {which}")
+
+
+class ConnectionNotFoundError(StoreError):
+    """There is no such connection, or not in this workspace."""
+
+    def __init__(self, which: object) -> None:
+        super().__init__(f"there is no connection {which}; `unified connections list` shows those there are")
+
+
+class DuplicateNameError(StoreError):
+    """The name is taken."""
+
+
+class VersionConflictError(StoreError):
+    """Somebody else changed it first; nothing was changed."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} was changed by somebody else; read it again, and then change it")
+
+
+class UnknownConnectorError(StoreError):
+    """No connector of that name can be used."""
+
+
+class InvalidSettingError(StoreError):
+    """A name, an interval or a field rule is not usable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A tenant.
+
+    Attributes:
+        id: Carried by everything that it owns.
+        slug: Its name in keys and commands.
+        name: Its name for people.
+        created_at: When it was made.
+        requires_approval: Whether a new connection waits for an admin before its first use.
+        version: Rises with each change.
+    """
+
+    id: UUID
+    slug: str
+    name: str
+    created_at: datetime
+    requires_approval: bool
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSummary:
+    """What the scheduler sees of a connection: which it is and how its sync stands.
+
+    Attributes:
+        id: Row of ``connector_configs``.
+        workspace_id: The tenant.
+        workspace: The tenant's slug.
+        connector: Which adapter serves it.
+        name: Unique in the workspace.
+        is_active: Whether it is synced by schedule.
+        sync_interval: How often.
+        sync_status: ``idle`` before the first sync, then as the last one stands or ended.
+        sync_started_at: When the last sync began.
+        last_sync_at: When the last successful sync ended.
+        error_message: Why the last sync failed; None unless the status is ``error``.
+        created_at: When it was added.
+        updated_at: When any of this last changed.
+        approval: ``approved``, or else it is not used: ``pending`` until an admin decides, or ``rejected``.
+        sync_requested_at: When somebody asked for a sync now, until a run was asked for.
+        version: Rises with each change of what people edit: name, settings, interval, pause, approval.
+        needs_reauth: Whether its grant is gone and a person has to authorize it again; it is not synced until then.
+    """
+
+    id: UUID
+    workspace_id: UUID
+    workspace: str
+    connector: str
+    name: str
+    is_active: bool
+    sync_interval: timedelta
+    sync_status: SyncStatus
+    sync_started_at: datetime | None
+    last_sync_at: datetime | None
+    error_message: str | None
+    created_at: datetime
+    updated_at: datetime
+    approval: Approval
+    sync_requested_at: datetime | None
+    version: int
+    needs_reauth: bool
+
+    @property
+    def key(self) -> str:
+        """``workspace/name``: its partition in Dagster and its NAME on the command line."""
+        return f"{self.workspace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection(ConnectionSummary):
+    """One workspace's use of a connector, as its workspace sees it.
+
+    Attributes:
+        settings: The adapter's settings; no secret.
+        approval_by: Who approved or rejected it; None where nobody had to.
+        approval_at: When.
+        sync_requested_full: Whether the sync that was asked for is to read everything anew.
+        tested_at: When the provider was last asked whose account the credentials open.
+        test_error: Why they opened none; None if they did.
+    """
+
+    settings: Mapping[str, Any]
+    approval_by: str | None
+    approval_at: datetime | None
+    sync_requested_full: bool
+    tested_at: datetime | None
+    test_error: str | None
+
+
+async def fetch(conn: AsyncConnection[Any], model: type[_Row], query: str, **values: Any) -> list[_Row]:
+    """Rows of a query as instances of a dataclass, whose fields have the columns' names."""
+    async with conn.cursor(row_factory=class_row(model)) as cursor:
+        await cursor.execute(query, values)
+        return await cursor.fetchall()
+
+
+async def read_connection(conn: AsyncConnection[Any], connection_id: UUID) -> Connection:
+    """One connection, inside its workspace.
+
+    Raises:
+        ConnectionNotFoundError: If the workspace has no such connection.
+    """
+    found = await fetch(conn, Connection, CONNECTIONS + " WHERE c.id = %(id)s", id=connection_id)
+    if not found:
+        raise ConnectionNotFoundError(connection_id)
+    return found[0]
+
+
+async def page(
+    conn: AsyncConnection[Any], *, after: str = "", connector: str | None = None, limit: int = 100
+) -> list[Connection]:
+    """A page of a workspace's connections, by name.
+
+    Args:
+        conn: A transaction of the workspace.
+        after: Name of the last one read so far.
+        connector: Those of this connector only.
+        limit: How many at most.
+    """
+    return await fetch(
+        conn,
+        Connection,
+        CONNECTIONS
+        + """
+        WHERE c.name > %(after)s AND (%(connector)s::text IS NULL OR c.connector = %(connector)s)
+        ORDER BY c.name LIMIT %(limit)s
+        """,
+        after=after,
+        connector=connector,
+        limit=limit,
+    )
+
+
+async def connection_key(conn: AsyncConnection[Any], connection_id: UUID, *, lock: bool = False) -> str:
+    """``workspace/name`` of a connection, inside its workspace.
+
+    Args:
+        conn: A transaction in the workspace.
+        connection_id: The connection.
+        lock: Whether to keep others from changing it until the transaction ends.
+
+    Raises:
+        ConnectionNotFoundError: If the workspace has no such connection.
+    """
+    rows = await conn.execute(
+        f"SELECT w.slug || '/' || c.name {_FROM} WHERE c.id = %s {'FOR NO KEY UPDATE OF c' if lock else ''}",
+        (connection_id,),
+    )
+    if (row := await rows.fetchone()) is None:
+        raise ConnectionNotFoundError(connection_id)
+    return str(row[0])

@@ -1,0 +1,1 @@
+"""What is misconfigured, and what to do."""

@@ -1,0 +1,1 @@
+"""Which customers are one, and what is known of each."""

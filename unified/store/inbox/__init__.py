@@ -1,0 +1,1 @@
+"""The durable queue of received events, and what is kept of them."""

@@ -1,0 +1,455 @@
+"""Webhook endpoints: where a connection's provider delivers events, and what proves that they come from it.
+
+:class:`Endpoints` keeps them, inside their workspace. :class:`EndpointLookup` is what the ingress asks for each
+delivery, across workspaces and from memory. Secrets are kept and released by :mod:`unified.store.secrets.credentials`.
+"""
+
+import asyncio
+import secrets as randomness
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg import AsyncConnection, errors
+from psycopg.types.json import Jsonb
+
+from unified.kit.errors import ConfigurationError
+from unified.kit.registry import get_adapter
+from unified.kit.secrets import Secret
+from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
+from unified.kit.webhooks.verifiers import get_verifier
+from unified.store import audit
+from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary, fetch
+from unified.store.database import Database
+from unified.store.errors import StoreError
+from unified.store.inbox.events import Received
+from unified.store.secrets.credentials import WEBHOOK_SECRET, CredentialNotFoundError, CredentialStore
+
+FORMER_SECRET_KEPT = timedelta(hours=24)
+"""How long a former secret stays good once it is rolled, as long as Stripe lets it."""
+
+# 24 bytes are 192 random bits: nobody finds a path by trying.
+_PATH_BYTES = 24
+
+# Whoever sends these takes any secret that is typed in there; other providers make their own.
+_TAKE_OURS = ("github", "hmac", "jira")
+
+_ENDPOINTS = """
+    SELECT id, workspace_id, connector_config_id AS connection_id, endpoint_path AS path, verifier, options,
+        event_types, is_active, created_at
+    FROM webhook_configs
+"""
+
+
+class EndpointNotFoundError(StoreError):
+    """The workspace has no such webhook endpoint."""
+
+    def __init__(self, which: object) -> None:
+        super().__init__(f"there is no webhook {which}; `unified webhooks list` shows those there are")
+
+
+class UnusableEndpointError(StoreError):
+    """An endpoint's deliveries can't be checked in this installation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A webhook endpoint.
+
+    Attributes:
+        id: Row of ``webhook_configs``.
+        workspace_id: The tenant.
+        connection_id: Whose events are delivered here.
+        path: The end of its URL; as good as a secret.
+        verifier: Name of the way in which deliveries are signed.
+        options: The verifier's settings.
+        event_types: Types to keep, with ``*`` at the end for a family; empty keeps all.
+        is_active: Whether deliveries are taken.
+        created_at: When it was made.
+    """
+
+    id: UUID
+    workspace_id: UUID
+    connection_id: UUID
+    path: str = field(repr=False)
+    verifier: str
+    options: Mapping[str, str]
+    event_types: Sequence[str]
+    is_active: bool
+    created_at: datetime
+
+
+class Endpoints:
+    """Keeps webhook endpoints."""
+
+    def __init__(self, db: Database, credentials: CredentialStore, *, actor: str = "unified") -> None:
+        """Work on ``db``, with secrets in ``credentials``, in the name of ``actor`` for the audit log."""
+        self._db = db
+        self._credentials = credentials
+        self._actor = actor
+
+    async def create(
+        self,
+        connection: ConnectionSummary,
+        *,
+        verifier: str | None = None,
+        options: Mapping[str, str] | None = None,
+        event_types: Sequence[str] = (),
+    ) -> Endpoint:
+        """Make an endpoint. It takes no delivery before it has a secret: see :meth:`rotate`.
+
+        Args:
+            connection: Whose events will be delivered.
+            verifier: How deliveries are signed; by default as the connector's provider does.
+            options: The verifier's settings, if it has any.
+            event_types: Types to keep, with ``*`` at the end for a family; empty keeps all.
+
+        Raises:
+            ConfigurationError: If there is no such verifier, or the options are not its own.
+            ConnectionNotFoundError: If the connection was removed.
+        """
+        if verifier is None:
+            usual = get_adapter(connection.connector).verifiers
+            if not usual:
+                msg = f"{connection.connector} has no webhooks of its own; say how deliveries will be signed"
+                raise ConfigurationError(msg)
+            verifier = usual[0].name
+        get_verifier(verifier, options)
+        endpoint_id = uuid4()
+        async with self._db.workspace(connection.workspace_id) as conn:
+            try:
+                await conn.execute(
+                    """
+                    INSERT INTO webhook_configs
+                        (id, workspace_id, connector_config_id, endpoint_path, verifier, options, event_types)
+                    VALUES (%s, %s, %s, %s, %s, %s, %s)
+                    """,
+                    (
+                        endpoint_id,
+                        connection.workspace_id,
+                        connection.id,
+                        randomness.token_urlsafe(_PATH_BYTES),
+                        verifier,
+                        Jsonb(dict(options or {})),
+                        list(event_types),
+                    ),
+                )
+            except errors.ForeignKeyViolation:
+                raise ConnectionNotFoundError(connection.key) from None
+            endpoint = await _get(conn, endpoint_id)
+            await self._log(conn, endpoint, "webhook.add", {"connection": str(connection.id)})
+            return endpoint
+
+    async def of_workspace(self, workspace_id: UUID) -> list[Endpoint]:
+        """All endpoints of a workspace, the oldest first."""
+        async with self._db.workspace(workspace_id) as conn:
+            return await fetch(conn, Endpoint, _ENDPOINTS + " ORDER BY created_at, id")
+
+    async def list(self, connection: ConnectionSummary) -> list[Endpoint]:
+        """A connection's endpoints, the oldest first."""
+        async with self._db.workspace(connection.workspace_id) as conn:
+            return await fetch(
+                conn,
+                Endpoint,
+                _ENDPOINTS + " WHERE connector_config_id = %(connection)s ORDER BY created_at, id",
+                connection=connection.id,
+            )
+
+    async def get(self, workspace_id: UUID, endpoint_id: UUID) -> Endpoint:
+        """One endpoint of a workspace.
+
+        Raises:
+            EndpointNotFoundError: If the workspace has no such endpoint.
+        """
+        async with self._db.workspace(workspace_id) as conn:
+            return await _get(conn, endpoint_id)
+
+    async def rotate(
+        self, endpoint: Endpoint, secret: Secret, *, keep_former: timedelta = FORMER_SECRET_KEPT
+    ) -> None:
+        """Give an endpoint its secret, or the next one; until it expires, the former one is good too.
+
+        Args:
+            endpoint: Which.
+            secret: As the provider shows it.
+            keep_former: How long the former one is good; nothing where it has leaked.
+
+        Raises:
+            ConfigurationError: If it can be no secret of this provider's.
+            EndpointNotFoundError: If the endpoint was removed.
+            CredentialError, MasterKeyError: If the former secret can't be read.
+        """
+        get_verifier(endpoint.verifier, endpoint.options).check_secret(secret)
+        current, former = (f"webhook_{endpoint.id.hex}_{which}" for which in ("current", "former"))
+        place = endpoint.workspace_id, endpoint.connection_id
+        try:
+            stored = await self._credentials.reveal(
+                *place, endpoint_id=endpoint.id, actor=self._actor, purpose="rotate"
+            )
+        except CredentialNotFoundError:
+            stored = {}
+        try:
+            # In this order: whatever is interrupted, each delivery finds the secret that it was signed with.
+            for name, value, expires_at in (
+                (former, stored.get(current), datetime.now(UTC) + keep_former),
+                (current, secret, None),
+            ):
+                if value is not None:
+                    await self._credentials.put(
+                        *place,
+                        WEBHOOK_SECRET,
+                        {name: value},
+                        expires_at,
+                        endpoint_id=endpoint.id,
+                        actor=self._actor,
+                    )
+        except errors.ForeignKeyViolation:
+            raise EndpointNotFoundError(endpoint.id) from None
+        # Tells every ingress to load the secrets anew.
+        await self._update(endpoint, "updated_at = now()")
+
+    async def set_active(self, endpoint: Endpoint, *, is_active: bool) -> None:
+        """Take deliveries again, or refuse them as if there were no endpoint.
+
+        Raises:
+            EndpointNotFoundError: If the endpoint was removed.
+        """
+        await self._update(
+            endpoint, "is_active = %s, updated_at = now()", is_active, told={"is_active": is_active}
+        )
+
+    async def set_event_types(self, endpoint: Endpoint, event_types: Sequence[str]) -> None:
+        """Keep events of these types only, with ``*`` at the end for a family; none keeps all.
+
+        Raises:
+            EndpointNotFoundError: If the endpoint was removed.
+        """
+        types = list(event_types)
+        await self._update(
+            endpoint, "event_types = %s, updated_at = now()", types, told={"event_types": types}
+        )
+
+    async def remove(self, endpoint: Endpoint) -> None:
+        """Remove an endpoint with its secrets. What it received stays.
+
+        Raises:
+            EndpointNotFoundError: If the endpoint was removed.
+        """
+        async with self._db.workspace(endpoint.workspace_id) as conn:
+            done = await conn.execute("DELETE FROM webhook_configs WHERE id = %s", (endpoint.id,))
+            if not done.rowcount:
+                raise EndpointNotFoundError(endpoint.id)
+            await self._log(conn, endpoint, "webhook.remove", {"connection": str(endpoint.connection_id)})
+
+    async def _update(
+        self, endpoint: Endpoint, assignments: str, *values: object, told: Mapping[str, Any] | None = None
+    ) -> None:
+        async with self._db.workspace(endpoint.workspace_id) as conn:
+            done = await conn.execute(
+                f"UPDATE webhook_configs SET {assignments} WHERE id = %s".encode(),  # noqa: S608 - from above
+                (*values, endpoint.id),
+            )
+            if not done.rowcount:
+                raise EndpointNotFoundError(endpoint.id)
+            if told:
+                await self._log(conn, endpoint, "webhook.update", told)
+
+    async def _log(
+        self, conn: AsyncConnection[Any], endpoint: Endpoint, action: str, detail: Mapping[str, Any]
+    ) -> None:
+        await audit.record(
+            conn,
+            endpoint.workspace_id,
+            actor=self._actor,
+            action=action,
+            subject=f"webhook {endpoint.id}",
+            outcome="allowed",
+            detail=detail,
+        )
+
+
+async def _get(conn: AsyncConnection[Any], endpoint_id: UUID) -> Endpoint:
+    found = await fetch(conn, Endpoint, _ENDPOINTS + " WHERE id = %(id)s", id=endpoint_id)
+    if not found:
+        raise EndpointNotFoundError(endpoint_id)
+    return found[0]
+
+
+def made_secret(verifier: str) -> Secret | None:
+    """A new secret for an endpoint whose provider takes ours; None where the provider makes its own."""
+    return Secret(randomness.token_urlsafe(32)) if verifier in _TAKE_OURS else None
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveEndpoint:
+    """What the ingress needs of an endpoint.
+
+    Attributes:
+        id: Row of ``webhook_configs``.
+        workspace_id: The tenant.
+        connection_id: Whose events are delivered here.
+        verifier: Checks and reads deliveries.
+        secrets: All that are good at present; none where none is stored.
+        event_types: See :class:`Endpoint`.
+    """
+
+    id: UUID
+    workspace_id: UUID
+    connection_id: UUID
+    verifier: Verifier
+    secrets: Sequence[Secret] = field(repr=False)
+    event_types: Sequence[str]
+
+    def wants(self, event_type: str) -> bool:
+        """Whether events of this type are kept."""
+        return not self.event_types or any(
+            event_type.startswith(wanted[:-1]) if wanted.endswith("*") else event_type == wanted
+            for wanted in self.event_types
+        )
+
+    def rows(self, events: Sequence[ReceivedEvent]) -> list[Received]:
+        """Events of a delivery as the inbox takes them."""
+        return [Received(self.workspace_id, self.connection_id, event) for event in events]
+
+
+# What was looked up is believed so long: an endpoint that is paused takes deliveries for that time yet, one that was
+# looked for before it was made refuses them.
+ENDPOINT_SECONDS = 5.0
+# Secrets are decrypted so often, and the audit log tells of each time, not of each delivery. An expired one is good
+# for that time yet; a new one is loaded with its endpoint.
+SECRET_SECONDS = 60.0
+# After an error, whoever delivers again asks the database again.
+_ERROR_SECONDS = 1.0
+# Paths remembered, those that lead nowhere too; the ones asked for longest ago are forgotten first.
+MOST_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """An endpoint as it is looked up; equal as long as nothing about it was changed."""
+
+    id: UUID
+    workspace_id: UUID
+    connection_id: UUID
+    connector: str
+    verifier: str
+    options: Mapping[str, str]
+    event_types: Sequence[str]
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An endpoint that was looked up, and until when its secrets are believed."""
+
+    target: _Target
+    endpoint: ActiveEndpoint
+    secrets_until: float
+
+
+@dataclass(slots=True)
+class _LookUp:
+    """A look-up, perhaps under way, and until when it is believed."""
+
+    task: "asyncio.Task[_Found | None]"
+    until: float
+
+    def found(self) -> _Found | None:
+        """What it has found so far."""
+        is_usable = self.task.done() and not self.task.cancelled() and self.task.exception() is None
+        return self.task.result() if is_usable else None
+
+
+class EndpointLookup:
+    """Finds endpoints by path, for the ingress."""
+
+    def __init__(
+        self,
+        db: Database,
+        credentials: CredentialStore,
+        *,
+        actor: str = "ingress",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Look in ``db``; reveal secrets of ``credentials`` in the name of ``actor``; ``clock`` counts seconds."""
+        self._db = db
+        self._credentials = credentials
+        self._actor = actor
+        self._clock = clock
+        self._remembered: OrderedDict[tuple[str, str], _LookUp] = OrderedDict()
+
+    async def find(self, connector: str, path: str) -> ActiveEndpoint | None:
+        """The active endpoint at a path; None where there is none.
+
+        However many ask at once, the database is asked once.
+
+        Args:
+            connector: The connector's name, as in the URL.
+            path: The end of the URL.
+
+        Raises:
+            StoreError: If that can't be said now, or its secrets can't be released.
+        """
+        key, now = (connector, path), self._clock()
+        look_up = self._remembered.get(key)
+        if look_up is None or look_up.until <= now:
+            former = look_up.found() if look_up else None
+            look_up = _LookUp(
+                asyncio.create_task(self._load(connector, path, former)), now + ENDPOINT_SECONDS
+            )
+            self._remembered[key] = look_up
+            while len(self._remembered) > MOST_REMEMBERED:
+                self._remembered.popitem(last=False)
+        self._remembered.move_to_end(key)
+        try:
+            found = await asyncio.shield(look_up.task)  # whoever hangs up must not end it for the others
+        except StoreError:
+            look_up.until = min(look_up.until, self._clock() + _ERROR_SECONDS)
+            raise
+        return found.endpoint if found else None
+
+    async def _load(self, connector: str, path: str, former: _Found | None) -> _Found | None:
+        target = await self._look_up(connector, path)
+        if target is None:
+            return None
+        now = self._clock()
+        if former and former.target == target and now < former.secrets_until:
+            return former
+        try:
+            verifier = get_verifier(target.verifier, target.options)
+        except ConfigurationError as error:
+            raise UnusableEndpointError(f"webhook {target.id} can't be used: {error}") from None
+        try:
+            revealed = await self._credentials.reveal(
+                target.workspace_id,
+                target.connection_id,
+                endpoint_id=target.id,
+                actor=self._actor,
+                purpose="webhook",
+            )
+        except CredentialNotFoundError:
+            revealed = {}  # and so no delivery is signed
+        ids = target.id, target.workspace_id, target.connection_id
+        endpoint = ActiveEndpoint(*ids, verifier, tuple(revealed.values()), target.event_types)
+        return _Found(target, endpoint, now + SECRET_SECONDS)
+
+    async def _look_up(self, connector: str, path: str) -> _Target | None:
+        async with self._db.ingress() as conn:
+            found = await fetch(
+                conn,
+                _Target,
+                """
+                SELECT w.id, w.workspace_id, w.connector_config_id AS connection_id, c.connector, w.verifier,
+                    w.options, w.event_types, w.updated_at
+                FROM webhook_configs AS w
+                JOIN connector_configs AS c ON (c.workspace_id, c.id) = (w.workspace_id, w.connector_config_id)
+                WHERE w.endpoint_path = %(path)s AND w.is_active AND c.connector = %(connector)s
+                """,
+                path=path,
+                connector=connector,
+            )
+        return found[0] if found else None

@@ -1,0 +1,1 @@
+"""The unified tables: leaves, merges, cursors, history, rejects, quality."""

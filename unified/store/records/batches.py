@@ -1,0 +1,443 @@
+"""One commit of a sync: rows, deletions, rejects, cursor and counts, all together or not at all.
+
+Rows go by binary COPY into a temporary staging table, and one statement merges those that changed. Order does
+not matter: each record carries ``observed_at``, and the newest observation wins whichever comes first.
+Nothing is lost from the count: read = inserted + updated + unchanged + rejected.
+"""
+
+import re
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from operator import attrgetter
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor, sql
+from psycopg.types.json import Jsonb
+
+from unified.schema import UnifiedBase, connection_namespace, unified_id
+from unified.store.connections.rows import ConnectionNotFoundError
+from unified.store.database import Database
+from unified.store.errors import RecordError
+from unified.store.plans import avoid_nested_loops
+from unified.store.records import merge_sql
+from unified.store.records.rows import HEADER, TRAILER, copied_row, row_encoder
+from unified.store.records.tables import TABLES, StreamKey
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record to store, encoded as binary COPY takes it.
+
+    The record itself is let go: with it would stay its decoded raw record, hundreds of objects each, which Python's
+    cycle collector walks over again and again while some thousand of them wait for their commit.
+
+    Attributes:
+        source_id: The record's id in its source.
+        observed_at: When the source was in this state.
+        encoded: Its own columns, from :func:`encode`.
+        raw: The JSON text that it was mapped from.
+        content_hash: Signed 64-bit hash of ``raw`` and of the mapping's version; equal means nothing changed.
+    """
+
+    source_id: str
+    observed_at: datetime
+    encoded: bytes
+    raw: bytes | memoryview
+    content_hash: int
+
+    @classmethod
+    def of(cls, record: UnifiedBase, raw: bytes | memoryview, content_hash: int) -> "Row":
+        """The row of a unified record.
+
+        Raises:
+            RecordError: If PostgreSQL can't hold one of its values.
+        """
+        return cls(record.source_id, record.observed_at, encode(record), raw, content_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A record that was read and is stored already with this very content.
+
+    Attributes:
+        source_id: Its id in its source.
+        content_hash: As stored.
+        observed_at: When the source was seen to be still in that state.
+    """
+
+    source_id: str
+    content_hash: int
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A record that its source deleted or archived.
+
+    Attributes:
+        source_id: Its id in its source.
+        deleted_at: When the source did so, as closely as it says.
+        observed_at: When the source was known to lack it.
+    """
+
+    source_id: str
+    deleted_at: datetime
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A raw record that could not become a unified one.
+
+    Attributes:
+        source_id: Its id in its source, or None where it has no readable one.
+        raw: The bytes as received.
+        error: Why, without any of its values.
+        observed_at: When it was read.
+    """
+
+    source_id: str | None
+    raw: bytes | memoryview
+    error: str
+    observed_at: datetime
+
+    @property
+    def key(self) -> str:
+        """What the reject is known by: its source id, or a hash of its bytes."""
+        return self.source_id or f"sha256:{sha256(self.raw).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one commit stores.
+
+    Attributes:
+        observed_at: When the newest of it was observed.
+        rows: Records that are new or may have changed.
+        confirmed: Records known to be stored unchanged; they only count.
+        rejects: Raw records that could not be mapped.
+        deletions: Records that are gone.
+        cursor: Where the stream goes on from; None leaves it where it is.
+        refresh_started_at: Set on every batch of a full refresh: when that refresh began.
+        refresh_done: True on its last one: what it never met is deleted.
+        history_id: The row of ``sync_history`` whose counts go up.
+    """
+
+    observed_at: datetime
+    rows: Sequence[Row] = ()
+    confirmed: Sequence[Confirmed] = ()
+    rejects: Sequence[Reject] = ()
+    deletions: Sequence[Deletion] = ()
+    cursor: Mapping[str, Any] | None = None
+    refresh_started_at: datetime | None = None
+    refresh_done: bool = False
+    history_id: UUID | None = None
+
+    def ids(self) -> list[str]:
+        """Source ids of all records that this batch may change."""
+        return _ids([*self.rows, *self.rejects, *self.deletions])
+
+
+@dataclass(frozen=True, slots=True)
+class MergeCounts:
+    """What became of the records of some batches; ``deleted`` counts live ones that became tombstones."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    deleted: int = 0
+
+    @property
+    def read(self) -> int:
+        """Records that came in; each is in exactly one of the four counts that add up to this."""
+        return self.inserted + self.updated + self.unchanged + self.rejected
+
+    def __add__(self, other: "MergeCounts") -> "MergeCounts":
+        return MergeCounts(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+
+def encode(record: UnifiedBase) -> bytes:
+    """A record's own columns, as a :class:`Row` holds them.
+
+    Raises:
+        RecordError: If PostgreSQL can't hold one of its values.
+    """
+    try:
+        return _encoder(type(record))(record)
+    except (ValueError, struct.error) as error:
+        raise _bad_value(record.source_id, None, type(error).__name__) from None
+
+
+async def known_hashes(
+    connection: AsyncConnection[Any], key: StreamKey, ids: Sequence[str]
+) -> dict[str, int]:
+    """The content hashes of those records that are stored and not deleted, to leave out what did not change.
+
+    Args:
+        connection: A transaction of the key's workspace.
+        key: Which stream.
+        ids: Source ids to look up.
+
+    Returns:
+        Hashes by source id; ids that are not stored are missing.
+    """
+    query = sql.SQL(
+        "SELECT source_id, content_hash FROM {} "
+        "WHERE connection_id = %s AND source_id = ANY(%s) AND deleted_at IS NULL AND schema_version = %s"
+    ).format(key.leaf)
+    rows = await (
+        await connection.execute(query, (key.connection_id, list(ids), key.table.version))
+    ).fetchall()
+    return dict(rows)
+
+
+async def commit(database: Database, key: StreamKey, batch: Batch) -> MergeCounts:
+    """Store a batch in a transaction of its own; see :func:`merge`.
+
+    Raises:
+        UnreachableError, BusyError: If the server fails; nothing was stored.
+    """
+    async with database.workspace(key.workspace_id) as connection:
+        return await merge(connection, key, batch)
+
+
+async def merge(connection: AsyncConnection[Any], key: StreamKey, batch: Batch) -> MergeCounts:
+    """Store a batch as part of a transaction.
+
+    Args:
+        connection: A transaction of the key's workspace. After an error nothing of it can be committed.
+        key: Which stream of which connection.
+        batch: What. Where it has several states of one record, the newest is stored and the others count as
+            unchanged.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        RecordError: If PostgreSQL can't hold a value.
+        ConnectionNotFoundError: If the connection was removed meanwhile.
+        ValueError: If it has deletions of a log: what happened can't be deleted.
+    """
+    if batch.deletions and key.table.is_log:
+        msg = f"{key.stream} are a log; what happened can't be deleted"
+        raise ValueError(msg)
+    step = _Merge(connection.cursor(), key, batch)
+    await step.prepare()
+    inserted, updated = await step.store_rows()
+    await step.confirm(all_rows_merged=inserted + updated == len(batch.rows))
+    deleted = await step.delete()
+    await step.store_rejects()
+    deleted += await step.follow_refresh()
+    await step.move_cursor()
+    counts = MergeCounts(
+        inserted=inserted,
+        updated=updated,
+        unchanged=len(batch.rows) + len(batch.confirmed) - inserted - updated,
+        rejected=len(batch.rejects),
+        deleted=deleted,
+    )
+    await step.count(counts)
+    return counts
+
+
+class _Merge:
+    """The statements of one commit, in one transaction."""
+
+    def __init__(self, cursor: AsyncCursor[Any], key: StreamKey, batch: Batch) -> None:
+        self._cursor = cursor
+        self._key = key
+        self._batch = batch
+        # A record may be met changed and, in a later page, as it is stored: then nothing changed.
+        met: list[Row | Confirmed] = [*batch.rows, *batch.confirmed]
+        self._rows = [item for item in _newest(met) if isinstance(item, Row)]
+        self._parameters = key.parameters() | {"version": key.table.version, "floor": None}
+
+    async def _execute(self, query: str, **parameters: Any) -> AsyncCursor[Any]:
+        statement = sql.SQL(query).format(leaf=self._key.leaf, **merge_sql.names(self._key.table))
+        try:
+            return await self._cursor.execute(statement, self._parameters | parameters)
+        except psycopg.errors.ForeignKeyViolation:
+            raise ConnectionNotFoundError(self._key.connection_id) from None  # removed in mid-sync
+
+    async def prepare(self) -> None:
+        """Fix the plans, and read the floor: the last full refresh, which confirmed all that is stored."""
+        await avoid_nested_loops(self._cursor.connection)
+        await self._execute(merge_sql.FLOOR)
+        if row := await self._cursor.fetchone():
+            self._parameters["floor"] = row[0]
+
+    async def store_rows(self) -> tuple[int, int]:
+        """Stage the rows and merge them; how many were inserted and updated."""
+        if not self._rows:
+            return 0, 0
+        await self._execute(merge_sql.STAGING)
+        await self._stage()
+        await self._execute(merge_sql.MERGE)
+        row = await self._cursor.fetchone()
+        assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
+        return int(row[0]), int(row[1])
+
+    async def _stage(self) -> None:
+        table = self._key.table
+        columns = merge_sql.staged_columns(table)
+        statement = sql.SQL("COPY {staging} ({columns}) FROM STDIN (FORMAT BINARY)").format(
+            **merge_sql.names(table)
+        )
+        try:
+            async with self._cursor.copy(statement) as copy:
+                await copy.write(HEADER)
+                for row in self._rows:
+                    await copy.write(copied_row(len(columns), row.encoded, row.raw, row.content_hash))
+                await copy.write(TRAILER)
+        except psycopg.DataError as error:
+            place = _COPY_PLACE.search(error.diag.context or "")
+            if place is None:
+                raise
+            row = self._rows[int(place[1]) - 1]
+            raise _bad_value(row.source_id, place[2], error.diag.message_primary) from None
+
+    async def confirm(self, *, all_rows_merged: bool) -> None:
+        """Note that stored content was seen again, so that an older state that comes late can't replace it.
+
+        Not in a full refresh: its end confirms all records at once, as ``refreshed_at``.
+        """
+        seen = _newest([*self._batch.confirmed, *(() if all_rows_merged else self._rows)])
+        if seen and self._batch.refresh_started_at is None:
+            await self._execute(
+                merge_sql.CONFIRM,
+                ids=[row.source_id for row in seen],
+                hashes=[row.content_hash for row in seen],
+                observed=[row.observed_at for row in seen],
+            )
+
+    async def delete(self) -> int:
+        """Make tombstones; for unknown records too, or an older state that comes late would raise them."""
+        deletions = _newest(self._batch.deletions)
+        if not deletions:
+            return 0
+        namespace = connection_namespace(self._key.workspace_id, self._key.connection_id, self._key.stream)
+        await self._execute(
+            merge_sql.BURY,
+            ids=_ids(deletions),
+            unified_ids=[unified_id(namespace, deletion.source_id) for deletion in deletions],
+            deleted=[deletion.deleted_at for deletion in deletions],
+            observed=[deletion.observed_at for deletion in deletions],
+        )
+        return await self._count()
+
+    async def store_rejects(self) -> None:
+        """Set aside what could not be mapped, and drop rejects of records that are known in a later state."""
+        solved: list[Row | Confirmed | Deletion]
+        solved = [*self._rows, *self._batch.confirmed, *self._batch.deletions]
+        # As a rule there is none, and then nothing has to be looked up for each record.
+        if solved and (await self._execute(merge_sql.HAS_REJECTS)).rowcount:
+            await self._execute(
+                merge_sql.SOLVE,
+                solved=_ids(solved),
+                observed=[item.observed_at for item in solved],
+            )
+        rejects = _newest(self._batch.rejects)
+        if rejects:
+            await self._execute(
+                merge_sql.SET_ASIDE,
+                keys=[reject.key for reject in rejects],
+                ids=[reject.source_id for reject in rejects],
+                raws=[bytes(reject.raw) for reject in rejects],
+                errors=[reject.error.replace("\0", "") for reject in rejects],
+                observed=[reject.observed_at for reject in rejects],
+            )
+
+    async def follow_refresh(self) -> int:
+        """Remember what a full refresh met; at its end bury, or no longer set aside, what it did not meet."""
+        started_at = self._batch.refresh_started_at
+        if started_at is None:
+            return 0
+        met = _ids(self._rows) + _ids(self._batch.confirmed) + _ids(self._batch.rejects)
+        if met:
+            await self._execute(
+                merge_sql.REMEMBER_MET,
+                started=started_at,
+                met=met,
+            )
+        deleted = 0
+        if self._batch.refresh_done:
+            if not self._key.table.is_log:
+                deleted = await self._delete_unmet(started_at)
+            await self._execute(merge_sql.FORGET_MET)
+            await self._execute(
+                merge_sql.DROP_UNMET_REJECTS,
+                started=started_at,
+            )
+        return deleted
+
+    async def _delete_unmet(self, started_at: datetime) -> int:
+        await self._execute(
+            merge_sql.BURY_UNMET,
+            started=started_at,
+        )
+        return await self._count()
+
+    async def move_cursor(self) -> None:
+        """Store where the stream goes on from."""
+        if self._batch.cursor is not None:
+            await self._execute(
+                merge_sql.MOVE_CURSOR,
+                cursor=Jsonb(self._batch.cursor),
+                observed=self._batch.observed_at,
+                refreshed=self._batch.refresh_started_at if self._batch.refresh_done else None,
+            )
+
+    async def count(self, counts: MergeCounts) -> None:
+        """Add to the counts of the sync's history."""
+        if self._batch.history_id is not None:
+            await self._execute(
+                merge_sql.COUNT,
+                history=self._batch.history_id,
+                read=counts.read,
+                **asdict(counts),
+            )
+
+    async def _count(self) -> int:
+        row = await self._cursor.fetchone()
+        return int(row[0]) if row else 0
+
+
+_Item = TypeVar("_Item", Row, Row | Confirmed, Deletion, Reject)
+
+
+def _newest(items: Sequence[_Item]) -> list[_Item]:
+    """One item for each record, its newest, ordered by id so that two writers can't lock each other out."""
+    newest: dict[str, _Item] = {}
+    for item in sorted(items, key=attrgetter("observed_at")):
+        newest[_key(item)] = item
+    return [newest[key] for key in sorted(newest)]
+
+
+def _key(item: Row | Confirmed | Deletion | Reject) -> str:
+    return item.key if isinstance(item, Reject) else item.source_id
+
+
+def _ids(items: Sequence[Row | Confirmed | Deletion | Reject]) -> list[str]:
+    return [item.source_id for item in items if item.source_id is not None]
+
+
+_COPY_PLACE = re.compile(r"COPY \w+, line (\d+)(?:, column (\w+))?")
+
+
+@cache
+def _encoder(model: type[UnifiedBase]) -> Callable[[UnifiedBase], bytes]:
+    table = next(table for table in TABLES.values() if table.model is model)
+    return row_encoder(table, merge_sql.staged_columns(table)[:-2])
+
+
+def _bad_value(source_id: str, column: str | None, reason: str | None) -> RecordError:
+    """Name the record and column of a value that can't be stored, and keep silent on the value."""
+    msg = f"PostgreSQL can't hold the {column or 'values'} of record {source_id}: {reason}"
+    return RecordError(msg, source_id=source_id, column=column)

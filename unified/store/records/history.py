@@ -1,0 +1,171 @@
+"""What each sync of a stream did: opened when it starts, counted up by its batches, closed when it ends."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from unified.store.connections.rows import ConnectionSummary
+from unified.store.database import Database
+from unified.store.records.tables import StreamKey
+
+Mode = Literal["full", "incremental", "remap"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncRun:
+    """One sync of one stream.
+
+    Attributes:
+        id: Row of ``sync_history``.
+        connector_config_id: The connection.
+        stream: Which stream.
+        mode: Whether it read all, what changed, or the stored raw records.
+        run_id: Dagster's run, where one did it.
+        started_at: When it began.
+        finished_at: When it ended; None while it runs, or if its process was killed.
+        is_complete: Whether it reached the end of the stream.
+        records_read: The sum of the next four.
+        inserted: New records.
+        updated: Changed ones.
+        unchanged: Known ones.
+        rejected: Records that could not be mapped.
+        deleted: Live records that became tombstones.
+        requests: HTTP requests it took.
+        error_message: Why it ended early.
+    """
+
+    id: UUID
+    connector_config_id: UUID
+    stream: str
+    mode: Mode
+    run_id: str | None
+    started_at: datetime
+    finished_at: datetime | None
+    is_complete: bool
+    records_read: int
+    inserted: int
+    updated: int
+    unchanged: int
+    rejected: int
+    deleted: int
+    requests: int
+    error_message: str | None
+
+
+async def begin(database: Database, key: StreamKey, mode: Mode, run_id: str | None = None) -> UUID:
+    """Open a row for a sync that begins.
+
+    Args:
+        database: Where.
+        key: Which stream.
+        mode: What kind of sync.
+        run_id: Dagster's run, where one does it.
+
+    Returns:
+        Its id, for :class:`unified.store.records.batches.Batch` and :func:`finish`.
+    """
+    history_id = uuid4()
+    async with database.workspace(key.workspace_id) as connection:
+        await connection.execute(
+            """
+            INSERT INTO sync_history (id, workspace_id, connector_config_id, stream, mode, run_id)
+            VALUES (%(id)s, %(workspace)s, %(connection)s, %(stream)s, %(mode)s, %(run)s)
+            """,
+            key.parameters() | {"id": history_id, "mode": mode, "run": run_id},
+        )
+    return history_id
+
+
+async def finish(
+    database: Database,
+    key: StreamKey,
+    history_id: UUID,
+    *,
+    is_complete: bool,
+    requests: int = 0,
+    error: str | None = None,
+) -> None:
+    """Close a sync's row.
+
+    Args:
+        database: Where.
+        key: Which stream.
+        history_id: From :func:`begin`.
+        is_complete: Whether it reached the end of the stream.
+        requests: HTTP requests it took.
+        error: Why it ended early.
+    """
+    async with database.workspace(key.workspace_id) as connection:
+        await connection.execute(
+            """
+            UPDATE sync_history
+            SET finished_at = now(), is_complete = %s, requests = %s, error_message = %s WHERE id = %s
+            """,
+            (is_complete, requests, error, history_id),
+        )
+
+
+async def abandon(database: Database, connection: ConnectionSummary, run_id: str, error: str) -> int:
+    """Close the rows that a run of Dagster's left open when it died.
+
+    Args:
+        database: Where.
+        connection: Whose.
+        run_id: The run; it must have ended.
+        error: How it ended.
+
+    Returns:
+        How many there were.
+    """
+    async with database.workspace(connection.workspace_id) as transaction:
+        result = await transaction.execute(
+            """
+            UPDATE sync_history SET finished_at = now(), error_message = %s
+            WHERE connector_config_id = %s AND run_id = %s AND finished_at IS NULL
+            """,
+            (error, connection.id, run_id),
+        )
+        return result.rowcount
+
+
+async def recent(
+    connection: AsyncConnection[Any],
+    connection_id: UUID,
+    *,
+    stream: str | None = None,
+    before: tuple[datetime, UUID] | None = None,
+    limit: int = 20,
+) -> list[SyncRun]:
+    """A connection's last syncs, newest first.
+
+    Args:
+        connection: A transaction of its workspace.
+        connection_id: Which connection.
+        stream: Only this stream.
+        before: ``started_at`` and ``id`` of the last one read so far.
+        limit: How many at most.
+    """
+    started_at, history_id = before or (None, None)
+    async with connection.cursor(row_factory=class_row(SyncRun)) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, connector_config_id, stream, mode, run_id, started_at, finished_at, is_complete,
+                records_read, inserted, updated, unchanged, rejected, deleted, requests, error_message
+            FROM sync_history
+            WHERE connector_config_id = %(connection)s AND (%(stream)s::text IS NULL OR stream = %(stream)s)
+                AND (%(at)s::timestamptz IS NULL OR (started_at, id) < (%(at)s, %(id)s::uuid))
+            ORDER BY started_at DESC, id DESC LIMIT %(limit)s
+            """,
+            {
+                "connection": connection_id,
+                "stream": stream,
+                "at": started_at,
+                "id": history_id,
+                "limit": limit,
+            },
+        )
+        return await cursor.fetchall()

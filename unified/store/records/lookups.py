@@ -1,0 +1,76 @@
+"""Finds customers of a connection: by their ids, all in order, or by what tells that two records are one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg import AsyncConnection, sql
+from psycopg.rows import dict_row
+
+from unified.schema.base import UnifiedBase
+from unified.schema.conditions import CUSTOM
+from unified.store.records.tables import StreamKey
+
+# What each key compares. The first three have an index; the others read the connection's customers once a look-up.
+_KEYS = {
+    "email": "lower(email)",
+    "phone": r"right(regexp_replace(phone, '\D', '', 'g'), 8)",
+    "tax_number": "tax_number",
+    "domain_name": "lower(split_part(email, '@', 2)) || '|' || lower(name)",
+}
+
+
+async def by_ids(conn: AsyncConnection[Any], key: StreamKey, ids: Sequence[str]) -> dict[str, UnifiedBase]:
+    """Stored records by their ids, tombstones too, without raw data; those that are not stored are missing.
+
+    Args:
+        conn: A transaction of the workspace.
+        key: Whose records.
+        ids: Which, any number.
+    """
+    return {
+        record.source_id: record
+        for record in await _read(conn, key, "source_id = ANY(%(ids)s)", ids=list(ids))
+    }
+
+
+async def by_key(
+    conn: AsyncConnection[Any], key: StreamKey, name: str, values: Sequence[str]
+) -> list[UnifiedBase]:
+    """Live records that a key finds.
+
+    Args:
+        conn: A transaction of the workspace.
+        key: Among whose records.
+        name: ``email``, ``phone`` (by its last eight digits), ``tax_number``, ``domain_name`` or a custom field.
+        values: What to look for, as the key compares it: ``lower@case``, ``12345678``, ``domain|name``.
+    """
+    compared: sql.Composable
+    if name.startswith(CUSTOM):
+        compared = sql.SQL("custom_fields ->> {}").format(sql.Literal(name.removeprefix(CUSTOM)))
+    else:
+        compared = sql.SQL(_KEYS[name])
+    condition = sql.SQL("deleted_at IS NULL AND {} = ANY(%(values)s)").format(compared)
+    return await _read(conn, key, condition, values=list(values))
+
+
+async def ids_after(conn: AsyncConnection[Any], key: StreamKey, after: str, *, limit: int) -> list[str]:
+    """Ids of a connection's records in their order, tombstones left out, some at a time."""
+    statement = sql.SQL(
+        "SELECT source_id FROM {} WHERE connection_id = %(connection)s AND source_id > %(after)s"
+        " AND deleted_at IS NULL ORDER BY source_id LIMIT %(limit)s"
+    ).format(key.leaf)
+    result = await conn.execute(statement, key.parameters() | {"after": after, "limit": limit})
+    return [row[0] for row in await result.fetchall()]
+
+
+async def _read(
+    conn: AsyncConnection[Any], key: StreamKey, condition: str | sql.Composable, **values: Any
+) -> list[UnifiedBase]:
+    columns = [column.name for column in key.table.columns if column.name != "raw_data"]
+    where = sql.SQL(condition) if isinstance(condition, str) else condition
+    statement = sql.SQL(
+        "SELECT schema_version, {} FROM {} WHERE connection_id = %(connection)s AND {}"
+    ).format(sql.SQL(", ").join(map(sql.Identifier, columns)), key.leaf, where)
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(statement, key.parameters() | values)
+        return [key.table.read_row(row) for row in await cursor.fetchall()]

@@ -1,0 +1,175 @@
+"""Questions about stored records that show whether they are all there and right; asked by asset checks.
+
+Each function reads one connection's records through a connection that
+:meth:`unified.store.database.Database.workspace` gave.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection, sql
+from psycopg.rows import dict_row
+
+from unified.kit.streams import ControlTotal
+from unified.schema.money import exponent
+from unified.store.plans import avoid_nested_loops
+
+_TELLING = {"customers": "currency", "invoices": "status", "events": "event_type"}
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Money of one currency, held against what the raw records state.
+
+    Attributes:
+        currency: ISO 4217 code.
+        invoices: How many invoices are in it.
+        stored: Sum of ``total`` as stored.
+        stated: The same sum, computed anew from the raw records.
+    """
+
+    currency: str
+    invoices: int
+    stored: Decimal
+    stated: Decimal
+
+
+def leaf(stream: str, source: str) -> sql.Identifier:
+    """The partition that holds a source's records of a stream."""
+    return sql.Identifier(f"unified_{stream}_{source}")
+
+
+async def live_records(conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID) -> int:
+    """How many records are stored and not deleted at their source."""
+    query = sql.SQL("SELECT count(*) FROM {} WHERE connection_id = %s AND deleted_at IS NULL")
+    return await _one(conn, query.format(leaf(stream, source)), (connection_id,))
+
+
+async def rejected_records(conn: AsyncConnection[Any], stream: str, connection_id: UUID) -> int:
+    """How many raw records are set aside because they could not be mapped."""
+    query = sql.SQL("SELECT count(*) FROM rejects WHERE connector_config_id = %s AND stream = %s")
+    return await _one(conn, query, (connection_id, stream))
+
+
+async def rejected_only(conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID) -> int:
+    """How many records are set aside of which no earlier, live state is stored either."""
+    query = sql.SQL(
+        """
+        SELECT count(*) FROM rejects AS r
+        WHERE r.connector_config_id = %(connection)s AND r.stream = %(stream)s AND NOT EXISTS (
+            SELECT FROM {} AS t
+            WHERE t.workspace_id = r.workspace_id AND t.connection_id = r.connector_config_id
+                AND t.source_id = r.source_id AND t.deleted_at IS NULL
+        )
+        """
+    )
+    await avoid_nested_loops(conn)
+    return await _one(
+        conn, query.format(leaf(stream, source)), {"connection": connection_id, "stream": stream}
+    )
+
+
+async def unknown_customers(
+    conn: AsyncConnection[Any], source: str, connection_id: UUID, limit: int
+) -> list[str]:
+    """Source ids of customers that live invoices name and that are not here: not live, deleted or rejected."""
+    query = sql.SQL(
+        """
+        SELECT DISTINCT i.customer_id
+        FROM {invoices} AS i
+        LEFT JOIN {customers} AS c
+            ON c.workspace_id = i.workspace_id AND c.connection_id = i.connection_id AND c.source_id = i.customer_id
+        WHERE i.connection_id = %s AND i.deleted_at IS NULL AND i.customer_id IS NOT NULL AND c.source_id IS NULL
+            AND NOT EXISTS (
+                SELECT FROM rejects AS r
+                WHERE r.workspace_id = i.workspace_id AND r.connector_config_id = i.connection_id
+                    AND r.stream = 'customers' AND r.source_id = i.customer_id
+            )
+        LIMIT %s
+        """
+    ).format(invoices=leaf("invoices", source), customers=leaf("customers", source))
+    await avoid_nested_loops(conn)
+    rows = await (await conn.execute(query, (connection_id, limit))).fetchall()
+    return [row[0] for row in rows]
+
+
+async def invoice_totals(
+    conn: AsyncConnection[Any],
+    source: str,
+    connection_id: UUID,
+    control: ControlTotal,
+    *,
+    since: datetime | None = None,
+) -> list[Totals]:
+    """Stored money by currency beside the same money computed from the raw records by another road.
+
+    Args:
+        conn: A transaction of the connection's workspace.
+        source: The connector's name.
+        connection_id: Whose invoices.
+        control: Where a raw invoice states its total.
+        since: Only invoices that were read since then; None takes all, and reads every raw record.
+    """
+    # PostgreSQL reads no JSON in which a string has U+0000; that escape is taken out first, where there is one.
+    query = sql.SQL(
+        """
+        SELECT currency, count(*), sum(total), sum(nullif(
+            CASE WHEN strpos(raw_data::text, '\\u0000') = 0 THEN raw_data
+                 ELSE regexp_replace(raw_data::text, '(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', '\\1', 'g')::json
+            END #>> %(path)s, '')::numeric)
+        FROM {} WHERE connection_id = %(connection)s AND raw_data IS NOT NULL AND currency IS NOT NULL
+            AND (%(since)s::timestamptz IS NULL OR synced_at >= %(since)s)
+        GROUP BY currency ORDER BY currency
+        """
+    ).format(leaf("invoices", source))
+    values = {"path": list(control.path), "connection": connection_id, "since": since}
+    rows = await (await conn.execute(query, values)).fetchall()
+    return [
+        Totals(
+            currency, count, stored or Decimal(0), (stated or Decimal(0)).scaleb(-_digits(control, currency))
+        )
+        for currency, count, stored, stated in rows
+    ]
+
+
+async def records_by_day(
+    conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID, days: int
+) -> list[tuple[date, int]]:
+    """How many records the source created on each of the last ``days`` days that have any."""
+    query = sql.SQL(
+        """
+        SELECT created_at::date AS day, count(*) FROM {}
+        WHERE connection_id = %(connection)s AND created_at >= (
+            SELECT max(created_at) FROM {} WHERE connection_id = %(connection)s) - make_interval(days => %(days)s)
+        GROUP BY day ORDER BY day
+        """
+    ).format(leaf(stream, source), leaf(stream, source))
+    return await (await conn.execute(query, {"connection": connection_id, "days": days})).fetchall()
+
+
+async def newest_records(
+    conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID, limit: int
+) -> list[dict[str, Any]]:
+    """The records that changed last: id, created, deleted, and one telling column that names no person."""
+    query = sql.SQL(
+        "SELECT source_id, created_at, deleted_at, {} FROM {} WHERE connection_id = %s "
+        "ORDER BY synced_at DESC, created_at DESC NULLS LAST, source_id LIMIT %s"
+    ).format(sql.Identifier(_TELLING[stream]), leaf(stream, source))
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(query, (connection_id, limit))
+        return await cursor.fetchall()
+
+
+def _digits(control: ControlTotal, currency: str) -> int:
+    return 0 if control.minor_units is None else control.minor_units.get(currency, exponent(currency))
+
+
+async def _one(
+    conn: AsyncConnection[Any], query: sql.SQL | sql.Composed, values: Sequence[Any] | Mapping[str, Any]
+) -> int:
+    row = await (await conn.execute(query, values)).fetchone()
+    return int(row[0]) if row else 0

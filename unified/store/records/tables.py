@@ -1,0 +1,244 @@
+"""The unified tables as code sees them: their columns, how a record becomes a row and a row a record.
+
+Columns follow from the models (a migration test holds the SQL to them). How rows get into the tables is
+:mod:`unified.store.records.batches`; which workspace's rows are seen is decided by the transaction
+(:mod:`unified.store.database`).
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+from uuid import UUID
+
+from psycopg import AsyncConnection, sql
+from psycopg.rows import dict_row
+from pydantic import AwareDatetime, SkipValidation
+
+from unified.schema import UnifiedBase, UnifiedCustomer, UnifiedEvent, UnifiedInvoice, UnifiedModel, versions
+from unified.store.connections.rows import ConnectionSummary
+from unified.store.database import Database
+
+READ_CHUNK = 2000
+"""Rows that a reader holds in memory at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column that a model's field is stored in.
+
+    Attributes:
+        name: Name of the field and the column.
+        type: PostgreSQL's name of its type.
+    """
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKey:
+    """Which stream of which connection rows belong to.
+
+    Attributes:
+        workspace_id: The tenant.
+        connection_id: Row of ``connector_configs``.
+        connector: The connector's name; it decides the partition.
+        stream: ``customers``, ``invoices`` or ``events``.
+    """
+
+    workspace_id: UUID
+    connection_id: UUID
+    connector: str
+    stream: str
+
+    @property
+    def table(self) -> "UnifiedTable":
+        """The unified table of that stream."""
+        return TABLES[self.stream]
+
+    @property
+    def leaf(self) -> sql.Identifier:
+        """The connector's own partition of that table, e.g. ``unified_customers_stripe``."""
+        return sql.Identifier(f"{self.table.name}_{self.connector}")
+
+    @classmethod
+    def of(cls, connection: ConnectionSummary, stream: str) -> "StreamKey":
+        """The key of one of a connection's streams."""
+        return cls(connection.workspace_id, connection.id, connection.connector, stream)
+
+    def parameters(self) -> dict[str, Any]:
+        """The key as named query parameters: ``workspace``, ``connection``, ``connector``, ``stream``."""
+        return {
+            "workspace": self.workspace_id,
+            "connection": self.connection_id,
+            "connector": self.connector,
+            "stream": self.stream,
+        }
+
+
+@dataclass(frozen=True)
+class UnifiedTable:
+    """One unified table, derived from its model.
+
+    Attributes:
+        name: The partitioned table, e.g. ``unified_customers``.
+        model: What its rows are.
+        is_log: Whether its records are things that happened. A source forgets old ones, which is no deletion.
+        columns: One for each field of the model.
+    """
+
+    name: str
+    model: type[UnifiedBase]
+    is_log: bool = False
+    columns: tuple[Column, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        fields = self.model.model_fields.items()
+        columns = tuple(Column(name, _pg_type(info.annotation, info.metadata)) for name, info in fields)
+        object.__setattr__(self, "columns", columns)
+
+    @property
+    def version(self) -> str:
+        """Schema version that rows are written with."""
+        return self.model.__schema_version__
+
+    def read_row(self, row: Mapping[str, Any]) -> UnifiedBase:
+        """Read one stored row as today's model, whatever release wrote it.
+
+        Args:
+            row: Column values by name, ``schema_version`` among them.
+
+        Raises:
+            unified.schema.versions.UnknownSchemaVersionError: If a newer release wrote it.
+            pydantic.ValidationError: If it does not fit the model.
+        """
+        names = {column.name for column in self.columns}
+        fields = {name: value for name, value in row.items() if name in names and value is not None}
+        return versions.read(self.model, fields, row["schema_version"])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRaw:
+    """A stored raw record.
+
+    Attributes:
+        source_id: Its id in its source.
+        body: JSON text as it was received.
+        observed_at: When the source was in this state.
+        synced_at: When it was read.
+    """
+
+    source_id: str
+    body: bytes
+    observed_at: datetime
+    synced_at: datetime
+
+
+_SCALARS: dict[type, str] = {
+    str: "text",
+    bool: "boolean",
+    int: "bigint",
+    Decimal: "numeric",
+    AwareDatetime: "timestamptz",
+    UUID: "uuid",
+}
+
+
+def _pg_type(annotation: Any, metadata: Collection[Any]) -> str:
+    """The type of the column that a field of this type is stored in."""
+    if SkipValidation in metadata:
+        return "json"  # kept as the source sent it, byte for byte
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _pg_type(arguments[0], ())
+    if origin in (Union, UnionType):
+        (inner,) = (argument for argument in arguments if argument is not type(None))
+        return _pg_type(inner, ())
+    if origin is tuple and _pg_type(arguments[0], ()) == "text":
+        return "text[]"
+    if origin in (tuple, dict) or issubclass(annotation, UnifiedModel):
+        return "jsonb"
+    return next(name for scalar, name in _SCALARS.items() if issubclass(annotation, scalar))
+
+
+TABLES: dict[str, UnifiedTable] = {
+    "customers": UnifiedTable("unified_customers", UnifiedCustomer),
+    "invoices": UnifiedTable("unified_invoices", UnifiedInvoice),
+    "events": UnifiedTable("unified_events", UnifiedEvent, is_log=True),
+}
+
+
+async def read(
+    connection: AsyncConnection[Any], key: StreamKey, *, with_deleted: bool = False
+) -> AsyncIterator[UnifiedBase]:
+    """Read a stream's records one after the other, in flat memory.
+
+    Args:
+        connection: A transaction of the key's workspace.
+        key: Which records.
+        with_deleted: Whether tombstones come too. A record that was only ever known as deleted has no content
+            and never comes.
+
+    Yields:
+        Records as today's model, ordered by source id.
+    """
+    query = sql.SQL(
+        "SELECT * FROM {} WHERE connection_id = %(connection)s AND raw_data IS NOT NULL {} ORDER BY source_id"
+    ).format(key.leaf, sql.SQL("" if with_deleted else "AND deleted_at IS NULL"))
+    async with connection.cursor("records", row_factory=dict_row) as cursor:
+        cursor.itersize = READ_CHUNK
+        await cursor.execute(query, key.parameters())
+        async for row in cursor:
+            yield key.table.read_row(row)
+
+
+async def read_chunks(
+    database: Database, stream: str, connection: ConnectionSummary, *, without: Collection[str] = ()
+) -> AsyncIterator[tuple[list[str], list[tuple[Any, ...]]]]:
+    """Read a connection's live rows as they are stored, some thousand at a time.
+
+    Args:
+        database: Where they are.
+        stream: Which stream.
+        connection: Whose rows.
+        without: Columns to leave out, ``raw_data`` above all.
+
+    Yields:
+        Column names and rows. At least one chunk comes, so that the columns of an empty stream are known.
+    """
+    key = StreamKey.of(connection, stream)
+    names = [column.name for column in key.table.columns if column.name not in without]
+    query = sql.SQL("SELECT {} FROM {} WHERE connection_id = %(connection)s AND deleted_at IS NULL").format(
+        sql.SQL(", ").join(map(sql.Identifier, names)), key.leaf
+    )
+    async with database.workspace(key.workspace_id) as transaction, transaction.cursor("chunks") as cursor:
+        await cursor.execute(query, key.parameters())
+        rows = await cursor.fetchmany(READ_CHUNK)
+        yield names, rows
+        while rows := await cursor.fetchmany(READ_CHUNK):
+            yield names, rows
+
+
+async def read_raw(
+    connection: AsyncConnection[Any], key: StreamKey, *, after: str = "", limit: int = READ_CHUNK
+) -> list[StoredRaw]:
+    """Read raw records back, to map them again.
+
+    Args:
+        connection: A transaction of the key's workspace.
+        key: Which stream.
+        after: Source id of the last one read so far.
+        limit: How many at most.
+
+    Returns:
+        Live records by ascending source id; fewer than ``limit`` means that these are the last.
+    """
+    query = sql.SQL(
+        "SELECT source_id, convert_to(raw_data::text, 'UTF8'), observed_at, synced_at FROM {} "
+        "WHERE connection_id = %s AND source_id > %s AND deleted_at IS NULL ORDER BY source_id LIMIT %s"
+    ).format(key.leaf)
+    rows = await (await connection.execute(query, (key.connection_id, after, limit))).fetchall()
+    return [StoredRaw(*row) for row in rows]

@@ -1,0 +1,1 @@
+"""Routes, their settings, links and outbox."""

@@ -1,0 +1,1 @@
+"""What is encrypted: master keys, data keys, credentials, tokens."""

@@ -1,0 +1,364 @@
+"""Master keys: where they come from, and wrapping and unwrapping data keys with them.
+
+A master key never reaches the database. Its id is a short fingerprint, which stands beside what it wrapped,
+so nothing is decrypted by trial. What it wraps, and how all of that moves to another one:
+`unified.store.secrets.data_keys`. Master keys that never leave HashiCorp Vault: `unified.store.secrets.vault`.
+"""
+
+import hashlib
+import logging
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from unified.store.embedded import home
+from unified.store.errors import StoreError
+
+MASTER_KEYS_VARIABLE = "UNIFIED_MASTER_KEYS"
+PROVIDER_VARIABLE = "UNIFIED_KEY_PROVIDER"
+KEY_FILE = "master.keys"
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
+
+_log = logging.getLogger(__name__)
+
+
+class MasterKeyError(StoreError):
+    """Master keys are missing, malformed, readable by others, or not the ones that this database needs."""
+
+
+class UnknownMasterKeyError(MasterKeyError):
+    """A data key is wrapped by a master key that this process does not have."""
+
+
+class DamagedDataKeyError(MasterKeyError):
+    """A wrapped data key was changed: its master key is here and does not unwrap it."""
+
+
+class WrappedKey(NamedTuple):
+    """A data key as the database holds it.
+
+    Attributes:
+        wrapped: The encrypted data key.
+        key_id: Names the master key that wrapped it.
+    """
+
+    wrapped: bytes
+    key_id: str
+
+
+class KeyProvider(Protocol):
+    """Wraps and unwraps data keys. Asynchronous, because a provider may be a service on the network."""
+
+    async def primary_key_id(self) -> str:
+        """Names the master key that wraps from now on."""
+        ...
+
+    def has(self, key_id: str) -> bool:
+        """Whether a master key is of this provider. It may be one that it has given up."""
+        ...
+
+    async def wrap(self, data_key: bytes) -> WrappedKey:
+        """Encrypt a data key under the primary master key."""
+        ...
+
+    async def unwrap(self, wrapped: bytes, key_id: str) -> bytes:
+        """Decrypt a data key.
+
+        Raises:
+            UnknownMasterKeyError: If there is no master key ``key_id`` here.
+            DamagedDataKeyError: If that master key did not wrap this.
+        """
+        ...
+
+    async def rewrap(self, keys: Sequence[WrappedKey]) -> list[WrappedKey]:
+        """Move data keys to the primary master key, in the same order; raises what :meth:`unwrap` does."""
+        ...
+
+    async def renew(self) -> None:
+        """Put a new primary in front, unless former keys still await retirement or a person sets the keys."""
+        ...
+
+    async def retire(self, in_use: Collection[str]) -> tuple[str, ...]:
+        """Give up every key that is neither the primary nor in use.
+
+        Args:
+            in_use: Ids of the master keys that wrap a data key.
+
+        Returns:
+            Ids of the keys that are gone, or that a person may remove from where they are set.
+        """
+        ...
+
+
+class LocalKeyProvider:
+    """Fernet master keys in memory; the first is the primary, the others only unwrap."""
+
+    def __init__(self, keys: Iterable[str], source: str = "the list of master keys") -> None:
+        """Take master keys.
+
+        Args:
+            keys: Fernet keys (32 bytes in URL-safe base64), the primary first.
+            source: Where they come from, for error messages.
+
+        Raises:
+            MasterKeyError: If there is none, or one is no Fernet key; the message tells which, not its text.
+        """
+        self._fernets = _parse(keys, source)
+        self._source = source
+
+    async def primary_key_id(self) -> str:
+        """Names the first key."""
+        return self._primary
+
+    def has(self, key_id: str) -> bool:
+        """Whether a key id is a fingerprint, as all of this kind are."""
+        return _FINGERPRINT.fullmatch(key_id) is not None
+
+    async def wrap(self, data_key: bytes) -> WrappedKey:
+        """Encrypt a data key under the first key."""
+        return WrappedKey(self._fernets[self._primary].encrypt(data_key), self._primary)
+
+    async def unwrap(self, wrapped: bytes, key_id: str) -> bytes:
+        """Decrypt a data key; see :meth:`KeyProvider.unwrap`."""
+        if key_id not in self._fernets:
+            raise UnknownMasterKeyError(
+                f"a workspace's data key is wrapped by master key {key_id}, which is not in {self._source} "
+                f"(it has {', '.join(self._fernets)}); put that key there, behind the others, and restart "
+                "whatever reads it from the environment"
+            )
+        try:
+            return self._fernets[key_id].decrypt(wrapped)
+        except InvalidToken:
+            raise DamagedDataKeyError(
+                f"a workspace's data key does not unwrap under its master key {key_id}: "
+                "its row was changed; restore it from a backup"
+            ) from None
+
+    async def rewrap(self, keys: Sequence[WrappedKey]) -> list[WrappedKey]:
+        """Move data keys to the first key."""
+        return [await self.wrap(await self.unwrap(*key)) for key in keys]
+
+    async def renew(self) -> None:
+        """Do nothing: whoever set these keys has put the new one first."""
+
+    async def retire(self, in_use: Collection[str]) -> tuple[str, ...]:
+        """Name the keys that may now be removed from where they are set."""
+        return tuple(key_id for key_id in self._fernets if key_id not in {self._primary, *in_use})
+
+    @property
+    def _primary(self) -> str:
+        return next(iter(self._fernets))
+
+
+class FileKeyProvider(LocalKeyProvider):
+    """Master keys in a file of one key a line, which only its owner reads and which is replaced as a whole.
+
+    Other processes use the same file while it changes: they read it again before they wrap, and when they
+    meet a key id that is new to them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the file, after making it with one new key where there is none.
+
+        Raises:
+            MasterKeyError: If others may read it, or it holds something else than Fernet keys.
+        """
+        self._path = path
+        if not path.exists() and _create(path, generate_key()):
+            _log.warning(
+                "made a master key in %s; without that file the stored credentials can't be read: back it up",
+                path,
+            )
+        super().__init__(_read(path), str(path))
+
+    async def wrap(self, data_key: bytes) -> WrappedKey:
+        """Encrypt a data key under the file's first key."""
+        self._reload()
+        return await super().wrap(data_key)
+
+    async def unwrap(self, wrapped: bytes, key_id: str) -> bytes:
+        """Decrypt a data key; see :meth:`KeyProvider.unwrap`."""
+        if key_id not in self._fernets:
+            self._reload()
+        return await super().unwrap(wrapped, key_id)
+
+    async def renew(self) -> None:
+        """Put a new key on the file's first line, unless an unfinished rotation has done so."""
+        keys = _read(self._path)
+        if len(keys) == 1:
+            _replace(self._path, [generate_key(), *keys])
+        self._reload()
+
+    async def retire(self, in_use: Collection[str]) -> tuple[str, ...]:
+        """Leave only the first key and those in use in the file."""
+        primary, *former = _read(self._path)
+        kept = [key for key in former if fingerprint(key) in in_use]
+        if kept != former:
+            _replace(self._path, [primary, *kept])
+        return tuple(fingerprint(key) for key in former if key not in kept)
+
+    def _reload(self) -> None:
+        # A key that has left the file still unwraps here, for a row that was read before it was re-wrapped.
+        self._fernets = _parse(_read(self._path), self._source) | self._fernets
+
+
+class JoinedKeyProvider:
+    """Several providers as one, so that data keys can move from one to another: the first one wraps."""
+
+    def __init__(self, providers: Sequence[KeyProvider]) -> None:
+        """Join at least one provider, the one that wraps first."""
+        self._first, *self._others = providers
+
+    async def primary_key_id(self) -> str:
+        """Names the first provider's primary."""
+        return await self._first.primary_key_id()
+
+    def has(self, key_id: str) -> bool:
+        """Whether a master key is of any of them."""
+        return any(provider.has(key_id) for provider in (self._first, *self._others))
+
+    async def wrap(self, data_key: bytes) -> WrappedKey:
+        """Encrypt a data key by the first provider."""
+        return await self._first.wrap(data_key)
+
+    async def unwrap(self, wrapped: bytes, key_id: str) -> bytes:
+        """Decrypt a data key by the provider that its master key belongs to."""
+        for provider in self._others:
+            if provider.has(key_id):
+                return await provider.unwrap(wrapped, key_id)
+        return await self._first.unwrap(wrapped, key_id)
+
+    async def rewrap(self, keys: Sequence[WrappedKey]) -> list[WrappedKey]:
+        """Move data keys to the first provider; those that it has already it moves by itself."""
+        own = [key for key in keys if self._first.has(key.key_id)]
+        moved = dict(zip(own, await self._first.rewrap(own), strict=True))
+        for key in keys:
+            if key not in moved:
+                moved[key] = await self.wrap(await self.unwrap(*key))
+        return [moved[key] for key in keys]
+
+    async def renew(self) -> None:
+        """Nothing new is made while data keys move between providers."""
+
+    async def retire(self, in_use: Collection[str]) -> tuple[str, ...]:
+        """Name the other providers' keys that are not in use; none is destroyed."""
+        keys = [await provider.primary_key_id() for provider in self._others]
+        return tuple(key_id for key_id in keys if key_id not in in_use)
+
+
+def generate_key() -> str:
+    """A new master key: 32 random bytes in URL-safe base64."""
+    return Fernet.generate_key().decode()
+
+
+def fingerprint(key: str) -> str:
+    """The name of a master key: a short fingerprint, which tells nothing of the key."""
+    return hashlib.sha256(b"unified master key " + key.strip().encode()).hexdigest()[:16]
+
+
+def load_provider() -> KeyProvider:
+    """The master keys that this process is set up with.
+
+    ``UNIFIED_KEY_PROVIDER`` says whose they are: ``local``, the default, or ``vault``; both, while data keys
+    move from one to the other, with the one that wraps first. Of the local ones ``UNIFIED_MASTER_KEYS``
+    (comma-separated, the primary first) wins. Without it, the embedded database has its keys in a file beside
+    it. Any other database has none, and that is an error: nothing is stored unencrypted.
+
+    Raises:
+        MasterKeyError: If there are no keys, or no usable ones.
+    """
+    providers = [
+        _provider_named(name.strip()) for name in (os.environ.get(PROVIDER_VARIABLE) or "local").split(",")
+    ]
+    return providers[0] if len(providers) == 1 else JoinedKeyProvider(providers)
+
+
+def _provider_named(name: str) -> KeyProvider:
+    if name == "local":
+        return _local_provider()
+    if name == "vault":
+        from unified.store.secrets.vault import VaultKeyProvider  # noqa: PLC0415 - HTTP, which few installations need here
+
+        return VaultKeyProvider.from_environment()
+    raise MasterKeyError(f"{PROVIDER_VARIABLE} takes local or vault, or both with a comma, not {name!r}")
+
+
+def _local_provider() -> LocalKeyProvider:
+    keys = os.environ.get(MASTER_KEYS_VARIABLE)
+    if keys is not None:
+        return LocalKeyProvider(keys.split(","), MASTER_KEYS_VARIABLE)
+    if os.environ.get("DATABASE_URL"):
+        raise MasterKeyError(
+            f"DATABASE_URL is set but {MASTER_KEYS_VARIABLE} is not, and nothing is stored unencrypted; "
+            "make a key with `unified keys generate` and pass it in that variable from your secret store"
+        )
+    return FileKeyProvider(home() / KEY_FILE)
+
+
+def _parse(keys: Iterable[str], source: str) -> dict[str, Fernet]:
+    """Fernets by key id, in the order given."""
+    fernets: dict[str, Fernet] = {}
+    for place, key in enumerate(keys, start=1):
+        try:
+            fernet = Fernet(key.strip())
+        except ValueError:
+            raise MasterKeyError(
+                f"key {place} of {source} is not a Fernet key (32 bytes in URL-safe base64); "
+                "make one with `unified keys generate`"
+            ) from None
+        fernets[fingerprint(key)] = fernet
+    if not fernets:
+        raise MasterKeyError(f"there is no key in {source}; make one with `unified keys generate`")
+    return fernets
+
+
+def _read(path: Path) -> list[str]:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        keys = path.read_text(encoding="ascii", errors="replace").split()
+    except OSError as error:
+        raise MasterKeyError(f"the master keys in {path} can't be read: {error.strerror}") from error
+    if mode & 0o077:
+        raise MasterKeyError(
+            f"{path} may be read by others (mode {mode:o}); run `chmod 600 {path}`, "
+            "then `unified keys rotate` if anyone may have read it"
+        )
+    return keys
+
+
+def _create(path: Path, key: str) -> bool:
+    """Write a new file, whole from the first moment on; False where another process was quicker."""
+    draft = _write_beside(path, [key])
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
+
+
+def _replace(path: Path, keys: list[str]) -> None:
+    _write_beside(path, keys).replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _write_beside(path: Path, keys: list[str]) -> Path:
+    """A draft on disk, in the same folder; mkstemp makes it readable by its owner only."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    with os.fdopen(handle, "w", encoding="ascii") as draft:
+        draft.writelines(f"{key}\n" for key in keys)
+        draft.flush()
+        os.fsync(draft.fileno())
+    return Path(name)

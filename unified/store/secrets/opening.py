@@ -1,0 +1,34 @@
+"""Opens stored connections for an adapter factory: settings from the registry, secrets from the credential store.
+
+Whose tokens refresh themselves is opened by `unified.sync.authorization`, which builds on this.
+"""
+
+from uuid import UUID
+
+from unified.kit.adapter import ConnectionRef
+from unified.kit.factory import OpenedConnection
+from unified.store.connections.registry import Registry
+from unified.store.secrets.credentials import CredentialStore
+
+
+class StoredConnections:
+    """Opens connections as they are stored."""
+
+    def __init__(self, registry: Registry, credentials: CredentialStore, *, actor: str) -> None:
+        """Open connections of ``registry`` in the name of ``actor``, which the audit log will show."""
+        self._registry = registry
+        self._credentials = credentials
+        self._actor = actor
+
+    async def open_connection(
+        self, workspace_id: UUID, connection_id: UUID, *, purpose: str
+    ) -> OpenedConnection:
+        """Load a connection and release its secrets; raises what :meth:`CredentialStore.reveal` does."""
+        released = await self._credentials.release(
+            workspace_id, connection_id, actor=self._actor, purpose=purpose
+        )
+        connection = await self._registry.get_connection(workspace_id, connection_id)
+        ref = ConnectionRef(connection.id, workspace_id, connection.key)
+        return OpenedConnection(
+            ref, connection.connector, connection.settings, released.secrets, released.kind
+        )

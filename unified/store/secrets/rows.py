@@ -1,0 +1,184 @@
+"""Rows of connections' secrets: what a row holds, what may be told about it, and the cipher of its place.
+
+A value is encrypted under a key derived from its workspace's data key and from the row's place, so that a row which is
+moved to another workspace, connection, field, version, kind or expiry does not decrypt.
+
+Everything here works in a transaction of the workspace that its caller opened. Who may store and have secrets, and
+what the audit log is told, is `unified.store.secrets.credentials`'.
+"""
+
+import base64
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from psycopg import AsyncConnection
+
+from unified.kit.secrets import Secret
+from unified.store.connections.rows import fetch
+from unified.store.secrets.authorization_rows import IS_REFRESHED
+from unified.store.secrets.keys import WrappedKey
+
+
+class Place(NamedTuple):
+    """Where a value is stored. Fernet has no associated data, so the place goes into the value's key."""
+
+    workspace_id: UUID
+    connection_id: UUID
+    field: str
+    version: int
+    kind: str
+    expires_at: datetime | None
+
+    def encrypt(self, data_key: bytes, secret: Secret) -> bytes:
+        """What is stored of a secret here."""
+        return self._cipher(data_key).encrypt(secret.reveal().encode())
+
+    def decrypt(self, data_key: bytes, ciphertext: bytes) -> Secret:
+        """The secret that is stored here.
+
+        Raises:
+            InvalidToken: If it was encrypted elsewhere or by another key, or changed since.
+        """
+        return Secret(self._cipher(data_key).decrypt(ciphertext).decode())
+
+    def _cipher(self, data_key: bytes) -> Fernet:
+        expiry = self.expires_at.astimezone(UTC).isoformat() if self.expires_at else "never"
+        parts = ("unified credential", *self[:-1], expiry)  # of which none can hold a bar
+        info = "|".join(map(str, parts)).encode()
+        return Fernet(base64.urlsafe_b64encode(HKDF(SHA256(), 32, None, info).derive(data_key)))
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialInfo:
+    """What may be told about one stored secret.
+
+    Attributes:
+        connection_id: The connection that it belongs to.
+        field: The name under which the adapter finds it.
+        kind: One of :class:`unified.kit.adapter.CredentialKind`.
+        version: Counts up each time it is replaced.
+        expires_at: When it stops being released; None never.
+        updated_at: When this version was stored.
+    """
+
+    connection_id: UUID
+    field: str
+    kind: str
+    version: int
+    expires_at: datetime | None
+    updated_at: datetime
+
+
+class Sealed(NamedTuple):
+    """A stored secret, encrypted.
+
+    Attributes:
+        info: What may be told about it.
+        is_expired: Whether it is past its expiry.
+        ciphertext: What :meth:`Place.encrypt` gave.
+        data_key: The key that it needs, wrapped.
+    """
+
+    info: CredentialInfo
+    is_expired: bool
+    ciphertext: bytes
+    data_key: WrappedKey
+
+
+_INFO = "connector_config_id AS connection_id, field, kind, version, expires_at, updated_at"
+
+# A connection's own secrets, or those of one of its webhook endpoints, which nobody else is given.
+_OF = "connector_config_id = %(connection)s AND webhook_config_id IS NOT DISTINCT FROM %(endpoint)s"
+
+
+async def read_infos(
+    conn: AsyncConnection[Any], connection_id: UUID, endpoint_id: UUID | None = None
+) -> list[CredentialInfo]:
+    """What may be told about a connection's own secrets, or one webhook endpoint's, by field."""
+    return await fetch(
+        conn,
+        CredentialInfo,
+        f"SELECT {_INFO} FROM connector_credentials WHERE {_OF} ORDER BY field",  # noqa: S608 - constants
+        connection=connection_id,
+        endpoint=endpoint_id,
+    )
+
+
+async def read_expiring(conn: AsyncConnection[Any], within: timedelta) -> list[CredentialInfo]:
+    """The workspace's secrets of connections that have expired or will within a time; not what is refreshed."""
+    return await fetch(
+        conn,
+        CredentialInfo,
+        f"""
+        SELECT {_INFO} FROM connector_credentials
+        WHERE expires_at <= now() + %(within)s AND webhook_config_id IS NULL AND NOT {IS_REFRESHED}
+        """,  # noqa: S608 - constants
+        within=within,
+    )
+
+
+async def has_credentials(conn: AsyncConnection[Any], connection_id: UUID) -> bool:
+    """Whether a connection has secrets of its own."""
+    return bool(await read_infos(conn, connection_id))
+
+
+async def read_sealed(
+    conn: AsyncConnection[Any], connection_id: UUID, endpoint_id: UUID | None
+) -> list[Sealed]:
+    """A connection's own secrets, or one webhook endpoint's, by field, with what decrypts them."""
+    rows = await conn.execute(
+        f"""
+        SELECT {_INFO}, COALESCE(expires_at <= clock_timestamp(), false), ciphertext, wrapped_key, master_key_id
+        FROM connector_credentials AS c
+        JOIN workspace_keys AS k ON (k.workspace_id, k.id) = (c.workspace_id, c.data_key_id)
+        WHERE {_OF} ORDER BY field
+        """,  # noqa: S608 - constants
+        {"connection": connection_id, "endpoint": endpoint_id},
+    )
+    return [
+        Sealed(CredentialInfo(*info), is_expired, ciphertext, WrappedKey(wrapped, key_id))
+        for *info, is_expired, ciphertext, wrapped, key_id in await rows.fetchall()
+    ]
+
+
+async def write(
+    conn: AsyncConnection[Any],
+    place: Place,
+    ciphertext: bytes,
+    data_key_id: UUID,
+    endpoint_id: UUID | None,
+) -> None:
+    """Store what :meth:`Place.encrypt` gave, in place of the field's former version."""
+    await conn.execute(
+        """
+        INSERT INTO connector_credentials (
+            workspace_id, connector_config_id, field, version, kind, expires_at,
+            ciphertext, data_key_id, webhook_config_id
+        )
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (workspace_id, connector_config_id, field) DO UPDATE SET
+            version = excluded.version, kind = excluded.kind, expires_at = excluded.expires_at,
+            updated_at = now(), ciphertext = excluded.ciphertext, data_key_id = excluded.data_key_id
+        """,
+        (*place, ciphertext, data_key_id, endpoint_id),
+    )
+
+
+async def delete(
+    conn: AsyncConnection[Any], connection_id: UUID, fields: Collection[str] | None = None
+) -> list[str]:
+    """Delete a connection's own secrets, or some of them; the fields that are gone."""
+    rows = await conn.execute(
+        f"""
+        DELETE FROM connector_credentials
+        WHERE {_OF} AND (%(fields)s::text[] IS NULL OR field = ANY(%(fields)s)) RETURNING field
+        """,  # noqa: S608 - constant
+        {"connection": connection_id, "endpoint": None, "fields": None if fields is None else list(fields)},
+    )
+    return sorted(row[0] for row in await rows.fetchall())

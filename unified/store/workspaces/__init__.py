@@ -1,0 +1,1 @@
+"""Tenants: who may do what, and tokens."""

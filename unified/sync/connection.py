@@ -1,0 +1,313 @@
+"""Sync of a connection: lease, history, state and adapter around the pulls of its streams.
+
+Dagster and the CLI both call here.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from unified.kit.adapter import BaseAdapter
+from unified.kit.errors import AdapterError, ProtocolError, RateLimitedError, UnavailableError
+from unified.kit.factory import AdapterFactory
+from unified.kit.http.client import HttpClient
+from unified.kit.registry import get_adapter
+from unified.store.connections import field_rules
+from unified.store.connections.registry import Registry, presentable
+from unified.store.connections.rows import Connection
+from unified.store.database import Database
+from unified.store.errors import BusyError, StoreError, UnreachableError
+from unified.store.records import cursors, history, quality
+from unified.store.records.tables import StreamKey
+from unified.sync.errors import ConnectionBusyError, PullError, SyncError
+from unified.sync.mapper import Mapper
+from unified.sync.mapping import Mapping
+from unified.sync.pull import OnProgress, Pull, PullResult
+from unified.sync.storing import store_pages
+
+# Errors that may be over in a minute. All others stay until somebody changes something.
+_MAY_PASS = (RateLimitedError, UnavailableError, ProtocolError, UnreachableError, BusyError)
+
+# Customers asked for one by one because an invoice names them and no list does; the next sync goes on.
+_MISSING_CUSTOMERS = 1_000
+
+
+@dataclass(slots=True)
+class SideBySide:
+    """What streams of one connection share that are synced at the same time.
+
+    Attributes:
+        mapper: Maps for all of them.
+        http: The first one's client; the others keep to its limits.
+        customers_done: Set once no more customers are pulled.
+    """
+
+    mapper: Mapper
+    http: HttpClient | None = None
+    customers_done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def share_limits(self, http: HttpClient) -> None:
+        """Make a further client keep to the same limits."""
+        if self.http is None:
+            self.http = http
+        else:
+            http.join(self.http)
+
+
+@asynccontextmanager
+async def lease(db: Database, connection: Connection, stream: str) -> AsyncGenerator[None, None]:
+    """Be the only one who syncs a stream, until the block or the process ends.
+
+    Raises:
+        ConnectionBusyError: If another process does.
+        PullError: If the database fails.
+    """
+    with named(connection, stream):
+        async with db.exclusive(f"sync/{connection.id}/{stream}") as is_ours:
+            if not is_ours:
+                msg = f"{connection.key}: another process syncs {stream} at the moment; wait for it to end"
+                raise ConnectionBusyError(msg)
+            yield
+
+
+@contextmanager
+def named(connection: Connection, stream: str) -> Iterator[None]:
+    """Name connection and stream in whatever goes wrong with source or database inside the block.
+
+    Raises:
+        PullError: In place of an AdapterError or StoreError.
+    """
+    try:
+        yield
+    except (AdapterError, StoreError) as error:
+        message = presentable(f"{connection.key}: {stream}: {error}")
+        raise PullError(message, retry=isinstance(error, _MAY_PASS)) from error
+
+
+@asynccontextmanager
+async def recorded(
+    db: Database, connection: Connection, stream: str, mode: history.Mode, run_id: str | None = None
+) -> AsyncGenerator[tuple[UUID, PullResult], None]:
+    """Keep a sync's entry in the history, and its connection's state: opened here, closed as the block ends.
+
+    A remap moves no state: it says nothing about the source.
+
+    Yields:
+        The entry's id, and an empty result for the block to fill.
+
+    Raises:
+        PullError: In place of an AdapterError or StoreError.
+    """
+    registry = Registry(db)
+    ids = connection.workspace_id, connection.id
+    key = StreamKey.of(connection, stream)
+    result = PullResult(stream, mode)
+
+    async def close(error: str | None) -> None:
+        await history.finish(
+            db, key, history_id, is_complete=result.is_complete, requests=result.requests, error=error
+        )
+        if mode != "remap":
+            await registry.finish_sync(*ids)
+
+    with named(connection, stream):
+        if mode != "remap":
+            await registry.begin_sync(*ids)
+        history_id = await history.begin(db, key, mode, run_id)
+    try:
+        with named(connection, stream):
+            yield history_id, result
+    except BaseException as failure:
+        # Where the database is what failed, all stays open, as after a kill: the next sync sets it right.
+        with suppress(StoreError):
+            await close(_reason(failure, f"{connection.key}: {stream}"))
+        raise
+    with named(connection, stream):
+        await close(None)
+
+
+def _reason(failure: BaseException, what: str) -> str:
+    match failure:
+        case PullError():
+            return str(failure)
+        case Exception():
+            # Its text may hold anything, a record's values included.
+            return f"{what}: failed unexpectedly ({type(failure).__name__}); see the log"
+        case _:
+            return f"{what}: interrupted; the next sync goes on from the last commit"
+
+
+async def sync_stream(
+    db: Database,
+    factory: AdapterFactory,
+    connection: Connection,
+    stream: str,
+    *,
+    full: bool = False,
+    time_limit: float | None = None,
+    run_id: str | None = None,
+    on_progress: OnProgress = lambda _: None,
+    beside: SideBySide | None = None,
+) -> PullResult:
+    """Sync one stream of one connection.
+
+    Args:
+        db: Where to store.
+        factory: Makes the connection's adapter.
+        connection: Which connection.
+        stream: Which of its streams.
+        full: Read everything anew instead of the changes only. An unfinished full refresh goes on either way.
+        time_limit: Seconds after which to stop; the next sync goes on from there.
+        run_id: Dagster's run, for the history.
+        on_progress: Called after each commit with the counts so far.
+        beside: What it shares with the connection's other streams; by default nothing.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ConnectionBusyError: If another process syncs this stream at the moment.
+        PullError: If the source or the database fails; the message names connection and stream.
+    """
+    key = StreamKey.of(connection, stream)
+    async with lease(db, connection, stream):
+        stored = await cursors.load(db, key)
+        cursor = stored.cursor if stored and ("refresh" in stored.cursor or not full) else None
+        mode: history.Mode = "full" if cursor is None or "refresh" in cursor else "incremental"
+        async with (
+            recorded(db, connection, stream, mode, run_id) as (history_id, result),
+            await factory.create(connection.workspace_id, connection.id, purpose="sync") as adapter,
+            nullcontext(beside.mapper) if beside else Mapper() as mapper,
+        ):
+            if beside:
+                beside.share_limits(adapter.http)
+            adapter.clock = await db.clock(not_before=stored.observed_at if stored else None)
+            result.started_at = adapter.clock()
+            mapping = Mapping(adapter, stream, await field_rules.read(db, connection, stream))
+            pull = Pull(
+                db,
+                adapter,
+                key,
+                mapping,
+                mapper,
+                result,
+                history_id=history_id,
+                is_first_load=stored is None or stored.refreshed_at is None,
+                on_progress=on_progress,
+            )
+            try:
+                await pull.run(cursor, time_limit)
+                if stream == "invoices" and result.is_complete:
+                    if beside:
+                        await beside.customers_done.wait()
+                    result.is_complete = await _complete_customers(db, adapter, connection, mapper)
+            finally:
+                result.note(adapter.http)
+    return result
+
+
+async def sync_connection(
+    db: Database,
+    factory: AdapterFactory,
+    connection: Connection,
+    *,
+    streams: Sequence[str] = (),
+    full: bool = False,
+    time_limit: float | None = None,
+    on_progress: OnProgress = lambda _: None,
+) -> list[PullResult]:
+    """Sync some streams of a connection, by default all, side by side; see :func:`sync_stream`.
+
+    A provider's limits are often an endpoint's own. One stream's failure leaves the others alone.
+
+    Raises:
+        ConfigurationError: If the connector has no such stream; nothing was synced.
+        SyncError: The first stream's that failed, once all have ended.
+    """
+    connector = get_adapter(connection.connector)
+    names = [connector.stream(name).name for name in streams or [stream.name for stream in connector.streams]]
+
+    async def attempt(name: str) -> PullResult | SyncError:
+        try:
+            return await sync_stream(
+                db,
+                factory,
+                connection,
+                name,
+                full=full,
+                time_limit=time_limit,
+                on_progress=on_progress,
+                beside=beside,
+            )
+        except SyncError as error:
+            return error
+        finally:
+            if name == "customers":
+                beside.customers_done.set()
+
+    async with Mapper() as mapper:
+        beside = SideBySide(mapper)
+        if "customers" not in names:
+            beside.customers_done.set()
+        async with asyncio.TaskGroup() as tasks:
+            syncs = [tasks.create_task(attempt(name)) for name in names]
+    outcomes = [sync.result() for sync in syncs]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, SyncError)]
+    if len(failures) > 1:
+        msg = f"{failures[0]}; {len(failures) - 1} more of its streams failed, see `unified status`"
+        raise PullError(msg, retry=all(failure.retry for failure in failures)) from failures[0]
+    if failures:
+        raise failures[0]
+    return [outcome for outcome in outcomes if isinstance(outcome, PullResult)]
+
+
+async def abandon(db: Database, connection: Connection, run_id: str, reason: str) -> bool:
+    """Note that a run of Dagster's died in the middle of a sync; where it said so itself, nothing changes.
+
+    Args:
+        db: Where.
+        connection: What it synced.
+        run_id: The run; it must have ended.
+        reason: How, as Dagster tells.
+
+    Returns:
+        Whether there was a sync that nobody had closed.
+
+    Raises:
+        StoreError: If the database fails.
+    """
+    error = presentable(
+        f"{connection.key}: the run died, and the next sync goes on from the last commit: {reason}"
+    )
+    if not await history.abandon(db, connection, run_id, error):
+        return False
+    await Registry(db).finish_sync(connection.workspace_id, connection.id)
+    return True
+
+
+async def _complete_customers(
+    db: Database, adapter: BaseAdapter[Any], connection: Connection, mapper: Mapper
+) -> bool:
+    """Store customers that invoices name and no list showed: created a moment ago, or deleted long ago.
+
+    Not before the customers' own first load is done, which brings most of them a hundred a request.
+
+    Returns:
+        Whether none is left for the next sync.
+    """
+    key = StreamKey.of(connection, "customers")
+    loaded = await cursors.load(db, key)
+    if loaded is None or loaded.refreshed_at is None:
+        return True
+    async with db.workspace(connection.workspace_id) as conn:
+        missing = await quality.unknown_customers(
+            conn, connection.connector, connection.id, _MISSING_CUSTOMERS
+        )
+    mapping = Mapping(adapter, key.stream, await field_rules.read(db, connection, key.stream))
+    async with aclosing(adapter.fetch(key.stream, missing)) as pages:
+        async for page in pages:
+            await store_pages(db, key, mapping, mapper, [page], adapter.clock())
+    return len(missing) < _MISSING_CUSTOMERS

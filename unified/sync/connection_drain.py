@@ -1,0 +1,272 @@
+"""One connection's share of a drain: its next events, what they mean, one commit.
+
+Which connections are drained when, and what becomes of a run, is `unified.sync.drain`'s; what events mean is
+`unified.sync.events`'.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import takewhile
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from unified.kit.errors import AdapterError
+from unified.kit.factory import AdapterFactory
+from unified.store.connections import field_rules
+from unified.store.connections.registry import presentable
+from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
+from unified.store.database import Database
+from unified.store.errors import BusyError, NotMigratedError, RoleError, StoreError, UnreachableError
+from unified.store.inbox import dead_letters
+from unified.store.inbox import events as inbox
+from unified.store.inbox.dead_letters import GIVE_UP_AFTER, Failure
+from unified.store.inbox.events import Inbox, Position, StoredEvent, Trouble
+from unified.store.records import cursors
+from unified.store.records.batches import MergeCounts
+from unified.store.records.tables import StreamKey
+from unified.sync.events import STREAMS, Interpreter, Meaning
+from unified.sync.mapper import Mapper
+from unified.sync.mapping import Mapping
+from unified.sync.storing import commit
+
+# A batch of events ends at any of these.
+BATCH_EVENTS = 4_000
+BATCH_BYTES = 16 * 2**20
+BATCH_LETTERS = 200
+
+# After a batch of so many events there are mostly more; they are made ready while it is committed.
+_MUCH = 500
+
+# Not this connection's fault, and no other connection will fare better.
+_FOR_ALL = (UnreachableError, NotMigratedError, RoleError)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class DrainResult:
+    """What a drain did for one connection.
+
+    Attributes:
+        connection: Its key.
+        connection_id: Its id.
+        events: Events taken from the inbox.
+        retried: Dead letters tried again.
+        failed: Events of both kinds that are dead letters now.
+        counts: What became of the records, by stream.
+        oldest_wait: Seconds from the receipt of an event to its commit, at most.
+        requests: HTTP requests sent.
+        error: Why the connection can't be used; its events wait.
+    """
+
+    connection: str
+    connection_id: UUID
+    events: int = 0
+    retried: int = 0
+    failed: int = 0
+    counts: dict[str, MergeCounts] = field(default_factory=dict)
+    oldest_wait: float = 0.0
+    requests: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """The batch after the one that is being committed: its events, and what they mean, in the making."""
+
+    follows: Position
+    prepared: "asyncio.Task[_Prepared]"
+
+
+class _Prepared(NamedTuple):
+    asked: Sequence[StoredEvent]
+    meaning: Meaning
+
+    @property
+    def position(self) -> Position | None:
+        """The last place in the inbox that this is about; None where all of it is dead letters."""
+        return next((one.position for one in reversed(self.meaning.events) if one.position), None)
+
+    @property
+    def rest(self) -> Sequence[StoredEvent]:
+        """What was too much for one batch."""
+        return self.asked[len(self.meaning.events) :]
+
+
+class ConnectionDrain:
+    """One connection's share of a drain. Whoever uses it has the connection's lease."""
+
+    def __init__(
+        self,
+        db: Database,
+        factory: AdapterFactory,
+        connection: ConnectionSummary,
+        clock: Callable[[], datetime],
+        mapper: Mapper,
+    ) -> None:
+        """Prepare; nothing is opened yet. ``clock`` tells when retries are due, ``mapper`` maps."""
+        self.result = DrainResult(connection.key, connection.id)
+        self._db = db
+        self._factory = factory
+        self._connection = connection
+        self._clock = clock
+        self._mapper = mapper
+        self._interpreter: Interpreter | None = None
+        # Events that were read already and follow a position: what was too much for one batch.
+        self._rest: tuple[Position, Sequence[StoredEvent]] = (inbox.BEGINNING, ())
+        self._ahead: _Ahead | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its adapter is connected."""
+        return self._interpreter is not None
+
+    async def close(self) -> None:
+        """Close the adapter; the next batch makes a new one, with the credentials of that time."""
+        await self._forget_ahead()
+        if self._interpreter is not None:
+            adapter, self._interpreter = self._interpreter.adapter, None
+            await adapter.disconnect()
+
+    async def apply_next(self) -> bool:
+        """Apply the next batch.
+
+        Returns:
+            Whether there was one and the connection can be used.
+
+        Raises:
+            BusyError: If the database gave up, or another drain did the same; nothing was stored.
+            UnreachableError, NotMigratedError, RoleError: If the database fails; nothing was stored.
+        """
+        now = self._clock()
+        async with self._db.workspace(self._connection.workspace_id) as transaction:
+            state = await inbox.load(transaction, self._connection)
+            letters = await dead_letters.due(transaction, self._connection, now, BATCH_LETTERS)
+            if letters or self._ahead is None or self._ahead.follows != state.position:
+                await self._forget_ahead()
+                asked = [*letters, *await self._events_after(transaction, state.position)]
+        # What the run saw of this connection may be older than what another batch has settled since.
+        if state.trouble and state.trouble.retry_at > now:
+            return False
+        try:
+            # Taken first: one that failed must not be met again.
+            ahead, self._ahead = self._ahead, None
+            prepared = await (ahead.prepared if ahead else self._prepare(asked))
+            if not prepared.meaning.events:
+                return False
+            position = prepared.position or state.position
+            self._rest = (position, [one for one in prepared.rest if one.position])
+            if len(prepared.meaning.events) >= _MUCH:
+                self._ahead = _Ahead(position, asyncio.create_task(self._prepare_after(position)))
+            await self._commit(state.position, position, prepared.meaning, now)
+        except (*_FOR_ALL, BusyError):
+            raise
+        except ConnectionNotFoundError:
+            return False  # removed meanwhile, and its events with it
+        except Exception as error:  # noqa: BLE001 - whatever it is, other connections go on
+            await self._put_off(state, self._reason(error), now)
+            return False
+        self.result.error = None
+        return True
+
+    async def _prepare_after(self, position: Position) -> _Prepared:
+        async with self._db.workspace(self._connection.workspace_id) as transaction:
+            events = await self._events_after(transaction, position)
+        return await self._prepare(events)
+
+    async def _prepare(self, asked: Sequence[StoredEvent]) -> _Prepared:
+        if not asked:
+            return _Prepared((), Meaning((), {}, ()))
+        return _Prepared(asked, await (await self._connected()).interpret(asked))
+
+    async def _forget_ahead(self) -> None:
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead.prepared, None
+            ahead.cancel()
+            await asyncio.wait([ahead])
+            if not ahead.cancelled():
+                ahead.exception()  # if it matters, it is met again
+
+    async def _events_after(self, transaction: Any, position: Position) -> Sequence[StoredEvent]:
+        follows, events = self._rest
+        return events if events and follows == position else await self._read(transaction, position)
+
+    async def _read(self, transaction: Any, after: Position) -> list[StoredEvent]:
+        return await inbox.read(
+            transaction, self._connection, after, limit=BATCH_EVENTS, most_bytes=BATCH_BYTES
+        )
+
+    async def _connected(self) -> Interpreter:
+        if self._interpreter is None:
+            connection = self._connection
+            adapter = await self._factory.create(connection.workspace_id, connection.id, purpose="drain")
+            stored = [await cursors.load(self._db, StreamKey.of(connection, name)) for name in STREAMS]
+            newest = max((one.observed_at for one in stored if one), default=None)
+            adapter.clock = await self._db.clock(not_before=newest)
+            mappings = {
+                stream.name: Mapping(
+                    adapter, stream.name, await field_rules.read(self._db, connection, stream.name)
+                )
+                for stream in (*adapter.streams, *adapter.delivered_streams)
+            }
+            await adapter.connect()
+            self._interpreter = Interpreter(connection, adapter, mappings, self._mapper)
+        return self._interpreter
+
+    async def _commit(self, former: Position, position: Position, meaning: Meaning, now: datetime) -> None:
+        """Store what events mean, and move the cursor past them."""
+        failed = {id(failure.event) for failure in meaning.failures}
+        applied = [one for one in meaning.events if id(one) not in failed]
+
+        async def settle(transaction: Any) -> None:
+            await dead_letters.solve(transaction, self._connection, applied)
+            await dead_letters.keep(transaction, self._connection, meaning.failures, now)
+            await inbox.settle(transaction, self._connection, former, position)
+
+        counts = await commit(self._db, self._connection.workspace_id, meaning.merging, settle)
+        self._count(meaning.events, meaning.failures, counts)
+
+    def _count(
+        self, events: Sequence[StoredEvent], failures: Sequence[Failure], counts: dict[StreamKey, MergeCounts]
+    ) -> None:
+        result = self.result
+        taken = [one for one in events if one.position]
+        result.events += len(taken)
+        result.retried += len(events) - len(taken)
+        result.failed += len(failures)
+        for key, merged in counts.items():
+            result.counts[key.stream] = result.counts.get(key.stream, MergeCounts()) + merged
+        if taken:
+            waited = self._clock() - min(one.received_at for one in taken)
+            result.oldest_wait = max(result.oldest_wait, waited.total_seconds())
+        if self._interpreter is not None:
+            result.requests = self._interpreter.adapter.http.traffic.requests
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, AdapterError | StoreError):
+            return presentable(str(error))
+        # Its text may hold anything, a record's values included.
+        _log.error("%s: the drain failed unexpectedly", self._connection.key, exc_info=error)
+        return f"failed unexpectedly ({type(error).__name__}); see the log"
+
+    async def _put_off(self, state: Inbox, error: str, now: datetime) -> None:
+        """Let a connection's events wait, because it can't be used; after a day, give up those that waited so long."""
+        await self.close()
+        self.result.error = error
+        attempts = state.trouble.attempts + 1 if state.trouble else 1
+        since = state.trouble.since if state.trouble else now
+        trouble = Trouble(error, attempts, since, now + inbox.retry_after(attempts))
+        position, goes_on = state.position, True
+        while goes_on:
+            async with self._db.workspace(self._connection.workspace_id) as transaction:
+                events = await self._read(transaction, position) if now - since >= GIVE_UP_AFTER else []
+                late = list(takewhile(lambda one: now - one.received_at >= GIVE_UP_AFTER, events))
+                failures = [Failure(one, error, is_final=True) for one in late]
+                await dead_letters.keep(transaction, self._connection, failures, now)
+                former, position = position, (late[-1].position if late else None) or position
+                await inbox.settle(transaction, self._connection, former, position, trouble)
+            self.result.failed += len(late)
+            goes_on = bool(late)

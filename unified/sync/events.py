@@ -1,0 +1,212 @@
+"""What received events mean for the tables: the records that have to be read again, read, mapped and ready to commit.
+
+Nothing is stored here, and the database is not asked.
+"""
+
+import logging
+import time
+from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from unified.kit.adapter import BaseAdapter
+from unified.kit.errors import (
+    AdapterError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProtocolError,
+    RequestRefusedError,
+)
+from unified.kit.streams import Changes, Page, RawRecord
+from unified.store.connections.registry import presentable
+from unified.store.connections.rows import ConnectionSummary
+from unified.store.inbox.dead_letters import Failure
+from unified.store.inbox.events import StoredEvent
+from unified.store.records.batches import Batch
+from unified.store.records.tables import StreamKey
+from unified.sync.mapper import Mapper
+from unified.sync.mapping import Mapping
+
+# The order of streams in a commit, the same for all, so that no two can lock each other out.
+STREAMS = ("customers", "invoices", "events")
+
+# No more events at once than whose records take about so long to be read again, at the provider's pace so far.
+FETCH_SECONDS = 5.0
+_FETCHED_FIRST, _FETCHED_LEAST, _FETCHED_MOST = 500, 50, 4_000
+
+# The provider's word on what was asked for, not on the connection.
+_ABOUT_RECORDS = (RequestRefusedError, NotFoundError, ProtocolError)
+# Failed requests that the search for the records to blame may cost.
+_MOST_PROBES = 40
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What some events come to.
+
+    Attributes:
+        events: Those that this is about: all that were asked about, or the first of them.
+        merging: What to store, by stream, in the order in which to store it.
+        failures: Events that can't be applied.
+    """
+
+    events: Sequence[StoredEvent]
+    merging: MappingOf[StreamKey, Batch]
+    failures: Sequence[Failure]
+
+
+class Interpreter:
+    """Says what a connection's events mean, by its adapter."""
+
+    def __init__(
+        self,
+        connection: ConnectionSummary,
+        adapter: BaseAdapter[Any],
+        mappings: MappingOf[str, Mapping],
+        mapper: Mapper,
+    ) -> None:
+        """Interpret events of ``connection`` by its open ``adapter``; ``mapper`` applies the mapping of each stream."""
+        self._connection = connection
+        self.adapter = adapter
+        self._mappings = mappings
+        self._mapper = mapper
+        self._most_fetched = _FETCHED_FIRST
+
+    async def interpret(self, events: Sequence[StoredEvent]) -> Meaning:
+        """Say what events mean, or, where they make us read too much, the first of them.
+
+        Args:
+            events: At least one, in any order.
+
+        Raises:
+            AdapterError: If the connection can't be used.
+        """
+        changes, failures = _understand(self.adapter, events)
+        while len(events) > 1 and (ids := _count_ids(changes)) > self._most_fetched:
+            events = events[: max(1, len(events) * self._most_fetched // ids)]
+            changes, failures = _understand(self.adapter, events)
+        pages, failed_ids = await self._fetch(changes)
+        failures += _failures(self.adapter, events, failed_ids)
+        return Meaning(events, await self._map(changes, pages, events), failures)
+
+    async def _fetch(self, changes: Changes) -> tuple[dict[str, list[Page]], dict[tuple[str, str], str]]:
+        """Pages by stream, and why single records could not be had, by stream and id."""
+        pages: dict[str, list[Page]] = {}
+        failed: dict[tuple[str, str], str] = {}
+        started = time.monotonic()
+        for stream, ids in changes.fetch.items():
+            if ids:
+                search = _Search(self.adapter, stream)
+                await search.fetch(ids)
+                pages[stream] = search.pages
+                failed |= {(stream, one): error for one, error in search.failed.items()}
+        if (number := _count_ids(changes)) >= _FETCHED_LEAST:
+            pace = number / max(time.monotonic() - started, 0.001)
+            self._most_fetched = min(max(int(pace * FETCH_SECONDS), _FETCHED_LEAST), _FETCHED_MOST)
+        return pages, failed
+
+    async def _map(
+        self, changes: Changes, pages: MappingOf[str, Sequence[Page]], events: Sequence[StoredEvent]
+    ) -> dict[StreamKey, Batch]:
+        received = {one.event.dedupe_key: one.received_at for one in events}
+        latest = max(received.values())
+        synced_at = self.adapter.clock()
+        merging = {}
+        for stream in STREAMS:
+            met = list(pages.get(stream, ()))
+            if stones := changes.tombstones.get(stream):
+                met.append(Page((), latest, None, stones))
+            by_receipt: dict[Any, list[RawRecord]] = {}
+            for one in changes.records.get(stream, ()):
+                by_receipt.setdefault(received.get(one.source_id or "", latest), []).append(one)
+            met += [Page(records, received_at, None) for received_at, records in by_receipt.items()]
+            if met:
+                key = StreamKey.of(self._connection, stream)
+                # What is stored already is not looked up first: what an event speaks of has mostly changed, and the
+                # merge finds what has not.
+                mapping = self._mappings[stream]
+                sifted = mapping.sift(met, {})
+                merging[key] = sifted.batch(await self._mapper.encode(mapping, sifted.candidates, synced_at))
+        return merging
+
+
+def _count_ids(changes: Changes) -> int:
+    return sum(map(len, changes.fetch.values()))
+
+
+def _understand(adapter: BaseAdapter[Any], events: Sequence[StoredEvent]) -> tuple[Changes, list[Failure]]:
+    """What events mean, and those that even a sound adapter may stumble over."""
+    try:
+        return adapter.changes([one.event for one in events]), []
+    except AdapterError:
+        raise
+    except Exception:  # noqa: BLE001 - an event that breaks an adapter must not hold up the others
+        _log.exception("%s: an event is not understood", adapter.connection.key)
+    good, failures = [], []
+    for one in events:
+        try:
+            adapter.changes([one.event])
+        except Exception as error:  # noqa: BLE001 - as above
+            reason = f"the event is not understood ({type(error).__name__}); see the log"
+            failures.append(Failure(one, reason, is_final=True))
+        else:
+            good.append(one)
+    return adapter.changes([one.event for one in good]), failures
+
+
+def _failures(
+    adapter: BaseAdapter[Any], events: Sequence[StoredEvent], failed: dict[tuple[str, str], str]
+) -> list[Failure]:
+    """The events that speak of records which could not be had."""
+    failures = []
+    for one in events if failed else ():
+        fetch = adapter.changes([one.event]).fetch
+        errors = [
+            failed[stream, record]
+            for stream, ids in fetch.items()
+            for record in ids
+            if (stream, record) in failed
+        ]
+        if errors:
+            failures.append(Failure(one, presentable(errors[0])))
+    return failures
+
+
+class _Search:
+    """Fetches records, and finds out which of them the provider does not give."""
+
+    def __init__(self, adapter: BaseAdapter[Any], stream: str) -> None:
+        self.pages: list[Page] = []
+        self.failed: dict[str, str] = {}
+        self._adapter = adapter
+        self._stream = stream
+        self._probes = 0
+
+    async def fetch(self, ids: Sequence[str]) -> None:
+        """Fetch by halves, where the whole is refused.
+
+        Raises:
+            AdapterError: If it is not about these records.
+        """
+        try:
+            async with aclosing(self._adapter.fetch(self._stream, ids)) as pages:
+                got = [page async for page in pages]
+        except PermissionDeniedError as error:
+            self.failed |= dict.fromkeys(ids, str(error))  # to this kind of record, so to each of them
+        except _ABOUT_RECORDS as error:
+            self._probes += 1
+            if self._probes > _MOST_PROBES:
+                if not self.pages:
+                    raise  # it gives nothing at all
+                self.failed |= dict.fromkeys(ids, str(error))
+            elif len(ids) == 1:
+                self.failed[ids[0]] = str(error)
+            else:
+                await self.fetch(ids[: len(ids) // 2])
+                await self.fetch(ids[len(ids) // 2 :])
+        else:
+            self.pages += got

@@ -1,0 +1,181 @@
+"""From raw records to rows: hash, leave out what is stored, map the rest, set aside what can't be mapped."""
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, TypeGuard
+
+import xxhash
+
+from unified.kit.adapter import BaseAdapter, ConnectionRef
+from unified.kit.errors import MappingError
+from unified.kit.factory import build_adapter
+from unified.kit.streams import Page
+from unified.schema.field_rules import FieldRule
+from unified.store.errors import RecordError
+from unified.store.records import batches
+from unified.store.records.batches import Batch, Confirmed, Deletion, Reject, Row
+
+
+class Candidate(NamedTuple):
+    """A raw record that is not stored in this state yet.
+
+    Attributes:
+        source_id: Its id.
+        body: Its JSON text.
+        content_hash: From :meth:`Mapping.content_hash`.
+        observed_at: When its source was in this state.
+    """
+
+    source_id: str
+    body: bytes | memoryview
+    content_hash: int
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """Pages of one pull, sorted by what there is to do.
+
+    Attributes:
+        pages: The pages.
+        candidates: Records to be mapped.
+        confirmed: Records that are stored already as they are.
+        unreadable: Records without a usable id.
+    """
+
+    pages: Sequence[Page]
+    candidates: Sequence[Candidate]
+    confirmed: Sequence[Confirmed]
+    unreadable: Sequence[Reject]
+
+    def batch(self, outcomes: Sequence[bytes | str]) -> Batch:
+        """What one commit stores.
+
+        Args:
+            outcomes: For each candidate, from :meth:`Mapping.encode`.
+        """
+        rows, rejects, deletions = [], list(self.unreadable), []
+        for (source_id, body, content_hash, observed_at), outcome in zip(
+            self.candidates, outcomes, strict=True
+        ):
+            if isinstance(outcome, str):
+                rejects.append(Reject(source_id, body, outcome, observed_at))
+            else:
+                rows.append(Row(source_id, observed_at, outcome, body, content_hash))
+        for page in self.pages:
+            deletions += [Deletion(t.source_id, t.deleted_at, page.observed_at) for t in page.tombstones]
+        last = self.pages[-1]
+        return Batch(
+            observed_at=max(page.observed_at for page in self.pages),
+            rows=rows,
+            confirmed=self.confirmed,
+            rejects=rejects,
+            deletions=deletions,
+            cursor=next((page.cursor for page in reversed(self.pages) if page.cursor is not None), None),
+            refresh_started_at=last.refresh_started_at,
+            refresh_done=last.refresh_done,
+        )
+
+
+class Mapping:
+    """How one stream of one connection is mapped at present.
+
+    The versions of mapping and model, and the workspace's rules, are part of each record's hash: when one of
+    them changes, records that the source did not touch are mapped again as well.
+
+    It can be pickled, for a process that maps: it travels as what it is made of, without the adapter's credentials.
+    """
+
+    def __init__(self, adapter: BaseAdapter[Any], stream: str, rules: Sequence[FieldRule] = ()) -> None:
+        """Map ``stream`` as ``adapter`` and the workspace's ``rules`` say."""
+        self._adapter = adapter
+        self._stream = adapter.stream(stream)
+        self._rules = rules
+        parts = (
+            self._stream.mapping_version,
+            self._stream.model.__schema_version__,
+            sorted(map(repr, rules)),
+        )
+        self._seed = xxhash.xxh3_64_intdigest(repr(parts).encode())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        adapter = self._adapter
+        parts = (
+            adapter.name,
+            adapter.config.model_dump(),
+            adapter.connection,
+            self._stream.name,
+            self._rules,
+        )
+        return _rebuild, parts
+
+    def content_hash(self, body: bytes | memoryview) -> int:
+        """Hash of a raw record under this mapping, as PostgreSQL's signed bigint."""
+        return xxhash.xxh3_64_intdigest(body, self._seed) - (1 << 63)
+
+    def sift(self, pages: Sequence[Page], stored: MappingOf[str, int]) -> Sifted:
+        """Sort out what is stored already.
+
+        Args:
+            pages: Consecutive pages of one pull, at least one.
+            stored: Content hashes of records that are stored and alive, by source id.
+        """
+        candidates: list[Candidate] = []
+        confirmed: list[Confirmed] = []
+        unreadable: list[Reject] = []
+        for page in pages:
+            for record in page.records:
+                source_id, body = record.source_id, record.body
+                if not _is_readable(source_id):
+                    error = "the record has no readable id"
+                    unreadable.append(Reject(None, body, error, page.observed_at))
+                    continue
+                content_hash = self.content_hash(body)
+                if stored.get(source_id) == content_hash:
+                    confirmed.append(Confirmed(source_id, content_hash, page.observed_at))
+                else:
+                    candidates.append(Candidate(source_id, body, content_hash, page.observed_at))
+        return Sifted(pages, candidates, confirmed, unreadable)
+
+    def encode(
+        self, records: Iterable[tuple[bytes | memoryview, datetime]], synced_at: datetime
+    ) -> list[bytes | str]:
+        """Map records and encode them for the database.
+
+        Args:
+            records: JSON text of each, and when its source was in this state.
+            synced_at: When they were read.
+
+        Returns:
+            For each record its own columns, as :class:`unified.store.records.batches.Row` holds them, or why
+            it has none.
+        """
+        outcomes: list[bytes | str] = []
+        origin = None
+        for body, observed_at in records:
+            if origin is None or origin.observed_at != observed_at:
+                origin = self._adapter.origin(self._stream.name, observed_at, synced_at)
+            try:
+                record = self._adapter.map_record(self._stream.name, body, origin, self._rules)
+                outcomes.append(batches.encode(record))
+            except (MappingError, RecordError) as error:
+                outcomes.append(str(error))
+        return outcomes
+
+
+def _rebuild(
+    connector: str, settings: MappingOf[str, Any], ref: ConnectionRef, stream: str, rules: Sequence[FieldRule]
+) -> Mapping:
+    return Mapping(build_adapter(connector, settings, {}, ref), stream, rules)
+
+
+def readable_ids(pages: Sequence[Page]) -> set[str]:
+    """Source ids of the records of some pages, each once."""
+    return {record.source_id for page in pages for record in page.records if _is_readable(record.source_id)}
+
+
+def _is_readable(source_id: str | None) -> TypeGuard[str]:
+    """Whether it is an id, and one that PostgreSQL can look up, which is without U+0000."""
+    return source_id is not None and "\0" not in source_id

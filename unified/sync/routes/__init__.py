@@ -1,0 +1,1 @@
+"""Customers from one connection to another: plan, merge, push."""

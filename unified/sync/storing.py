@@ -1,0 +1,135 @@
+"""The one way from pages into a table: hash, leave out what is stored, map, commit."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping as MappingOf
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from unified.kit.streams import Page
+from unified.store.database import Database
+from unified.store.errors import RecordError
+from unified.store.records import batches
+from unified.store.records.batches import Batch, MergeCounts, Reject
+from unified.store.records.tables import StreamKey
+from unified.sync.mapper import Mapper
+from unified.sync.mapping import Mapping, readable_ids
+
+
+async def store_pages(
+    db: Database,
+    key: StreamKey,
+    mapping: Mapping,
+    mapper: Mapper,
+    pages: Sequence[Page],
+    synced_at: datetime,
+    *,
+    history_id: UUID | None = None,
+) -> MergeCounts:
+    """Store consecutive pages of one stream in one commit, the last page's cursor with them.
+
+    Args:
+        db: Where.
+        key: Which stream of which connection.
+        mapping: How its records are mapped.
+        mapper: Where.
+        pages: At least one.
+        synced_at: When they were read.
+        history_id: The sync whose counts go up.
+
+    Raises:
+        StoreError: If the database fails; then nothing was stored.
+    """
+    batch = await prepare(db, key, mapping, mapper, pages, synced_at, history_id=history_id)
+    return (await commit(db, key.workspace_id, {key: batch}))[key]
+
+
+async def prepare(
+    db: Database,
+    key: StreamKey,
+    mapping: Mapping,
+    mapper: Mapper,
+    pages: Sequence[Page],
+    synced_at: datetime,
+    *,
+    history_id: UUID | None = None,
+    in_flight: AbstractSet[str] = frozenset(),
+    is_first_load: bool = False,
+) -> Batch:
+    """Make consecutive pages of one stream ready for :func:`commit`.
+
+    Args:
+        db: Where they will be stored.
+        key: Which stream of which connection.
+        mapping: How its records are mapped.
+        mapper: Where.
+        pages: At least one.
+        synced_at: When they were read.
+        history_id: The sync whose counts go up.
+        in_flight: Source ids in batches that are not committed yet. What is stored of these is about to change, so
+            they are mapped and merged whatever their hash.
+        is_first_load: Nearly nothing can be stored yet, so that nothing is looked up.
+
+    Raises:
+        StoreError: If the database fails.
+    """
+    stored: MappingOf[str, int] = {}
+    if not is_first_load:
+        ids = readable_ids(pages) - in_flight
+        async with db.workspace(key.workspace_id) as connection:
+            stored = await batches.known_hashes(connection, key, list(ids))
+    sifted = mapping.sift(pages, stored)
+    outcomes = await mapper.encode(mapping, sifted.candidates, synced_at)
+    batch = sifted.batch(outcomes)
+    return replace(batch, history_id=history_id)
+
+
+async def commit(
+    db: Database,
+    workspace_id: UUID,
+    merging: MappingOf[StreamKey, Batch],
+    also: Callable[[Any], Awaitable[None]] | None = None,
+) -> dict[StreamKey, MergeCounts]:
+    """Commit batches of one workspace together. A record that PostgreSQL can't hold becomes a reject.
+
+    Args:
+        db: Where.
+        workspace_id: The tenant.
+        merging: A batch for each stream.
+        also: What else belongs to that transaction, which it is given; called anew where a record was refused.
+
+    Returns:
+        What became of each batch.
+
+    Raises:
+        StoreError: If the database fails; then nothing was stored.
+    """
+    merging = dict(merging)
+    while True:
+        counts = {}
+        try:
+            async with db.workspace(workspace_id) as transaction:
+                for key, batch in merging.items():
+                    counts[key] = await batches.merge(transaction, key, batch)
+                if also is not None:
+                    await also(transaction)
+        except RecordError as error:
+            # It was the first batch that has no counts yet.
+            refused = next(key for key in merging if key not in counts)
+            merging[refused] = _without(merging[refused], error)
+        else:
+            return counts
+
+
+def _without(batch: Batch, error: RecordError) -> Batch:
+    """The batch with a refused record set aside."""
+    bad = [row for row in batch.rows if row.source_id == error.source_id]
+    if not bad:
+        raise error
+    return replace(
+        batch,
+        rows=[row for row in batch.rows if row.source_id != error.source_id],
+        rejects=[*batch.rejects, *(Reject(r.source_id, r.raw, str(error), r.observed_at) for r in bad)],
+    )
