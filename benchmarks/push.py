@@ -26,7 +26,7 @@ import httpx
 from rig import PostgresServer
 
 from unified.cli.installation import migrate_database
-from unified.kit.adapter import ConnectionRef
+from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import AdapterFactory, build_adapter
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret

@@ -9,7 +9,7 @@ import dagster as dg
 
 from resources.store import CredentialStoreResource, DatabaseResource
 from sensors.alerts import alert
-from unified.kit.adapter import CredentialKind
+from unified.kit.declarations import CredentialKind
 from unified.store.connections.registry import Registry
 from unified.store.secrets.rows import CredentialInfo
 

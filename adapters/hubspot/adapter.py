@@ -15,18 +15,18 @@ from adapters.hubspot.api import HubSpotApi, rate_in, read_refusal
 from adapters.hubspot.pull import Pull
 from adapters.hubspot.related import Contacts, Invoices
 from adapters.hubspot.writing import HubSpotWriter
-from unified.kit.adapter import (
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import (
     Account,
     AdapterConfig,
-    BaseAdapter,
     Capability,
     CredentialField,
     CredentialKind,
+    OAuth,
 )
 from unified.kit.errors import ConfigurationError
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
-from unified.kit.http.oauth import OAuth
 from unified.kit.registry import register_adapter
 from unified.kit.streams import Changes, ControlTotal, Cursor, Origin, Page, Stream
 from unified.kit.webhooks.deliveries import ReceivedEvent

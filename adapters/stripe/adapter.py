@@ -15,14 +15,8 @@ from adapters.stripe import mapping, money, webhooks
 from adapters.stripe.changes import ObjectChanges, Position, event_pages, safe_since
 from adapters.stripe.reading import BEGINNING, END, StripeReader
 from adapters.stripe.writing import StripeWriter
-from unified.kit.adapter import (
-    Account,
-    AdapterConfig,
-    BaseAdapter,
-    Capability,
-    CredentialField,
-    CredentialKind,
-)
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import Account, AdapterConfig, Capability, CredentialField, CredentialKind
 from unified.kit.errors import ConfigurationError, PermissionDeniedError
 from unified.kit.http.client import HttpClient, Refusal, read_refusal
 from unified.kit.http.limits import RateLimit

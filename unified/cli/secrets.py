@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from unified.cli.session import UsageError
-from unified.kit.adapter import CredentialField
+from unified.kit.declarations import CredentialField
 from unified.kit.secrets import Secret
 
 

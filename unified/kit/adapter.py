@@ -8,17 +8,23 @@ business here.
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
-from uuid import UUID
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import httpx
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from unified.kit.declarations import (
+    Account,
+    AdapterConfig,
+    Capability,
+    ConnectionRef,
+    CredentialField,
+    CredentialKind,
+    OAuth,
+)
 from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.http.authentication import OAuthAuthentication, TokenSource, header_authentication
 from unified.kit.http.client import HttpClient
@@ -28,97 +34,6 @@ from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
 from unified.kit.writing.changes import Write, Written
 from unified.schema.base import UnifiedBase, connection_namespace
 from unified.schema.field_rules import FieldRule, apply_rules
-
-if TYPE_CHECKING:
-    from unified.kit.http.oauth import OAuth
-
-
-class Capability(StrEnum):
-    """What an adapter can do."""
-
-    READ = "READ"
-    WRITE = "WRITE"
-    DELETE = "DELETE"
-    WEBHOOK = "WEBHOOK"
-    BATCH = "BATCH"
-
-
-class CredentialKind(StrEnum):
-    """How a connection proves who it is."""
-
-    API_KEY = "api_key"
-    OAUTH_TOKEN = "oauth_token"  # noqa: S105 - a kind, no password
-    BASIC_AUTH = "basic_auth"
-    BEARER_TOKEN = "bearer_token"  # noqa: S105
-
-
-class AdapterConfig(BaseModel):
-    """A connection's settings: everything that is not secret. Adapters subclass it with their own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    # Hosts that base_url may name, and all below them; empty where each customer has one of their own.
-    hosts: ClassVar[tuple[str, ...]] = ()
-
-    base_url: str = Field(description="Where the API lives.")
-    timeout: float = Field(default=30.0, gt=0, le=300, description="Seconds for one response.")
-    retry_count: int = Field(
-        default=5, ge=0, le=20, description="Retries of a request that may succeed later."
-    )
-    retry_delay: float = Field(
-        default=0.5, ge=0, le=60, description="Seconds before the first retry; doubles."
-    )
-    requests_per_second: float | None = Field(
-        default=None, gt=0, description="Overrides the provider's limit, for an account that has another one."
-    )
-    concurrency: int = Field(default=16, ge=1, le=64, description="Requests under way at once.")
-    allow_private_hosts: bool = Field(default=False, description="Permit loopback and private addresses.")
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialField:
-    """One secret that a connection needs.
-
-    Attributes:
-        name: Key under which the adapter finds it.
-        label: What to ask a person for.
-        hint: How to recognise it and where to get it.
-    """
-
-    name: str
-    label: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionRef:
-    """Which connection an adapter works for; ids and names only, nothing secret.
-
-    Attributes:
-        id: Row of ``connector_configs``.
-        workspace_id: The tenant.
-        key: ``workspace/name``, for messages.
-    """
-
-    id: UUID
-    workspace_id: UUID
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whose account a credential opens; the answer of :meth:`BaseAdapter.test`.
-
-    Attributes:
-        id: The account's id at the provider.
-        name: Its name for people, where the provider tells.
-        livemode: False for a test account; None where unknown.
-    """
-
-    id: str
-    name: str | None = None
-    livemode: bool | None = None
-
 
 ConfigT = TypeVar("ConfigT", bound=AdapterConfig)
 
@@ -143,7 +58,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
     # The header that an API key goes in; in the usual one it goes as a bearer token.
     api_key_header: ClassVar[str] = "authorization"
     # Where connections are authorized by OAuth, beside or instead of the kind above; None nowhere.
-    oauth: "ClassVar[OAuth | None]" = None
+    oauth: ClassVar[OAuth | None] = None
     streams: ClassVar[tuple[Stream, ...]]
     # Streams that no request lists: only webhooks bring their records.
     delivered_streams: ClassVar[tuple[Stream, ...]] = ()

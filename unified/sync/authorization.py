@@ -20,10 +20,10 @@ from uuid import UUID
 
 import stamina
 
-from unified.kit.adapter import CredentialKind
+from unified.kit.declarations import CredentialKind, GrantType
 from unified.kit.errors import AdapterError, AuthenticationError, ProviderError, UnavailableError
 from unified.kit.factory import OpenedConnection, config_of
-from unified.kit.http.oauth import CALL_SECONDS, GrantType, TokenEndpoint, Tokens, client_of
+from unified.kit.http.oauth import CALL_SECONDS, TokenEndpoint, Tokens, client_of
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry, presentable

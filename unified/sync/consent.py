@@ -11,10 +11,10 @@ from uuid import UUID
 
 from authlib.common.security import generate_token  # type: ignore[import-untyped]
 
-from unified.kit.adapter import Account, ConnectionRef, CredentialKind
+from unified.kit.declarations import Account, ConnectionRef, CredentialKind, GrantType
 from unified.kit.errors import AuthenticationError, ConfigurationError
 from unified.kit.factory import build_adapter, config_of
-from unified.kit.http.oauth import GrantType, TokenEndpoint, Tokens, client_of, declared
+from unified.kit.http.oauth import TokenEndpoint, Tokens, client_of, declared
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry, presentable

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeGuard
 
 import xxhash
 
-from unified.kit.adapter import BaseAdapter, ConnectionRef
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import ConnectionRef
 from unified.kit.errors import MappingError
 from unified.kit.factory import build_adapter
 from unified.kit.streams import Page

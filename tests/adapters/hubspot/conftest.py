@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from adapters.hubspot.adapter import HubSpotAdapter
-from unified.kit.adapter import ConnectionRef
+from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import build_adapter
 from unified.kit.secrets import Secret
 from unified.kit.streams import Cursor, Page

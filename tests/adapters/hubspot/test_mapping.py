@@ -22,7 +22,7 @@ from adapters.hubspot.mapping import (
     moment,
 )
 from tests.adapters.writes import changed_fields
-from unified.kit.adapter import ConnectionRef
+from unified.kit.declarations import ConnectionRef
 from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.factory import build_adapter
 from unified.kit.secrets import Secret

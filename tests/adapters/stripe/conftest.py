@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from adapters.stripe.adapter import StripeAdapter
-from unified.kit.adapter import ConnectionRef
+from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import build_adapter
 from unified.kit.secrets import Secret
 from unified.kit.streams import Cursor, Page

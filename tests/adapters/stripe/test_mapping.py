@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from adapters.stripe.adapter import StripeAdapter, StripeConfig
 from adapters.stripe.mapping import WRITABLE_FIELDS, from_customer, to_customer, to_event, to_invoice
 from tests.adapters.writes import changed_fields
-from unified.kit.adapter import ConnectionRef
+from unified.kit.declarations import ConnectionRef
 from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.secrets import Secret
 from unified.kit.streams import Origin

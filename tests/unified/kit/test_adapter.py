@@ -11,10 +11,10 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from unified.kit.adapter import (
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import (
     Account,
     AdapterConfig,
-    BaseAdapter,
     Capability,
     ConnectionRef,
     CredentialField,

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.echo import echo_server
-from unified.kit.adapter import AdapterConfig
+from unified.kit.declarations import AdapterConfig
 from unified.kit.errors import ProviderError
 from unified.kit.http.authentication import header_authentication
 from unified.kit.http.client import HttpClient, Refusal, read_refusal

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from unified.kit.adapter import ConnectionRef
+from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import AdapterFactory
 from unified.kit.http.oauth import returned
 from unified.kit.secrets import Secret

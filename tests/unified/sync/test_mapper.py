@@ -13,7 +13,7 @@ from uuid import UUID
 import psutil
 import pytest
 
-from unified.kit.adapter import ConnectionRef
+from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import build_adapter
 from unified.kit.secrets import Secret
 from unified.schema.field_rules import FieldRule

@@ -8,7 +8,7 @@ from uuid import uuid4
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from unified.kit.adapter import ConnectionRef
+from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import build_adapter
 from unified.kit.streams import Page, RawRecord, Tombstone
 from unified.store.database import Database

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from unified.api.management.problems import Problem, unusable_value
 from unified.api.settings import HOSTS_VARIABLE
-from unified.kit.adapter import AdapterConfig, BaseAdapter
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import AdapterConfig
 
 # Of settings in the request.
 _PLACE = ("body", "settings")

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from unified.kit.adapter import Account, BaseAdapter
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import Account
 from unified.kit.errors import AdapterError
 from unified.store.connections.registry import presentable
 

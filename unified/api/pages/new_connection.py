@@ -18,7 +18,8 @@ from unified.api.management.trials import tried
 from unified.api.pages import forms
 from unified.api.pages.route import Form, router
 from unified.api.pages.view import render, see_other
-from unified.kit.adapter import BaseAdapter, ConnectionRef, CredentialKind
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import ConnectionRef, CredentialKind
 from unified.kit.factory import build_adapter
 from unified.kit.registry import discover_adapters
 from unified.kit.secrets import Secret

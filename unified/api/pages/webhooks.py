@@ -12,7 +12,7 @@ from unified.api.management.problems import Problem, explained
 from unified.api.management.services import Services, Use
 from unified.api.pages.route import NO_SUCH_PAGE, Form, router
 from unified.api.pages.view import render, see_other
-from unified.kit.adapter import Capability
+from unified.kit.declarations import Capability
 from unified.kit.registry import discover_adapters
 from unified.store.connections import rows as connections
 from unified.store.inbox import dead_letters

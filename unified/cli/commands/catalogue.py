@@ -3,7 +3,7 @@
 from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, table
 from unified.cli.secrets import variable_of
-from unified.kit.adapter import AdapterConfig
+from unified.kit.declarations import AdapterConfig
 from unified.kit.registry import discover_adapters
 from unified.schema.versions import json_schemas
 

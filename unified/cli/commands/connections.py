@@ -13,7 +13,8 @@ from unified.cli.output import out, print_json, say, table
 from unified.cli.secrets import read_secrets
 from unified.cli.session import ACTOR, CommandError, Session, asynchronous, open_session
 from unified.cli.settings import chosen_settings
-from unified.kit.adapter import Account, BaseAdapter, ConnectionRef, CredentialKind
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import Account, ConnectionRef, CredentialKind
 from unified.kit.factory import OpenedConnection, build_adapter
 from unified.kit.http.oauth import declared
 from unified.kit.registry import get_adapter

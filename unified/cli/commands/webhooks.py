@@ -14,7 +14,7 @@ from unified.cli.output import out, print_json, say, table
 from unified.cli.secrets import read_secrets, variable_of
 from unified.cli.session import ACTOR, CommandError, Session, UsageError, asynchronous, open_session
 from unified.cli.settings import assignments_of
-from unified.kit.adapter import CredentialField
+from unified.kit.declarations import CredentialField
 from unified.kit.secrets import Secret
 from unified.store.connections.rows import Connection
 from unified.store.inbox.endpoints import FORMER_SECRET_KEPT, Endpoint, Endpoints, made_secret

@@ -77,7 +77,7 @@ def header_authentication(
     """The header of a kind of credential that needs no refreshing.
 
     Args:
-        kind: ``api_key``, ``bearer_token`` or ``basic_auth`` (:class:`unified.kit.adapter.CredentialKind`).
+        kind: ``api_key``, ``bearer_token`` or ``basic_auth`` (:class:`unified.kit.declarations.CredentialKind`).
         credentials: Secrets by field.
         fields: Which of them, in order: the key or token, or user and password.
         header: Where an API key goes. In ``authorization`` it goes as a bearer token, elsewhere by itself.

@@ -148,7 +148,7 @@ class HttpClient:
         """Open a client. No connection is made before the first request.
 
         Args:
-            config: The connection's :class:`unified.kit.adapter.AdapterConfig`.
+            config: The connection's :class:`unified.kit.declarations.AdapterConfig`.
             label: Names the connection in errors: ``stripe connection acme/main``.
             headers: Sent with every request; they appear in no error.
             limits: Rate limits by name; a request without a name takes ``default``.

@@ -1,4 +1,4 @@
-"""OAuth 2.0 as a client: what a connector declares about it, which app asks, and the calls to the token endpoint.
+"""OAuth 2.0 as a client: which app asks, and the calls to the token endpoint that a connector declares.
 
 Here is nothing that lasts: who refreshes when is ``unified.sync.authorization``'s, where tokens are kept the store's.
 
@@ -12,7 +12,7 @@ import base64
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 import httpx
@@ -21,15 +21,13 @@ from authlib.common.security import generate_token  # type: ignore[import-untype
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri  # type: ignore[import-untyped]
 from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
 
-from unified.kit.adapter import AdapterConfig, BaseAdapter
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import AdapterConfig, OAuth
 from unified.kit.errors import ConfigurationError, RequestRefusedError, UnavailableError
 from unified.kit.http import client as http
 from unified.kit.http.client import HttpClient, Refusal
 from unified.kit.http.limits import RateLimit
 from unified.kit.secrets import Secret
-
-GrantType = Literal["authorization_code", "client_credentials"]
-ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
 
 # Names of the secrets that a connection's own OAuth app has.
 CLIENT_ID = "client_id"
@@ -39,43 +37,6 @@ CLIENT_SECRET = "client_secret"  # noqa: S105 - a field's name
 CALL_SECONDS = 40.0
 
 _VERIFIER_LENGTH = 64  # RFC 7636 section 4.1: 43 to 128
-
-
-@dataclass(frozen=True, slots=True)
-class OAuth:
-    """What a connector declares about OAuth; nothing else is needed to authorize its connections.
-
-    A URL that is only a path is below the connection's ``base_url``. Where a connection has moved its ``base_url``
-    away from the connector's own, to a stand-in for instance, all of them are below that.
-
-    Attributes:
-        token_url: Where codes and refresh tokens are exchanged (RFC 6749 section 3.2).
-        authorize_url: Where a person consents (section 3.1); None where there is nobody to ask.
-        scopes: What is asked for.
-        grants: How a connection may be authorized, the usual way first.
-        client_authentication: How the app proves who it is at the token endpoint (section 2.3.1).
-        revoke_url: Where a token is given back (RFC 7009), if anywhere.
-        authorize_params: What else the authorization URL has to say, such as ``access_type``.
-    """
-
-    token_url: str
-    authorize_url: str | None = None
-    scopes: tuple[str, ...] = ()
-    grants: tuple[GrantType, ...] = ("authorization_code",)
-    client_authentication: ClientAuthentication = "client_secret_basic"
-    revoke_url: str | None = None
-    authorize_params: Mapping[str, str] = field(default_factory=dict)
-
-    def choose(self, grant: GrantType | None, connector: str) -> GrantType:
-        """The grant that is asked for, or the usual one.
-
-        Raises:
-            ConfigurationError: If the connector does not have it.
-        """
-        chosen = grant or self.grants[0]
-        if chosen not in self.grants:
-            raise ConfigurationError(f"{connector} can't be authorized by {chosen}, only by {self.grants[0]}")
-        return chosen
 
 
 @dataclass(frozen=True, slots=True)

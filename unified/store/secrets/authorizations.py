@@ -16,8 +16,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from unified.kit.adapter import ConnectionRef, CredentialKind
-from unified.kit.http.oauth import GrantType
+from unified.kit.declarations import ConnectionRef, CredentialKind, GrantType
 from unified.kit.secrets import Secret
 from unified.store import audit
 from unified.store.connections.rows import connection_key, fetch

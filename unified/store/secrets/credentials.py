@@ -19,7 +19,7 @@ from cryptography.fernet import InvalidToken
 from psycopg import AsyncConnection
 from psycopg.errors import ForeignKeyViolation
 
-from unified.kit.adapter import CredentialKind
+from unified.kit.declarations import CredentialKind
 from unified.kit.secrets import Secret
 from unified.store import audit
 from unified.store.connections.approval import ConnectionNotApprovedError, ensure_approved
@@ -66,7 +66,7 @@ class Released:
     """A connection's secrets, outside the store.
 
     Attributes:
-        kind: One of :class:`unified.kit.adapter.CredentialKind`; all of a connection's are of one.
+        kind: One of :class:`unified.kit.declarations.CredentialKind`; all of a connection's are of one.
         secrets: By field. Of a kind that somebody refreshes, those that are not expired.
         infos: What may be told about each field, expired ones included.
     """
@@ -111,8 +111,8 @@ class CredentialStore:
         Args:
             workspace_id: The workspace.
             connection_id: The connection.
-            kind: One of :class:`unified.kit.adapter.CredentialKind`; a connection's fields are all of one kind. Of a
-                webhook endpoint, ``WEBHOOK_SECRET``.
+            kind: One of :class:`unified.kit.declarations.CredentialKind`; a connection's fields are all of one
+                kind. Of a webhook endpoint, ``WEBHOOK_SECRET``.
             fields: Secrets by field name, at least one.
             expires_at: When these fields stop being released, with a time zone; None never.
             endpoint_id: The webhook endpoint whose secrets they are; None for the connection's own.

@@ -5,7 +5,7 @@ Whose tokens refresh themselves is opened by `unified.sync.authorization`, which
 
 from uuid import UUID
 
-from unified.kit.adapter import ConnectionRef
+from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import OpenedConnection
 from unified.store.connections.registry import Registry
 from unified.store.secrets.credentials import CredentialStore

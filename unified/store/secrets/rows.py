@@ -61,7 +61,7 @@ class CredentialInfo:
     Attributes:
         connection_id: The connection that it belongs to.
         field: The name under which the adapter finds it.
-        kind: One of :class:`unified.kit.adapter.CredentialKind`.
+        kind: One of :class:`unified.kit.declarations.CredentialKind`.
         version: Counts up each time it is replaced.
         expires_at: When it stops being released; None never.
         updated_at: When this version was stored.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import xxhash
 
-from unified.kit.adapter import Capability
+from unified.kit.declarations import Capability
 from unified.schema.conditions import meets_all
 from unified.schema.customer import UnifiedCustomer
 from unified.store.database import Database

@@ -8,7 +8,7 @@ from adapters.stripe.adapter import StripeAdapter
 from unified.api.management.destinations import checked_settings, origin_of
 from unified.api.management.problems import Problem
 from unified.api.settings import ManagementSettings
-from unified.kit.adapter import AdapterConfig
+from unified.kit.declarations import AdapterConfig
 
 
 class _Anywhere(StripeAdapter):

@@ -23,7 +23,7 @@ from tests.conftest import migrated_database
 from unified.api.pages.session import Session, Sessions
 from unified.api.server import listen, webhook_server
 from unified.api.settings import ManagementSettings, Settings
-from unified.kit.adapter import CredentialKind
+from unified.kit.declarations import CredentialKind
 from unified.kit.secrets import Secret
 from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.server import SandboxServer

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from tests.unified.kit.conftest import Answer
-from unified.kit.adapter import (
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import (
     Account,
     AdapterConfig,
-    BaseAdapter,
     Capability,
     ConnectionRef,
     CredentialField,

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from yarl import URL
 
-from unified.kit.adapter import AdapterConfig
+from unified.kit.declarations import AdapterConfig
 from unified.kit.errors import (
     AuthenticationError,
     ConfigurationError,

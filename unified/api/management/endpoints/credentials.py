@@ -15,7 +15,7 @@ from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Use
 from unified.api.management.trials import tried
-from unified.kit.adapter import ConnectionRef, CredentialKind
+from unified.kit.declarations import ConnectionRef, CredentialKind
 from unified.kit.factory import build_adapter
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
