@@ -81,7 +81,8 @@ class ReceivedEvent:
     """One event out of a delivery.
 
     Attributes:
-        dedupe_key: The same on every delivery of this event and on no other one; at most 2,000 characters.
+        dedupe_key: The same on every delivery of this event and on no other one; at most 2,000 characters. Made of what
+            is signed: whoever has seen a delivery could send it again under another key otherwise.
         event_type: In the provider's own words.
         occurred_at: When it happened, or None where the provider does not say.
         body: JSON text of this event alone, as the provider sent it.
@@ -304,13 +305,9 @@ def header_text(delivery: Delivery, name: str) -> str | None:
         raise PayloadError(f"the delivery is signed, but its header {name} can't be read: {error}") from None
 
 
-def read_key(delivery: Delivery, name: str) -> str:
-    """The dedupe key where a provider puts it into a header; else a hash of the body.
-
-    Raises:
-        PayloadError: As :func:`header_text`.
-    """
-    return header_text(delivery, name) or f"sha256:{hashlib.sha256(delivery.body).hexdigest()}"
+def body_key(delivery: Delivery) -> str:
+    """The dedupe key of an event whose body names none: a hash of the body, which is signed whole."""
+    return f"sha256:{hashlib.sha256(delivery.body).hexdigest()}"
 
 
 def _check_nesting(value: Any) -> None:

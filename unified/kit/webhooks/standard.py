@@ -17,10 +17,11 @@ from unified.kit.webhooks.deliveries import (
     SharedSecretVerifier,
     Text,
     Verifier,
+    body_key,
     header,
+    header_text,
     hmac_sha256,
     read_json,
-    read_key,
     read_time,
     seconds,
 )
@@ -49,8 +50,8 @@ class _Standard(Verifier):
         return Claim(offered, message, seconds(sent_at))
 
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
-        """One event by the name of ``webhook-id``."""
-        return [plain_event(read_key(delivery, "webhook-id"), delivery.body)]
+        """One event by the name of ``webhook-id``, which is signed; a polled one, which has no headers, by its body."""
+        return [plain_event(header_text(delivery, "webhook-id") or body_key(delivery), delivery.body)]
 
 
 class StandardVerifier(_Standard, SharedSecretVerifier):

@@ -11,7 +11,8 @@
 | ``standard`` | ``webhook-signature``, HMAC (``v1``) | ``{id}.{time}.{body}`` | ±300 s |
 | ``standard_ed25519`` | ``webhook-signature``, ed25519 (``v1a``) | ``{id}.{time}.{body}`` | ±300 s |
 
-Where no time is signed a delivery can be replayed for ever; its dedupe key is all that recognises it.
+Where no time is signed a delivery can be replayed for ever; its dedupe key is all that recognises it. So a key is made
+of what is signed and of nothing else: the delivery ids of GitHub and Jira are headers that anybody can set anew.
 """
 
 from collections.abc import Mapping
@@ -30,11 +31,11 @@ from unified.kit.webhooks.deliveries import (
     SharedSecretVerifier,
     Text,
     Verifier,
+    body_key,
     header,
     header_text,
     hmac_sha256,
     read_json,
-    read_key,
     read_list,
     read_time,
     seconds,
@@ -123,7 +124,7 @@ class SlackVerifier(SharedSecretVerifier):
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event. A notice to the app, such as ``app_rate_limited``, has no id; its body names it."""
         envelope = read_json(delivery.body, _SlackBody)
-        key = envelope.event_id or read_key(delivery, "")
+        key = envelope.event_id or body_key(delivery)
         kind = envelope.event.type if envelope.event else envelope.type
         occurred_at = None if envelope.event_time is None else read_time(envelope.event_time)
         return [ReceivedEvent(key, kind, occurred_at, delivery.body)]
@@ -136,13 +137,14 @@ class HmacOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         header: Header with the signature.
         prefix: What stands before the signature.
         encoding: Of the signature.
-        id_header: Header with an id that a repeated delivery keeps; without one the body's hash is taken.
+        id_field: Field of the body with an id that a repeated delivery keeps; without one the body's hash is taken. It
+            is no header, as only the body is signed.
     """
 
     header: str = "x-hub-signature-256"
     prefix: str = "sha256="
     encoding: Literal["hex", "base64"] = "hex"
-    id_header: str = ""
+    id_field: str = ""
 
 
 def _read_options(options: Mapping[str, str]) -> HmacOptions:
@@ -169,7 +171,15 @@ class HmacVerifier(SharedSecretVerifier):
 
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """The body as one event."""
-        return [plain_event(read_key(delivery, self.options.id_header.lower()), delivery.body)]
+        return [plain_event(self._key(delivery), delivery.body)]
+
+    def _key(self, delivery: Delivery) -> str:
+        value = read_json(delivery.body, object)
+        named = value.get(self.options.id_field) if isinstance(value, dict) else None
+        try:
+            return str(msgspec.convert(named, int | Text))
+        except msgspec.ValidationError:
+            return body_key(delivery)
 
 
 class _IntuitEvent(msgspec.Struct):
@@ -273,14 +283,13 @@ class JiraVerifier(HmacVerifier):
     """Jira's admin webhooks (https://developer.atlassian.com/cloud/jira/platform/webhooks)."""
 
     def __init__(self) -> None:
-        super().__init__("jira", HmacOptions("x-hub-signature", id_header="x-atlassian-webhook-identifier"))
+        super().__init__("jira", HmacOptions("x-hub-signature"))
 
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event, its time in milliseconds."""
         event = read_json(delivery.body, _JiraBody)
         occurred_at = None if event.timestamp is None else read_time(event.timestamp, per_second=1000)
-        key = read_key(delivery, self.options.id_header)
-        return [ReceivedEvent(key, event.webhook_event, occurred_at, delivery.body)]
+        return [ReceivedEvent(body_key(delivery), event.webhook_event, occurred_at, delivery.body)]
 
 
 class _GitHubBody(msgspec.Struct):
@@ -291,11 +300,11 @@ class GitHubVerifier(HmacVerifier):
     """GitHub, as JSON (https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries)."""
 
     def __init__(self) -> None:
-        super().__init__("github", HmacOptions(id_header="x-github-delivery"))
+        super().__init__("github", HmacOptions())
 
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event; its type is a header, and its action, where it has one, a field."""
         action = read_json(delivery.body, _GitHubBody).action
         kind = header_text(delivery, "x-github-event") or UNTYPED
-        key = read_key(delivery, self.options.id_header)
-        return [ReceivedEvent(key, f"{kind}.{action}" if action else kind, None, delivery.body)]
+        name = f"{kind}.{action}" if action else kind
+        return [ReceivedEvent(body_key(delivery), name, None, delivery.body)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,12 +16,17 @@ from hypothesis import strategies as st
 from tests.unified.kit.webhooks.senders import NOW, SENDERS, URL, Sender
 from unified.kit.errors import ConfigurationError, PayloadError, SignatureError
 from unified.kit.secrets import Secret
-from unified.kit.webhooks.deliveries import MOST_SIGNATURES, TOLERANCE, Answer, Delivery
+from unified.kit.webhooks.deliveries import MOST_SIGNATURES, TOLERANCE, Answer, Delivery, Verifier
 from unified.kit.webhooks.verifiers import get_verifier, list_verifiers
 
 VECTORS = Path(__file__).parents[5] / "shared" / "data" / "webhooks" / "signature_vectors.json"
 # Which headers sign the request, by their part in it.
 SIGNED = ("signature", "timestamp", "webhook-id")
+# Headers in which providers number their deliveries. None of them is signed but Standard Webhooks' own.
+DELIVERY_IDS = (
+    "x-github-delivery", "x-github-event", "x-atlassian-webhook-identifier", "x-request-id", "x-acme-id",
+    "webhook-id", "x-slack-retry-num", "intuit-notification-id",
+)  # fmt: skip
 
 every = pytest.mark.parametrize("sender", SENDERS.values(), ids=SENDERS)
 every_timed = pytest.mark.parametrize(
@@ -235,15 +241,49 @@ def test_an_unknown_verifier_or_option_is_a_configuration_error() -> None:
             get_verifier("hmac", options)  # type: ignore[arg-type]
 
 
-def test_any_header_prefix_and_encoding_of_a_body_hmac() -> None:
-    secret, body = Secret("test_fake"), b'{"type":"made"}'
-    options = {"header": "X-Acme-Sign", "prefix": "", "encoding": "base64", "id_header": "X-Acme-Id"}
-    verifier = get_verifier("hmac", options)
-    signature = SENDERS["xero"].sign("test_fake", body, NOW)["x-xero-signature"]
-    headers = {"x-acme-sign": signature, "x-acme-id": b"42"}
-    events = verifier.receive(Delivery("POST", URL, headers, body, NOW), [secret])
+def keys(verifier: Verifier, delivery: Delivery, secret: Secret) -> list[str]:
+    events = verifier.receive(delivery, [secret])
     assert isinstance(events, list)
-    assert [(event.dedupe_key, event.event_type) for event in events] == [("42", "made")]
+    return [event.dedupe_key for event in events]
+
+
+@every
+def test_headers_that_nobody_signed_make_no_second_event_of_a_delivery(sender: Sender) -> None:
+    verifier, secret, delivery = get_verifier(sender.name), sender.shared(), sender.delivery()
+    first = keys(verifier, delivery, secret)
+    for name in DELIVERY_IDS:
+        for value in (b"1", b"2"):
+            forged = replace(delivery, headers={name: value, **delivery.headers})
+            assert keys(verifier, forged, secret) == first
+    assert keys(verifier, sender.delivery(late=60), secret) == first
+
+
+def test_any_header_prefix_and_encoding_of_a_body_hmac() -> None:
+    secret, body = Secret("test_fake"), b'{"type":"made","id":42}'
+    verifier = get_verifier("hmac", {"header": "X-Acme-Sign", "prefix": "", "encoding": "base64"})
+    signature = SENDERS["xero"].sign("test_fake", body, NOW)["x-xero-signature"]
+    events = verifier.receive(Delivery("POST", URL, {"x-acme-sign": signature}, body, NOW), [secret])
+    assert isinstance(events, list)
+    assert [event.event_type for event in events] == ["made"]
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ({"id": "evt_1", "attempt": 2}, "evt_1"),
+        ({"id": 42}, "42"),
+        ({"attempt": 2}, "sha256:"),
+        ({"id": None}, "sha256:"),
+        ({"id": ["evt_1"]}, "sha256:"),
+        ({"id": "x" * 3_000}, "sha256:"),
+        (["evt_1"], "sha256:"),
+    ],
+)
+def test_a_field_of_the_signed_body_may_name_the_event(body: Any, key: str) -> None:
+    sender = SENDERS["github"]
+    verifier = get_verifier("hmac", {"id_field": "id"})
+    (found,) = keys(verifier, sender.delivery(json.dumps(body).encode()), sender.shared())
+    assert found.startswith(key)
 
 
 @pytest.mark.parametrize(
@@ -376,15 +416,19 @@ def test_intuit_events_in_both_forms() -> None:
     assert json.loads(event.body) == {"realmId": "310687", **entity}
 
 
-def test_jira_and_github_name_their_deliveries_in_headers() -> None:
-    (event,) = SENDERS["jira"].events(SENDERS["jira"].body, x_atlassian_webhook_identifier=b"abc-1")
-    assert (event.dedupe_key, event.event_type) == ("abc-1", "jira:issue_created")
+def test_deliveries_of_jira_and_github_are_known_by_their_bodies() -> None:
+    jira, github = SENDERS["jira"], SENDERS["github"]
+    (event,) = jira.events(jira.body, x_atlassian_webhook_identifier=b"abc-1")
+    assert (event.dedupe_key, event.event_type) == (key_of(jira.body), "jira:issue_created")
     assert event.occurred_at == datetime.fromtimestamp(1_700_000_000.123, UTC)
-    headers = {"x_github_delivery": b"72d3162e", "x_github_event": b"issues"}
-    (event,) = SENDERS["github"].events(SENDERS["github"].body, **headers)
-    assert (event.dedupe_key, event.event_type) == ("72d3162e", "issues.opened")
+    (event,) = github.events(github.body, x_github_delivery=b"72d3162e", x_github_event=b"issues")
+    assert (event.dedupe_key, event.event_type) == (key_of(github.body), "issues.opened")
     with pytest.raises(PayloadError):
-        SENDERS["github"].events(SENDERS["github"].body, x_github_delivery=b"x" * 300)
+        github.events(github.body, x_github_event=b"x" * 300)
+
+
+def key_of(body: bytes) -> str:
+    return "sha256:" + hashlib.sha256(body).hexdigest()
 
 
 def test_standard_webhooks_are_known_by_their_id() -> None:
