@@ -44,7 +44,7 @@ from unified.api.management.app import management_api, open_services
 from unified.api.metrics import Metrics
 from unified.api.pages.app import pages
 from unified.api.settings import ManagementSettings, Settings
-from unified.cli.commands.sign_in import sign_in_link
+from unified.cli.commands.access.sign_in import sign_in_link
 from unified.kit.declarations import CredentialKind
 from unified.kit.secrets import Secret
 from unified.sandbox.server import SandboxServer

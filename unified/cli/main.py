@@ -25,56 +25,68 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "demo.demo:demo",
             "Load two workspaces from stand-ins for Stripe and HubSpot, and check it.",
         ),
-        "dev": ("commands.dev:dev", "Start the database, Dagster and the webhook server; Ctrl-C ends all."),
-        "sign-in": ("commands.sign_in:sign_in", "Print a link that signs a browser in once."),
+        "dev": (
+            "commands.operation.dev:dev",
+            "Start the database, Dagster and the webhook server; Ctrl-C ends all.",
+        ),
+        "sign-in": ("commands.access.sign_in:sign_in", "Print a link that signs a browser in once."),
     },
     "Connections": {
         "connectors": (
-            "commands.catalogue:connectors",
+            "commands.connections.catalogue:connectors",
             "List the systems that can be connected, and what each needs.",
         ),
         "connections": (
-            "commands.connections:app",
+            "commands.connections.connections:app",
             "Add, authorize, list, test, change and remove connections.",
         ),
-        "workspaces": ("commands.workspaces:app", "Add, list and remove workspaces."),
-        "sync": ("commands.sync:sync", "Pull a connection's changes now."),
-        "status": ("commands.status:status", "Show how each connection stands."),
-        "rejects": ("commands.status:rejects", "Show records that could not be mapped, and why."),
+        "workspaces": ("commands.connections.workspaces:app", "Add, list and remove workspaces."),
+        "sync": ("commands.connections.sync:sync", "Pull a connection's changes now."),
+        "status": ("commands.connections.status:status", "Show how each connection stands."),
+        "rejects": ("commands.connections.status:rejects", "Show records that could not be mapped, and why."),
         "identities": (
-            "commands.identities:app",
+            "commands.records.identities:app",
             "Resolve, list, explain, merge and split customers across sources.",
         ),
-        "query": ("commands.query:query", "Ask one workspace's tables in SQL, read-only."),
+        "query": ("commands.records.query:query", "Ask one workspace's tables in SQL, read-only."),
     },
     "Routes": {
         "routes": (
-            "commands.routes:app",
+            "commands.routes.routes:app",
             "Push customers from one connection to another: add, preview, run, review.",
         ),
     },
     "Webhooks": {
-        "webhooks": ("commands.webhooks:app", "Add, list, rotate, pause, remove and replay webhooks."),
-        "serve": ("commands.serve:serve", "Take providers' webhooks in, and answer the management API."),
-        "drain": ("commands.drain:drain", "Apply what webhooks have brought, now."),
+        "webhooks": (
+            "commands.webhooks.webhooks:app",
+            "Add, list, rotate, pause, remove and replay webhooks.",
+        ),
+        "serve": (
+            "commands.operation.serve:serve",
+            "Take providers' webhooks in, and answer the management API.",
+        ),
+        "drain": ("commands.webhooks.drain:drain", "Apply what webhooks have brought, now."),
     },
     "Management API": {
-        "token": ("commands.tokens:app", "Create, list and revoke API tokens."),
-        "members": ("commands.members:app", "Add, list, change and remove members of a workspace."),
-        "openapi": ("commands.openapi:openapi", "Print the API's OpenAPI document."),
+        "token": ("commands.access.tokens:app", "Create, list and revoke API tokens."),
+        "members": ("commands.access.members:app", "Add, list, change and remove members of a workspace."),
+        "openapi": ("commands.operation.openapi:openapi", "Print the API's OpenAPI document."),
     },
     "Mapping": {
-        "mappings": ("commands.mappings:app", "Add, list and remove a connection's own field rules."),
-        "remap": ("commands.sync:remap", "Map stored raw records anew, without asking the provider."),
-        "schemas": ("commands.catalogue:schemas", "Print the JSON Schema of each unified model."),
+        "mappings": ("commands.records.mappings:app", "Add, list and remove a connection's own field rules."),
+        "remap": (
+            "commands.connections.sync:remap",
+            "Map stored raw records anew, without asking the provider.",
+        ),
+        "schemas": ("commands.connections.catalogue:schemas", "Print the JSON Schema of each unified model."),
     },
     "Operation": {
         "migrate": (
-            "commands.migrate:migrate",
+            "commands.operation.migrate:migrate",
             "Bring the database and Dagster's storage up to this release.",
         ),
-        "keys": ("commands.keys:app", "Generate, rotate and retire master keys."),
-        "doctor": ("commands.doctor:examine", "Say what is misconfigured, and what to do."),
+        "keys": ("commands.operation.keys:app", "Generate, rotate and retire master keys."),
+        "doctor": ("commands.operation.doctor:examine", "Say what is misconfigured, and what to do."),
     },
 }
 _PLACES = {name: place for commands in _PANELS.values() for name, (place, _) in commands.items()}

@@ -10,37 +10,30 @@ from starlette.types import ASGIApp
 from unified.api.ingress.body import Bodies
 from unified.api.ingress.floods import FloodGate
 from unified.api.management import headers, openapi, reference
-from unified.api.management.access import Access
+from unified.api.management.access.callers import Access
+from unified.api.management.access.jwks import Jwks
+from unified.api.management.access.jwts import JwtVerifier
 from unified.api.management.edge import Edge
-from unified.api.management.endpoints import (
-    audit,
+from unified.api.management.endpoints import customer_routes, identities, operation, received, webhooks
+from unified.api.management.endpoints.connections import (
     connections,
     connectors,
     credentials,
-    customer_routes,
-    identities,
     mappings,
-    members,
     oauth,
-    operation,
-    received,
     statistics,
     syncs,
-    tokens,
-    webhooks,
-    workspaces,
 )
-from unified.api.management.jwks import Jwks
-from unified.api.management.jwts import JwtVerifier
+from unified.api.management.endpoints.workspaces import audit, members, tokens, workspaces
 from unified.api.management.problems import answer_problems
 from unified.api.management.services import Services
 from unified.api.metrics import Metrics
 from unified.api.settings import JwtSettings, Settings
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
+from unified.store.idempotency import Answers
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import KeyProvider
-from unified.store.workspaces.idempotency import Answers
 from unified.store.workspaces.tokens import TokenLookup
 
 # In the order of the reference; a path with a name in it comes before the same path with a variable.

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from unified.api.management import headers
-from unified.api.management.access import Rule
+from unified.api.management.access.callers import Rule
 from unified.api.management.problems import MEDIA_TYPE
 
 _PROBLEM = {

@@ -35,12 +35,12 @@ from unified.store.connections.rows import (
     WorkspaceNotFoundError,
 )
 from unified.store.errors import BusyError, StoreError, UnreachableError
+from unified.store.idempotency import KeyReusedError, UnderWayError
 from unified.store.identities.golden import IdentityError, IdentityNotFoundError
 from unified.store.inbox.endpoints import EndpointNotFoundError
 from unified.store.routes.pushes import DecisionError
 from unified.store.routes.routes import RouteNotFoundError
 from unified.store.secrets.credentials import InvalidCredentialError
-from unified.store.workspaces.idempotency import KeyReusedError, UnderWayError
 from unified.store.workspaces.members import (
     DuplicateMemberError,
     InvalidSubjectError,

@@ -18,11 +18,11 @@ from starlette.types import Message, Receive
 
 from unified.api.ingress.body import DisconnectedError, TooBusyError, TooLargeError
 from unified.api.management import headers
-from unified.api.management.access import Caller, Identity, Rule
+from unified.api.management.access.callers import Caller, Identity, Rule
 from unified.api.management.openapi import common_to
 from unified.api.management.problems import RETRY_SECONDS, Problem, explained, problem_response
 from unified.api.management.services import Services, services_of
-from unified.store.workspaces.idempotency import KeptAnswer, Place
+from unified.store.idempotency import KeptAnswer, Place
 
 DEEPEST = 32
 """Levels that a body's lists and objects may be nested."""

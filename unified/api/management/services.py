@@ -7,13 +7,13 @@ from fastapi import Depends, Request
 
 from unified.api.ingress.body import Bodies
 from unified.api.ingress.floods import FloodGate
-from unified.api.management.access import Access
+from unified.api.management.access.callers import Access
 from unified.api.settings import Settings
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
+from unified.store.idempotency import Answers
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import KeyProvider
-from unified.store.workspaces.idempotency import Answers
 from unified.store.workspaces.tokens import TokenLookup
 
 

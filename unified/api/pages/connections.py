@@ -8,9 +8,10 @@ from uuid import UUID
 from fastapi import Depends, Request, Response
 from pydantic import SecretStr, ValidationError
 
-from unified.api.management.access import Caller, Rule
-from unified.api.management.endpoints import connections as configs
-from unified.api.management.endpoints import credentials, oauth, received, syncs, webhooks
+from unified.api.management.access.callers import Caller, Rule
+from unified.api.management.endpoints import received, webhooks
+from unified.api.management.endpoints.connections import connections as configs
+from unified.api.management.endpoints.connections import credentials, oauth, syncs
 from unified.api.management.problems import Problem, explained
 from unified.api.management.services import Services, Use
 from unified.api.pages import chart

@@ -9,9 +9,9 @@ from uuid import uuid4
 from fastapi import Request, Response
 from pydantic import ValidationError
 
-from unified.api.management.access import Caller
+from unified.api.management.access.callers import Caller
 from unified.api.management.destinations import checked_settings
-from unified.api.management.endpoints.connections import NewConfig, Writer
+from unified.api.management.endpoints.connections.connections import NewConfig, Writer
 from unified.api.management.problems import Problem, explained, unusable_value
 from unified.api.management.services import Services, Use
 from unified.api.management.trials import tried

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from unified.api.ingress.body import DisconnectedError, TooBusyError, TooLargeError
-from unified.api.management.access import Caller
+from unified.api.management.access.callers import Caller
 from unified.api.management.problems import RETRY_SECONDS, Problem, explained
 from unified.api.management.route import ManagementRoute, counted
 from unified.api.management.services import Services, services_of

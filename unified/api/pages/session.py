@@ -21,9 +21,9 @@ from psycopg.errors import ForeignKeyViolation
 from unified.kit.secrets import Secret
 from unified.store import audit
 from unified.store.database import Database
+from unified.store.idempotency import Answers, Attempt, KeyReusedError, Place, UnderWayError
 from unified.store.secrets import data_keys
 from unified.store.secrets.keys import KeyProvider
-from unified.store.workspaces.idempotency import Answers, Attempt, KeyReusedError, Place, UnderWayError
 
 Purpose = Literal["session", "link"]
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from fastapi import APIRouter, Request, Response
 
-from unified.api.management.access import Identity
+from unified.api.management.access.callers import Identity
 from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
 from unified.api.pages.route import cookie_name, read_form, session_of, set_cookie

@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import Request, Response
 from pydantic import SecretStr, ValidationError
 
-from unified.api.management.access import Caller
+from unified.api.management.access.callers import Caller
 from unified.api.management.endpoints import webhooks as api
 from unified.api.management.endpoints.received import waiting_events
 from unified.api.management.problems import Problem, explained

@@ -1,1 +1,1 @@
-"""The subcommands of ``unified``, a module each."""
+"""The subcommands of ``unified``, a module for each kind of thing; which is which says `unified.cli.main`."""

@@ -12,11 +12,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from unified.cli.demo import outward, report, steps, webhooks
 from unified.cli.demo.report import Outward
 from unified.cli.demo.steps import DemoConnection, Finding
-from unified.cli.ingress_process import HOST, running_ingress
 from unified.cli.installation import migrate_database, prepare_dagster, upgrade_dagster
 from unified.cli.output import err, say
-from unified.cli.processes import free_port, only_one
-from unified.cli.sandbox_process import Sandbox, SandboxPlan, running_sandbox
+from unified.cli.processes.child import free_port, only_one
+from unified.cli.processes.ingress import HOST, running_ingress
+from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.session import CommandError
 from unified.store.database import Database, database_url
 from unified.store.embedded import home

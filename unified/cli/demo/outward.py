@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from unified.cli.demo.steps import CHANGES, DemoConnection, Finding
-from unified.cli.sandbox_process import Sandbox
+from unified.cli.processes.sandbox import Sandbox
 from unified.cli.session import ACTOR, Session
 from unified.schema.conditions import Condition
 from unified.store.connections.registry import Registry

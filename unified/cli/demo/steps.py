@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from unified.cli.sandbox_process import Sandbox
+from unified.cli.processes.sandbox import Sandbox
 from unified.cli.session import ACTOR
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret

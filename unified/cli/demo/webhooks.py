@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from unified.cli.demo.steps import CHANGES, DEMO_PREFIX, DemoConnection, Finding
-from unified.cli.sandbox_process import Sandbox
+from unified.cli.processes.sandbox import Sandbox
 from unified.cli.session import ACTOR
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry

@@ -4,16 +4,12 @@ Source: https://developers.hubspot.com/docs/api-reference/latest/crm/association
 (`unified.sandbox.hubspot.associations`).
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from unified.sandbox.hubspot.records import LINES_PER_INVOICE, Kind
-
-if TYPE_CHECKING:
-    from unified.sandbox.hubspot.portal import HubSpotPortal
 
 _ASSOCIATION_TYPES: dict[tuple[Kind, Kind], tuple[int, int | None]] = {
     # (from, to): type id without a label, and that of the "Primary" label.
@@ -45,14 +41,30 @@ class Association:
     types: list[dict[str, Any]] = field(default_factory=list)
 
 
+class Ends(Protocol):
+    """What the associations follow from; records are known by their index."""
+
+    def indexes(self, kind: Kind) -> Iterable[int]:
+        """All records of a kind, archived ones included."""
+
+    def companies_of(self, contact: int) -> list[int]:
+        """The companies of a contact, the primary one first."""
+
+    def contact_of(self, invoice: int) -> int | None:
+        """The contact of an invoice."""
+
+    def line_count(self, invoice: int) -> int:
+        """How many line items an invoice has."""
+
+
 class Links:
     """All associations of one portal.
 
     Args:
-        portal: knows which company a contact has, and which contact an invoice.
+        portal: Knows which company a contact has, and which contact an invoice.
     """
 
-    def __init__(self, portal: HubSpotPortal) -> None:
+    def __init__(self, portal: Ends) -> None:
         self._portal = portal
         self._reverse: dict[tuple[Kind, Kind], dict[int, list[Association]]] = {}
 

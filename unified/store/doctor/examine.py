@@ -2,7 +2,7 @@
 
 It looks with the login's own eyes and, where rows matter, as the roles that do the work; it opens no
 `unified.store.database.Database`, which refuses what is looked for here. What is wrong outside of the database:
-`unified.cli.commands.doctor`.
+`unified.cli.commands.operation.doctor`.
 """
 
 import time

@@ -81,7 +81,7 @@ async def test_what_should_not_happen_is_a_500_that_tells_nothing(
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr("unified.api.management.endpoints.members.members.listed", fail)
+    monkeypatch.setattr("unified.api.management.endpoints.workspaces.members.members.listed", fail)
     answer = await api.call("GET", "/api/members", signed("ann"), workspace=await api.workspace(ann="owner"))
     problem(answer, 500)
     assert CANARY not in answer.text

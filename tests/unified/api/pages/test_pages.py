@@ -19,7 +19,7 @@ from unified.api.metrics import Metrics
 from unified.api.pages.app import pages
 from unified.api.pages.session import LIFETIMES, Session, Sessions
 from unified.api.settings import Settings
-from unified.cli.commands.sign_in import sign_in_link
+from unified.cli.commands.access.sign_in import sign_in_link
 from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.workspaces import tokens

@@ -18,7 +18,7 @@ from tests.unified.cli.conftest import Unified
 from unified.cli.demo import outward
 from unified.cli.demo.report import conclude
 from unified.cli.demo.steps import DemoConnection, compare, make_connections, try_isolation
-from unified.cli.sandbox_process import Sandbox
+from unified.cli.processes.sandbox import Sandbox
 from unified.cli.session import ACTOR, CommandError
 from unified.kit.factory import AdapterFactory
 from unified.store import embedded

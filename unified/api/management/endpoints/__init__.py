@@ -1,1 +1,1 @@
-"""What each path of the API does, a module for each kind of thing."""
+"""What each path of the management API does, a module for each kind of thing."""

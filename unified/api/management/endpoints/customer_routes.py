@@ -9,10 +9,10 @@ from uuid import UUID
 from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from unified.api.management.access import Caller
+from unified.api.management.access.callers import Caller
 from unified.api.management.answers import IfMatch, json_answer, no_content
-from unified.api.management.endpoints.connections import Reader, Writer
-from unified.api.management.endpoints.syncs import RecordReader, Syncer
+from unified.api.management.endpoints.connections.connections import Reader, Writer
+from unified.api.management.endpoints.connections.syncs import RecordReader, Syncer
 from unified.api.management.paging import AskedPage, Page
 from unified.api.management.problems import Problem
 from unified.api.management.route import router

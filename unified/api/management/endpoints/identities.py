@@ -8,8 +8,8 @@ from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from unified.api.management.answers import json_answer
-from unified.api.management.endpoints.connections import Writer
-from unified.api.management.endpoints.syncs import RecordReader
+from unified.api.management.endpoints.connections.connections import Writer
+from unified.api.management.endpoints.connections.syncs import RecordReader
 from unified.api.management.paging import AskedPage, Page
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use

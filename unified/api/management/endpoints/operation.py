@@ -5,7 +5,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from unified.api.management.access import deployment_allowed
+from unified.api.management.access.callers import deployment_allowed
 from unified.api.management.problems import RETRY_SECONDS
 from unified.api.management.route import router
 from unified.api.management.services import Use

@@ -9,9 +9,9 @@ from uuid import UUID
 from fastapi import Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from unified.api.management.access import Caller
+from unified.api.management.access.callers import Caller
 from unified.api.management.answers import json_answer
-from unified.api.management.endpoints.syncs import RecordReader
+from unified.api.management.endpoints.connections.syncs import RecordReader
 from unified.api.management.endpoints.webhooks import Reader, Writer
 from unified.api.management.paging import AskedPage, Page
 from unified.api.management.route import router

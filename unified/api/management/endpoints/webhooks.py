@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Depends, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from unified.api.management.access import Caller, Rule
+from unified.api.management.access.callers import Caller, Rule
 from unified.api.management.answers import json_answer, no_content
 from unified.api.management.problems import Problem
 from unified.api.management.route import router

@@ -1,0 +1,126 @@
+"""`unified doctor` in an installation of its own, put wrong in several ways."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unified.cli.conftest import Unified
+from unified.cli.commands.operation.doctor import _findings
+from unified.cli.session import Session, open_session
+from unified.kit.secrets import Secret
+from unified.sandbox.server import SandboxServer
+from unified.store.doctor.findings import Finding
+from unified.store.inbox.endpoints import Endpoints
+from unified.store.secrets.keys import generate_key
+
+STORAGE = "DAGSTER_POSTGRES_URL"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "DATABASE_URL",
+        STORAGE,
+        "UNIFIED_MASTER_KEYS",
+        "UNIFIED_KEY_PROVIDER",
+        "UNIFIED_PUBLIC_URL",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+def look(*, providers: bool = False) -> list[Finding]:
+    async def look() -> list[Finding]:
+        return [finding async for finding in _findings(with_providers=providers)]
+
+    return asyncio.run(look())
+
+
+def wrong(*, providers: bool = False) -> dict[str, str]:
+    """What is wrong, by what it is about."""
+    return {each.about: each.message for each in look(providers=providers) if each.level == "wrong"}
+
+
+def test_before_there_is_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("UNIFIED_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UNIFIED_JWT_ISSUER", "https://issuer.example.com")
+    found = wrong()
+    assert list(found) == ["api", "database"]
+    assert "UNIFIED_JWT_JWKS_URL" in found["api"]
+    assert found["database"].endswith("`unified dev` makes it")
+    assert not (tmp_path / "home").exists(), "it looks and makes nothing"
+
+
+async def _connect(session: Session, base_url: str) -> None:
+    workspace = await session.registry.create_workspace("acme")
+    settings = {"base_url": base_url, "allow_private_hosts": True, "retry_count": 0}
+    connection = await session.registry.add_connection(workspace.id, "stripe", "main", settings)
+    secrets = {"api_key": Secret("sk_test_fake_acme")}
+    await session.credentials().put(workspace.id, connection.id, "api_key", secrets)
+    await Endpoints(session.db, session.credentials()).create(connection)
+
+
+def test_an_installation_put_wrong(
+    unified: Unified, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIFIED_HOME", str(unified.home))
+
+    async def connect() -> None:
+        async with open_session() as session:
+            await _connect(session, f"{sandbox.url}/stripe")
+
+    asyncio.run(connect())
+    found = look(providers=True)
+    assert [each for each in found if each.level == "wrong"] == []
+    advice = {each.about: each.message for each in found}
+    assert "keep a copy elsewhere" in advice["keys"]
+    assert advice["webhooks"].startswith(
+        "1 endpoint(s) wait for deliveries, and UNIFIED_PUBLIC_URL is not set"
+    )
+    assert "dagster" in advice
+
+    file = unified.home / "master.keys"
+    file.chmod(0o644)
+    assert "chmod 600" in wrong()["keys"]
+    file.chmod(0o600)
+    kept = file.rename(unified.home / "elsewhere")
+    assert "is missing, and 1 data key(s) can't be unwrapped" in wrong()["keys"]
+    assert not file.exists(), "no new key is made in its place"
+    kept.rename(file)
+
+    monkeypatch.setenv(STORAGE, "postgresql://127.0.0.1:1/dagster")
+    monkeypatch.setenv("UNIFIED_MASTER_KEYS", stranger := generate_key())
+    found = look(providers=True)
+    told = {each.about: each.message for each in found if each.level == "wrong"}
+    assert "put that key there" in told["keys"]
+    assert "put that key there" in told["acme/main"]
+    assert "postgresql+psycopg2://" in told["dagster"]
+    assert stranger not in str(found)
+    monkeypatch.delenv("UNIFIED_MASTER_KEYS")
+
+    done = unified.run("doctor", "--json", UNIFIED_MASTER_KEYS="none")
+    assert done.returncode == 1, done.stderr
+    assert {each["about"] for each in json.loads(done.stdout) if each["level"] == "wrong"} == {"keys"}
+    done = unified.run("doctor")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1].startswith("0 wrong, ")
+
+
+def test_an_unreachable_provider_and_a_clock_that_is_off(
+    unified: Unified, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIFIED_HOME", str(unified.home))
+    sandbox.stripe.clock.advance(seconds=3600)
+    assert "behind stripe's" in wrong(providers=True)["clock"]
+
+    async def lead_nowhere() -> None:
+        async with open_session() as session:
+            connection = await session.registry.find("acme/main")
+            settings = {**connection.settings, "base_url": "http://127.0.0.1:9"}
+            await session.registry.update_connection(
+                connection.workspace_id, connection.id, settings=settings
+            )
+
+    asyncio.run(lead_nowhere())
+    assert "got no answer" in wrong(providers=True)["acme/main"]

@@ -1,0 +1,1 @@
+"""`/api/connectors`: connectors, connections, their credentials, grants, field rules, syncs and numbers."""

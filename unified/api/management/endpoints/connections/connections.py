@@ -1,0 +1,279 @@
+"""`/api/connectors/configs`: a workspace's connections: add, list, change, pause, approve, remove."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from unified.api.management.access.callers import Caller, Rule
+from unified.api.management.answers import IfMatch, json_answer, no_content
+from unified.api.management.destinations import checked_settings, origin_of
+from unified.api.management.paging import AskedPage, Page
+from unified.api.management.problems import Problem
+from unified.api.management.route import router
+from unified.api.management.services import Use
+from unified.kit.registry import get_adapter
+from unified.store.connections import approval
+from unified.store.connections import changes as connection_changes
+from unified.store.connections import rows as connections
+from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
+from unified.store.connections.rows import Approval, Connection, SyncStatus, connection_key
+from unified.store.secrets.rows import has_credentials
+
+_MINUTE = timedelta(minutes=1)
+_USUAL_MINUTES = DEFAULT_SYNC_INTERVAL // _MINUTE
+
+Reader = Annotated[Caller, Depends(Rule("connections:read", in_workspace=True))]
+Writer = Annotated[Caller, Depends(Rule("connections:write", in_workspace=True))]
+Approver = Annotated[Caller, Depends(Rule("connections:approve", in_workspace=True))]
+
+ConnectorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", examples=["stripe"])]
+Settings = Annotated[
+    dict[str, Any],
+    Field(
+        description="Settings of the connector, as `GET /api/connectors/{name}` describes them; never a secret. "
+        "`base_url` leads to the provider itself, unless the installation opens other hosts.",
+        examples=[{"retry_count": 3}],
+    ),
+]
+Minutes = Annotated[int, Field(ge=1, le=44_640, description="Minutes between two syncs.", examples=[60])]
+
+routes = router("/api/connectors/configs", "Connections")
+
+
+class NewConfig(BaseModel):
+    """A connection to add. Its credentials are stored afterwards."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    connector: Annotated[ConnectorName, Field(description="Which system.")]
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+            description="Its name in the workspace; it never changes.",
+            examples=["main"],
+        ),
+    ]
+    settings: Settings = Field(default_factory=dict)
+    sync_interval_minutes: Minutes = _USUAL_MINUTES
+    is_active: Annotated[bool, Field(description="Whether to sync it by schedule.")] = True
+
+
+class ConfigChange(BaseModel):
+    """What to change of a connection; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    settings: Annotated[
+        Settings | None, Field(description="Settings to change; null takes one back to its default.")
+    ] = None
+    sync_interval_minutes: Minutes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A connection: one workspace's use of a connector."""
+
+    id: UUID
+    key: Annotated[
+        str, Field(description="`workspace/name`: its partition in Dagster.", examples=["acme/main"])
+    ]
+    connector: ConnectorName
+    name: Annotated[str, Field(examples=["main"])]
+    settings: Settings
+    is_active: Annotated[bool, Field(description="Whether it is synced by schedule.")]
+    sync_interval_minutes: Minutes
+    sync_status: Annotated[
+        SyncStatus,
+        Field(description="`idle` before the first sync, then as the last one stands or ended."),
+    ]
+    sync_started_at: datetime | None
+    last_sync_at: Annotated[datetime | None, Field(description="When a sync succeeded last.")]
+    error_message: Annotated[str | None, Field(description="Why the last sync failed.")]
+    sync_requested_at: Annotated[
+        datetime | None,
+        Field(description="When somebody asked for a sync now, until Dagster has taken that up."),
+    ]
+    needs_reauth: Annotated[
+        bool, Field(description="Whether a person has to authorize it again before it is synced.")
+    ]
+    approval: Annotated[Approval, Field(description="Only an approved connection's credentials are used.")]
+    approval_by: str | None
+    approval_at: datetime | None
+    tested_at: Annotated[datetime | None, Field(description="When the provider was last asked by a test.")]
+    test_error: Annotated[str | None, Field(description="Why that test failed.")]
+    version: Annotated[
+        int, Field(description="Rises with each change that somebody makes; the ETag.", examples=[1])
+    ]
+    created_at: datetime
+    updated_at: datetime
+
+
+@routes.post("", status_code=201, response_model=Config)
+async def add_connection(caller: Writer, services: Use, new: NewConfig) -> Response:
+    """Add a connection. Where the workspace asks for it, it waits for an admin's approval before its first use."""
+    settings = checked_settings(
+        get_adapter(new.connector), new.settings, services.settings.management.open_hosts
+    )
+    connection = await services.registry.add_connection(
+        caller.workspace_id,
+        new.connector,
+        new.name,
+        settings,
+        sync_interval=new.sync_interval_minutes * _MINUTE,
+        is_active=new.is_active,
+        actor=caller.actor,
+    )
+    return shown(connection, 201)
+
+
+@routes.get("", response_model=Page[Config])
+async def list_connections(
+    caller: Reader,
+    services: Use,
+    page: AskedPage,
+    connector: Annotated[ConnectorName | None, Query(description="Only this connector's.")] = None,
+) -> Response:
+    """The workspace's connections, by name."""
+    async with services.db.workspace(caller.workspace_id) as conn:
+        found = await connections.page(
+            conn, after=page.after(str) or "", connector=connector, limit=page.fetch
+        )
+    return page.answer([_config(connection) for connection in found], lambda config: config.name)
+
+
+@routes.get("/{connection_id}", response_model=Config)
+async def get_connection(caller: Reader, services: Use, connection_id: UUID) -> Response:
+    """A connection, and how its sync stands."""
+    return shown(await services.registry.get_connection(caller.workspace_id, connection_id))
+
+
+@routes.patch("/{connection_id}", response_model=Config)
+async def change_connection(
+    caller: Writer, services: Use, connection_id: UUID, if_match: IfMatch, wanted: ConfigChange
+) -> Response:
+    """Change settings or the interval. Other settings wait for approval again, where the workspace asks for it.
+
+    Credentials never follow a connection to another host: delete them first, and store them anew afterwards.
+    """
+    async with services.db.workspace(caller.workspace_id) as conn:
+        # Locked, so that no credentials are stored between the look at them and the change.
+        await connection_key(conn, connection_id, lock=True)
+        connection = await connections.read_connection(conn, connection_id)
+        settings = None
+        if wanted.settings is not None:
+            adapter = get_adapter(connection.connector)
+            settings = checked_settings(
+                adapter,
+                _merged(connection.settings, wanted.settings),
+                services.settings.management.open_hosts,
+            )
+            leaves = origin_of(adapter, settings) != origin_of(adapter, connection.settings)
+            if leaves and await has_credentials(conn, connection_id):
+                raise Problem(
+                    409, "Another host would receive the credentials; delete them first, and store them anew."
+                )
+        minutes = wanted.sync_interval_minutes
+        changed = await connection_changes.update(
+            conn,
+            connection_id,
+            settings=settings,
+            sync_interval=None if minutes is None else minutes * _MINUTE,
+            if_version=if_match,
+            actor=caller.actor,
+        )
+    return shown(changed)
+
+
+@routes.delete("/{connection_id}", status_code=204)
+async def remove_connection(caller: Writer, services: Use, connection_id: UUID) -> Response:
+    """Remove a connection with its credentials, webhooks, history, and every record that it brought."""
+    await services.registry.remove_connection(caller.workspace_id, connection_id, actor=caller.actor)
+    return no_content()
+
+
+@routes.post("/{connection_id}/pause", response_model=Config)
+async def pause_connection(caller: Writer, services: Use, connection_id: UUID) -> Response:
+    """Stop syncing it by schedule; it is still synced when asked."""
+    return await _activate(caller, services, connection_id, is_active=False)
+
+
+@routes.post("/{connection_id}/resume", response_model=Config)
+async def resume_connection(caller: Writer, services: Use, connection_id: UUID) -> Response:
+    """Sync it by schedule again."""
+    return await _activate(caller, services, connection_id, is_active=True)
+
+
+@routes.post("/{connection_id}/approve", response_model=Config)
+async def approve_connection(
+    caller: Approver, services: Use, connection_id: UUID, if_match: IfMatch
+) -> Response:
+    """Let a connection be used, in the version that was looked at."""
+    return await _decide(caller, services, connection_id, "approved", if_match)
+
+
+@routes.post("/{connection_id}/reject", response_model=Config)
+async def reject_connection(
+    caller: Approver, services: Use, connection_id: UUID, if_match: IfMatch
+) -> Response:
+    """Keep a connection from being used; approving it later takes that back."""
+    return await _decide(caller, services, connection_id, "rejected", if_match)
+
+
+def shown(connection: Connection, status: int = 200) -> Response:
+    """A connection as an answer."""
+    where = {"location": f"{routes.prefix}/{connection.id}"} if status == 201 else {}  # noqa: PLR2004
+    return json_answer(_config(connection), status, version=connection.version, headers=where)
+
+
+async def _activate(caller: Caller, services: Use, connection_id: UUID, *, is_active: bool) -> Response:
+    return shown(
+        await services.registry.update_connection(
+            caller.workspace_id, connection_id, is_active=is_active, actor=caller.actor
+        )
+    )
+
+
+async def _decide(
+    caller: Caller, services: Use, connection_id: UUID, decision: approval.Decision, if_match: int | None
+) -> Response:
+    return shown(
+        await approval.decide(
+            services.db, caller.workspace_id, connection_id, decision, actor=caller.actor, if_version=if_match
+        )
+    )
+
+
+def _merged(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**before, **wanted}.items() if value is not None}
+
+
+def _config(connection: Connection) -> Config:
+    return Config(
+        id=connection.id,
+        key=connection.key,
+        connector=connection.connector,
+        name=connection.name,
+        settings=dict(connection.settings),
+        is_active=connection.is_active,
+        sync_interval_minutes=connection.sync_interval // _MINUTE,
+        sync_status=connection.sync_status,
+        sync_started_at=connection.sync_started_at,
+        last_sync_at=connection.last_sync_at,
+        error_message=connection.error_message,
+        sync_requested_at=connection.sync_requested_at,
+        needs_reauth=connection.needs_reauth,
+        approval=connection.approval,
+        approval_by=connection.approval_by,
+        approval_at=connection.approval_at,
+        tested_at=connection.tested_at,
+        test_error=connection.test_error,
+        version=connection.version,
+        created_at=connection.created_at,
+        updated_at=connection.updated_at,
+    )

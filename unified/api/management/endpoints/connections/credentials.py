@@ -1,0 +1,159 @@
+"""`/api/connectors/configs/{id}/credentials`: a connection's secrets. They go in, and never come out again."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Path, Query, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+
+from unified.api.management.access.callers import Caller, Rule
+from unified.api.management.answers import json_answer, no_content
+from unified.api.management.endpoints.connections.connections import Reader
+from unified.api.management.problems import Problem
+from unified.api.management.route import router
+from unified.api.management.services import Use
+from unified.api.management.trials import tried
+from unified.kit.declarations import ConnectionRef, CredentialKind
+from unified.kit.factory import build_adapter
+from unified.kit.registry import get_adapter
+from unified.kit.secrets import Secret
+from unified.store.connections.approval import ensure_approved
+from unified.store.connections.rows import Connection
+from unified.store.secrets.credentials import CredentialExpiredError, CredentialNotFoundError
+
+FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", examples=["api_key"])]
+CredentialWriter = Annotated[Caller, Depends(Rule("credentials:write", in_workspace=True))]
+
+routes = router("/api/connectors/configs/{connection_id}/credentials", "Credentials")
+
+
+class NewCredentials(BaseModel):
+    """Secrets to store."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fields: Annotated[
+        dict[str, Annotated[SecretStr, Field(min_length=1, max_length=10_000)]],
+        Field(
+            min_length=1,
+            description="Secrets by field; `GET /api/connectors/{name}` tells which the connector needs. "
+            "Those that are not named stay as they are.",
+            examples=[{"api_key": "sk_test_fake_..."}],
+        ),
+    ]
+    expires_at: Annotated[
+        AwareDatetime | None,
+        Field(description="When they stop being used; `unified` warns a week before. Null never."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialShape:
+    """What may be told about a secret."""
+
+    field: FieldName
+    kind: CredentialKind
+    version: Annotated[int, Field(description="Counts up each time it is replaced.", examples=[1])]
+    expires_at: datetime | None
+    updated_at: datetime
+
+
+@routes.get("", response_model=list[CredentialShape])
+async def list_credentials(caller: Reader, services: Use, connection_id: UUID) -> Response:
+    """Which secrets are stored, since when and until when; never a value."""
+    connection = await services.registry.get_connection(caller.workspace_id, connection_id)
+    return await _described(services, connection)
+
+
+@routes.put("", response_model=list[CredentialShape])
+async def put_credentials(
+    caller: CredentialWriter,
+    services: Use,
+    connection_id: UUID,
+    new: NewCredentials,
+    *,
+    test: Annotated[
+        bool, Query(description="Ask the provider first, and store nothing that it refuses.")
+    ] = False,
+) -> Response:
+    """Store all or some of a connection's secrets, each as the next version of its field."""
+    connection = await services.registry.get_connection(caller.workspace_id, connection_id)
+    adapter = get_adapter(connection.connector)
+    known = {field.name for field in adapter.credential_fields}
+    if not known.issuperset(new.fields):  # not named: whoever mixes them up has sent a secret as a name
+        detail = f"{adapter.name} has {', '.join(sorted(known))}."
+        raise Problem(
+            422,
+            f"These are no credentials of {adapter.name}'s; errors says which it has.",
+            errors=[{"pointer": "/body/fields", "detail": detail}],
+        )
+    secrets = {name: Secret(value.get_secret_value()) for name, value in new.fields.items()}
+    if test:
+        await _refuse_bad(caller, services, connection, secrets)
+    await services.credentials.put(
+        caller.workspace_id,
+        connection.id,
+        adapter.credential_kind,
+        secrets,
+        new.expires_at,
+        replace=True,
+        actor=caller.actor,
+    )
+    return await _described(services, connection)
+
+
+@routes.delete("/{field}", status_code=204)
+async def delete_credential(
+    caller: CredentialWriter, services: Use, connection_id: UUID, field: Annotated[FieldName, Path()]
+) -> Response:
+    """Delete one secret."""
+    gone = await services.credentials.delete(
+        caller.workspace_id, connection_id, field=field, actor=caller.actor
+    )
+    if not gone:
+        raise Problem(404, "The connection has no such credential.")
+    return no_content()
+
+
+async def _refuse_bad(
+    caller: Caller, services: Use, connection: Connection, secrets: dict[str, Secret]
+) -> None:
+    """Ask the provider about new secrets, together with those that stay."""
+    async with services.db.workspace(caller.workspace_id) as conn:
+        await ensure_approved(conn, connection.id, connection.key)
+    stored = {}
+    if {field.name for field in get_adapter(connection.connector).credential_fields} - secrets.keys():
+        try:
+            stored = await services.credentials.reveal(
+                caller.workspace_id, connection.id, actor=caller.actor, purpose="test"
+            )
+        except CredentialNotFoundError:
+            pass  # the adapter says which one it lacks
+        except CredentialExpiredError as error:
+            raise Problem(409, str(error)) from None
+    ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
+    trial = await tried(build_adapter(connection.connector, connection.settings, {**stored, **secrets}, ref))
+    if not trial.ok:
+        raise Problem(
+            422,
+            f"Nothing was stored: {trial.reason}",
+            errors=[{"pointer": "/body/fields", "detail": "refused"}],
+        )
+
+
+async def _described(services: Use, connection: Connection) -> Response:
+    infos = await services.credentials.describe(connection.workspace_id, connection.id)
+    return json_answer(
+        [
+            CredentialShape(
+                field=info.field,
+                kind=CredentialKind(info.kind),
+                version=info.version,
+                expires_at=info.expires_at,
+                updated_at=info.updated_at,
+            )
+            for info in infos
+        ]
+    )

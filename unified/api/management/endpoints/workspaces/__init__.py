@@ -1,0 +1,1 @@
+"""`/api/workspaces` and what stands in one: members, API tokens, the audit log."""

@@ -1,0 +1,144 @@
+"""`/api/workspaces`: the tenants that a caller is a member of; an admin of the deployment makes new ones."""
+
+from typing import Annotated
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from fastapi import Header, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from unified.api.management import headers
+from unified.api.management.access.callers import Caller, Identity, Known, allowed, deployment_allowed
+from unified.api.management.answers import IfMatch, json_answer
+from unified.api.management.paging import AskedPage, Page
+from unified.api.management.problems import Problem
+from unified.api.management.route import router
+from unified.api.management.services import Services, Use
+from unified.store.connections.rows import DuplicateNameError, Workspace, WorkspaceNotFoundError
+from unified.store.workspaces import members
+
+routes = router("/api/workspaces", "Workspaces")
+
+Name = Annotated[str, Field(min_length=1, max_length=200, description="Its name for people.")]
+
+
+class NewWorkspace(BaseModel):
+    """A workspace to make."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    slug: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="Its name in keys; it never changes."
+    )
+    name: Name | None = None
+    requires_approval: bool = False
+    owner: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        default=None, description="Subject of its first owner; by default whoever makes it."
+    )
+
+
+class WorkspaceChange(BaseModel):
+    """What to change about a workspace; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    requires_approval: bool | None = None
+
+
+@routes.get("", response_model=Page[Workspace])
+async def list_workspaces(identity: Known, services: Use, page: AskedPage) -> Response:
+    """List the workspaces that the caller is a member of, by slug; an API token has its own."""
+    after = page.after(str) or ""
+    if identity.home is not None:
+        home = await services.registry.read_workspace(identity.home.workspace_id)
+        found = [home] if home.slug > after else []
+    elif identity.subject is None:
+        found = []
+    else:
+        found = await members.workspaces(services.db, identity.subject, after=after, limit=page.fetch)
+        if identity.claimed is not None:
+            found = [one for one in found if {one.slug, str(one.id)} & identity.claimed]
+    return page.answer(found, key=lambda workspace: workspace.slug)
+
+
+@routes.get("/all", response_model=Page[Workspace], dependencies=[deployment_allowed("workspaces:list")])
+async def list_all_workspaces(services: Use, page: AskedPage) -> Response:
+    """List all workspaces of the deployment, by slug."""
+    found = await services.registry.workspaces_after(page.after(str) or "", page.fetch)
+    return page.answer(found, key=lambda workspace: workspace.slug)
+
+
+@routes.post("", status_code=201, response_model=Workspace)
+async def create_workspace(
+    identity: Annotated[Identity, deployment_allowed("workspaces:create")],
+    services: Use,
+    wanted: NewWorkspace,
+    idempotency_key: Annotated[str | None, Header(include_in_schema=False, max_length=255)] = None,
+) -> Response:
+    """Make a workspace. Whoever makes it becomes its owner, unless another subject is named."""
+    owner = wanted.owner or identity.subject
+    if owner is None:
+        raise Problem(422, "A token can't own a workspace: name the subject of its owner.")
+    if idempotency_key is None:
+        made = await _create(services, identity, wanted, owner, None)
+    else:
+        # It belongs to no workspace yet, so the key itself leads to what it made.
+        workspace_id = uuid5(NAMESPACE_URL, f"unified/{identity.actor}/{idempotency_key}")
+        try:
+            made = await services.registry.read_workspace(workspace_id)
+        except WorkspaceNotFoundError:
+            made = await _create(services, identity, wanted, owner, workspace_id)
+        if made.slug != wanted.slug:
+            raise Problem(422, f"This {headers.IDEMPOTENCY_KEY} has made another workspace; use a new one.")
+    return json_answer(made, 201, version=made.version, headers={"location": f"/api/workspaces/{made.slug}"})
+
+
+@routes.get("/{workspace}", response_model=Workspace)
+async def get_workspace(
+    caller: Annotated[Caller, allowed("workspace:read")], services: Use, workspace: str
+) -> Response:
+    """Show the workspace that the request is made in."""
+    found = await services.registry.read_workspace(_own(caller, workspace))
+    return json_answer(found, version=found.version)
+
+
+@routes.patch("/{workspace}", response_model=Workspace)
+async def change_workspace(
+    caller: Annotated[Caller, allowed("workspace:write")],
+    services: Use,
+    workspace: str,
+    change: WorkspaceChange,
+    version: IfMatch,
+) -> Response:
+    """Change the workspace's name, or whether its new connections wait for approval."""
+    changed = await services.registry.update_workspace(
+        _own(caller, workspace),
+        name=change.name,
+        requires_approval=change.requires_approval,
+        if_version=version,
+        actor=caller.actor,
+    )
+    return json_answer(changed, version=changed.version)
+
+
+def _own(caller: Caller, workspace: str) -> UUID:
+    """The caller's workspace, if it is the one in the path."""
+    if workspace not in (caller.workspace, str(caller.workspace_id)):
+        raise Problem(404, "The request is made in another workspace; name this one by X-Workspace.")
+    return caller.workspace_id
+
+
+async def _create(
+    services: Services, identity: Identity, wanted: NewWorkspace, owner: str, workspace_id: UUID | None
+) -> Workspace:
+    try:
+        return await services.registry.create_workspace(
+            wanted.slug,
+            wanted.name,
+            workspace_id=workspace_id,
+            owner=owner,
+            requires_approval=wanted.requires_approval,
+            actor=identity.actor,
+        )
+    except DuplicateNameError:
+        raise Problem(409, "There is a workspace of that slug already; choose another.") from None

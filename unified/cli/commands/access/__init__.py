@@ -1,0 +1,1 @@
+"""Commands on who may enter: members, API tokens, sign-in links."""

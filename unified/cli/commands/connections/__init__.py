@@ -1,0 +1,1 @@
+"""Commands around connections: workspaces, connectors, connections, their syncs and how these stand."""

@@ -1,0 +1,281 @@
+"""`unified connections`: a workspace's use of a connector, with its settings and encrypted credentials."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+
+from unified.cli.arguments import AsJson, Name, Yes, confirm
+from unified.cli.commands.connections import authorize
+from unified.cli.installation import is_embedded, migrate_database
+from unified.cli.output import out, print_json, say, table
+from unified.cli.secrets import read_secrets
+from unified.cli.session import ACTOR, CommandError, Session, asynchronous, open_session
+from unified.cli.settings import chosen_settings
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import Account, ConnectionRef, CredentialKind
+from unified.kit.factory import OpenedConnection, build_adapter
+from unified.kit.http.oauth import declared
+from unified.kit.registry import get_adapter
+from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
+from unified.store.connections.rows import Connection, Workspace, WorkspaceNotFoundError
+from unified.sync.authorization import AuthorizedConnections
+
+DEFAULT_WORKSPACE = "default"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Add, list, test, change and remove connections. NAME is `workspace/name`, or `name` where only one "
+    "workspace has it.",
+)
+
+app.command("authorize")(authorize.authorize)
+app.command("revoke")(authorize.revoke)
+
+BaseUrl = Annotated[str | None, typer.Option(help="Where the API lives, if not at its usual place.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Another setting; `unified connectors` lists them. Repeatable."
+    ),
+]
+SecretStdin = Annotated[
+    bool,
+    typer.Option(
+        "--secret-stdin", help="Read the secret from standard input (several: lines of name=secret)."
+    ),
+]
+PrivateHosts = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-private-hosts/--refuse-private-hosts", help="Whether BASE_URL may be a local address."
+    ),
+]
+NoTest = Annotated[bool, typer.Option("--no-test", help="Do not try the credential at the provider first.")]
+Minutes = Annotated[
+    int | None, typer.Option(min=1, max=44_640, help="Minutes between two syncs; a new connection has 60.")
+]
+
+
+@app.command()
+@asynchronous
+async def add(
+    connector: Annotated[str, typer.Argument(help="Which system; `unified connectors` lists them.")],
+    name: Annotated[
+        str, typer.Argument(help="Its name in the workspace: lower-case letters, digits, hyphens.")
+    ],
+    *,
+    workspace: Annotated[str, typer.Option(help="Whose it is.")] = DEFAULT_WORKSPACE,
+    base_url: BaseUrl = None,
+    allow_private_hosts: PrivateHosts = None,
+    settings: Settings = None,
+    interval: Minutes = None,
+    secret_stdin: SecretStdin = False,
+    no_test: NoTest = False,
+    oauth: Annotated[
+        bool,
+        typer.Option("--oauth", help="Add it without a secret; `unified connections authorize` follows."),
+    ] = False,
+) -> None:
+    """Add a connection, after trying its credential at the provider.
+
+    The secret comes by a hidden prompt, by --secret-stdin, or from the environment: UNIFIED_SECRET_ and the
+    field's name in capitals, such as UNIFIED_SECRET_API_KEY. It is stored encrypted. The workspace
+    `default` is made when first needed; others with `unified workspaces add`.
+    """
+    adapter = get_adapter(connector)
+    chosen = chosen_settings(adapter, settings, base_url, allow_private_hosts=allow_private_hosts)
+    async with open_session() as session:
+        if is_embedded():
+            migrate_database(session.db.url)  # the adapter may have been installed just now
+        owner = await _workspace(session, workspace)
+        credentials = session.credentials()
+        oauth = oauth or adapter.credential_kind is CredentialKind.OAUTH_TOKEN
+        if oauth:
+            declared(adapter)
+        secrets = {} if oauth else read_secrets(adapter.credential_fields, from_stdin=secret_stdin)
+        ref = ConnectionRef(uuid4(), owner.id, f"{owner.slug}/{name}")
+        if not (no_test or oauth):
+            _say_account(await _try(build_adapter(connector, chosen, secrets, ref)))
+        every = timedelta(minutes=interval) if interval else DEFAULT_SYNC_INTERVAL
+        connection = await session.registry.add_connection(
+            owner.id, connector, name, chosen, sync_interval=every, actor=ACTOR
+        )
+        if oauth:
+            say(f"Added {connection.key}. `unified connections authorize {connection.key}` comes next.")
+            return
+        try:
+            await credentials.put(owner.id, connection.id, adapter.credential_kind, secrets, actor=ACTOR)
+        except BaseException:
+            await session.registry.remove_connection(owner.id, connection.id, actor=ACTOR)
+            raise
+    say(f"Added {connection.key}. `unified sync {connection.key}` pulls it now, `unified dev` by schedule.")
+
+
+@app.command("list")
+@asynchronous
+async def list_(
+    *,
+    workspace: Annotated[str | None, typer.Option(help="Only this workspace's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List connections and when their secrets were stored."""
+    async with open_session() as session:
+        owners = (
+            [await session.registry.get_workspace(workspace)]
+            if workspace
+            else await session.registry.workspaces()
+        )
+        found = [
+            await _describe(session, each)
+            for one in owners
+            for each in await session.registry.connections(one.id)
+        ]
+    if as_json:
+        print_json(found)
+        return
+    table(
+        ("NAME", "CONNECTOR", "SYNCED", "SETTINGS", "SECRETS"),
+        (
+            (
+                each["name"],
+                each["connector"],
+                f"every {each['interval_minutes']} min" if each["is_active"] else "paused",
+                ", ".join(f"{key}={value}" for key, value in each["settings"].items()),
+                ", ".join(
+                    f"{secret['field']} of {secret['stored_at']:%Y-%m-%d}" for secret in each["secrets"]
+                ),
+            )
+            for each in found
+        ),
+        empty="There are no connections yet; `unified connections add` makes one.",
+    )
+
+
+@app.command()
+@asynchronous
+async def test(name: Name) -> None:
+    """Ask the provider whose account the stored credential opens."""
+    async with open_session() as session:
+        connection = await session.connection(name)
+        _say_account(
+            await _try(
+                await session.adapters().create(connection.workspace_id, connection.id, purpose="test")
+            )
+        )
+
+
+@app.command()
+@asynchronous
+async def update(
+    name: Name,
+    *,
+    base_url: BaseUrl = None,
+    allow_private_hosts: PrivateHosts = None,
+    settings: Settings = None,
+    interval: Minutes = None,
+    secret: Annotated[
+        bool, typer.Option("--secret", help="Replace the secret; asks, or takes the environment's.")
+    ] = False,
+    secret_stdin: SecretStdin = False,
+    no_test: NoTest = False,
+) -> None:
+    """Change a connection's settings or replace its secret; its records stay.
+
+    What was given is tried at the provider first, as with `unified connections add`.
+    """
+    async with open_session() as session:
+        connection = await session.connection(name)
+        adapter = get_adapter(connection.connector)
+        chosen = chosen_settings(
+            adapter, settings, base_url, allow_private_hosts=allow_private_hosts, before=connection.settings
+        )
+        credentials = session.credentials()
+        place = (connection.workspace_id, connection.id)
+        replaced = (
+            read_secrets(adapter.credential_fields, from_stdin=secret_stdin) if secret or secret_stdin else {}
+        )
+        if not no_test:
+            ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
+            opened = OpenedConnection(ref, connection.connector, chosen, replaced)
+            if not replaced:
+                stored = AuthorizedConnections(session.db, credentials, actor=ACTOR)
+                opened = await stored.open_connection(*place, purpose="test")
+            changed = build_adapter(opened.connector, chosen, opened.credentials, ref, tokens=opened.tokens)
+            _say_account(await _try(changed))
+        if replaced:
+            await credentials.put(*place, adapter.credential_kind, replaced, replace=True, actor=ACTOR)
+        every = timedelta(minutes=interval) if interval else None
+        await session.registry.update_connection(*place, settings=chosen, sync_interval=every, actor=ACTOR)
+    say(f"Changed {connection.key}.")
+
+
+@app.command()
+@asynchronous
+async def remove(name: Name, *, yes: Yes = False) -> None:
+    """Remove a connection with its credentials, its cursors and every record that it brought."""
+    async with open_session() as session:
+        connection = await session.connection(name)
+        confirm(f"Remove {connection.key} with all its records?", yes=yes)
+        await session.registry.remove_connection(connection.workspace_id, connection.id, actor=ACTOR)
+    say(f"Removed {connection.key}.")
+
+
+@app.command()
+@asynchronous
+async def pause(name: Name) -> None:
+    """Stop syncing a connection by schedule; `unified sync` still works."""
+    say(f"Paused {await _activate(name, is_active=False)}.")
+
+
+@app.command()
+@asynchronous
+async def resume(name: Name) -> None:
+    """Sync a connection by schedule again."""
+    say(f"Resumed {await _activate(name, is_active=True)}.")
+
+
+async def _activate(name: str, *, is_active: bool) -> str:
+    async with open_session() as session:
+        connection = await session.connection(name)
+        await session.registry.update_connection(
+            connection.workspace_id, connection.id, is_active=is_active, actor=ACTOR
+        )
+        return connection.key
+
+
+async def _workspace(session: Session, slug: str) -> Workspace:
+    try:
+        return await session.registry.get_workspace(slug)
+    except WorkspaceNotFoundError:
+        if slug != DEFAULT_WORKSPACE:
+            msg = f"there is no workspace {slug!r}; make it with `unified workspaces add {slug}`"
+            raise CommandError(msg) from None
+        return await session.registry.create_workspace(slug)
+
+
+async def _try(adapter: BaseAdapter[Any]) -> Account:
+    async with adapter:
+        return await adapter.test()
+
+
+def _say_account(account: Account) -> None:
+    mode = {True: "live account", False: "test account", None: "account"}[account.livemode]
+    out.print(f"The credential opens {mode} {account.id}{f' ({account.name})' if account.name else ''}.")
+
+
+async def _describe(session: Session, connection: Connection) -> dict[str, Any]:
+    secrets = await session.credentials().describe(connection.workspace_id, connection.id)
+    return {
+        "name": connection.key,
+        "connector": connection.connector,
+        "is_active": connection.is_active,
+        "interval_minutes": int(connection.sync_interval / timedelta(minutes=1)),
+        "settings": dict(connection.settings),
+        "secrets": [
+            {"field": s.field, "version": s.version, "stored_at": s.updated_at, "expires_at": s.expires_at}
+            for s in secrets
+        ],
+    }

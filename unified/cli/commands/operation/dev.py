@@ -1,0 +1,156 @@
+"""`unified dev`: all that runs on a machine: database, Dagster's UI and daemon, the demo's stand-ins."""
+
+import asyncio
+import os
+import sys
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from unified.api.settings import DAGSTER_VARIABLE, PUBLIC_URL_VARIABLE
+from unified.cli.commands.access.sign_in import sign_in_link, usual_workspace
+from unified.cli.demo.steps import DEMO_PREFIX
+from unified.cli.demo.webhooks import deliver_webhooks
+from unified.cli.installation import (
+    end_lost_runs,
+    is_embedded,
+    migrate_database,
+    prepare_dagster,
+    project_file,
+    upgrade_dagster,
+)
+from unified.cli.output import out, say
+from unified.cli.processes.child import Child, child, free_port, only_one, wait_for_any
+from unified.cli.processes.ingress import HOST, Ingress, running_ingress
+from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
+from unified.cli.session import CommandError
+from unified.store.connections.registry import Registry
+from unified.store.database import Database, database_url
+from unified.store.embedded import home
+from unified.store.secrets import data_keys
+from unified.store.secrets.keys import load_provider
+
+# Ticks of inbox sensors look for most of a minute, and the code server serves each in a thread. Its default, four more
+# than there are cores, would leave none for the UI.
+_CODE_SERVER_THREADS = "32"
+# Dagster's daemon would wait for the ticks that look, to no avail. Whatever it is killed in goes on at the next start.
+_DAGSTER_GRACE = 4.0
+
+_LOADED = """
+{ workspaceOrError { ... on Workspace { locationEntries {
+    locationOrLoadError { __typename ... on PythonError { message } }
+} } } }
+"""
+
+
+def dev(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Of Dagster's UI; 0 takes a free one.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address that Dagster's UI listens on.")] = "127.0.0.1",
+    webhook_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Of the webhook server, on 127.0.0.1; 0 takes a free one.")
+    ] = 8000,
+) -> None:
+    """Start the database, Dagster's UI and its daemon, and the webhook server; Ctrl-C ends all.
+
+    The daemon syncs each connection at its interval, and applies what webhooks bring as it comes. If
+    `unified demo` was run, the stand-ins that its connections lead to are started too. Whoever reaches the
+    UI can start and stop syncs: it has no log-in, keep it on 127.0.0.1. The webhook server checks each
+    sender (`unified serve`).
+    """
+    with ExitStack() as stack:
+        stack.enter_context(only_one(home(), "`unified dev`"))
+        port = free_port(host, port)
+        webhook_port = free_port(HOST, webhook_port, "--webhook-port")
+        say("Starting PostgreSQL …")
+        url = database_url()
+        migrate_database(url)
+        prepare_dagster(url)
+        upgrade_dagster()
+        if is_embedded():
+            end_lost_runs()  # of this home's last Dagster: there is one at a time
+        with_demo = asyncio.run(_check(url))
+        logs = home() / "logs"
+        logs.mkdir(exist_ok=True)
+        say("Starting the webhook server …")
+        public_url = os.environ.get(PUBLIC_URL_VARIABLE)
+        # Where the pages' links to runs lead.
+        os.environ.setdefault(DAGSTER_VARIABLE, f"http://{host}:{port}")
+        ingress = stack.enter_context(running_ingress(webhook_port, logs / "webhooks.log", public_url))
+        if with_demo and (plan := SandboxPlan.load(home())):
+            sandbox = stack.enter_context(_stand_ins(plan, logs / "sandbox.log"))
+            if sandbox:
+                asyncio.run(_deliver(url, sandbox, ingress))
+        say("Starting Dagster …")
+        os.environ.setdefault("DAGSTER_GRPC_MAX_WORKERS", _CODE_SERVER_THREADS)
+        dagster = stack.enter_context(_dagster(host, port, logs / "dagster.log"))
+        address = f"http://{host}:{port}"
+        dagster.wait_until(lambda: _has_loaded(address))
+        out.print(asyncio.run(_pages(url, ingress.public_url)), soft_wrap=True)  # a link in one piece
+        out.print(f"Webhooks are taken at {ingress.address}/webhooks/… (log: {ingress.process.log}).")
+        out.print(f"Dagster is at {address} (log: {dagster.log}). Ctrl-C ends all.")
+        raise wait_for_any([dagster, ingress.process]).failure()
+
+
+async def _pages(url: str, public_url: str) -> str:
+    """Where a browser begins: signed in by a link, where there is a workspace."""
+    async with Database.open(url) as db:
+        if workspace := await usual_workspace(Registry(db)):
+            link = await sign_in_link(db, load_provider(), workspace, public_url)
+            return f"The pages of {workspace.slug} open by this link, once and within 10 minutes:\n{link}"
+    return f"The pages are at {public_url}; `unified sign-in` prints a link once there is a workspace."
+
+
+def _stand_ins(plan: SandboxPlan, log: Path) -> AbstractContextManager[Sandbox | None]:
+    """What the demo's connections lead to, where its place is not taken."""
+    try:
+        free_port("127.0.0.1", plan.port)
+    except CommandError:
+        say(f"Port {plan.port} is taken, so the demo's connections will fail to sync; run the demo anew.")
+        return nullcontext()
+    say(f"Starting the demo's stand-ins for Stripe and HubSpot on port {plan.port} …")
+    return running_sandbox(plan, log)
+
+
+async def _deliver(url: str, sandbox: Sandbox, ingress: Ingress) -> None:
+    """Have the stand-ins deliver to the demo's webhooks, as they did before they were stopped."""
+    async with Database.open(url) as db:
+        await deliver_webhooks(db, sandbox, ingress.public_url)
+
+
+def _dagster(host: str, port: int, log: Path) -> AbstractContextManager[Child]:
+    """The UI and the daemon, on one code server."""
+    workspace = str(project_file("workspace.yaml"))
+    arguments = ["dev", "--workspace", workspace, "--host", host, "--port", str(port), "--log-format", "json"]
+    return child("Dagster", [sys.executable, "-m", "dagster", *arguments], log, grace=_DAGSTER_GRACE)
+
+
+async def _check(url: str) -> bool:
+    """Refuse to start without the master keys in use; tell whether the demo's workspaces are there."""
+    async with Database.open(url) as db:
+        await data_keys.verify(db, load_provider())
+        return any(workspace.slug.startswith(DEMO_PREFIX) for workspace in await Registry(db).workspaces())
+
+
+def _has_loaded(address: str) -> bool:
+    """Whether the UI answers and has loaded the definitions.
+
+    Raises:
+        CommandError: If the definitions can't be loaded.
+    """
+    try:
+        answer = httpx.post(f"{address}/graphql", json={"query": _LOADED}, timeout=10)
+    except httpx.TransportError:
+        return False
+    if not answer.is_success:
+        return False
+    locations = answer.json()["data"]["workspaceOrError"].get("locationEntries", [])
+    outcomes = [entry["locationOrLoadError"] for entry in locations]
+    for outcome in outcomes:
+        if outcome and outcome["__typename"] == "PythonError":
+            msg = f"Dagster can't load the definitions: {outcome['message']}"
+            raise CommandError(msg)
+    return bool(outcomes) and all(outcomes)

@@ -1,0 +1,1 @@
+"""Commands on what was pulled: queries, mapping rules, identities."""

@@ -1,0 +1,262 @@
+"""`unified webhooks`: endpoints that providers deliver to."""
+
+import os
+import sys
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from unified.api.settings import PUBLIC_URL_VARIABLE, Settings
+from unified.cli.arguments import AsJson, Name, Yes, confirm
+from unified.cli.commands.webhooks import received
+from unified.cli.output import out, print_json, say, table
+from unified.cli.secrets import read_secrets, variable_of
+from unified.cli.session import ACTOR, CommandError, Session, UsageError, asynchronous, open_session
+from unified.cli.settings import assignments_of
+from unified.kit.declarations import CredentialField
+from unified.kit.secrets import Secret
+from unified.store.connections.rows import Connection
+from unified.store.inbox.endpoints import FORMER_SECRET_KEPT, Endpoint, Endpoints, made_secret
+
+USUAL_ADDRESS = "http://127.0.0.1:8000"
+"""Where `unified serve` and `unified dev` listen unless told otherwise."""
+
+_SECRET = CredentialField("webhook", "Signing secret", "as the provider shows it for this URL")
+_ID_SHOWN = 8
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Add, list, rotate, pause and remove webhook endpoints, and replay what they received. NAME is a "
+    "connection's. docs/webhooks.md tells what to enter at each provider.",
+)
+
+Id = Annotated[
+    str | None,
+    typer.Option("--id", help="Which endpoint, where the connection has several; `list` shows it."),
+]
+SecretStdin = Annotated[bool, typer.Option("--secret-stdin", help="Read the secret from standard input.")]
+PublicUrl = Annotated[
+    str | None, typer.Option(help=f"Where providers reach `unified serve`.  [env var: {PUBLIC_URL_VARIABLE}]")
+]
+
+
+@app.command()
+@asynchronous
+async def add(
+    name: Name,
+    *,
+    verifier: Annotated[
+        str | None, typer.Option(help="How deliveries are signed, if not as the system itself does.")
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the verifier hmac. Repeatable."),
+    ] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option("--event", help="Keep this type of event; * at the end takes a family. Repeatable."),
+    ] = None,
+    public_url: PublicUrl = None,
+    secret_stdin: SecretStdin = False,
+) -> None:
+    """Add an endpoint to a connection, and print the URL to enter at the provider.
+
+    The provider's signing secret comes by a hidden prompt, by --secret-stdin or from UNIFIED_SECRET_WEBHOOK; or
+    later, with `unified webhooks rotate`: until then deliveries are refused. For github, jira and hmac we
+    choose the secret, and print it this once. The URL is a secret too.
+    """
+    base = _public_url(public_url)
+    given = _given_secret(from_stdin=secret_stdin)
+    async with open_session() as session:
+        connection = await session.connection(name)
+        endpoints = _endpoints(session)
+        endpoint = await endpoints.create(
+            connection, verifier=verifier, options=assignments_of(options), event_types=events or ()
+        )
+        try:
+            secret = given or made_secret(endpoint.verifier)
+            if secret:
+                await endpoints.rotate(endpoint, secret)
+        except BaseException:
+            await endpoints.remove(endpoint)
+            raise
+        out.print(_url(base, connection, endpoint), soft_wrap=True)
+        if base.startswith("http://"):
+            say(f"Providers need an https:// URL; --public-url or {PUBLIC_URL_VARIABLE} sets it.")
+        if secret and not given:
+            say("Enter this secret there as well; it is not shown again:")
+            out.print(secret.reveal(), soft_wrap=True)
+        elif not secret and (asked := _asked_secret()):
+            await endpoints.rotate(endpoint, asked)
+        elif not secret:
+            say(f"Now `unified webhooks rotate {connection.key}` takes the secret that the provider shows.")
+
+
+@app.command("list")
+@asynchronous
+async def list_(
+    name: Annotated[str | None, typer.Argument(help="Only this connection's.", metavar="[NAME]")] = None,
+    *,
+    urls: Annotated[bool, typer.Option("--urls", help="Show the URLs, which are secrets.")] = False,
+    public_url: PublicUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List endpoints."""
+    base = _public_url(public_url)
+    async with open_session() as session:
+        connections = [await session.connection(name)] if name else await _all_connections(session)
+        endpoints = _endpoints(session)
+        found = [
+            _describe(connection, endpoint) | ({"url": _url(base, connection, endpoint)} if urls else {})
+            for connection in connections
+            for endpoint in await endpoints.list(connection)
+        ]
+    if as_json:
+        print_json(found)
+        return
+    table(
+        ("ID", "CONNECTION", "SIGNED AS", "EVENTS", "TAKES", "ADDED (UTC)", *(("URL",) if urls else ())),
+        (
+            (
+                each["id"][:_ID_SHOWN],
+                each["connection"],
+                each["verifier"],
+                ", ".join(each["events"]) or "all",
+                "deliveries" if each["is_active"] else "paused",
+                each["created_at"],
+                *((each["url"],) if urls else ()),
+            )
+            for each in found
+        ),
+        empty="There are no webhooks yet; `unified webhooks add` makes one.",
+    )
+
+
+@app.command()
+@asynchronous
+async def rotate(
+    name: Name,
+    *,
+    endpoint_id: Id = None,
+    secret_stdin: SecretStdin = False,
+    leaked: Annotated[
+        bool, typer.Option("--leaked", help="Refuse the former secret at once instead of in a day.")
+    ] = False,
+) -> None:
+    """Give an endpoint its secret, or the next one.
+
+    The former one stays good for a day, so that nothing is lost while the provider changes over.
+    """
+    async with open_session() as session:
+        connection, endpoint = await _find(session, name, endpoint_id)
+        made = made_secret(endpoint.verifier)
+        secret = (
+            _given_secret(from_stdin=secret_stdin)
+            or made
+            or read_secrets([_SECRET], from_stdin=False)[_SECRET.name]
+        )
+        kept = timedelta() if leaked else FORMER_SECRET_KEPT
+        await _endpoints(session).rotate(endpoint, secret, keep_former=kept)
+    if secret is made:
+        say("Enter this secret at the provider; it is not shown again:")
+        out.print(secret.reveal(), soft_wrap=True)
+    say(f"The webhook of {connection.key} has its new secret. Every `unified serve` knows it within seconds.")
+
+
+@app.command()
+@asynchronous
+async def pause(name: Name, *, endpoint_id: Id = None) -> None:
+    """Refuse an endpoint's deliveries; the provider comes again for a while."""
+    say(f"Paused the webhook of {await _activate(name, endpoint_id, is_active=False)}.")
+
+
+@app.command()
+@asynchronous
+async def resume(name: Name, *, endpoint_id: Id = None) -> None:
+    """Take an endpoint's deliveries again."""
+    say(f"Resumed the webhook of {await _activate(name, endpoint_id, is_active=True)}.")
+
+
+@app.command()
+@asynchronous
+async def remove(name: Name, *, endpoint_id: Id = None, yes: Yes = False) -> None:
+    """Remove an endpoint and its secrets; what it received stays."""
+    async with open_session() as session:
+        connection, endpoint = await _find(session, name, endpoint_id)
+        confirm(f"Remove the webhook of {connection.key}? Its URL can't be had back.", yes=yes)
+        await _endpoints(session).remove(endpoint)
+    say(f"Removed the webhook of {connection.key}.")
+
+
+app.command("replay")(received.replay)
+app.command("dead-letters")(received.dead_letters)
+
+
+def _endpoints(session: Session) -> Endpoints:
+    return Endpoints(session.db, session.credentials(), actor=ACTOR)
+
+
+async def _all_connections(session: Session) -> list[Connection]:
+    owners = await session.registry.workspaces()
+    return [each for owner in owners for each in await session.registry.connections(owner.id)]
+
+
+async def _find(session: Session, name: str, endpoint_id: str | None) -> tuple[Connection, Endpoint]:
+    """A connection's one endpoint, or the one whose id begins so."""
+    connection = await session.connection(name)
+    found = await _endpoints(session).list(connection)
+    chosen = [each for each in found if str(each.id).startswith(endpoint_id or "")]
+    if len(chosen) == 1:
+        return connection, chosen[0]
+    if not found:
+        raise CommandError(
+            f"{connection.key} has no webhook; `unified webhooks add {connection.key}` makes one"
+        )
+    ids = " or ".join(str(each.id)[:_ID_SHOWN] for each in found)
+    raise UsageError(f"{connection.key} has {len(found)} webhooks: say which with --id, {ids}")
+
+
+async def _activate(name: str, endpoint_id: str | None, *, is_active: bool) -> str:
+    async with open_session() as session:
+        connection, endpoint = await _find(session, name, endpoint_id)
+        await _endpoints(session).set_active(endpoint, is_active=is_active)
+        return connection.key
+
+
+def _describe(connection: Connection, endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "id": str(endpoint.id),
+        "connection": connection.key,
+        "verifier": endpoint.verifier,
+        "events": list(endpoint.event_types),
+        "is_active": endpoint.is_active,
+        "created_at": endpoint.created_at,
+    }
+
+
+def _public_url(option: str | None) -> str:
+    """Where providers reach the ingress."""
+    chosen = {PUBLIC_URL_VARIABLE: option or os.environ.get(PUBLIC_URL_VARIABLE, "")}
+    return Settings.from_environment(chosen, address=USUAL_ADDRESS).public_url
+
+
+def _url(base: str, connection: Connection, endpoint: Endpoint) -> str:
+    return f"{base}/webhooks/{connection.connector}/{endpoint.path}"
+
+
+def _given_secret(*, from_stdin: bool) -> Secret | None:
+    """The secret that came with the command, if one did."""
+    if from_stdin or os.environ.get(variable_of(_SECRET)):
+        return read_secrets([_SECRET], from_stdin=from_stdin)[_SECRET.name]
+    return None
+
+
+def _asked_secret() -> Secret | None:
+    """What a person pastes, once the provider has shown it; None for later."""
+    if not sys.stdin.isatty():
+        return None
+    say("Enter that URL at the provider, then paste the signing secret that it shows; nothing for later.")
+    text = typer.prompt("Signing secret", default="", show_default=False, hide_input=True, err=True)
+    return Secret(text.strip()) if text.strip() else None
