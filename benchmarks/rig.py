@@ -35,7 +35,7 @@ WORKSPACE = "bench"
 _KEEPER = """
 import sys
 from pathlib import Path
-from store import embedded
+from unified.store import embedded
 print(embedded.start(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """

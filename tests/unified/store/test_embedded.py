@@ -19,7 +19,7 @@ from unified.store.errors import UnreachableError
 USER = """
 import sys
 from pathlib import Path
-from store import embedded
+from unified.store import embedded
 embedded.start(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.readline()

@@ -28,7 +28,7 @@ SECONDS = 30
 
 PARENT = """
 import asyncio, sys
-from sync import mapper
+from unified.sync import mapper
 async def main():
     beside = mapper.Mapper()
     beside._child = child = mapper._Child()

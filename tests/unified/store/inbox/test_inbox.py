@@ -214,7 +214,7 @@ import asyncio, sys
 sys.path.insert(0, sys.argv[1])
 from uuid import UUID
 from unified.kit.webhooks.deliveries import ReceivedEvent
-from store import inbox
+from unified.store.inbox import events
 from unified.store.database import Database
 from unified.store.inbox.events import Received
 
@@ -222,7 +222,7 @@ async def write(url, workspace, connection, name):
     async with Database.open(url) as database:
         for number in range(10**9):
             keys = [f"{name}-{number}-{part}" for part in range(5)]
-            await inbox.append(database, [
+            await events.append(database, [
                 Received(workspace, connection, ReceivedEvent(key, "t", None, b"{}")) for key in keys
             ])
             print(*keys, flush=True)
