@@ -1,6 +1,6 @@
 """The management API: how long reads take with 100 clients at once, 1,000 workspaces and 10,000 connections.
 
-    uv run python benchmarks/api.py [--seconds 10] [--workspaces 1000] [--clients 100]
+    uv run --group dev python benchmarks/api.py [--seconds 10] [--workspaces 1000] [--clients 100]
 
 The server is `unified serve`, beside its PostgreSQL and the clients on the same machine. Each
 client keeps a connection and sends its next read when the last one is answered: a page of connections, one connection,

@@ -1,6 +1,6 @@
 """Nothing that was acknowledged is lost: senders deliver while ingress and database are killed at random.
 
-    uv run python benchmarks/chaos.py [--seconds 60] [--seed 1]
+    uv run --group dev python benchmarks/chaos.py [--seconds 60] [--seed 1]
 
 Senders do as providers do: what is not answered with 200 is sent again. Ingress and PostgreSQL die by SIGKILL, one or
 both at once, and are started again. At the end each event that was answered with 200 must be in the inbox, and

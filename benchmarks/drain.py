@@ -1,6 +1,6 @@
 """The drain: events of one connection, from the inbox into the tables.
 
-    uv run python benchmarks/drain.py [--events 40000] [--rounds 3]
+    uv run --group dev python benchmarks/drain.py [--events 40000] [--rounds 3]
 
 Two kinds of events, each drained from an inbox that was filled before, by `unified.sync.drain` as the
 sensors' runs call it: events that only go to `unified_events`, and events of customers and invoices, whose

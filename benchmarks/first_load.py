@@ -1,6 +1,6 @@
 """First load and a second run over unchanged data, side by side with dlt.
 
-    uv run python benchmarks/first_load.py [--records 20000] [--rounds 3]
+    uv run --group dev python benchmarks/first_load.py [--records 20000] [--rounds 3]
 
 Both load the same customers and the same invoices, with their lines and raw data, from the same API into the same
 PostgreSQL. Ours runs as users run it: the ``unified sync`` command, start of the process included. ``again, full``

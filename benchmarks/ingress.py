@@ -1,6 +1,6 @@
 """The webhook ingress against PostgreSQL's own measure: deliveries acknowledged and durable, pgbench's inserts.
 
-    uv run python benchmarks/ingress.py [--rounds 3] [--seconds 5]
+    uv run --group dev python benchmarks/ingress.py [--rounds 3] [--seconds 5]
 
 Both write the same bytes into the same server, one row a request, from 32 connections on the same machine, in turn.
 pgbench speaks to the server directly and checks nothing; the ingress reads HTTP, looks the endpoint up, verifies the

@@ -1,6 +1,6 @@
 """What encryption costs, and a rotation of many workspaces' keys while other processes read and write.
 
-    uv run python benchmarks/keys.py
+    uv run --group dev python benchmarks/keys.py
 
 Encrypting and decrypting include reading and unwrapping the workspace's data key. The readers are processes of their
 own, started before the rotation with the old key; a read that fails ends the benchmark with an error.

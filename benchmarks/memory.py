@@ -1,6 +1,6 @@
 """Peak memory of a first load of N records and of ten times as many: it must stay flat.
 
-    uv run python benchmarks/memory.py http://127.0.0.1:8701 http://127.0.0.1:8702
+    uv run --group dev python benchmarks/memory.py http://127.0.0.1:8701 http://127.0.0.1:8702
 
 The URLs are fake APIs of the harness, started with different ``--customers`` and ``--invoices``.
 """

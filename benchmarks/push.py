@@ -1,7 +1,7 @@
 """How much of an allowed rate a push uses, with latency on each answer.
 
-    uv run python benchmarks/push.py stripe [--changes 10000] [--rate 25] [--latency-ms 100]
-    uv run python benchmarks/push.py hubspot [--adapter-only]
+    uv run --group dev python benchmarks/push.py stripe [--changes 10000] [--rate 25] [--latency-ms 100]
+    uv run --group dev python benchmarks/push.py hubspot [--adapter-only]
 
 A whole run of a route: customers that changed in the other system are read from the tables, planned, written to the
 outbox, sent, and settled. They were linked by a first run and synced without any limit, which is not measured. With

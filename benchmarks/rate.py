@@ -1,6 +1,6 @@
 """How much of an allowed rate a first load uses, with latency on each answer.
 
-    uv run python benchmarks/rate.py [--latency-ms 200] [--rate 25]
+    uv run --group dev python benchmarks/rate.py [--latency-ms 200] [--rate 25]
 
 Prints achieved requests per second as a share of the allowed ones, how many were refused, and whether all records
 arrived.

@@ -1,6 +1,6 @@
 """What row level security costs: the same queries with it and without it, in turn, on one server and one set of data.
 
-    uv run python benchmarks/rls.py
+    uv run --group dev python benchmarks/rls.py
 
 With it: as the app's role, with a workspace set and no condition on it. Without: as a superuser, whom no policy binds,
 with the condition written out. Both sides return the same rows, which is checked.

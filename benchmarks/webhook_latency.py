@@ -1,6 +1,6 @@
 """From a change at the source to its row in the table, by webhook, with `unified dev` as shipped.
 
-    uv run python benchmarks/webhook_latency.py [--quiet 5] [--seconds 40] [--rate 2]
+    uv run --group dev python benchmarks/webhook_latency.py [--quiet 5] [--seconds 40] [--rate 2]
 
 Starts `unified dev` in a home of its own, with one Stripe connection to a stand-in that signs and delivers. First
 single changes, each after a quiet time in which the last drain run has ended; then changes at a steady rate. A change

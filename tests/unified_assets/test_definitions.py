@@ -97,7 +97,7 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
 
 
 def test_the_workspace_file_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # From elsewhere, because Dagster would take the dagster.yaml that lies beside it.
+    # From elsewhere, as `unified dev` does.
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", str(ROOT / "workspace.yaml")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -124,7 +124,7 @@ def postgres_instance(
     url = beside(installation.url, name)
     execute(beside(installation.url, "postgres"), f"CREATE DATABASE {name}")
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", f"postgresql+psycopg2://{url.partition('://')[2]}")
-    shutil.copyfile(ROOT / "dagster.yaml", tmp_path / "dagster.yaml")
+    shutil.copyfile(ROOT / "unified_assets" / "dagster.yaml", tmp_path / "dagster.yaml")
     with dg.DagsterInstance.from_config(os.fspath(tmp_path)) as instance:
         yield instance
     execute(beside(installation.url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")

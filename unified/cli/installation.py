@@ -6,6 +6,8 @@ migrated by `unified migrate`, `unified dev` and `unified demo` only.
 
 import os
 import shutil
+import tomllib
+from importlib.resources import as_file, files
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,15 +15,8 @@ from unified.kit.registry import discover_adapters
 from unified.store import migrate
 from unified.store.database import beside, database_url
 from unified.store.embedded import home
-from unified.store.errors import StoreError
 
-PROJECT = Path(__file__).resolve().parents[2]
-"""The checkout: where dagster.yaml and workspace.yaml are."""
 DAGSTER_URL_VARIABLE = "DAGSTER_POSTGRES_URL"
-
-
-class IncompleteInstallationError(StoreError):
-    """A file of the project is missing."""
 
 
 def is_embedded() -> bool:
@@ -75,12 +70,12 @@ def prepare_dagster(url: str) -> None:
         url: Of the database to stand beside.
 
     Raises:
-        IncompleteInstallationError: If the project's dagster.yaml is not there.
         StoreError: If the database can't be made.
     """
     folder = home() / "dagster"
     folder.mkdir(mode=0o700, exist_ok=True)
-    shutil.copyfile(project_file("dagster.yaml"), folder / "dagster.yaml")
+    with as_file(files("unified_assets") / "dagster.yaml") as settings:
+        shutil.copyfile(settings, folder / "dagster.yaml")
     os.environ["UNIFIED_HOME"] = str(home())
     os.environ["DAGSTER_HOME"] = str(folder)
     if DAGSTER_URL_VARIABLE not in os.environ:
@@ -113,14 +108,20 @@ def end_lost_runs() -> None:
             instance.report_run_failed(run, "its process ended with the Dagster that had started it")
 
 
-def project_file(name: str) -> Path:
-    """A file at the top of the checkout.
+def code_location(folder: Path) -> list[str]:
+    """Where Dagster finds the definitions to load, as arguments of its command.
 
-    Raises:
-        IncompleteInstallationError: If it is not there.
+    Args:
+        folder: Where it is started. A ``workspace.yaml`` there, or a ``[tool.dagster]`` in its ``pyproject.toml``,
+            names definitions of the user's own, which include the product's (`unified init` writes it so).
+
+    Returns:
+        ``--workspace`` and a file, or nothing where Dagster reads the folder's ``pyproject.toml`` by itself.
     """
-    path = PROJECT / name
-    if not path.is_file():
-        msg = f"{path} is missing; run this from a checkout of the project"
-        raise IncompleteInstallationError(msg)
-    return path
+    workspace = folder / "workspace.yaml"
+    if workspace.is_file():
+        return ["--workspace", str(workspace)]
+    project = folder / "pyproject.toml"
+    if project.is_file() and "dagster" in tomllib.loads(project.read_text()).get("tool", {}):
+        return []
+    return ["--workspace", str(files("unified_assets") / "workspace.yaml")]

@@ -4,7 +4,6 @@ It is kept in ``docs/openapi.json``; ``unified openapi`` prints it anew.
 """
 
 from collections.abc import Collection
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +13,7 @@ from unified.api.management import headers
 from unified.api.management.access.callers import Rule
 from unified.api.management.problems import MEDIA_TYPE
 
+_API_VERSION = "1"  # the API's own: a release that breaks no caller leaves it
 _PROBLEM = {
     "type": "object",
     "description": "A refusal, as RFC 9457 has it.",
@@ -87,7 +87,7 @@ def describe(app: FastAPI) -> None:
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
-        version=version("unified-assets"),
+        version=_API_VERSION,
         description="Manages workspaces, connections, credentials and webhooks. docs/api.md says how to begin.",
         routes=app.routes,
     )

@@ -15,11 +15,11 @@ from unified.cli.commands.access.sign_in import sign_in_link, usual_workspace
 from unified.cli.demo.steps import DEMO_PREFIX
 from unified.cli.demo.webhooks import deliver_webhooks
 from unified.cli.installation import (
+    code_location,
     end_lost_runs,
     is_embedded,
     migrate_database,
     prepare_dagster,
-    project_file,
     upgrade_dagster,
 )
 from unified.cli.output import out, say
@@ -123,8 +123,8 @@ async def _deliver(url: str, sandbox: Sandbox, ingress: Ingress) -> None:
 
 def _dagster(host: str, port: int, log: Path) -> AbstractContextManager[Child]:
     """The UI and the daemon, on one code server."""
-    workspace = str(project_file("workspace.yaml"))
-    arguments = ["dev", "--workspace", workspace, "--host", host, "--port", str(port), "--log-format", "json"]
+    place = ["--host", host, "--port", str(port)]
+    arguments = ["dev", *code_location(Path.cwd()), *place, "--log-format", "json"]
     return child("Dagster", [sys.executable, "-m", "dagster", *arguments], log, grace=_DAGSTER_GRACE)
 
 
