@@ -24,6 +24,7 @@ import psutil
 from rig import PostgresServer
 
 from unified.cli.installation import migrate_database
+from unified.kit.registry import get_adapter
 from unified.schema import UnifiedAddress, UnifiedCustomer, connection_namespace, unified_id
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
@@ -101,7 +102,7 @@ async def load(url: str, customers: int) -> None:
         workspace = await registry.create_workspace(WORKSPACE)
         for connector in ("stripe", "hubspot"):
             connection = await registry.add_connection(workspace.id, connector, connector)
-            key = StreamKey.of(connection, "customers")
+            key = StreamKey.of(connection, get_adapter(connection.connector).stream("customers"))
             for start in range(0, customers // 2, BATCH):
                 stored = list(rows(key, range(start, min(start + BATCH, customers // 2)), 0, _BEGAN))
                 await batches.commit(db, key, Batch(observed_at=_BEGAN, rows=stored))
@@ -110,7 +111,8 @@ async def load(url: str, customers: int) -> None:
 async def change(url: str, customers: int, changes: int) -> None:
     """Change some customers of HubSpot."""
     async with Database.open(url) as db:
-        key = StreamKey.of(await Registry(db).find(f"{WORKSPACE}/hubspot"), "customers")
+        connection = await Registry(db).find(f"{WORKSPACE}/hubspot")
+        key = StreamKey.of(connection, get_adapter(connection.connector).stream("customers"))
         numbers = random.sample(range(customers // 2), changes)
         later = _BEGAN + timedelta(days=1)
         await batches.commit(db, key, Batch(observed_at=later, rows=list(rows(key, numbers, 1, later))))

@@ -12,11 +12,12 @@ import dagster as dg
 from pydantic import Field
 
 from resources.store import DatabaseResource
+from unified.kit.registry import get_adapter
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.records import derived, tables
-from unified.store.records.tables import Column
+from unified.store.records.tables import Column, StreamKey
 
 # Every run loads this module, and few of them need pandas, which takes half a second: what does imports it.
 if TYPE_CHECKING:
@@ -105,14 +106,15 @@ class TablesIOManager(dg.ConfigurableIOManager):
     async def _chunks(
         self, db: Database, path: Sequence[str], connection: ConnectionSummary
     ) -> AsyncGenerator[tuple[Sequence[Column], Sequence[tuple[Any, ...]]], None]:
-        unified = tables.TABLES.get(path[-1]) if path[0] == connection.connector else None
-        if unified is None:
+        streams = {stream.name: stream for stream in get_adapter(connection.connector).all_streams()}
+        if path[0] != connection.connector or path[-1] not in streams:
             async for chunk in derived.read_chunks(db, derived.table_name(path), connection):
                 yield chunk
             return
-        columns = {column.name: column for column in unified.columns}
+        key = StreamKey.of(connection, streams[path[-1]])
+        columns = {column.name: column for column in key.table.columns}
         without = () if self.with_raw_data else ("raw_data",)
-        async for names, rows in tables.read_chunks(db, path[-1], connection, without=without):
+        async for names, rows in tables.read_chunks(db, key, without=without):
             yield [columns[name] for name in names], rows
 
     async def _store(self, path: Sequence[str], key: str, frame: "pd.DataFrame") -> None:

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from unified.schema.entities import CUSTOMERS
 from unified.store import embedded
 from unified.store.database import Database, beside
 from unified.store.migrate import ConnectorEntry, migrate
@@ -122,7 +123,7 @@ async def workspace(add_workspace: AddWorkspace) -> UUID:
 @pytest_asyncio.fixture
 async def stream(workspace: UUID, add_connection: AddConnection) -> StreamKey:
     """The customers of a Stripe connection of that workspace."""
-    return StreamKey(workspace, await add_connection(workspace, "stripe"), "stripe", "customers")
+    return StreamKey(workspace, await add_connection(workspace, "stripe"), "stripe", CUSTOMERS, "customers")
 
 
 def execute(url: str, *statements: str) -> None:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import dagster as dg
 
+from unified.kit.registry import get_adapter
 from unified.kit.streams import ControlTotal, Stream
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
@@ -50,10 +51,10 @@ def check_specs(source: str, stream: Stream) -> list[dg.AssetCheckSpec]:
 def _names(stream: Stream) -> Iterator[str]:
     yield CONSERVATION
     yield SOURCE_COUNT
-    if stream.name == "invoices":
+    if stream.customers is not None:
         yield NO_ORPHANS
-        if stream.control_total is not None:
-            yield MONEY
+    if stream.control_total is not None:
+        yield MONEY
 
 
 async def evaluate(
@@ -64,11 +65,13 @@ async def evaluate(
     Raises:
         StoreError: If the database fails.
     """
-    found = [_conservation(result), await _source_count(db, connection, stream, result)]
-    if stream.name == "invoices":
-        found.append(await _no_orphans(db, connection, result))
-        if stream.control_total is not None:
-            found.append(await _money(db, connection, stream.control_total, result))
+    key = StreamKey.of(connection, stream)
+    found = [_conservation(result), await _source_count(db, key, result)]
+    if stream.customers is not None:
+        customers = StreamKey.of(connection, get_adapter(connection.connector).stream(stream.customers))
+        found.append(await _no_orphans(db, key, customers, result))
+    if stream.control_total is not None:
+        found.append(await _money(db, key, stream.control_total, result))
     return found
 
 
@@ -81,18 +84,15 @@ def _conservation(result: PullResult) -> dg.AssetCheckResult:
     )
 
 
-async def _source_count(
-    db: Database, connection: Connection, stream: Stream, result: PullResult
-) -> dg.AssetCheckResult:
+async def _source_count(db: Database, key: StreamKey, result: PullResult) -> dg.AssetCheckResult:
     if not result.is_complete:
         return _not_compared(SOURCE_COUNT, "the pull is not complete yet")
     if result.source_count is None:
         reason = "the source gives no count" if result.mode == "full" else "only a full refresh is counted"
         return _not_compared(SOURCE_COUNT, reason)
-    place = stream.name, connection.connector, connection.id
-    async with db.workspace(connection.workspace_id) as conn:
-        live = await quality.live_records(conn, *place)
-        rejected = await quality.rejected_only(conn, *place)
+    async with db.workspace(key.workspace_id) as conn:
+        live = await quality.live_records(conn, key)
+        rejected = await quality.rejected_only(conn, key)
     difference = abs(live + rejected - result.source_count)
     # Records come and go while a long refresh runs: a difference that this may explain warns, a larger one blocks.
     is_small = difference <= max(SMALL_DIFFERENCE, result.source_count // 1000)
@@ -104,24 +104,26 @@ async def _source_count(
     )
 
 
-async def _no_orphans(db: Database, connection: Connection, result: PullResult) -> dg.AssetCheckResult:
-    customers = await cursors.load(db, StreamKey.of(connection, "customers"))
-    if not (result.is_complete and customers and customers.refreshed_at):
+async def _no_orphans(
+    db: Database, invoices: StreamKey, customers: StreamKey, result: PullResult
+) -> dg.AssetCheckResult:
+    stored = await cursors.load(db, customers)
+    if not (result.is_complete and stored and stored.refreshed_at):
         return _not_compared(NO_ORPHANS, "customers or invoices are not all read yet")
-    async with db.workspace(connection.workspace_id) as conn:
-        orphans = await quality.unknown_customers(conn, connection.connector, connection.id, SHOWN_ORPHANS)
+    async with db.workspace(invoices.workspace_id) as conn:
+        orphans = await quality.unknown_customers(conn, invoices, customers, SHOWN_ORPHANS)
     return dg.AssetCheckResult(
         check_name=NO_ORPHANS, passed=not orphans, metadata={"first_missing_customers": orphans}
     )
 
 
 async def _money(
-    db: Database, connection: Connection, control: ControlTotal, result: PullResult
+    db: Database, key: StreamKey, control: ControlTotal, result: PullResult
 ) -> dg.AssetCheckResult:
     # What was not read again was held against its raw record when it was.
     since = None if result.mode == "full" else result.started_at
-    async with db.workspace(connection.workspace_id) as conn:
-        totals = await quality.invoice_totals(conn, connection.connector, connection.id, control, since=since)
+    async with db.workspace(key.workspace_id) as conn:
+        totals = await quality.invoice_totals(conn, key, control, since=since)
     rows = [
         {
             "currency": each.currency,

@@ -56,17 +56,17 @@ def delivered_assets(adapter: type[BaseAdapter[Any]]) -> list[dg.AssetSpec]:
             [adapter.name, stream.name],
             description=(
                 f"{adapter.display_name} {stream.name}, as webhooks bring them. "
-                f"Table `{tables.TABLES[stream.name].name}_{adapter.name}`."
+                f"Table `{stream.entity.leaf(adapter.name)}`."
             ),
             group_name=adapter.name,
             kinds={adapter.name, "postgres"},
             partitions_def=connections_of(adapter.name),
             metadata={
-                "dagster/table_name": f"{tables.TABLES[stream.name].name}_{adapter.name}",
+                "dagster/table_name": stream.entity.leaf(adapter.name),
                 "dagster/column_schema": dg.TableSchema(
                     [
                         dg.TableColumn(column.name, column.type)
-                        for column in tables.TABLES[stream.name].columns
+                        for column in tables.TABLES[stream.entity].columns
                     ]
                 ),
             },

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
+from unified.schema.entities import CUSTOMERS
 from unified.store.connections.registry import Registry
 from unified.store.identities import golden as identities
 from unified.sync.identities.resolve import resolve
@@ -33,9 +34,10 @@ def identities_asset(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.AssetsDef
     `sensors.identities` asks for runs; an automation condition would have to map each connection to its workspace.
     """
     customers = [
-        dg.AssetDep([adapter.name, "customers"], partition_mapping=dg.AllPartitionMapping())
+        dg.AssetDep([adapter.name, stream.name], partition_mapping=dg.AllPartitionMapping())
         for adapter in adapters
-        if any(stream.name == "customers" for stream in adapter.streams)
+        for stream in adapter.streams
+        if stream.entity is CUSTOMERS
     ]
 
     @dg.asset(

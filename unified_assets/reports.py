@@ -8,26 +8,30 @@ from typing import Any
 
 import dagster as dg
 
+from unified.kit.streams import Stream
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.records import quality
+from unified.store.records.tables import StreamKey
 from unified.sync.pull import PullResult
 
 PREVIEW_ROWS = 5
 PLOTTED_DAYS = 90
 
 
-async def describe(db: Database, connection: Connection, stream: str, result: PullResult) -> dict[str, Any]:
+async def describe(
+    db: Database, connection: Connection, stream: Stream, result: PullResult
+) -> dict[str, Any]:
     """Metadata of one materialization.
 
     Raises:
         StoreError: If the database fails.
     """
-    place = stream, connection.connector, connection.id
+    key = StreamKey.of(connection, stream)
     async with db.workspace(connection.workspace_id) as conn:
-        live = await quality.live_records(conn, *place)
-        newest = await quality.newest_records(conn, *place, PREVIEW_ROWS)
-        days = await quality.records_by_day(conn, *place, PLOTTED_DAYS)
+        live = await quality.live_records(conn, key)
+        newest = await quality.newest_records(conn, key, PREVIEW_ROWS)
+        days = await quality.records_by_day(conn, key, PLOTTED_DAYS)
     return {
         "dagster/row_count": live,
         "mode": result.mode,

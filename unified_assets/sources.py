@@ -30,9 +30,6 @@ RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL
 # Connections sync hourly unless they say otherwise; one that is silent for so long deserves a look.
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=24), warn_window=timedelta(hours=2))
 
-# What each stream waits for inside a run: an invoice names a customer.
-_UPSTREAM = {"invoices": "customers"}
-
 
 class SyncConfig(dg.Config):
     """How to run a sync; the launchpad shows these."""
@@ -49,15 +46,14 @@ def source_assets(adapter: type[BaseAdapter[Any]]) -> list[dg.AssetsDefinition]:
 
 
 def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsDefinition:
-    upstream = _UPSTREAM.get(stream.name)
-    unified = tables.TABLES[stream.name]
-    leaf = f"{unified.name}_{adapter.name}"
+    entity = stream.entity
+    leaf = entity.leaf(adapter.name)
 
     @dg.asset(
         key=[adapter.name, stream.name],
-        deps=[[adapter.name, other.name] for other in adapter.streams if other.name == upstream],
+        deps=[[adapter.name, stream.customers]] if stream.customers else [],  # an invoice names a customer
         description=(
-            f"{adapter.display_name} {stream.name}, unified. Table `{leaf}`, a partition of `{unified.name}`."
+            f"{adapter.display_name} {stream.name}, unified. Table `{leaf}`, a partition of `{entity.table}`."
         ),
         group_name=adapter.name,
         kinds={adapter.name, "postgres"},
@@ -71,13 +67,13 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
             "dagster/column_schema": dg.TableSchema(
                 [
                     dg.TableColumn(
-                        column.name, column.type, unified.model.model_fields[column.name].description
+                        column.name, column.type, entity.model.model_fields[column.name].description
                     )
-                    for column in unified.columns
+                    for column in tables.TABLES[entity].columns
                 ]
             ),
         },
-        code_version=f"{stream.mapping_version}.{stream.model.__schema_version__}",
+        code_version=f"{stream.mapping_version}.{entity.model.__schema_version__}",
     )
     async def pull_stream(
         context: dg.AssetExecutionContext,
@@ -99,7 +95,7 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
                 )
                 context.log.info(_summary(result))
                 return dg.MaterializeResult(
-                    metadata=await describe(db, connection, stream.name, result),
+                    metadata=await describe(db, connection, stream, result),
                     check_results=await evaluate(db, connection, stream, result),
                 )
 

@@ -31,7 +31,8 @@ from unified.kit.registry import register_adapter
 from unified.kit.streams import Changes, ControlTotal, Cursor, Origin, Page, Stream
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.writing.changes import Write, Written
-from unified.schema import UnifiedBase, UnifiedCustomer, UnifiedEvent, UnifiedInvoice
+from unified.schema import UnifiedBase, UnifiedCustomer
+from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
 # https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines: 100 requests in any ten
 # seconds for a private app, 190 and more on higher plans, which the answers' headers tell.
@@ -111,10 +112,15 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         authorize_params={"optional_scope": "crm.objects.contacts.write"},  # for routes to this account
     )
     streams = (
-        Stream("customers", UnifiedCustomer, writable_fields=mapping.WRITABLE_FIELDS),
-        Stream("invoices", UnifiedInvoice, control_total=ControlTotal(("properties", "hs_amount_billed"))),
+        Stream("customers", CUSTOMERS, writable_fields=mapping.WRITABLE_FIELDS),
+        Stream(
+            "invoices",
+            INVOICES,
+            customers="customers",
+            control_total=ControlTotal(("properties", "hs_amount_billed")),
+        ),
     )
-    delivered_streams = (Stream("events", UnifiedEvent),)
+    delivered_streams = (Stream("events", EVENTS),)
     verifiers = (
         webhooks.HubSpotVerifier(),
         webhooks.HubSpotV1Verifier(),
@@ -166,9 +172,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
             msg = f"HubSpot lists no {stream}; add a webhook with `unified webhooks add`"
             raise ConfigurationError(msg)
         api = HubSpotApi(self.http, self._label)
-        kind: type[Contacts | Invoices] = (
-            Contacts if self.stream(stream).model is UnifiedCustomer else Invoices
-        )
+        kind: type[Contacts | Invoices] = Contacts if self.stream(stream).entity is CUSTOMERS else Invoices
         source = kind(api, self.config.properties)
         lag, readers = self.config.search_lag, self.config.concurrency
         return Pull(api, source, self.clock, search_lag=lag, readers=readers)

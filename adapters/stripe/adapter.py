@@ -27,8 +27,7 @@ from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
 from unified.kit.writing.changes import Write, Written
 from unified.schema.base import UnifiedBase
 from unified.schema.customer import UnifiedCustomer
-from unified.schema.event import UnifiedEvent
-from unified.schema.invoice import UnifiedInvoice
+from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
 # https://docs.stripe.com/api/versioning: answers keep this version's shape until somebody changes this line.
 API_VERSION = "2026-09-30.endive"
@@ -100,9 +99,14 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         ),
     )
     streams: ClassVar[tuple[Stream, ...]] = (
-        Stream("customers", UnifiedCustomer, writable_fields=mapping.WRITABLE_FIELDS),
-        Stream("invoices", UnifiedInvoice, control_total=ControlTotal(("total",), money.MINOR_UNITS)),
-        Stream("events", UnifiedEvent),
+        Stream("customers", CUSTOMERS, writable_fields=mapping.WRITABLE_FIELDS),
+        Stream(
+            "invoices",
+            INVOICES,
+            customers="customers",
+            control_total=ControlTotal(("total",), money.MINOR_UNITS),
+        ),
+        Stream("events", EVENTS),
     )
     verifiers: ClassVar[tuple[Verifier, ...]] = (webhooks.StripeVerifier(),)
 

@@ -8,10 +8,10 @@ import pytest
 from resources.store import DatabaseResource
 from sensors.alerts import ALERT_URL_VARIABLE, alert
 from tests.sensors.alerts import alert_server
+from tests.streams import key_of
 from tests.unified_assets.conftest import STRIPE_KEY, Installation
 from unified.store.connections.registry import Registry
 from unified.store.records import history
-from unified.store.records.tables import StreamKey
 
 
 def failed_run(installation: Installation, key: str | None, job: str = "stripe_sync") -> dg.DagsterRun:
@@ -45,7 +45,7 @@ def open_sync(installation: Installation, key: str, run_id: str) -> None:
 
     async def begin(db: Any) -> None:
         await Registry(db).begin_sync(connection.workspace_id, connection.id)
-        await history.begin(db, StreamKey.of(connection, "customers"), "full", run_id)
+        await history.begin(db, key_of(connection, "customers"), "full", run_id)
 
     installation.ask(begin)
 

@@ -91,13 +91,18 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         self._http: HttpClient | None = None
 
     @classmethod
+    def all_streams(cls) -> tuple[Stream, ...]:
+        """The streams that are polled, then those that only webhooks bring."""
+        return (*cls.streams, *cls.delivered_streams)
+
+    @classmethod
     def stream(cls, name: str) -> Stream:
         """The stream of that name, polled or delivered.
 
         Raises:
             ConfigurationError: If this connector has none.
         """
-        streams = (*cls.streams, *cls.delivered_streams)
+        streams = cls.all_streams()
         for stream in streams:
             if stream.name == name:
                 return stream

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from unified.schema.base import UnifiedBase, unified_id
+from unified.schema.base import unified_id
+from unified.schema.entities import Entity
 
 Cursor = dict[str, Any]
 
@@ -32,17 +33,20 @@ class Stream:
     """One kind of record that a connector offers.
 
     Attributes:
-        name: ``customers``, ``invoices`` or ``events``.
-        model: The unified model that its records become.
+        name: In the connector's own words where it has them, e.g. ``contacts``: lower-case, as cursors and history
+            are kept under it.
+        entity: The canonical table that its records land in; several streams of a connector may land in one.
         mapping_version: Raised by whoever changes the mapping, so that stored rows are mapped again.
+        customers: For invoices, the stream of this connector whose records ``customer_id`` names, where it has one.
         control_total: For invoices, where the raw record states its total.
-        writable_fields: Fields of the model that this system keeps when it is written to; none where the
+        writable_fields: Fields of the entity's model that this system keeps when it is written to; none where the
             adapter does not write the stream.
     """
 
     name: str
-    model: type[UnifiedBase]
+    entity: Entity
     mapping_version: int = 1
+    customers: str | None = None
     control_total: ControlTotal | None = None
     writable_fields: frozenset[str] = frozenset()
 
@@ -119,7 +123,7 @@ class Origin:
 
     Attributes:
         source_system: The connector's name.
-        namespace: From :func:`unified_schema.connection_namespace`.
+        namespace: From :func:`unified.schema.connection_namespace`.
         observed_at: When the source was known to be in this state.
         synced_at: When it was read.
     """

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from unified.schema.base import UnifiedModel
 from unified.schema.customer import UnifiedCustomer
+from unified.schema.entities import ENTITIES
 from unified.schema.event import UnifiedEvent
 from unified.schema.invoice import UnifiedInvoice
 
@@ -81,11 +82,11 @@ def json_schemas() -> dict[str, dict[str, Any]]:
         JSON Schema (draft 2020-12) by model name, each with its version under ``x-schema-version``.
     """
     return {
-        model.__name__: {
-            **model.model_json_schema(mode="serialization"),
-            "x-schema-version": model.__schema_version__,
+        entity.model.__name__: {
+            **entity.model.model_json_schema(mode="serialization"),
+            "x-schema-version": entity.model.__schema_version__,
         }
-        for model in (UnifiedCustomer, UnifiedInvoice, UnifiedEvent)
+        for entity in ENTITIES
     }
 
 

@@ -6,7 +6,7 @@ Dagster and the CLI both call here.
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -41,13 +41,13 @@ class SideBySide:
 
     Attributes:
         mapper: Maps for all of them.
+        ended: By stream, set once nothing more is pulled of it.
         http: The first one's client; the others keep to its limits.
-        customers_done: Set once no more customers are pulled.
     """
 
     mapper: Mapper
+    ended: dict[str, asyncio.Event]
     http: HttpClient | None = None
-    customers_done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def share_limits(self, http: HttpClient) -> None:
         """Make a further client keep to the same limits."""
@@ -55,6 +55,11 @@ class SideBySide:
             self.http = http
         else:
             http.join(self.http)
+
+    async def wait_for(self, stream: str) -> None:
+        """Wait until nothing more is pulled of a stream, if it is one of these."""
+        if stream in self.ended:
+            await self.ended[stream].wait()
 
 
 @asynccontextmanager
@@ -89,7 +94,7 @@ def named(connection: Connection, stream: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def recorded(
-    db: Database, connection: Connection, stream: str, mode: history.Mode, run_id: str | None = None
+    db: Database, connection: Connection, key: StreamKey, mode: history.Mode, run_id: str | None = None
 ) -> AsyncGenerator[tuple[UUID, PullResult], None]:
     """Keep a sync's entry in the history, and its connection's state: opened here, closed as the block ends.
 
@@ -103,8 +108,7 @@ async def recorded(
     """
     registry = Registry(db)
     ids = connection.workspace_id, connection.id
-    key = StreamKey.of(connection, stream)
-    result = PullResult(stream, mode)
+    result = PullResult(key.stream, mode)
 
     async def close(error: str | None) -> None:
         await history.finish(
@@ -113,19 +117,19 @@ async def recorded(
         if mode != "remap":
             await registry.finish_sync(*ids)
 
-    with named(connection, stream):
+    with named(connection, key.stream):
         if mode != "remap":
             await registry.begin_sync(*ids)
         history_id = await history.begin(db, key, mode, run_id)
     try:
-        with named(connection, stream):
+        with named(connection, key.stream):
             yield history_id, result
     except BaseException as failure:
         # Where the database is what failed, all stays open, as after a kill: the next sync sets it right.
         with suppress(StoreError):
-            await close(_reason(failure, f"{connection.key}: {stream}"))
+            await close(_reason(failure, f"{connection.key}: {key.stream}"))
         raise
-    with named(connection, stream):
+    with named(connection, key.stream):
         await close(None)
 
 
@@ -172,13 +176,14 @@ async def sync_stream(
         ConnectionBusyError: If another process syncs this stream at the moment.
         PullError: If the source or the database fails; the message names connection and stream.
     """
-    key = StreamKey.of(connection, stream)
     async with lease(db, connection, stream):
+        declared = get_adapter(connection.connector).stream(stream)
+        key = StreamKey.of(connection, declared)
         stored = await cursors.load(db, key)
         cursor = stored.cursor if stored and ("refresh" in stored.cursor or not full) else None
         mode: history.Mode = "full" if cursor is None or "refresh" in cursor else "incremental"
         async with (
-            recorded(db, connection, stream, mode, run_id) as (history_id, result),
+            recorded(db, connection, key, mode, run_id) as (history_id, result),
             await factory.create(connection.workspace_id, connection.id, purpose="sync") as adapter,
             nullcontext(beside.mapper) if beside else Mapper() as mapper,
         ):
@@ -200,10 +205,13 @@ async def sync_stream(
             )
             try:
                 await pull.run(cursor, time_limit)
-                if stream == "invoices" and result.is_complete:
+                if declared.customers and result.is_complete:
                     if beside:
-                        await beside.customers_done.wait()
-                    result.is_complete = await _complete_customers(db, adapter, connection, mapper)
+                        await beside.wait_for(declared.customers)
+                    customers = StreamKey.of(connection, adapter.stream(declared.customers))
+                    result.is_complete = await _complete_customers(
+                        db, adapter, connection, key, customers, mapper
+                    )
             finally:
                 result.note(adapter.http)
     return result
@@ -245,13 +253,10 @@ async def sync_connection(
         except SyncError as error:
             return error
         finally:
-            if name == "customers":
-                beside.customers_done.set()
+            beside.ended[name].set()
 
     async with Mapper() as mapper:
-        beside = SideBySide(mapper)
-        if "customers" not in names:
-            beside.customers_done.set()
+        beside = SideBySide(mapper, {name: asyncio.Event() for name in names})
         async with asyncio.TaskGroup() as tasks:
             syncs = [tasks.create_task(attempt(name)) for name in names]
     outcomes = [sync.result() for sync in syncs]
@@ -289,7 +294,12 @@ async def abandon(db: Database, connection: Connection, run_id: str, reason: str
 
 
 async def _complete_customers(
-    db: Database, adapter: BaseAdapter[Any], connection: Connection, mapper: Mapper
+    db: Database,
+    adapter: BaseAdapter[Any],
+    connection: Connection,
+    invoices: StreamKey,
+    customers: StreamKey,
+    mapper: Mapper,
 ) -> bool:
     """Store customers that invoices name and no list showed: created a moment ago, or deleted long ago.
 
@@ -298,16 +308,14 @@ async def _complete_customers(
     Returns:
         Whether none is left for the next sync.
     """
-    key = StreamKey.of(connection, "customers")
-    loaded = await cursors.load(db, key)
+    loaded = await cursors.load(db, customers)
     if loaded is None or loaded.refreshed_at is None:
         return True
     async with db.workspace(connection.workspace_id) as conn:
-        missing = await quality.unknown_customers(
-            conn, connection.connector, connection.id, _MISSING_CUSTOMERS
-        )
-    mapping = Mapping(adapter, key.stream, await field_rules.read(db, connection, key.stream))
-    async with aclosing(adapter.fetch(key.stream, missing)) as pages:
+        missing = await quality.unknown_customers(conn, invoices, customers, _MISSING_CUSTOMERS)
+    stream = customers.stream
+    mapping = Mapping(adapter, stream, await field_rules.read(db, connection, stream))
+    async with aclosing(adapter.fetch(stream, missing)) as pages:
         async for page in pages:
-            await store_pages(db, key, mapping, mapper, [page], adapter.clock())
+            await store_pages(db, customers, mapping, mapper, [page], adapter.clock())
     return len(missing) < _MISSING_CUSTOMERS

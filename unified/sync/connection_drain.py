@@ -27,7 +27,7 @@ from unified.store.inbox.events import Inbox, Position, StoredEvent, Trouble
 from unified.store.records import cursors
 from unified.store.records.batches import MergeCounts
 from unified.store.records.tables import StreamKey
-from unified.sync.events import STREAMS, Interpreter, Meaning
+from unified.sync.events import Interpreter, Meaning
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
 from unified.sync.storing import commit
@@ -203,14 +203,15 @@ class ConnectionDrain:
         if self._interpreter is None:
             connection = self._connection
             adapter = await self._factory.create(connection.workspace_id, connection.id, purpose="drain")
-            stored = [await cursors.load(self._db, StreamKey.of(connection, name)) for name in STREAMS]
+            streams = adapter.all_streams()
+            stored = [await cursors.load(self._db, StreamKey.of(connection, stream)) for stream in streams]
             newest = max((one.observed_at for one in stored if one), default=None)
             adapter.clock = await self._db.clock(not_before=newest)
             mappings = {
                 stream.name: Mapping(
                     adapter, stream.name, await field_rules.read(self._db, connection, stream.name)
                 )
-                for stream in (*adapter.streams, *adapter.delivered_streams)
+                for stream in streams
             }
             await adapter.connect()
             self._interpreter = Interpreter(connection, adapter, mappings, self._mapper)

@@ -29,9 +29,6 @@ from unified.store.records.tables import StreamKey
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
 
-# The order of streams in a commit, the same for all, so that no two can lock each other out.
-STREAMS = ("customers", "invoices", "events")
-
 # No more events at once than whose records take about so long to be read again, at the provider's pace so far.
 FETCH_SECONDS = 5.0
 _FETCHED_FIRST, _FETCHED_LEAST, _FETCHED_MOST = 500, 50, 4_000
@@ -69,7 +66,11 @@ class Interpreter:
         mappings: MappingOf[str, Mapping],
         mapper: Mapper,
     ) -> None:
-        """Interpret events of ``connection`` by its open ``adapter``; ``mapper`` applies the mapping of each stream."""
+        """Interpret events of ``connection`` by its open ``adapter``; ``mapper`` applies the mapping of each stream.
+
+        The order of ``mappings`` is that of the streams in a commit: the same for all, so that no two can lock each
+        other out.
+        """
         self._connection = connection
         self.adapter = adapter
         self._mappings = mappings
@@ -116,7 +117,7 @@ class Interpreter:
         latest = max(received.values())
         synced_at = self.adapter.clock()
         merging = {}
-        for stream in STREAMS:
+        for stream, mapping in self._mappings.items():
             met = list(pages.get(stream, ()))
             if stones := changes.tombstones.get(stream):
                 met.append(Page((), latest, None, stones))
@@ -125,10 +126,9 @@ class Interpreter:
                 by_receipt.setdefault(received.get(one.source_id or "", latest), []).append(one)
             met += [Page(records, received_at, None) for received_at, records in by_receipt.items()]
             if met:
-                key = StreamKey.of(self._connection, stream)
+                key = StreamKey.of(self._connection, self.adapter.stream(stream))
                 # What is stored already is not looked up first: what an event speaks of has mostly changed, and the
                 # merge finds what has not.
-                mapping = self._mappings[stream]
                 sifted = mapping.sift(met, {})
                 merging[key] = sifted.batch(await self._mapper.encode(mapping, sifted.candidates, synced_at))
         return merging

@@ -96,7 +96,7 @@ class Mapping:
         self._rules = rules
         parts = (
             self._stream.mapping_version,
-            self._stream.model.__schema_version__,
+            self._stream.entity.model.__schema_version__,
             sorted(map(repr, rules)),
         )
         self._seed = xxhash.xxh3_64_intdigest(repr(parts).encode())

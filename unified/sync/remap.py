@@ -44,22 +44,22 @@ async def remap(
     async with Mapper() as mapper:
         for stream in adapter.streams:
             mapping = Mapping(adapter, stream.name, await field_rules.read(db, connection, stream.name))
-            results.append(await _remap_stream(db, connection, stream.name, mapping, mapper, on_progress))
+            key = StreamKey.of(connection, stream)
+            results.append(await _remap_stream(db, connection, key, mapping, mapper, on_progress))
     return results
 
 
 async def _remap_stream(
     db: Database,
     connection: Connection,
-    stream: str,
+    key: StreamKey,
     mapping: Mapping,
     mapper: Mapper,
     on_progress: OnProgress,
 ) -> PullResult:
-    key = StreamKey.of(connection, stream)
     async with (
-        lease(db, connection, stream),
-        recorded(db, connection, stream, "remap") as (history_id, result),
+        lease(db, connection, key.stream),
+        recorded(db, connection, key, "remap") as (history_id, result),
     ):
         clock = await db.clock()
         async with aclosing(_stored_pages(db, key, clock())) as stored:

@@ -28,6 +28,7 @@ from unified.kit.secrets import Secret
 from unified.kit.streams import Cursor, Origin, Page, Stream
 from unified.schema.base import UnifiedBase
 from unified.schema.customer import UnifiedCustomer
+from unified.schema.entities import CUSTOMERS
 from unified.schema.field_rules import FieldRule
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -47,7 +48,7 @@ class DemoAdapter(BaseAdapter[DemoConfig]):
     config_model = DemoConfig
     credential_kind = CredentialKind.BEARER_TOKEN
     credential_fields = (CredentialField("token", "access token", "from the settings page"),)
-    streams = (Stream("customers", UnifiedCustomer),)
+    streams = (Stream("customers", CUSTOMERS),)
 
     def open_http(self) -> HttpClient:
         return HttpClient(self.config, label="demo", headers={}, limits={"default": RateLimit(10)})
@@ -95,7 +96,7 @@ async def test_it_connects_once_and_disconnects() -> None:
 
 
 def test_an_unknown_stream_is_named_with_those_that_exist() -> None:
-    assert DemoAdapter.stream("customers").model is UnifiedCustomer
+    assert DemoAdapter.stream("customers").entity is CUSTOMERS
     with pytest.raises(ConfigurationError, match="demo has no stream 'orders'; it has customers"):
         DemoAdapter.stream("orders")
 

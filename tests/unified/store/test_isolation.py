@@ -12,8 +12,8 @@ from psycopg import AsyncConnection, errors, sql
 
 from tests.conftest import migrated_database
 from tests.unified.store.tenants import OTHER, OWN, fill, reach, tables, violations
+from unified.schema.entities import ENTITIES
 from unified.store.database import API_ROLE, APP_ROLE, INGRESS_ROLE, OWNER_ROLE, SCHEDULER_ROLE, Database
-from unified.store.records.tables import TABLES
 
 WORKSPACE_TABLES = """
     SELECT c.oid::regclass::text AS name, a.attname AS workspace_column
@@ -277,7 +277,7 @@ async def test_scheduler_and_owner_see_no_record_and_no_secret(
     async with database.scheduler() as connection:
         result = await connection.execute("SELECT count(DISTINCT workspace_id) FROM connector_configs")
         assert await result.fetchone() == (2,)
-    hidden = [table.name for table in TABLES.values()]
+    hidden = [entity.table for entity in ENTITIES]
     hidden += ["connector_credentials", "rejects", "audit_log", "webhook_configs", "schema_mappings"]
     hidden += ["webhook_inbox_other"]
     for name in hidden:

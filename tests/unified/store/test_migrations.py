@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from unified.schema.entities import ENTITIES, Entity
 from unified.store.database import Database, beside
 from unified.store.errors import RoleError
 from unified.store.migrate import ConnectorEntry, MigrationStatus, ensure_database, migrate, status
@@ -60,9 +62,9 @@ def test_the_head_is_alembics() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
-@pytest.mark.parametrize("stream", TABLES)
-def test_columns_are_the_models_fields(database_url: str, stream: str) -> None:
-    table = TABLES[stream]
+@pytest.mark.parametrize("entity", ENTITIES, ids=attrgetter("name"))
+def test_columns_are_the_models_fields(database_url: str, entity: Entity) -> None:
+    table = TABLES[entity]
     with psycopg.connect(database_url) as connection:
         columns = connection.execute(
             """
@@ -70,7 +72,7 @@ def test_columns_are_the_models_fields(database_url: str, stream: str) -> None:
                 replace(format_type(atttypid, atttypmod), 'timestamp with time zone', 'timestamptz')
             FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
             """,
-            (table.name,),
+            (entity.table,),
         ).fetchall()
     assert dict(columns) == OWN_COLUMNS | {column.name: column.type for column in table.columns}
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from tests.streams import key_of
 from tests.unified.store.inbox.rows import T0, add_connection, event, received
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
@@ -15,7 +16,6 @@ from unified.store.inbox import events as inbox
 from unified.store.inbox.dead_letters import DeadLetter, Failure
 from unified.store.inbox.events import StoredEvent
 from unified.store.records import history, rejects
-from unified.store.records.tables import StreamKey
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -32,8 +32,8 @@ async def test_history_pages_meet_without_gap_even_within_one_instant(database: 
     connection = await add_connection(database)
     stranger = await add_connection(database, "other", connection.workspace_id)
     for stream in ("customers", "invoices", "events"):
-        await history.begin(database, StreamKey.of(connection, stream), "full")
-    await history.begin(database, StreamKey.of(stranger, "customers"), "full")
+        await history.begin(database, key_of(connection, stream), "full")
+    await history.begin(database, key_of(stranger, "customers"), "full")
     async with database.workspace(connection.workspace_id) as conn:
         await conn.execute("UPDATE sync_history SET started_at = %s", (NOW,))
         found = await pages(

@@ -16,6 +16,7 @@ import pytest
 from psycopg import sql
 
 from adapters.hubspot.mapping import CONTACT_PROPERTIES, INVOICE_PROPERTIES
+from tests.streams import key_of
 from unified.kit.factory import AdapterFactory
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
@@ -123,7 +124,7 @@ class Source(ABC):
     # Looking
 
     def key(self, stream: str) -> StreamKey:
-        return StreamKey.of(self.connection, stream)
+        return key_of(self.connection, stream)
 
     async def query(self, query: str, stream: str = "customers") -> list[tuple[Any, ...]]:
         """Rows of a query on a stream's own ``{leaf}``, with the connection as ``%(connection)s``."""

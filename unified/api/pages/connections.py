@@ -22,6 +22,7 @@ from unified.store.connections import rows as stored
 from unified.store.connections import statistics
 from unified.store.connections.rows import Connection
 from unified.store.records import history, quality, rejects
+from unified.store.records.tables import StreamKey
 
 PER_PAGE = 50
 _PULLS_DRAWN, _PULLS_LISTED, _REJECTS_LISTED = 120, 12, 20
@@ -269,10 +270,10 @@ async def _page(
             if "records:read" in caller.permissions
             else []
         )
-        names = [stream.name for stream in (*adapter.streams, *adapter.delivered_streams)] if adapter else []
+        streams = adapter.all_streams() if adapter else ()
         rows = {
-            name: await quality.live_records(conn, name, connection.connector, connection_id)
-            for name in names
+            stream.name: await quality.live_records(conn, StreamKey.of(connection, stream))
+            for stream in streams
         }
     dagster_url = services.settings.management.dagster_url
     return render(

@@ -18,6 +18,7 @@ from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.records import quality
+from unified.store.records.tables import StreamKey
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import load_provider
 
@@ -121,7 +122,7 @@ async def compare(db: Database, sandbox: Sandbox, demo: DemoConnection) -> list[
     oracle = sandbox.oracle(connector, demo.key)
     async with db.workspace(connection.workspace_id) as conn:
         counts = {
-            stream.name: await quality.live_records(conn, stream.name, connector, connection.id)
+            stream.name: await quality.live_records(conn, StreamKey.of(connection, stream))
             for stream in get_adapter(connector).streams
         }
         lines = await conn.execute(

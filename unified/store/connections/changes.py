@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from psycopg import AsyncConnection, errors
 from psycopg.types.json import Jsonb
 
+from unified.schema.entities import ENTITIES
 from unified.store import audit
 from unified.store.connections.rows import (
     Connection,
@@ -182,9 +183,9 @@ async def forget(conn: AsyncConnection[Any], connection_id: UUID) -> None:
     )
     if (row := await rows.fetchone()) is None:
         raise ConnectionNotFoundError(connection_id)
-    for table in ("unified_customers", "unified_invoices", "unified_events"):
+    for entity in ENTITIES:
         await conn.execute(
-            f"DELETE FROM {table} WHERE connection_id = %s AND source_system = %s",  # noqa: S608 - names from above
+            f"DELETE FROM {entity.table} WHERE connection_id = %s AND source_system = %s",  # noqa: S608 - names from above
             (connection_id, row[0]),
         )
     await inbox.forget(conn, connection_id)

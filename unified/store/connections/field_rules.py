@@ -8,11 +8,9 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from unified.schema.base import UnifiedBase
-from unified.schema.customer import UnifiedCustomer
-from unified.schema.event import UnifiedEvent
+from unified.kit.errors import ConfigurationError
+from unified.kit.registry import get_adapter
 from unified.schema.field_rules import FieldRule
-from unified.schema.invoice import UnifiedInvoice
 from unified.store import audit
 from unified.store.connections.changes import explained
 from unified.store.connections.rows import (
@@ -22,12 +20,6 @@ from unified.store.connections.rows import (
     fetch,
 )
 from unified.store.database import Database
-
-_MODELS: dict[str, type[UnifiedBase]] = {
-    "customers": UnifiedCustomer,
-    "invoices": UnifiedInvoice,
-    "events": UnifiedEvent,
-}
 
 
 async def read(db: Database, connection: ConnectionSummary, stream: str) -> list[FieldRule]:
@@ -51,16 +43,14 @@ async def put(
     """Add a rule, or replace the one that fills the same field; the audit log says that ``actor`` did.
 
     Raises:
-        InvalidSettingError: If there is no such stream, or the rule can't work for its model.
+        InvalidSettingError: If the connector has no such stream, or the rule can't work for its model.
         ConnectionNotFoundError: If the connection is gone.
     """
-    if stream not in _MODELS or not rule.source_path:
-        raise InvalidSettingError(
-            f"a field rule needs a source path and a stream of {', '.join(_MODELS)}, not {stream!r}"
-        )
+    if not rule.source_path:
+        raise InvalidSettingError("a field rule needs a source path, such as metadata.vat_id")
     try:
-        rule.check(_MODELS[stream])
-    except ValueError as error:
+        rule.check(get_adapter(connection.connector).stream(stream).entity.model)
+    except (ConfigurationError, ValueError) as error:
         raise InvalidSettingError(str(error)) from None
     async with db.workspace(connection.workspace_id) as conn:
         with explained("field rule", without=ConnectionNotFoundError(connection.key)):

@@ -13,11 +13,11 @@ import msgspec
 from psycopg import AsyncConnection, sql
 from psycopg.types.json import set_json_loads
 
+from unified.schema.entities import CUSTOMERS
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.identities import sql as identity_sql
 from unified.store.plans import avoid_nested_loops
-from unified.store.records.tables import StreamKey
 
 BATCH_RECORDS = 5_000
 _CHANGES = 50
@@ -75,7 +75,7 @@ async def all_ids(db: Database, connection: ConnectionSummary) -> AsyncIterator[
     query = sql.SQL(
         "SELECT source_id FROM {} WHERE connection_id = %s AND source_id > %s AND deleted_at IS NULL"
         " ORDER BY source_id LIMIT %s"
-    ).format(StreamKey.of(connection, "customers").leaf)
+    ).format(sql.Identifier(CUSTOMERS.leaf(connection.connector)))
     after = ""
     while True:
         async with db.workspace(connection.workspace_id) as conn:
@@ -145,7 +145,7 @@ async def read(
         WHERE u.connection_id = %s AND u.source_id = ANY(%s) AND u.deleted_at IS NULL
             AND (%s OR r.content_hash IS DISTINCT FROM u.content_hash)
         """
-    ).format(columns=CUSTOMER_COLUMNS, leaf=StreamKey.of(connection, "customers").leaf)
+    ).format(columns=CUSTOMER_COLUMNS, leaf=sql.Identifier(CUSTOMERS.leaf(connection.connector)))
     return await fetch_customers(conn, query, (connection.id, list(ids), unchanged_too))
 
 
@@ -210,7 +210,7 @@ async def remove_gone(
     Returns:
         How many were taken out.
     """
-    leaf = StreamKey.of(connection, "customers").leaf
+    leaf = sql.Identifier(CUSTOMERS.leaf(connection.connector))
     which: sql.Composable
     parameters: dict[str, Any] = {"connection": connection.id, "ids": ids, "limit": BATCH_RECORDS}
     if ids is None:

@@ -225,7 +225,7 @@ async def merge(connection: AsyncConnection[Any], key: StreamKey, batch: Batch) 
         ConnectionNotFoundError: If the connection was removed meanwhile.
         ValueError: If it has deletions of a log: what happened can't be deleted.
     """
-    if batch.deletions and key.table.is_log:
+    if batch.deletions and key.entity.is_log:
         msg = f"{key.stream} are a log; what happened can't be deleted"
         raise ValueError(msg)
     step = _Merge(connection.cursor(), key, batch)
@@ -368,7 +368,7 @@ class _Merge:
             )
         deleted = 0
         if self._batch.refresh_done:
-            if not self._key.table.is_log:
+            if not self._key.entity.is_log:
                 deleted = await self._delete_unmet(started_at)
             await self._execute(merge_sql.FORGET_MET)
             await self._execute(
@@ -433,7 +433,7 @@ _COPY_PLACE = re.compile(r"COPY \w+, line (\d+)(?:, column (\w+))?")
 
 @cache
 def _encoder(model: type[UnifiedBase]) -> Callable[[UnifiedBase], bytes]:
-    table = next(table for table in TABLES.values() if table.model is model)
+    table = next(table for entity, table in TABLES.items() if entity.model is model)
     return row_encoder(table, merge_sql.staged_columns(table)[:-2])
 
 

@@ -10,7 +10,7 @@ from functools import cache
 
 from psycopg import sql
 
-from unified.schema import UnifiedCustomer
+from unified.schema.entities import CUSTOMERS
 from unified.store.records.tables import UnifiedTable
 
 # Written by the merge itself, the same for the whole batch.
@@ -180,8 +180,8 @@ def names(table: UnifiedTable) -> dict[str, sql.Composable]:
     changing = [name for name in (*columns, "schema_version") if name not in _KEY_COLUMNS]
     comma = sql.SQL(", ")
     return {
-        "noted": sql.SQL(_NOTED if table.model is UnifiedCustomer else ""),
-        "staging": sql.Identifier(f"staging_{table.name}"),
+        "noted": sql.SQL(_NOTED if table.entity is CUSTOMERS else ""),
+        "staging": sql.Identifier(f"staging_{table.entity.table}"),
         "columns": comma.join(map(sql.Identifier, columns)),
         "definitions": comma.join(
             sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(types[name])) for name in columns

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 
 from unified.kit.streams import ControlTotal
+from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 from unified.schema.money import exponent
 from unified.store.plans import avoid_nested_loops
+from unified.store.records.tables import StreamKey
 
-_TELLING = {"customers": "currency", "invoices": "status", "events": "event_type"}
+_TELLING = {CUSTOMERS: "currency", INVOICES: "status", EVENTS: "event_type"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +39,21 @@ class Totals:
     stated: Decimal
 
 
-def leaf(stream: str, source: str) -> sql.Identifier:
-    """The partition that holds a source's records of a stream."""
-    return sql.Identifier(f"unified_{stream}_{source}")
-
-
-async def live_records(conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID) -> int:
+async def live_records(conn: AsyncConnection[Any], key: StreamKey) -> int:
     """How many records are stored and not deleted at their source."""
-    query = sql.SQL("SELECT count(*) FROM {} WHERE connection_id = %s AND deleted_at IS NULL")
-    return await _one(conn, query.format(leaf(stream, source)), (connection_id,))
+    query = sql.SQL("SELECT count(*) FROM {} WHERE connection_id = %(connection)s AND deleted_at IS NULL")
+    return await _one(conn, query.format(key.leaf), key.parameters())
 
 
-async def rejected_records(conn: AsyncConnection[Any], stream: str, connection_id: UUID) -> int:
+async def rejected_records(conn: AsyncConnection[Any], key: StreamKey) -> int:
     """How many raw records are set aside because they could not be mapped."""
-    query = sql.SQL("SELECT count(*) FROM rejects WHERE connector_config_id = %s AND stream = %s")
-    return await _one(conn, query, (connection_id, stream))
+    query = sql.SQL(
+        "SELECT count(*) FROM rejects WHERE connector_config_id = %(connection)s AND stream = %(stream)s"
+    )
+    return await _one(conn, query, key.parameters())
 
 
-async def rejected_only(conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID) -> int:
+async def rejected_only(conn: AsyncConnection[Any], key: StreamKey) -> int:
     """How many records are set aside of which no earlier, live state is stored either."""
     query = sql.SQL(
         """
@@ -68,13 +66,11 @@ async def rejected_only(conn: AsyncConnection[Any], stream: str, source: str, co
         """
     )
     await avoid_nested_loops(conn)
-    return await _one(
-        conn, query.format(leaf(stream, source)), {"connection": connection_id, "stream": stream}
-    )
+    return await _one(conn, query.format(key.leaf), key.parameters())
 
 
 async def unknown_customers(
-    conn: AsyncConnection[Any], source: str, connection_id: UUID, limit: int
+    conn: AsyncConnection[Any], invoices: StreamKey, customers: StreamKey, limit: int
 ) -> list[str]:
     """Source ids of customers that live invoices name and that are not here: not live, deleted or rejected."""
     query = sql.SQL(
@@ -83,24 +79,24 @@ async def unknown_customers(
         FROM {invoices} AS i
         LEFT JOIN {customers} AS c
             ON c.workspace_id = i.workspace_id AND c.connection_id = i.connection_id AND c.source_id = i.customer_id
-        WHERE i.connection_id = %s AND i.deleted_at IS NULL AND i.customer_id IS NOT NULL AND c.source_id IS NULL
+        WHERE i.connection_id = %(connection)s AND i.deleted_at IS NULL AND i.customer_id IS NOT NULL
+            AND c.source_id IS NULL
             AND NOT EXISTS (
                 SELECT FROM rejects AS r
                 WHERE r.workspace_id = i.workspace_id AND r.connector_config_id = i.connection_id
-                    AND r.stream = 'customers' AND r.source_id = i.customer_id
+                    AND r.stream = %(stream)s AND r.source_id = i.customer_id
             )
-        LIMIT %s
+        LIMIT %(limit)s
         """
-    ).format(invoices=leaf("invoices", source), customers=leaf("customers", source))
+    ).format(invoices=invoices.leaf, customers=customers.leaf)
     await avoid_nested_loops(conn)
-    rows = await (await conn.execute(query, (connection_id, limit))).fetchall()
+    rows = await (await conn.execute(query, customers.parameters() | {"limit": limit})).fetchall()
     return [row[0] for row in rows]
 
 
 async def invoice_totals(
     conn: AsyncConnection[Any],
-    source: str,
-    connection_id: UUID,
+    key: StreamKey,
     control: ControlTotal,
     *,
     since: datetime | None = None,
@@ -109,8 +105,7 @@ async def invoice_totals(
 
     Args:
         conn: A transaction of the connection's workspace.
-        source: The connector's name.
-        connection_id: Whose invoices.
+        key: Which invoices.
         control: Where a raw invoice states its total.
         since: Only invoices that were read since then; None takes all, and reads every raw record.
     """
@@ -125,9 +120,9 @@ async def invoice_totals(
             AND (%(since)s::timestamptz IS NULL OR synced_at >= %(since)s)
         GROUP BY currency ORDER BY currency
         """
-    ).format(leaf("invoices", source))
-    values = {"path": list(control.path), "connection": connection_id, "since": since}
-    rows = await (await conn.execute(query, values)).fetchall()
+    ).format(key.leaf)
+    values = {"path": list(control.path), "since": since}
+    rows = await (await conn.execute(query, key.parameters() | values)).fetchall()
     return [
         Totals(
             currency, count, stored or Decimal(0), (stated or Decimal(0)).scaleb(-_digits(control, currency))
@@ -136,9 +131,7 @@ async def invoice_totals(
     ]
 
 
-async def records_by_day(
-    conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID, days: int
-) -> list[tuple[date, int]]:
+async def records_by_day(conn: AsyncConnection[Any], key: StreamKey, days: int) -> list[tuple[date, int]]:
     """How many records the source created on each of the last ``days`` days that have any."""
     query = sql.SQL(
         """
@@ -147,20 +140,18 @@ async def records_by_day(
             SELECT max(created_at) FROM {} WHERE connection_id = %(connection)s) - make_interval(days => %(days)s)
         GROUP BY day ORDER BY day
         """
-    ).format(leaf(stream, source), leaf(stream, source))
-    return await (await conn.execute(query, {"connection": connection_id, "days": days})).fetchall()
+    ).format(key.leaf, key.leaf)
+    return await (await conn.execute(query, key.parameters() | {"days": days})).fetchall()
 
 
-async def newest_records(
-    conn: AsyncConnection[Any], stream: str, source: str, connection_id: UUID, limit: int
-) -> list[dict[str, Any]]:
+async def newest_records(conn: AsyncConnection[Any], key: StreamKey, limit: int) -> list[dict[str, Any]]:
     """The records that changed last: id, created, deleted, and one telling column that names no person."""
     query = sql.SQL(
-        "SELECT source_id, created_at, deleted_at, {} FROM {} WHERE connection_id = %s "
-        "ORDER BY synced_at DESC, created_at DESC NULLS LAST, source_id LIMIT %s"
-    ).format(sql.Identifier(_TELLING[stream]), leaf(stream, source))
+        "SELECT source_id, created_at, deleted_at, {} FROM {} WHERE connection_id = %(connection)s "
+        "ORDER BY synced_at DESC, created_at DESC NULLS LAST, source_id LIMIT %(limit)s"
+    ).format(sql.Identifier(_TELLING[key.entity]), key.leaf)
     async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query, (connection_id, limit))
+        await cursor.execute(query, key.parameters() | {"limit": limit})
         return await cursor.fetchall()
 
 

@@ -17,7 +17,9 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 from pydantic import AwareDatetime, SkipValidation
 
-from unified.schema import UnifiedBase, UnifiedCustomer, UnifiedEvent, UnifiedInvoice, UnifiedModel, versions
+from unified.kit.streams import Stream
+from unified.schema import UnifiedBase, UnifiedModel, versions
+from unified.schema.entities import ENTITIES, Entity
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 
@@ -45,29 +47,31 @@ class StreamKey:
     Attributes:
         workspace_id: The tenant.
         connection_id: Row of ``connector_configs``.
-        connector: The connector's name; it decides the partition.
-        stream: ``customers``, ``invoices`` or ``events``.
+        connector: The connector's name; it and the entity decide the partition.
+        entity: Where the stream lands.
+        stream: The stream's name.
     """
 
     workspace_id: UUID
     connection_id: UUID
     connector: str
+    entity: Entity
     stream: str
 
     @property
     def table(self) -> "UnifiedTable":
-        """The unified table of that stream."""
-        return TABLES[self.stream]
+        """The unified table that the stream lands in."""
+        return TABLES[self.entity]
 
     @property
     def leaf(self) -> sql.Identifier:
         """The connector's own partition of that table, e.g. ``unified_customers_stripe``."""
-        return sql.Identifier(f"{self.table.name}_{self.connector}")
+        return sql.Identifier(self.entity.leaf(self.connector))
 
     @classmethod
-    def of(cls, connection: ConnectionSummary, stream: str) -> "StreamKey":
+    def of(cls, connection: ConnectionSummary, stream: Stream) -> "StreamKey":
         """The key of one of a connection's streams."""
-        return cls(connection.workspace_id, connection.id, connection.connector, stream)
+        return cls(connection.workspace_id, connection.id, connection.connector, stream.entity, stream.name)
 
     def parameters(self) -> dict[str, Any]:
         """The key as named query parameters: ``workspace``, ``connection``, ``connector``, ``stream``."""
@@ -81,29 +85,25 @@ class StreamKey:
 
 @dataclass(frozen=True)
 class UnifiedTable:
-    """One unified table, derived from its model.
+    """An entity's table, derived from its model.
 
     Attributes:
-        name: The partitioned table, e.g. ``unified_customers``.
-        model: What its rows are.
-        is_log: Whether its records are things that happened. A source forgets old ones, which is no deletion.
-        columns: One for each field of the model.
+        entity: What its rows are.
+        columns: One for each field of the entity's model.
     """
 
-    name: str
-    model: type[UnifiedBase]
-    is_log: bool = False
+    entity: Entity
     columns: tuple[Column, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        fields = self.model.model_fields.items()
+        fields = self.entity.model.model_fields.items()
         columns = tuple(Column(name, _pg_type(info.annotation, info.metadata)) for name, info in fields)
         object.__setattr__(self, "columns", columns)
 
     @property
     def version(self) -> str:
         """Schema version that rows are written with."""
-        return self.model.__schema_version__
+        return self.entity.model.__schema_version__
 
     def read_row(self, row: Mapping[str, Any]) -> UnifiedBase:
         """Read one stored row as today's model, whatever release wrote it.
@@ -117,7 +117,7 @@ class UnifiedTable:
         """
         names = {column.name for column in self.columns}
         fields = {name: value for name, value in row.items() if name in names and value is not None}
-        return versions.read(self.model, fields, row["schema_version"])
+        return versions.read(self.entity.model, fields, row["schema_version"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +164,7 @@ def _pg_type(annotation: Any, metadata: Collection[Any]) -> str:
     return next(name for scalar, name in _SCALARS.items() if issubclass(annotation, scalar))
 
 
-TABLES: dict[str, UnifiedTable] = {
-    "customers": UnifiedTable("unified_customers", UnifiedCustomer),
-    "invoices": UnifiedTable("unified_invoices", UnifiedInvoice),
-    "events": UnifiedTable("unified_events", UnifiedEvent, is_log=True),
-}
+TABLES = {entity: UnifiedTable(entity) for entity in ENTITIES}
 
 
 async def read(
@@ -196,20 +192,18 @@ async def read(
 
 
 async def read_chunks(
-    database: Database, stream: str, connection: ConnectionSummary, *, without: Collection[str] = ()
+    database: Database, key: StreamKey, *, without: Collection[str] = ()
 ) -> AsyncIterator[tuple[list[str], list[tuple[Any, ...]]]]:
-    """Read a connection's live rows as they are stored, some thousand at a time.
+    """Read a stream's live rows as they are stored, some thousand at a time.
 
     Args:
         database: Where they are.
-        stream: Which stream.
-        connection: Whose rows.
+        key: Which stream.
         without: Columns to leave out, ``raw_data`` above all.
 
     Yields:
         Column names and rows. At least one chunk comes, so that the columns of an empty stream are known.
     """
-    key = StreamKey.of(connection, stream)
     names = [column.name for column in key.table.columns if column.name not in without]
     query = sql.SQL("SELECT {} FROM {} WHERE connection_id = %(connection)s AND deleted_at IS NULL").format(
         sql.SQL(", ").join(map(sql.Identifier, names)), key.leaf

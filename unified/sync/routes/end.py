@@ -51,7 +51,7 @@ class RouteEnd:
     key: StreamKey = field(init=False)
 
     def __post_init__(self) -> None:
-        self.key = StreamKey.of(self.connection, STREAM)
+        self.key = StreamKey.of(self.connection, self.adapter.stream(STREAM))
 
     # Reading
 

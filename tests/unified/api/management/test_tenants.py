@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from fastapi.routing import APIRoute
 
+from tests.streams import key_of
 from tests.unified.api.management.rig import CONFIGS, Api, Tenant, acme, api, module_database, sandbox_url
 from tests.unified.store.inbox.rows import event
 from tests.unified.sync.identities.tenant import Tenant as Customers
@@ -17,7 +18,6 @@ from unified.store.inbox import dead_letters
 from unified.store.inbox.dead_letters import Failure
 from unified.store.inbox.events import StoredEvent
 from unified.store.records import history
-from unified.store.records.tables import StreamKey
 
 __all__ = ["acme", "api", "module_database", "sandbox_url"]
 
@@ -61,7 +61,7 @@ async def furnish(tenant: Tenant) -> dict[str, str]:
     ends = {"source_connection_id": connection["id"], "target_connection_id": target["id"]}
     route = await tenant.ask("POST", "/api/routes", 201, json={"name": "crm", **ends})
     stored = await Registry(tenant.api.db).get_connection(tenant.id, UUID(connection["id"]))
-    await history.begin(tenant.api.db, StreamKey.of(stored, "customers"), "full")
+    await history.begin(tenant.api.db, key_of(stored, "customers"), "full")
     failure = Failure(StoredEvent(event("evt_1"), datetime.now(UTC)), "no", is_final=True)
     async with tenant.api.db.workspace(tenant.id) as conn:
         await dead_letters.keep(conn, stored, [failure], datetime.now(UTC))

@@ -23,7 +23,7 @@ from unified.kit.http.limits import RateLimit
 from unified.kit.secrets import Secret
 from unified.kit.streams import Cursor, Origin, Page, Stream
 from unified.schema.base import UnifiedBase
-from unified.schema.customer import UnifiedCustomer
+from unified.schema.entities import CUSTOMERS
 
 if TYPE_CHECKING:
     from tests.unified.kit.conftest import ScriptedProvider
@@ -41,7 +41,7 @@ class DemoAdapter(BaseAdapter[AdapterConfig]):
     config_model = AdapterConfig
     credential_kind = CredentialKind.API_KEY
     credential_fields: ClassVar[tuple[CredentialField, ...]] = (CredentialField("key", "key", ""),)
-    streams = (Stream("customers", UnifiedCustomer),)
+    streams = (Stream("customers", CUSTOMERS),)
 
     def open_http(self) -> HttpClient:
         return HttpClient(

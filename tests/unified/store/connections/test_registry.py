@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from tests.streams import key_of
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.schema.field_rules import FieldRule
@@ -26,7 +27,6 @@ from unified.store.database import Database
 from unified.store.inbox import events as inbox
 from unified.store.inbox.events import Received
 from unified.store.records import history
-from unified.store.records.tables import StreamKey
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, generate_key
 
@@ -291,7 +291,7 @@ async def test_the_state_follows_the_sync(
     where = (connection.workspace_id, connection.id)
 
     async def sync(stream: str, error: str | None = None, mode: history.Mode = "incremental") -> Connection:
-        key = StreamKey.of(connection, stream)
+        key = key_of(connection, stream)
         entry = await history.begin(database, key, mode)
         await registry.begin_sync(*where)
         assert (await registry.get_connection(*where)).error_message is None

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from tests.streams import key_of
 from tests.unified.store.inbox.rows import add_connection
 from tests.unified.store.records.test_batches import batch, row
 from unified.store.connections import statistics
@@ -10,7 +11,6 @@ from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.records import batches, history
 from unified.store.records.batches import Batch
-from unified.store.records.tables import StreamKey
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -18,7 +18,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 async def sync(
     db: Database, connection: ConnectionSummary, work: Batch | None, error: str | None = None
 ) -> None:
-    key = StreamKey.of(connection, "customers")
+    key = key_of(connection, "customers")
     entry = await history.begin(db, key, "full")
     if work:
         await batches.commit(db, key, work)

@@ -11,6 +11,7 @@ import pytest
 from psycopg import AsyncConnection, sql
 
 from unified.schema import UnifiedCustomer
+from unified.schema.entities import CUSTOMERS, EVENTS
 from unified.store.database import Database
 from unified.store.errors import RecordError
 from unified.store.records import batches, cursors, history, rejects, tables
@@ -159,7 +160,7 @@ async def test_a_deletion_counts_only_records_that_were_alive(database: Database
 
 
 async def test_events_are_never_deleted(database: Database, stream: StreamKey) -> None:
-    events = StreamKey(stream.workspace_id, stream.connection_id, "stripe", "events")
+    events = StreamKey(stream.workspace_id, stream.connection_id, "stripe", EVENTS, "events")
     with pytest.raises(ValueError, match="log"):
         await batches.commit(database, events, batch(Deletion("a", at(1), at(1))))
 
@@ -197,7 +198,7 @@ async def test_a_refresh_over_several_batches_deletes_what_it_never_met(
 
 
 async def test_a_refresh_of_events_deletes_none(database: Database, stream: StreamKey) -> None:
-    events = StreamKey(stream.workspace_id, stream.connection_id, "stripe", "events")
+    events = StreamKey(stream.workspace_id, stream.connection_id, "stripe", EVENTS, "events")
     end = batch(cursor={}, refresh_started_at=at(10), refresh_done=True)
     assert await batches.commit(database, events, end) == MergeCounts()
 
@@ -338,7 +339,9 @@ async def add_two(add_workspace: Any, add_connection: Any) -> tuple[StreamKey, .
     keys = []
     for slug in ("ours", "theirs"):
         workspace_id: UUID = await add_workspace(slug)
-        keys.append(StreamKey(workspace_id, await add_connection(workspace_id), "stripe", "customers"))
+        keys.append(
+            StreamKey(workspace_id, await add_connection(workspace_id), "stripe", CUSTOMERS, "customers")
+        )
     return tuple(keys)
 
 

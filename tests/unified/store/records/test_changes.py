@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from unified.schema import UnifiedCustomer
+from unified.schema.entities import INVOICES
 from unified.store.database import Database
 from unified.store.inbox.events import BEGINNING, Position
 from unified.store.records import batches, changes
@@ -40,7 +41,7 @@ async def test_new_changed_and_deleted_customers_are_noted_once(
     await batches.commit(database, stream, Batch(observed_at=NOW, deletions=[Deletion("a", NOW, NOW)]))
     ids, _ = await read(database, stream, position)
     assert ids == ["b", "a"]
-    invoices = StreamKey(stream.workspace_id, stream.connection_id, "stripe", "invoices")
+    invoices = StreamKey(stream.workspace_id, stream.connection_id, "stripe", INVOICES, "invoices")
     await batches.commit(database, invoices, Batch(observed_at=NOW, deletions=[Deletion("in_1", NOW, NOW)]))
     assert "in_1" not in (await read(database, stream, BEGINNING))[0]
 

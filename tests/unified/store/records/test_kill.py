@@ -24,8 +24,9 @@ import asyncio, sys
 from uuid import UUID
 sys.path.insert(0, sys.argv[1])
 from tests.unified.store.records.test_kill import write
+from unified.schema.entities import CUSTOMERS
 from unified.store.records.tables import StreamKey
-key = StreamKey(UUID(sys.argv[3]), UUID(sys.argv[4]), "stripe", "customers")
+key = StreamKey(UUID(sys.argv[3]), UUID(sys.argv[4]), "stripe", CUSTOMERS, "customers")
 asyncio.run(write(sys.argv[2], key, "second"))
 """
 

@@ -10,6 +10,7 @@ import pytest
 from unified.kit.streams import ControlTotal
 from unified.schema.base import UnifiedBase
 from unified.schema.customer import UnifiedCustomer
+from unified.schema.entities import INVOICES
 from unified.schema.invoice import UnifiedInvoice
 from unified.store.database import Database
 from unified.store.records import batches, quality
@@ -23,7 +24,7 @@ AS_DECIMAL = ControlTotal(("properties", "amount"))
 
 @pytest.fixture
 def invoices(stream: StreamKey) -> StreamKey:
-    return StreamKey(stream.workspace_id, stream.connection_id, "stripe", "invoices")
+    return StreamKey(stream.workspace_id, stream.connection_id, "stripe", INVOICES, "invoices")
 
 
 def row(model: type[UnifiedBase], source_id: str, raw: bytes = b"{}", **fields: Any) -> Row:
@@ -49,10 +50,9 @@ async def test_live_and_rejected_records_are_counted_once(database: Database, st
     await store(database, stream, deletions=[Deletion("gone", NOW, NOW + timedelta(seconds=1))])
     spoilt = [Reject(name, b"{", "no", NOW) for name in ("b", "c", None)]
     await store(database, stream, rejects=spoilt)
-    place = ("customers", "stripe", stream.connection_id)
-    assert await ask(database, stream, quality.live_records, *place) == 2
-    assert await ask(database, stream, quality.rejected_records, "customers", stream.connection_id) == 3
-    assert await ask(database, stream, quality.rejected_only, *place) == 2
+    assert await ask(database, stream, quality.live_records, stream) == 2
+    assert await ask(database, stream, quality.rejected_records, stream) == 3
+    assert await ask(database, stream, quality.rejected_only, stream) == 2
 
 
 async def test_unknown_customers_are_those_that_nothing_is_known_of(
@@ -62,11 +62,10 @@ async def test_unknown_customers_are_those_that_nothing_is_known_of(
     await store(database, stream, rejects=[Reject("rejected", b"{", "no", NOW)])
     names = ("live", "dead", "rejected", "unknown", None)
     await store(database, invoices, *(row(UnifiedInvoice, f"i{name}", customer_id=name) for name in names))
-    place = ("stripe", stream.connection_id)
-    assert await ask(database, stream, quality.unknown_customers, *place, 10) == ["unknown"]
+    assert await ask(database, stream, quality.unknown_customers, invoices, stream, 10) == ["unknown"]
     gone = [Deletion("iunknown", NOW, NOW + timedelta(seconds=1))]
     await store(database, invoices, deletions=gone)
-    assert await ask(database, stream, quality.unknown_customers, *place, 10) == []
+    assert await ask(database, stream, quality.unknown_customers, invoices, stream, 10) == []
 
 
 @pytest.mark.parametrize(
@@ -93,8 +92,8 @@ async def test_stored_money_is_held_against_the_raw_records(
         for place, (raw, (currency, total)) in enumerate(zip(raws, amounts, strict=True))
     ]
     await store(database, invoices, *rows)
-    place = ("stripe", invoices.connection_id, control)
-    euros, yen = await ask(database, invoices, quality.invoice_totals, *place)
+    question = (quality.invoice_totals, invoices, control)
+    euros, yen = await ask(database, invoices, *question)
     assert (euros.currency, euros.invoices, euros.stored, euros.stated) == (
         "EUR",
         3,
@@ -104,7 +103,7 @@ async def test_stored_money_is_held_against_the_raw_records(
     assert (yen.stored, yen.stated) == (Decimal(7), Decimal(7))
     async with database.workspace(invoices.workspace_id) as conn:
         await conn.execute("UPDATE unified_invoices SET total = total + 0.01 WHERE source_id = 'i0'")
-    euros, _ = await ask(database, invoices, quality.invoice_totals, *place)
+    euros, _ = await ask(database, invoices, *question)
     assert euros.stored - euros.stated == Decimal("0.01")
 
 
@@ -123,8 +122,7 @@ async def test_money_of_a_raw_record_with_an_escaped_nul_is_read_too(
         for place, note in enumerate(notes)
     ]
     await store(database, invoices, *rows)
-    place = ("stripe", invoices.connection_id, IN_CENTS)
-    (euros,) = await ask(database, invoices, quality.invoice_totals, *place)
+    (euros,) = await ask(database, invoices, quality.invoice_totals, invoices, IN_CENTS)
     assert (euros.invoices, euros.stated) == (len(notes), Decimal(len(notes)))
 
 
@@ -135,8 +133,7 @@ async def test_records_by_day_and_the_newest(database: Database, stream: StreamK
         for place, at in enumerate(days)
     ]
     await store(database, stream, *rows)
-    place = ("customers", "stripe", stream.connection_id)
-    by_day = await ask(database, stream, quality.records_by_day, *place, 30)
+    by_day = await ask(database, stream, quality.records_by_day, stream, 30)
     assert by_day == [(date(2026, 2, 27), 1), (date(2026, 3, 1), 2)]
-    newest = await ask(database, stream, quality.newest_records, *place, 1)
+    newest = await ask(database, stream, quality.newest_records, stream, 1)
     assert newest == [{"source_id": "c0", "created_at": NOW, "deleted_at": None, "currency": None}]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from tests.streams import key_of
 from unified.schema import UnifiedCustomer, connection_namespace, unified_id
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
@@ -41,7 +42,7 @@ class Tenant:
         )
 
     def key(self, connector: str) -> StreamKey:
-        return StreamKey.of(self.connections[connector], "customers")
+        return key_of(self.connections[connector], "customers")
 
     def id(self, record: Record) -> UUID:
         key = self.key(record[0])

@@ -86,11 +86,10 @@ async def _state(
     session: Session, connection: ConnectionSummary, waiting: inbox.Waiting | None
 ) -> dict[str, Any]:
     adapter = get_adapter(connection.connector)
-    streams = [stream.name for stream in (*adapter.streams, *adapter.delivered_streams)]
-    place = (connection.connector, connection.id)
+    keys = [StreamKey.of(connection, stream) for stream in adapter.all_streams()]
     async with session.db.workspace(connection.workspace_id) as conn:
-        rows = {stream: await quality.live_records(conn, stream, *place) for stream in streams}
-        rejected = {stream: await quality.rejected_records(conn, stream, connection.id) for stream in streams}
+        rows = {key.stream: await quality.live_records(conn, key) for key in keys}
+        rejected = {key.stream: await quality.rejected_records(conn, key) for key in keys}
     letters = await dead_letters.counts(session.db, connection)
     return {
         "connection": connection.key,
@@ -138,9 +137,7 @@ async def rejects(
                     **({"raw": reject.raw.decode(errors="replace")} if raw else {}),
                 }
                 for each in streams
-                for reject in await stored_rejects.read(
-                    conn, StreamKey.of(connection, each.name), limit=limit
-                )
+                for reject in await stored_rejects.read(conn, StreamKey.of(connection, each), limit=limit)
             ]
     if as_json:
         print_json(found)

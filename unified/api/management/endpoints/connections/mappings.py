@@ -67,7 +67,7 @@ async def list_mappings(caller: Reader, services: Use, connection_id: UUID) -> R
     return json_answer(
         [
             Mapping(stream=stream.name, source_path=rule.source_path, target_field=rule.target_field)  # type: ignore[arg-type]
-            for stream in (*adapter.streams, *adapter.delivered_streams)
+            for stream in adapter.all_streams()
             for rule in await field_rules.read(services.db, connection, stream.name)
         ]
     )
