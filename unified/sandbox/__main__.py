@@ -1,4 +1,4 @@
-"""`python -m sandbox`: the stand-ins in a process of their own, for benchmarks and for development."""
+"""`python -m unified.sandbox`: the stand-ins in a process of their own, for benchmarks and for development."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 
 import uvicorn
 
+from unified.sandbox.chargebee import ChargebeeSandbox, RequestLimit
 from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.server import sandbox_app
 from unified.sandbox.stripe import StripeSandbox
@@ -14,7 +15,7 @@ from unified.sandbox.stripe import StripeSandbox
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m unified.sandbox", description=__doc__)
     parser.add_argument("--port", type=int, default=8700)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stripe-customers", type=int, default=2000)
@@ -22,6 +23,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--hubspot-contacts", type=int, default=2000)
     parser.add_argument("--hubspot-companies", type=int, default=500)
     parser.add_argument("--hubspot-invoices", type=int, default=1000)
+    parser.add_argument("--chargebee-customers", type=int, default=1000)
+    parser.add_argument("--chargebee-invoices", type=int, default=1000)
     parser.add_argument("--latency-ms", type=float, default=0)
     parser.add_argument("--no-limits", action="store_true", help="serve without rate limits")
     options = parser.parse_args(arguments)
@@ -29,15 +32,24 @@ def main(arguments: list[str] | None = None) -> None:
     hubspot = HubSpotSandbox(
         options.hubspot_contacts, options.hubspot_companies, options.hubspot_invoices, seed=options.seed
     )
-    for provider in (stripe, hubspot):
+    chargebee = ChargebeeSandbox(
+        seed=options.seed,
+        # https://apidocs.chargebee.com/docs/api/error-handling: a test site's requests a minute.
+        limit=RequestLimit(150, 60),
+        customers=options.chargebee_customers,
+        invoices=options.chargebee_invoices,
+    )
+    providers = (stripe, hubspot, chargebee)
+    for provider in providers:
         provider.latency_ms = options.latency_ms
         if options.no_limits:
             provider.set_limits(None)
     base = f"http://127.0.0.1:{options.port}"
-    sys.stdout.write(f"{base}/stripe, {base}/hubspot; control at {base}/_sandbox; Ctrl-C stops\n")
+    served = ", ".join(f"{base}/{provider.name}" for provider in providers)
+    sys.stdout.write(f"{served}; control at {base}/_sandbox; Ctrl-C stops\n")
     sys.stdout.flush()
     uvicorn.run(
-        sandbox_app(stripe, hubspot),
+        sandbox_app(*providers),
         port=options.port,
         log_level="warning",
         access_log=False,

@@ -27,7 +27,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from unified.sandbox.faults import Fault
-from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.provider import Provider
 from unified.sandbox.webhooks import Endpoint
 
@@ -64,7 +63,7 @@ def control_app(providers: Mapping[str, Provider[Any]]) -> Starlette:
             route("webhooks", "GET", lambda provider, _, __: provider.webhooks.report()),
             route("webhooks", "POST", _add_endpoint),
             route("webhooks", "DELETE", lambda provider, _, __: provider.webhooks.clear()),
-            route("oauth", "GET", _oauth),
+            route("oauth", "GET", lambda provider, _, __: provider.oauth_report()),
             route("revoke", "POST", lambda provider, _, fields: provider.revoke(fields["key"])),
             route("restore", "POST", lambda provider, _, fields: provider.restore(fields["key"])),
         ]
@@ -75,12 +74,6 @@ def _oracle(provider: Provider[Any], request: Request, _: Any) -> Any:
     with provider.lock:
         account = provider.account(request.query_params.get("key"))
         return {"counts": account.source_counts(), "totals": account.source_totals()}
-
-
-def _oauth(provider: Provider[Any], _: Request, __: Any) -> Any:
-    if not isinstance(provider, HubSpotSandbox):
-        raise ValueError("this provider has no OAuth")  # noqa: TRY004 - the request is at fault
-    return provider.oauth.report()
 
 
 def _latency(provider: Provider[Any], _: Request, fields: Any) -> None:

@@ -90,10 +90,14 @@ class Faults:
         return None
 
 
+_LISTS = ("data", "results", "list")
+"""What providers call the records of a page."""
+
+
 def break_record(body: bytes, fault: Fault) -> bytes:
     """Make one record of a page invalid, as `bad_record` asks; without a list the body is the record."""
     document = msgspec.json.decode(body)
-    records = document.get("data", document.get("results"))
+    records = next((document[name] for name in _LISTS if name in document), None)
     target = records[fault.record % len(records)] if isinstance(records, list) and records else document
     if fault.drop is not None:
         parent, name = _parent(target, fault.drop)

@@ -10,7 +10,7 @@ import base64
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -19,16 +19,20 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from unified.sandbox.clock import Clock
+from unified.sandbox.clock import DAY, Clock
 from unified.sandbox.faults import HTML_PAGE, Fault, Faults, break_record
 from unified.sandbox.stats import Stats
 from unified.sandbox.webhooks import WebhookForm, Webhooks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from _typeshed import DataclassInstance
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
 AccountT = TypeVar("AccountT")
+SizesT = TypeVar("SizesT", bound="DataclassInstance")
 
 REMEMBERED_PAGES = 32
 """Bodies kept for the `repeat` fault, one for each key and path."""
@@ -67,43 +71,49 @@ Answer = Callable[[Call[AccountT]], Reply]
 
 
 class Provider(ABC, Generic[AccountT]):
-    """Base of the stand-ins: an ASGI app, its faults, its statistics.
+    """Base of the stand-ins: an ASGI app, its accounts, its faults, its statistics.
+
+    Args:
+        keys: the API keys that are known, each with an account of its own; the first is the default one.
+        now: Unix seconds at which the clock stands still; None follows real time.
 
     Attributes:
         clock: the sandbox's time.
+        until: Unix seconds of the newest generated record: `now`, or last midnight (UTC).
         faults: trouble that is armed.
         stats: what was served.
         latency_ms: delay of every response.
         webhooks: endpoints that changes are delivered to.
     """
 
+    name: ClassVar[str]
+    """The first part of the path below which it is served."""
     mutations: ClassVar[frozenset[str]]
     """Methods of an account that `/_sandbox` may call."""
     limits_type: ClassVar[type[Any]]
     webhook_form: ClassVar[WebhookForm]
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self.clock = clock or Clock()
+    def __init__(self, keys: Sequence[str], *, now: float | None = None) -> None:
+        self.clock = Clock(now)
+        self.until = int(self.clock.time()) if now is not None else int(self.clock.time()) // DAY * DAY
         self.faults = Faults()
         self.stats = Stats()
         self.webhooks = Webhooks(self.webhook_form, self.clock)
         self.latency_ms = 0.0
         self.lock = threading.RLock()
         """Held while a request is answered and while data is changed from another thread."""
+        self._keys = tuple(keys)
+        self._accounts: dict[str, AccountT] = {}
         self._revoked: set[str] = set()
         self._last_page: dict[tuple[str | None, str], bytes] = {}
 
     @abstractmethod
-    def account(self, key: str | None = None) -> AccountT:
-        """The account of an API key; None is the first one. Raises KeyError for a key that is not known."""
+    def open_account(self, key: str) -> AccountT:
+        """Make the account of a known key, when it is first asked for."""
 
     @abstractmethod
     def routes(self) -> list[Route]:
         """The API's routes, made with `endpoint`."""
-
-    @abstractmethod
-    def authenticate(self, key: str | None) -> AccountT:
-        """The account of a request. Raises ApiError for missing, unknown and revoked keys."""
 
     @abstractmethod
     def admit(self, key: str, endpoint: str) -> dict[str, str]:
@@ -112,6 +122,10 @@ class Provider(ABC, Generic[AccountT]):
     @abstractmethod
     def set_limits(self, limits: Any) -> None:
         """Replace the provider's rate limits (an instance of `limits_type`); None switches them off."""
+
+    @abstractmethod
+    def unknown_key_error(self, key: str | None) -> ApiError:
+        """How the provider refuses a key that it does not know; None where a request has none."""
 
     @abstractmethod
     def revoked_error(self, key: str | None) -> ApiError:
@@ -128,6 +142,32 @@ class Provider(ABC, Generic[AccountT]):
     @abstractmethod
     def common_headers(self, request: Request) -> dict[str, str]:
         """Headers that every response carries."""
+
+    def account(self, key: str | None = None) -> AccountT:
+        """The account of an API key; None is the first one. Raises KeyError for a key that is not known."""
+        key = self._keys[0] if key is None else key
+        if key not in self._keys:
+            raise KeyError(key)
+        if key not in self._accounts:
+            self._accounts[key] = self.open_account(key)
+        return self._accounts[key]
+
+    def key_of(self, credential: str) -> str | None:
+        """The API key whose account a credential opens, or None: here a credential is a key."""
+        return credential if credential in self._keys else None
+
+    def authenticate(self, credential: str | None) -> AccountT:
+        """The account of a request. Raises ApiError for missing, unknown and revoked credentials."""
+        if credential in self._revoked:
+            raise self.revoked_error(credential)
+        key = None if credential is None else self.key_of(credential)
+        if key is None:
+            raise self.unknown_key_error(credential)
+        return self.account(key)
+
+    def oauth_report(self) -> Any:
+        """Calls of the token endpoint by grant type, and how grants stand. Raises ValueError without OAuth."""
+        raise ValueError("this provider has no OAuth")
 
     def revoke(self, key: str) -> None:
         """From now on the key is refused."""
@@ -244,6 +284,11 @@ class Provider(ABC, Generic[AccountT]):
 
     def _unknown(self, call: Call[AccountT]) -> Reply:
         raise self.unknown_path_error(call.request.method, f"/{call.request.path_params['rest']}")
+
+
+def filled(sizes: SizesT, otherwise: SizesT) -> SizesT:
+    """An account's sizes, those of the sandbox where they are None."""
+    return replace(otherwise, **{name: size for name, size in asdict(sizes).items() if size is not None})
 
 
 def api_path(request: Request) -> str:

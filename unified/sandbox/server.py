@@ -1,6 +1,6 @@
-"""One web server for all stand-ins, in a thread of the test, demo or benchmark that uses it.
+"""A web server for stand-ins, in a thread of the test, demo or benchmark that uses it.
 
-`{url}/stripe` and `{url}/hubspot` are base URLs for the adapters; `{url}/_sandbox/{provider}/…` is the
+`{url}/{provider}` is a base URL for an adapter, such as `{url}/stripe`; `{url}/_sandbox/{provider}/…` is the
 control API.
 """
 
@@ -24,31 +24,27 @@ if TYPE_CHECKING:
     from unified.sandbox.provider import Provider
 
 
-def sandbox_app(stripe: StripeSandbox, hubspot: HubSpotSandbox) -> Starlette:
-    """All stand-ins and the control API as one ASGI application."""
-    providers: dict[str, Provider[Any]] = {"stripe": stripe, "hubspot": hubspot}
-    mounts = [Mount(f"/{name}", provider.app()) for name, provider in providers.items()]
-    return Starlette(routes=[Mount("/_sandbox", control_app(providers)), *mounts])
+def sandbox_app(*providers: Provider[Any]) -> Starlette:
+    """Stand-ins and their control API as one ASGI application."""
+    mounts = [Mount(f"/{provider.name}", provider.app()) for provider in providers]
+    control = control_app({provider.name: provider for provider in providers})
+    return Starlette(routes=[Mount("/_sandbox", control), *mounts])
 
 
-class SandboxServer:
-    """A running sandbox; use it as a context manager.
+class Server:
+    """Running stand-ins; use it as a context manager.
 
     Args:
-        stripe: None makes a default one.
-        hubspot: None makes a default one.
+        providers: what to serve, each below its name.
         port: 0 takes a free one.
 
     Attributes:
         url: without a slash at the end, such as `http://127.0.0.1:51234`.
     """
 
-    def __init__(
-        self, stripe: StripeSandbox | None = None, hubspot: HubSpotSandbox | None = None, *, port: int = 0
-    ) -> None:
-        self.stripe = stripe or StripeSandbox()
-        self.hubspot = hubspot or HubSpotSandbox()
+    def __init__(self, *providers: Provider[Any], port: int = 0) -> None:
         self.url = ""
+        self._providers = providers
         self._port = port
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -59,7 +55,7 @@ class SandboxServer:
         listener = socket.create_server(("127.0.0.1", self._port), backlog=512)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(
-            sandbox_app(self.stripe, self.hubspot),
+            sandbox_app(*self._providers),
             log_config=None,
             access_log=False,
             # The stand-ins date their responses by their own clock.
@@ -82,5 +78,22 @@ class SandboxServer:
         if self._server and self._thread:
             self._server.should_exit = True
             self._thread.join(timeout=10)
-        self.stripe.webhooks.close()
-        self.hubspot.webhooks.close()
+        for provider in self._providers:
+            provider.webhooks.close()
+
+
+class SandboxServer(Server):
+    """Stripe and HubSpot, which the demo and most tests use together.
+
+    Args:
+        stripe: None makes a default one.
+        hubspot: None makes a default one.
+        port: 0 takes a free one.
+    """
+
+    def __init__(
+        self, stripe: StripeSandbox | None = None, hubspot: HubSpotSandbox | None = None, *, port: int = 0
+    ) -> None:
+        self.stripe = stripe or StripeSandbox()
+        self.hubspot = hubspot or HubSpotSandbox()
+        super().__init__(self.stripe, self.hubspot, port=port)

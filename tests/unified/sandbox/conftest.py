@@ -1,12 +1,19 @@
-"""One running sandbox a module, without rate limits and standing still in time."""
+"""A running sandbox without rate limits that stands still in time, and a server that takes its deliveries."""
 
 from __future__ import annotations
 
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from unified.kit.secrets import Secret
+from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
+from unified.kit.webhooks.verifiers import get_verifier
 from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
@@ -37,3 +44,45 @@ def hubspot(server: SandboxServer) -> Iterator[httpx.Client]:
     headers = {"authorization": "Bearer pat-fake-acme"}
     with httpx.Client(base_url=f"{server.url}/hubspot", headers=headers) as client:
         yield client
+
+
+@dataclass
+class Receiver:
+    """An HTTP server that keeps what it was sent and answers by a plan, then with 200."""
+
+    url: str = ""
+    deliveries: list[Delivery] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+
+    def events(self, verifier: str, secret: str) -> list[list[ReceivedEvent]]:
+        """The events of each delivery, all verified."""
+        read = [get_verifier(verifier).receive(one, [Secret(secret)]) for one in self.deliveries]
+        assert all(isinstance(events, list) for events in read)
+        return read  # type: ignore[return-value]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    received = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            headers = {name.lower(): value.encode() for name, value in self.headers.items()}
+            url = f"{received.url.partition('/hooks')[0]}{self.path}"
+            received.deliveries.append(Delivery("POST", url, headers, body, datetime.now(UTC)))
+            self.send_response(received.answers.pop(0) if received.answers else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # 5 by default, and the sixth delivery at once is refused
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        received.url = f"http://127.0.0.1:{server.server_port}/hooks/a%3Ab?tenant=7"
+        yield received
+        server.shutdown()
+        thread.join()

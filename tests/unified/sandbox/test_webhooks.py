@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,60 +12,16 @@ import pytest
 from tests.unified.sandbox.test_control import control
 from unified.kit.errors import SignatureError
 from unified.kit.secrets import Secret
-from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.verifiers import get_verifier
 from unified.sandbox.webhooks import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from tests.unified.sandbox.conftest import Receiver
     from unified.sandbox.provider import Provider
     from unified.sandbox.server import SandboxServer
 
 STRIPE_KEY, HUBSPOT_KEY = "sk_test_fake_acme", "pat-fake-acme"
 SECRETS = {STRIPE_KEY: "whsec_test_fake", HUBSPOT_KEY: "test_fake_client_secret"}
-
-
-@dataclass
-class Receiver:
-    """An HTTP server that keeps what it was sent and answers by a plan, then with 200."""
-
-    url: str = ""
-    deliveries: list[Delivery] = field(default_factory=list)
-    answers: list[int] = field(default_factory=list)
-
-    def events(self, verifier: str, key: str) -> list[list[ReceivedEvent]]:
-        """The events of each delivery, all verified."""
-        read = [get_verifier(verifier).receive(one, [Secret(SECRETS[key])]) for one in self.deliveries]
-        assert all(isinstance(events, list) for events in read)
-        return read  # type: ignore[return-value]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    received = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            headers = {name.lower(): value.encode() for name, value in self.headers.items()}
-            url = f"{received.url.partition('/hooks')[0]}{self.path}"
-            received.deliveries.append(Delivery("POST", url, headers, body, datetime.now(UTC)))
-            self.send_response(received.answers.pop(0) if received.answers else 200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 128  # 5 by default, and the sixth delivery at once is refused
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        received.url = f"http://127.0.0.1:{server.server_port}/hooks/a%3Ab?tenant=7"
-        yield received
-        server.shutdown()
-        thread.join()
 
 
 def deliver(provider: Provider[Any], receiver: Receiver, key: str, **options: Any) -> None:
@@ -92,7 +45,7 @@ def test_stripe_delivers_each_event_of_its_feed(server: SandboxServer, receiver:
     server.stripe.mutate("delete_customer", STRIPE_KEY, customer["id"])
     server.stripe.mutate("create_customer", "sk_test_fake_globex")
     assert counts(server.stripe) == {"attempts": 3, "accepted": 3}
-    events = [event for (event,) in receiver.events("stripe", STRIPE_KEY)]
+    events = [event for (event,) in receiver.events("stripe", SECRETS[STRIPE_KEY])]
     feed = {event["id"]: event for event in list(server.stripe.account().all_events())[:3]}
     assert {event.event_type for event in events} == {
         f"customer.{name}" for name in ("created", "updated", "deleted")
@@ -109,7 +62,7 @@ def test_hubspot_delivers_a_change_as_one_array(server: SandboxServer, receiver:
     portal.merge_contacts(first, second)
     portal.archive_invoice(next(portal.all("invoices"))["id"])
     assert counts(server.hubspot) == {"attempts": 5, "accepted": 5}
-    received = receiver.events("hubspot", HUBSPOT_KEY)
+    received = receiver.events("hubspot", SECRETS[HUBSPOT_KEY])
     assert sorted([event.event_type for event in events] for events in received) == [
         ["contact.creation"],
         ["contact.creation"],
@@ -127,7 +80,7 @@ def test_a_refused_delivery_comes_again_signed_anew(server: SandboxServer, recei
     assert counts(server.hubspot) == {"attempts": 4, "accepted": 1}
     attempts = [msgspec.json.decode(one.body)[0]["attemptNumber"] for one in receiver.deliveries]
     assert attempts == [0, 1, 2, 3]
-    assert len({event.dedupe_key for (event,) in receiver.events("hubspot", HUBSPOT_KEY)}) == 1
+    assert len({event.dedupe_key for (event,) in receiver.events("hubspot", SECRETS[HUBSPOT_KEY])}) == 1
 
 
 def test_a_delivery_is_given_up_in_the_end(server: SandboxServer, receiver: Receiver) -> None:
@@ -153,7 +106,8 @@ def test_duplicates_and_drops(server: SandboxServer, receiver: Receiver) -> None
     assert 5 < done["dropped"] < 35
     assert done["accepted"] == done["attempts"] == 3 * (40 - done["dropped"])
     assert (
-        len({event.dedupe_key for (event,) in receiver.events("stripe", STRIPE_KEY)}) == 40 - done["dropped"]
+        len({event.dedupe_key for (event,) in receiver.events("stripe", SECRETS[STRIPE_KEY])})
+        == 40 - done["dropped"]
     )
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from unified.sandbox.clock import DAY, Clock
+from unified.sandbox.clock import DAY
 from unified.sandbox.hubspot.answers import Answers, as_json
 from unified.sandbox.hubspot.associations import Associations
 from unified.sandbox.hubspot.oauth import HubSpotOAuth
@@ -20,7 +20,7 @@ from unified.sandbox.hubspot.portal import HubSpotPortal
 from unified.sandbox.hubspot.webhooks import HubSpotWebhooks
 from unified.sandbox.hubspot.writing import Writes
 from unified.sandbox.limits import RollingWindow
-from unified.sandbox.provider import ApiError, Call, Provider, Reply
+from unified.sandbox.provider import ApiError, Call, Provider, Reply, filled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +69,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         association_page: associations of one record on one page.
     """
 
+    name = "hubspot"
     limits_type = HubSpotLimits
     webhook_form = HubSpotWebhooks()
     mutations: ClassVar[frozenset[str]] = frozenset(
@@ -93,13 +94,11 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         search_lag_seconds: float = 0,
         association_page: int = 500,
     ) -> None:
-        super().__init__(Clock(now))
+        self._specs = dict(api_keys) if api_keys else dict.fromkeys(DEFAULT_KEYS, PortalSpec())
+        super().__init__(tuple(self._specs), now=now)
         self.search_lag_seconds = search_lag_seconds
         self._seed = seed
-        self._until = int(self.clock.time()) if now is not None else int(self.clock.time()) // DAY * DAY
         self._sizes = PortalSpec(contacts, companies, invoices)
-        self._specs = dict(api_keys) if api_keys else dict.fromkeys(DEFAULT_KEYS, PortalSpec())
-        self._portals: dict[str, HubSpotPortal] = {}
         self._answers = Answers(self.clock, seed)
         self._objects = Objects(self._answers, lambda: self.search_lag_seconds)
         self._associations = Associations(self._answers, association_page)
@@ -107,24 +106,23 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         self.oauth = HubSpotOAuth(self.clock, next(iter(self._specs)))
         self.set_limits(limits)
 
-    def account(self, key: str | None = None) -> HubSpotPortal:
-        """The portal of a token, made on first use."""
-        key = next(iter(self._specs)) if key is None else key
-        spec = self._specs[key]
-        if key not in self._portals:
-            counts: dict[Kind, int] = {"line_items": 0}
-            for kind in ("contacts", "companies", "invoices"):
-                own = getattr(spec, kind)
-                counts[kind] = getattr(self._sizes, kind) if own is None else own
-            self._portals[key] = HubSpotPortal(
-                key,
-                seed=self._seed,
-                counts=counts,
-                until=self._until,
-                clock=self.clock,
-                announce=partial(self.webhooks.announce, key),
-            )
-        return self._portals[key]
+    def open_account(self, key: str) -> HubSpotPortal:
+        """The portal of a token."""
+        size = filled(self._specs[key], self._sizes)
+        counts: dict[Kind, int] = {
+            "contacts": size.contacts or 0,
+            "companies": size.companies or 0,
+            "invoices": size.invoices or 0,
+            "line_items": 0,
+        }
+        return HubSpotPortal(
+            key,
+            seed=self._seed,
+            counts=counts,
+            until=self.until,
+            clock=self.clock,
+            announce=partial(self.webhooks.announce, key),
+        )
 
     # What the pipeline asks ----------------------------------------------------------------------------
 
@@ -150,15 +148,17 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
             *self.oauth.routes(self),
         ]
 
-    def authenticate(self, key: str | None) -> HubSpotPortal:
-        """401 for no token, an unknown one, a revoked one, an access token that has run out."""
-        if key in self._revoked:
-            raise self.revoked_error(key)
-        if key is not None and key not in self._specs:
-            key = self.oauth.portal_of(key)
-        if key is None:
-            raise self._answers.error(401, "Authentication credentials not found.", "INVALID_AUTHENTICATION")
-        return self.account(key)
+    def key_of(self, credential: str) -> str | None:
+        """A portal's token opens it, and so does an access token that has not run out."""
+        return super().key_of(credential) or self.oauth.portal_of(credential)
+
+    def oauth_report(self) -> dict[str, Any]:
+        """Calls of the token endpoint, and the grants."""
+        return self.oauth.report()
+
+    def unknown_key_error(self, _key: str | None) -> ApiError:
+        """The same 401 for no token, an unknown one, and an access token that has run out."""
+        return self._answers.error(401, "Authentication credentials not found.", "INVALID_AUTHENTICATION")
 
     def revoked_error(self, _key: str | None) -> ApiError:
         """HubSpot calls a revoked token expired."""

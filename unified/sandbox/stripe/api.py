@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from unified.sandbox.clock import DAY, Clock
 from unified.sandbox.draw import Draw
 from unified.sandbox.limits import TokenBucket
-from unified.sandbox.provider import ApiError, Call, Provider, Reply
+from unified.sandbox.provider import ApiError, Call, Provider, Reply, filled
 from unified.sandbox.stripe.account import StripeAccount
 from unified.sandbox.stripe.query import Query, invalid, missing, stripe_error
 from unified.sandbox.stripe.search import search_customers
@@ -71,6 +70,7 @@ class StripeSandbox(Provider[StripeAccount]):
         limits: rate limits; None switches them off.
     """
 
+    name = "stripe"
     limits_type = StripeLimits
     webhook_form = StripeWebhooks()
     mutations: ClassVar[frozenset[str]] = frozenset(
@@ -92,34 +92,27 @@ class StripeSandbox(Provider[StripeAccount]):
         api_keys: Mapping[str, AccountSpec] | None = None,
         limits: StripeLimits | None = StripeLimits(),
     ) -> None:
-        super().__init__(Clock(now))
+        self._specs = dict(api_keys) if api_keys else dict.fromkeys(DEFAULT_KEYS, AccountSpec())
+        super().__init__(tuple(self._specs), now=now)
         self.limits = limits
         self._seed = seed
-        self._until = int(self.clock.time()) if now is not None else int(self.clock.time()) // DAY * DAY
         self._sizes = AccountSpec(customers, invoices)
-        self._specs = dict(api_keys) if api_keys else dict.fromkeys(DEFAULT_KEYS, AccountSpec())
-        self._accounts: dict[str, StripeAccount] = {}
         self._buckets: dict[tuple[str, str], TokenBucket] = {}
         self._request_ids = Draw(seed)
-        self._keys = IdempotencyKeys(self.clock)
+        self._idempotency = IdempotencyKeys(self.clock)
 
-    def account(self, key: str | None = None) -> StripeAccount:
-        """The account of a key, made on first use."""
-        key = next(iter(self._specs)) if key is None else key
-        spec = self._specs[key]
-        if key not in self._accounts:
-            customers = self._sizes.customers if spec.customers is None else spec.customers
-            invoices = self._sizes.invoices if spec.invoices is None else spec.invoices
-            self._accounts[key] = StripeAccount(
-                key,
-                seed=self._seed,
-                customers=customers or 0,
-                invoices=invoices or 0,
-                until=self._until,
-                clock=self.clock,
-                announce=partial(self._announce, key),
-            )
-        return self._accounts[key]
+    def open_account(self, key: str) -> StripeAccount:
+        """The account of a key."""
+        size = filled(self._specs[key], self._sizes)
+        return StripeAccount(
+            key,
+            seed=self._seed,
+            customers=size.customers or 0,
+            invoices=size.invoices or 0,
+            until=self.until,
+            clock=self.clock,
+            announce=partial(self._announce, key),
+        )
 
     def _announce(self, key: str, event: Record) -> None:
         """Deliver an event; unlike the one in the feed it counts the endpoints that have not answered yet."""
@@ -132,10 +125,10 @@ class StripeSandbox(Provider[StripeAccount]):
         return [
             self.endpoint("/v1/account", self._get_account),
             self.endpoint("/v1/customers", self._list_customers),
-            self.endpoint("/v1/customers", self._keys.once(create_customer), "POST"),
+            self.endpoint("/v1/customers", self._idempotency.once(create_customer), "POST"),
             self.endpoint("/v1/customers/search", search_customers),
             self.endpoint("/v1/customers/{id}", self._get_customer),
-            self.endpoint("/v1/customers/{id}", self._keys.once(update_customer), "POST"),
+            self.endpoint("/v1/customers/{id}", self._idempotency.once(update_customer), "POST"),
             self.endpoint("/v1/customers/{id}", delete_customer, "DELETE"),
             self.endpoint("/v1/invoices", self._list_invoices),
             self.endpoint("/v1/invoices/{id}", self._get_invoice),
@@ -144,18 +137,14 @@ class StripeSandbox(Provider[StripeAccount]):
             self.endpoint("/v1/events/{id}", self._get_event),
         ]
 
-    def authenticate(self, key: str | None) -> StripeAccount:
-        """401 for no key, an unknown one, an expired one."""
+    def unknown_key_error(self, key: str | None) -> ApiError:
+        """401 that shows a part of the key."""
         if key is None:
-            raise stripe_error(
+            return stripe_error(
                 401,
                 "You did not provide an API key. Put it into the Authorization header, using Bearer auth.",
             )
-        if key in self._revoked:
-            raise self.revoked_error(key)
-        if key not in self._specs:
-            raise stripe_error(401, f"Invalid API Key provided: {_masked(key)}")
-        return self.account(key)
+        return stripe_error(401, f"Invalid API Key provided: {_masked(key)}")
 
     def revoked_error(self, key: str | None) -> ApiError:
         """Stripe calls a revoked key expired."""

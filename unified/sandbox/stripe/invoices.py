@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from unified.sandbox.clock import DAY
 from unified.sandbox.data import CURRENCIES, CURRENCY_BY_CODE, PRODUCTS, Currency, decimal_text, price, snap
 from unified.sandbox.draw import Draw, IdCodec, seed_of
-from unified.sandbox.stripe.records import Customers, creation_times, stripe_address
+from unified.sandbox.history import creation_times
+from unified.sandbox.stripe.records import Customers, stripe_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

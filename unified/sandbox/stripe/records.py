@@ -1,38 +1,15 @@
-"""Stripe's customers, as pure functions of (seed, index), and the times at which records came to be.
+"""Stripe's customers, as pure functions of (seed, index).
 
 Not here: invoices (`unified.sandbox.stripe.invoices`), changes made later (`unified.sandbox.stripe.account`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from unified.sandbox.clock import DAY
 from unified.sandbox.data import CURRENCIES, Person, person
 from unified.sandbox.draw import Draw, IdCodec, seed_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-HISTORY_DAYS = 730
-"""How far back the generated records reach."""
-
-_TIES = {3: 1, 4: 2, 10: 1, 17: 1, 24: 1, 31: 1}
-"""Of each 35 records, which were created in the second of the record so many places before."""
-
-
-def creation_times(count: int, until: int) -> Callable[[int], int]:
-    """Index → Unix seconds, over the two years before `until`: never decreasing, with ties.
-
-    A cursor on `created` alone would lose or repeat the records that share a second.
-    """
-    step = HISTORY_DAYS * DAY / max(count, 1)
-    start = until - HISTORY_DAYS * DAY
-
-    def created(index: int) -> int:
-        return start + int((index + 1 - _TIES.get(index % 35, 0)) * step)
-
-    return created
+from unified.sandbox.history import creation_times
 
 
 class Customers:
