@@ -127,10 +127,6 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         webhooks.HubSpotV2Verifier(),
     )
 
-    @property
-    def _label(self) -> str:
-        return f"hubspot connection {self.connection.key}"
-
     def open_http(self) -> HttpClient:
         """A client with the token, and a limit for searches, which count in the general one as well."""
         fixed = self.config.requests_per_second
@@ -143,7 +139,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
 
         return HttpClient(
             self.config,
-            label=self._label,
+            label=f"{self.name} connection {self.connection.key}",
             auth=self.authentication(),
             limits={
                 "default": general,
@@ -155,7 +151,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
 
     async def test(self) -> Account:
         """Ask whose portal the token opens."""
-        details = await HubSpotApi(self.http, self._label).account()
+        details = await HubSpotApi(self.http).account()
         live = details.account_type == "STANDARD" if details.account_type else None
         return Account(str(details.portal_id), details.ui_domain, live)
 
@@ -171,7 +167,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         if self.stream(stream) in self.delivered_streams:
             msg = f"HubSpot lists no {stream}; add a webhook with `unified webhooks add`"
             raise ConfigurationError(msg)
-        api = HubSpotApi(self.http, self._label)
+        api = HubSpotApi(self.http)
         kind: type[Contacts | Invoices] = Contacts if self.stream(stream).entity is CUSTOMERS else Invoices
         source = kind(api, self.config.properties)
         lag, readers = self.config.search_lag, self.config.concurrency
@@ -212,7 +208,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
 
     def _writer(self, stream: str) -> HubSpotWriter:
         return HubSpotWriter(
-            HubSpotApi(self.http, self._label),
+            HubSpotApi(self.http),
             self._pull(stream),
             key_property=self.config.key_property,
             attempts=self.config.retry_count + 1,

@@ -5,16 +5,19 @@ Reference: https://developers.hubspot.com/docs/api-reference/latest/overview
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import httpx
 import msgspec
 
-from unified.kit.errors import ProtocolError, StaleCursorError
+from unified.kit.errors import ProtocolError
 from unified.kit.http import client as http
 from unified.kit.http.client import Effect, HttpClient, Refusal
+from unified.kit.reading.changes import provider_time
+from unified.kit.reading.lists import ListEndpoint
+from unified.kit.reading.paging import Part, Position, Token
 from unified.kit.reading.windows import side_by_side
 
 VERSION = "2026-09"
@@ -58,13 +61,6 @@ class ArchivedObject(msgspec.Struct, rename="camel"):
 
     id: str
     archived_at: datetime
-
-
-class ArchivedAnswer(msgspec.Struct):
-    """One page of the bin."""
-
-    results: list[ArchivedObject]
-    paging: _Paging | None = None
 
 
 class _ErrorDetail(msgspec.Struct):
@@ -137,7 +133,7 @@ class _ErrorBody(msgspec.Struct, rename="camel"):
 
 _ACCOUNT = msgspec.json.Decoder(AccountDetails)
 _SEARCH = msgspec.json.Decoder(SearchAnswer)
-_ARCHIVED = msgspec.json.Decoder(ArchivedAnswer)
+_ARCHIVED = msgspec.json.Decoder(ArchivedObject)
 _BATCH_READ = msgspec.json.Decoder(BatchAnswer)
 _BATCH_WRITE = msgspec.json.Decoder(BatchAnswer | None)
 _ASSOCIATIONS = msgspec.json.Decoder(_AssociationsAnswer)
@@ -147,34 +143,29 @@ _ERROR = msgspec.json.Decoder(_ErrorBody)
 class HubSpotApi:
     """One portal's CRM, as far as this adapter uses it."""
 
-    def __init__(self, client: HttpClient, label: str) -> None:
-        """Use an open client.
-
-        Args:
-            client: Has the limits ``default`` and ``search``.
-            label: Names the connection in errors.
-        """
+    def __init__(self, client: HttpClient) -> None:
+        """Use an open client, which has the limits ``default`` and ``search``."""
         self._http = client
-        self._label = label
+
+    @property
+    def label(self) -> str:
+        """Names the connection in errors."""
+        return self._http.label
 
     def fault(self, reason: str) -> ProtocolError:
         """An error that names this connection, for an answer that breaks HubSpot's documentation."""
-        return ProtocolError(f"{self._label}: HubSpot {reason}. The next run goes on from here")
+        return ProtocolError(f"{self.label}: HubSpot {reason}. The next run goes on from here")
 
-    def stale(self, reason: str) -> StaleCursorError:
-        """An error for a cursor that HubSpot can't go on from any more."""
-        return StaleCursorError(f"{self._label}: the cursor {reason}; only a full refresh helps")
-
-    @property
-    def now(self) -> datetime:
-        """HubSpot's clock by its last answer.
+    def now(self, clock: Callable[[], datetime]) -> datetime:
+        """HubSpot's clock by its last answer; see :func:`unified.kit.reading.changes.provider_time`.
 
         Raises:
             ProtocolError: If no answer has told it.
         """
-        if self._http.server_time is None:
+        now = provider_time(self._http, clock)
+        if now is None:
             raise self.fault("sends no Date header, without which changes can't be followed")
-        return self._http.server_time
+        return now
 
     async def account(self) -> AccountDetails:
         """GET account-info: https://developers.hubspot.com/docs/api-reference/latest/account/account-information/guide."""
@@ -295,10 +286,21 @@ class HubSpotApi:
                     waiting.append(following)
         return {one: [str(number) for _, number in sorted(links)] for one, links in found.items()}
 
-    async def archived(self, kind: str, after: str | None) -> ArchivedAnswer:
-        """One page of the records in the bin, which keeps them for 90 days; search does not show them."""
-        params = {"archived": "true", "limit": str(_LIST_PAGE)} | ({"after": after} if after else {})
-        return await self._http.request("GET", f"/crm/objects/{VERSION}/{kind}", _ARCHIVED, params=params)
+    def archived(self, kind: str, after: Position | None) -> AsyncGenerator[Part, None]:
+        """Pages of the records in the bin, which keeps them for 90 days; search does not show them.
+
+        Args:
+            kind: ``contacts``, ``invoices``.
+            after: Where to begin.
+        """
+        listed = ListEndpoint(
+            f"/crm/objects/{VERSION}/{kind}",
+            Token("after", ("paging", "next", "after")),
+            items=("results",),
+            params=(("archived", "true"), ("limit", str(_LIST_PAGE))),
+            may_be_empty=True,
+        )
+        return listed.pages(self._http, begin=after)
 
     def _check(self, errors: Collection[BatchError], what: str) -> None:
         """A 207 is a success that must be looked into: what is gone or has no associations is no fault."""
@@ -312,9 +314,9 @@ def _condition(name: str, operator: str, value: int | Sequence[str]) -> dict[str
     return {"propertyName": name, "operator": operator, **told}
 
 
-def following(paging: _Paging | None) -> str | None:
-    """The ``after`` of the next page, or None on the last one."""
-    return paging.next.after if paging and paging.next else None
+def read_archived(raw: msgspec.Raw) -> ArchivedObject:
+    """A record in the bin."""
+    return _ARCHIVED.decode(raw)
 
 
 def read_refusal(response: httpx.Response) -> Refusal:

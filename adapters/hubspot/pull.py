@@ -9,16 +9,19 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import pairwise
-from typing import Any
+from functools import partial
 
 import msgspec
 
-from adapters.hubspot.api import BATCH, Filter, HubSpotApi, SearchAnswer, following
+from adapters.hubspot.api import BATCH, Filter, HubSpotApi, SearchAnswer, read_archived
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
 from adapters.hubspot.related import Contacts, Source, read_id
 from adapters.hubspot.webhooks import OF_COMPANY
-from unified.kit.reading.windows import Refresh, Window, WindowPage, read_windows
+from unified.kit.reading.changes import Since, Step, in_steps
+from unified.kit.reading.paging import misplaced
+from unified.kit.reading.raw import by_ids
+from unified.kit.reading.refresh import Refresh, is_unfinished
+from unified.kit.reading.windows import Window, WindowPage, read_windows
 from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
 
 # Searches under way at once: with five a second allowed, more would only wait.
@@ -27,14 +30,10 @@ _READERS = 8
 _OVERLAP = timedelta(seconds=10)
 # https://knowledge.hubspot.com/records/restore-deleted-records: then archived records are gone for good.
 _BIN_KEEPS = timedelta(days=90)
-# The step of a cursor after the last one.
-_DONE = "done"
+# Beyond all ids.
+_BEYOND = 2**63
 # Contacts completed at a time when a company changed that has very many.
 _CHUNK = 500
-
-
-Step = Callable[[datetime, Any], AsyncGenerator[Page, None]]
-"""Reads one kind of change since a time, from where its last page's cursor left off (None is the start)."""
 
 
 class _Merged(msgspec.Struct, rename={"updated_at": "updatedAt"}):
@@ -70,7 +69,7 @@ class Pull:
         self._api = api
         self._source = source
         self._clock = clock
-        self._lag = timedelta(seconds=search_lag)
+        self._since = Since(timedelta(seconds=search_lag), _OVERLAP, _BIN_KEEPS)
         self._readers = min(readers, _READERS)
 
     @property
@@ -80,7 +79,7 @@ class Pull:
 
     def pages(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
         """Read from where the cursor stands; see :meth:`unified.kit.adapter.BaseAdapter.pull`."""
-        return self._refresh(cursor) if cursor is None or "refresh" in cursor else self._changes(cursor)
+        return self._refresh(cursor) if cursor is None or is_unfinished(cursor) else self._changes(cursor)
 
     async def fetch(self, ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         """Read single records; :meth:`unified.kit.adapter.BaseAdapter.fetch`. An id merged away counts as gone.
@@ -88,42 +87,40 @@ class Pull:
         Args:
             ids: Ids of records, and references to all contacts of a company (``companies/…``).
         """
-        ids = await self._resolve(ids)
-        for first in range(0, len(ids), BATCH):
-            wanted = ids[first : first + BATCH]
-            observed_at = self._clock()
-            found = await self._api.batch_read(self._source.kind, wanted, self._source.properties)
-            records = await self._source.complete(found)
-            met = {record.source_id for record in records}
-            gone = [Tombstone(one, observed_at) for one in wanted if one not in met]
-            yield Page(records, observed_at, None, gone)
+
+        async def read(some: Sequence[str]) -> Sequence[RawRecord]:
+            found = await self._api.batch_read(self._source.kind, some, self._source.properties)
+            return await self._source.complete(found)
+
+        reading = by_ids(await self._resolve(ids), read, clock=self._clock, size=BATCH)
+        async with aclosing(reading) as pages:
+            async for page in pages:
+                yield page
 
     async def _resolve(self, ids: Sequence[str]) -> list[str]:
-        """Ids of records, each once; a company's place is taken by those of its contacts."""
+        """Ids of records; a company's place is taken by those of its contacts."""
         companies = [one.removeprefix(OF_COMPANY) for one in ids if one.startswith(OF_COMPANY)]
         links = await self._api.associated("companies", "contacts", companies)
         contacts = (one for some in links.values() for one in some)
-        return list(dict.fromkeys((*(one for one in ids if not one.startswith(OF_COMPANY)), *contacts)))
+        return [*(one for one in ids if not one.startswith(OF_COMPANY)), *contacts]
 
     # Full refresh
 
     async def _refresh(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
         """All live records. What is made or modified meanwhile comes with the changes that follow."""
         refresh = Refresh.load(cursor)
-        if cursor is None or refresh is None:
+        if refresh is None:
             started_at = self._settled()
             windows, now = await self._span(())
-            refresh, then = Refresh(started_at, windows), {"since": (now - self._lag).isoformat()}
-        else:
-            then = {"since": cursor["since"]}
+            refresh = Refresh(started_at, windows, {"since": self._since.settled(now).isoformat()})
 
         async def fetch(window: Window) -> WindowPage:
             return await self._window(window, ())
 
-        reading = refresh.pages(fetch, readers=self._readers, then=then, source_count=self._count)
+        reading = refresh.pages(fetch, readers=self._readers, source_count=self._count)
         async with aclosing(reading) as pages:
             async for page in pages:
-                yield replace(page, cursor={**(page.cursor or {}), **then})
+                yield page
 
     async def _count(self) -> int:
         return (await self._api.search(self._source.kind, (), ("hs_object_id",), limit=1)).total
@@ -137,21 +134,20 @@ class Pull:
         ``at`` it is. A contact deleted for good (GDPR) shows only in a full refresh.
         """
         since = datetime.fromisoformat(cursor["since"])
+        changed_since = self._since.reach(since)
         if "until" not in cursor:
-            windows, now = await self._span((_modified_since(self._source.modified, since),))
-            if now - since > _BIN_KEEPS:
-                raise self._api.stale(f"is from {since:%Y-%m-%d}, and records archived then are gone by now")
-            until = max(since, now - self._lag).isoformat()
+            windows, now = await self._span((_modified_since(self._source.modified, changed_since),))
+            self._since.check(since, now, label=self._api.label)
+            until = max(since, self._since.settled(now)).isoformat()
             cursor = {"since": cursor["since"], "until": until, "step": "modified", "at": _dump(windows)}
         steps: dict[str, Step] = {
-            "modified": self._modified, "renamed": self._renamed, "archived": self._archived
-        }  # fmt: skip
-        names = [*steps, _DONE]
-        for name in names[names.index(cursor["step"]) : -1]:
-            at = cursor["at"] if name == cursor["step"] else None
-            async with aclosing(steps[name](since, at)) as pages:
-                async for page in pages:
-                    yield replace(page, cursor={**cursor, "step": name, **(page.cursor or {})})
+            "modified": partial(self._modified, changed_since),
+            "renamed": partial(self._renamed, changed_since),
+            "archived": partial(self._archived, changed_since),
+        }
+        async with aclosing(in_steps(cursor, steps)) as pages:
+            async for page in pages:
+                yield page
         yield Page((), self._clock(), {"since": cursor["until"]})
 
     async def _modified(self, since: datetime, at: Sequence[Sequence[int]]) -> AsyncGenerator[Page, None]:
@@ -177,7 +173,7 @@ class Pull:
             filters = (("hs_object_id", "GT", after), changed)
             answer = await self._api.search("companies", filters, COMPANY_PROPERTIES)
             ids = self._source.companies.remember(answer.results)
-            self._check(answer, [after, *map(int, ids)])
+            self._check(answer, [*map(int, ids)], Window(after + 1, _BEYOND))
             links = await self._api.associated("companies", "contacts", ids)
             contacts = sorted(
                 one for one in {int(one) for some in links.values() for one in some} if one > done
@@ -191,20 +187,13 @@ class Pull:
 
     async def _archived(self, since: datetime, at: str | None) -> AsyncGenerator[Page, None]:
         """Archiving modifies nothing and hides from search: the whole bin is read, for what came in since."""
-        after, more = at, True
-        while more:
-            observed_at = self._clock()
-            answer = await self._api.archived(self._source.kind, after)
-            gone = [
-                Tombstone(one.id, one.archived_at)
-                for one in answer.results
-                if one.archived_at >= since - _OVERLAP
-            ]
-            last, after = after, following(answer.paging)
-            more = after is not None
-            if more and after == last:
-                raise self._api.fault(f"repeats a page of archived {self._source.kind}")
-            yield Page((), observed_at, {"at": after} if more else {"step": _DONE, "at": None}, gone)
+        observed_at = self._clock()
+        async with aclosing(self._api.archived(self._source.kind, at)) as parts:
+            async for part in parts:
+                archived = map(read_archived, part.items)
+                gone = [Tombstone(one.id, one.archived_at) for one in archived if one.archived_at >= since]
+                yield Page((), observed_at, {"at": part.following} if part.following else None, gone)
+                observed_at = self._clock()
 
     # Searching by ranges of ids
 
@@ -215,10 +204,9 @@ class Pull:
         """
         kind = self._source.kind
         lowest = await self._api.search(kind, filters, ("hs_object_id",), limit=1)
-        now = self._api.now
+        now = self._api.now(self._clock)
         highest = await self._api.search(kind, filters, ("hs_object_id",), limit=1, descending=True)
-        # A clock of HubSpot's that is ahead must not skip what follows: its word counts up to our own time.
-        now = min(now, self._api.now, self._clock())
+        now = min(now, self._api.now(self._clock))
         if not lowest.results or not highest.results:
             return (), now
         ids = [int(read_id(answer.results[0]) or 0) for answer in (lowest, highest)]
@@ -232,29 +220,24 @@ class Pull:
         answer = await self._api.search(self._source.kind, (*span, *filters), self._source.properties)
         records = await self._source.complete(answer.results)
         ids = [int(record.source_id) for record in records if record.source_id is not None]
-        self._check(answer, [window.low - 1, *ids, window.high])
+        self._check(answer, ids, window)
         rest = Window(ids[-1] + 1, window.high) if len(answer.results) < answer.total else None
         return WindowPage(records, observed_at, rest)
 
-    def _check(self, answer: SearchAnswer, ids: Sequence[int]) -> None:
-        """Refuse a page that repeats, is out of order or leads nowhere: reading on would lose records.
-
-        Args:
-            answer: The page.
-            ids: The ids on it, between the ones that bound it.
-        """
-        if any(one >= other for one, other in pairwise(ids)):
-            raise self._api.fault("returned records that were not asked for, as if a page were repeated")
+    def _check(self, answer: SearchAnswer, ids: Sequence[int], window: Window) -> None:
+        """Refuse a page that is none of its window's or leads nowhere: reading on would lose records."""
+        if reason := misplaced(ids, low=window.low, high=window.high):
+            raise self._api.fault(f"returned a page that {reason}, as if one were repeated")
         if len(answer.results) < answer.total and not any(map(read_id, answer.results)):
             raise self._api.fault(f"returned no record of {answer.total} from which to go on")
 
     def _settled(self) -> datetime:
         """As of when search is known to be right."""
-        return self._clock() - self._lag
+        return self._since.settled(self._clock())
 
 
 def _modified_since(name: str, since: datetime) -> Filter:
-    return name, "GTE", int((since - _OVERLAP).timestamp() * 1000)
+    return name, "GTE", int(since.timestamp() * 1000)
 
 
 def _dump(windows: Sequence[Window]) -> list[list[int]]:

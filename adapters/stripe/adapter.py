@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -20,7 +19,8 @@ from unified.kit.declarations import Account, AdapterConfig, Capability, Credent
 from unified.kit.errors import ConfigurationError, PermissionDeniedError
 from unified.kit.http.client import HttpClient, Refusal, read_refusal
 from unified.kit.http.limits import RateLimit
-from unified.kit.reading.windows import Refresh, Window, WindowPage, side_by_side
+from unified.kit.reading.refresh import Refresh, is_unfinished
+from unified.kit.reading.windows import Window, WindowPage, side_by_side
 from unified.kit.registry import register_adapter
 from unified.kit.streams import Changes, ControlTotal, Cursor, Origin, Page, Stream
 from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
@@ -45,8 +45,6 @@ _REACH_DAYS = (30, 60, 120, 240, 480, 960, 1_920, 3_840)
 
 # Seconds by which the clock of a provider that does not tell its time may be behind ours.
 _CLOCKS_APART = 86_400
-
-_FETCHED_AT_ONCE = 100
 
 _KEY = re.compile(r"\b(?:sk|rk|pk|ek|whsec)_[^\s'\"]+")
 
@@ -158,7 +156,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         reader, readers = StripeReader(self.http, self.clock), self.config.concurrency
         if stream == "events":
             begun = event_pages(reader, cursor, readers=readers)
-        elif cursor is None or "refresh" in cursor:
+        elif cursor is None or is_unfinished(cursor):
             begun = self._refresh(reader, stream, cursor)
         else:
             begun = ObjectChanges(reader, stream, cursor, readers=readers).pages()
@@ -170,39 +168,31 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         self, reader: StripeReader, stream: str, cursor: Cursor | None
     ) -> AsyncGenerator[Page, None]:
         refresh = Refresh.load(cursor)
-        if cursor is None or refresh is None:
+        if refresh is None:
             started_at = self.clock()
             # A key that may not read events fails now, not at the first incremental pull.
             await reader.touch("events")
-            since = safe_since(reader, otherwise=int(started_at.timestamp()) - _CLOCKS_APART)
             now = int(started_at.timestamp())
+            since = safe_since(reader, otherwise=now - _CLOCKS_APART)
             edges = [END, *(now - days * 86_400 for days in _REACH_DAYS), BEGINNING]
-            refresh = Refresh(started_at, tuple(Window(low, high) for high, low in pairwise(edges)))
-        else:
-            since = cursor["since"]
+            windows = [Window(low, high) for high, low in pairwise(edges)]
+            refresh = Refresh(started_at, windows, Position(since).dump())
 
         async def fetch(window: Window) -> WindowPage:
             return await reader.listed(stream, window)
 
-        then: Cursor = Position(since).dump()
         refreshing = refresh.pages(
             fetch,
             readers=self.config.concurrency,
-            then=then,
             is_saturated=lambda: self.http.is_saturated(stream),
         )
         async with aclosing(refreshing) as pages:
             async for page in pages:
-                # The cursor of an unfinished refresh carries what the pulls after it go on from.
-                yield replace(page, cursor={**(page.cursor or {}), **then})
+                yield page
 
-    async def fetch(self, stream: str, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
+    def fetch(self, stream: str, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         """Read single objects: see :meth:`BaseAdapter.fetch`. An event that is no longer kept is left out."""
-        self.stream(stream)
-        reader = StripeReader(self.http, self.clock)
-        ids = list(dict.fromkeys(source_ids))
-        for start in range(0, len(ids), _FETCHED_AT_ONCE):
-            yield await reader.current(stream, ids[start : start + _FETCHED_AT_ONCE])
+        return StripeReader(self.http, self.clock).current(self.stream(stream).name, source_ids)
 
     def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
         """Map one raw record: see :meth:`BaseAdapter.to_unified`."""

@@ -19,16 +19,14 @@ import msgspec
 from msgspec.structs import replace
 
 from adapters.stripe.reading import BEGINNING, END, StripeReader
-from unified.kit.errors import StaleCursorError
+from unified.kit.reading.changes import Since, provider_time
 from unified.kit.reading.windows import Window, WindowPage, read_windows
-from unified.kit.streams import Cursor, Page, Tombstone
+from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
 
-# Two pulls overlap by this many seconds: events show up a little late and share seconds, and clocks differ.
-OVERLAP = 300
-
-# The feed reaches back 30 days; a cursor near its end can't be trusted to see all that happened since.
+# The feed reaches back 30 days; a cursor near its end can't be trusted to see all that happened since. Events show
+# up a little late and share seconds, and clocks differ.
 FEED = timedelta(days=30)
-_STALE = timedelta(days=29)
+SINCE = Since(lag=timedelta(minutes=5), keeps=FEED - timedelta(days=1))
 
 # How many events of the overlap a cursor remembers, so that a pull with nothing new asks for one page and no
 # object. Beyond that, objects are read once more for nothing.
@@ -96,8 +94,8 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def safe_since(reader: StripeReader, *, otherwise: int) -> int:
     """The second from which the next pull has to ask, if the provider's last answer is all that is stored."""
-    now = reader.server_now()
-    return otherwise if now is None else now - OVERLAP
+    now = provider_time(reader.http, reader.clock)
+    return otherwise if now is None else int(SINCE.settled(now).timestamp())
 
 
 class ObjectChanges:
@@ -148,8 +146,13 @@ class ObjectChanges:
         """One page of the feed, as the objects that it is about."""
         listing = await self._reader.page("events", window, _EVENTS[self._stream])
         ids, tombstones = self._changed(listing.objects)
-        now = await self._reader.current(self._stream, ids)
-        return WindowPage(now.records, now.observed_at, listing.rest, [*tombstones, *now.tombstones])
+        records: list[RawRecord] = []
+        observed_at = listing.observed_at
+        async for now in self._reader.current(self._stream, ids):
+            observed_at = now.observed_at
+            records += now.records
+            tombstones += now.tombstones
+        return WindowPage(records, observed_at, listing.rest, tombstones)
 
     def _changed(self, objects: Sequence[msgspec.Raw]) -> tuple[list[str], list[Tombstone]]:
         """Ids of objects to read again, and objects that were deleted, by a page of events."""
@@ -190,10 +193,8 @@ class ObjectChanges:
     def _until(self) -> int:
         """``since`` of the next pull, by the first answer of this one, which also tells if it is too late."""
         if not self._is_current:
-            if _is_stale(self._reader, self._position.since):
-                label = self._reader.http.label
-                msg = f"{label}: Stripe keeps events for 30 days, and the last pull is longer ago"
-                raise StaleCursorError(msg)
+            since = datetime.fromtimestamp(self._position.since, UTC)
+            SINCE.check(since, self._reader.http.server_time, label=self._reader.http.label)
             self._is_current = True
         until = self._position.until
         if until is None:
@@ -228,19 +229,14 @@ async def event_pages(
     is_checked = cursor is None
     async with aclosing(read_windows(windows, fetch, readers=readers)) as pages:
         async for page, left in pages:
-            if not is_checked and _is_stale(reader, position.since):
-                since = datetime.fromtimestamp(position.since, UTC)
+            since = datetime.fromtimestamp(position.since, UTC)
+            if not is_checked and SINCE.is_stale(since, reader.http.server_time):
                 _log.warning("%s: Stripe no longer keeps all events since %s", reader.http.label, since)
             is_checked = True
             until = safe_since(reader, otherwise=position.since) if position.until is None else position.until
             position = replace(position, until=until, feed=tuple(left))
             yield _page(page, position)
     yield Page((), started_at, Position(position.since if position.until is None else position.until).dump())
-
-
-def _is_stale(reader: StripeReader, since: int) -> bool:
-    now = reader.http.server_time
-    return now is not None and now - datetime.fromtimestamp(since, UTC) > _STALE
 
 
 def _page(page: WindowPage, position: Position) -> Page:

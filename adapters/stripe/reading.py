@@ -3,7 +3,7 @@
 Not here: what to read when (``adapter``, ``changes``), and what a record means (``mapping``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,14 +13,18 @@ import msgspec
 
 from unified.kit.errors import NotFoundError, ProtocolError, RequestRefusedError
 from unified.kit.http.client import HttpClient
+from unified.kit.reading.lists import ListEndpoint
+from unified.kit.reading.paging import AfterId, misplaced
+from unified.kit.reading.raw import by_ids, raw_record
 from unified.kit.reading.windows import Window, WindowPage, side_by_side
-from unified.kit.streams import Page, RawRecord, Tombstone
+from unified.kit.streams import Page, RawRecord
 
 # Ends of time: a window that reaches them asks for no bound there, so that no record is missed whatever its
 # date.
 BEGINNING, END = 0, 2**40
 
-_PAGE = "100"
+PAGE = "100"
+_FETCHED_AT_ONCE = 100
 _MISSING = "resource_missing"
 Parameters = Sequence[tuple[str, str]]
 
@@ -84,15 +88,6 @@ class StripeReader:
         self.http = http
         self.clock = clock
 
-    def server_now(self) -> int | None:
-        """The provider's time by its last answer in Unix seconds, or None before one.
-
-        A provider whose clock has jumped ahead is not believed: its word counts up to our own time only.
-        """
-        if self.http.server_time is None:
-            return None
-        return int(min(self.http.server_time, self.clock()).timestamp())
-
     async def touch(self, name: str) -> None:
         """Ask for one record: whether the list may be read, and what time it is at the provider."""
         await self.http.request("GET", f"/v1/{name}", _OBJECT, params=[("limit", "1")], limit=name)
@@ -122,10 +117,14 @@ class StripeReader:
             return await self.page(name, Window(window.low, window.high), parameters)
         heads = [_head_of(raw) for raw in answer.data]
         placed = [(head.id, head.created) for head in heads if _is_placed(head)]
-        fault = _fault(placed, window)
-        if fault or (answer.has_more and not placed):
-            msg = f"{self.http.label}: a page of {name} {fault or 'has no readable record, yet more follow'}"
-            raise ProtocolError(msg)
+        low, high = window.low or float("-inf"), window.high if window.high < END else float("inf")
+        fault = misplaced([second for _, second in placed], low=low, high=high, descending=True)
+        if any(object_id == window.after for object_id, _ in placed):
+            fault = "repeats a page"
+        elif answer.has_more and not placed:
+            fault = "has no readable record, yet more follow"
+        if fault:
+            raise ProtocolError(f"{self.http.label}: a page of {name} {fault}")
         rest = Window(window.low, placed[-1][1] + 1, placed[-1][0]) if answer.has_more else None
         return Listing(answer.data, heads, observed_at, rest)
 
@@ -135,19 +134,20 @@ class StripeReader:
         records = await self._records(listing.objects, listing.heads)
         return WindowPage(records, listing.observed_at, listing.rest)
 
-    async def current(self, name: str, ids: Sequence[str]) -> Page:
+    def current(self, name: str, ids: Iterable[str]) -> AsyncGenerator[Page, None]:
         """Objects as they are now, those that are gone as tombstones.
 
         Args:
             name: ``customers`` or ``invoices``; ``events`` too, which are only missing once they are old.
-            ids: Their ids, each once.
+            ids: Their ids.
         """
-        observed_at = self.clock()
-        found = await side_by_side([self._object(name, object_id) for object_id in ids])
-        objects = [raw for raw in found if raw is not None]
-        records = await self._records(objects, [_head_of(raw) for raw in objects])
-        gone = set(ids).difference(record.source_id for record in records) if name != "events" else ()
-        return Page(records, observed_at, None, [Tombstone(object_id, observed_at) for object_id in gone])
+
+        async def read(some: Sequence[str]) -> list[RawRecord]:
+            found = await side_by_side([self._object(name, object_id) for object_id in some])
+            objects = [raw for raw in found if raw is not None]
+            return await self._records(objects, [_head_of(raw) for raw in objects])
+
+        return by_ids(ids, read, clock=self.clock, size=_FETCHED_AT_ONCE, missing_is_gone=name != "events")
 
     async def _object(self, name: str, object_id: str) -> msgspec.Raw | None:
         """One object, or None where it was deleted."""
@@ -167,14 +167,12 @@ class StripeReader:
             if head.lines.has_more:
                 long.append((head.id, raw))
             else:
-                records.append(_record(head.id, raw))
+                records.append(raw_record(head.id, raw))
         completed = await side_by_side([self._with_all_lines(invoice_id, raw) for invoice_id, raw in long])
         return [*records, *(record for record in completed if record is not None)]
 
     async def _list(self, limit: str, path: str, parameters: Parameters) -> _List:
-        return await self.http.request(
-            "GET", path, _LIST, params=[("limit", _PAGE), *parameters], limit=limit
-        )
+        return await self.http.request("GET", path, _LIST, params=[("limit", PAGE), *parameters], limit=limit)
 
     async def _with_all_lines(self, invoice_id: str, raw: msgspec.Raw) -> RawRecord | None:
         """An invoice with all its lines in place of the first ten; None where it was deleted meanwhile."""
@@ -186,24 +184,18 @@ class StripeReader:
             return None
         parts = _PARTS.decode(raw)
         listed = msgspec.json.encode({**_PARTS.decode(parts["lines"]), "data": lines, "has_more": False})
-        return _record(invoice_id, msgspec.json.encode({**parts, "lines": msgspec.Raw(listed)}))
+        return raw_record(invoice_id, msgspec.json.encode({**parts, "lines": msgspec.Raw(listed)}))
 
     async def _lines(self, invoice_id: str) -> list[msgspec.Raw]:
         """All lines of an invoice (https://docs.stripe.com/api/invoice-line-item/list)."""
-        lines: list[msgspec.Raw] = []
-        seen: set[str] = set()
-        after: list[tuple[str, str]] = []
-        while True:
-            page = await self._list("lines", f"/v1/invoices/{invoice_id}/lines", after)
-            ids = [head.id for head in map(_head_of, page.data) if isinstance(head.id, str)]
-            if not seen.isdisjoint(ids) or (page.has_more and not ids):
-                msg = f"{self.http.label}: the lines of invoice {invoice_id} repeat a page or have no id"
-                raise ProtocolError(msg)
-            lines += page.data
-            if not page.has_more:
-                return lines
-            seen.update(ids)
-            after = [("starting_after", ids[-1])]
+        lines = stripe_list(f"/v1/invoices/{invoice_id}/lines", limit="lines")
+        return [line async for part in lines.pages(self.http) for line in part.items]
+
+
+def stripe_list(path: str, *, limit: str) -> ListEndpoint:
+    """A list of Stripe's that is read to its end (https://docs.stripe.com/api/pagination)."""
+    paging = AfterId("starting_after", more=("has_more",))
+    return ListEndpoint(path, paging, items=("data",), params=(("limit", PAGE),), limit=limit)
 
 
 def _head_of(raw: msgspec.Raw) -> Head:
@@ -216,11 +208,6 @@ def _head_of(raw: msgspec.Raw) -> Head:
         return Head(id=_ID_ONLY.decode(raw).id)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return Head()
-
-
-def _record(object_id: Any, body: msgspec.Raw | bytes) -> RawRecord:
-    # A copy: one record must not keep the whole answer in memory.
-    return RawRecord(object_id if isinstance(object_id, str) and object_id else None, bytes(body))
 
 
 def _is_placed(head: Head) -> bool:
@@ -236,19 +223,3 @@ def _bounds(window: Window) -> list[tuple[str, str]]:
     if window.after is not None:
         bounds.append(("starting_after", window.after))
     return bounds
-
-
-def _fault(heads: list[tuple[str, int]], window: Window) -> str | None:
-    """Why a page can't be what was asked for: the promise that paging rests on, checked."""
-    if not heads:
-        return None
-    if any(object_id == window.after for object_id, _ in heads):
-        return "repeats a page"
-    created = [second for _, second in heads]
-    if (window.low > BEGINNING and min(created) < window.low) or (
-        window.high < END and max(created) >= window.high
-    ):
-        return "holds records outside the time range that was asked for"
-    if created[-1] > min(created):
-        return "is not ordered by time"
-    return None

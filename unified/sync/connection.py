@@ -14,6 +14,7 @@ from unified.kit.adapter import BaseAdapter
 from unified.kit.errors import AdapterError, ProtocolError, RateLimitedError, UnavailableError
 from unified.kit.factory import AdapterFactory
 from unified.kit.http.client import HttpClient
+from unified.kit.reading.refresh import is_unfinished
 from unified.kit.registry import get_adapter
 from unified.store.connections import field_rules
 from unified.store.connections.registry import Registry, presentable
@@ -180,8 +181,8 @@ async def sync_stream(
         declared = get_adapter(connection.connector).stream(stream)
         key = StreamKey.of(connection, declared)
         stored = await cursors.load(db, key)
-        cursor = stored.cursor if stored and ("refresh" in stored.cursor or not full) else None
-        mode: history.Mode = "full" if cursor is None or "refresh" in cursor else "incremental"
+        cursor = stored.cursor if stored and (is_unfinished(stored.cursor) or not full) else None
+        mode: history.Mode = "full" if cursor is None or is_unfinished(cursor) else "incremental"
         async with (
             recorded(db, connection, key, mode, run_id) as (history_id, result),
             await factory.create(connection.workspace_id, connection.id, purpose="sync") as adapter,

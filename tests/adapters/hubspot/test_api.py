@@ -17,6 +17,7 @@ class Recorded:
     """Gives the same answers to whoever asks, one after the other."""
 
     server_time = None
+    label = "hubspot connection acme/hubspot"
 
     def __init__(self, *answers: Any) -> None:
         self.answers = [msgspec.json.encode(answer) for answer in answers]
@@ -28,7 +29,7 @@ class Recorded:
 
 
 def api(*answers: Any) -> HubSpotApi:
-    return HubSpotApi(Recorded(*answers), "hubspot connection acme/hubspot")  # type: ignore[arg-type]
+    return HubSpotApi(Recorded(*answers))  # type: ignore[arg-type]
 
 
 def company(one: str, name: str) -> dict[str, Any]:
@@ -84,7 +85,7 @@ async def test_records_missing_from_a_batch_without_a_reason_are_a_fault() -> No
 
 async def test_a_batch_is_cut_into_hundreds() -> None:
     recorded = Recorded(*({"results": [{"id": str(n)} for n in range(size)]} for size in (100, 100, 50)))
-    found = await HubSpotApi(recorded, "x").batch_read("companies", [str(n) for n in range(250)], ())  # type: ignore[arg-type]
+    found = await HubSpotApi(recorded).batch_read("companies", [str(n) for n in range(250)], ())  # type: ignore[arg-type]
     assert [len(asked["inputs"]) for asked in recorded.asked] == [100, 100, 50]
     assert len(found) == 250
 
@@ -100,7 +101,7 @@ async def test_a_company_archived_in_between_stays_without_a_name() -> None:
 
 async def test_companies_are_remembered_until_longest_unused() -> None:
     recorded = Recorded(*({"results": [company(one, one)]} for one in ("1", "2", "3", "2")))
-    companies = Companies(HubSpotApi(recorded, "x"), size=2)  # type: ignore[arg-type]
+    companies = Companies(HubSpotApi(recorded), size=2)  # type: ignore[arg-type]
     for one in ("1", "2", "1", "3", "1", "2"):
         assert (await companies.get([one]))[one].name == one
     assert [asked["inputs"][0]["id"] for asked in recorded.asked] == ["1", "2", "3", "2"]

@@ -186,6 +186,10 @@ class HttpClient:
         """Close all connections."""
         await self._client.aclose()
 
+    def url(self, path: str) -> str:
+        """The URL of a path below the base URL; an answer's links are relative to it."""
+        return f"{str(self._client.base_url).rstrip('/')}{path}"
+
     def join(self, other: "HttpClient") -> None:
         """Keep to another client's rate limits and concurrency, together with it.
 

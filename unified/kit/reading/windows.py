@@ -11,13 +11,13 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
+from unified.kit.reading.paging import Position
+from unified.kit.streams import RawRecord, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +28,33 @@ class Window:
         low: First number in the range.
         high: First number beyond it.
         after: Position of a page inside the range, next to ``high``, where the API pages by record ids.
+        page: Position of a page that means nothing outside this very range, such as a token: the range has to stay
+            as it is until it is read.
     """
 
     low: int
     high: int
     after: str | None = None
+    page: Position | None = None
+
+    @classmethod
+    def load(cls, kept: Sequence[Any]) -> "Window":
+        """The window that :meth:`dump` made this list of."""
+        return cls(*kept)
+
+    def dump(self) -> list[Any]:
+        """The window as a cursor keeps it."""
+        return [self.low, self.high, self.after, *(() if self.page is None else (self.page,))]
 
     def split(self, parts: int) -> list["Window"]:
-        """Cut the range into at most ``parts`` ranges of equal length; the highest keeps the position."""
-        parts = max(1, min(parts, self.high - self.low))
+        """Cut the range into at most ``parts`` ranges of equal length; the highest keeps the position.
+
+        A range with a page in it stays whole.
+        """
+        parts = max(1, min(parts, self.high - self.low)) if self.page is None else 1
         edges = [self.low + (self.high - self.low) * i // parts for i in range(parts + 1)]
         cut = [Window(low, high) for low, high in pairwise(edges)]
-        cut[-1] = Window(cut[-1].low, cut[-1].high, self.after)
+        cut[-1] = Window(cut[-1].low, cut[-1].high, self.after, self.page)
         return cut
 
 
@@ -78,16 +93,12 @@ async def side_by_side(requests: Iterable[Coroutine[Any, Any, _Result]]) -> list
     return [task.result() for task in tasks]
 
 
-def _never() -> bool:
-    return False
-
-
 async def read_windows(
     windows: Sequence[Window],
     fetch: Fetch,
     *,
     readers: int,
-    is_saturated: Callable[[], bool] = _never,
+    is_saturated: Callable[[], bool] = lambda: False,
 ) -> AsyncGenerator[tuple[WindowPage, list[Window]], None]:
     """Read windows side by side until nothing is left.
 
@@ -95,8 +106,8 @@ async def read_windows(
         windows: Where to begin.
         fetch: Reads one page of a window.
         readers: Pages under way at once, which is also how many are held in memory.
-        is_saturated: Tells whether requests wait for a rate limit. Then nothing is split, for that would only
-            cost requests.
+        is_saturated: Says whether requests wait for a rate limit. Then nothing is split, as that would only cost
+            requests.
 
     Yields:
         Each page with all that is still to be read once this page is stored: a place to go on from.
@@ -131,68 +142,3 @@ def _pages_in(rest: Window, window: Window) -> int:
 def _unread(window: Window) -> int:
     """Numbers in a window; the highest one is read, as far as can be told, where it is the position's own."""
     return window.high - window.low - (window.after is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """A full refresh under way, as it is kept in a cursor.
-
-    Attributes:
-        started_at: When it began; changes since then are for the incremental pulls that follow.
-        windows: What is still to be read.
-    """
-
-    started_at: datetime
-    windows: tuple[Window, ...]
-
-    @classmethod
-    def load(cls, cursor: Cursor | None) -> "Refresh | None":
-        """The unfinished refresh in a cursor, or None."""
-        kept: dict[str, Any] | None = (cursor or {}).get("refresh")
-        if kept is None:
-            return None
-        return cls(datetime.fromisoformat(kept["started_at"]), tuple(Window(*w) for w in kept["windows"]))
-
-    def dump(self) -> Cursor:
-        """The cursor that goes on with this refresh."""
-        windows = [[w.low, w.high, w.after] for w in self.windows]
-        return {"refresh": {"started_at": self.started_at.isoformat(), "windows": windows}}
-
-    async def pages(
-        self,
-        fetch: Fetch,
-        *,
-        readers: int,
-        then: Cursor,
-        is_saturated: Callable[[], bool] = _never,
-        source_count: Callable[[], Awaitable[int | None]] | None = None,
-    ) -> AsyncGenerator[Page, None]:
-        """Read all windows and close with a page that ends the refresh.
-
-        Args:
-            fetch: Reads one page of records of a window.
-            readers: Pages under way at once.
-            then: The cursor with which incremental pulls go on.
-            is_saturated: As for :func:`read_windows`.
-            source_count: Asks the source how many live records it has, where it can tell.
-        """
-        async with aclosing(
-            read_windows(self.windows, fetch, readers=readers, is_saturated=is_saturated)
-        ) as pages:
-            async for page, left in pages:
-                cursor = Refresh(self.started_at, tuple(left)).dump()
-                yield Page(
-                    page.records,
-                    page.observed_at,
-                    cursor,
-                    tombstones=page.tombstones,
-                    refresh_started_at=self.started_at,
-                )
-        yield Page(
-            (),
-            self.started_at,
-            then,
-            refresh_started_at=self.started_at,
-            refresh_done=True,
-            source_count=await source_count() if source_count else None,
-        )

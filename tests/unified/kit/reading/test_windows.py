@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unified.kit.errors import UnavailableError
-from unified.kit.reading.windows import Refresh, Window, WindowPage, read_windows, side_by_side
-from unified.kit.streams import RawRecord, Tombstone
+from unified.kit.reading.windows import Window, WindowPage, read_windows, side_by_side
+from unified.kit.streams import RawRecord
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -82,7 +83,7 @@ def test_every_record_is_read_once_under_any_split_and_any_stop(
             if left:
                 more, left = await read(history, left, readers=readers, pages=stop)
                 # A cursor survives being stored.
-                left = [*Refresh.load(Refresh(NOW, tuple(left)).dump()).windows]
+                left = [*map(Window.load, msgspec.json.decode(msgspec.json.encode([w.dump() for w in left])))]
                 ids += more
         return ids
 
@@ -161,33 +162,25 @@ async def test_a_failing_page_ends_the_reading_and_the_others() -> None:
     assert sorted(cancelled) == [1, 2]
 
 
-async def test_a_refresh_marks_its_pages_and_ends_with_what_follows() -> None:
-    history = History([1, 2, 3, 4], page_size=2)
-    refresh = Refresh(NOW, (Window(0, 10),))
+async def test_a_window_with_a_token_is_not_split_and_goes_on_from_it_after_a_pause() -> None:
+    pages = {None: ("token 2", "a"), "token 2": ("token 3", "b"), "token 3": (None, "c")}
+    asked: list[Window] = []
 
-    async def count() -> int:
-        return 4
-
-    pages = [
-        page async for page in refresh.pages(history.fetch, readers=1, then={"since": 7}, source_count=count)
-    ]
-    assert [len(page.records) for page in pages] == [2, 2, 0]
-    assert {page.refresh_started_at for page in pages} == {NOW}
-    assert [page.refresh_done for page in pages] == [False, False, True]
-    assert [page.source_count for page in pages] == [None, None, 4]
-    assert pages[-1].cursor == {"since": 7}
-    resumed = Refresh.load(pages[0].cursor)
-    assert resumed is not None
-    assert resumed.windows == (Window(0, 4, "id1"),)
-    assert Refresh.load({"since": 7}) is None
-
-
-async def test_tombstones_pass_through_a_refresh() -> None:
     async def fetch(window: Window) -> WindowPage:
-        return WindowPage((), NOW, None, [Tombstone("id1", NOW)])
+        asked.append(window)
+        following, name = pages[window.page]
+        rest = None if following is None else Window(window.low, window.high, page=following)
+        return WindowPage([RawRecord(name, b"{}")], NOW, rest)
 
-    pages = [page async for page in Refresh(NOW, (Window(0, 1),)).pages(fetch, readers=1, then={})]
-    assert [list(page.tombstones) for page in pages] == [[Tombstone("id1", NOW)], []]
+    windows, names = [Window(0, 1_000)], []
+    while windows:
+        async with aclosing(read_windows(windows, fetch, readers=8)) as source:
+            async for page, left in source:
+                names += [record.source_id for record in page.records]
+                windows = [Window.load(msgspec.json.decode(msgspec.json.encode(one.dump()))) for one in left]
+                break
+    assert names == ["a", "b", "c"]
+    assert asked == [Window(0, 1_000, page=page) for page in pages]
 
 
 async def test_side_by_side_keeps_the_order_and_raises_the_first_failure_itself() -> None:

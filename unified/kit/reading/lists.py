@@ -1,0 +1,79 @@
+"""A list of a provider's API: where it is, how its answers are built, how its pages follow.
+
+Not here: which lists make a stream, and when they are read (``listing`` for the usual case, else the adapter).
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from unified.kit.errors import ProtocolError
+from unified.kit.http.client import HttpClient
+from unified.kit.reading.paging import Answer, Paging, Part, Path, Position, items_in, read_pages
+
+Parameters = Sequence[tuple[str, str]]
+
+_ANYTHING = msgspec.json.Decoder(msgspec.Raw)
+
+
+@dataclass(frozen=True, slots=True)
+class ListEndpoint:
+    """One list.
+
+    Attributes:
+        path: Below ``base_url``.
+        paging: How its pages follow each other.
+        items: Where an answer has the records; no keys where it is a list itself.
+        params: What every request asks for, such as the size of a page.
+        limit: The rate limit that its requests count against.
+        may_be_empty: Whether a page without a record may stand in the middle of it.
+        is_optional: Whether an answer without records leaves out the list in it, or has null there (QuickBooks).
+    """
+
+    path: str
+    paging: Paging
+    items: Path = ()
+    params: Parameters = ()
+    limit: str = "default"
+    may_be_empty: bool = False
+    is_optional: bool = False
+
+    async def page(self, http: HttpClient, at: Position | None = None, params: Parameters = ()) -> Part:
+        """Ask for one page.
+
+        Args:
+            http: The connection's client.
+            at: Where the page begins; by default it is the first one.
+            params: Further conditions, the same for every page of a list.
+
+        Raises:
+            ProviderError: If the provider does not answer as documented.
+            ForbiddenHostError: If the page before led to another host.
+        """
+        what = f"{http.label}: the list {self.path}"
+        link = self.paging.url(http.url(self.path), at)
+        answer = await http.request(
+            "GET",
+            link or self.path,
+            _ANYTHING,
+            params=None if link else [*self.params, *params, *self.paging.parameters(at).items()],
+            limit=self.limit,
+        )
+        try:
+            items = items_in(answer, self.items, is_optional=self.is_optional)
+            return Part(items, self.paging.following(Answer(what, items, answer), at))
+        except msgspec.MsgspecError as error:
+            raise ProtocolError(f"{what} has another form than documented: {error}") from error
+
+    def pages(
+        self, http: HttpClient, params: Parameters = (), *, begin: Position | None = None
+    ) -> AsyncGenerator[Part, None]:
+        """All pages from a position on, one after the other: :func:`unified.kit.reading.paging.read_pages`."""
+
+        async def read(at: Position | None) -> Part:
+            return await self.page(http, at, params)
+
+        return read_pages(
+            read, what=f"{http.label}: the list {self.path}", begin=begin, may_be_empty=self.may_be_empty
+        )

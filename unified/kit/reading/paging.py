@@ -1,0 +1,344 @@
+"""Pages of a list: how the next one is asked for, and what no list may do.
+
+A *paging* is one way in which providers number their pages: :class:`AfterId`, :class:`Token`, :class:`Offset`,
+:class:`PageNumber`, :class:`NextLink` or :class:`LinkHeader`. It says what a request for a page has to hold,
+and reads from an answer which page follows. Where a page begins is a *position*, text or a number, so that it
+can be kept in a cursor. :func:`read_pages` goes from page to page; it and :func:`misplaced` refuse what would
+lose records or never end.
+
+Not here: who sends the requests (``listing`` for plain lists), and a history that is read by several readers at
+once (``windows``).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urljoin
+
+import httpx
+import msgspec
+
+from unified.kit.errors import ProtocolError
+
+Position = str | int
+Path = tuple[str, ...]
+"""Keys from a JSON object's top down."""
+
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One page of a list.
+
+    Attributes:
+        items: What is on it, as JSON.
+        following: Where the next page begins; None on the last one.
+    """
+
+    items: Sequence[msgspec.Raw]
+    following: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a provider answered to a request for a page.
+
+    Attributes:
+        what: Names the connection and the list in errors.
+        items: What is on the page, as JSON.
+        body: The whole answer.
+        headers: Its headers, by lower-case name.
+    """
+
+    what: str
+    items: Sequence[msgspec.Raw]
+    body: msgspec.Raw
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def within(raw: msgspec.Raw | None, path: Path) -> msgspec.Raw | None:
+    """What stands under some keys of a JSON object, or None where one of them is missing or null.
+
+    Args:
+        raw: The object.
+        path: Keys from its top down; none of them stands for the object itself.
+
+    Raises:
+        msgspec.MsgspecError: If there is no object where a key is looked for.
+    """
+    for key in path:
+        raw = None if raw is None else (_PARTS.decode(raw) or {}).get(key)
+    return None if raw is None or bytes(raw) == b"null" else raw
+
+
+def items_in(raw: msgspec.Raw, path: Path, *, is_optional: bool = False) -> list[msgspec.Raw]:
+    """The list under some keys of an answer.
+
+    Args:
+        raw: The answer.
+        path: The keys.
+        is_optional: Whether a list without anything in it may be missing, or null.
+
+    Raises:
+        msgspec.MsgspecError: If no list is there.
+    """
+    found = within(raw, path)
+    if found is None and not is_optional:
+        raise msgspec.ValidationError(f"there is no list at {'.'.join(path) or 'its top'}")
+    return [] if found is None else _LIST.decode(found)
+
+
+class Paging(ABC):
+    """One way of numbering pages."""
+
+    @abstractmethod
+    def parameters(self, at: Position | None) -> Mapping[str, str]:
+        """Query parameters of the request for the page at a position, by default the first one."""
+
+    @abstractmethod
+    def following(self, answer: Answer, at: Position | None) -> Position | None:
+        """Where the page after this one begins; None if it is the last one.
+
+        Args:
+            answer: The page.
+            at: Where it begins itself.
+
+        Raises:
+            ProtocolError: If the answer says that more follows, and not from where.
+            msgspec.MsgspecError: If the answer does not have the documented form.
+        """
+
+    def url(self, url: str, at: Position | None) -> str | None:  # noqa: ARG002 - only a link is a URL of its own
+        """The URL of the page at a position, complete, where the answer before held one; else None.
+
+        Args:
+            url: The list's own, to which a link may be relative.
+            at: The position.
+        """
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class AfterId(Paging):
+    """The next page begins after the last record's id (Stripe).
+
+    Attributes:
+        parameter: Takes the id.
+        more: Where the answer says whether anything follows. Without it a page that is not full is the last.
+        id: Where a record has its id.
+        size: Records on a full page; needed without ``more``.
+    """
+
+    parameter: str
+    more: Path = ()
+    id: Path = ("id",)
+    size: int | None = None
+
+    def parameters(self, at: Position | None) -> Mapping[str, str]:
+        """The id, after the first page."""
+        return {} if at is None else {self.parameter: str(at)}
+
+    def following(self, answer: Answer, at: Position | None) -> Position | None:  # noqa: ARG002
+        """The last record's id."""
+        follows = _flag(answer.body, self.more) if self.more else len(answer.items) >= (self.size or 1)
+        if not follows:
+            return None
+        position = _position(within(answer.items[-1], self.id)) if answer.items else None
+        if position is None:
+            raise ProtocolError(f"{answer.what} has no record to go on from, yet more follow")
+        return position
+
+
+@dataclass(frozen=True, slots=True)
+class Token(Paging):
+    """The answer holds a word that the next request repeats (Chargebee, HubSpot, Slack, Jira).
+
+    Attributes:
+        parameter: Takes the word.
+        token: Where the answer has it; missing, null or empty on the last page.
+    """
+
+    parameter: str
+    token: Path
+
+    def parameters(self, at: Position | None) -> Mapping[str, str]:
+        """The token, after the first page."""
+        return {} if at is None else {self.parameter: str(at)}
+
+    def following(self, answer: Answer, at: Position | None) -> Position | None:  # noqa: ARG002
+        """The token."""
+        return _position(within(answer.body, self.token))
+
+
+@dataclass(frozen=True, slots=True)
+class Offset(Paging):
+    """The request counts the records before the page (QuickBooks counts from 1).
+
+    Attributes:
+        parameter: Takes the number of the first record.
+        size: Records on a full page; one with fewer is the last.
+        first: Number of the very first record.
+        size_parameter: Takes the size, where it is asked for.
+    """
+
+    parameter: str
+    size: int
+    first: int = 0
+    size_parameter: str | None = None
+
+    def parameters(self, at: Position | None) -> Mapping[str, str]:
+        """The number of the first record, and the size."""
+        size = {} if self.size_parameter is None else {self.size_parameter: str(self.size)}
+        return {self.parameter: str(self.first if at is None else at), **size}
+
+    def following(self, answer: Answer, at: Position | None) -> Position | None:
+        """As many records further on."""
+        number = self.first if at is None else int(at)
+        return number + len(answer.items) if len(answer.items) >= self.size else None
+
+
+@dataclass(frozen=True, slots=True)
+class PageNumber(Paging):
+    """The request counts pages (Xero).
+
+    Attributes:
+        parameter: Takes the page's number.
+        size: Records on a full page; one with fewer is the last.
+        first: Number of the very first page.
+        size_parameter: Takes the size, where it is asked for.
+    """
+
+    parameter: str
+    size: int
+    first: int = 1
+    size_parameter: str | None = None
+
+    def parameters(self, at: Position | None) -> Mapping[str, str]:
+        """The number of the page, and the size."""
+        size = {} if self.size_parameter is None else {self.size_parameter: str(self.size)}
+        return {self.parameter: str(self.first if at is None else at), **size}
+
+    def following(self, answer: Answer, at: Position | None) -> Position | None:
+        """The next number."""
+        number = self.first if at is None else int(at)
+        return number + 1 if len(answer.items) >= self.size else None
+
+
+@dataclass(frozen=True, slots=True)
+class NextLink(Paging):
+    """The answer holds the next page's URL (Salesforce). It may be a path; another host is never asked.
+
+    Attributes:
+        link: Where the answer has it; missing, null or empty on the last page.
+    """
+
+    link: Path
+
+    def parameters(self, at: Position | None) -> Mapping[str, str]:  # noqa: ARG002 - the URL has them
+        """None: the URL has them all."""
+        return {}
+
+    def url(self, url: str, at: Position | None) -> str | None:
+        """The link, after the first page."""
+        return None if at is None else urljoin(url, str(at))
+
+    def following(self, answer: Answer, at: Position | None) -> Position | None:  # noqa: ARG002
+        """The URL."""
+        return _position(within(answer.body, self.link))
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHeader(Paging):
+    """A ``Link`` header holds the next page's URL (RFC 8288; GitHub, Shopify). Another host is never asked."""
+
+    def parameters(self, at: Position | None) -> Mapping[str, str]:  # noqa: ARG002 - the URL has them
+        """None: the URL has them all."""
+        return {}
+
+    def url(self, url: str, at: Position | None) -> str | None:
+        """The link, after the first page."""
+        return None if at is None else urljoin(url, str(at))
+
+    def following(self, answer: Answer, at: Position | None) -> Position | None:  # noqa: ARG002
+        """The URL of the relation ``next``."""
+        links = httpx.Response(200, headers={"link": answer.headers.get("link", "")}).links
+        return next((link["url"] for name, link in links.items() if "next" in (name or "").split()), None)
+
+
+async def read_pages(
+    read: Callable[[Position | None], Awaitable[Part]],
+    *,
+    what: str,
+    begin: Position | None = None,
+    may_be_empty: bool = False,
+) -> AsyncGenerator[Part, None]:
+    """Go from page to page until none follows.
+
+    Args:
+        read: Asks for the page at a position.
+        what: Names the connection and the list in errors.
+        begin: Where to begin; by default with the first page.
+        may_be_empty: Whether the provider documents pages without a record in the middle of a list.
+
+    Yields:
+        Pages, in their order.
+
+    Raises:
+        ProtocolError: If a page or a position comes twice, or an empty page has more behind it: the list would lose
+            records or never end.
+        ProviderError: As ``read`` raises it.
+    """
+    at, former, marked, steps, next_mark = begin, None, begin, 0, 1
+    while True:
+        part = await read(at)
+        if former is not None and part.items and part.items == former.items:
+            raise ProtocolError(f"{what} repeats a page")
+        if not part.items and part.following is not None and not may_be_empty:
+            raise ProtocolError(f"{what} has an empty page with more behind it")
+        # Brent's way to notice any circle without remembering all positions: a mark that moves ever further on.
+        if part.following is not None and part.following in (at, marked):
+            raise ProtocolError(f"{what} leads back to where a page began before")
+        yield part
+        if part.following is None:
+            return
+        at, former, steps = part.following, part, steps + 1
+        if steps == next_mark:
+            marked, next_mark = at, next_mark * 2
+
+
+def misplaced(
+    keys: Sequence[int], *, low: float = float("-inf"), high: float = float("inf"), descending: bool = False
+) -> str | None:
+    """Why the records of a page can't be those that were asked for: going on from it would lose some.
+
+    Args:
+        keys: What the list is ordered by, in the order of the page: times or ids.
+        low: The lowest key that was asked for.
+        high: The first one beyond the highest.
+        descending: Whether the highest comes first.
+
+    Returns:
+        The reason, to follow the name of the page; None for a page that is right. Only the last key's place is held
+        against the order, for only from there the next page begins.
+    """
+    if not keys:
+        return None
+    lowest, highest = min(keys), max(keys)
+    if lowest < low or highest >= high:
+        return "holds records outside the range that was asked for"
+    if keys[-1] != (lowest if descending else highest):
+        return "is not in the order that was asked for"
+    return None
+
+
+def _flag(body: msgspec.Raw, path: Path) -> bool:
+    found = within(body, path)
+    return found is not None and msgspec.json.decode(found, type=bool)
+
+
+def _position(raw: msgspec.Raw | None) -> Position | None:
+    """A position as JSON; None where it is missing or empty."""
+    position: Position | None = None if raw is None else msgspec.json.decode(raw, type=str | int)
+    return None if position == "" else position

@@ -1,0 +1,63 @@
+"""Raw records: how they are told apart from the answers that hold them, and read one by one.
+
+A raw record is JSON text as the provider sent it, next to its id. Nothing here knows what it means.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from unified.kit.reading.windows import side_by_side
+from unified.kit.streams import Page, RawRecord, Tombstone
+
+
+def raw_record(source_id: Any, body: msgspec.Raw | bytes) -> RawRecord:
+    """A raw record under its id; under none, and so a reject, where that is not a text with something in it.
+
+    The text is copied: one record must not keep its whole page in memory.
+    """
+    return RawRecord(source_id if isinstance(source_id, str) and source_id else None, bytes(body))
+
+
+async def by_ids(
+    ids: Iterable[str],
+    read: Callable[[Sequence[str]], Awaitable[Sequence[RawRecord]]],
+    *,
+    clock: Callable[[], datetime],
+    size: int,
+    at_once: int = 1,
+    missing_is_gone: bool = True,
+) -> AsyncGenerator[Page, None]:
+    """Read single records: each id once, as a record or as a tombstone.
+
+    Args:
+        ids: Of the records; one that comes several times is read once.
+        read: Reads some of them, and leaves out those that are no longer there.
+        clock: Says when a batch was asked for.
+        size: Ids in one call of ``read``.
+        at_once: Calls under way at once.
+        missing_is_gone: Whether what is left out was deleted; no tombstones otherwise, nor beside a record whose id
+            can't be read, as it may be any of them.
+
+    Yields:
+        A page without a cursor for each call, in the order of the ids.
+
+    Raises:
+        ProviderError: As ``read`` raises it.
+    """
+    unique = list(dict.fromkeys(ids))
+    batches = [unique[at : at + size] for at in range(0, len(unique), size)]
+
+    async def page(batch: Sequence[str]) -> Page:
+        observed_at = clock()
+        records = await read(batch)
+        met = {record.source_id for record in records}
+        is_certain = missing_is_gone and None not in met
+        gone = [Tombstone(one, observed_at) for one in batch if one not in met] if is_certain else ()
+        return Page(records, observed_at, None, gone)
+
+    for at in range(0, len(batches), at_once):
+        for done in await side_by_side(page(batch) for batch in batches[at : at + at_once]):
+            yield done

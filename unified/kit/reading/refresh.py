@@ -1,0 +1,85 @@
+"""A full refresh: all live records of a stream, read by windows, resumable after every page.
+
+What changes while it runs is left to the pulls of changes that follow: where they go on from is settled before the
+first page is read (``then``), and travels in the refresh's cursor. A refresh that a run was cut off in goes on where
+it stood, however long ago that was.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+
+from unified.kit.reading.windows import Fetch, Window, read_windows
+from unified.kit.streams import Cursor, Page
+
+_KEY = "refresh"
+
+
+def is_unfinished(cursor: Cursor | None) -> bool:
+    """Whether a cursor stands inside a full refresh: the only thing that others may ask of a cursor."""
+    return cursor is not None and _KEY in cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A full refresh under way.
+
+    Attributes:
+        started_at: When it began. What it has not met by its end no longer exists.
+        windows: What is still to be read.
+        then: The cursor with which pulls of changes go on after it.
+    """
+
+    started_at: datetime
+    windows: Sequence[Window]
+    then: Cursor
+
+    @classmethod
+    def load(cls, cursor: Cursor | None) -> "Refresh | None":
+        """The unfinished refresh in a cursor, or None."""
+        if cursor is None or _KEY not in cursor:
+            return None
+        kept = cursor[_KEY]
+        then = {name: value for name, value in cursor.items() if name != _KEY}
+        return cls(datetime.fromisoformat(kept["started_at"]), [*map(Window.load, kept["windows"])], then)
+
+    def dump(self) -> Cursor:
+        """The cursor that goes on with this refresh."""
+        windows = [window.dump() for window in self.windows]
+        return {_KEY: {"started_at": self.started_at.isoformat(), "windows": windows}, **self.then}
+
+    async def pages(
+        self,
+        fetch: Fetch,
+        *,
+        readers: int,
+        is_saturated: Callable[[], bool] = lambda: False,
+        source_count: Callable[[], Awaitable[int | None]] | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        """Read all windows, and close with a page that ends the refresh.
+
+        Args:
+            fetch: Reads one page of records of a window.
+            readers: Pages under way at once.
+            is_saturated: As for :func:`unified.kit.reading.windows.read_windows`.
+            source_count: Asks the source how many live records it has, where it can say so.
+        """
+        reading = read_windows(self.windows, fetch, readers=readers, is_saturated=is_saturated)
+        async with aclosing(reading) as pages:
+            async for page, left in pages:
+                yield Page(
+                    page.records,
+                    page.observed_at,
+                    Refresh(self.started_at, left, self.then).dump(),
+                    tombstones=page.tombstones,
+                    refresh_started_at=self.started_at,
+                )
+        yield Page(
+            (),
+            self.started_at,
+            self.then,
+            refresh_started_at=self.started_at,
+            refresh_done=True,
+            source_count=await source_count() if source_count else None,
+        )
