@@ -4,21 +4,27 @@ A database is migrated once and then copied, which takes a tenth of a second. Se
 the same tests on another server (a superuser's URL; the databases that tests make begin with ``test_``).
 """
 
+from __future__ import annotations
+
 import os
+import shutil
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import tempfile
+from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 import pytest_asyncio
 
-from unified.schema.entities import CUSTOMERS
-from unified.store import embedded
-from unified.store.database import Database, beside
-from unified.store.migrate import ConnectorEntry, migrate
-from unified.store.records.tables import StreamKey
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from unified.store.database import Database
+    from unified.store.migrate import ConnectorEntry
+    from unified.store.records.tables import StreamKey
 
 # Where compiled modules may not be kept, each process that a test starts would compile all it imports, for seconds.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -27,12 +33,36 @@ sys.dont_write_bytecode = False
 AddWorkspace = Callable[[str], Awaitable[UUID]]
 AddConnection = Callable[..., Awaitable[UUID]]
 
-CONNECTORS = (
-    ConnectorEntry(
-        "stripe", "Stripe", ("READ", "WRITE", "DELETE", "WEBHOOK"), ("customers", "invoices", "events")
-    ),
-    ConnectorEntry("hubspot", "HubSpot", ("READ", "WRITE", "DELETE", "BATCH"), ("customers", "invoices")),
-)
+_OWN_FOLDER = pytest.StashKey[Path]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each session a folder of its own.
+
+    Sessions of one user share ``/tmp/pytest-of-USER``, which each closes to everybody else as it begins. Where they
+    run as root, the PostgreSQL of another one, whose user is not root, then no longer gets to its own files.
+    """
+    if config.option.basetemp is None and not hasattr(config, "workerinput"):
+        config.stash[_OWN_FOLDER] = Path(tempfile.mkdtemp(prefix="unified-tests-"))
+        config.option.basetemp = str(config.stash[_OWN_FOLDER])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep that folder after a failure only."""
+    if (folder := session.config.stash.get(_OWN_FOLDER, None)) and exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# Nothing here imports the product before a test needs it: tests of plain functions start in a moment.
+def connectors() -> list[ConnectorEntry]:
+    """Two connectors as the catalogue has them, whatever the adapters are today."""
+    from unified.store.migrate import ConnectorEntry  # noqa: PLC0415
+
+    stripe = ("READ", "WRITE", "DELETE", "WEBHOOK"), ("customers", "invoices", "events")
+    hubspot = ("READ", "WRITE", "DELETE", "BATCH"), ("customers", "invoices")
+    return [ConnectorEntry("stripe", "Stripe", *stripe), ConnectorEntry("hubspot", "HubSpot", *hubspot)]
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +71,12 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
         return
+    from unified.store import embedded  # noqa: PLC0415
+
     folder = tmp_path_factory.mktemp("home")
     url = embedded.start(folder)
     # Nothing here has to outlive a power cut.
-    execute(beside(url, "postgres"), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    execute(_beside(url, "postgres"), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
     yield url
     embedded.leave(folder)
 
@@ -52,10 +84,12 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def template(server_url: str) -> Iterator[str]:
     """Name of a migrated database that nobody is connected to."""
+    from unified.store.migrate import migrate  # noqa: PLC0415
+
     name = f"test_template_{uuid4().hex[:8]}"
-    migrate(beside(server_url, name), CONNECTORS)
+    migrate(_beside(server_url, name), connectors())
     yield name
-    execute(beside(server_url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+    execute(_beside(server_url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager
@@ -64,9 +98,9 @@ def migrated_database(server_url: str, template: str) -> Iterator[str]:
     name = f"test_{uuid4().hex[:12]}"
     # By files: many databases by way of the log, the default, would be more than a disk takes at that pace.
     create = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
-    execute(beside(server_url, "postgres"), create)
-    yield beside(server_url, name)
-    execute(beside(server_url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+    execute(_beside(server_url, "postgres"), create)
+    yield _beside(server_url, name)
+    execute(_beside(server_url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -79,6 +113,8 @@ def database_url(server_url: str, template: str) -> Iterator[str]:
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """That database, open."""
+    from unified.store.database import Database  # noqa: PLC0415
+
     async with Database.open(database_url) as opened:
         yield opened
 
@@ -123,11 +159,22 @@ async def workspace(add_workspace: AddWorkspace) -> UUID:
 @pytest_asyncio.fixture
 async def stream(workspace: UUID, add_connection: AddConnection) -> StreamKey:
     """The customers of a Stripe connection of that workspace."""
+    from unified.schema.entities import CUSTOMERS  # noqa: PLC0415
+    from unified.store.records.tables import StreamKey  # noqa: PLC0415
+
     return StreamKey(workspace, await add_connection(workspace, "stripe"), "stripe", CUSTOMERS, "customers")
 
 
 def execute(url: str, *statements: str) -> None:
     """Run statements as the login of ``url``, each by itself."""
+    import psycopg  # noqa: PLC0415
+
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement.encode())
+
+
+def _beside(url: str, database: str) -> str:
+    from unified.store.database import beside  # noqa: PLC0415
+
+    return beside(url, database)

@@ -162,7 +162,22 @@ def _reason(error: psycopg.Error) -> str:
     return " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())
 
 
-_Pool = AsyncConnectionPool[AsyncConnection[Any]]
+class _Connection(AsyncConnection[Any]):
+    """A connection that has the embedded server started again if it was killed."""
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        try:
+            return await super().connect(conninfo, **kwargs)
+        except psycopg.OperationalError:
+            from unified.store import embedded  # noqa: PLC0415 - of no use with a server of one's own
+
+            if not await asyncio.to_thread(embedded.revive, conninfo):
+                raise
+        return await super().connect(conninfo, **kwargs)
+
+
+_Pool = AsyncConnectionPool[_Connection]
 
 
 class Database:
@@ -198,6 +213,7 @@ class Database:
             await _check(connection)
         pool = AsyncConnectionPool(
             url,
+            connection_class=_Connection,
             min_size=1,
             max_size=max_connections,
             timeout=POOL_SECONDS,
@@ -277,7 +293,7 @@ class Database:
             finally:
                 await self._pool.putconn(connection)
 
-    async def _begun(self, role: str, workspace: UUID | None) -> AsyncConnection[Any]:
+    async def _begun(self, role: str, workspace: UUID | None) -> _Connection:
         """A connection of the pool with a transaction that has just begun."""
         # In one round trip. Both values are of a form that needs no quoting.
         begin = f"BEGIN; SET LOCAL ROLE {role}; SET LOCAL app.workspace_id = '{workspace or ''}'"
@@ -337,7 +353,7 @@ class Database:
 
 async def _connect(url: str) -> AsyncConnection[Any]:
     with clear_errors("opening the database"):
-        return await AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS)
+        return await _Connection.connect(url, connect_timeout=CONNECT_SECONDS)
 
 
 async def _configure(connection: AsyncConnection[Any], role: str = APP_ROLE) -> None:
@@ -358,6 +374,7 @@ def _role_pool(url: str, role: str, connections: int) -> _Pool:
     """
     return AsyncConnectionPool(
         url,
+        connection_class=_Connection,
         min_size=0,
         max_size=connections,
         timeout=POOL_SECONDS,

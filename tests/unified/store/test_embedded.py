@@ -1,5 +1,7 @@
 """The server that comes with the package: shared by processes, private to its user, gone with the last."""
 
+import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -8,21 +10,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
+from tests.conftest import connectors
 from unified.store import embedded
-from unified.store.database import beside
+from unified.store.cluster import Cluster
+from unified.store.database import Database, beside
 from unified.store.errors import UnreachableError
+from unified.store.migrate import migrate
 
-# Opens the server, says so, and waits for a line before it leaves.
+# Opens the server, says so, misses it when asked to, and leaves at any other line.
 USER = """
 import sys
 from pathlib import Path
 from unified.store import embedded
-embedded.start(Path(sys.argv[1]))
+url = embedded.start(Path(sys.argv[1]))
 print("open", flush=True)
-sys.stdin.readline()
+while sys.stdin.readline().strip() == "revive":
+    print(embedded.revive(url), flush=True)
 """
 
 Start = Callable[[], "subprocess.Popen[str]"]
@@ -124,6 +131,126 @@ def test_a_server_that_can_not_start_says_where_its_log_is(tmp_path: Path) -> No
     (tmp_path / "postgres" / "postgresql.conf").write_text("no such setting = 1\n")
     with pytest.raises(UnreachableError, match="log"):
         embedded.start(tmp_path)
+
+
+def test_its_processes_know_nothing_of_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "postgresql://admin:canary-of-the-environment@db.example.com/other"
+    monkeypatch.setenv("DATABASE_URL", secret)
+    monkeypatch.setenv("UNIFIED_MASTER_KEYS", "canary-of-the-environment")
+    monkeypatch.setenv("PGOPTIONS", "-c work_mem=canary")
+    url = beside(embedded.start(folder), "postgres")
+    with psycopg.connect(url, options=""):
+        server = psutil.Process(_server(folder))
+        processes = [server, *server.children(recursive=True)]
+        assert len(processes) > 4
+        for process in processes:
+            # PostgreSQL writes its titles over what it was started with; the kernel still shows the rest.
+            assert b"canary" not in Path(f"/proc/{process.pid}/environ").read_bytes()
+    embedded.leave(folder)
+
+
+def test_a_killed_server_is_started_again_by_one_of_those_who_miss_it(
+    folder: Path, another: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = beside(embedded.start(folder), "postgres")
+    other = another()
+    _query(url, "CREATE TABLE kept ()")
+    killed = _kill(folder)
+    assert other.stdin is not None
+    assert other.stdout is not None
+    other.stdin.write("revive\n")  # both at once
+    other.stdin.flush()
+    assert embedded.revive(url)
+    assert other.stdout.readline() == "True\n"
+    assert _server(folder) != killed
+    assert _query(url, "SELECT to_regclass('kept')::text") == "kept"
+    assert caplog.text.count("has been started again") <= 1
+    other.communicate("leave\n")
+    embedded.leave(folder)
+
+
+async def test_an_open_database_outlives_its_server(folder: Path) -> None:
+    url = beside(embedded.start(folder), "unified")
+    _query(beside(url, "postgres"), "CREATE DATABASE unified")
+    migrate(url, connectors())
+    async with Database.open(url) as db:
+        for _ in range(2):
+            _kill(folder)
+            async with db.scheduler() as conn:
+                assert await (await conn.execute("SELECT 1")).fetchone() == (1,)
+    embedded.leave(folder)
+
+
+def test_a_server_of_anybody_else_is_left_alone(folder: Path) -> None:
+    embedded.start(folder)
+    _kill(folder)
+    assert not embedded.revive("postgresql://user@db.example.com/unified")
+    assert _cluster(folder).process() is None
+    embedded.leave(folder)
+
+
+def test_the_number_of_a_killed_server_may_be_another_process_by_now(folder: Path) -> None:
+    url = beside(embedded.start(folder), "postgres")
+    killed = _kill(folder)
+    embedded.leave(folder)
+    file = folder / "postgres" / "postmaster.pid"
+    file.write_text(file.read_text().replace(str(killed), str(os.getpid()), 1))
+    assert embedded.start(folder) == beside(url, "unified")
+    assert _query(url, "SELECT 1") == 1
+    embedded.leave(folder)
+
+
+def test_one_that_can_not_be_started_again_is_left_alone_for_a_while(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = embedded.start(folder)
+    _kill(folder)
+    (folder / "postgres" / "global" / "pg_control").rename(folder / "pg_control")
+    assert not embedded.revive(url)
+    assert "pg_control" in caplog.text
+    shutil.move(folder / "pg_control", folder / "postgres" / "global" / "pg_control")
+    assert not embedded.revive(url)
+    assert caplog.text.count("failed") == 1
+    embedded.leave(folder)
+    assert embedded.start(folder) == url
+    embedded.leave(folder)
+
+
+def test_a_server_that_is_slow_to_start_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = beside(embedded.start(folder), "postgres")
+    embedded.leave(folder)
+    # Stopped by the system at once, and for longer than the patience would allow if nothing were seen of it.
+    asked: list[int] = []
+    line = Cluster._line
+
+    def slowly(self: Cluster, number: int) -> str:
+        found = line(self, number)
+        asked.append(number)
+        return f"starting {len(asked)}" if number == 7 and len(asked) < 60 else found
+
+    monkeypatch.setattr("unified.store.cluster.PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(Cluster, "_line", slowly)
+    assert beside(embedded.start(folder), "postgres") == url
+    assert len(asked) >= 60
+    embedded.leave(folder)
+
+
+def _cluster(folder: Path) -> Cluster:
+    return Cluster((folder / "postgres").resolve(), "")
+
+
+def _server(folder: Path) -> int:
+    process = _cluster(folder).process()
+    assert process is not None
+    return process.pid
+
+
+def _kill(folder: Path) -> int:
+    """SIGKILL the server; its number."""
+    process = psutil.Process(_server(folder))
+    process.kill()
+    process.wait()
+    return process.pid
 
 
 def _query(url: str, statement: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import CONNECTORS
+from tests.conftest import connectors
 from tests.unified.sync.conftest import MakeSource
 from tests.unified.sync.source import Source, cursors_locked, until
 from unified.store import embedded
@@ -48,7 +48,7 @@ async def test_a_server_that_stops_in_mid_merge(
     monkeypatch.setattr("unified.store.database.POOL_SECONDS", 0.5)
     url = embedded.start(tmp_path)
     try:
-        migrate(url, CONNECTORS)
+        migrate(url, connectors())
         async with Database.open(url) as database:
             source = await source_of("stripe", db=database)
             await changed(source)

@@ -9,8 +9,7 @@ from unified.kit.errors import ConfigurationError
 from unified.kit.registry import get_adapter
 from unified.schema.conditions import CUSTOM, Condition, check_field
 from unified.schema.customer import UnifiedCustomer
-from unified.store.connections.rows import Connection
-from unified.store.errors import InvalidSettingError
+from unified.store.connections.rows import Connection, InvalidSettingError
 
 STREAM = "customers"
 Direction = Literal["one_way", "two_way"]

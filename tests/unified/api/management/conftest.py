@@ -22,13 +22,15 @@ from unified.api.settings import JwtSettings, ManagementSettings, Settings
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets.keys import LocalKeyProvider
-from unified.store.workspaces import members, tokens, workspaces
+from unified.store.workspaces import members, tokens
 from unified.store.workspaces.permissions import PERMISSIONS, SCOPES, Role
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from unified.store.workspaces.rows import Workspace
+    import pytest
+
+    from unified.store.connections.rows import Workspace
 
 ISSUER = "https://issuer.example.com"
 AUDIENCE = "unified"
@@ -104,7 +106,7 @@ class Api:
         self.registry = Registry(self.db)
 
     async def workspace(self, **members_by_subject: Role) -> Workspace:
-        made = await workspaces.create(self.db, f"w{next(_numbers)}", owner="founder")
+        made = await self.registry.create_workspace(f"w{next(_numbers)}", owner="founder")
         for subject, role in members_by_subject.items():
             await members.add(self.db, made.id, subject, role, actor="test")
         return made
@@ -157,3 +159,10 @@ async def api(server_url: str, template: str) -> AsyncIterator[Api]:
     with migrated_database(server_url, template) as url:
         async with Database.open(url) as db, issuer.serving(), serving(db, issuer) as running:
             yield running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give what schemathesis collects ids of its own: xdist runs one test of each id."""
+    for item in items:
+        if (label := getattr(item, "operation_label", None)) and label not in item.nodeid:
+            item._nodeid = f"{item.nodeid}[{label}]"

@@ -15,7 +15,6 @@ from unified.store.identities import golden as identities
 from unified.store.records import batches
 from unified.store.records.batches import Batch, Deletion, Row
 from unified.store.records.tables import StreamKey
-from unified.store.workspaces import workspaces
 from unified.sync.identities.resolve import Progress, resolve, settle
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,7 +35,7 @@ class Tenant:
     @classmethod
     async def create(cls, db: Database, slug: str) -> "Tenant":
         registry = Registry(db)
-        workspace = await workspaces.create(db, slug)
+        workspace = await registry.create_workspace(slug)
         return cls(
             db,
             [await registry.add_connection(workspace.id, name, name) for name in ("stripe", "hubspot")],

@@ -7,8 +7,6 @@ import typer
 from unified.cli.arguments import AsJson, Yes, confirm
 from unified.cli.output import print_json, say, table
 from unified.cli.session import asynchronous, open_session
-from unified.store import removal
-from unified.store.workspaces import workspaces
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,7 +26,7 @@ async def add(
 ) -> None:
     """Add a workspace."""
     async with open_session() as session:
-        await workspaces.create(session.db, slug, title)
+        await session.registry.create_workspace(slug, title)
     say(f"Added workspace {slug}.")
 
 
@@ -37,7 +35,7 @@ async def add(
 async def list_(*, as_json: AsJson = False) -> None:
     """List workspaces."""
     async with open_session() as session:
-        found = await workspaces.listed(session.db)
+        found = await session.registry.workspaces()
         connections = await session.registry.all_connections()
     rows = [
         {
@@ -63,7 +61,7 @@ async def list_(*, as_json: AsJson = False) -> None:
 async def remove(slug: Slug, *, yes: Yes = False) -> None:
     """Remove a workspace with all it owns: connections, credentials, records, audit log."""
     async with open_session() as session:
-        workspace = await workspaces.find(session.db, slug)
+        workspace = await session.registry.get_workspace(slug)
         confirm(f"Remove workspace {slug} with all its connections and records?", yes=yes)
-        await removal.delete_workspace(session.db, workspace.id)
+        await session.registry.delete_workspace(workspace.id)
     say(f"Removed workspace {slug}.")

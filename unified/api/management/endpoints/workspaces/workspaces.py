@@ -13,9 +13,8 @@ from unified.api.management.paging import AskedPage, Page
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
-from unified.store.errors import DuplicateNameError
-from unified.store.workspaces import members, workspaces
-from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
+from unified.store.connections.rows import DuplicateNameError, Workspace, WorkspaceNotFoundError
+from unified.store.workspaces import members
 
 routes = router("/api/workspaces", "Workspaces")
 
@@ -51,7 +50,7 @@ async def list_workspaces(identity: Known, services: Use, page: AskedPage) -> Re
     """List the workspaces that the caller is a member of, by slug; an API token has its own."""
     after = page.after(str) or ""
     if identity.home is not None:
-        home = await workspaces.read(services.db, identity.home.workspace_id)
+        home = await services.registry.read_workspace(identity.home.workspace_id)
         found = [home] if home.slug > after else []
     elif identity.subject is None:
         found = []
@@ -65,7 +64,7 @@ async def list_workspaces(identity: Known, services: Use, page: AskedPage) -> Re
 @routes.get("/all", response_model=Page[Workspace], dependencies=[deployment_allowed("workspaces:list")])
 async def list_all_workspaces(services: Use, page: AskedPage) -> Response:
     """List all workspaces of the deployment, by slug."""
-    found = await workspaces.listed(services.db, after=page.after(str) or "", limit=page.fetch)
+    found = await services.registry.workspaces_after(page.after(str) or "", page.fetch)
     return page.answer(found, key=lambda workspace: workspace.slug)
 
 
@@ -86,7 +85,7 @@ async def create_workspace(
         # It belongs to no workspace yet, so the key itself leads to what it made.
         workspace_id = uuid5(NAMESPACE_URL, f"unified/{identity.actor}/{idempotency_key}")
         try:
-            made = await workspaces.read(services.db, workspace_id)
+            made = await services.registry.read_workspace(workspace_id)
         except WorkspaceNotFoundError:
             made = await _create(services, identity, wanted, owner, workspace_id)
         if made.slug != wanted.slug:
@@ -99,7 +98,7 @@ async def get_workspace(
     caller: Annotated[Caller, allowed("workspace:read")], services: Use, workspace: str
 ) -> Response:
     """Show the workspace that the request is made in."""
-    found = await workspaces.read(services.db, _own(caller, workspace))
+    found = await services.registry.read_workspace(_own(caller, workspace))
     return json_answer(found, version=found.version)
 
 
@@ -112,8 +111,7 @@ async def change_workspace(
     version: IfMatch,
 ) -> Response:
     """Change the workspace's name, or whether its new connections wait for approval."""
-    changed = await workspaces.update(
-        services.db,
+    changed = await services.registry.update_workspace(
         _own(caller, workspace),
         name=change.name,
         requires_approval=change.requires_approval,
@@ -134,8 +132,7 @@ async def _create(
     services: Services, identity: Identity, wanted: NewWorkspace, owner: str, workspace_id: UUID | None
 ) -> Workspace:
     try:
-        return await workspaces.create(
-            services.db,
+        return await services.registry.create_workspace(
             wanted.slug,
             wanted.name,
             workspace_id=workspace_id,

