@@ -1,1 +1,1 @@
-"""One adapter per system, and the contract, HTTP client and registry that they share. No database, no Dagster."""
+"""One adapter per system, made of `unified.kit` and found by its entry point. No database, no Dagster."""

@@ -36,9 +36,9 @@ import psycopg
 from harness import HARNESS
 from rig import SECRET, IngressProcess, Installation, PostgresServer, install
 
+from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import Delivery
-from unified.kit.webhooks.verifiers import get_verifier
 
 CONNECTIONS = 32
 ENDPOINTS = 32

@@ -14,7 +14,7 @@ from authlib.common.security import generate_token  # type: ignore[import-untype
 from unified.kit.declarations import Account, ConnectionRef, CredentialKind, GrantType
 from unified.kit.errors import AuthenticationError, ConfigurationError
 from unified.kit.factory import build_adapter, config_of
-from unified.kit.http.oauth import TokenEndpoint, Tokens, client_of, declared
+from unified.kit.oauth import TokenEndpoint, Tokens, client_of, declared
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry, presentable
@@ -123,7 +123,7 @@ class Authorizer:
         """Turn what came back from the provider into a connection that is authorized.
 
         Args:
-            returned: The query of the URL that the browser was sent to (:func:`unified.kit.http.oauth.returned`).
+            returned: The query of the URL that the browser was sent to (:func:`unified.kit.oauth.returned`).
             subject: Who brings it, where that was proven; has to be who began.
             browser: What the browser shows; stands for the subject where that could not be proven.
             connection_id: What it has to be for, where that is known.

@@ -14,9 +14,9 @@ import pytest
 from adapters.stripe.webhooks import changes
 from tests.unified.kit.webhooks.senders import NOW, SENDERS, hexed, unix
 from unified.kit.errors import PayloadError, SignatureError
+from unified.kit.registry import get_verifier
 from unified.kit.streams import Tombstone
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
-from unified.kit.webhooks.verifiers import get_verifier
 
 if TYPE_CHECKING:
     from tests.adapters.stripe.conftest import Stripe

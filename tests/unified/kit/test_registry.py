@@ -1,12 +1,13 @@
 """Which adapters are found: those of this checkout, and those of installed packages."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from adapters.stripe.adapter import StripeAdapter
-from unified.kit import registry
+from unified.kit import moved, registry
 from unified.kit.errors import ConfigurationError
 from unified.kit.registry import discover_adapters, get_adapter, list_adapters, register_adapter
 
@@ -60,6 +61,33 @@ def test_a_package_that_can_not_be_imported_is_named(
     install(monkeypatch, tmp_path, "acme_broken", "import no_such_library\n", target)
     with pytest.raises(ConfigurationError, match=rf"the adapter 'acme' of {target} can't be imported"):
         discover_adapters()
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("from adapters.base import BaseAdapter", "adapters.base is now unified.kit.adapter or"),
+        ("import adapters.streams", "adapters.streams is now unified.kit.streams"),
+        ("from adapters import errors", "adapters.errors is now unified.kit.errors"),
+        ("from unified_schema.money import Money", "unified_schema is now unified.schema"),
+        ("import sandbox.server", "sandbox is now unified.sandbox"),
+    ],
+)
+def test_an_adapter_of_an_earlier_release_is_told_the_new_modules(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, where: str
+) -> None:
+    install(monkeypatch, tmp_path, "acme_old", line + "\n", "acme_old:AcmeAdapter")
+    for find in (discover_adapters, lambda: get_adapter("acme")):
+        with pytest.raises(
+            ConfigurationError, match="'acme' of acme_old:AcmeAdapter is written for an"
+        ) as refused:
+            find()
+        assert where in str(refused.value)
+
+
+@pytest.mark.parametrize("module", sorted({new for modules in moved.MOVED.values() for new in modules}))
+def test_what_is_named_instead_of_a_former_module_is_there(module: str) -> None:
+    import_module(module)
 
 
 def test_two_adapters_of_one_name_are_refused() -> None:

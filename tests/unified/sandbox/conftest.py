@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
-from unified.kit.webhooks.verifiers import get_verifier
 from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox

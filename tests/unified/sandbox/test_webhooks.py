@@ -11,8 +11,8 @@ import pytest
 
 from tests.unified.sandbox.test_control import control
 from unified.kit.errors import SignatureError
+from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
-from unified.kit.webhooks.verifiers import get_verifier
 from unified.sandbox.webhooks import Endpoint
 
 if TYPE_CHECKING:

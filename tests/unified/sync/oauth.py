@@ -10,7 +10,7 @@ import psycopg
 
 from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import AdapterFactory
-from unified.kit.http.oauth import returned
+from unified.kit.oauth import returned
 from unified.kit.secrets import Secret
 from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.unified.sync.victim import MASTER_KEY
 from unified.kit.errors import AdapterError
-from unified.kit.http.oauth import TokenEndpoint
+from unified.kit.oauth import TokenEndpoint
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets.authorizations import Authorizations

@@ -11,7 +11,7 @@ import pytest
 from tests.unified.sync.oauth import TOKEN_PATH, Case
 from tests.unified.sync.source import until
 from unified.kit.errors import AuthenticationError, ConfigurationError, UnavailableError
-from unified.kit.http.oauth import Tokens
+from unified.kit.oauth import Tokens
 from unified.kit.secrets import Secret
 from unified.sandbox.faults import Fault
 from unified.store import audit

@@ -22,9 +22,9 @@ from unified.api.ingress.floods import FloodGate
 from unified.api.ingress.group_commit import FullError, GroupCommit, NotStoredError, UnstorableError
 from unified.api.settings import Settings
 from unified.kit.errors import ConfigurationError, PayloadError, SignatureError
+from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import Answer, Delivery, Verifier
-from unified.kit.webhooks.verifiers import get_verifier
 from unified.store.errors import StoreError
 from unified.store.inbox.endpoints import EndpointLookup
 from unified.store.inbox.events import Received

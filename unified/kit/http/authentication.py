@@ -1,6 +1,6 @@
 """How a request proves who sends it: one way for each kind of credential.
 
-Not here: where credentials are kept (the store), and OAuth's own endpoints (``unified.kit.http.oauth``).
+Not here: where credentials are kept (the store), and OAuth's own endpoints (``unified.kit.oauth``).
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Verifiers by name: those that connectors bring, and here those of other providers, and a generic one.
+"""Verifiers of providers that no connector of ours reads, and a generic one; connectors bring their own.
 
 | name | header | signed | time |
 |---|---|---|---|
@@ -16,13 +16,11 @@ of what is signed and of nothing else: the delivery ids of GitHub and Jira are h
 """
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Literal
 
 import msgspec
 
 from unified.kit.errors import ConfigurationError
-from unified.kit.registry import discover_adapters
 from unified.kit.webhooks.deliveries import (
     Answer,
     Claim,
@@ -41,48 +39,6 @@ from unified.kit.webhooks.deliveries import (
     seconds,
 )
 from unified.kit.webhooks.standard import UNTYPED, StandardEd25519Verifier, StandardVerifier, plain_event
-
-
-def get_verifier(name: str, options: Mapping[str, str] | None = None) -> Verifier:
-    """The verifier of an endpoint.
-
-    Args:
-        name: As in the table above, or one that a connector brings.
-        options: Settings of ``hmac``: see :class:`HmacOptions`; no other verifier has any.
-
-    Raises:
-        ConfigurationError: If there is none of that name, or the options do not fit.
-    """
-    if name == "hmac":
-        return HmacVerifier(name, _read_options(options or {}))
-    if options:
-        raise ConfigurationError(f"the verifier {name} takes no options; remove {', '.join(sorted(options))}")
-    try:
-        return _verifiers()[name]
-    except KeyError:
-        raise ConfigurationError(
-            f"there is no webhook verifier {name!r}; there is {', '.join(list_verifiers())}"
-        ) from None
-
-
-def list_verifiers() -> list[str]:
-    """Names of all verifiers, sorted."""
-    return sorted(("hmac", *_verifiers()))
-
-
-@cache
-def _verifiers() -> dict[str, Verifier]:
-    own: list[Verifier] = [
-        SlackVerifier(),
-        IntuitVerifier(),
-        XeroVerifier(),
-        JiraVerifier(),
-        GitHubVerifier(),
-        StandardVerifier(),
-        StandardEd25519Verifier(),
-    ]
-    brought = [verifier for adapter in discover_adapters().values() for verifier in adapter.verifiers]
-    return {verifier.name: verifier for verifier in (*brought, *own)}
 
 
 class _SlackEvent(msgspec.Struct):
@@ -147,7 +103,12 @@ class HmacOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id_field: str = ""
 
 
-def _read_options(options: Mapping[str, str]) -> HmacOptions:
+def read_options(options: Mapping[str, str]) -> HmacOptions:
+    """The options of an endpoint's ``hmac``.
+
+    Raises:
+        ConfigurationError: If they do not fit.
+    """
     try:
         return msgspec.convert(dict(options), HmacOptions)
     except msgspec.ValidationError as error:
@@ -308,3 +269,15 @@ class GitHubVerifier(HmacVerifier):
         kind = header_text(delivery, "x-github-event") or UNTYPED
         name = f"{kind}.{action}" if action else kind
         return [ReceivedEvent(body_key(delivery), name, None, delivery.body)]
+
+
+SHARED: tuple[Verifier, ...] = (
+    SlackVerifier(),
+    IntuitVerifier(),
+    XeroVerifier(),
+    JiraVerifier(),
+    GitHubVerifier(),
+    StandardVerifier(),
+    StandardEd25519Verifier(),
+)
+"""All of the table but ``hmac``, which there is one of for each set of options."""

@@ -6,24 +6,34 @@ Not here: which events a change makes (`unified.sandbox.tables.account`), and ho
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from unified.sandbox.draw import Draw, seed_of
 from unified.sandbox.history import change_time, creation_times
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from unified.sandbox.tables.account import TableAccount
+    from collections.abc import Callable, Iterator, Mapping
 
 Record = dict[str, Any]
+
+
+class Tables(Protocol):
+    """What a record may be made from of the rest of its account."""
+
+    @property
+    def rows(self) -> Mapping[str, Rows]:
+        """All tables, by name."""
+
+    @property
+    def until(self) -> int:
+        """Unix seconds of the newest generated record."""
 
 
 @dataclass(frozen=True)
 class New:
     """What a record is made from: whose it is, chance, its number in the table, its Unix time of creation."""
 
-    account: TableAccount
+    account: Tables
     draw: Draw
     index: int
     created: int
@@ -83,7 +93,7 @@ class Rows:
         count: how many are generated; about 2 % of them are deleted already where a deleted one is shown.
     """
 
-    def __init__(self, table: Table, account: TableAccount, count: int, seed: int) -> None:
+    def __init__(self, table: Table, account: Tables, count: int, seed: int) -> None:
         self.table = table
         self._account = account
         self._count = count

@@ -18,10 +18,9 @@ from psycopg import AsyncConnection, errors
 from psycopg.types.json import Jsonb
 
 from unified.kit.errors import ConfigurationError
-from unified.kit.registry import get_adapter
+from unified.kit.registry import get_adapter, get_verifier
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
-from unified.kit.webhooks.verifiers import get_verifier
 from unified.store import audit
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary, fetch
 from unified.store.database import Database

@@ -31,7 +31,7 @@ from unified.store.secrets.authorization_rows import (
 from unified.store.secrets.credentials import CredentialStore
 
 LEASE = timedelta(seconds=60)
-"""How long a refresher may take; whoever asks a provider gives up before (`unified.kit.http.oauth.CALL_SECONDS`)."""
+"""How long a refresher may take; whoever asks a provider gives up before (`unified.kit.oauth.CALL_SECONDS`)."""
 
 # Seconds before the next attempt after one that failed, doubled each time up to the second number.
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 5, 300

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.unified.api.management.rig import CONFIGS, Api, Tenant, acme, api, module_database
-from unified.kit.http.oauth import returned
+from unified.kit.oauth import returned
 from unified.sandbox.faults import Fault
 from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import Delivery
-from unified.kit.webhooks.verifiers import get_verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable

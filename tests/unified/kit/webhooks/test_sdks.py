@@ -12,8 +12,8 @@ import pytest
 
 from tests.unified.kit.webhooks.senders import SENDERS, URL, b64, unix
 from unified.kit.errors import SignatureError
+from unified.kit.registry import get_verifier
 from unified.kit.webhooks.deliveries import Delivery, SharedSecretVerifier
-from unified.kit.webhooks.verifiers import get_verifier
 
 
 def ours(name: str, message: bytes) -> bytes:

@@ -16,7 +16,7 @@ from unified.cli.settings import chosen_settings
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Account, ConnectionRef, CredentialKind
 from unified.kit.factory import OpenedConnection, build_adapter
-from unified.kit.http.oauth import declared
+from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.rows import Connection, Workspace, WorkspaceNotFoundError

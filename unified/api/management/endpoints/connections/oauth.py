@@ -24,7 +24,7 @@ from unified.api.management.services import Services, Use
 from unified.api.management.trials import TestedAccount
 from unified.kit.declarations import GrantType
 from unified.kit.errors import AdapterError, ProtocolError, RateLimitedError, UnavailableError
-from unified.kit.http.oauth import CLIENT_ID, CLIENT_SECRET, declared, returned
+from unified.kit.oauth import CLIENT_ID, CLIENT_SECRET, declared, returned
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import presentable
