@@ -23,7 +23,9 @@ from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineIte
 _STATUSES = {status.value: status for status in InvoiceStatus}
 
 # Keys of custom_fields that this mapping sets itself; all others are the object's metadata.
-_OWN_FIELDS = frozenset(("invalid_email", "customer_account", "subscription", "account"))
+_OWN_FIELDS = frozenset(
+    ("invalid_email", "customer_account", "subscription", "account", "tax_number_type"),
+)
 
 # https://docs.stripe.com/metadata: limits of metadata.
 _MOST_METADATA, _LONGEST_KEY, _LONGEST_VALUE = 50, 40, 500
@@ -50,6 +52,9 @@ def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
             custom["invalid_email"], email = email, None
     if raw.get("customer_account"):
         custom["customer_account"] = raw["customer_account"]
+    tax_kind, tax_number = _first_tax_id(raw.get("tax_ids"))
+    if tax_kind:
+        custom["tax_number_type"] = tax_kind
     person, company = _text(raw.get("individual_name")), _text(raw.get("business_name"))
     phone = _text(raw.get("phone"))
     gone = bool(raw.get("deleted"))
@@ -71,7 +76,7 @@ def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
         billing_address=_address(raw.get("address")),
         shipping_address=_shipping(raw.get("shipping")),
         kind=CustomerKind.PERSON if person else CustomerKind.COMPANY if company else None,
-        tax_number=_first_tax_id(raw.get("tax_ids")),
+        tax_number=tax_number,
         currency=None if currency is None else currency.upper(),
         description=_text(raw.get("description")),
     )
@@ -203,10 +208,10 @@ def _subscription(raw: dict[str, Any]) -> str | None:
     return _id(details.get("subscription")) or _id(raw.get("subscription"))
 
 
-def _first_tax_id(listed: dict[str, Any] | None) -> str | None:
-    """The first tax id, where the object came with them; the API tells them only when asked."""
+def _first_tax_id(listed: dict[str, Any] | None) -> tuple[str | None, str | None]:
+    """Type and value of the first tax id, where the object came with them; the API says them only when asked."""
     ids = (listed or {}).get("data") or []
-    return _text(ids[0].get("value")) if ids else None
+    return (_text(ids[0].get("type")), _text(ids[0].get("value"))) if ids else (None, None)
 
 
 def _address(

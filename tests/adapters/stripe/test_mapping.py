@@ -92,7 +92,7 @@ def test_a_customer_with_everything() -> None:
     )
     assert mapped.shipping_address is not None
     assert (mapped.shipping_address.name, mapped.shipping_address.city) == ("Ada's dock", "Köln")
-    assert mapped.custom_fields == {"crm_id": "7", "customer_account": "acct_1"}
+    assert mapped.custom_fields == {"crm_id": "7", "customer_account": "acct_1", "tax_number_type": "eu_vat"}
     assert mapped.is_active
     assert mapped.raw_data["metadata"] == {"crm_id": "7"}
 

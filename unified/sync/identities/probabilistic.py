@@ -92,13 +92,15 @@ def comparable(customer: Customer, settings: IdentitySettings) -> dict[str, str 
         "street": normalize.street(str(address.get("line1") or "")),
         "postal_code": normalize.code(str(address.get("postal_code") or "")),
         "city": normalize.company_name(str(address.get("city") or "")),
-        "tax_number": normalize.code(customer.tax_number or ""),
+        "tax_number": rules.tax_number_of(customer, settings),
     }
     for key in rules.keys_of(customer, settings):
         if (column := _KEYS.get(key.rule)) and row[column] is None:
             row[column] = key.value
     custom = sorted({field for key in settings.keys for field in key if field not in rules.KEY_FIELDS})
-    return row | {f"custom_{place}": rules.value_of(customer, field) for place, field in enumerate(custom)}
+    return row | {
+        f"custom_{place}": rules.value_of(customer, field, settings) for place, field in enumerate(custom)
+    }
 
 
 def predict(

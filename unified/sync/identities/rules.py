@@ -14,8 +14,9 @@ import xxhash
 from unified.store.identities.records import Customer
 from unified.store.identities.settings import IdentitySettings
 from unified.sync.identities import normalize
+from unified.sync.identities.tax_numbers import tax_number
 
-VERSION = 1
+VERSION = 2
 """Raise it when the keys of a record change: all are then made anew."""
 
 RULE_BITS = 4
@@ -48,7 +49,7 @@ class Rule:
 
 MANUAL = Rule(0, "manual", 1.0, 0, "a person said so")
 ROUTE = Rule(1, "route", 1.0, 0, "a route keeps the two alike")
-TAX_NUMBER = Rule(2, "tax_number", 0.99, 25, "same tax number")
+TAX_NUMBER = Rule(2, "tax_number", 0.99, 25, "same tax number of the same country")
 EMAIL = Rule(3, "email", 0.98, 25, "same e-mail address, not one of an office")
 PHONE_AND_NAME = Rule(4, "phone_and_name", 0.97, 25, "same telephone number and name")
 DOMAIN_AND_NAME = Rule(5, "domain_and_name", 0.95, 25, "same name at the same company's domain")
@@ -74,9 +75,6 @@ RULES = (
 BY_NUMBER = {rule.number: rule for rule in RULES}
 EXPLICIT = frozenset((MANUAL.number, ROUTE.number))
 """Links that somebody made on purpose."""
-
-_SHORTEST_TAX_NUMBER = 6
-_LEAST_DIFFERENT = 3
 
 
 class Key(NamedTuple):
@@ -140,27 +138,33 @@ def keys_of(customer: Customer, settings: IdentitySettings) -> list[Key]:
 
 def _keys(customer: Customer, settings: IdentitySettings) -> Iterator[Key]:
     name = name_of(customer)
-    yield from _tax_keys(customer, name)
+    yield from _tax_keys(customer, name, settings)
     yield from _mail_keys(customer, name)
     yield from _phone_keys(customer, name, settings)
     street, postal_code = _place(customer)
     if name and street and postal_code:
         yield Key(NAME_AND_ADDRESS, f"{postal_code}|{street}|{name}")
     for fields in settings.keys:
-        values = [value_of(customer, field) for field in fields]
+        values = [value_of(customer, field, settings) for field in fields]
         if all(values):
             yield Key(CONFIGURED, "|".join([*fields, *map(str, values)]))
 
 
-def _tax_keys(customer: Customer, name: str | None) -> Iterator[Key]:
-    number = normalize.code(customer.tax_number or "")
-    if not number or len(number) < _SHORTEST_TAX_NUMBER or len(set(number)) < _LEAST_DIFFERENT:
+def _tax_keys(customer: Customer, name: str | None, settings: IdentitySettings) -> Iterator[Key]:
+    number = tax_number_of(customer, settings)
+    if not number:
         return
     # Colleagues in a CRM carry their company's number.
     if customer.kind != "person":
         yield Key(TAX_NUMBER, number)
     elif name:
         yield Key(TAX_NUMBER, f"{number}|{name}")
+
+
+def tax_number_of(customer: Customer, settings: IdentitySettings) -> str | None:
+    """A customer's tax number with its country; None where it has none, or none that can be one."""
+    kind = _text(customer.custom_fields.get("tax_number_type")) or None
+    return tax_number(customer.tax_number or "", _region(customer, settings), kind)
 
 
 def _mail_keys(customer: Customer, name: str | None) -> Iterator[Key]:
@@ -191,7 +195,7 @@ def _place(customer: Customer) -> tuple[str | None, str | None]:
     return normalize.street(_text(address.get("line1"))), normalize.code(_text(address.get("postal_code")))
 
 
-def value_of(customer: Customer, field: str) -> str | None:
+def value_of(customer: Customer, field: str, settings: IdentitySettings) -> str | None:
     """What a record has for a part of a key of the workspace's own, in one form."""
     match field:
         case "name":
@@ -203,13 +207,13 @@ def value_of(customer: Customer, field: str) -> str | None:
         case "postal_code":
             return _place(customer)[1]
         case "tax_number":
-            return normalize.code(customer.tax_number or "")
+            return tax_number_of(customer, settings)
         case _:
             return normalize.code(_text(customer.custom_fields.get(field.removeprefix("custom_fields."))))
 
 
 def _region(customer: Customer, settings: IdentitySettings) -> str | None:
-    """Where a number without country code is: in the address's country, or else in the workspace's region.
+    """Where a telephone or tax number without country is: in the address's country, or else in the workspace's region.
 
     A country that is not written as its code is another than the region for all we know.
     """

@@ -28,7 +28,7 @@ EMAILS = (
 )
 NAMES = (None, "Ann Smith", "Smith, Ann", "Ben Jones", "Acme Ltd", "Acme")
 PHONES = (None, "+442079460018", "+442079460019", "020 7946 0018")
-TAX = (None, None, "DE123456789", "DE987654321")
+TAX = (None, None, "DE136695976", "DE129273398")
 STREETS = (None, UnifiedAddress(line1="5 High Street", postal_code="AB1 2CD", country="GB"))
 
 
