@@ -175,7 +175,7 @@ def main() -> None:
         ("--probabilistic, with keys of date of birth", IdentitySettings(keys=KEYS)),
     ):
         rows = [probabilistic.comparable(customer, settings) for customer in customers]
-        pairs = probabilistic.predict({name: [row[name] for row in rows] for name in rows[0]})
+        pairs = probabilistic.predict({name: [row[name] for row in rows] for name in rows[0]}).pairs
         show(what, ([who[one], who[other]] for one, other, _ in pairs))
     who = {customer.source_id: person(customer) for customer in customers}
     for with_number in (False, True):

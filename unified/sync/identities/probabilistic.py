@@ -7,9 +7,9 @@ for when it is asked for; what it finds is kept as pairs and takes part in every
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from unified.store.database import Database
@@ -28,6 +28,11 @@ SEED = 1
 
 COLUMNS = ("unique_id", "name", "email", "phone", "street", "postal_code", "city", "tax_number")
 _NAME_BEGINS = "substr(name, 1, 4)"
+_NAME_LETTERS = 4
+_MOST_PAIRS = 20_000_000
+"""Pairs that are compared for having one thing in common: memory and time are spent on each."""
+_LARGEST_SHARE = 0.1
+"""Of all pairs; what more of them have in common says nothing about who somebody is."""
 _KEYS = {rules.EMAIL: "email", rules.PHONE: "phone"}
 
 
@@ -37,7 +42,19 @@ class ProbabilisticError(SyncError):
     retry = False
 
 
-async def find_pairs(db: Database, workspace_id: UUID) -> int:
+class Prediction(NamedTuple):
+    """What a model finds.
+
+    Attributes:
+        pairs: Of ``unique_id``, with their probabilities.
+        skipped: What it could not learn from, each with the reason, for people.
+    """
+
+    pairs: list[tuple[str, str, float]]
+    skipped: list[str]
+
+
+async def find_pairs(db: Database, workspace_id: UUID) -> Prediction:
     """Look for probable pairs among a workspace's records, in place of those found before.
 
     Args:
@@ -45,7 +62,7 @@ async def find_pairs(db: Database, workspace_id: UUID) -> int:
         workspace_id: The workspace.
 
     Returns:
-        How many there are. They take effect with the next run.
+        The pairs, which take effect with the next run, and what the model had to do without.
 
     Raises:
         ProbabilisticError: If splink is not installed, or there are too few records to train a model.
@@ -58,12 +75,14 @@ async def find_pairs(db: Database, workspace_id: UUID) -> int:
         async for customer in identity_matches.customers(conn):
             for name, value in comparable(customer, settings).items():
                 columns[name].append(value)
-    pairs = await asyncio.to_thread(predict, columns)
+    found = await asyncio.to_thread(predict, columns)
     async with db.workspace(workspace_id) as conn:
         await identity_matches.replace(
-            conn, workspace_id, [(UUID(one), UUID(other), probability) for one, other, probability in pairs]
+            conn,
+            workspace_id,
+            [(UUID(one), UUID(other), probability) for one, other, probability in found.pairs],
         )
-    return len(pairs)
+    return found
 
 
 def require() -> None:
@@ -103,9 +122,7 @@ def comparable(customer: Customer, settings: IdentitySettings) -> dict[str, str 
     }
 
 
-def predict(
-    columns: Mapping[str, Sequence[Any]], threshold: float = THRESHOLD
-) -> list[tuple[str, str, float]]:
+def predict(columns: Mapping[str, Sequence[Any]], threshold: float = THRESHOLD) -> Prediction:
     """Train a model on records, and score the pairs of them that have something in common.
 
     Args:
@@ -113,7 +130,7 @@ def predict(
         threshold: The least probability of a pair.
 
     Returns:
-        Pairs of ``unique_id`` with their probabilities.
+        The pairs, and which columns it could not learn from: what no two records have in common, or nearly all.
 
     Raises:
         ProbabilisticError: If there are too few records alike to train on.
@@ -121,7 +138,7 @@ def predict(
     import pandas as pd  # noqa: PLC0415 - only here
     import splink.comparison_library as compare  # noqa: PLC0415 - an extra
     from splink import DuckDBAPI, Linker, SettingsCreator, block_on  # noqa: PLC0415
-    from splink.internals.exceptions import SplinkException  # noqa: PLC0415
+    from splink.internals.exceptions import EMTrainingException, SplinkException  # noqa: PLC0415
 
     present = [name for name, values in columns.items() if name != "unique_id" and any(values)]
     custom = [name for name in present if name not in COLUMNS]
@@ -135,20 +152,9 @@ def predict(
         "tax_number": compare.LevenshteinAtThresholds("tax_number", [1]),
         **{name: compare.LevenshteinAtThresholds(name, [1]) for name in custom},
     }
-    candidates = [
-        fields
-        for fields in (
-            ("name",),
-            ("email",),
-            ("phone",),
-            ("tax_number",),
-            ("street", "city"),
-            ("street", "postal_code"),
-            ("postal_code", _NAME_BEGINS),
-            *((name,) for name in custom),
-        )
-        if {"name" if field == _NAME_BEGINS else field for field in fields} <= set(present)
-    ]
+    candidates, skipped = _candidates(columns, present, custom)
+    if not candidates:
+        raise _too_few(skipped)
     db_api = DuckDBAPI()
     records = db_api.register(pd.DataFrame({name: columns[name] for name in ("unique_id", *present)}))
     linker = Linker(
@@ -166,11 +172,66 @@ def predict(
             [block_on(*fields) for fields in candidates[:4]], recall=0.7
         )
         train.estimate_u_using_random_sampling(max_pairs=2e6, seed=SEED)
+        untrained = []
         for fields in candidates:
-            train.estimate_parameters_using_expectation_maximisation(block_on(*fields))
+            try:
+                train.estimate_parameters_using_expectation_maximisation(block_on(*fields))
+            except EMTrainingException:
+                untrained.append(f"{_described(fields)} (too few records have the same)")
+        if len(untrained) == len(candidates):
+            raise _too_few(skipped + untrained)
         scored = linker.inference.predict(threshold_match_probability=threshold)
     except (SplinkException, ValueError, ZeroDivisionError) as error:
-        msg = f"there are too few records alike to train a model on ({type(error).__name__}); the rules go without it"
-        raise ProbabilisticError(msg) from error
+        raise _too_few(skipped) from error
     rows: Iterable[Mapping[str, Any]] = scored.as_record_list()
-    return [(row["unique_id_l"], row["unique_id_r"], float(row["match_probability"])) for row in rows]
+    pairs = [(row["unique_id_l"], row["unique_id_r"], float(row["match_probability"])) for row in rows]
+    return Prediction(pairs, skipped + untrained)
+
+
+def _candidates(
+    columns: Mapping[str, Sequence[Any]], present: Sequence[str], custom: Sequence[str]
+) -> tuple[list[tuple[str, ...]], list[str]]:
+    """What two records need to have in common to be compared, and what is no use for that, with the reason.
+
+    One column without two equal values would otherwise end the training of the whole model.
+    """
+    candidates, skipped = [], []
+    records = len(columns["unique_id"])
+    most = min(_MOST_PAIRS, _LARGEST_SHARE * records * (records - 1) / 2)
+    for fields in (
+        ("name",),
+        ("email",),
+        ("phone",),
+        ("tax_number",),
+        ("street", "city"),
+        ("street", "postal_code"),
+        ("postal_code", _NAME_BEGINS),
+        *((name,) for name in custom),
+    ):
+        if not {"name" if field == _NAME_BEGINS else field for field in fields} <= set(present):
+            continue
+        values = [
+            [one and one[:_NAME_LETTERS] for one in columns["name"]]
+            if field == _NAME_BEGINS
+            else columns[field]
+            for field in fields
+        ]
+        alike = Counter(key for key in zip(*values, strict=True) if None not in key)
+        pairs = sum(count * (count - 1) // 2 for count in alike.values())
+        if 0 < pairs <= most:
+            candidates.append(fields)
+        else:
+            why = "too many records have" if pairs else "no two records have"
+            skipped.append(f"{_described(fields)} ({why} the same)")
+    return candidates, skipped
+
+
+def _described(fields: Sequence[str]) -> str:
+    return " with ".join("the name's beginning" if field == _NAME_BEGINS else field for field in fields)
+
+
+def _too_few(skipped: Sequence[str]) -> ProbabilisticError:
+    without = f"; of no use were {', '.join(skipped)}" if skipped else ""
+    return ProbabilisticError(
+        f"there are too few records alike to train a model on{without}; the rules go without it"
+    )

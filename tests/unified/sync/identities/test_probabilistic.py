@@ -3,6 +3,7 @@
 import builtins
 import importlib.util
 import random
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from tests.unified.sync.identities.tenant import Tenant
 from unified.schema import UnifiedAddress
 from unified.store.identities.settings import IdentitySettings
 from unified.sync.identities import probabilistic
-from unified.sync.identities.probabilistic import ProbabilisticError, find_pairs
+from unified.sync.identities.probabilistic import COLUMNS, ProbabilisticError, find_pairs
 
 BENCHMARK = Path(__file__).parents[4] / "benchmarks" / "identity_quality.py"
 
@@ -56,7 +57,9 @@ async def test_the_model_finds_what_is_misspelt(tenant: Tenant) -> None:
         )
     await tenant.resolve()
     assert sum(len(part) == 2 for part in await tenant.partition()) == 100
-    assert await find_pairs(tenant.db, tenant.workspace_id) >= 100
+    found = await find_pairs(tenant.db, tenant.workspace_id)
+    assert len(found.pairs) >= 100
+    assert found.skipped == []
     await tenant.resolve()
     parts = await tenant.partition()
     assert all(len({number for _, number in part}) == 1 for part in parts)
@@ -67,6 +70,61 @@ async def test_the_model_finds_what_is_misspelt(tenant: Tenant) -> None:
     # Asked again, it finds the same, and nothing has to be looked at anew.
     await find_pairs(tenant.db, tenant.workspace_id)
     assert (await tenant.resolve()).resolved == 0
+
+
+def people(**more: Callable[[int], str | None]) -> dict[str, list[str | None]]:
+    """150 persons, each twice, every third with another spelling; columns besides as given, by the record's number."""
+    chance = random.Random(5)  # noqa: S311
+    columns: dict[str, list[str | None]] = {name: [] for name in (*COLUMNS, *more)}
+    for number in range(300):
+        if number % 2 == 0:
+            first, last, street, city = ("".join(chance.choices("abcdefghiklmnoprst", k=8)) for _ in range(4))
+        elif number % 3 == 0:
+            last = last[:4] + "x" + last[5:]
+        row = dict.fromkeys(columns) | {
+            "unique_id": str(number),
+            "name": f"{first} {last}",
+            "street": f"{number // 2} {street} road",
+            "postal_code": f"AB{number // 2:03d}",
+            "city": city,
+        }
+        for name, value in (row | {name: make(number) for name, make in more.items()}).items():
+            columns[name].append(value)
+    return columns
+
+
+@pytest.mark.parametrize(
+    ("more", "skipped"),
+    [
+        ({}, []),
+        ({"tax_number": lambda number: f"DE{number:09d}"}, ["tax_number (no two records have the same)"]),
+        ({"phone": lambda number: "+491" if number == 7 else None}, ["phone (no two records have the same)"]),
+        ({"email": lambda _: "none@example.com"}, ["email (too many records have the same)"]),
+        ({"custom_0": str}, ["custom_0 (no two records have the same)"]),
+        (
+            {
+                "email": lambda number: f"a{number}@b{number}.com",
+                "phone": lambda number: f"+4930{number:06d}",
+            },
+            ["email (no two records have the same)", "phone (no two records have the same)"],
+        ),
+    ],
+)
+def test_what_cannot_train_is_skipped_and_named(
+    more: dict[str, Callable[[int], str | None]], skipped: list[str]
+) -> None:
+    found = probabilistic.predict(people(**more))
+    assert len(found.pairs) > 140
+    assert all(int(one) // 2 == int(other) // 2 for one, other, _ in found.pairs)
+    assert found.skipped == skipped
+
+
+def test_a_model_that_nothing_can_train_says_what_was_of_no_use() -> None:
+    columns = people()
+    columns["name"] = [f"x{number}" for number in range(300)]
+    columns["street"] = columns["city"] = columns["postal_code"] = [None] * 300
+    with pytest.raises(ProbabilisticError, match=r"of no use were name \(no two records have the same\)"):
+        probabilistic.predict(columns)
 
 
 async def test_too_few_records_are_said_to_be(tenant: Tenant) -> None:

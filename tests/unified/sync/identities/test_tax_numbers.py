@@ -107,7 +107,8 @@ def test_the_type_says_the_country(kind: str, text: str, country: str | None, ke
 @pytest.mark.parametrize(
     "text",
     ["", "-", "n/a", "none", "000000000", "GB000000000", "DE111111111", "unknown", "pending", "x" * 300,
-     "\N{FULLWIDTH DIGIT ONE}3", "\0\0\0", "DE" * 20, "\N{EXTENDED ARABIC-INDIC DIGIT ONE}36695976", "DE136695975", "see invoice 12"],
+     "\N{FULLWIDTH DIGIT ONE}3", "\0\0\0", "DE" * 20, "\N{EXTENDED ARABIC-INDIC DIGIT ONE}36695976", "DE136695975",
+     "see invoice 12"],
 )  # fmt: skip
 @pytest.mark.parametrize("country", [None, "DE", "GB", "US", "AE", "Germany", "é!", ""])
 def test_what_is_no_number_is_none(text: str, country: str | None) -> None:

@@ -50,18 +50,21 @@ async def resolve(
     """Bring a workspace's identities up to date now. `unified dev` does it by itself within a minute."""
     async with open_session() as session:
         workspace = await session.registry.get_workspace(slug)
-        pairs = None
+        model = None
         if probabilistic:
             from unified.sync.identities.probabilistic import find_pairs  # noqa: PLC0415 - loads splink
 
             await resolve_workspace(session.db, workspace.id)
-            pairs = await find_pairs(session.db, workspace.id)
+            model = await find_pairs(session.db, workspace.id)
         progress = await resolve_workspace(session.db, workspace.id, full=full)
     if as_json:
-        print_json(asdict(progress) | ({} if pairs is None else {"probable_pairs": pairs}))
+        found = {"probable_pairs": len(model.pairs), "skipped": model.skipped} if model else {}
+        print_json(asdict(progress) | found)
         return
-    if pairs is not None:
-        say(f"The model found {pairs:,} probable pairs.")
+    if model:
+        say(f"The model found {len(model.pairs):,} probable pairs.")
+        if model.skipped:
+            say(f"It could not learn from {', '.join(model.skipped)}.")
     say(_summary(progress))
 
 
