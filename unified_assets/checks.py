@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import dagster as dg
 
+from unified.kit.declarations import ControlTotal, Stream
 from unified.kit.registry import get_adapter
-from unified.kit.streams import ControlTotal, Stream
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.records import cursors, quality

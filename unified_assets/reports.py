@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from unified.kit.streams import Stream
+from unified.kit.declarations import Stream
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.records import quality

@@ -11,7 +11,7 @@ from pydantic import Field
 from resources.adapters import AdaptersResource
 from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
-from unified.kit.streams import Stream
+from unified.kit.declarations import Stream
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.errors import StoreError

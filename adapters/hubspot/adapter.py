@@ -4,7 +4,7 @@ Here: what the adapter declares, its HTTP client and its account. Reading is in 
 (endpoints) and ``related`` (associations); writing in ``writing``; mapping in ``mapping``.
 """
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 import httpx
@@ -12,25 +12,24 @@ from pydantic import Field, field_validator
 
 from adapters.hubspot import mapping, webhooks
 from adapters.hubspot.api import HubSpotApi, rate_in, read_refusal
-from adapters.hubspot.pull import Pull
-from adapters.hubspot.related import Contacts, Invoices
+from adapters.hubspot.pull import Objects
 from adapters.hubspot.writing import HubSpotWriter
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import (
     Account,
     AdapterConfig,
     Capability,
+    ControlTotal,
     CredentialField,
     CredentialKind,
     OAuth,
+    Stream,
 )
-from unified.kit.errors import ConfigurationError
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
 from unified.kit.registry import register_adapter
-from unified.kit.streams import Changes, ControlTotal, Cursor, Origin, Page, Stream
+from unified.kit.streams import Changes
 from unified.kit.webhooks.deliveries import ReceivedEvent
-from unified.kit.writing.changes import Write, Written
 from unified.schema import UnifiedBase, UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
@@ -112,15 +111,24 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         authorize_params={"optional_scope": "crm.objects.contacts.write"},  # for routes to this account
     )
     streams = (
-        Stream("customers", CUSTOMERS, writable_fields=mapping.WRITABLE_FIELDS),
+        Stream(
+            "customers",
+            CUSTOMERS,
+            source=Objects,
+            to_unified=mapping.customer,
+            writer=HubSpotWriter,
+            writable_fields=mapping.WRITABLE_FIELDS,
+        ),
         Stream(
             "invoices",
             INVOICES,
+            source=Objects,
+            to_unified=mapping.invoice,
             customers="customers",
             control_total=ControlTotal(("properties", "hs_amount_billed")),
         ),
     )
-    delivered_streams = (Stream("events", EVENTS),)
+    delivered_streams = (Stream("events", EVENTS, to_unified=webhooks.to_event),)
     verifiers = (
         webhooks.HubSpotVerifier(),
         webhooks.HubSpotV1Verifier(),
@@ -139,7 +147,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
 
         return HttpClient(
             self.config,
-            label=f"{self.name} connection {self.connection.key}",
+            label=self.label,
             auth=self.authentication(),
             limits={
                 "default": general,
@@ -155,63 +163,13 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         live = details.account_type == "STANDARD" if details.account_type else None
         return Account(str(details.portal_id), details.ui_domain, live)
 
-    def pull(self, stream: str, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
-        """Read a stream; see :meth:`unified.kit.adapter.BaseAdapter.pull`. The README describes the cursors."""
-        return self._pull(stream).pages(cursor)
-
-    def fetch(self, stream: str, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Read single records, a hundred a request."""
-        return self._pull(stream).fetch(source_ids)
-
-    def _pull(self, stream: str) -> Pull:
-        if self.stream(stream) in self.delivered_streams:
-            msg = f"HubSpot lists no {stream}; add a webhook with `unified webhooks add`"
-            raise ConfigurationError(msg)
-        api = HubSpotApi(self.http)
-        kind: type[Contacts | Invoices] = Contacts if self.stream(stream).entity is CUSTOMERS else Invoices
-        source = kind(api, self.config.properties)
-        lag, readers = self.config.search_lag, self.config.concurrency
-        return Pull(api, source, self.clock, search_lag=lag, readers=readers)
-
-    def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
-        """Map a contact, an invoice or an event."""
-        match stream:
-            case "customers":
-                return mapping.customer(raw, origin)
-            case "events":
-                return webhooks.to_event(raw, origin)
-            case _:
-                return mapping.invoice(raw, origin)
-
     def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
         """What received events mean; see :meth:`unified.kit.adapter.BaseAdapter.changes`."""
         return webhooks.changes(events)
 
     def from_unified(self, record: UnifiedBase, fields: Collection[str] | None = None) -> dict[str, Any]:
-        """The body that creates or updates a contact."""
+        """The body that creates or updates a contact, with the custom fields that the settings name."""
         if not isinstance(record, UnifiedCustomer):
             return super().from_unified(record, fields)
         custom = {*mapping.WRITABLE_CUSTOM, *self.config.properties} - mapping.NOT_CUSTOM_OF_CONTACTS
         return mapping.contact_body(record, fields, custom)
-
-    def write(self, stream: str, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
-        """Write contacts, a hundred a request; see :meth:`unified.kit.adapter.BaseAdapter.write`."""
-        if not self.stream(stream).writable_fields:
-            return super().write(stream, writes)
-        return self._writer(stream).write(writes)
-
-    def find(self, stream: str, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Find contacts by e-mail address, phone or a property; see :meth:`unified.kit.adapter.BaseAdapter.find`."""
-        if not self.stream(stream).writable_fields:
-            return super().find(stream, field, values)
-        return self._writer(stream).find(field, values)
-
-    def _writer(self, stream: str) -> HubSpotWriter:
-        return HubSpotWriter(
-            HubSpotApi(self.http),
-            self._pull(stream),
-            key_property=self.config.key_property,
-            attempts=self.config.retry_count + 1,
-            retry_delay=self.config.retry_delay,
-            at_once=self.config.concurrency,
-        )

@@ -5,24 +5,28 @@ the 10,000-result cap of paging, and side by side. Search lags behind by some se
 it shows is taken to have been so that long ago, and each pull begins that much before the last one did.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import msgspec
 
 from adapters.hubspot.api import BATCH, Filter, HubSpotApi, SearchAnswer, read_archived
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
-from adapters.hubspot.related import Contacts, Source, read_id
+from adapters.hubspot.related import Contacts, Invoices, read_id
 from adapters.hubspot.webhooks import OF_COMPANY
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import Stream
 from unified.kit.reading.changes import Since, Step, in_steps
 from unified.kit.reading.paging import misplaced
 from unified.kit.reading.raw import by_ids
 from unified.kit.reading.refresh import Refresh, is_unfinished
 from unified.kit.reading.windows import Window, WindowPage, read_windows
 from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
+from unified.schema.entities import CUSTOMERS
 
 # Searches under way at once: with five a second allowed, more would only wait.
 _READERS = 8
@@ -45,39 +49,24 @@ class _Merged(msgspec.Struct, rename={"updated_at": "updatedAt"}):
 _MERGED = msgspec.json.Decoder(_Merged)
 
 
-class Pull:
-    """One pull of one stream."""
+class Objects:
+    """Contacts or invoices."""
 
-    def __init__(
-        self,
-        api: HubSpotApi,
-        source: Source,
-        clock: Callable[[], datetime],
-        *,
-        search_lag: float,
-        readers: int,
-    ) -> None:
-        """Prepare to read ``source``.
-
-        Args:
-            api: The portal.
-            source: What to read.
-            clock: Tells when a state was observed.
-            search_lag: Seconds by which search may be behind.
-            readers: Requests that may be under way at once.
-        """
-        self._api = api
-        self._source = source
-        self._clock = clock
-        self._since = Since(timedelta(seconds=search_lag), _OVERLAP, _BIN_KEEPS)
-        self._readers = min(readers, _READERS)
+    def __init__(self, adapter: BaseAdapter[Any], stream: Stream) -> None:
+        """Read through a connected adapter, as its settings say."""
+        kind: type[Contacts | Invoices] = Contacts if stream.entity is CUSTOMERS else Invoices
+        self._api = HubSpotApi(adapter.http)
+        self._source = kind(self._api, adapter.config.properties)
+        self._clock = adapter.clock
+        self._since = Since(timedelta(seconds=adapter.config.search_lag), _OVERLAP, _BIN_KEEPS)
+        self._readers = min(adapter.config.concurrency, _READERS)
 
     @property
     def properties(self) -> Sequence[str]:
         """What is read of each record."""
         return self._source.properties
 
-    def pages(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
+    def pull(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
         """Read from where the cursor stands; see :meth:`unified.kit.adapter.BaseAdapter.pull`."""
         return self._refresh(cursor) if cursor is None or is_unfinished(cursor) else self._changes(cursor)
 

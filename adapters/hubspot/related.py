@@ -158,10 +158,6 @@ class Invoices:
         ]
 
 
-Source = Contacts | Invoices
-"""What a stream reads."""
-
-
 def _whole(record: msgspec.Raw, source_id: str | None, associations: dict[str, Any]) -> RawRecord:
     """The record with its associations put before the closing brace; all else stays as HubSpot sent it."""
     body = bytes(record)

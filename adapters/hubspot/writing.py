@@ -16,8 +16,10 @@ import msgspec
 import stamina
 
 from adapters.hubspot.api import BATCH, BatchAnswer, HubSpotApi
-from adapters.hubspot.pull import Pull
+from adapters.hubspot.pull import Objects
 from adapters.hubspot.related import read_id
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import Stream
 from unified.kit.errors import (
     ConfigurationError,
     NotFoundError,
@@ -88,25 +90,21 @@ class _Batch:
             self.settle(Written(write, "unknown", write.source_id, reason=reason))
 
 
-@dataclass(frozen=True, slots=True)
 class HubSpotWriter:
-    """Writes and looks up contacts.
+    """Writes and looks up contacts."""
 
-    Attributes:
-        api: The portal.
-        pull: Reads contacts in full.
-        key_property: A property of contacts with unique values that takes a creation's idempotency key, or None.
-        attempts: How often a creation is sent whose fate can be looked up.
-        retry_delay: Seconds before the second time; doubles.
-        at_once: Requests under way at most.
-    """
+    def __init__(self, adapter: BaseAdapter[Any], stream: Stream) -> None:
+        """Use a connected adapter.
 
-    api: HubSpotApi
-    pull: Pull
-    key_property: str | None
-    attempts: int
-    retry_delay: float
-    at_once: int
+        Its settings may name a property of contacts with unique values (``key_property``), which takes a creation's
+        idempotency key.
+        """
+        self.api = HubSpotApi(adapter.http)
+        self.contacts = Objects(adapter, stream)
+        self.key_property: str | None = adapter.config.key_property
+        self.attempts = adapter.config.retry_count + 1
+        self.retry_delay = adapter.config.retry_delay
+        self.at_once = adapter.config.concurrency
 
     def write(self, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
         """Make changes; see :meth:`unified.kit.adapter.BaseAdapter.write`."""
@@ -164,7 +162,7 @@ class HubSpotWriter:
         for write in unsure.pop("", ()):
             reason = "it was sent without an answer, and has no e-mail address to look it up by"
             batch.settle(Written(write, "unknown", reason=reason))
-        for raw in await self.api.batch_read(_KIND, list(unsure), self.pull.properties, by="email"):
+        for raw in await self.api.batch_read(_KIND, list(unsure), self.contacts.properties, by="email"):
             there = _read(raw)
             for write in unsure.pop((there.properties.get("email") or "").lower(), ()):
                 batch.settle(_compared(write, there, raw))
@@ -256,7 +254,7 @@ class HubSpotWriter:
             else:
                 batch.settle(Written(write, "refused", write.source_id, reason=one.reason))
         ids = list(dict.fromkeys(contact_id for contact_id, _ in rivals))
-        found = {read_id(raw): raw for raw in await self.api.batch_read(_KIND, ids, self.pull.properties)}
+        found = {read_id(raw): raw for raw in await self.api.batch_read(_KIND, ids, self.contacts.properties)}
         for contact_id, one in rivals:
             if contact_id in found:
                 raw = found[contact_id]
@@ -278,7 +276,7 @@ class HubSpotWriter:
             ids = [record_id for raw in found if (record_id := read_id(raw))]
         else:
             ids = [one for name in _properties_of(field) for one in await self._search(name, wanted)]
-        async for page in self.pull.fetch(list(dict.fromkeys(ids))):
+        async for page in self.contacts.fetch(list(dict.fromkeys(ids))):
             yield replace(page, tombstones=())
 
     async def _search(self, name: str, values: Sequence[str]) -> list[str]:

@@ -1,9 +1,11 @@
-"""The Stripe adapter: what it declares, how it connects, and which way each stream is read."""
+"""The Stripe adapter: what it declares, and how it connects.
+
+How each stream is read is said by ``sources`` (order), ``changes`` (the events feed) and ``reading`` (endpoints); what
+a record means by ``mapping``; how customers are written by ``writing``; what a delivery means by ``webhooks``.
+"""
 
 import re
-from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import aclosing
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import httpx
@@ -11,22 +13,26 @@ import msgspec
 from pydantic import Field
 
 from adapters.stripe import mapping, money, webhooks
-from adapters.stripe.changes import ObjectChanges, Position, event_pages, safe_since
-from adapters.stripe.reading import BEGINNING, END, StripeReader
+from adapters.stripe.reading import StripeReader
+from adapters.stripe.sources import Events, Objects
 from adapters.stripe.writing import StripeWriter
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import Account, AdapterConfig, Capability, CredentialField, CredentialKind
+from unified.kit.declarations import (
+    Account,
+    AdapterConfig,
+    Capability,
+    ControlTotal,
+    CredentialField,
+    CredentialKind,
+    Stream,
+)
 from unified.kit.errors import ConfigurationError, PermissionDeniedError
 from unified.kit.http.client import HttpClient, Refusal, read_refusal
 from unified.kit.http.limits import RateLimit
-from unified.kit.reading.refresh import Refresh, is_unfinished
-from unified.kit.reading.windows import Window, WindowPage, side_by_side
+from unified.kit.reading.windows import side_by_side
 from unified.kit.registry import register_adapter
-from unified.kit.streams import Changes, ControlTotal, Cursor, Origin, Page, Stream
+from unified.kit.streams import Changes
 from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
-from unified.kit.writing.changes import Write, Written
-from unified.schema.base import UnifiedBase
-from unified.schema.customer import UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
 # https://docs.stripe.com/api/versioning: answers keep this version's shape until somebody changes this line.
@@ -38,13 +44,6 @@ API_VERSION = "2026-09-30.endive"
 _REQUESTS_PER_SECOND = 25.0
 _SEARCHES_PER_SECOND = 20.0
 _ENDPOINTS = ("default", "customers", "customer", "invoices", "invoice", "lines", "events", "event", "search")
-
-# A first look at a history whose beginning is unknown: reaching back so many days, each twice as far as the
-# last one.
-_REACH_DAYS = (30, 60, 120, 240, 480, 960, 1_920, 3_840)
-
-# Seconds by which the clock of a provider that does not tell its time may be behind ours.
-_CLOCKS_APART = 86_400
 
 _KEY = re.compile(r"\b(?:sk|rk|pk|ek|whsec)_[^\s'\"]+")
 
@@ -97,14 +96,24 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         ),
     )
     streams: ClassVar[tuple[Stream, ...]] = (
-        Stream("customers", CUSTOMERS, writable_fields=mapping.WRITABLE_FIELDS),
+        Stream(
+            "customers",
+            CUSTOMERS,
+            source=Objects,
+            to_unified=mapping.to_customer,
+            writer=StripeWriter,
+            from_unified=mapping.from_customer,
+            writable_fields=mapping.WRITABLE_FIELDS,
+        ),
         Stream(
             "invoices",
             INVOICES,
+            source=Objects,
+            to_unified=mapping.to_invoice,
             customers="customers",
             control_total=ControlTotal(("total",), money.MINOR_UNITS),
         ),
-        Stream("events", EVENTS),
+        Stream("events", EVENTS, source=Events, to_unified=mapping.to_event),
     )
     verifiers: ClassVar[tuple[Verifier, ...]] = (webhooks.StripeVerifier(),)
 
@@ -116,10 +125,9 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         """
         key = self.credentials["api_key"].reveal()
         if not key.startswith(("sk_", "rk_")):
-            msg = (
-                f"connection {self.connection.key}: its key is none of Stripe's; that starts with sk_ or rk_"
+            raise ConfigurationError(
+                f"connection {self.connection.key}: its key is not a Stripe key, which starts with sk_ or rk_"
             )
-            raise ConfigurationError(msg)
         rate = self.config.requests_per_second
         if self._livemode and rate is None:
             limits = {name: RateLimit(_REQUESTS_PER_SECOND) for name in _ENDPOINTS}
@@ -128,7 +136,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
             limits = dict.fromkeys(_ENDPOINTS, RateLimit(rate or _REQUESTS_PER_SECOND))
         return HttpClient(
             self.config,
-            label=f"{self.name} connection {self.connection.key}",
+            label=self.label,
             headers={"stripe-version": API_VERSION},
             auth=self.authentication(),
             limits=limits,
@@ -150,90 +158,9 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         name = (account.business_profile or {}).get("name") or dashboard.get("display_name")
         return Account(account.id, name, self._livemode)
 
-    async def pull(self, stream: str, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
-        """Read a stream: see :meth:`BaseAdapter.pull`. Stripe keeps its events for 30 days."""
-        self.stream(stream)
-        reader, readers = StripeReader(self.http, self.clock), self.config.concurrency
-        if stream == "events":
-            begun = event_pages(reader, cursor, readers=readers)
-        elif cursor is None or is_unfinished(cursor):
-            begun = self._refresh(reader, stream, cursor)
-        else:
-            begun = ObjectChanges(reader, stream, cursor, readers=readers).pages()
-        async with aclosing(begun) as pages:
-            async for page in pages:
-                yield page
-
-    async def _refresh(
-        self, reader: StripeReader, stream: str, cursor: Cursor | None
-    ) -> AsyncGenerator[Page, None]:
-        refresh = Refresh.load(cursor)
-        if refresh is None:
-            started_at = self.clock()
-            # A key that may not read events fails now, not at the first incremental pull.
-            await reader.touch("events")
-            now = int(started_at.timestamp())
-            since = safe_since(reader, otherwise=now - _CLOCKS_APART)
-            edges = [END, *(now - days * 86_400 for days in _REACH_DAYS), BEGINNING]
-            windows = [Window(low, high) for high, low in pairwise(edges)]
-            refresh = Refresh(started_at, windows, Position(since).dump())
-
-        async def fetch(window: Window) -> WindowPage:
-            return await reader.listed(stream, window)
-
-        refreshing = refresh.pages(
-            fetch,
-            readers=self.config.concurrency,
-            is_saturated=lambda: self.http.is_saturated(stream),
-        )
-        async with aclosing(refreshing) as pages:
-            async for page in pages:
-                yield page
-
-    def fetch(self, stream: str, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Read single objects: see :meth:`BaseAdapter.fetch`. An event that is no longer kept is left out."""
-        return StripeReader(self.http, self.clock).current(self.stream(stream).name, source_ids)
-
-    def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
-        """Map one raw record: see :meth:`BaseAdapter.to_unified`."""
-        match stream:
-            case "customers":
-                return mapping.to_customer(raw, origin)
-            case "invoices":
-                return mapping.to_invoice(raw, origin)
-            case "events":
-                return mapping.to_event(raw, origin)
-            case _:
-                self.stream(stream)
-                raise AssertionError(stream)
-
     def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
         """What received events mean: see :meth:`BaseAdapter.changes`."""
         return webhooks.changes(events)
-
-    def from_unified(self, record: UnifiedBase, fields: Collection[str] | None = None) -> dict[str, Any]:
-        """Map a customer to Stripe's parameters: see :meth:`BaseAdapter.from_unified`."""
-        return (
-            mapping.from_customer(record, fields)
-            if isinstance(record, UnifiedCustomer)
-            else super().from_unified(record, fields)
-        )
-
-    def write(self, stream: str, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
-        """Write customers: see :meth:`BaseAdapter.write`."""
-        if not self.stream(stream).writable_fields:
-            return super().write(stream, writes)
-        return self._writer.write(writes)
-
-    def find(self, stream: str, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Find customers by e-mail, phone or metadata: see :meth:`BaseAdapter.find`."""
-        if not self.stream(stream).writable_fields:
-            return super().find(stream, field, values)
-        return self._writer.find(field, values)
-
-    @property
-    def _writer(self) -> StripeWriter:
-        return StripeWriter(self.http, self.clock, at_once=self.config.concurrency)
 
     @property
     def _livemode(self) -> bool:

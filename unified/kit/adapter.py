@@ -24,12 +24,14 @@ from unified.kit.declarations import (
     CredentialField,
     CredentialKind,
     OAuth,
+    Source,
+    Stream,
 )
 from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.http.authentication import OAuthAuthentication, TokenSource, header_authentication
 from unified.kit.http.client import HttpClient
 from unified.kit.secrets import Secret
-from unified.kit.streams import Changes, Cursor, Origin, Page, Stream
+from unified.kit.streams import Changes, Cursor, Origin, Page
 from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
 from unified.kit.writing.changes import Write, Written
 from unified.schema.base import UnifiedBase, connection_namespace
@@ -42,8 +44,8 @@ class BaseAdapter(ABC, Generic[ConfigT]):
     """One connection to one system.
 
     Subclasses declare what they are in class variables, register with ``@register_adapter`` and implement
-    :meth:`open_http`, :meth:`test`, :meth:`pull`, :meth:`fetch` and :meth:`to_unified`. Use an instance in
-    ``async with``.
+    :meth:`open_http` and :meth:`test`. Their streams say how each is read, mapped and written; whatever a
+    stream does not say, a subclass does in the method of that name. Use an instance in ``async with``.
 
     Type parameter:
         ConfigT: The adapter's settings model.
@@ -158,18 +160,22 @@ class BaseAdapter(ABC, Generic[ConfigT]):
     ) -> None:
         await self.disconnect()
 
+    @property
+    def label(self) -> str:
+        """Names the connection in errors, e.g. ``stripe connection acme/main``."""
+        return f"{self.name} connection {self.connection.key}"
+
     def authentication(self) -> httpx.Auth:
         """How this connection's requests prove who sends them: for :class:`HttpClient`'s ``auth``.
 
         Raises:
             ConfigurationError: If no header can carry the credential.
         """
-        label = f"{self.name} connection {self.connection.key}"
         if self.tokens is not None:
-            return OAuthAuthentication(self.tokens, label=label)
+            return OAuthAuthentication(self.tokens, label=self.label)
         fields = [field.name for field in self.credential_fields]
         return header_authentication(
-            self.credential_kind, self.credentials, fields, header=self.api_key_header, label=label
+            self.credential_kind, self.credentials, fields, header=self.api_key_header, label=self.label
         )
 
     @abstractmethod
@@ -184,7 +190,6 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             ProviderError: If it opens none, with the reason.
         """
 
-    @abstractmethod
     def pull(self, stream: str, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
         """Read a stream from where it stands.
 
@@ -197,11 +202,12 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             Pages, each with the cursor that holds once it is stored. Stopping early loses nothing.
 
         Raises:
+            ConfigurationError: If no request lists that stream.
             StaleCursorError: If the changes since ``cursor`` are no longer to be had.
             ProviderError: If the provider does not answer as documented.
         """
+        return self._source(stream).pull(cursor)
 
-    @abstractmethod
     def fetch(self, stream: str, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         """Read single records by their ids: customers that an invoice names, or what an event is about.
 
@@ -214,10 +220,20 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             longer.
 
         Raises:
+            ConfigurationError: If no request lists that stream.
             ProviderError: If the provider does not answer as documented.
         """
+        return self._source(stream).fetch(source_ids)
 
-    @abstractmethod
+    def _source(self, name: str) -> Source:
+        stream = self.stream(name)
+        if stream.source is None:
+            raise ConfigurationError(
+                f"no request lists {self.display_name}'s {name}, they come by webhook: add one with "
+                "`unified webhooks add`"
+            )
+        return stream.source(self, stream)
+
     def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
         """Map one raw record. Pure: no I/O, no clock, no chance.
 
@@ -227,9 +243,14 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             origin: Where and when it was read.
 
         Raises:
+            ConfigurationError: If this connector has no such stream, or no mapping for it.
             MappingError: If it can't become a unified record. Any ValueError, KeyError, TypeError or pydantic
                 error counts as one as well.
         """
+        mapping = self.stream(stream).to_unified
+        if mapping is None:
+            raise ConfigurationError(f"{self.name} has no mapping for {stream}")
+        return mapping(raw, origin)
 
     def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
         """Say what received events mean for the tables. Pure; it fails for no event that was received.
@@ -257,6 +278,9 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         Raises:
             ConfigurationError: If this adapter does not write records of that kind, or not that field.
         """
+        for stream in self.streams:
+            if stream.from_unified is not None and isinstance(record, stream.entity.model):
+                return stream.from_unified(record, fields)
         wanted = f" ({', '.join(fields)})" if fields else ""
         msg = f"{self.name} does not write {type(record).__name__}{wanted}"
         raise ConfigurationError(msg)
@@ -278,8 +302,11 @@ class BaseAdapter(ABC, Generic[ConfigT]):
                 comes last: writes that were not reported were not applied; of those whose fate is open,
                 ``unknown`` was reported.
         """
-        msg = f"{self.name} does not write {stream}, so {len(writes)} changes can't be made there"
-        raise ConfigurationError(msg)
+        declared = self.stream(stream)
+        if declared.writer is None:
+            msg = f"{self.name} does not write {stream}, so {len(writes)} changes can't be made there"
+            raise ConfigurationError(msg)
+        return declared.writer(self, declared).write(writes)
 
     def find(self, stream: str, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
         """Find records at this system by what they hold, as it is now: before a route creates another one.
@@ -297,8 +324,13 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             ConfigurationError: If records can't be found by that field.
             ProviderError: If the provider does not answer as documented.
         """
-        msg = f"{self.name} finds no {stream} by {field}, so {len(values)} values can't be looked up there"
-        raise ConfigurationError(msg)
+        declared = self.stream(stream)
+        if declared.writer is None:
+            msg = (
+                f"{self.name} finds no {stream} by {field}, so {len(values)} values can't be looked up there"
+            )
+            raise ConfigurationError(msg)
+        return declared.writer(self, declared).find(field, values)
 
     def origin(self, stream: str, observed_at: datetime, synced_at: datetime) -> Origin:
         """The :class:`Origin` of records that this connection read."""

@@ -1,18 +1,22 @@
-"""What a connector declares, and whom it works for: settings, capabilities, credentials, OAuth, account.
+"""What a connector declares, and whom it works for: settings, capabilities, credentials, OAuth, streams.
 
-Plain data that every layer may import. Not here: the contract that uses it (``adapter``), streams and pages
-(``streams``), and the calls to an OAuth token endpoint (``http.oauth``).
+Plain data that every layer may import. Not here: the contract that uses it (``adapter``), what a stream's records
+travel in (``streams``), and the calls to an OAuth token endpoint (``http.oauth``).
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from unified.kit.errors import ConfigurationError
+from unified.kit.streams import Cursor, Origin, Page
+from unified.kit.writing.changes import Write, Written
+from unified.schema.base import UnifiedBase
+from unified.schema.entities import Entity
 
 GrantType = Literal["authorization_code", "client_credentials"]
 ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
@@ -140,3 +144,75 @@ class OAuth:
         if chosen not in self.grants:
             raise ConfigurationError(f"{connector} can't be authorized by {chosen}, only by {self.grants[0]}")
         return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTotal:
+    """Where a raw invoice states its total, so that stored money can be held against it independently.
+
+    Attributes:
+        path: Keys from the raw record's top down to the amount.
+        minor_units: Digits of the provider's minor unit by currency where amounts are integers, else None.
+    """
+
+    path: tuple[str, ...]
+    minor_units: Mapping[str, int] | None = None
+
+
+class Source(Protocol):
+    """Reads one stream of one connection."""
+
+    def pull(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
+        """Read from where the cursor stands; see :meth:`unified.kit.adapter.BaseAdapter.pull`."""
+        ...
+
+    def fetch(self, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
+        """Read single records; see :meth:`unified.kit.adapter.BaseAdapter.fetch`."""
+        ...
+
+
+class Writer(Protocol):
+    """Writes one stream of one connection, and looks up what is there."""
+
+    def write(self, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
+        """Make changes; see :meth:`unified.kit.adapter.BaseAdapter.write`."""
+        ...
+
+    def find(self, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
+        """Find records; see :meth:`unified.kit.adapter.BaseAdapter.find`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One kind of record that a connector offers, and the functions that read, map and write it.
+
+    What is left out here the adapter does in a method of its own: ``pull`` and ``fetch``, ``to_unified``, and so on.
+
+    Attributes:
+        name: In the connector's own words where it has them, e.g. ``contacts``: lower-case, as cursors and history
+            are kept under it.
+        entity: The canonical table that its records land in; several streams of a connector may land in one.
+        mapping_version: Raised by whoever changes the mapping, so that stored rows are mapped again.
+        customers: For invoices, the stream of this connector whose records ``customer_id`` names, where it has one.
+        control_total: For invoices, where the raw record states its total.
+        writable_fields: Fields of the entity's model that this system keeps when it is written to; none where the
+            adapter does not write the stream.
+        source: Makes what reads the stream, of the connected adapter and this stream. None where no request lists its
+            records: only webhooks bring them.
+        to_unified: Maps one raw record; pure, see :meth:`unified.kit.adapter.BaseAdapter.to_unified`.
+        writer: Makes what writes the stream, of the connected adapter and this stream.
+        from_unified: Maps a record to what the API takes; pure, see
+            :meth:`unified.kit.adapter.BaseAdapter.from_unified`.
+    """
+
+    name: str
+    entity: Entity
+    mapping_version: int = 1
+    customers: str | None = None
+    control_total: ControlTotal | None = None
+    writable_fields: frozenset[str] = frozenset()
+    source: "Callable[[Any, Stream], Source] | None" = None
+    to_unified: Callable[[dict[str, Any], Origin], UnifiedBase] | None = None
+    writer: "Callable[[Any, Stream], Writer] | None" = None
+    from_unified: Callable[[Any, Collection[str] | None], dict[str, Any]] | None = None

@@ -1,6 +1,7 @@
-"""What travels between a source and the rest: streams, pages of raw records, tombstones, and their origin.
+"""What travels between a source and the rest: pages of raw records, tombstones, cursors, and their origin.
 
-Not here: who reads or writes them (``base``), and the changes that are made at a target (``writing``).
+Not here: what a stream is (``declarations``), who reads it (``reading``), and the changes that are made at a target
+(``writing``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,45 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from unified.schema.base import unified_id
-from unified.schema.entities import Entity
 
 Cursor = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ControlTotal:
-    """Where a raw invoice states its total, so that stored money can be held against it independently.
-
-    Attributes:
-        path: Keys from the raw record's top down to the amount.
-        minor_units: Digits of the provider's minor unit by currency where amounts are integers, else None.
-    """
-
-    path: tuple[str, ...]
-    minor_units: Mapping[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """One kind of record that a connector offers.
-
-    Attributes:
-        name: In the connector's own words where it has them, e.g. ``contacts``: lower-case, as cursors and history
-            are kept under it.
-        entity: The canonical table that its records land in; several streams of a connector may land in one.
-        mapping_version: Raised by whoever changes the mapping, so that stored rows are mapped again.
-        customers: For invoices, the stream of this connector whose records ``customer_id`` names, where it has one.
-        control_total: For invoices, where the raw record states its total.
-        writable_fields: Fields of the entity's model that this system keeps when it is written to; none where the
-            adapter does not write the stream.
-    """
-
-    name: str
-    entity: Entity
-    mapping_version: int = 1
-    customers: str | None = None
-    control_total: ControlTotal | None = None
-    writable_fields: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

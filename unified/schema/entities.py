@@ -1,7 +1,7 @@
 """The entities: which canonical tables there are, and what their rows are. The one list of them.
 
 Not here: the columns that PostgreSQL keeps a model's fields in (:mod:`unified.store.records.tables`), and which
-streams land in an entity, which each connector declares (:class:`unified.kit.streams.Stream`).
+streams land in an entity, which each connector declares (:class:`unified.kit.declarations.Stream`).
 """
 
 from dataclasses import dataclass

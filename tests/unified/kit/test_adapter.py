@@ -3,7 +3,7 @@
 # ruff: noqa: ARG002 - a contract's methods take what they do not need
 
 import pickle
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -19,16 +19,18 @@ from unified.kit.declarations import (
     ConnectionRef,
     CredentialField,
     CredentialKind,
+    Stream,
 )
 from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.factory import AdapterFactory, OpenedConnection, build_adapter
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
 from unified.kit.secrets import Secret
-from unified.kit.streams import Cursor, Origin, Page, Stream
+from unified.kit.streams import Cursor, Origin, Page, RawRecord
+from unified.kit.writing.changes import Write, Written
 from unified.schema.base import UnifiedBase
 from unified.schema.customer import UnifiedCustomer
-from unified.schema.entities import CUSTOMERS
+from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 from unified.schema.field_rules import FieldRule
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -218,3 +220,97 @@ def test_secrets_compare_by_value() -> None:
     assert Secret("a") == Secret("a") != Secret("b")
     assert len({Secret("a"), Secret("a")}) == 1
     assert Secret("a") != "a"
+
+
+class Things:
+    """Source and writer of a stream that says everything itself."""
+
+    def __init__(self, adapter: BaseAdapter[Any], stream: Stream) -> None:
+        self.name = f"{adapter.connection.key} {stream.name}"
+
+    async def pull(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
+        yield Page([RawRecord(f"{self.name} since {cursor}", b"{}")], NOW, {})
+
+    async def fetch(self, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
+        yield Page([RawRecord(one, b"{}") for one in source_ids], NOW, None)
+
+    async def write(self, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
+        for one in writes:
+            yield Written(one, "applied", self.name)
+
+    async def find(self, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
+        yield Page([RawRecord(f"{field}={value}", b"{}") for value in values], NOW, None)
+
+
+def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
+    return UnifiedCustomer(**origin.identify(raw["id"]), name=raw.get("name"))
+
+
+def from_customer(record: UnifiedCustomer, fields: Collection[str] | None = None) -> dict[str, Any]:
+    return {"name": record.name, "fields": fields}
+
+
+class DeclaredAdapter(BaseAdapter[DemoConfig]):
+    name = "declared"
+    display_name = "Declared"
+    capabilities = frozenset({Capability.READ, Capability.WRITE})
+    config_model = DemoConfig
+    credential_kind = CredentialKind.BEARER_TOKEN
+    credential_fields = DemoAdapter.credential_fields
+    streams = (
+        Stream(
+            "customers",
+            CUSTOMERS,
+            source=Things,
+            to_unified=to_customer,
+            writer=Things,
+            from_unified=from_customer,
+        ),
+        Stream("invoices", INVOICES, source=Things),
+    )
+    delivered_streams = (Stream("events", EVENTS),)
+
+    def open_http(self) -> HttpClient:
+        return HttpClient(self.config, label=self.label, limits={"default": RateLimit(10)})
+
+    async def test(self) -> Account:
+        return Account("demo")
+
+
+async def read_ids(pages: AsyncGenerator[Page, None]) -> list[str | None]:
+    return [record.source_id for page in [page async for page in pages] for record in page.records]
+
+
+async def test_a_stream_says_how_it_is_read_mapped_and_written() -> None:
+    adapter = DeclaredAdapter(DemoConfig(), KEYS, REF)
+    assert await read_ids(adapter.pull("customers", {"a": 1})) == ["acme/demo customers since {'a': 1}"]
+    assert await read_ids(adapter.pull("invoices", None)) == ["acme/demo invoices since None"]
+    assert await read_ids(adapter.fetch("customers", ["1", "2"])) == ["1", "2"]
+    record = adapter.map_record(
+        "customers", b'{"id": "7", "name": "Ada"}', adapter.origin("customers", NOW, NOW)
+    )
+    assert (record.source_id, record.source_system) == ("7", "declared")
+    assert adapter.from_unified(record, ("name",)) == {"name": "Ada", "fields": ("name",)}
+    write = Write("create", None, {}, "k1")
+    assert [one.source_id async for one in adapter.write("customers", [write])] == ["acme/demo customers"]
+    assert await read_ids(adapter.find("customers", "email", ["a@b.c"])) == ["email=a@b.c"]
+
+
+def test_what_a_stream_does_not_say_is_refused_by_name() -> None:
+    adapter = DeclaredAdapter(DemoConfig(), KEYS, REF)
+    with pytest.raises(
+        ConfigurationError, match=r"no request lists Declared's events, .* `unified webhooks add`"
+    ):
+        adapter.pull("events", None)
+    with pytest.raises(ConfigurationError, match="no request lists Declared's events"):
+        adapter.fetch("events", ["1"])
+    with pytest.raises(ConfigurationError, match="declared has no mapping for invoices"):
+        adapter.to_unified("invoices", {}, adapter.origin("invoices", NOW, NOW))
+    with pytest.raises(ConfigurationError, match="declared does not write invoices"):
+        adapter.write("invoices", [])
+    with pytest.raises(ConfigurationError, match="declared finds no invoices by number"):
+        adapter.find("invoices", "number", ["1"])
+    with pytest.raises(
+        ConfigurationError, match="declared has no stream 'orders'; it has customers, invoices, events"
+    ):
+        adapter.pull("orders", None)

@@ -13,7 +13,7 @@ from typing import Any
 from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 
-from unified.kit.streams import ControlTotal
+from unified.kit.declarations import ControlTotal
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 from unified.schema.money import exponent
 from unified.store.plans import avoid_nested_loops

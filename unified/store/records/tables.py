@@ -17,7 +17,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 from pydantic import AwareDatetime, SkipValidation
 
-from unified.kit.streams import Stream
+from unified.kit.declarations import Stream
 from unified.schema import UnifiedBase, UnifiedModel, versions
 from unified.schema.entities import ENTITIES, Entity
 from unified.store.connections.rows import ConnectionSummary

@@ -16,12 +16,13 @@ from unified.kit.declarations import (
     ConnectionRef,
     CredentialField,
     CredentialKind,
+    Stream,
 )
 from unified.kit.errors import AuthenticationError, ConfigurationError, ForbiddenHostError
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
 from unified.kit.secrets import Secret
-from unified.kit.streams import Cursor, Origin, Page, Stream
+from unified.kit.streams import Cursor, Origin, Page
 from unified.schema.base import UnifiedBase
 from unified.schema.entities import CUSTOMERS
 

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
-from unified.kit.streams import ControlTotal
+from unified.kit.declarations import ControlTotal
 from unified.schema.base import UnifiedBase
 from unified.schema.customer import UnifiedCustomer
 from unified.schema.entities import INVOICES
