@@ -1,5 +1,8 @@
 """The front door: everything that Dagster loads."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from resources.adapters import AdaptersResource
@@ -22,8 +25,22 @@ from unified_assets.schedules import source_job, source_schedule
 from unified_assets.sources import source_assets
 
 
-def build_definitions() -> dg.Definitions:
-    """Assets, jobs, schedules and sensors of all adapters that are installed."""
+def build_definitions(*own: dg.Definitions, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Assets, jobs, schedules and sensors of all adapters that are installed, and those of a user's project.
+
+    Args:
+        own: The project's assets, checks, jobs, schedules, sensors and resources. They may use the resources below:
+            ``io_manager_key="tables"`` gives and takes pandas frames.
+        resources: Taken instead of the product's of the same name.
+
+    Raises:
+        DagsterInvariantViolationError: If two of the definitions have different resources of one name, or ``own``
+            has an executor.
+    """
+    return dg.Definitions.merge(_product(resources or {}), *own)
+
+
+def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
     adapters = list(discover_adapters().values())
     jobs = {adapter.name: source_job(adapter) for adapter in adapters}
     drains = {adapter.name: drain_job(adapter) for adapter in adapters if takes_webhooks(adapter)}
@@ -64,6 +81,7 @@ def build_definitions() -> dg.Definitions:
             "credentials": credentials,
             "adapters": AdaptersResource(credentials=credentials),
             "tables": TablesIOManager(database=database),
+            **replaced,
         },
         executor=dg.in_process_executor,
     )

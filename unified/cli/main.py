@@ -29,6 +29,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "commands.operation.dev:dev",
             "Start the database, Dagster and the webhook server; Ctrl-C ends all.",
         ),
+        "init": ("init.init:init", "Make a project of your own, with assets beside ours."),
         "sign-in": ("commands.access.sign_in:sign_in", "Print a link that signs a browser in once."),
     },
     "Connections": {

@@ -1,0 +1,105 @@
+"""`unified init`: a folder with a user's own definitions, which `unified dev` loads when it is started there."""
+
+import json
+import keyword
+import re
+from importlib.metadata import distribution
+from importlib.resources import as_file, files
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+import typer
+
+from unified.cli.output import out
+from unified.cli.session import UsageError
+
+_NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+_LONGEST_NAME = 63
+# The file of the project, and the one that it is made from.
+_FILES = {
+    "pyproject.toml": "pyproject.toml.template",
+    "README.md": "README.md.template",
+    ".gitignore": "gitignore.template",
+    "{package}/__init__.py": "package/__init__.py",
+    "{package}/assets.py": "package/assets.py",
+    "{package}/definitions.py": "package/definitions.py",
+}
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder to make; its last part is the project's name, such as `myproject`.")
+    ],
+) -> None:
+    """Make a project of your own: definitions with one example asset, beside those of all connected systems.
+
+    Nothing of Unified Assets itself has to be changed to add an asset, a check, a schedule or a resource.
+    """
+    name = folder.absolute().name
+    package = name.replace("-", "_")
+    _check(name, package)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        msg = f"{folder} exists already and is not an empty folder: choose another, or empty it"
+        raise UsageError(msg)
+    installed = distribution("unified-assets")
+    values = {
+        "name": name,
+        "package": package,
+        "version": installed.version.partition("+")[0],
+        "source": _source(installed.read_text("direct_url.json")),
+    }
+    (folder / package).mkdir(parents=True)
+    with as_file(files("unified.cli.init") / "template") as template:
+        for target, origin in _FILES.items():
+            text = (template / origin).read_text()
+            if origin.endswith(".template"):
+                text = Template(text).substitute(values)
+            (folder / target.format(package=package)).write_text(text)
+    out.print(f"{folder} is a project with one asset, in {folder / package}/assets.py. Next:\n")
+    out.print(f"    cd {folder}\n    unified demo    # data to begin with, or `unified connections add`")
+    out.print("    unified dev     # Dagster with your assets beside those of the connected systems")
+
+
+def _check(name: str, package: str) -> None:
+    """Refuse a name that can't be that of a project and of its Python package.
+
+    Raises:
+        UsageError: If it can't.
+    """
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        msg = (
+            f"{name!r} is not a valid name: use 1 to {_LONGEST_NAME} lower-case letters, digits, - and _, "
+            "beginning with a letter"
+        )
+        raise UsageError(msg)
+    found = None if keyword.iskeyword(package) else find_spec(package)
+    if keyword.iskeyword(package) or (found and found.origin):
+        msg = f"{name!r} is a word of Python or a package that is installed already: choose another name"
+        raise UsageError(msg)
+
+
+def _source(direct_url: str | None) -> str:
+    """Where a project's environment gets Unified Assets from, as a table of its ``pyproject.toml``.
+
+    Args:
+        direct_url: What pip and uv note where it was installed from a folder, an archive or git
+            (https://packaging.python.org/en/latest/specifications/direct-url/); None where it came from an index.
+    """
+    if direct_url is None:
+        return ""
+    noted = json.loads(direct_url)
+    url = urlsplit(noted["url"])
+    if git := noted.get("vcs_info"):
+        source = {"git": noted["url"], "rev": git["commit_id"]}
+    elif url.scheme == "file":
+        source = {"path": unquote(url.path)}
+    else:
+        source = {"url": noted["url"]}
+    # A JSON string is a TOML string as well.
+    fields = [f"{key} = {json.dumps(value)}" for key, value in source.items()]
+    if noted.get("dir_info", {}).get("editable"):
+        fields.append("editable = true")
+    return f"\n[tool.uv.sources]\nunified-assets = {{ {', '.join(fields)} }}\n"
