@@ -4,10 +4,12 @@ A subcommand's module is imported when it is called, so that `unified --help` is
 starts without Dagster. What the subcommands do stands in their modules.
 """
 
+import errno
 import logging
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from importlib import import_module
 from importlib.metadata import version
@@ -90,6 +92,11 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "doctor": ("commands.operation.doctor:examine", "Say what is misconfigured, and what to do."),
     },
 }
+# What the machine refuses, as a person can mend it; other errors of the system are ours to mend.
+_REFUSALS = {
+    errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EIO, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOSPC,
+    errno.ENOTDIR, errno.EPERM, errno.EROFS,
+}  # fmt: skip
 _PLACES = {name: place for commands in _PANELS.values() for name, (place, _) in commands.items()}
 
 
@@ -184,6 +191,10 @@ def main() -> NoReturn:
         _fail("interrupted", 130)
     except typer.TyperException as error:
         _fail(error.format_message(), error.exit_code)
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        _fail(f"{_file(error)} can't be used: {error.strerror}", 1)
     except Exception as error:
         if not _is_expected(error):
             raise
@@ -203,6 +214,12 @@ def _is_expected(error: Exception) -> bool:
         ("unified.sync.errors", "SyncError"),
     )
     return any(isinstance(error, getattr(sys.modules.get(module), name, ())) for module, name in kinds)
+
+
+def _file(error: OSError) -> str:
+    """Which file an error is about; one that arose while writing does not say."""
+    home = os.environ.get("UNIFIED_HOME") or ".unified"
+    return str(error.filename or f"a file in {home} or {tempfile.gettempdir()}")
 
 
 def _fail(message: str, code: int) -> NoReturn:

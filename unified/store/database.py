@@ -26,6 +26,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from unified.store.errors import (
     BusyError,
     DatabaseUrlError,
+    FullDiskError,
+    NewerDatabaseError,
     NotMigratedError,
     RoleError,
     ServerVersionError,
@@ -136,7 +138,7 @@ def clear_errors(doing: str) -> Iterator[None]:
         doing: What is being tried, to begin the message with: ``"opening the database"``.
 
     Raises:
-        UnreachableError, BusyError, NotMigratedError, RoleError: As their names say.
+        UnreachableError, BusyError, FullDiskError, NotMigratedError: As their names say.
     """
     try:
         yield
@@ -146,6 +148,9 @@ def clear_errors(doing: str) -> Iterator[None]:
     except _RETRY_LATER as error:
         msg = f"{doing}: PostgreSQL ended the transaction ({_reason(error)}); it is undone, try again"
         raise BusyError(msg) from error
+    except errors.DiskFull as error:
+        msg = f"{doing}: PostgreSQL has no room left ({_reason(error)}); nothing of it was stored. Free some space"
+        raise FullDiskError(msg) from error
     except psycopg.OperationalError as error:
         msg = (
             f"{doing}: PostgreSQL can't be reached or gave up ({_reason(error)}); "
@@ -205,7 +210,8 @@ class Database:
         Raises:
             UnreachableError: If the server can't be reached.
             ServerVersionError: If it is older than PostgreSQL 15.
-            NotMigratedError: If its tables are not those of this release.
+            NotMigratedError: If its tables are not yet those of this release.
+            NewerDatabaseError: If they are those of a later one.
             RoleError: If the roles are missing or would break isolation.
         """
         url = check_url(url) if url else await asyncio.to_thread(database_url)
@@ -418,6 +424,8 @@ async def _check(connection: AsyncConnection[Any]) -> None:
         row = await (await connection.execute("SELECT version_num FROM alembic_version")).fetchone()
     except (errors.UndefinedTable, errors.InsufficientPrivilege):
         row = None
+    if row and row[0] > HEAD:
+        raise NewerDatabaseError(connection.info.dbname, row[0], HEAD)
     if row is None or row[0] != HEAD:
         msg = (
             f"the database {connection.info.dbname} is at revision {row[0] if row else 'none'}, "

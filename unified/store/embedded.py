@@ -21,7 +21,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from unified.store.cluster import Cluster
-from unified.store.errors import UnreachableError
+from unified.store.errors import HomeError, UnreachableError
 
 DATABASE = "unified"
 _AGAIN_SECONDS = 10.0
@@ -65,9 +65,17 @@ def home() -> Path:
 
     Returns:
         ``$UNIFIED_HOME``, or ``.unified`` in the current directory; made readable by its owner alone.
+
+    Raises:
+        HomeError: If it can't be made.
     """
     folder = Path(os.environ.get("UNIFIED_HOME") or ".unified").absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "it is a file, not a folder" if folder.is_file() else error.strerror
+        msg = f"no data can be kept in {folder}: {reason}; set UNIFIED_HOME to a folder that can be made and written"
+        raise HomeError(msg) from error
     return folder
 
 

@@ -2,10 +2,13 @@
 
 StoreError
 ├── DatabaseUrlError       DATABASE_URL can't be used; nothing was tried
+├── HomeError              the folder of the embedded server and its keys can't be used
 ├── UnreachableError       the server can't be reached, refuses the login or went away
+│   └── FullDiskError      the server's disk is full
 ├── BusyError              the server gave up waiting: a lock, a time limit, a deadlock; trying again may work
 ├── ServerVersionError     the server is older than what is supported
 ├── NotMigratedError       the tables are missing or older than this release
+│   └── NewerDatabaseError the tables are those of a later release
 ├── RoleError              the login lacks a role, or a role has rights that break isolation
 └── RecordError            a value can't be stored; it names the column, never the value
 
@@ -22,6 +25,10 @@ class DatabaseUrlError(StoreError):
     """DATABASE_URL can't be used. The message does not quote it: it may hold a password."""
 
 
+class HomeError(StoreError):
+    """The folder that an installation without DATABASE_URL keeps everything in can't be made or used."""
+
+
 class UnreachableError(StoreError):
     """The database can't be reached, refuses the login or went away; what was not committed is undone."""
 
@@ -34,8 +41,28 @@ class ServerVersionError(StoreError):
     """The server is older than PostgreSQL 15."""
 
 
+class FullDiskError(UnreachableError):
+    """The server has no room left on its disk; what was not committed is undone."""
+
+
 class NotMigratedError(StoreError):
     """The tables are missing or are not those of this release."""
+
+
+class NewerDatabaseError(NotMigratedError):
+    """The tables are those of a later release, which this one must not touch.
+
+    Args:
+        database: Its name.
+        revision: Where it is.
+        head: What this release works with.
+    """
+
+    def __init__(self, database: str, revision: str, head: str) -> None:
+        super().__init__(
+            f"the database {database} is at revision {revision}, made by a later release than this one, which knows "
+            f"revisions up to {head}; install that release, or restore a backup that is older"
+        )
 
 
 class RoleError(StoreError):

@@ -23,7 +23,7 @@ from unified.store.database import (
     check_url,
     clear_errors,
 )
-from unified.store.errors import RoleError
+from unified.store.errors import NewerDatabaseError, RoleError
 from unified.store.migrations import FOLDER, HEAD
 
 _ROLES = (OWNER_ROLE, APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE)
@@ -71,6 +71,7 @@ def migrate(url: str, connectors: Sequence[ConnectorEntry]) -> list[str]:
         The revisions applied, oldest first; empty where the tables were up to date.
 
     Raises:
+        NewerDatabaseError: If the tables are those of a later release; nothing of them is changed.
         RoleError: If the login may not make the roles or grant them.
         UnreachableError: If the server can't be reached.
     """
@@ -80,6 +81,8 @@ def migrate(url: str, connectors: Sequence[ConnectorEntry]) -> list[str]:
         _create_roles(connection)
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER_ROLE)))
         before = _revision(connection)
+        if before and before > HEAD:
+            raise NewerDatabaseError(connection.info.dbname, before, HEAD)
         applied = _upgrade(connection, before)
         connection.execute(
             sql.SQL("GRANT SELECT ON alembic_version TO {}, {}").format(

@@ -9,12 +9,13 @@ import psycopg
 import pytest
 
 from tests.conftest import execute
+from tests.unified.cli.conftest import Unified
+from unified.store import embedded
 from unified.store.database import beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.unified.cli.conftest import Unified
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -33,6 +34,29 @@ def test_a_database_of_ones_own_is_migrated_when_asked(unified: Unified, empty_d
     with psycopg.connect(f"{beside(empty_database, empty_database_name(empty_database))}") as connection:
         assert connection.execute("SELECT count(*) FROM runs").fetchone() == (0,)
     unified.ok("migrate", DATABASE_URL=empty_database)
+
+
+def test_a_newer_database_is_refused_by_all_commands_and_left_alone(
+    unified: Unified, database_url: str
+) -> None:
+    execute(database_url, "UPDATE alembic_version SET version_num = '9001'")
+    for arguments in (("status",), ("migrate",), ("dev", "--port", "0"), ("demo",)):
+        done = unified.run(*arguments, DATABASE_URL=database_url)
+        line = done.stderr.splitlines()[-1]
+        assert done.returncode == 1
+        assert "is at revision 9001, made by a later release" in line, arguments
+        assert "unified migrate" not in line, "which could not mend it"
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("9001",)
+
+
+def test_a_newer_embedded_database_is_refused_as_well(tmp_path: Path) -> None:
+    unified = Unified(tmp_path / "home")
+    unified.ok("status")
+    execute(embedded.start(unified.home), "UPDATE alembic_version SET version_num = '9001'")
+    embedded.leave(unified.home)
+    for command in ("status", "migrate"):
+        assert "made by a later release" in unified.refused(command)
 
 
 def empty_database_name(url: str) -> str:
