@@ -133,7 +133,7 @@ class Cluster:
             os.chown(self.data, server_user.pw_uid, server_user.pw_gid)
         with tempfile.TemporaryFile() as output:
             if self._run("initdb", *_INITDB, output=output).wait():
-                raise self._failure(_last_line(output))
+                raise self._failure(_reason(output))
 
     def _configure(self) -> None:
         """Settings apart from PostgreSQL's own file, which only learns where to find them."""
@@ -166,7 +166,7 @@ class Cluster:
                     starting.wait()
                     raise
             if starting.returncode:
-                reason = self._fatal(written) or _last_line(output)
+                reason = self._fatal(written) or _reason(output)
                 # A killed server's other processes notice within moments that it is gone.
                 if "pre-existing shared memory block" not in reason:
                     raise self._failure(reason)
@@ -283,8 +283,9 @@ def _private_folder() -> Path:
     return folder
 
 
-def _last_line(output: IO[bytes]) -> str:
-    """What a program said last, without the dots that show it waiting."""
+def _reason(output: IO[bytes]) -> str:
+    """Why a program ended, by what it said: its first complaint, or else its last line."""
     output.seek(0)
-    lines = output.read().decode(errors="replace").split("\n")
-    return next((line.rpartition("error: ")[2].strip() for line in reversed(lines) if line.strip()), "")
+    lines = [line.strip() for line in output.read().decode(errors="replace").split("\n") if line.strip()]
+    complaints = (line.partition(mark)[2] for line in lines for mark in ("FATAL:", "error:") if mark in line)
+    return next(complaints, lines[-1] if lines else "").strip()

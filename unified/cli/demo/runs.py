@@ -5,21 +5,28 @@ Importing this imports Dagster; DAGSTER_HOME has to be set before (`unified.cli.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from shutil import disk_usage
 from threading import Thread
 from typing import Any
 from uuid import uuid4
 
 import dagster as dg
 
+from unified.cli.installation import is_embedded
+from unified.cli.session import CommandError
 from unified.store.connections.rows import ConnectionSummary
+from unified.store.embedded import home
 from unified.store.routes.routes import RouteSummary
 from unified_assets.definitions import defs
 from unified_assets.identities import KEY
 from unified_assets.partitions import WORKSPACES, connections_of
 from unified_assets.routes import JOB, routes
 
+# PostgreSQL's log grows by files of this size, and the server ends where there is no room for one.
+_LOG_SEGMENT = 16 * 1024 * 1024
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -65,6 +72,7 @@ def run_sync(instance: dg.DagsterInstance, connection: ConnectionSummary) -> Run
         connection: What to sync; it has a partition.
 
     Raises:
+        CommandError: If Dagster itself failed, for example because its storage did.
         KeyboardInterrupt: On Ctrl-C. The run is then recorded as canceled.
     """
     job = defs.resolve_job_def(f"{connection.connector}_sync")
@@ -101,19 +109,22 @@ def _run(
     asset_selection: Sequence[dg.AssetKey] | None = None,
 ) -> RunReport:
     started, run_id = time.monotonic(), str(uuid4())
-    results: list[dg.ExecuteInProcessResult] = []
+    outcome: Future[dg.ExecuteInProcessResult] = Future()
 
     def execute() -> None:
-        results.append(
-            job.execute_in_process(
-                instance=instance,
-                run_id=run_id,
-                partition_key=partition_key,
-                run_config={**_QUIET, **(run_config or {})},
-                asset_selection=asset_selection,
-                raise_on_error=False,
+        try:
+            outcome.set_result(
+                job.execute_in_process(
+                    instance=instance,
+                    run_id=run_id,
+                    partition_key=partition_key,
+                    run_config={**_QUIET, **(run_config or {})},
+                    asset_selection=asset_selection,
+                    raise_on_error=False,
+                )
             )
-        )
+        except BaseException as error:  # noqa: BLE001 - raised again where somebody waits for it
+            outcome.set_exception(error)
 
     # Not in the main thread: there Dagster raises Ctrl-C wherever it meets the code, and a task of the event
     # loop that meets it swallows it. This thread needs no orderly end: a sync may be killed anywhere.
@@ -125,7 +136,15 @@ def _run(
         if run := instance.get_run_by_id(run_id):
             instance.report_run_canceled(run)
         raise
-    return _report(about, results[0], time.monotonic() - started)
+    try:
+        result = outcome.result()
+    except Exception as error:
+        # Steps report their own errors; what comes this far is Dagster's, most often of its storage.
+        reason = " ".join(str(error.__cause__ or error).splitlines()[:1])
+        if is_embedded() and disk_usage(home()).free < _LOG_SEGMENT:
+            reason = f"PostgreSQL has ended, the disk of {home()} is full"
+        raise CommandError(f"Dagster could not carry out its run of {about}: {reason}") from error
+    return _report(about, result, time.monotonic() - started)
 
 
 def _report(connection: str, result: dg.ExecuteInProcessResult, seconds: float) -> RunReport:
