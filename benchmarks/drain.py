@@ -37,6 +37,7 @@ from unified.store.database import Database
 from unified.store.inbox import events as inbox
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
+from unified.store.workspaces import workspaces
 from unified.sync.authorization import AuthorizedConnections
 from unified.sync.drain import drain
 
@@ -120,7 +121,7 @@ async def measure(url: str, events: int, rounds: int) -> None:
     async with Database.open(url) as db:
         registry = Registry(db)
         credentials = CredentialStore(db, LocalKeyProvider([Fernet.generate_key().decode()]))
-        workspace = await registry.create_workspace("bench")
+        workspace = await workspaces.create(db, "bench")
         connection = await registry.add_connection(workspace.id, "stripe", "main", {})
         await credentials.put(workspace.id, connection.id, "api_key", {"api_key": Secret(API_KEY)})
         factory = AdapterFactory(AuthorizedConnections(db, credentials, actor="benchmark"))

@@ -31,6 +31,7 @@ from unified.store.database import Database
 from unified.store.records import batches
 from unified.store.records.batches import Batch, Row
 from unified.store.records.tables import StreamKey
+from unified.store.workspaces import workspaces
 
 WORKSPACE = "bench"
 BATCH = 5_000
@@ -99,7 +100,7 @@ async def load(url: str, customers: int) -> None:
     """Two connections with half of the customers each."""
     async with Database.open(url) as db:
         registry = Registry(db)
-        workspace = await registry.create_workspace(WORKSPACE)
+        workspace = await workspaces.create(db, WORKSPACE)
         for connector in ("stripe", "hubspot"):
             connection = await registry.add_connection(workspace.id, connector, connector)
             key = StreamKey.of(connection, get_adapter(connection.connector).stream("customers"))

@@ -25,12 +25,14 @@ from rig import PostgresServer
 from unified.cli.installation import migrate_database
 from unified.kit.secrets import Secret
 from unified.sandbox.vault import VaultSandbox
+from unified.store import removal
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets import data_keys
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import FileKeyProvider, KeyProvider
 from unified.store.secrets.vault import VaultKeyProvider
+from unified.store.workspaces import workspaces
 
 ALLOWED_MS = 1.0
 SAMPLES = 500
@@ -64,11 +66,11 @@ async def _measure(url: str, folder: Path, options: argparse.Namespace) -> None:
         await _costs("key file", db, keys, *connection)
         with VaultSandbox(token=_VAULT_TOKEN) as vault:
             environment = {"VAULT_ADDR": vault.url, "VAULT_TOKEN": _VAULT_TOKEN}
-            other = await Registry(db).create_workspace("vault")
+            other = await workspaces.create(db, "vault")
             added = await Registry(db).add_connection(other.id, "stripe", "main")
             remembered = VaultKeyProvider.from_environment(environment)
             await _costs("Vault", db, remembered, other.id, added.id)
-            await Registry(db).delete_workspace(other.id)
+            await removal.delete_workspace(db, other.id)
         await _fill(url, keys, options.workspaces)
         pipe = asyncio.subprocess.PIPE
         command = (sys.executable, __file__, "--read", url, str(folder / "bench.keys"))
@@ -96,7 +98,7 @@ async def _measure(url: str, folder: Path, options: argparse.Namespace) -> None:
 
 
 async def _first(db: Database, keys: KeyProvider) -> tuple[UUID, UUID]:
-    workspace = await Registry(db).create_workspace("bench")
+    workspace = await workspaces.create(db, "bench")
     connection = await Registry(db).add_connection(workspace.id, "stripe", "main")
     fields = {"api_key": Secret("sk_test_fake_benchmark")}
     await CredentialStore(db, keys).put(workspace.id, connection.id, "api_key", fields)
@@ -145,7 +147,7 @@ async def _read_on(url: str, file: Path) -> None:
     async with Database.open(url) as db:
         keys: Any = FileKeyProvider(file)
         store, registry = CredentialStore(db, keys), Registry(db)
-        workspaces = [workspace.id for workspace in await registry.workspaces()]
+        workspace_ids = [workspace.id for workspace in await workspaces.listed(db)]
         connection = await registry.find("bench/main")
         ended = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
         print("ready", flush=True)
@@ -155,7 +157,7 @@ async def _read_on(url: str, file: Path) -> None:
                 connection.workspace_id, connection.id, actor="benchmark", purpose="read"
             )
             await store.put(connection.workspace_id, connection.id, "api_key", fields)
-            for workspace_id in random.sample(workspaces, 5):
+            for workspace_id in random.sample(workspace_ids, 5):
                 async with db.workspace(workspace_id) as conn:
                     await data_keys.current(conn, keys, workspace_id)
             uses += 7

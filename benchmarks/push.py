@@ -40,6 +40,7 @@ from unified.store.routes.routes import Routes
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, generate_key
 from unified.store.secrets.opening import StoredConnections
+from unified.store.workspaces import workspaces
 from unified.sync.connection import sync_connection
 from unified.sync.routes.run import run_route
 
@@ -160,7 +161,7 @@ async def route(
     async with Database.open(database_url) as db:
         registry, credentials = Registry(db), CredentialStore(db, LocalKeyProvider([generate_key()]))
         factory = AdapterFactory(StoredConnections(registry, credentials, actor="bench"))
-        workspace = await registry.create_workspace("bench")
+        workspace = await workspaces.create(db, "bench")
         ends: dict[str, Connection] = {}
         for name in RATES:
             ends[name] = await registry.add_connection(workspace.id, name, name, settings_of(name, url, None))

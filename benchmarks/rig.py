@@ -27,6 +27,7 @@ from unified.store.database import Database
 from unified.store.inbox.endpoints import Endpoint, Endpoints
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, LocalKeyProvider
+from unified.store.workspaces import workspaces
 
 SECRET = "whsec_fake_of_the_benchmarks"  # noqa: S105 - opens nothing but this
 WORKSPACE = "bench"
@@ -182,7 +183,7 @@ async def _install(url: str, number: int) -> Installation:
     async with Database.open(url) as db:
         registry = Registry(db)
         kept = Endpoints(db, CredentialStore(db, LocalKeyProvider([keys])))
-        workspace = await registry.create_workspace(WORKSPACE)
+        workspace = await workspaces.create(db, WORKSPACE)
         endpoints = []
         for count in range(number):
             connection = await registry.add_connection(workspace.id, "stripe", f"stripe-{count}")

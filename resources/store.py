@@ -12,7 +12,8 @@ from pydantic import PrivateAttr
 
 from unified.store.database import Database
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.secrets.keys import KeyProvider, load_provider
+from unified.store.secrets.keys import KeyProvider
+from unified.store.secrets.providers import load_provider
 
 
 class DatabaseResource(dg.ConfigurableResource["DatabaseResource"]):

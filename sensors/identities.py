@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from resources.store import DatabaseResource
-from unified.store.connections.registry import Registry
 from unified.store.identities import golden as identities
 from unified.store.identities.golden import Due
+from unified.store.workspaces import workspaces
 from unified_assets.identities import KEY, due_runs
 from unified_assets.partitions import WORKSPACES
 from unified_assets.schedules import running_connections
@@ -52,6 +52,6 @@ def identities_sensor() -> dg.SensorDefinition:
 
 async def _look(database: DatabaseResource) -> tuple[set[str], list[Due]]:
     async with database.open() as db:
-        workspaces = {workspace.slug for workspace in await Registry(db).workspaces()}
+        slugs = {workspace.slug for workspace in await workspaces.listed(db)}
         async with db.scheduler() as conn:
-            return workspaces, await identities.due(conn)
+            return slugs, await identities.due(conn)

@@ -58,8 +58,8 @@ from unified.store.inbox.events import append
 from unified.store.migrate import ensure_database
 from unified.store.records import batches
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.secrets.keys import load_provider
-from unified.store.workspaces import tokens
+from unified.store.secrets.providers import load_provider
+from unified.store.workspaces import tokens, workspaces
 from unified.store.workspaces.permissions import PERMISSIONS, SCOPES
 from unified_assets import sources
 from unified_assets.definitions import build_definitions
@@ -101,7 +101,7 @@ class Stage:
         kind: str = CredentialKind.API_KEY,
     ) -> Connection:
         registry = Registry(db)
-        workspace = await registry.get_workspace("acme")
+        workspace = await workspaces.find(db, "acme")
         settings = {"base_url": base_url, "retry_count": 0, "allow_private_hosts": True}
         connection = await registry.add_connection(workspace.id, connector, name, settings)
         store = CredentialStore(db, load_provider())
@@ -183,7 +183,7 @@ class Stage:
 async def _plant(stage: Stage) -> None:
     secrets = stage.secrets
     async with Database.open(stage.url) as db:
-        workspace = await Registry(db).create_workspace("acme", f"Acme {CONTROL}")
+        workspace = await workspaces.create(db, "acme", f"Acme {CONTROL}")
         await stage.add(db, "good", f"{stage.sandbox.url}/stripe", {"api_key": secrets.stripe_key})
         echo = await stage.add(db, "echo", stage.echo, {"api_key": secrets.refused_key})
         unsendable = await stage.add(db, "unsendable", stage.echo, {"api_key": secrets.unsendable_key})
@@ -276,7 +276,7 @@ async def _use_the_api(stage: Stage) -> None:
 async def _use_the_pages(stage: Stage) -> None:
     secrets = stage.secrets
     async with Database.open(stage.url) as db:
-        workspace = await Registry(db).get_workspace("acme")
+        workspace = await workspaces.find(db, "acme")
         link = await sign_in_link(db, load_provider(), workspace, ADDRESS)
         # Before the dot there is the workspace's id.
         secrets.link = link.partition(f"{workspace.id.hex}.")[2]

@@ -10,8 +10,8 @@ from pydantic import Field
 from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
 from unified.schema.entities import CUSTOMERS
-from unified.store.connections.registry import Registry
 from unified.store.identities import golden as identities
+from unified.store.workspaces import workspaces
 from unified.sync.identities.resolve import resolve
 from unified_assets.interrupts import interruptible
 from unified_assets.partitions import WORKSPACES
@@ -67,7 +67,7 @@ def identities_asset(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.AssetsDef
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare name only
         with interruptible(context.run.run_id), failures():
             async with database.open() as db:
-                workspace = await Registry(db).get_workspace(context.partition_key)
+                workspace = await workspaces.find(db, context.partition_key)
                 progress = await resolve(db, workspace.id, full=config.full)
                 async with db.workspace(workspace.id) as conn:
                     counts = await identities.counts(conn)

@@ -6,6 +6,7 @@ import dagster as dg
 
 from resources.store import DatabaseResource
 from tests.unified_assets.conftest import Installation
+from unified.store import removal
 from unified.store.connections.registry import Registry
 from unified_assets.partitions import partition_keys
 
@@ -44,7 +45,7 @@ def test_partitions_come_and_go_with_connections(installation: Installation) -> 
     assert not answer.dynamic_partitions_requests
     assert answer.skip_message == "partitions and connections agree"
 
-    installation.ask(lambda db: Registry(db).remove_connection(first.workspace_id, first.id))
+    installation.ask(lambda db: removal.remove_connection(db, first.workspace_id, first.id))
     (request,) = tick(installation).dynamic_partitions_requests
     assert list(request.partition_keys) == ["acme/stripe"], "only the difference is sent"
     assert partition_keys(installation.instance, "stripe") == {"globex/stripe"}

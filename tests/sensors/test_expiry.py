@@ -13,7 +13,7 @@ from tests.sensors.alerts import alert_server
 from tests.unified_assets.conftest import STRIPE_KEY, Installation
 from unified.kit.secrets import Secret
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.secrets.keys import load_provider
+from unified.store.secrets.providers import load_provider
 
 
 def tick(installation: Installation, sensor: str, cursor: str | None = None) -> Any:

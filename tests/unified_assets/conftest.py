@@ -18,10 +18,13 @@ from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
 from unified.store.connections.registry import Registry
-from unified.store.connections.rows import Connection, WorkspaceNotFoundError
+from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.secrets.keys import generate_key, load_provider
+from unified.store.secrets.keys import generate_key
+from unified.store.secrets.providers import load_provider
+from unified.store.workspaces import workspaces
+from unified.store.workspaces.rows import WorkspaceNotFoundError
 from unified_assets import sources
 from unified_assets.definitions import build_definitions
 from unified_assets.partitions import connections_of
@@ -62,9 +65,9 @@ class Installation:
         async def add(db: Database) -> Connection:
             registry, adapter = Registry(db), get_adapter(connector)
             try:
-                owner = await registry.get_workspace(workspace)
+                owner = await workspaces.find(db, workspace)
             except WorkspaceNotFoundError:
-                owner = await registry.create_workspace(workspace)
+                owner = await workspaces.create(db, workspace)
             settings = {
                 "base_url": f"{self.sandbox.url}/{connector}",
                 "retry_count": 0,

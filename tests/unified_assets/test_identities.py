@@ -5,7 +5,7 @@ import dagster as dg
 from resources.store import DatabaseResource
 from sensors.identities import identities_sensor
 from tests.unified_assets.conftest import Installation
-from unified.store.connections.registry import Registry
+from unified.store.workspaces import workspaces
 from unified_assets.identities import KEY
 from unified_assets.partitions import WORKSPACES
 
@@ -20,7 +20,7 @@ def ask(installation: Installation) -> dg.SensorResult | dg.SkipReason:
 
 
 def test_a_workspace_is_resolved_once_it_changed(installation: Installation) -> None:
-    installation.ask(lambda db: Registry(db).create_workspace("quiet"))
+    installation.ask(lambda db: workspaces.create(db, "quiet"))
     installation.add("acme/billing", "stripe")
     installation.add("acme/crm", "hubspot")
     for source, key in (("stripe", "acme/billing"), ("hubspot", "acme/crm")):

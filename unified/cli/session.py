@@ -15,7 +15,7 @@ from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.secrets.keys import load_provider
+from unified.store.secrets.providers import load_provider
 from unified.sync.authorization import AuthorizedConnections
 
 ACTOR = "cli"

@@ -10,7 +10,10 @@ StoreError
 ├── NotMigratedError       the tables are missing or older than this release
 │   └── NewerDatabaseError the tables are those of a later release
 ├── RoleError              the login lacks a role, or a role has rights that break isolation
-└── RecordError            a value can't be stored; it names the column, never the value
+├── RecordError            a value can't be stored; it names the column, never the value
+├── DuplicateNameError     the name is taken
+├── VersionConflictError   somebody else changed it first
+└── InvalidSettingError    a name, an interval or a rule can't be used
 
 Each room of the store that has errors of its own derives them from StoreError. Messages say what was tried,
 what went wrong and what to do. They never hold a password or a stored value.
@@ -81,3 +84,18 @@ class RecordError(StoreError):
         super().__init__(message)
         self.source_id = source_id
         self.column = column
+
+
+class DuplicateNameError(StoreError):
+    """The name is taken."""
+
+
+class VersionConflictError(StoreError):
+    """Somebody else changed it first; nothing was changed."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} was changed by somebody else; read it again, and then change it")
+
+
+class InvalidSettingError(StoreError):
+    """A name, an interval, a field rule or a setting is not usable."""

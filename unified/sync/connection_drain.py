@@ -23,7 +23,8 @@ from unified.store.errors import BusyError, NotMigratedError, RoleError, StoreEr
 from unified.store.inbox import dead_letters
 from unified.store.inbox import events as inbox
 from unified.store.inbox.dead_letters import GIVE_UP_AFTER, Failure
-from unified.store.inbox.events import Inbox, Position, StoredEvent, Trouble
+from unified.store.inbox.events import Inbox, StoredEvent, Trouble
+from unified.store.positions import BEGINNING, Position
 from unified.store.records import cursors
 from unified.store.records.batches import MergeCounts
 from unified.store.records.tables import StreamKey
@@ -116,7 +117,7 @@ class ConnectionDrain:
         self._mapper = mapper
         self._interpreter: Interpreter | None = None
         # Events that were read already and follow a position: what was too much for one batch.
-        self._rest: tuple[Position, Sequence[StoredEvent]] = (inbox.BEGINNING, ())
+        self._rest: tuple[Position, Sequence[StoredEvent]] = (BEGINNING, ())
         self._ahead: _Ahead | None = None
 
     @property

@@ -13,9 +13,11 @@ from tests.unified.sync.source import KEYS, HubSpotSource, Source, StripeSource
 from unified.sandbox.hubspot import HubSpotSandbox, PortalSpec
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import AccountSpec, StripeSandbox
+from unified.store import removal
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets.keys import generate_key
+from unified.store.workspaces import workspaces
 
 # The stand-ins are quick and set no limits unless a test says otherwise.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -39,9 +41,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     """That database, open."""
     async with Database.open(database_url) as opened:
         yield opened
-        registry = Registry(opened)
-        for workspace in await registry.workspaces():
-            await registry.delete_workspace(workspace.id)
+        for workspace in await workspaces.listed(opened):
+            await removal.delete_workspace(opened, workspace.id)
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def source_of(database: Database) -> Iterator[MakeSource]:
         sandbox.clock.advance(days=1)
         servers.append(server.__enter__())
         registry = Registry(db)
-        workspace = await registry.create_workspace("acme")
+        workspace = await workspaces.create(db, "acme")
         settings = {"base_url": f"{server.url}/{connector}", **COMMON, **SETTINGS[connector]}
         connection = await registry.add_connection(workspace.id, connector, "main", settings)
         kind = StripeSource if connector == "stripe" else HubSpotSource
@@ -113,7 +114,7 @@ async def case(database: Database) -> AsyncIterator[Case]:
     sandbox = HubSpotSandbox(contacts=450, companies=5, invoices=0, limits=None, api_keys={key: PortalSpec()})
     with SandboxServer(hubspot=sandbox) as server:
         registry = Registry(database)
-        workspace = await registry.create_workspace("acme")
+        workspace = await workspaces.create(database, "acme")
         settings = {"base_url": f"{server.url}/hubspot", **COMMON, **SETTINGS["hubspot"]}
         connection = await registry.add_connection(workspace.id, "hubspot", "crm", settings)
         case = Case(database, connection, sandbox, generate_key())

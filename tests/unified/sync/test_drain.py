@@ -16,8 +16,10 @@ from tests.unified.sync.deliveries import Event, all_events, assert_applied, cau
 from tests.unified.sync.source import KEYS, Source, until
 from unified.kit.streams import Changes
 from unified.kit.webhooks.deliveries import ReceivedEvent
+from unified.store import removal
 from unified.store.inbox import dead_letters
 from unified.store.inbox import events as inbox
+from unified.store.workspaces import workspaces
 from unified.sync.connection_drain import ConnectionDrain
 from unified.sync.drain import drain
 from unified.sync.mapper import Mapper
@@ -192,7 +194,7 @@ async def test_two_drains_at_once_share_the_work(stripe: Source, monkeypatch: py
 
 async def neighbour(stripe: Source, key: str) -> Source:
     """Another workspace's connection to the same account, with some key."""
-    workspace = await stripe.registry.create_workspace("neighbour")
+    workspace = await workspaces.create(stripe.db, "neighbour")
     connection = await stripe.registry.add_connection(
         workspace.id, "stripe", "main", stripe.connection.settings
     )
@@ -390,7 +392,7 @@ async def test_a_removed_connection_is_left_alone(stripe: Source, monkeypatch: p
     sound = ConnectionDrain._connected
 
     async def connected(self: Any) -> Any:
-        await stripe.registry.remove_connection(stripe.connection.workspace_id, stripe.connection.id)
+        await removal.remove_connection(stripe.db, stripe.connection.workspace_id, stripe.connection.id)
         return await sound(self)
 
     monkeypatch.setattr(ConnectionDrain, "_connected", connected)

@@ -13,10 +13,12 @@ from tests.unified.sync.deliveries import Event, all_events, assert_applied, del
 from tests.unified.sync.source import KEYS, StripeSource
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import AccountSpec, StripeSandbox
+from unified.store import removal
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.inbox import dead_letters
 from unified.store.secrets.keys import generate_key
+from unified.store.workspaces import workspaces
 
 CUSTOMERS, INVOICES = 6, 4
 
@@ -64,7 +66,7 @@ def change(source: StripeSource, step: str, number: int) -> None:
 
 async def run(database: Database, url: str, sandbox: StripeSandbox, steps: list[tuple[str, int]]) -> None:
     registry = Registry(database)
-    workspace = await registry.create_workspace(f"order-{uuid4().hex[:12]}")
+    workspace = await workspaces.create(database, f"order-{uuid4().hex[:12]}")
     connection_settings: dict[str, Any] = {"base_url": f"{url}/stripe", **COMMON, **SETTINGS["stripe"]}
     connection = await registry.add_connection(workspace.id, "stripe", "main", connection_settings)
     source = StripeSource(database, connection, sandbox, generate_key())
@@ -103,7 +105,7 @@ async def run(database: Database, url: str, sandbox: StripeSandbox, steps: list[
     }
     assert deleted <= await source.tombstones()
     assert await dead_letters.counts(database, connection) == {}
-    await registry.delete_workspace(workspace.id)
+    await removal.delete_workspace(database, workspace.id)
 
 
 def test_the_end_is_the_same(database_url: str) -> None:

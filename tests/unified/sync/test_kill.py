@@ -14,6 +14,7 @@ import pytest
 from tests.unified.sync.source import Source, cursors_locked, until
 from tests.unified.sync.victim import MASTER_KEY
 from unified.store.connections.registry import Registry
+from unified.store.workspaces import workspaces
 from unified.sync.connection import lease
 from unified.sync.errors import ConnectionBusyError
 
@@ -76,7 +77,7 @@ async def assert_recovers(source: Source) -> None:
     # Undisturbed, into another workspace: the same rows with the same content.
     registry = Registry(source.db)
     here = source.connection
-    workspace = await registry.create_workspace("undisturbed")
+    workspace = await workspaces.create(source.db, "undisturbed")
     other = await registry.add_connection(workspace.id, here.connector, "main", here.settings)
     twin = type(source)(source.db, other, source.sandbox, source.master_key)
     await twin.use_key(source.secret)

@@ -26,15 +26,15 @@ from starlette.exceptions import HTTPException
 
 from unified.kit.errors import ConfigurationError
 from unified.store.connections.approval import ConnectionNotApprovedError
-from unified.store.connections.rows import (
-    ConnectionNotFoundError,
+from unified.store.connections.rows import ConnectionNotFoundError, UnknownConnectorError
+from unified.store.errors import (
+    BusyError,
     DuplicateNameError,
     InvalidSettingError,
-    UnknownConnectorError,
+    StoreError,
+    UnreachableError,
     VersionConflictError,
-    WorkspaceNotFoundError,
 )
-from unified.store.errors import BusyError, StoreError, UnreachableError
 from unified.store.idempotency import KeyReusedError, UnderWayError
 from unified.store.identities.golden import IdentityError, IdentityNotFoundError
 from unified.store.inbox.endpoints import EndpointNotFoundError
@@ -48,6 +48,7 @@ from unified.store.workspaces.members import (
     MemberNotFoundError,
     RoleBeyondError,
 )
+from unified.store.workspaces.rows import WorkspaceNotFoundError
 from unified.store.workspaces.tokens import InvalidTokenError, TokenNotFoundError
 
 MEDIA_TYPE = "application/problem+json"

@@ -23,7 +23,10 @@ from unified.kit.declarations import ConnectionRef, CredentialKind
 from unified.kit.factory import build_adapter
 from unified.kit.registry import discover_adapters
 from unified.kit.secrets import Secret
-from unified.store.connections.rows import Connection, DuplicateNameError
+from unified.store import removal
+from unified.store.connections.rows import Connection
+from unified.store.errors import DuplicateNameError
+from unified.store.workspaces import workspaces
 
 SECRET_PREFIX = "secret."  # noqa: S105 - a prefix
 _SETTINGS = "/body/settings/"
@@ -124,7 +127,7 @@ async def _try(caller: Caller, services: Services, new: NewConfig, secrets: Mapp
     Raises:
         Problem: If it refuses them.
     """
-    workspace = await services.registry.read_workspace(caller.workspace_id)
+    workspace = await workspaces.read(services.db, caller.workspace_id)
     # Before an admin has approved it, a credential is used for nothing.
     if not secrets or workspace.requires_approval:
         return
@@ -156,7 +159,9 @@ async def _store(
                 caller.workspace_id, connection.id, adapter.credential_kind, secrets, actor=caller.actor
             )
         except BaseException:
-            await services.registry.remove_connection(caller.workspace_id, connection.id, actor=caller.actor)
+            await removal.remove_connection(
+                services.db, caller.workspace_id, connection.id, actor=caller.actor
+            )
             raise
     return connection
 

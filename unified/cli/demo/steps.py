@@ -14,13 +14,15 @@ from unified.cli.session import ACTOR
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.schema.money import exponent
+from unified.store import removal
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.records import quality
 from unified.store.records.tables import StreamKey
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.secrets.keys import load_provider
+from unified.store.secrets.providers import load_provider
+from unified.store.workspaces import workspaces
 
 DEMO_PREFIX = "demo-"
 """Begins the name of each workspace that belongs to the demo; it removes and makes these as it likes."""
@@ -97,15 +99,13 @@ class Finding:
 async def make_connections(db: Database, base_url: str) -> list[DemoConnection]:
     """Remove what an earlier demo left, and make its workspaces and connections anew, with encrypted keys."""
     registry, credentials = Registry(db), CredentialStore(db, load_provider())
-    for workspace in await registry.workspaces():
+    for workspace in await workspaces.listed(db):
         if workspace.slug.startswith(DEMO_PREFIX):
-            await registry.delete_workspace(workspace.id)
-    workspaces = {
-        slug: await registry.create_workspace(slug) for slug in dict.fromkeys(a[0] for a in _ACCOUNTS)
-    }
+            await removal.delete_workspace(db, workspace.id)
+    owners = {slug: await workspaces.create(db, slug) for slug in dict.fromkeys(a[0] for a in _ACCOUNTS)}
     made = []
     for slug, connector, key in _ACCOUNTS:
-        adapter, owner = get_adapter(connector), workspaces[slug].id
+        adapter, owner = get_adapter(connector), owners[slug].id
         settings = {"base_url": f"{base_url}/{connector}", "allow_private_hosts": True}
         if connector == "hubspot":
             settings["search_lag"] = 0  # the sandbox's search does not lag

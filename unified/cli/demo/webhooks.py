@@ -16,7 +16,7 @@ from unified.store.inbox import dead_letters
 from unified.store.inbox import events as inbox
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.secrets.credentials import CredentialNotFoundError, CredentialStore
-from unified.store.secrets.keys import load_provider
+from unified.store.secrets.providers import load_provider
 
 _NEW_PHONE = "+1 555 010 0200"
 _DELIVERED_WITHIN = 30.0

@@ -10,9 +10,9 @@ from uuid import UUID
 from psycopg import AsyncConnection
 
 from unified.store import audit
-from unified.store.connections.rows import Connection, VersionConflictError, connection_key, read_connection
+from unified.store.connections.rows import Connection, connection_key, read_connection
 from unified.store.database import Database
-from unified.store.errors import StoreError
+from unified.store.errors import StoreError, VersionConflictError
 
 Decision = Literal["approved", "rejected"]
 

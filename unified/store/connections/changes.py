@@ -2,33 +2,27 @@
 
 Every function works in a transaction of the workspace that its caller opened. How connections are found, and how their
 syncs stand, is `unified.store.connections.registry`'s; whether they may be used,
-`unified.store.connections.approval`'s.
+`unified.store.connections.approval`'s; how they are removed, `unified.store.removal`'s.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from unified.schema.entities import ENTITIES
 from unified.store import audit
 from unified.store.connections.rows import (
     Connection,
     ConnectionNotFoundError,
-    DuplicateNameError,
-    InvalidSettingError,
     UnknownConnectorError,
-    VersionConflictError,
-    WorkspaceNotFoundError,
     read_connection,
 )
-from unified.store.errors import StoreError
-from unified.store.identities import records as identity_records
-from unified.store.inbox import events as inbox
+from unified.store.errors import InvalidSettingError, VersionConflictError
+from unified.store.rows import explained
+from unified.store.workspaces.rows import WorkspaceNotFoundError
 
 DEFAULT_SYNC_INTERVAL = timedelta(minutes=60)
 
@@ -71,7 +65,7 @@ async def add(
             ),
         )
     connection = await read_connection(conn, connection_id)
-    await _log(conn, connection, "connection.add", actor, {"connector": connector, "key": connection.key})
+    await log(conn, connection, "connection.add", actor, {"connector": connector, "key": connection.key})
     return connection
 
 
@@ -114,7 +108,7 @@ async def update(
         "is_active": is_active,
     }
     changed = {column: value for column, value in columns.items() if value is not None}
-    await _lock(conn, connection_id, if_version)
+    await lock(conn, connection_id, if_version)
     if changed:
         with explained(f"connection {name!r}"):
             await conn.execute(
@@ -125,7 +119,7 @@ async def update(
     connection = await read_connection(conn, connection_id)
     if changed:
         detail: dict[str, Any] = {"changed": sorted(changed)}
-        await _log(
+        await log(
             conn,
             connection,
             "connection.update",
@@ -153,69 +147,13 @@ async def note_test(conn: AsyncConnection[Any], connection_id: UUID, error: str 
     return await read_connection(conn, connection_id)
 
 
-async def remove(
-    conn: AsyncConnection[Any], connection_id: UUID, *, if_version: int | None = None, actor: str
-) -> None:
-    """Remove a connection with its credentials, cursors, history and every record that it brought.
-
-    Args:
-        conn: A transaction of the workspace.
-        connection_id: Which connection.
-        if_version: The version that was looked at: do it only if it still is that one.
-        actor: Who removes it, for the audit log.
+async def lock(conn: AsyncConnection[Any], connection_id: UUID, if_version: int | None) -> None:
+    """Keep others from changing a connection, once it is seen to be of that version.
 
     Raises:
         VersionConflictError: If it has another version by now.
         ConnectionNotFoundError: If the workspace has no such connection.
     """
-    await _lock(conn, connection_id, if_version)
-    connection = await read_connection(conn, connection_id)
-    await forget(conn, connection_id)
-    await _log(conn, connection, "connection.remove", actor, {"key": connection.key})
-
-
-async def forget(conn: AsyncConnection[Any], connection_id: UUID) -> None:
-    """Delete all that a connection has, without a word in the log: for a workspace that goes with its log."""
-    # The connection goes first. Its cursors go with it: that waits for a batch that is being committed, and
-    # makes a later one fail. What such a batch brought is visible afterwards, and goes too.
-    rows = await conn.execute(
-        "DELETE FROM connector_configs WHERE id = %s RETURNING connector, workspace_id", (connection_id,)
-    )
-    if (row := await rows.fetchone()) is None:
-        raise ConnectionNotFoundError(connection_id)
-    for entity in ENTITIES:
-        await conn.execute(
-            f"DELETE FROM {entity.table} WHERE connection_id = %s AND source_system = %s",  # noqa: S608 - names from above
-            (connection_id, row[0]),
-        )
-    await inbox.forget(conn, connection_id)
-    await identity_records.forget(conn, row[1], connection_id)
-
-
-@contextmanager
-def explained(what: str, *, without: StoreError | None = None) -> Iterator[None]:
-    """Say in words which rule of the tables a name breaks.
-
-    Args:
-        what: The thing that is named.
-        without: Raised where the row that it would belong to does not exist.
-    """
-    try:
-        yield
-    except errors.UniqueViolation:
-        raise DuplicateNameError(f"there is a {what} already; choose another name") from None
-    except errors.CheckViolation:
-        raise InvalidSettingError(
-            f"a {what} can't be: use 1 to 63 lower-case letters, digits and inner hyphens"
-        ) from None
-    except errors.ForeignKeyViolation:
-        if without is None:
-            raise
-        raise without from None
-
-
-async def _lock(conn: AsyncConnection[Any], connection_id: UUID, if_version: int | None) -> None:
-    """Keep others from changing a connection, once it is seen to be of that version."""
     rows = await conn.execute(
         "SELECT version FROM connector_configs WHERE id = %s FOR NO KEY UPDATE", (connection_id,)
     )
@@ -225,9 +163,10 @@ async def _lock(conn: AsyncConnection[Any], connection_id: UUID, if_version: int
         raise VersionConflictError(f"connection {connection_id}")
 
 
-async def _log(
+async def log(
     conn: AsyncConnection[Any], connection: Connection, action: str, actor: str, detail: Mapping[str, Any]
 ) -> None:
+    """Note in the audit log what somebody did to a connection."""
     await audit.record(
         conn,
         connection.workspace_id,

@@ -12,14 +12,10 @@ from unified.kit.errors import ConfigurationError
 from unified.kit.registry import get_adapter
 from unified.schema.field_rules import FieldRule
 from unified.store import audit
-from unified.store.connections.changes import explained
-from unified.store.connections.rows import (
-    ConnectionNotFoundError,
-    ConnectionSummary,
-    InvalidSettingError,
-    fetch,
-)
+from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
+from unified.store.errors import InvalidSettingError
+from unified.store.rows import explained, fetch
 
 
 async def read(db: Database, connection: ConnectionSummary, stream: str) -> list[FieldRule]:

@@ -1,4 +1,4 @@
-"""Keeps workspaces, their connections and the state of each connection's sync.
+"""Keeps connections and the state of each one's sync.
 
 A workspace's own things are read and changed inside it, where row level security shows nothing else. Only
 names, intervals and states are seen across workspaces, by the scheduler's role. A connection's secrets are
@@ -10,26 +10,21 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from unified.store import audit
 from unified.store.connections import changes
-from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL, explained
+from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.rows import (
     CONNECTIONS,
     SUMMARIES,
     Connection,
     ConnectionNotFoundError,
     ConnectionSummary,
-    VersionConflictError,
-    Workspace,
-    WorkspaceNotFoundError,
     connection_key,
-    fetch,
     read_connection,
 )
 from unified.store.database import Database
-from unified.store.workspaces import members
+from unified.store.rows import fetch
 
 MAX_ERROR_LENGTH = 1000
 """Characters of an error message that are kept."""
@@ -42,151 +37,13 @@ _SECRET_LIKE = re.compile(
     r"|\b(?:sk|rk|pk|whsec|pat|ghp|xox[a-z])[-_][\w-]{8,}"
 )
 
-_WORKSPACES = "SELECT id, slug, name, created_at, requires_approval, version FROM workspaces"
-
 
 class Registry:
-    """Keeps workspaces, connections and sync states."""
+    """Keeps connections and the states of their syncs."""
 
     def __init__(self, db: Database) -> None:
         """Work on ``db``."""
         self._db = db
-
-    # Workspaces
-
-    async def create_workspace(
-        self,
-        slug: str,
-        name: str | None = None,
-        *,
-        workspace_id: UUID | None = None,
-        owner: str | None = None,
-        requires_approval: bool = False,
-        actor: str = "unified",
-    ) -> Workspace:
-        """Make a workspace.
-
-        Args:
-            slug: 1 to 63 lower-case letters, digits and inner hyphens.
-            name: For people; the slug unless given.
-            workspace_id: Its id, where that has to be known beforehand.
-            owner: Subject of its first member; without one only this machine's commands reach it.
-            requires_approval: Whether new connections wait for an admin before their first use.
-            actor: Who makes it, for the audit log.
-
-        Raises:
-            DuplicateNameError: If the slug is taken.
-            InvalidSettingError: If it is no slug.
-        """
-        # Chosen here, because a row may only be added inside its own workspace.
-        workspace_id = workspace_id or uuid4()
-        async with self._db.workspace(workspace_id) as conn:
-            with explained(f"workspace {slug!r}"):
-                await conn.execute(
-                    "INSERT INTO workspaces (id, slug, name, requires_approval) VALUES (%s, %s, %s, %s)",
-                    (workspace_id, slug, name or slug, requires_approval),
-                )
-            if owner is not None:
-                await members.enter(conn, workspace_id, owner, "owner", actor=actor)
-            return (await fetch(conn, Workspace, _WORKSPACES))[0]
-
-    async def read_workspace(self, workspace_id: UUID) -> Workspace:
-        """The workspace of that id.
-
-        Raises:
-            WorkspaceNotFoundError: If there is none.
-        """
-        async with self._db.workspace(workspace_id) as conn:
-            found = await fetch(conn, Workspace, _WORKSPACES)
-        if not found:
-            raise WorkspaceNotFoundError(workspace_id)
-        return found[0]
-
-    async def update_workspace(
-        self,
-        workspace_id: UUID,
-        *,
-        name: str | None = None,
-        requires_approval: bool | None = None,
-        if_version: int | None = None,
-        actor: str = "unified",
-    ) -> Workspace:
-        """Change a workspace; what is None stays as it is. Its slug never changes: it names Dagster's partitions.
-
-        Args:
-            workspace_id: The workspace.
-            name: For people.
-            requires_approval: Whether new connections wait for an admin. Those there are stay as they are.
-            if_version: Change it only if this is still its version.
-            actor: Who changes it, for the audit log.
-
-        Raises:
-            WorkspaceNotFoundError: If there is none.
-            VersionConflictError: If it has another version.
-        """
-        async with self._db.workspace(workspace_id) as conn:
-            done = await conn.execute(
-                """
-                UPDATE workspaces SET
-                    name = COALESCE(%s, name), requires_approval = COALESCE(%s, requires_approval)
-                WHERE version = COALESCE(%s, version)
-                """,
-                (name, requires_approval, if_version),
-            )
-            found = await fetch(conn, Workspace, _WORKSPACES)
-            if not found:
-                raise WorkspaceNotFoundError(workspace_id)
-            if not done.rowcount:
-                raise VersionConflictError(f"workspace {found[0].slug}")
-            await audit.record(
-                conn,
-                workspace_id,
-                actor=actor,
-                action="workspace.update",
-                subject=f"workspace {workspace_id}",
-                outcome="allowed",
-                detail={"name": found[0].name, "requires_approval": found[0].requires_approval},
-            )
-            return found[0]
-
-    async def workspaces_after(self, slug: str, limit: int) -> list[Workspace]:
-        """Workspaces by slug, from the one that follows ``slug`` on; at most ``limit``."""
-        async with self._db.scheduler() as conn:
-            condition = " WHERE slug > %(slug)s ORDER BY slug LIMIT %(limit)s"
-            return await fetch(conn, Workspace, _WORKSPACES + condition, slug=slug, limit=limit)
-
-    async def get_workspace(self, slug: str) -> Workspace:
-        """The workspace of that slug.
-
-        Raises:
-            WorkspaceNotFoundError: If there is none.
-        """
-        async with self._db.scheduler() as conn:
-            found = await fetch(conn, Workspace, _WORKSPACES + " WHERE slug = %(slug)s", slug=slug)
-        if not found:
-            raise WorkspaceNotFoundError(repr(slug))
-        return found[0]
-
-    async def workspaces(self) -> list[Workspace]:
-        """All workspaces, by slug."""
-        async with self._db.scheduler() as conn:
-            return await fetch(conn, Workspace, _WORKSPACES + " ORDER BY slug")
-
-    async def delete_workspace(self, workspace_id: UUID) -> None:
-        """Delete a workspace with all it owns: connections, credentials, records and its audit log.
-
-        Raises:
-            WorkspaceNotFoundError: If there is none.
-        """
-        async with self._db.workspace(workspace_id) as conn:
-            # Locked, so that no connection is added meanwhile.
-            if not (await conn.execute("SELECT FROM workspaces FOR UPDATE")).rowcount:
-                raise WorkspaceNotFoundError(workspace_id)
-            for connection in await fetch(conn, Connection, CONNECTIONS):
-                await changes.forget(conn, connection.id)
-            await conn.execute("DELETE FROM workspaces")
-
-    # Connections
 
     async def add_connection(
         self,
@@ -344,18 +201,6 @@ class Registry:
                 if_version=if_version,
                 actor=actor,
             )
-
-    async def remove_connection(
-        self,
-        workspace_id: UUID,
-        connection_id: UUID,
-        *,
-        if_version: int | None = None,
-        actor: str = "unified",
-    ) -> None:
-        """Remove a connection and all it brought; see :func:`unified.store.connections.changes.remove`."""
-        async with self._db.workspace(workspace_id) as conn:
-            await changes.remove(conn, connection_id, if_version=if_version, actor=actor)
 
     # Sync state
 

@@ -1,22 +1,18 @@
-"""What workspaces and connections are, and how they are read from their rows.
-
-`unified.store.connections.registry` keeps them.
-"""
+"""What a connection is, and how it is read from its rows; `unified.store.connections.registry` keeps them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 
 from unified.store.errors import StoreError
+from unified.store.rows import fetch
 
 SyncStatus = Literal["idle", "syncing", "error", "success"]
 Approval = Literal["approved", "pending", "rejected"]
-_Row = TypeVar("_Row")
 
 _COLUMNS = """
     c.id, c.workspace_id, w.slug AS workspace, c.connector, c.name, c.is_active,
@@ -33,13 +29,6 @@ CONNECTIONS = f"""
 """
 
 
-class WorkspaceNotFoundError(StoreError):
-    """There is no such workspace."""
-
-    def __init__(self, which: object) -> None:
-        super().__init__(f"there is no workspace {which}")
-
-
 class ConnectionNotFoundError(StoreError):
     """There is no such connection, or not in this workspace."""
 
@@ -47,44 +36,8 @@ class ConnectionNotFoundError(StoreError):
         super().__init__(f"there is no connection {which}; `unified connections list` shows those there are")
 
 
-class DuplicateNameError(StoreError):
-    """The name is taken."""
-
-
-class VersionConflictError(StoreError):
-    """Somebody else changed it first; nothing was changed."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} was changed by somebody else; read it again, and then change it")
-
-
 class UnknownConnectorError(StoreError):
     """No connector of that name can be used."""
-
-
-class InvalidSettingError(StoreError):
-    """A name, an interval or a field rule is not usable."""
-
-
-@dataclass(frozen=True, slots=True)
-class Workspace:
-    """A tenant.
-
-    Attributes:
-        id: Carried by everything that it owns.
-        slug: Its name in keys and commands.
-        name: Its name for people.
-        created_at: When it was made.
-        requires_approval: Whether a new connection waits for an admin before its first use.
-        version: Rises with each change.
-    """
-
-    id: UUID
-    slug: str
-    name: str
-    created_at: datetime
-    requires_approval: bool
-    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,13 +107,6 @@ class Connection(ConnectionSummary):
     sync_requested_full: bool
     tested_at: datetime | None
     test_error: str | None
-
-
-async def fetch(conn: AsyncConnection[Any], model: type[_Row], query: str, **values: Any) -> list[_Row]:
-    """Rows of a query as instances of a dataclass, whose fields have the columns' names."""
-    async with conn.cursor(row_factory=class_row(model)) as cursor:
-        await cursor.execute(query, values)
-        return await cursor.fetchall()
 
 
 async def read_connection(conn: AsyncConnection[Any], connection_id: UUID) -> Connection:

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from unified.store.connections.rows import SUMMARIES, ConnectionNotFoundError, ConnectionSummary, fetch
+from unified.store.connections.rows import SUMMARIES, ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
+from unified.store.rows import fetch
 
 
 @dataclass(frozen=True, slots=True)

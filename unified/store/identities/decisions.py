@@ -13,8 +13,8 @@ from uuid import UUID
 from psycopg import AsyncConnection
 
 from unified.store import audit
-from unified.store.connections.rows import fetch
 from unified.store.identities.golden import IdentityError, find, records
+from unified.store.rows import fetch
 
 Verdict = Literal["same", "different"]
 

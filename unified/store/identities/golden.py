@@ -10,9 +10,9 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from unified.store.connections.rows import fetch
 from unified.store.errors import StoreError
 from unified.store.identities.settings import FEED_KEEPS
+from unified.store.rows import fetch
 
 
 class IdentityError(StoreError):

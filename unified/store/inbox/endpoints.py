@@ -22,10 +22,11 @@ from unified.kit.registry import get_adapter, get_verifier
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
 from unified.store import audit
-from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary, fetch
+from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.inbox.events import Received
+from unified.store.rows import fetch
 from unified.store.secrets.credentials import WEBHOOK_SECRET, CredentialNotFoundError, CredentialStore
 
 FORMER_SECRET_KEPT = timedelta(hours=24)

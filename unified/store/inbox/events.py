@@ -9,30 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection, errors
 
 from unified.kit.webhooks.deliveries import ReceivedEvent
-from unified.store.connections.rows import SUMMARIES, ConnectionNotFoundError, ConnectionSummary, fetch
+from unified.store.connections.rows import SUMMARIES, ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import BusyError
+from unified.store.positions import BEGINNING, Position
+from unified.store.rows import fetch
 
 # How far `waiting` counts: enough to see that there is much, little enough to look often.
 MOST_COUNTED = 1_000
 
 _EVER = datetime.min.replace(tzinfo=UTC)
-
-
-class Position(NamedTuple):
-    """A place in the inbox: the transaction that stored an event, and the event's number."""
-
-    xid: str
-    id: int
-
-
-BEGINNING = Position("0", 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from unified.store.inbox.events import Position
+from unified.store.positions import Position
 
 KEPT = timedelta(days=7)
 """How long a change can be read."""

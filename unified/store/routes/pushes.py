@@ -17,7 +17,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Json, Jsonb
 
 from unified.store.errors import StoreError
-from unified.store.inbox.events import Position
+from unified.store.positions import Position
 from unified.store.routes.routes import Route
 
 Side = Literal["source", "target"]

@@ -15,18 +15,12 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from unified.store import audit
-from unified.store.connections.rows import (
-    Connection,
-    DuplicateNameError,
-    InvalidSettingError,
-    VersionConflictError,
-    fetch,
-    read_connection,
-)
+from unified.store.connections.rows import Connection, read_connection
 from unified.store.database import Database
-from unified.store.errors import StoreError
+from unified.store.errors import DuplicateNameError, InvalidSettingError, StoreError, VersionConflictError
 from unified.store.records.changes import KEPT
 from unified.store.routes.settings import Direction, RouteSettings, checked, read_settings, way_between
+from unified.store.rows import fetch
 
 RouteStatus = Literal["idle", "running", "error", "success"]
 

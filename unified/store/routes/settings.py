@@ -9,7 +9,8 @@ from unified.kit.errors import ConfigurationError
 from unified.kit.registry import get_adapter
 from unified.schema.conditions import CUSTOM, Condition, check_field
 from unified.schema.customer import UnifiedCustomer
-from unified.store.connections.rows import Connection, InvalidSettingError
+from unified.store.connections.rows import Connection
+from unified.store.errors import InvalidSettingError
 
 STREAM = "customers"
 Direction = Literal["one_way", "two_way"]

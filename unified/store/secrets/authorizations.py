@@ -19,9 +19,10 @@ from psycopg import AsyncConnection
 from unified.kit.declarations import ConnectionRef, CredentialKind, GrantType
 from unified.kit.secrets import Secret
 from unified.store import audit
-from unified.store.connections.rows import connection_key, fetch
+from unified.store.connections.rows import connection_key
 from unified.store.database import Database
 from unified.store.errors import StoreError
+from unified.store.rows import fetch
 from unified.store.secrets.authorization_rows import (
     ACCESS_TOKEN,
     FORMER_REFRESH_TOKEN,

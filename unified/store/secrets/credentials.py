@@ -23,7 +23,6 @@ from unified.kit.declarations import CredentialKind
 from unified.kit.secrets import Secret
 from unified.store import audit
 from unified.store.connections.approval import ConnectionNotApprovedError, ensure_approved
-from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionNotFoundError, connection_key
 from unified.store.database import Database
 from unified.store.errors import StoreError
@@ -31,6 +30,7 @@ from unified.store.secrets import authorization_rows, data_keys
 from unified.store.secrets import rows as credential_rows
 from unified.store.secrets.keys import KeyProvider, MasterKeyError
 from unified.store.secrets.rows import CredentialInfo, Place
+from unified.store.workspaces import workspaces
 
 WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a kind, no secret
 """Kind of the secrets that sign what a webhook endpoint receives."""
@@ -247,7 +247,7 @@ class CredentialStore:
         token that is refreshed; its refresh token is, where that ends at a known time.
         """
         found: list[tuple[datetime, CredentialInfo]] = []
-        for workspace in await Registry(self._db).workspaces():
+        for workspace in await workspaces.listed(self._db):
             async with self._db.workspace(workspace.id) as conn:
                 infos = await credential_rows.read_expiring(conn, within)
             found += [(info.expires_at, info) for info in infos if info.expires_at]

@@ -17,11 +17,9 @@ from typing import NamedTuple, Protocol
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from unified.store.embedded import home
 from unified.store.errors import StoreError
 
 MASTER_KEYS_VARIABLE = "UNIFIED_MASTER_KEYS"
-PROVIDER_VARIABLE = "UNIFIED_KEY_PROVIDER"
 KEY_FILE = "master.keys"
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
@@ -261,45 +259,6 @@ def generate_key() -> str:
 def fingerprint(key: str) -> str:
     """The name of a master key: a short fingerprint, which tells nothing of the key."""
     return hashlib.sha256(b"unified master key " + key.strip().encode()).hexdigest()[:16]
-
-
-def load_provider() -> KeyProvider:
-    """The master keys that this process is set up with.
-
-    ``UNIFIED_KEY_PROVIDER`` says whose they are: ``local``, the default, or ``vault``; both, while data keys
-    move from one to the other, with the one that wraps first. Of the local ones ``UNIFIED_MASTER_KEYS``
-    (comma-separated, the primary first) wins. Without it, the embedded database has its keys in a file beside
-    it. Any other database has none, and that is an error: nothing is stored unencrypted.
-
-    Raises:
-        MasterKeyError: If there are no keys, or no usable ones.
-    """
-    providers = [
-        _provider_named(name.strip()) for name in (os.environ.get(PROVIDER_VARIABLE) or "local").split(",")
-    ]
-    return providers[0] if len(providers) == 1 else JoinedKeyProvider(providers)
-
-
-def _provider_named(name: str) -> KeyProvider:
-    if name == "local":
-        return _local_provider()
-    if name == "vault":
-        from unified.store.secrets.vault import VaultKeyProvider  # noqa: PLC0415 - HTTP, which few installations need here
-
-        return VaultKeyProvider.from_environment()
-    raise MasterKeyError(f"{PROVIDER_VARIABLE} takes local or vault, or both with a comma, not {name!r}")
-
-
-def _local_provider() -> LocalKeyProvider:
-    keys = os.environ.get(MASTER_KEYS_VARIABLE)
-    if keys is not None:
-        return LocalKeyProvider(keys.split(","), MASTER_KEYS_VARIABLE)
-    if os.environ.get("DATABASE_URL"):
-        raise MasterKeyError(
-            f"DATABASE_URL is set but {MASTER_KEYS_VARIABLE} is not, and nothing is stored unencrypted; "
-            "make a key with `unified keys generate` and pass it in that variable from your secret store"
-        )
-    return FileKeyProvider(home() / KEY_FILE)
 
 
 def _parse(keys: Iterable[str], source: str) -> dict[str, Fernet]:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from psycopg import AsyncConnection
 
 from unified.kit.secrets import Secret
-from unified.store.connections.rows import fetch
+from unified.store.rows import fetch
 from unified.store.secrets.authorization_rows import IS_REFRESHED
 from unified.store.secrets.keys import WrappedKey
 

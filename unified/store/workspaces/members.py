@@ -13,11 +13,12 @@ from uuid import UUID
 from psycopg import AsyncConnection, errors
 
 from unified.store import audit
-from unified.store.connections.rows import Workspace, WorkspaceNotFoundError, fetch
 from unified.store.database import Database
 from unified.store.errors import StoreError
+from unified.store.rows import fetch
 from unified.store.workspaces import tokens
 from unified.store.workspaces.permissions import PERMISSIONS, Role
+from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
 
 _MEMBERS = "SELECT subject, role, added_by, created_at, updated_at FROM workspace_members"
 

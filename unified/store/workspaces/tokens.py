@@ -21,9 +21,10 @@ from psycopg import AsyncConnection, errors
 
 from unified.kit.secrets import Secret
 from unified.store import audit
-from unified.store.connections.rows import WorkspaceNotFoundError, fetch
 from unified.store.database import Database
 from unified.store.errors import StoreError
+from unified.store.rows import fetch
+from unified.store.workspaces.rows import WorkspaceNotFoundError
 
 CACHE_SECONDS = 2.0
 """How long a token that was revoked may go on being good in another process."""

@@ -22,7 +22,7 @@ from unified.api.settings import JwtSettings, ManagementSettings, Settings
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets.keys import LocalKeyProvider
-from unified.store.workspaces import members, tokens
+from unified.store.workspaces import members, tokens, workspaces
 from unified.store.workspaces.permissions import PERMISSIONS, SCOPES, Role
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from unified.store.connections.rows import Workspace
+    from unified.store.workspaces.rows import Workspace
 
 ISSUER = "https://issuer.example.com"
 AUDIENCE = "unified"
@@ -106,7 +106,7 @@ class Api:
         self.registry = Registry(self.db)
 
     async def workspace(self, **members_by_subject: Role) -> Workspace:
-        made = await self.registry.create_workspace(f"w{next(_numbers)}", owner="founder")
+        made = await workspaces.create(self.db, f"w{next(_numbers)}", owner="founder")
         for subject, role in members_by_subject.items():
             await members.add(self.db, made.id, subject, role, actor="test")
         return made

@@ -18,10 +18,9 @@ from unified.api.metrics import Metrics
 from unified.api.settings import ManagementSettings, Settings
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
-from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets.keys import LocalKeyProvider
-from unified.store.workspaces import tokens
+from unified.store.workspaces import tokens, workspaces
 from unified.store.workspaces.permissions import PERMISSIONS, SCOPES, Role
 
 PROVIDER = LocalKeyProvider([Fernet.generate_key().decode()])
@@ -79,7 +78,7 @@ class Api:
     async def tenant(self, slug: str, **settings: Any) -> Tenant:
         """A new workspace, as its owner sees it; its slug begins so."""
         unique = f"{slug}-{uuid4().hex[:8]}"
-        workspace = await Registry(self.db).create_workspace(unique, **settings)
+        workspace = await workspaces.create(self.db, unique, **settings)
         return await self._enter(workspace.id, unique, PERMISSIONS["owner"])
 
     async def with_role(self, tenant: Tenant, role: Role) -> Tenant:

@@ -28,6 +28,7 @@ from unified.store.database import Database
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
+from unified.store.workspaces import workspaces
 
 __all__ = ["sandbox_url"]
 
@@ -93,7 +94,7 @@ def served(server_url: str, template: str, sandbox_url: str) -> Iterator[Served]
 
 async def _furnished(db: Database, provider: LocalKeyProvider, address: str, sandbox_url: str) -> Served:
     registry = Registry(db)
-    workspace = await registry.create_workspace(WORKSPACE, owner=ANN)
+    workspace = await workspaces.create(db, WORKSPACE, owner=ANN)
     place = {"base_url": f"{sandbox_url}/stripe", "allow_private_hosts": True, "retry_count": 0}
     connection = await registry.add_connection(workspace.id, "stripe", "main", place)
     endpoint = await Endpoints(db, CredentialStore(db, provider)).create(connection)

@@ -32,7 +32,7 @@ from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
-from unified.store.workspaces import tokens
+from unified.store.workspaces import tokens, workspaces
 from unified.store.workspaces.permissions import PERMISSIONS, SCOPES, Role
 from unified.store.workspaces.tokens import TokenLookup
 
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, Page
 
-    from unified.store.connections.rows import Connection, Workspace
+    from unified.store.connections.rows import Connection
+    from unified.store.workspaces.rows import Workspace
 
 PROVIDER = LocalKeyProvider([Fernet.generate_key().decode()])
 STRIPE_KEY = "sk_test_fake_acme"
@@ -65,7 +66,7 @@ class Site:
         self.registry = Registry(self.db)
 
     async def workspace(self, **settings: Any) -> Workspace:
-        return await self.registry.create_workspace(f"acme-{next(_numbers)}", **settings)
+        return await workspaces.create(self.db, f"acme-{next(_numbers)}", **settings)
 
     async def token(self, workspace: Workspace, role: Role = "owner") -> str:
         scopes = sorted(PERMISSIONS[role] & SCOPES)

@@ -12,6 +12,7 @@ from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import PROVIDER
 from unified.kit.factory import AdapterFactory
 from unified.store.secrets.credentials import CredentialStore
+from unified.store.workspaces import workspaces
 from unified.sync.authorization import AuthorizedConnections
 from unified.sync.connection import sync_connection
 
@@ -29,7 +30,7 @@ pytestmark = [
 
 
 async def test_draw(site: Site) -> None:
-    workspace = await site.registry.create_workspace("acme", "Acme")
+    workspace = await workspaces.create(site.db, "acme", "Acme")
     main = await site.connection(workspace)
     connections = AuthorizedConnections(site.db, CredentialStore(site.db, PROVIDER), actor="tests")
     await sync_connection(site.db, AdapterFactory(connections), main)

@@ -24,8 +24,9 @@ from unified.kit.factory import AdapterFactory
 from unified.store import embedded
 from unified.store.connections.registry import Registry
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, generate_key, load_provider
+from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, generate_key
 from unified.store.secrets.opening import StoredConnections
+from unified.store.secrets.providers import load_provider
 from unified.sync.connection import sync_connection
 
 if TYPE_CHECKING:

@@ -14,9 +14,11 @@ from unified.store import audit
 from unified.store.connections import approval
 from unified.store.connections.approval import ConnectionNotApprovedError
 from unified.store.connections.registry import Registry
-from unified.store.connections.rows import ConnectionNotFoundError, VersionConflictError
+from unified.store.connections.rows import ConnectionNotFoundError
+from unified.store.errors import VersionConflictError
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
+from unified.store.workspaces import workspaces
 
 if TYPE_CHECKING:
     from unified.store.connections.rows import Connection
@@ -27,7 +29,7 @@ PROVIDER = LocalKeyProvider([Fernet.generate_key().decode()])
 
 async def connection(db: Database, *, requires_approval: bool) -> Connection:
     registry = Registry(db)
-    made = await registry.create_workspace("acme", requires_approval=requires_approval)
+    made = await workspaces.create(db, "acme", requires_approval=requires_approval)
     added = await registry.add_connection(made.id, "stripe", "main", {"concurrency": 2})
     await CredentialStore(db, PROVIDER).put(
         made.id, added.id, "api_key", {"api_key": Secret("sk_test_fake_1")}

@@ -7,14 +7,16 @@ from unified.schema.field_rules import FieldRule
 from unified.store import audit
 from unified.store.connections import field_rules
 from unified.store.connections.registry import Registry
-from unified.store.connections.rows import Connection, ConnectionNotFoundError, InvalidSettingError
+from unified.store.connections.rows import Connection, ConnectionNotFoundError
 from unified.store.database import Database
+from unified.store.errors import InvalidSettingError
+from unified.store.workspaces import workspaces
 
 
 @pytest.fixture
 async def connection(database: Database) -> Connection:
     registry = Registry(database)
-    acme = await registry.create_workspace("acme")
+    acme = await workspaces.create(database, "acme")
     return await registry.add_connection(acme.id, "stripe", "main")
 
 

@@ -12,23 +12,19 @@ from tests.streams import key_of
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.schema.field_rules import FieldRule
+from unified.store import removal
 from unified.store.connections import field_rules
 from unified.store.connections.registry import MAX_ERROR_LENGTH, Registry, presentable
-from unified.store.connections.rows import (
-    Connection,
-    ConnectionNotFoundError,
-    DuplicateNameError,
-    InvalidSettingError,
-    UnknownConnectorError,
-    Workspace,
-    WorkspaceNotFoundError,
-)
+from unified.store.connections.rows import Connection, ConnectionNotFoundError, UnknownConnectorError
 from unified.store.database import Database
+from unified.store.errors import DuplicateNameError, InvalidSettingError
 from unified.store.inbox import events as inbox
 from unified.store.inbox.events import Received
 from unified.store.records import history
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, generate_key
+from unified.store.workspaces import workspaces
+from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
 
 HOUR = timedelta(hours=1)
 
@@ -39,8 +35,8 @@ def registry(database: Database) -> Registry:
 
 
 @pytest.fixture
-async def acme(registry: Registry) -> Workspace:
-    return await registry.create_workspace("acme", "Acme Ltd")
+async def acme(registry: Registry, database: Database) -> Workspace:
+    return await workspaces.create(database, "acme", "Acme Ltd")
 
 
 @pytest.fixture
@@ -57,26 +53,28 @@ def superuser(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 # Workspaces -------------------------------------------------------------------------------------------------
 
 
-async def test_workspaces_are_found_by_slug(registry: Registry, acme: Workspace) -> None:
-    zeta = await registry.create_workspace("zeta")
+async def test_workspaces_are_found_by_slug(registry: Registry, acme: Workspace, database: Database) -> None:
+    zeta = await workspaces.create(database, "zeta")
     assert zeta.name == "zeta"
     assert acme.name == "Acme Ltd"
-    assert await registry.workspaces() == [acme, zeta]
-    assert await registry.get_workspace("zeta") == zeta
+    assert await workspaces.listed(database) == [acme, zeta]
+    assert await workspaces.find(database, "zeta") == zeta
     with pytest.raises(WorkspaceNotFoundError, match="there is no workspace 'globex'"):
-        await registry.get_workspace("globex")
+        await workspaces.find(database, "globex")
 
 
-async def test_a_slug_is_taken_once(registry: Registry, acme: Workspace) -> None:
+async def test_a_slug_is_taken_once(registry: Registry, acme: Workspace, database: Database) -> None:
     with pytest.raises(DuplicateNameError, match="there is a workspace 'acme' already"):
-        await registry.create_workspace("acme")
-    assert await registry.workspaces() == [acme]
+        await workspaces.create(database, "acme")
+    assert await workspaces.listed(database) == [acme]
 
 
 @pytest.mark.parametrize("slug", ["", "Acme", "a/b", "-a", "a-", "ä", "a" * 64, "a b"])
-async def test_what_is_no_slug_is_refused(slug: str, registry: Registry, acme: Workspace) -> None:
+async def test_what_is_no_slug_is_refused(
+    slug: str, registry: Registry, acme: Workspace, database: Database
+) -> None:
     with pytest.raises(InvalidSettingError, match="lower-case letters"):
-        await registry.create_workspace(slug)
+        await workspaces.create(database, slug)
     with pytest.raises(InvalidSettingError, match="lower-case letters"):
         await registry.add_connection(acme.id, "stripe", slug)
 
@@ -106,8 +104,10 @@ async def test_an_unknown_key(key: str, registry: Registry, connection: Connecti
         await registry.find(key)
 
 
-async def test_names_are_unique_in_a_workspace_only(registry: Registry, connection: Connection) -> None:
-    globex = await registry.create_workspace("globex")
+async def test_names_are_unique_in_a_workspace_only(
+    registry: Registry, connection: Connection, database: Database
+) -> None:
+    globex = await workspaces.create(database, "globex")
     other = await registry.add_connection(globex.id, "hubspot", "main")
     with pytest.raises(DuplicateNameError, match="there is a connection 'main' already"):
         await registry.add_connection(globex.id, "stripe", "main")
@@ -220,21 +220,21 @@ async def test_a_removed_connection_leaves_nothing_and_takes_nothing_else(
     await furnish(database, connection)
     await bring(database, kept, "cus_1")
     assert len(rows_of(superuser, "connector_config_id", connection.id)) == 4
-    await registry.remove_connection(connection.workspace_id, connection.id)
+    await removal.remove_connection(database, connection.workspace_id, connection.id)
     for column in ("connector_config_id", "connection_id"):
         assert rows_of(superuser, column, connection.id) == {}
         assert rows_of(superuser, column, kept.id)
     assert await registry.connections(kept.workspace_id) == [kept]
     with pytest.raises(ConnectionNotFoundError):
-        await registry.remove_connection(connection.workspace_id, connection.id)
+        await removal.remove_connection(database, connection.workspace_id, connection.id)
 
 
 async def test_a_connection_is_removed_in_its_own_workspace_only(
     registry: Registry, connection: Connection, database: Database
 ) -> None:
-    globex = await registry.create_workspace("globex")
+    globex = await workspaces.create(database, "globex")
     with pytest.raises(ConnectionNotFoundError):
-        await registry.remove_connection(globex.id, connection.id)
+        await removal.remove_connection(database, globex.id, connection.id)
     assert await registry.find("acme/main") == connection
 
 
@@ -251,14 +251,16 @@ async def test_a_batch_under_way_leaves_no_orphans(
         await bring(database, connection, "cus_1")
     async with database.workspace(connection.workspace_id) as conn:
         await bring_customer(conn, connection, "cus_2")
-        removal = asyncio.create_task(registry.remove_connection(connection.workspace_id, connection.id))
+        removing = asyncio.create_task(
+            removal.remove_connection(database, connection.workspace_id, connection.id)
+        )
         blocked = (
             "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         )
         while not superuser.execute(blocked).fetchone():
-            assert not removal.done()
+            assert not removing.done()
             await asyncio.sleep(0.01)
-    await removal
+    await removing
     assert rows_of(superuser, "connection_id", connection.id) == {}
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
         await bring(database, connection, "cus_3")
@@ -268,18 +270,18 @@ async def test_a_batch_under_way_leaves_no_orphans(
 async def test_a_deleted_workspace_leaves_nothing_and_takes_nothing_else(
     registry: Registry, connection: Connection, database: Database, superuser: psycopg.Connection[Any]
 ) -> None:
-    globex = await registry.create_workspace("globex")
+    globex = await workspaces.create(database, "globex")
     other = await registry.add_connection(globex.id, "stripe", "main")
     await furnish(database, connection)
     await furnish(database, other)
     assert "audit_log" in rows_of(superuser, "workspace_id", connection.workspace_id)
     kept = rows_of(superuser, "workspace_id", globex.id)
-    await registry.delete_workspace(connection.workspace_id)
+    await removal.delete_workspace(database, connection.workspace_id)
     assert rows_of(superuser, "workspace_id", connection.workspace_id) == {}
     assert rows_of(superuser, "workspace_id", globex.id) == kept
-    assert await registry.workspaces() == [globex]
+    assert await workspaces.listed(database) == [globex]
     with pytest.raises(WorkspaceNotFoundError):
-        await registry.delete_workspace(connection.workspace_id)
+        await removal.delete_workspace(database, connection.workspace_id)
 
 
 # Sync state -------------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.inbox import events as inbox
-from unified.store.inbox.events import BEGINNING, Position, Received, StoredEvent
+from unified.store.inbox.events import Received, StoredEvent
+from unified.store.positions import BEGINNING, Position
+from unified.store.workspaces import workspaces
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -29,7 +31,7 @@ async def add_connection(
 ) -> ConnectionSummary:
     """A Stripe connection, in a workspace of its own unless one is given."""
     registry = Registry(db)
-    workspace_id = workspace or (await registry.create_workspace(f"of-{name}")).id
+    workspace_id = workspace or (await workspaces.create(db, f"of-{name}")).id
     return await registry.add_connection(workspace_id, "stripe", name)
 
 

@@ -11,8 +11,7 @@ import pytest
 from tests.unified.store.inbox.rows import add_connection
 from unified.kit.errors import ConfigurationError
 from unified.kit.secrets import Secret
-from unified.store import audit
-from unified.store.connections.registry import Registry
+from unified.store import audit, removal
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.inbox import endpoints as webhooks
@@ -231,7 +230,7 @@ async def test_a_paused_or_removed_endpoint_is_not_found(
 async def test_a_removed_connection_takes_its_endpoints_along(
     database: Database, endpoint: Endpoint, connection: ConnectionSummary, lookup: EndpointLookup
 ) -> None:
-    await Registry(database).remove_connection(connection.workspace_id, connection.id)
+    await removal.remove_connection(database, connection.workspace_id, connection.id)
     assert await lookup.find("stripe", endpoint.path) is None
 
 

@@ -18,7 +18,8 @@ from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import INGRESS_ROLE, Database
 from unified.store.errors import BusyError
 from unified.store.inbox import events as inbox
-from unified.store.inbox.events import BEGINNING, Inbox, Received, Trouble
+from unified.store.inbox.events import Inbox, Received, Trouble
+from unified.store.positions import BEGINNING
 
 ROOT = Path(__file__).parents[4]
 HOUR = timedelta(hours=1)

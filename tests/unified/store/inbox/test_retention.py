@@ -6,13 +6,13 @@ import psycopg
 import pytest
 
 from tests.unified.store.inbox.rows import add_connection, keys_of, read, received, settle
-from unified.store.connections.registry import Registry
+from unified.store import removal
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.inbox import events as inbox
 from unified.store.inbox import retention
-from unified.store.inbox.events import BEGINNING
 from unified.store.inbox.retention import Tended, tend
+from unified.store.positions import BEGINNING
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
@@ -101,7 +101,7 @@ async def test_old_days_go_once_they_are_applied(
 
 async def test_a_removed_connection_holds_nothing(database: Database, connection: ConnectionSummary) -> None:
     await inbox.append(database, received(connection, "a"))
-    await Registry(database).remove_connection(connection.workspace_id, connection.id)
+    await removal.remove_connection(database, connection.workspace_id, connection.id)
     await inbox.append(database, received(connection, "raced"))
     assert TODAY in (await tend(database, NOW + 20 * DAY)).dropped
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 from unified.schema import UnifiedCustomer
 from unified.schema.entities import INVOICES
 from unified.store.database import Database
-from unified.store.inbox.events import BEGINNING, Position
+from unified.store.positions import BEGINNING, Position
 from unified.store.records import batches, changes
 from unified.store.records.batches import Batch, Deletion
 from unified.store.records.tables import StreamKey

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from psycopg import errors
 
+from unified.store import removal
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
@@ -109,7 +110,7 @@ async def test_rows_go_with_their_connection(
     database: Database, connection: Connection, database_url: str
 ) -> None:
     await derived.replace(database, TABLE, connection, ["a"], [(1,)])
-    await Registry(database).remove_connection(connection.workspace_id, connection.id)
+    await removal.remove_connection(database, connection.workspace_id, connection.id)
     async with database.workspace(connection.workspace_id) as conn:
         assert await (await conn.execute('SELECT a FROM "derived_Mine__all"')).fetchall() == []
 

@@ -36,6 +36,7 @@ from unified.store.secrets.keys import (
     generate_key,
 )
 from unified.store.secrets.opening import StoredConnections
+from unified.store.workspaces import workspaces
 
 MASTER_KEY = generate_key()
 KEY = Secret("sk_test_fake_1")
@@ -53,8 +54,8 @@ def store(database: Database) -> CredentialStore:
 
 
 @pytest.fixture
-async def connection(registry: Registry) -> Connection:
-    acme = await registry.create_workspace("acme")
+async def connection(registry: Registry, database: Database) -> Connection:
+    acme = await workspaces.create(database, "acme")
     return await registry.add_connection(acme.id, "stripe", "stripe")
 
 
@@ -198,10 +199,11 @@ async def test_a_row_copied_to_another_connection_raises(
     connection: Connection,
     registry: Registry,
     superuser: psycopg.Connection[Any],
+    database: Database,
 ) -> None:
     workspace_id = connection.workspace_id
     if elsewhere != "same workspace":
-        workspace_id = (await registry.create_workspace("globex")).id
+        workspace_id = (await workspaces.create(database, "globex")).id
     thief = await registry.add_connection(workspace_id, "stripe", "thief")
     await put(store, connection, api_key="treasure")
     await put(store, thief, api_key="of the thief")
@@ -222,10 +224,14 @@ async def test_a_row_copied_to_another_connection_raises(
 
 
 async def test_a_connection_carried_to_another_workspace_with_all_it_has_raises(
-    store: CredentialStore, connection: Connection, registry: Registry, superuser: psycopg.Connection[Any]
+    store: CredentialStore,
+    connection: Connection,
+    registry: Registry,
+    superuser: psycopg.Connection[Any],
+    database: Database,
 ) -> None:
     await put(store, connection, api_key="treasure")
-    globex = await registry.create_workspace("globex")
+    globex = await workspaces.create(database, "globex")
     where = {"here": connection.workspace_id, "there": globex.id}
     with superuser.transaction():
         superuser.execute("SET LOCAL session_replication_role = 'replica'")  # no foreign keys
@@ -237,10 +243,10 @@ async def test_a_connection_carried_to_another_workspace_with_all_it_has_raises(
 
 
 async def test_another_workspace_sees_no_such_connection(
-    store: CredentialStore, connection: Connection, registry: Registry
+    store: CredentialStore, connection: Connection, registry: Registry, database: Database
 ) -> None:
     await put(store, connection, api_key="treasure")
-    globex = await registry.create_workspace("globex")
+    globex = await workspaces.create(database, "globex")
     for attempt in (
         store.reveal(globex.id, connection.id, actor="tests", purpose="test"),
         store.put(globex.id, connection.id, "api_key", {"api_key": KEY}),
@@ -348,7 +354,7 @@ async def test_a_refused_use_leaves_an_entry_too(
     elif case == "wrong key":
         store = CredentialStore(database, LocalKeyProvider([generate_key()]))
     elif case == "other workspace's":
-        workspace_id = (await registry.create_workspace("globex")).id
+        workspace_id = (await workspaces.create(database, "globex")).id
     with pytest.raises(StoreError) as caught:
         await store.reveal(workspace_id, connection.id, actor="tests", purpose="test")
     entry = (await log(database, workspace_id))[0]
@@ -370,9 +376,9 @@ async def test_a_workspace_that_does_not_exist(store: CredentialStore, connectio
 
 
 async def test_expiring_looks_into_every_workspace(
-    store: CredentialStore, connection: Connection, registry: Registry
+    store: CredentialStore, connection: Connection, registry: Registry, database: Database
 ) -> None:
-    globex = await registry.create_workspace("globex")
+    globex = await workspaces.create(database, "globex")
     other = await registry.add_connection(globex.id, "hubspot", "hubspot")
     now = datetime.now(UTC)
     ends = [(connection, "late", 30), (connection, "soon", 3), (other, "past", -3), (other, "sooner", 1)]

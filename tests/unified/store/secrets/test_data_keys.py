@@ -23,6 +23,7 @@ from unified.store.secrets.keys import (
     fingerprint,
     generate_key,
 )
+from unified.store.workspaces import workspaces
 
 ROOT = Path(__file__).parents[4]
 WORKSPACES = 4
@@ -79,7 +80,7 @@ async def fill(database: Database, store: CredentialStore, first: int = 0) -> li
     registry = Registry(database)
     places = []
     for number in range(first, first + WORKSPACES):
-        workspace = await registry.create_workspace(f"workspace-{number}")
+        workspace = await workspaces.create(database, f"workspace-{number}")
         connection = await registry.add_connection(workspace.id, "stripe", "stripe")
         await store.put(workspace.id, connection.id, "api_key", {"api_key": Secret(f"of {connection.id}")})
         places.append((workspace.id, connection.id))

@@ -15,8 +15,8 @@ from unified.store.secrets.keys import (
     UnknownMasterKeyError,
     fingerprint,
     generate_key,
-    load_provider,
 )
+from unified.store.secrets.providers import load_provider
 
 DATA_KEY = b"an obviously fake data key of 32"
 

@@ -27,10 +27,11 @@ from unified.store.secrets.keys import (
     WrappedKey,
     fingerprint,
     generate_key,
-    load_provider,
 )
+from unified.store.secrets.providers import load_provider
 from unified.store.secrets.transit import VaultSettings
 from unified.store.secrets.vault import KeyServiceError, VaultKeyProvider
+from unified.store.workspaces import workspaces
 
 ROOT = Path(__file__).parents[4]
 TOKEN = "hvs.fake-of-the-tests"
@@ -45,7 +46,7 @@ KILLED_ROTATION = """
 import asyncio, os, signal, sys
 from unified.store.secrets.data_keys import rotate
 from unified.store.database import Database
-from unified.store.secrets.keys import load_provider
+from unified.store.secrets.providers import load_provider
 from unified.store.secrets.transit import TransitKey
 
 asked, survived = TransitKey._ask, int(sys.argv[2])
@@ -110,7 +111,7 @@ def provider(server: VaultSandbox, clock: Clock | None = None) -> VaultKeyProvid
 async def fill(database: Database, store: CredentialStore, count: int = 3) -> list[tuple[UUID, UUID]]:
     registry, places = Registry(database), []
     for number in range(count):
-        workspace = await registry.create_workspace(f"workspace-{number}")
+        workspace = await workspaces.create(database, f"workspace-{number}")
         connection = await registry.add_connection(workspace.id, "stripe", "stripe")
         await store.put(workspace.id, connection.id, "api_key", {"api_key": Secret(f"of {connection.id}")})
         places.append((workspace.id, connection.id))

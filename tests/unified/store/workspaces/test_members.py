@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from unified.store import audit
-from unified.store.connections.registry import Registry
-from unified.store.workspaces import members, tokens
+from unified.store.workspaces import members, tokens, workspaces
 from unified.store.workspaces.members import (
     DuplicateMemberError,
     InvalidSubjectError,
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 async def found(db: Database, slug: str = "acme", owner: str = "ann") -> UUID:
-    return (await Registry(db).create_workspace(slug, owner=owner)).id
+    return (await workspaces.create(db, slug, owner=owner)).id
 
 
 async def test_a_subject_is_a_member_where_it_was_added_and_nowhere_else(database: Database) -> None:

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from unified.store.connections.rows import WorkspaceNotFoundError
 from unified.store.workspaces import tokens
+from unified.store.workspaces.rows import WorkspaceNotFoundError
 from unified.store.workspaces.tokens import CACHE_SECONDS, InvalidTokenError, TokenLookup, TokenNotFoundError
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from unified.store.identities import golden as identities
 from unified.store.records import batches
 from unified.store.records.batches import Batch, Deletion, Row
 from unified.store.records.tables import StreamKey
+from unified.store.workspaces import workspaces
 from unified.sync.identities.resolve import Progress, resolve, settle
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,7 +36,7 @@ class Tenant:
     @classmethod
     async def create(cls, db: Database, slug: str) -> "Tenant":
         registry = Registry(db)
-        workspace = await registry.create_workspace(slug)
+        workspace = await workspaces.create(db, slug)
         return cls(
             db,
             [await registry.add_connection(workspace.id, name, name) for name in ("stripe", "hubspot")],

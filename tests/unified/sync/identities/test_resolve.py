@@ -9,7 +9,7 @@ import pytest
 from tests.unified.sync.identities.conftest import NewTenant
 from tests.unified.sync.identities.tenant import BEGAN, Tenant, parts
 from unified.schema import UnifiedAddress
-from unified.store.connections.registry import Registry
+from unified.store import removal
 from unified.store.identities import decisions as identity_decisions
 from unified.store.identities import golden as identities
 from unified.store.identities import scopes as identity_scopes
@@ -190,7 +190,7 @@ async def test_a_removed_connection_takes_its_records_out(tenant: Tenant) -> Non
     await tenant.add("hubspot", "1", email="ann@acme.com", name="Ann Smith")
     await tenant.resolve()
     identity = await tenant.identity(("stripe", "1"))
-    await Registry(tenant.db).remove_connection(tenant.workspace_id, tenant.connections["hubspot"].id)
+    await removal.remove_connection(tenant.db, tenant.workspace_id, tenant.connections["hubspot"].id)
     assert await tenant.rows("SELECT FROM golden_customers WHERE name IS NOT NULL") == []
     await tenant.resolve()
     assert await tenant.partition() == parts(["s1"])
@@ -204,7 +204,7 @@ async def test_a_removed_workspace_leaves_nothing(tenant: Tenant, new_tenant: Ne
         await each.add("stripe", "2", email="ben@acme.com")
         await each.resolve()
         await each.merge(("stripe", "1"), ("stripe", "2"))
-    await Registry(tenant.db).delete_workspace(tenant.workspace_id)
+    await removal.delete_workspace(tenant.db, tenant.workspace_id)
     tables = "customer_identities golden_customers identity_records identity_keys identity_decisions"
     for table in tables.split():
         assert await tenant.rows(f"SELECT FROM {table}") == [], table
@@ -449,7 +449,7 @@ async def test_a_removed_connection_with_a_route(tenant: Tenant) -> None:
         )
     await tenant.resolve()
     assert await tenant.partition() == parts(["s1", "h1"], ["s2"])
-    await Registry(tenant.db).remove_connection(tenant.workspace_id, ids[1])
+    await removal.remove_connection(tenant.db, tenant.workspace_id, ids[1])
     await tenant.resolve()
     assert await tenant.partition() == parts(["s1"], ["s2"])
 

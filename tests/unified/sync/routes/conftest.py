@@ -14,6 +14,7 @@ from unified.sandbox.stripe import AccountSpec, StripeSandbox
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets.keys import generate_key
+from unified.store.workspaces import workspaces
 
 
 @pytest_asyncio.fixture
@@ -30,7 +31,7 @@ async def pair(database: Database) -> AsyncIterator[Pair]:
         for sandbox in (stripe, hubspot):
             sandbox.clock.advance(days=1)
         registry = Registry(database)
-        workspace = await registry.create_workspace("acme")
+        workspace = await workspaces.create(database, "acme")
         master_key = generate_key()
         sources = []
         for kind, name, sandbox in ((StripeSource, "billing", stripe), (HubSpotSource, "crm", hubspot)):

@@ -7,7 +7,7 @@ import typer
 from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, say, table
 from unified.cli.session import ACTOR, asynchronous, open_session
-from unified.store.workspaces import members
+from unified.store.workspaces import members, workspaces
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,7 +27,7 @@ RoleName = Annotated[
 async def add(workspace: Workspace, subject: Subject, *, role: RoleName = "member") -> None:
     """Make a subject a member."""
     async with open_session() as session:
-        found = await session.registry.get_workspace(workspace)
+        found = await workspaces.find(session.db, workspace)
         await members.add(session.db, found.id, subject, role, actor=ACTOR)
     say(f"{subject} is {role} of {workspace}.")
 
@@ -37,7 +37,7 @@ async def add(workspace: Workspace, subject: Subject, *, role: RoleName = "membe
 async def list_(workspace: Workspace, *, as_json: AsJson = False) -> None:
     """List a workspace's members."""
     async with open_session() as session:
-        found = await members.listed(session.db, (await session.registry.get_workspace(workspace)).id)
+        found = await members.listed(session.db, (await workspaces.find(session.db, workspace)).id)
     if as_json:
         print_json([{name: getattr(member, name) for name in member.__slots__} for member in found])
         return
@@ -53,7 +53,7 @@ async def list_(workspace: Workspace, *, as_json: AsJson = False) -> None:
 async def change(workspace: Workspace, subject: Subject, *, role: RoleName) -> None:
     """Give a member another role."""
     async with open_session() as session:
-        found = await session.registry.get_workspace(workspace)
+        found = await workspaces.find(session.db, workspace)
         await members.change_role(session.db, found.id, subject, role, actor=ACTOR)
     say(f"{subject} is {role} of {workspace}.")
 
@@ -63,6 +63,6 @@ async def change(workspace: Workspace, subject: Subject, *, role: RoleName) -> N
 async def remove(workspace: Workspace, subject: Subject) -> None:
     """Take a member out of a workspace, and revoke the tokens that the member made."""
     async with open_session() as session:
-        found = await session.registry.get_workspace(workspace)
+        found = await workspaces.find(session.db, workspace)
         await members.remove(session.db, found.id, subject, actor=ACTOR)
     say(f"{subject} is no member of {workspace} any more.")

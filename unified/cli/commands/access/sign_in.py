@@ -10,12 +10,12 @@ from unified.api.pages.session import LIFETIMES, Session, Sessions
 from unified.api.settings import PUBLIC_URL_VARIABLE, Settings
 from unified.cli.commands.connections.connections import DEFAULT_WORKSPACE
 from unified.cli.session import ACTOR, CommandError, UsageError, asynchronous, open_session
-from unified.store.connections.registry import Registry
-from unified.store.connections.rows import Workspace
 from unified.store.database import Database
-from unified.store.secrets.keys import KeyProvider, load_provider
-from unified.store.workspaces import tokens
+from unified.store.secrets.keys import KeyProvider
+from unified.store.secrets.providers import load_provider
+from unified.store.workspaces import tokens, workspaces
 from unified.store.workspaces.permissions import PERMISSIONS, ROLES, SCOPES, Role
+from unified.store.workspaces.rows import Workspace
 
 _LOCAL = "http://127.0.0.1:8000"
 
@@ -44,9 +44,7 @@ async def sign_in(
     settings = Settings.from_environment({**os.environ, **chosen}, address=_LOCAL)
     async with open_session() as session:
         found = (
-            await session.registry.get_workspace(workspace)
-            if workspace
-            else await usual_workspace(session.registry)
+            await workspaces.find(session.db, workspace) if workspace else await usual_workspace(session.db)
         )
         if found is None:
             msg = "there is no workspace yet; `unified workspaces add` makes one"
@@ -55,9 +53,9 @@ async def sign_in(
     typer.echo(link)
 
 
-async def usual_workspace(registry: Registry) -> Workspace | None:
+async def usual_workspace(db: Database) -> Workspace | None:
     """The workspace that somebody means who names none: the default one, or else the first; None without any."""
-    found = sorted(await registry.workspaces(), key=lambda one: (one.slug != DEFAULT_WORKSPACE, one.slug))
+    found = sorted(await workspaces.listed(db), key=lambda one: (one.slug != DEFAULT_WORKSPACE, one.slug))
     return found[0] if found else None
 
 

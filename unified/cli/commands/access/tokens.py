@@ -9,7 +9,7 @@ import typer
 from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, say, table
 from unified.cli.session import ACTOR, UsageError, asynchronous, open_session
-from unified.store.workspaces import tokens
+from unified.store.workspaces import tokens, workspaces
 from unified.store.workspaces.permissions import ADMIN_PERMISSIONS, PERMISSIONS, ROLES, SCOPES
 
 app = typer.Typer(
@@ -51,7 +51,7 @@ async def create(
         raise UsageError(msg)
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     async with open_session() as session:
-        workspace_id = None if workspace is None else (await session.registry.get_workspace(workspace)).id
+        workspace_id = None if workspace is None else (await workspaces.find(session.db, workspace)).id
         made, token = await tokens.create(
             session.db, workspace_id, name, sorted(chosen), expires_at=expires_at, actor=ACTOR
         )
@@ -65,7 +65,7 @@ async def list_(*, workspace: Workspace = None, admin: Admin = False, as_json: A
     """List tokens; none can be read back."""
     _check_place(workspace, admin=admin)
     async with open_session() as session:
-        workspace_id = None if workspace is None else (await session.registry.get_workspace(workspace)).id
+        workspace_id = None if workspace is None else (await workspaces.find(session.db, workspace)).id
         found = await tokens.listed(session.db, workspace_id)
     if as_json:
         print_json([{name: getattr(token, name) for name in token.__slots__} for token in found])
@@ -99,7 +99,7 @@ async def revoke(
     """Revoke a token, for good."""
     _check_place(workspace, admin=admin)
     async with open_session() as session:
-        workspace_id = None if workspace is None else (await session.registry.get_workspace(workspace)).id
+        workspace_id = None if workspace is None else (await workspaces.find(session.db, workspace)).id
         await tokens.revoke(session.db, workspace_id, token_id, actor=ACTOR)
     say(f"Revoked token {token_id}.")
 

@@ -18,8 +18,11 @@ from unified.kit.declarations import Account, ConnectionRef, CredentialKind
 from unified.kit.factory import OpenedConnection, build_adapter
 from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
+from unified.store import removal
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
-from unified.store.connections.rows import Connection, Workspace, WorkspaceNotFoundError
+from unified.store.connections.rows import Connection
+from unified.store.workspaces import workspaces
+from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
 from unified.sync.authorization import AuthorizedConnections
 
 DEFAULT_WORKSPACE = "default"
@@ -109,7 +112,7 @@ async def add(
         try:
             await credentials.put(owner.id, connection.id, adapter.credential_kind, secrets, actor=ACTOR)
         except BaseException:
-            await session.registry.remove_connection(owner.id, connection.id, actor=ACTOR)
+            await removal.remove_connection(session.db, owner.id, connection.id, actor=ACTOR)
             raise
     say(f"Added {connection.key}. `unified sync {connection.key}` pulls it now, `unified dev` by schedule.")
 
@@ -124,9 +127,9 @@ async def list_(
     """List connections and when their secrets were stored."""
     async with open_session() as session:
         owners = (
-            [await session.registry.get_workspace(workspace)]
+            [await workspaces.find(session.db, workspace)]
             if workspace
-            else await session.registry.workspaces()
+            else await workspaces.listed(session.db)
         )
         found = [
             await _describe(session, each)
@@ -219,7 +222,7 @@ async def remove(name: Name, *, yes: Yes = False) -> None:
     async with open_session() as session:
         connection = await session.connection(name)
         confirm(f"Remove {connection.key} with all its records?", yes=yes)
-        await session.registry.remove_connection(connection.workspace_id, connection.id, actor=ACTOR)
+        await removal.remove_connection(session.db, connection.workspace_id, connection.id, actor=ACTOR)
     say(f"Removed {connection.key}.")
 
 
@@ -248,12 +251,12 @@ async def _activate(name: str, *, is_active: bool) -> str:
 
 async def _workspace(session: Session, slug: str) -> Workspace:
     try:
-        return await session.registry.get_workspace(slug)
+        return await workspaces.find(session.db, slug)
     except WorkspaceNotFoundError:
         if slug != DEFAULT_WORKSPACE:
             msg = f"there is no workspace {slug!r}; make it with `unified workspaces add {slug}`"
             raise CommandError(msg) from None
-        return await session.registry.create_workspace(slug)
+        return await workspaces.create(session.db, slug)
 
 
 async def _try(adapter: BaseAdapter[Any]) -> Account:

@@ -16,6 +16,7 @@ from unified.store.inbox import events as inbox
 from unified.store.records import quality
 from unified.store.records import rejects as stored_rejects
 from unified.store.records.tables import StreamKey
+from unified.store.workspaces import workspaces
 
 
 @asynchronous
@@ -31,7 +32,7 @@ async def status(
     """
     async with open_session() as session:
         if workspace:
-            await session.registry.get_workspace(workspace)
+            await workspaces.find(session.db, workspace)
         connections = [
             connection
             for connection in await session.registry.all_connections()

@@ -7,6 +7,8 @@ import typer
 from unified.cli.arguments import AsJson, Yes, confirm
 from unified.cli.output import print_json, say, table
 from unified.cli.session import asynchronous, open_session
+from unified.store import removal
+from unified.store.workspaces import workspaces
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,7 +28,7 @@ async def add(
 ) -> None:
     """Add a workspace."""
     async with open_session() as session:
-        await session.registry.create_workspace(slug, title)
+        await workspaces.create(session.db, slug, title)
     say(f"Added workspace {slug}.")
 
 
@@ -35,7 +37,7 @@ async def add(
 async def list_(*, as_json: AsJson = False) -> None:
     """List workspaces."""
     async with open_session() as session:
-        found = await session.registry.workspaces()
+        found = await workspaces.listed(session.db)
         connections = await session.registry.all_connections()
     rows = [
         {
@@ -61,7 +63,7 @@ async def list_(*, as_json: AsJson = False) -> None:
 async def remove(slug: Slug, *, yes: Yes = False) -> None:
     """Remove a workspace with all it owns: connections, credentials, records, audit log."""
     async with open_session() as session:
-        workspace = await session.registry.get_workspace(slug)
+        workspace = await workspaces.find(session.db, slug)
         confirm(f"Remove workspace {slug} with all its connections and records?", yes=yes)
-        await session.registry.delete_workspace(workspace.id)
+        await removal.delete_workspace(session.db, workspace.id)
     say(f"Removed workspace {slug}.")

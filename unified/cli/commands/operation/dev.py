@@ -27,11 +27,11 @@ from unified.cli.processes.child import Child, child, free_port, only_one, wait_
 from unified.cli.processes.ingress import HOST, Ingress, running_ingress
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.session import CommandError
-from unified.store.connections.registry import Registry
 from unified.store.database import Database, database_url
 from unified.store.embedded import home
 from unified.store.secrets import data_keys
-from unified.store.secrets.keys import load_provider
+from unified.store.secrets.providers import load_provider
+from unified.store.workspaces import workspaces
 
 # Ticks of inbox sensors look for most of a minute, and the code server serves each in a thread. Its default, four more
 # than there are cores, would leave none for the UI.
@@ -98,7 +98,7 @@ def dev(
 async def _pages(url: str, public_url: str) -> str:
     """Where a browser begins: signed in by a link, where there is a workspace."""
     async with Database.open(url) as db:
-        if workspace := await usual_workspace(Registry(db)):
+        if workspace := await usual_workspace(db):
             link = await sign_in_link(db, load_provider(), workspace, public_url)
             return f"The pages of {workspace.slug} open by this link, once and within 10 minutes:\n{link}"
     return f"The pages are at {public_url}; `unified sign-in` prints a link once there is a workspace."
@@ -132,7 +132,7 @@ async def _check(url: str) -> bool:
     """Refuse to start without the master keys in use; tell whether the demo's workspaces are there."""
     async with Database.open(url) as db:
         await data_keys.verify(db, load_provider())
-        return any(workspace.slug.startswith(DEMO_PREFIX) for workspace in await Registry(db).workspaces())
+        return any(workspace.slug.startswith(DEMO_PREFIX) for workspace in await workspaces.listed(db))
 
 
 def _has_loaded(address: str) -> bool:

@@ -26,7 +26,8 @@ from unified.store.doctor import examine as doctor
 from unified.store.doctor.findings import Finding
 from unified.store.errors import StoreError
 from unified.store.secrets import data_keys
-from unified.store.secrets.keys import KEY_FILE, MASTER_KEYS_VARIABLE, PROVIDER_VARIABLE, load_provider
+from unified.store.secrets.keys import KEY_FILE, MASTER_KEYS_VARIABLE
+from unified.store.secrets.providers import PROVIDER_VARIABLE, load_provider
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LEAST_FREE = 2**30

@@ -8,7 +8,8 @@ from unified.cli.arguments import AsJson
 from unified.cli.output import out, print_json, say, table
 from unified.cli.session import asynchronous, open_session
 from unified.store.secrets import data_keys
-from unified.store.secrets.keys import generate_key, load_provider
+from unified.store.secrets.keys import generate_key
+from unified.store.secrets.providers import load_provider
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -16,7 +16,7 @@ from unified.cli.output import say
 from unified.cli.processes.workers import inherited, supervise, when_orphaned
 from unified.cli.session import open_session
 from unified.store.secrets import data_keys
-from unified.store.secrets.keys import load_provider
+from unified.store.secrets.providers import load_provider
 
 
 def serve(

@@ -14,6 +14,7 @@ from unified.store.identities import decisions as identity_decisions
 from unified.store.identities import golden as identities
 from unified.store.identities import settings as identity_settings
 from unified.store.identities.golden import GoldenCustomer, IdentityRecord
+from unified.store.workspaces import workspaces
 from unified.sync.identities import rules
 from unified.sync.identities.explain import Explanation
 from unified.sync.identities.explain import explain as explain_records
@@ -49,7 +50,7 @@ async def resolve(
 ) -> None:
     """Bring a workspace's identities up to date now. `unified dev` does it by itself within a minute."""
     async with open_session() as session:
-        workspace = await session.registry.get_workspace(slug)
+        workspace = await workspaces.find(session.db, slug)
         model = None
         if probabilistic:
             from unified.sync.identities.probabilistic import find_pairs  # noqa: PLC0415 - loads splink
@@ -84,7 +85,7 @@ async def list_(
 ) -> None:
     """List identities."""
     async with open_session() as session:
-        workspace = await session.registry.get_workspace(slug)
+        workspace = await workspaces.find(session.db, slug)
         async with session.db.workspace(workspace.id) as conn:
             if refused:
                 _show_refused(await identities.refused_groups(conn, limit=limit), as_json=as_json)
@@ -108,7 +109,7 @@ async def list_(
 async def show(slug: Workspace, reference: Reference, *, as_json: AsJson = False) -> None:
     """Show an identity: its records with the reason why each is in it, its values and where they are from."""
     async with open_session() as session:
-        workspace = await session.registry.get_workspace(slug)
+        workspace = await workspaces.find(session.db, slug)
         async with session.db.workspace(workspace.id) as conn:
             identity_id = await identities.find(conn, reference)
             golden = await identities.golden(conn, identity_id)
@@ -146,7 +147,7 @@ async def explain(
 ) -> None:
     """Say why two records are one customer, or why not."""
     async with open_session() as session:
-        workspace = await session.registry.get_workspace(slug)
+        workspace = await workspaces.find(session.db, slug)
         found = await explain_records(session.db, workspace.id, one, other)
     if as_json:
         print_json(asdict(found))
@@ -175,7 +176,7 @@ async def merge(
 ) -> None:
     """Decide that identities are one customer. That holds until somebody splits them."""
     async with open_session() as session:
-        workspace = await session.registry.get_workspace(slug)
+        workspace = await workspaces.find(session.db, slug)
         confirm(f"Are these {len(references)} one customer?", yes=yes)
         async with session.db.workspace(workspace.id) as conn:
             records = await identity_decisions.merge(conn, workspace.id, references, actor=ACTOR, note=note)
@@ -199,7 +200,7 @@ async def split(
 ) -> None:
     """Decide that some records of an identity are another customer. No rule brings them together again."""
     async with open_session() as session:
-        workspace = await session.registry.get_workspace(slug)
+        workspace = await workspaces.find(session.db, slug)
         confirm(f"Are these {len(records)} record(s) another customer than the rest?", yes=yes)
         async with session.db.workspace(workspace.id) as conn:
             concerned = await identity_decisions.split(
@@ -236,7 +237,7 @@ async def settings(
 ) -> None:
     """Show a workspace's settings for identities, and change those that are given."""
     async with open_session() as session:
-        workspace = await session.registry.get_workspace(slug)
+        workspace = await workspaces.find(session.db, slug)
         async with session.db.workspace(workspace.id) as conn:
             current = (await identity_settings.load(conn)).settings
             changes = _changes(region, priority, enabled, keys)

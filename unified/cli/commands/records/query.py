@@ -8,6 +8,7 @@ from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, say, table
 from unified.cli.session import asynchronous, open_session
 from unified.store.query import ask
+from unified.store.workspaces import workspaces
 
 _ROWS = 200
 
@@ -25,7 +26,7 @@ async def query(
     For example: unified query "SELECT currency, sum(total) FROM unified_invoices GROUP BY 1"
     """
     async with open_session() as session:
-        owner = await session.registry.get_workspace(workspace)
+        owner = await workspaces.find(session.db, workspace)
         columns, rows = await ask(session.db, owner.id, statement, limit=limit)
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])

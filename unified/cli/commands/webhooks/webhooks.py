@@ -18,6 +18,7 @@ from unified.kit.declarations import CredentialField
 from unified.kit.secrets import Secret
 from unified.store.connections.rows import Connection
 from unified.store.inbox.endpoints import FORMER_SECRET_KEPT, Endpoint, Endpoints, made_secret
+from unified.store.workspaces import workspaces
 
 USUAL_ADDRESS = "http://127.0.0.1:8000"
 """Where `unified serve` and `unified dev` listen unless told otherwise."""
@@ -199,7 +200,7 @@ def _endpoints(session: Session) -> Endpoints:
 
 
 async def _all_connections(session: Session) -> list[Connection]:
-    owners = await session.registry.workspaces()
+    owners = await workspaces.listed(session.db)
     return [each for owner in owners for each in await session.registry.connections(owner.id)]
 
 

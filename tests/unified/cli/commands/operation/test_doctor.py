@@ -14,6 +14,7 @@ from unified.sandbox.server import SandboxServer
 from unified.store.doctor.findings import Finding
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.secrets.keys import generate_key
+from unified.store.workspaces import workspaces
 
 STORAGE = "DAGSTER_POSTGRES_URL"
 
@@ -53,7 +54,7 @@ def test_before_there_is_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 async def _connect(session: Session, base_url: str) -> None:
-    workspace = await session.registry.create_workspace("acme")
+    workspace = await workspaces.create(session.db, "acme")
     settings = {"base_url": base_url, "allow_private_hosts": True, "retry_count": 0}
     connection = await session.registry.add_connection(workspace.id, "stripe", "main", settings)
     secrets = {"api_key": Secret("sk_test_fake_acme")}

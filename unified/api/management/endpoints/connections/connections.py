@@ -17,6 +17,7 @@ from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Use
 from unified.kit.registry import get_adapter
+from unified.store import removal
 from unified.store.connections import approval
 from unified.store.connections import changes as connection_changes
 from unified.store.connections import rows as connections
@@ -193,7 +194,7 @@ async def change_connection(
 @routes.delete("/{connection_id}", status_code=204)
 async def remove_connection(caller: Writer, services: Use, connection_id: UUID) -> Response:
     """Remove a connection with its credentials, webhooks, history, and every record that it brought."""
-    await services.registry.remove_connection(caller.workspace_id, connection_id, actor=caller.actor)
+    await removal.remove_connection(services.db, caller.workspace_id, connection_id, actor=caller.actor)
     return no_content()
 
 

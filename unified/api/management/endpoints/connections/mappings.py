@@ -16,7 +16,7 @@ from unified.api.management.services import Use
 from unified.kit.registry import get_adapter
 from unified.schema.field_rules import FieldRule
 from unified.store.connections import field_rules
-from unified.store.connections.rows import InvalidSettingError
+from unified.store.errors import InvalidSettingError
 
 SourcePath = Annotated[
     str,

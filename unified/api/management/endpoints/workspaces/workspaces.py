@@ -13,8 +13,9 @@ from unified.api.management.paging import AskedPage, Page
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
-from unified.store.connections.rows import DuplicateNameError, Workspace, WorkspaceNotFoundError
-from unified.store.workspaces import members
+from unified.store.errors import DuplicateNameError
+from unified.store.workspaces import members, workspaces
+from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
 
 routes = router("/api/workspaces", "Workspaces")
 
@@ -50,7 +51,7 @@ async def list_workspaces(identity: Known, services: Use, page: AskedPage) -> Re
     """List the workspaces that the caller is a member of, by slug; an API token has its own."""
     after = page.after(str) or ""
     if identity.home is not None:
-        home = await services.registry.read_workspace(identity.home.workspace_id)
+        home = await workspaces.read(services.db, identity.home.workspace_id)
         found = [home] if home.slug > after else []
     elif identity.subject is None:
         found = []
@@ -64,7 +65,7 @@ async def list_workspaces(identity: Known, services: Use, page: AskedPage) -> Re
 @routes.get("/all", response_model=Page[Workspace], dependencies=[deployment_allowed("workspaces:list")])
 async def list_all_workspaces(services: Use, page: AskedPage) -> Response:
     """List all workspaces of the deployment, by slug."""
-    found = await services.registry.workspaces_after(page.after(str) or "", page.fetch)
+    found = await workspaces.listed(services.db, after=page.after(str) or "", limit=page.fetch)
     return page.answer(found, key=lambda workspace: workspace.slug)
 
 
@@ -85,7 +86,7 @@ async def create_workspace(
         # It belongs to no workspace yet, so the key itself leads to what it made.
         workspace_id = uuid5(NAMESPACE_URL, f"unified/{identity.actor}/{idempotency_key}")
         try:
-            made = await services.registry.read_workspace(workspace_id)
+            made = await workspaces.read(services.db, workspace_id)
         except WorkspaceNotFoundError:
             made = await _create(services, identity, wanted, owner, workspace_id)
         if made.slug != wanted.slug:
@@ -98,7 +99,7 @@ async def get_workspace(
     caller: Annotated[Caller, allowed("workspace:read")], services: Use, workspace: str
 ) -> Response:
     """Show the workspace that the request is made in."""
-    found = await services.registry.read_workspace(_own(caller, workspace))
+    found = await workspaces.read(services.db, _own(caller, workspace))
     return json_answer(found, version=found.version)
 
 
@@ -111,7 +112,8 @@ async def change_workspace(
     version: IfMatch,
 ) -> Response:
     """Change the workspace's name, or whether its new connections wait for approval."""
-    changed = await services.registry.update_workspace(
+    changed = await workspaces.update(
+        services.db,
         _own(caller, workspace),
         name=change.name,
         requires_approval=change.requires_approval,
@@ -132,7 +134,8 @@ async def _create(
     services: Services, identity: Identity, wanted: NewWorkspace, owner: str, workspace_id: UUID | None
 ) -> Workspace:
     try:
-        return await services.registry.create_workspace(
+        return await workspaces.create(
+            services.db,
             wanted.slug,
             wanted.name,
             workspace_id=workspace_id,

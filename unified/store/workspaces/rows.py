@@ -1,0 +1,37 @@
+"""What a workspace is; `unified.store.workspaces.workspaces` keeps them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from unified.store.errors import StoreError
+
+WORKSPACES = "SELECT id, slug, name, created_at, requires_approval, version FROM workspaces"
+
+
+class WorkspaceNotFoundError(StoreError):
+    """There is no such workspace."""
+
+    def __init__(self, which: object) -> None:
+        super().__init__(f"there is no workspace {which}")
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A tenant.
+
+    Attributes:
+        id: Carried by everything that it owns.
+        slug: Its name in keys and commands.
+        name: Its name for people.
+        created_at: When it was made.
+        requires_approval: Whether a new connection waits for an admin before its first use.
+        version: Rises with each change.
+    """
+
+    id: UUID
+    slug: str
+    name: str
+    created_at: datetime
+    requires_approval: bool
+    version: int
