@@ -11,6 +11,16 @@ Name = Annotated[str, typer.Argument(help="The connection, as `workspace/name` o
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
+PatienceSeconds = Annotated[
+    float,
+    typer.Option(
+        "--patience",
+        min=1,
+        metavar="SECONDS",
+        help="How long a part that starts may show no progress before it is given up.",
+    ),
+]
+
 
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before something that can't be undone.

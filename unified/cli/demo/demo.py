@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Concatenate, ParamSpec, TypeVar
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from unified.cli.arguments import PatienceSeconds
 from unified.cli.demo import outward, report, steps, webhooks
 from unified.cli.demo.report import Outward
 from unified.cli.demo.steps import DemoConnection, Finding
 from unified.cli.installation import migrate_database, prepare_dagster, upgrade_dagster
 from unified.cli.output import err, say
-from unified.cli.processes.child import free_port, only_one
+from unified.cli.processes.child import PATIENCE_SECONDS, free_port, only_one
 from unified.cli.processes.ingress import HOST, running_ingress
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.session import CommandError
@@ -42,6 +43,7 @@ def demo(
             help="Customers and Stripe invoices in each account; half as many in HubSpot.",
         ),
     ] = 1000,
+    patience: PatienceSeconds = PATIENCE_SECONDS,
 ) -> None:
     """Load two workspaces from stand-ins for Stripe and HubSpot, and check every number.
 
@@ -66,7 +68,9 @@ def demo(
             plan = SandboxPlan(_port(), records)
             plan.save(home())
             (home() / "logs").mkdir(exist_ok=True)
-            sandbox = stack.enter_context(running_sandbox(plan, home() / "logs" / "sandbox.log"))
+            sandbox = stack.enter_context(
+                running_sandbox(plan, home() / "logs" / "sandbox.log", patience=patience)
+            )
         with _step("Two workspaces have two connections each, with encrypted keys"):
             demos = _ask(url, steps.make_connections, sandbox.url)
             instance = stack.enter_context(dagster_instance([demo.connection for demo in demos]))
@@ -93,7 +97,7 @@ def demo(
                 advance(1)
         for each, changed, deleted in changes:
             findings += _ask(url, steps.find_changes, each, changed, deleted)
-        delays, delivered = _by_webhook(url, sandbox, instance, acme)
+        delays, delivered = _by_webhook(url, sandbox, instance, acme, patience)
         findings += delivered
         pushed = _outward(url, sandbox, instance, acme)
         findings += pushed.findings
@@ -112,7 +116,11 @@ def demo(
 
 
 def _by_webhook(
-    url: str, sandbox: Sandbox, instance: "DagsterInstance", demos: Sequence[DemoConnection]
+    url: str,
+    sandbox: Sandbox,
+    instance: "DagsterInstance",
+    demos: Sequence[DemoConnection],
+    patience: float,
 ) -> tuple[dict[str, float], list[Finding]]:
     """Have a change in each source delivered and drained; seconds from the change to its row, by connection."""
     from unified.cli.demo.runs import run_drain  # noqa: PLC0415 - imports Dagster
@@ -122,13 +130,13 @@ def _by_webhook(
     with ExitStack() as stack:
         with _step("demo-acme's webhooks lead to `unified serve`"):
             log = home() / "logs" / "webhooks.log"
-            ingress = stack.enter_context(running_ingress(free_port(HOST, 0), log))
+            ingress = stack.enter_context(running_ingress(free_port(HOST, 0), log, patience=patience))
             _ask(url, webhooks.add_webhooks, demos)
             _ask(url, webhooks.deliver_webhooks, sandbox, ingress.public_url)
         for each in demos:
             key, source = each.connection.key, each.connection.connector
             with _step(f"{key}: a change at the source is delivered, and drained into its row"):
-                changed, changed_at = _ask(url, webhooks.change_and_wait, sandbox, each)
+                changed, changed_at = _ask(url, webhooks.change_and_wait, sandbox, each, patience)
                 drained = run_drain(instance, source)
                 delays[key] = time.monotonic() - changed_at
             findings.append(Finding(source, "failure of the drain", None, drained.failure))

@@ -10,12 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
+from unified.cli.output import say
 from unified.cli.session import CommandError
+from unified.store.patience import Patience
 
 GRACE_SECONDS = 15
 """How long a child may usually take to end by itself before it is killed."""
-START_SECONDS = 120
+PATIENCE_SECONDS = 120.0
+"""How long a child that starts may usually show no progress; however long it takes while it does."""
 _POLL_SECONDS = 0.1
+_LOOK_SECONDS = 1.0
+_REPORT_SECONDS = 15.0
+# Processor time that counts as progress. One that only waits uses less of it within anybody's patience.
+_CPU_STEP_SECONDS = 10
 _LOG_LINES = 15
 
 
@@ -44,23 +53,49 @@ class Child:
                 start_new_session=True,
             )
 
-    def wait_until(self, answers: Callable[[], bool]) -> None:
-        """Wait until it does its work.
+    def wait_until(self, answers: Callable[[], bool], patience: float = PATIENCE_SECONDS) -> None:
+        """Wait until it does its work, and say from time to time how it goes.
 
         Args:
             answers: Asks it whether it does.
+            patience: Seconds that it may write nothing to its log, start no process and compute next to nothing.
 
         Raises:
-            CommandError: If it ends, or takes longer than START_SECONDS.
+            CommandError: If it ends, or shows no progress for that long.
         """
-        give_up_at = time.monotonic() + START_SECONDS
+        waited = Patience(patience, self._progress)
+        began = said_at = time.monotonic()
         while not answers():
             if self.process.poll() is not None:
                 raise self.failure()
-            if time.monotonic() > give_up_at:
-                msg = f"{self.name} does not answer after {START_SECONDS} s; its log is {self.log}"
+            if waited.is_out():
+                msg = (
+                    f"{self.name} does not answer and has shown no progress for {patience:.0f} s; its log is "
+                    f"{self.log}. On a slow machine, wait longer with --patience SECONDS"
+                )
                 raise CommandError(msg)
+            if time.monotonic() - said_at > _REPORT_SECONDS:
+                said_at = time.monotonic()
+                processes, cpu = self._family()
+                say(
+                    f"… {self.name} is still starting after {said_at - began:.0f} s "
+                    f"({processes} processes, {cpu:.0f} s of processor time; its log is {self.log})"
+                )
             time.sleep(_POLL_SECONDS)
+
+    def _progress(self) -> tuple[int, int, int]:
+        processes, cpu = self._family()
+        return self.log.stat().st_size, processes, int(cpu // _CPU_STEP_SECONDS)
+
+    def _family(self) -> tuple[int, float]:
+        """How many processes it has become, and the seconds of processor time that they have used."""
+        seconds: list[float] = []
+        with suppress(psutil.Error):
+            child = psutil.Process(self.process.pid)
+            for process in (child, *child.children(recursive=True)):
+                with suppress(psutil.Error):
+                    seconds.append(sum(process.cpu_times()))
+        return len(seconds), sum(seconds)
 
     def failure(self) -> CommandError:
         """What to raise when it has ended by itself, with the end of its log."""
@@ -103,12 +138,21 @@ def child(name: str, arguments: Sequence[str], log: Path, *, grace: float = GRAC
             signal.signal(number, handler)
 
 
-def wait_for_any(children: Sequence[Child]) -> Child:
-    """Wait until one of some children ends by itself; which one."""
+def wait_for_any(children: Sequence[Child], *, meanwhile: Callable[[], object]) -> Child:
+    """Wait until one of some children ends by itself; which one.
+
+    Args:
+        children: The children.
+        meanwhile: What to look after once a second.
+    """
+    looked_at = time.monotonic()
     while True:
         for each in children:
             if each.process.poll() is not None:
                 return each
+        if time.monotonic() - looked_at > _LOOK_SECONDS:
+            meanwhile()
+            looked_at = time.monotonic()
         time.sleep(_POLL_SECONDS)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from unified.cli.processes.child import Child, child
+from unified.cli.processes.child import PATIENCE_SECONDS, Child, child
 
 HOST = "127.0.0.1"
 
@@ -29,13 +29,16 @@ class Ingress:
 
 
 @contextmanager
-def running_ingress(port: int, log: Path, public_url: str | None = None) -> Iterator[Ingress]:
+def running_ingress(
+    port: int, log: Path, public_url: str | None = None, *, patience: float = PATIENCE_SECONDS
+) -> Iterator[Ingress]:
     """Run the webhook server for the length of a block.
 
     Args:
         port: On 127.0.0.1.
         log: Where its output goes.
         public_url: Where providers reach it, if not where it listens.
+        patience: Seconds that it may start without showing progress.
 
     Raises:
         CommandError: If it does not start.
@@ -44,7 +47,7 @@ def running_ingress(port: int, log: Path, public_url: str | None = None) -> Iter
     public_url = public_url or address
     arguments = ["serve", "--host", HOST, "--port", str(port), "--public-url", public_url]
     with child("the webhook server", [sys.executable, "-m", "unified.cli", *arguments], log) as process:
-        process.wait_until(lambda: _is_ready(address))
+        process.wait_until(lambda: _is_ready(address), patience)
         yield Ingress(process, address, public_url)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from unified.cli.processes.child import child
+from unified.cli.processes.child import PATIENCE_SECONDS, child
 
 STATE_FILE = "demo.json"
 
@@ -85,12 +85,13 @@ class Sandbox:
 
 
 @contextmanager
-def running_sandbox(plan: SandboxPlan, log: Path) -> Iterator[Sandbox]:
+def running_sandbox(plan: SandboxPlan, log: Path, *, patience: float = PATIENCE_SECONDS) -> Iterator[Sandbox]:
     """Run the stand-ins for the length of a block.
 
     Args:
         plan: Where, and how many records.
         log: Where their output goes.
+        patience: Seconds that they may start without showing progress.
 
     Raises:
         CommandError: If they do not start.
@@ -106,5 +107,5 @@ def running_sandbox(plan: SandboxPlan, log: Path) -> Iterator[Sandbox]:
     arguments += [f"--{name}={size}" for name, size in sizes.items()]
     with child("the sandbox", arguments, log) as process:
         sandbox = Sandbox(plan.port)
-        process.wait_until(sandbox.answers)
+        process.wait_until(sandbox.answers, patience)
         yield sandbox

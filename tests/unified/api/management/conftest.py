@@ -164,5 +164,5 @@ async def api(server_url: str, template: str) -> AsyncIterator[Api]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give what schemathesis collects ids of its own: xdist runs one test of each id."""
     for item in items:
-        if (label := getattr(item, "operation_label", None)) and label not in item.nodeid:
-            item._nodeid = f"{item.nodeid}[{label}]"
+        if (label := getattr(item, "operation_label", None)) and item.id.params is None:
+            item._id = item.id.with_params(label)

@@ -11,6 +11,7 @@ import httpx
 import typer
 
 from unified.api.settings import DAGSTER_VARIABLE, PUBLIC_URL_VARIABLE
+from unified.cli.arguments import PatienceSeconds
 from unified.cli.commands.access.sign_in import sign_in_link, usual_workspace
 from unified.cli.demo.steps import DEMO_PREFIX
 from unified.cli.demo.webhooks import deliver_webhooks
@@ -23,12 +24,12 @@ from unified.cli.installation import (
     upgrade_dagster,
 )
 from unified.cli.output import out, say
-from unified.cli.processes.child import Child, child, free_port, only_one, wait_for_any
+from unified.cli.processes.child import PATIENCE_SECONDS, Child, child, free_port, only_one, wait_for_any
 from unified.cli.processes.ingress import HOST, Ingress, running_ingress
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.session import CommandError
 from unified.store.database import Database, database_url
-from unified.store.embedded import home
+from unified.store.embedded import home, revive
 from unified.store.secrets import data_keys
 from unified.store.secrets.providers import load_provider
 from unified.store.workspaces import workspaces
@@ -53,6 +54,7 @@ def dev(
     webhook_port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Of the webhook server, on 127.0.0.1; 0 takes a free one.")
     ] = 8000,
+    patience: PatienceSeconds = PATIENCE_SECONDS,
 ) -> None:
     """Start the database, Dagster's UI and its daemon, and the webhook server; Ctrl-C ends all.
 
@@ -79,20 +81,22 @@ def dev(
         public_url = os.environ.get(PUBLIC_URL_VARIABLE)
         # Where the pages' links to runs lead.
         os.environ.setdefault(DAGSTER_VARIABLE, f"http://{host}:{port}")
-        ingress = stack.enter_context(running_ingress(webhook_port, logs / "webhooks.log", public_url))
+        ingress = stack.enter_context(
+            running_ingress(webhook_port, logs / "webhooks.log", public_url, patience=patience)
+        )
         if with_demo and (plan := SandboxPlan.load(home())):
-            sandbox = stack.enter_context(_stand_ins(plan, logs / "sandbox.log"))
+            sandbox = stack.enter_context(_stand_ins(plan, logs / "sandbox.log", patience))
             if sandbox:
                 asyncio.run(_deliver(url, sandbox, ingress))
         say("Starting Dagster …")
         os.environ.setdefault("DAGSTER_GRPC_MAX_WORKERS", _CODE_SERVER_THREADS)
         dagster = stack.enter_context(_dagster(host, port, logs / "dagster.log"))
         address = f"http://{host}:{port}"
-        dagster.wait_until(lambda: _has_loaded(address))
+        dagster.wait_until(lambda: _has_loaded(address), patience)
         out.print(asyncio.run(_pages(url, ingress.public_url)), soft_wrap=True)  # a link in one piece
         out.print(f"Webhooks are taken at {ingress.address}/webhooks/… (log: {ingress.process.log}).")
         out.print(f"Dagster is at {address} (log: {dagster.log}). Ctrl-C ends all.")
-        raise wait_for_any([dagster, ingress.process]).failure()
+        raise wait_for_any([dagster, ingress.process], meanwhile=lambda: revive(url)).failure()
 
 
 async def _pages(url: str, public_url: str) -> str:
@@ -104,7 +108,7 @@ async def _pages(url: str, public_url: str) -> str:
     return f"The pages are at {public_url}; `unified sign-in` prints a link once there is a workspace."
 
 
-def _stand_ins(plan: SandboxPlan, log: Path) -> AbstractContextManager[Sandbox | None]:
+def _stand_ins(plan: SandboxPlan, log: Path, patience: float) -> AbstractContextManager[Sandbox | None]:
     """What the demo's connections lead to, where its place is not taken."""
     try:
         free_port("127.0.0.1", plan.port)
@@ -112,7 +116,7 @@ def _stand_ins(plan: SandboxPlan, log: Path) -> AbstractContextManager[Sandbox |
         say(f"Port {plan.port} is taken, so the demo's connections will fail to sync; run the demo anew.")
         return nullcontext()
     say(f"Starting the demo's stand-ins for Stripe and HubSpot on port {plan.port} …")
-    return running_sandbox(plan, log)
+    return running_sandbox(plan, log, patience=patience)
 
 
 async def _deliver(url: str, sandbox: Sandbox, ingress: Ingress) -> None:
