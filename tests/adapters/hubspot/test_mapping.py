@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.hubspot.mapping import (
@@ -22,6 +21,7 @@ from adapters.hubspot.mapping import (
     moment,
 )
 from tests.adapters.writes import changed_fields
+from tests.properties import given
 from unified.kit.declarations import ConnectionRef
 from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.factory import build_adapter

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.hubspot.webhooks import changes
+from tests.properties import given
 from tests.unified.kit.webhooks.senders import NOW, SENDERS, b64, digest, unix
 from unified.kit.errors import ConfigurationError, MappingError, PayloadError, SignatureError
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.stripe.adapter import StripeAdapter, StripeConfig
 from adapters.stripe.mapping import WRITABLE_FIELDS, from_customer, to_customer, to_event, to_invoice
 from tests.adapters.writes import changed_fields
+from tests.properties import given
 from unified.kit.declarations import ConnectionRef
 from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.secrets import Secret

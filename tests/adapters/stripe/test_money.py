@@ -4,10 +4,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.stripe.money import MINOR_UNITS, amount, amount_sum, digits, unit_amount
+from tests.properties import given
 from unified.schema.money import exponent, to_minor_units
 
 CURRENCIES = sorted({*MINOR_UNITS, "USD", "EUR", "HUF", "TWD"})

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from cryptography.fernet import Fernet
 
+from tests.waiting import LIMIT_SECONDS
 from unified.api.server import listen, webhook_server
 from unified.api.settings import Settings
 from unified.kit.secrets import Secret
@@ -119,7 +120,9 @@ def serve(database: Database, add_endpoint: AddEndpoint) -> Serve:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = webhook_server(database, PROVIDER, Settings(**{"public_url": url, **settings}))
         running = asyncio.create_task(server.serve(sockets=[listener]))
-        async with httpx.AsyncClient(base_url=url, limits=httpx.Limits(max_connections=500)) as client:
+        async with httpx.AsyncClient(
+            base_url=url, limits=httpx.Limits(max_connections=500), timeout=LIMIT_SECONDS
+        ) as client:
             yield Ingress(database, url, endpoint, client)
         server.should_exit = True
         await running

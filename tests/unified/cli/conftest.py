@@ -38,7 +38,7 @@ class Unified:
         return [str(Path(sys.executable).with_name("unified")), *arguments]
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-        return forked.run(arguments, self.environment(**variables), stdin, timeout=240)
+        return forked.run(arguments, self.environment(**variables), stdin)
 
     def ok(self, *arguments: str, stdin: str = "", **variables: str) -> str:
         done = self.run(*arguments, stdin=stdin, **variables)

@@ -14,7 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from tests.waiting import LIMIT_SECONDS
 from unified.cli.main import _PANELS, load, main
+from unified.store.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +31,7 @@ _CONTEXT.set_forkserver_preload([__name__])
 
 
 def run(
-    arguments: tuple[str, ...], environment: Mapping[str, str], stdin: str, timeout: float
+    arguments: tuple[str, ...], environment: Mapping[str, str], stdin: str
 ) -> subprocess.CompletedProcess[str]:
     """What `subprocess.run` gives for the command."""
     with TemporaryDirectory() as folder:
@@ -38,11 +40,13 @@ def run(
             file.write_text(stdin if file.name == "stdin" else "")
         process = _CONTEXT.Process(target=_run, args=(arguments, environment, files))
         process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(arguments, timeout)
+        patience = Patience(LIMIT_SECONDS, lambda: [file.stat().st_size for file in files])
+        while process.exitcode is None:
+            process.join(1)
+            if patience.is_out():
+                process.kill()
+                process.join()
+                raise subprocess.TimeoutExpired(arguments, LIMIT_SECONDS)
         return subprocess.CompletedProcess(
             arguments, process.exitcode, files[1].read_text(), files[2].read_text()
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.waiting import LIMIT_SECONDS
 from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
@@ -35,14 +36,14 @@ def server() -> Iterator[SandboxServer]:
 @pytest.fixture
 def stripe(server: SandboxServer) -> Iterator[httpx.Client]:
     headers = {"authorization": "Bearer sk_test_fake_acme"}
-    with httpx.Client(base_url=f"{server.url}/stripe", headers=headers) as client:
+    with httpx.Client(base_url=f"{server.url}/stripe", headers=headers, timeout=LIMIT_SECONDS) as client:
         yield client
 
 
 @pytest.fixture
 def hubspot(server: SandboxServer) -> Iterator[httpx.Client]:
     headers = {"authorization": "Bearer pat-fake-acme"}
-    with httpx.Client(base_url=f"{server.url}/hubspot", headers=headers) as client:
+    with httpx.Client(base_url=f"{server.url}/hubspot", headers=headers, timeout=LIMIT_SECONDS) as client:
         yield client
 
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from tests.waiting import LIMIT_SECONDS
+
 if TYPE_CHECKING:
     from unified.sandbox.server import SandboxServer
 
 
 def control(server: SandboxServer, method: str, path: str, body: Any = None) -> httpx.Response:
-    return httpx.request(method, f"{server.url}/_sandbox/{path}", json=body)
+    return httpx.request(method, f"{server.url}/_sandbox/{path}", json=body, timeout=LIMIT_SECONDS)
 
 
 def test_changes_over_http(server: SandboxServer, stripe: httpx.Client) -> None:
@@ -98,9 +100,11 @@ def test_as_a_process_of_its_own() -> None:
         assert f"http://127.0.0.1:{port}/stripe" in process.stdout.readline()
         # The line comes before the port is open: try until it is.
         transport = httpx.HTTPTransport(retries=8)
-        with httpx.Client(transport=transport, auth=("sk_test_fake_acme", "")) as client:
+        with httpx.Client(
+            transport=transport, auth=("sk_test_fake_acme", ""), timeout=LIMIT_SECONDS
+        ) as client:
             page = client.get(f"http://127.0.0.1:{port}/stripe/v1/customers", params={"limit": 100}).json()
         assert 0 < len(page["data"]) <= 30
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=LIMIT_SECONDS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.waiting import LIMIT_SECONDS
 from unified.sandbox.faults import Fault, Faults
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def test_a_clock_that_jumps_in_the_date_header(server: SandboxServer, stripe: ht
 def test_slow_answers_come_after_the_wait(server: SandboxServer, stripe: httpx.Client) -> None:
     server.stripe.faults.add(Fault("slow", CUSTOMERS, seconds=30))
     with pytest.raises(httpx.ReadTimeout):
-        stripe.get(CUSTOMERS, timeout=0.2)
+        stripe.get(CUSTOMERS, timeout=httpx.Timeout(LIMIT_SECONDS, read=0.2))
     assert stripe.get(CUSTOMERS).status_code == 200
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from tests.waiting import LIMIT_SECONDS
 from unified.sandbox.hubspot import HubSpotLimits, HubSpotSandbox
 from unified.sandbox.hubspot.search import SearchError, search
 from unified.sandbox.server import SandboxServer
@@ -174,7 +175,10 @@ def test_search_refuses_what_hubspot_refuses(hubspot: httpx.Client) -> None:
 
 
 def test_search_carries_no_associations_and_no_rate_headers() -> None:
-    with SandboxServer(hubspot=HubSpotSandbox(20, 5, 5)) as server, httpx.Client() as client:
+    with (
+        SandboxServer(hubspot=HubSpotSandbox(20, 5, 5)) as server,
+        httpx.Client(timeout=LIMIT_SECONDS) as client,
+    ):
         client.headers["authorization"] = "Bearer pat-fake-acme"
         base = f"{server.url}/hubspot{OBJECTS}/contacts"
         found = client.post(f"{base}/search", json={"associations": ["companies"]})
@@ -190,7 +194,9 @@ def test_changes_reach_search_late_and_lists_at_once() -> None:
     sandbox = HubSpotSandbox(20, 5, 5, now=NOW, search_lag_seconds=10, limits=None)
     with SandboxServer(hubspot=sandbox) as server:
         client = httpx.Client(
-            base_url=f"{server.url}/hubspot", headers={"authorization": "Bearer pat-fake-acme"}
+            base_url=f"{server.url}/hubspot",
+            headers={"authorization": "Bearer pat-fake-acme"},
+            timeout=LIMIT_SECONDS,
         )
         with client:
             made = sandbox.mutate("create_contact", firstname="Neu")["id"]
@@ -307,7 +313,7 @@ def test_associations_of_contacts_to_companies(hubspot: httpx.Client) -> None:
 def test_associations_page_per_record() -> None:
     sandbox = HubSpotSandbox(5, 2, 5, now=NOW, limits=None, association_page=100)
     invoice = sandbox.mutate("create_invoice", lines=230)["id"]
-    with SandboxServer(hubspot=sandbox) as server, httpx.Client() as client:
+    with SandboxServer(hubspot=sandbox) as server, httpx.Client(timeout=LIMIT_SECONDS) as client:
         client.headers["authorization"] = "Bearer pat-fake-acme"
         url = f"{server.url}/hubspot/crm/associations/2026-09/invoices/line_items/batch/read"
         found: list[str] = []
@@ -370,7 +376,7 @@ def test_limits_name_their_policy() -> None:
     limits = HubSpotLimits(ten_seconds=2, search_per_second=1, daily=4)
     with SandboxServer(hubspot=HubSpotSandbox(5, 5, 5, limits=limits)) as server:
         base = f"{server.url}/hubspot{OBJECTS}"
-        with httpx.Client(headers={"authorization": "Bearer pat-fake-acme"}) as client:
+        with httpx.Client(headers={"authorization": "Bearer pat-fake-acme"}, timeout=LIMIT_SECONDS) as client:
             assert [client.get(f"{base}/contacts").status_code for _ in range(2)] == [200, 200]
             rolling = client.get(f"{base}/contacts")
             assert (rolling.status_code, rolling.json()["policyName"]) == (429, "TEN_SECONDLY_ROLLING")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from tests.waiting import LIMIT_SECONDS
 from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest())
 
 @pytest.fixture
 def web(server: SandboxServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{server.url}/hubspot") as client:
+    with httpx.Client(base_url=f"{server.url}/hubspot", timeout=LIMIT_SECONDS) as client:
         yield client
 
 
@@ -70,9 +71,9 @@ def test_a_consent_ends_in_tokens_that_open_the_portal(server: SandboxServer, we
     server.hubspot.clock.advance(seconds=1801)
     assert not opens(web, tokens["access_token"])
     assert opens(web, refresh(web, tokens["refresh_token"]).json()["access_token"])
-    told = httpx.get(f"{server.url}/_sandbox/hubspot/oauth").json()
+    told = httpx.get(f"{server.url}/_sandbox/hubspot/oauth", timeout=LIMIT_SECONDS).json()
     assert told["calls"] == {"authorization_code": 2, "refresh_token": 1}
-    assert httpx.get(f"{server.url}/_sandbox/stripe/oauth").status_code == 400
+    assert httpx.get(f"{server.url}/_sandbox/stripe/oauth", timeout=LIMIT_SECONDS).status_code == 400
 
 
 def test_refresh_tokens_rotate_with_grace_or_without(server: SandboxServer, web: httpx.Client) -> None:

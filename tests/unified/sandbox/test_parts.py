@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.properties import given
 from unified.sandbox.clock import iso_ms, parse_ms
 from unified.sandbox.collection import ByteCache, Collection
 from unified.sandbox.data import decimal_text

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from tests.waiting import LIMIT_SECONDS
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import AccountSpec, StripeLimits, StripeSandbox
 
@@ -354,19 +355,21 @@ def test_headers_echo_the_version_and_name_the_request(stripe: httpx.Client) -> 
 
 def test_keys_choose_the_account(server: SandboxServer) -> None:
     def ids(key: str) -> set[str]:
-        response = httpx.get(f"{server.url}/stripe/v1/customers", auth=(key, ""))
+        response = httpx.get(f"{server.url}/stripe/v1/customers", auth=(key, ""), timeout=LIMIT_SECONDS)
         return {one["id"] for one in response.raise_for_status().json()["data"]}
 
     assert not ids("sk_test_fake_acme") & ids("sk_test_fake_globex")
-    live = httpx.get(f"{server.url}/stripe/v1/invoices", auth=("sk_live_fake_acme", "")).json()["data"][0]
+    live = httpx.get(
+        f"{server.url}/stripe/v1/invoices", auth=("sk_live_fake_acme", ""), timeout=LIMIT_SECONDS
+    ).json()["data"][0]
     assert live["livemode"] is True
     assert live["lines"]["data"][0]["livemode"] is True
 
 
 def test_missing_unknown_and_revoked_keys_get_401(server: SandboxServer, stripe: httpx.Client) -> None:
     url = f"{server.url}/stripe/v1/account"
-    assert httpx.get(url).status_code == 401
-    unknown = httpx.get(url, auth=("sk_test_fake_nobody", ""))
+    assert httpx.get(url, timeout=LIMIT_SECONDS).status_code == 401
+    unknown = httpx.get(url, auth=("sk_test_fake_nobody", ""), timeout=LIMIT_SECONDS)
     assert unknown.status_code == 401
     assert "sk_test_fake_nobody" not in unknown.text
     server.stripe.revoke("sk_test_fake_acme")
@@ -379,7 +382,7 @@ def test_limits_hold_for_a_key_and_for_each_endpoint() -> None:
     limits = StripeLimits(endpoint=0.001, sandbox=0.001, live=0.001, burst=3)
     with SandboxServer(stripe=StripeSandbox(5, 5, limits=limits)) as server:
         url = f"{server.url}/stripe/v1"
-        with httpx.Client(auth=("sk_test_fake_acme", "")) as client:
+        with httpx.Client(auth=("sk_test_fake_acme", ""), timeout=LIMIT_SECONDS) as client:
             statuses = [client.get(f"{url}/customers").status_code for _ in range(5)]
             assert statuses == [200, 200, 200, 429, 429]
             # The account's own budget is used up too, whatever the endpoint.
@@ -388,7 +391,10 @@ def test_limits_hold_for_a_key_and_for_each_endpoint() -> None:
         assert refused.json()["error"]["code"] == "rate_limit"
         assert refused.headers["stripe-should-retry"] == "true"
         assert "retry-after" not in refused.headers
-        assert httpx.get(f"{url}/events", auth=("sk_test_fake_globex", "")).status_code == 200
+        assert (
+            httpx.get(f"{url}/events", auth=("sk_test_fake_globex", ""), timeout=LIMIT_SECONDS).status_code
+            == 200
+        )
         assert server.stripe.stats.limited["GET /v1/customers"] == 2
 
 
@@ -419,7 +425,7 @@ def test_totals_are_the_sum_over_all_invoices(server: SandboxServer, stripe: htt
 def test_an_empty_account_answers() -> None:
     with (
         SandboxServer(stripe=StripeSandbox(0, 0)) as empty,
-        httpx.Client(auth=("sk_test_fake_acme", "")) as client,
+        httpx.Client(auth=("sk_test_fake_acme", ""), timeout=LIMIT_SECONDS) as client,
     ):
         for name in ("customers", "invoices", "events"):
             assert client.get(f"{empty.url}/stripe/v1/{name}").json()["data"] == []

@@ -8,6 +8,7 @@ import httpx
 import msgspec
 import pytest
 
+from tests.waiting import LIMIT_SECONDS
 from unified.sandbox.faults import Fault
 from unified.sandbox.provider import ApiError
 from unified.sandbox.server import Server
@@ -131,7 +132,9 @@ def tickets() -> Tickets:
 def http(tickets: Tickets) -> Iterator[httpx.Client]:
     with (
         Server(tickets) as server,
-        httpx.Client(base_url=f"{server.url}/tickets", auth=("key-fake-acme", "")) as client,
+        httpx.Client(
+            base_url=f"{server.url}/tickets", auth=("key-fake-acme", ""), timeout=LIMIT_SECONDS
+        ) as client,
     ):
         yield client
 
@@ -188,7 +191,10 @@ def test_refusals_are_in_the_systems_words(tickets: Tickets, http: httpx.Client)
     refused = http.get("/tickets", params={"colour": "red"})
     assert (refused.status_code, refused.json()["parameter"]) == (400, "colour")
     assert http.get("/elsewhere").status_code == 404
-    assert httpx.get(f"{http.base_url}tickets", auth=("wrong", "")).json()["error"] == "The key is not valid."
+    assert (
+        httpx.get(f"{http.base_url}tickets", auth=("wrong", ""), timeout=LIMIT_SECONDS).json()["error"]
+        == "The key is not valid."
+    )
     tickets.revoke("key-fake-acme")
     assert http.get("/tickets").status_code == 401
     tickets.restore("key-fake-acme")

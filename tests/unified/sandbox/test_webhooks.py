@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from tests.unified.sandbox.test_control import control
+from tests.waiting import LIMIT_SECONDS
 from unified.kit.errors import SignatureError
 from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
@@ -158,4 +159,4 @@ def test_changes_are_answered_before_they_are_delivered(server: SandboxServer) -
     assert control(server, "POST", "stripe/mutate", {"do": "create_customer"}).status_code == 200
     (report,) = server.stripe.webhooks.report()
     assert report["waiting"] == 1
-    httpx.get(f"{server.url}/_sandbox/stripe/stats").raise_for_status()
+    httpx.get(f"{server.url}/_sandbox/stripe/stats", timeout=LIMIT_SECONDS).raise_for_status()

@@ -1,10 +1,10 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from tests.properties import given
 from unified.schema.money import Money, exponent, from_minor_units, parse_amount, settle, to_minor_units
 
 CURRENCIES = st.sampled_from(["USD", "JPY", "KWD", "ISK", "CLF", "EUR"])

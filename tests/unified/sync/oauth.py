@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import psycopg
 
+from tests.waiting import LIMIT_SECONDS
 from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import AdapterFactory
 from unified.kit.oauth import returned
@@ -110,7 +111,7 @@ class Case:
 
 async def consented(url: str) -> str:
     """Where the stand-in's page sends the browser."""
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=LIMIT_SECONDS) as browser:
         answer = await browser.get(url)
     assert answer.status_code == 302, answer.text
     return answer.headers["location"]

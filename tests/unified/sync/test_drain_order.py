@@ -5,9 +5,9 @@ import time
 from typing import Any
 from uuid import uuid4
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.properties import given, settings
 from tests.unified.sync.conftest import COMMON, SETTINGS
 from tests.unified.sync.deliveries import Event, all_events, assert_applied, deliver, drained
 from tests.unified.sync.source import KEYS, StripeSource

@@ -13,6 +13,7 @@ from uuid import UUID
 import psutil
 import pytest
 
+from tests.waiting import LIMIT_SECONDS
 from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import build_adapter
 from unified.kit.secrets import Secret
@@ -24,7 +25,6 @@ from unified.sync.mapping import Candidate, Mapping
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SECRET = "sk_test_fake_that_stays_here"
 RULES = (FieldRule("metadata.vat", "tax_number"),)
-SECONDS = 30
 
 PARENT = """
 import asyncio, sys
@@ -64,7 +64,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def started(mapper: Mapper) -> psutil.Process:
     await mapper.encode(mapping(), candidates(), NOW)
     assert mapper._child is not None
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(LIMIT_SECONDS):
         while not await asyncio.to_thread(mapper._child.is_ready):
             pass
     return psutil.Process(mapper._child._process.pid)
@@ -113,5 +113,5 @@ def test_a_child_ends_with_its_parent() -> None:
         assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline()))
         os.kill(parent.pid, signal.SIGKILL)
-        child.wait(SECONDS)
+        child.wait(LIMIT_SECONDS)
     assert not child.is_running()

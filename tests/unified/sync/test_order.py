@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import uuid4
 
-from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.properties import HealthCheck, example, given, settings
 from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import build_adapter
 from unified.kit.streams import Page, RawRecord, Tombstone

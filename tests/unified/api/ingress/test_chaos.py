@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import LIMIT_SECONDS
+
 CHAOS = Path(__file__).parents[4] / "benchmarks" / "chaos.py"
 
 
@@ -13,7 +15,7 @@ def test_nothing_acknowledged_is_lost_while_ingress_and_database_are_killed() ->
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=LIMIT_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "lost 0, stored twice 0" in done.stdout

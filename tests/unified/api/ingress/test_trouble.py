@@ -19,6 +19,7 @@ from cryptography.fernet import Fernet
 
 from tests.conftest import execute
 from tests.unified.api.conftest import SECRET, Ingress, signed, stripe_event
+from tests.waiting import LIMIT_SECONDS
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry
 from unified.store.database import beside
@@ -96,7 +97,7 @@ class TestProcess:
             )
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(
-            base_url=url, timeout=30, limits=httpx.Limits(max_connections=None)
+            base_url=url, timeout=LIMIT_SECONDS, limits=httpx.Limits(max_connections=None)
         ) as client:
             running = Ingress(database, url, endpoint, client)
             await _until(lambda: _listens(running) or process.poll() is not None)
@@ -129,7 +130,7 @@ class TestProcess:
         assert set(answered.values()) <= {200, 503}
         accepted = {event_id for event_id, status in answered.items() if status == 200}
         assert accepted <= set(await running.stored())
-        process.wait(20)
+        process.wait(LIMIT_SECONDS)
         assert "Traceback" not in (tmp_path / "log").read_text()
 
     async def test_memory_stays_flat_under_more_than_can_be_stored(

@@ -17,6 +17,7 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from tests.conftest import migrated_database
+from tests.waiting import LIMIT_SECONDS
 from unified.api.server import listen, webhook_server
 from unified.api.settings import JwtSettings, ManagementSettings, Settings
 from unified.store.connections.registry import Registry
@@ -145,7 +146,9 @@ async def serving(db: Database, issuer: Issuer, **settings: Any) -> AsyncIterato
         server = webhook_server(db, provider, chosen)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with httpx.AsyncClient(base_url=url, limits=httpx.Limits(max_connections=200)) as client:
+        async with httpx.AsyncClient(
+            base_url=url, limits=httpx.Limits(max_connections=200), timeout=LIMIT_SECONDS
+        ) as client:
             yield Api(db, client, issuer, chosen)
         server.should_exit = True
         await running

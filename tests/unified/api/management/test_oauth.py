@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.unified.api.management.rig import CONFIGS, Api, Tenant, acme, api, module_database
+from tests.waiting import LIMIT_SECONDS
 from unified.kit.oauth import returned
 from unified.sandbox.faults import Fault
 from unified.sandbox.hubspot import HubSpotSandbox
@@ -63,7 +64,7 @@ class Flow:
         self.url: str = response.json()["url"]
 
     async def consent(self) -> str:
-        async with httpx.AsyncClient() as browser:
+        async with httpx.AsyncClient(timeout=LIMIT_SECONDS) as browser:
             answer = await browser.get(self.url)
         location: str = answer.headers["location"]
         assert location.startswith(CALLBACK)

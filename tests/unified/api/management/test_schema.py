@@ -13,11 +13,11 @@ import jwt
 import pytest
 import schemathesis
 from cryptography.fernet import Fernet
-from hypothesis import HealthCheck, settings
 from schemathesis import Case
 from schemathesis.checks import CHECKS, load_all_checks
 
 from tests.conftest import migrated_database
+from tests.properties import HealthCheck, settings
 from tests.unified.api.management.rig import sandbox_url
 from unified.api.management.app import described_api
 from unified.api.server import listen, webhook_server
@@ -86,7 +86,8 @@ def served(server_url: str, template: str, sandbox_url: str) -> Iterator[Served]
     with migrated_database(server_url, template) as url:
         thread = threading.Thread(target=lambda: asyncio.run(serve(url)))
         thread.start()
-        started.wait(30)
+        while not started.wait(1):
+            assert thread.is_alive(), "the server did not start"
         yield found[0]
         ended.set()
         thread.join()

@@ -17,9 +17,10 @@ import httpx
 import pytest
 import pytest_asyncio
 from cryptography.fernet import Fernet
-from playwright.async_api import Error, async_playwright
+from playwright.async_api import Error, async_playwright, expect
 
 from tests.conftest import migrated_database
+from tests.waiting import LIMIT_SECONDS
 from unified.api.pages.session import Session, Sessions
 from unified.api.server import listen, webhook_server
 from unified.api.settings import ManagementSettings, Settings
@@ -50,6 +51,7 @@ STRIPE_KEY = "sk_test_fake_acme"
 DAGSTER_URL = "https://dagster.example.com"
 
 _numbers = count()
+expect.set_options(timeout=LIMIT_SECONDS * 1000)
 
 
 @dataclass
@@ -88,7 +90,7 @@ class Site:
     async def visit(self, token: str | None = None, **options: Any) -> AsyncIterator[Page]:
         """A browser of its own; signed in, where a token is given. No page may break its own policy."""
         context = await self.browser.new_context(base_url=self.url, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(LIMIT_SECONDS * 1000)
         page = await context.new_page()
         complaints: list[str] = []
         page.on(
@@ -159,5 +161,5 @@ async def site(
 @pytest_asyncio.fixture(loop_scope="module")
 async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
     """What sends requests that no browser would."""
-    async with httpx.AsyncClient(base_url=site.url) as opened:
+    async with httpx.AsyncClient(base_url=site.url, timeout=LIMIT_SECONDS) as opened:
         yield opened

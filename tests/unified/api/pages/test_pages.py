@@ -14,6 +14,7 @@ from playwright.async_api import expect
 
 from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import DAGSTER_URL, PROVIDER, STRIPE_KEY
+from tests.waiting import LIMIT_SECONDS
 from unified.api.management.app import open_services
 from unified.api.metrics import Metrics
 from unified.api.pages.app import pages
@@ -316,7 +317,7 @@ async def test_the_session_holds_no_token_and_ends_with_it(site: Site) -> None:
 
 async def _until_forgotten(page: Page) -> None:
     """Another process has revoked the token, so this one may remember it for two seconds more."""
-    deadline = datetime.now(UTC) + timedelta(seconds=20)
+    deadline = datetime.now(UTC) + timedelta(seconds=LIMIT_SECONDS)
     while "/sign-in" not in page.url:
         assert datetime.now(UTC) < deadline
         await page.goto("/connectors")

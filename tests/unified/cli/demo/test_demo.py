@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import execute
 from tests.unified.cli.conftest import Unified
+from tests.waiting import LIMIT_SECONDS
 from unified.cli.demo import outward
 from unified.cli.demo.report import conclude
 from unified.cli.demo.steps import DemoConnection, compare, make_connections, try_isolation
@@ -69,7 +70,9 @@ class Dev:
         self.url = found[1]
 
     def ask(self, query: str, **variables: Any) -> Any:
-        answer = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60)
+        answer = httpx.post(
+            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=LIMIT_SECONDS
+        )
         return answer.json()["data"]
 
     def partitions(self) -> dict[str, str]:
@@ -89,6 +92,7 @@ class Dev:
         made = httpx.post(
             f"{sandbox.url}/_sandbox/stripe/mutate",
             json={"do": "create_customer", "key": "sk_test_fake_acme", "fields": {"name": "By webhook"}},
+            timeout=LIMIT_SECONDS,
         )
         made.raise_for_status()
         while not (
@@ -163,7 +167,7 @@ def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) ->
         family += psutil.Process(dev.process.pid).children(recursive=True)
     finally:
         dev.process.send_signal(signal.SIGINT)
-        code = dev.process.wait(60)
+        code = dev.process.wait(LIMIT_SECONDS)
     assert code == 130
     assert len({process.pid for process in family}) >= 6  # webhook server, sandbox, UI, daemon, code servers
     assert not [process for process in family if not has_ended(process)]
@@ -186,7 +190,7 @@ def cells_of(line: str) -> list[str]:
 
 def has_ended(process: psutil.Process) -> bool:
     """Gone, or dead and not yet collected by whoever adopts orphans here."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < deadline:
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
             return True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
+from tests.waiting import LIMIT_SECONDS
 from unified.cli.processes.child import free_port
 from unified.cli.processes.ingress import HOST, running_ingress
 from unified.store.cluster import Cluster
@@ -33,7 +34,7 @@ def test_serve_starts_its_killed_database_again(unified: Unified, monkeypatch: p
             killed.kill()
             killed.wait()
             # Nobody but the running server is there to do it: this process joined the server, and does not look.
-            patience = Patience(120, lambda: log.stat().st_size)
+            patience = Patience(LIMIT_SECONDS, lambda: log.stat().st_size)
             while not _is_ready(ingress.address):
                 assert not patience.is_out(), log.read_text()
                 time.sleep(0.1)
@@ -45,5 +46,5 @@ def test_serve_starts_its_killed_database_again(unified: Unified, monkeypatch: p
 def _is_ready(address: str) -> bool:
     """Whether it reaches its database."""
     with suppress(httpx.TransportError):
-        return httpx.get(f"{address}/readyz", timeout=60).is_success
+        return httpx.get(f"{address}/readyz", timeout=LIMIT_SECONDS).is_success
     return False

@@ -12,6 +12,8 @@ import httpx
 import psutil
 import pytest
 
+from tests.waiting import LIMIT_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -44,7 +46,9 @@ class Served:
 
     def deliver(self) -> int:
         """A delivery that nobody asked for, on a connection of its own; the status."""
-        return httpx.post(f"{self.url}/webhooks/stripe/{'x' * 32}", content=b"{}", timeout=60).status_code
+        return httpx.post(
+            f"{self.url}/webhooks/stripe/{'x' * 32}", content=b"{}", timeout=LIMIT_SECONDS
+        ).status_code
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def served(unified: Unified) -> Iterator[Served]:
 
 
 def until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LIMIT_SECONDS
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -69,7 +73,9 @@ def test_whichever_is_asked_tells_the_counts_of_all(unified: Unified, served: Se
     token = unified.ok("token", "create", "--name", "scraper", "--admin", "--scope", "metrics:read").strip()
     assert {served.deliver() for _ in range(REQUESTS)} == {401}
     told = {
-        httpx.get(f"{served.url}/metrics", headers={"authorization": f"Bearer {token}"}, timeout=60)
+        httpx.get(
+            f"{served.url}/metrics", headers={"authorization": f"Bearer {token}"}, timeout=LIMIT_SECONDS
+        )
         .text.partition("\nunified_ingress_deliveries_total ")[2]
         .partition("\n")[0]
         for _ in range(10)

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.properties import given
 from unified.kit.errors import UnavailableError
 from unified.kit.reading.windows import Window, WindowPage, read_windows, side_by_side
 from unified.kit.streams import RawRecord

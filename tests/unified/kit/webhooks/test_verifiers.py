@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.properties import given
 from tests.unified.kit.webhooks.senders import NOW, SENDERS, URL, Sender
 from unified.kit.errors import ConfigurationError, PayloadError, SignatureError
 from unified.kit.registry import get_verifier, list_verifiers

@@ -1,9 +1,9 @@
 """Values in one form: what is taken to be the same, and what is not."""
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.properties import given
 from unified.sync.identities import normalize
 
 

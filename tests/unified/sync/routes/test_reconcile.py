@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.properties import given, settings
 from unified.store.routes.pushes import SIDES, LinkEnd, Side, other
 from unified.store.routes.settings import Policy
 from unified.sync.routes.reconcile import View, needs_fresh_look, reconcile

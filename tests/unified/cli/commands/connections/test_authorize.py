@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.waiting import LIMIT_SECONDS
 from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def test_a_person_who_says_no(unified: Unified, sandbox: SandboxServer, crm: str
     options = ("--own-app", "--redirect-url", ANY_PORT)
     try:
         with authorizing(unified, crm, *options, **APP) as (process, url):
-            assert httpx.get(url, follow_redirects=True).status_code == 200
+            assert httpx.get(url, follow_redirects=True, timeout=LIMIT_SECONDS).status_code == 200
             assert process.wait(60) == 1
             assert process.stderr is not None
             assert "the provider says access_denied The user said no" in process.stderr.read()
@@ -87,10 +88,15 @@ def test_the_browser_comes_back_to_this_machine(unified: Unified, sandbox: Sandb
         assert query["code_challenge_method"] == "S256"
         assert "crm.objects.contacts.read" in query["scope"].split()
         callback = httpx.URL(query["redirect_uri"])
-        assert httpx.get(callback.copy_with(path="/favicon.ico")).status_code == 404
+        assert httpx.get(callback.copy_with(path="/favicon.ico"), timeout=LIMIT_SECONDS).status_code == 404
         # Somebody else's answer does not end it.
-        assert httpx.get(callback, params={"code": "theirs", "state": "theirs"}).status_code == 200
-        page = httpx.get(url, follow_redirects=True)
+        assert (
+            httpx.get(
+                callback, params={"code": "theirs", "state": "theirs"}, timeout=LIMIT_SECONDS
+            ).status_code
+            == 200
+        )
+        page = httpx.get(url, follow_redirects=True, timeout=LIMIT_SECONDS)
         assert "this page can be closed" in page.text
         assert process.wait(60) == 0
         assert process.stderr is not None
@@ -105,9 +111,9 @@ def test_the_address_is_pasted_where_there_is_no_browser(
 ) -> None:
     sandbox.hubspot.oauth.redirect_uris.add(ELSEWHERE)
     with authorizing(unified, crm, "--redirect-url", ELSEWHERE) as (process, url):  # its own app is stored
-        address = httpx.get(url).headers["location"]
+        address = httpx.get(url, timeout=LIMIT_SECONDS).headers["location"]
         assert address.startswith(ELSEWHERE)
-        _, told = process.communicate(f"nonsense\n{address}\n", timeout=60)
+        _, told = process.communicate(f"nonsense\n{address}\n", timeout=LIMIT_SECONDS)
         assert process.returncode == 0, told
         assert "That is not the address" in told
     unified.ok("connections", "test", crm)
@@ -125,7 +131,7 @@ def test_a_grant_that_is_gone_shows_in_the_status_until_it_is_made_anew(
     # Whichever stream found out, the reason is one.
     assert status["error"].rpartition(": invalid_grant: ")[2] in line
     with authorizing(unified, crm, "--redirect-url", ANY_PORT) as (process, url):
-        httpx.get(url, follow_redirects=True)
+        httpx.get(url, follow_redirects=True, timeout=LIMIT_SECONDS)
         assert process.wait(60) == 0
     (status,) = unified.json("status")
     assert (status["state"], status["error"]) == ("idle", None)
@@ -137,7 +143,7 @@ def test_another_account_is_refused(unified: Unified, sandbox: SandboxServer, cr
     usual, oauth.portal = oauth.portal, "pat-fake-globex"
     try:
         with authorizing(unified, crm, "--redirect-url", ANY_PORT) as (process, url):
-            httpx.get(url, follow_redirects=True)
+            httpx.get(url, follow_redirects=True, timeout=LIMIT_SECONDS)
             assert process.wait(60) == 1
             assert process.stderr is not None
             assert "has records of account" in process.stderr.read()

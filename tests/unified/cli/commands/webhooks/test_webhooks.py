@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.waiting import LIMIT_SECONDS
 from unified.sandbox.faults import Fault
 from unified.sandbox.webhooks import Endpoint
 
@@ -52,7 +53,7 @@ def address(unified: Unified) -> Iterator[str]:
         line = process.stderr.readline()
     yield re.findall(r"Listening on (http://\S+);", line)[0]
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=LIMIT_SECONDS)
 
 
 def state(unified: Unified) -> Any:
