@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from unified.kit.reading.windows import Fetch, Window, read_windows
-from unified.kit.streams import Cursor, Page
+from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
 
 _KEY = "refresh"
 
@@ -68,18 +68,24 @@ class Refresh:
         reading = read_windows(self.windows, fetch, readers=readers, is_saturated=is_saturated)
         async with aclosing(reading) as pages:
             async for page, left in pages:
-                yield Page(
-                    page.records,
-                    page.observed_at,
-                    Refresh(self.started_at, left, self.then).dump(),
-                    tombstones=page.tombstones,
-                    refresh_started_at=self.started_at,
+                yield Refresh(self.started_at, left, self.then).page(
+                    page.records, page.observed_at, page.tombstones
                 )
-        yield Page(
+        yield self.end(await source_count() if source_count else None)
+
+    def page(
+        self, records: Sequence[RawRecord], observed_at: datetime, tombstones: Sequence[Tombstone] = ()
+    ) -> Page:
+        """A page of this refresh, after which it is as far as its windows say."""
+        return Page(records, observed_at, self.dump(), tombstones, refresh_started_at=self.started_at)
+
+    def end(self, source_count: int | None = None) -> Page:
+        """The page that ends it: what it has not met no longer exists."""
+        return Page(
             (),
             self.started_at,
             self.then,
             refresh_started_at=self.started_at,
             refresh_done=True,
-            source_count=await source_count() if source_count else None,
+            source_count=source_count,
         )

@@ -1,0 +1,261 @@
+"""A stream that is read from one list: the usual case, as a declaration.
+
+All of it first, page after page; then what changed, by a time that the list can filter by. Both go on after a pause
+at the page where they stopped. Records that a list shows as deleted become tombstones, and single records are read by
+their ids. Where that is all that a stream needs, it says ``source=Listing(…)`` and needs no code.
+
+Not here: histories that are worth several readers at once (``windows``), and changes that have to be put together
+from several requests (``changes.in_steps``); an adapter writes a source of its own for these.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from unified.kit.declarations import Stream
+from unified.kit.errors import NotFoundError, ProtocolError, RequestRefusedError
+from unified.kit.reading.changes import Since, provider_time
+from unified.kit.reading.lists import ListEndpoint, Parameters
+from unified.kit.reading.paging import Part, Path, Position, read_pages, within
+from unified.kit.reading.raw import by_ids, raw_record
+from unified.kit.reading.refresh import Refresh, is_unfinished
+from unified.kit.reading.windows import Window, side_by_side
+from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
+
+# By so much the clock of a provider that does not say what time it is may be behind ours.
+_CLOCKS_APART = timedelta(days=1)
+
+_USUAL_TIMES = Since(lag=timedelta(minutes=5))
+
+# A list without ranges is one window.
+_WHOLE = Window(0, 1)
+
+_ANYTHING = msgspec.json.Decoder(msgspec.Raw)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How one list makes a stream.
+
+    Attributes:
+        endpoint: The list.
+        record: Where an item of it has the record; no keys where it is the record itself.
+        id: Where a record has its id, a text or a number.
+        refresh: What a full refresh asks for beside the endpoint's own parameters, such as an order that no change
+            moves a record in.
+        since: The parameters that ask for what changed since a time, oldest change first. None where the list can't be
+            asked so: then every pull reads all of it.
+        times: What is known about that time.
+        deleted_at: Says when a record of the list was deleted, of the decoded record; None of a living one.
+        one: Path of a single record below ``base_url``, with ``{id}`` in it.
+        many: The parameters that ask the list for some ids; used instead of ``one``.
+        batch: Ids in one such request.
+        is_gone: Whether a 404 to ``one`` says that the record does not exist, and not that the path is wrong: by
+            default it never does.
+        complete: Completes the records of a page by further requests, such as an invoice's lines. It is given the
+            connected adapter and the records, and leaves out those that are gone meanwhile.
+    """
+
+    endpoint: ListEndpoint
+    record: Path = ()
+    id: Path = ("id",)
+    refresh: Parameters = ()
+    since: Callable[[datetime], Parameters] | None = None
+    times: Since = _USUAL_TIMES
+    deleted_at: Callable[[dict[str, Any]], datetime | None] | None = None
+    one: str | None = None
+    many: Callable[[Sequence[str]], Parameters] | None = None
+    batch: int = 100
+    is_gone: Callable[[NotFoundError], bool] = lambda _: False
+    complete: Callable[[Any, Sequence[RawRecord]], Awaitable[Sequence[RawRecord]]] | None = None
+
+    def __call__(self, adapter: Any, stream: Stream) -> "ListSource":
+        """What reads the stream of a connected adapter."""
+        return ListSource(self, adapter, stream)
+
+
+class ListSource:
+    """Reads a stream as a :class:`Listing` says."""
+
+    def __init__(self, listing: Listing, adapter: Any, stream: Stream) -> None:
+        """Read through a connected :class:`unified.kit.adapter.BaseAdapter`."""
+        self._listing = listing
+        self._adapter = adapter
+        self._stream = stream
+        self._http = adapter.http
+        self._clock: Callable[[], datetime] = adapter.clock
+
+    def pull(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
+        """All of it, or what changed; see :meth:`unified.kit.adapter.BaseAdapter.pull`.
+
+        A log is never refreshed: what happened stays true when the provider forgets it.
+        """
+        if self._stream.entity.is_log:
+            return self._changes(cursor or {})
+        if cursor is None or is_unfinished(cursor) or self._listing.since is None:
+            return self._refresh(cursor)
+        return self._changes(cursor)
+
+    def fetch(self, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
+        """Single records; see :meth:`unified.kit.adapter.BaseAdapter.fetch`."""
+        read, size = (self._some, self._listing.batch) if self._listing.many else (self._each, self._at_once)
+        return by_ids(
+            source_ids, read, clock=self._clock, size=size, missing_is_gone=not self._stream.entity.is_log
+        )
+
+    @property
+    def _at_once(self) -> int:
+        readers: int = self._adapter.config.concurrency
+        return readers
+
+    async def _refresh(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
+        """All of it, as one window with a page in it."""
+        refresh = Refresh.load(cursor) or Refresh(self._clock(), [_WHOLE], {})
+        if refresh.windows:
+            reading = self._read(self._listing.refresh, refresh.windows[0].page)
+            async with aclosing(reading) as pages:
+                async for page, following in pages:
+                    # The first answer says what time it is there, and so where the changes go on from afterwards.
+                    then = refresh.then or {"since": self._complete_until().isoformat()}
+                    left = [] if following is None else [replace(_WHOLE, page=following)]
+                    refresh = Refresh(refresh.started_at, left, then)
+                    yield refresh.page(page.records, page.observed_at, page.tombstones)
+        yield refresh.end()
+
+    async def _changes(self, cursor: Cursor) -> AsyncGenerator[Page, None]:
+        """A cursor inside a pull holds ``until``, from where the next one goes on, and where a page begins (``at``)."""
+        listing, started_at = self._listing, self._clock()
+        since = datetime.fromisoformat(cursor["since"]) if "since" in cursor else None
+        params = listing.refresh
+        if since is not None and listing.since is not None:
+            params = listing.since(listing.times.reach(since))
+        is_checked = since is None
+        async with aclosing(self._read(params, cursor.get("at"))) as pages:
+            async for page, following in pages:
+                if since is not None and not is_checked:
+                    self._check(since)
+                    is_checked = True
+                if "until" not in cursor:
+                    until = self._complete_until() if since is None else max(since, self._complete_until())
+                    cursor = {**cursor, "until": until.isoformat()}
+                yield page if following is None else replace(page, cursor={**cursor, "at": following})
+        yield Page((), started_at, {"since": cursor["until"]})
+
+    def _check(self, since: datetime) -> None:
+        now = provider_time(self._http, self._clock)
+        if not self._stream.entity.is_log:
+            self._listing.times.check(since, now, label=self._http.label)
+        elif self._listing.times.is_stale(since, now):
+            _log.warning(
+                "%s: the provider no longer keeps all %s since %s", self._http.label, self._stream.name, since
+            )
+
+    def _complete_until(self) -> datetime:
+        """Up to when the list is complete, by the provider's last answer."""
+        now = provider_time(self._http, self._clock)
+        return self._listing.times.settled(self._clock() - _CLOCKS_APART if now is None else now)
+
+    async def _read(
+        self, params: Parameters, begin: Position | None
+    ) -> AsyncGenerator[tuple[Page, Position | None], None]:
+        """Pages without a cursor from a position on, each with where the next one begins."""
+        endpoint = self._listing.endpoint
+        observed_at = self._clock()
+        first: Part | None = None
+        if begin is not None:
+            try:
+                first = await endpoint.page(self._http, begin, params)
+            except RequestRefusedError as error:
+                _log.warning(
+                    "%s; it does not know where the last run stopped, and is read from its start", error
+                )
+                begin = None
+
+        async def read(at: Position | None) -> Part:
+            nonlocal first
+            part, first = first, None
+            return part or await endpoint.page(self._http, at, params)
+
+        what = f"{self._http.label}: the list {endpoint.path}"
+        reading = read_pages(read, what=what, begin=begin, may_be_empty=endpoint.may_be_empty)
+        async with aclosing(reading) as parts:
+            async for part in parts:
+                records, gone = await self._records(part)
+                yield Page(records, observed_at, None, gone), part.following
+                observed_at = self._clock()
+
+    async def _records(self, part: Part) -> tuple[Sequence[RawRecord], list[Tombstone]]:
+        """Living records, completed, and those that the list shows as deleted."""
+        living: list[RawRecord] = []
+        gone: list[Tombstone] = []
+        for item in part.items:
+            record = self._record(item)
+            deleted_at = self._deleted_at(record)
+            if deleted_at is not None and record.source_id is not None:
+                gone.append(Tombstone(record.source_id, deleted_at))
+            else:
+                living.append(record)
+        return await self._completed(living), gone
+
+    async def _completed(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
+        complete = self._listing.complete
+        return records if complete is None else await complete(self._adapter, records)
+
+    def _record(self, item: msgspec.Raw) -> RawRecord:
+        """An item's record; a reject where it has another form, which keeps the others of its page as they are."""
+        try:
+            body = within(item, self._listing.record)
+            found = None if body is None else within(body, self._listing.id)
+            source_id = None if found is None else msgspec.json.decode(found, type=str | int)
+        except msgspec.MsgspecError:
+            return raw_record(None, item)
+        return raw_record(None if source_id is None else str(source_id), item if body is None else body)
+
+    def _deleted_at(self, record: RawRecord) -> datetime | None:
+        if self._listing.deleted_at is None:
+            return None
+        try:
+            deleted_at = self._listing.deleted_at(msgspec.json.decode(record.body))
+        except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError):
+            return None  # the mapping says what is wrong with it
+        return deleted_at.astimezone(UTC) if deleted_at else None
+
+    # Single records
+
+    async def _some(self, ids: Sequence[str]) -> Sequence[RawRecord]:
+        """Records of some ids, by the list."""
+        many = self._listing.many
+        assert many is not None  # noqa: S101 - else nothing calls this
+        pages = self._listing.endpoint.pages(self._http, many(ids))
+        found = [self._record(item) for part in [part async for part in pages] for item in part.items]
+        living = [one for one in found if self._deleted_at(one) is None]
+        return await self._completed(living)
+
+    async def _each(self, ids: Sequence[str]) -> Sequence[RawRecord]:
+        """Records of some ids, one request each."""
+        found = await side_by_side([self._one(one) for one in ids])
+        return await self._completed([record for record in found if record is not None])
+
+    async def _one(self, source_id: str) -> RawRecord | None:
+        if self._listing.one is None:
+            raise ProtocolError(
+                f"{self._http.label}: single {self._stream.name} can't be read; wait for the next sync"
+            )
+        path = self._listing.one.format(id=quote(source_id, safe=""))
+        try:
+            record = self._record(
+                await self._http.request("GET", path, _ANYTHING, limit=self._listing.endpoint.limit)
+            )
+        except NotFoundError as error:
+            if not self._listing.is_gone(error):
+                raise
+            return None
+        return record if self._deleted_at(record) is None else None
