@@ -48,7 +48,7 @@ class HubSpotConfig(AdapterConfig):
 
     hosts: ClassVar[tuple[str, ...]] = ("hubapi.com",)  # and a data centre's own below it
 
-    base_url: str = "https://api.hubapi.com"
+    base_url: str = Field(default="https://api.hubapi.com", description="Where the API lives.")
     search_lag: float = Field(
         default=30.0, ge=0, le=600, description="Seconds by which HubSpot's search may lag."
     )

@@ -219,6 +219,8 @@ class Objects:
             raise self._api.fault(f"returned a page that {reason}, as if one were repeated")
         if len(answer.results) < answer.total and not any(map(read_id, answer.results)):
             raise self._api.fault(f"returned no record of {answer.total} from which to go on")
+        if ids and answer.total - len(answer.results) > window.high - 1 - ids[-1]:
+            raise self._api.fault(f"says that {answer.total} records follow where there are not so many ids")
 
     def _settled(self) -> datetime:
         """As of when search is known to be right."""

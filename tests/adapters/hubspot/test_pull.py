@@ -404,12 +404,3 @@ async def test_single_records_by_id_and_tombstones_for_those_that_are_gone(porta
     assert set(ids_of(pages)) == set(live)
     assert {one.source_id for one in gone_of(pages)} == {archived, "999999999"}
     assert all("associations" in contact for contact in by_id(pages).values())
-
-
-async def test_every_record_of_the_stand_in_can_be_mapped(portal: Portal) -> None:
-    async with portal.adapter() as adapter:
-        for stream in ("customers", "invoices"):
-            async for page in adapter.pull(stream, None):
-                origin = adapter.origin(stream, page.observed_at, page.observed_at)
-                for record in page.records:
-                    assert adapter.map_record(stream, record.body, origin).source_id == record.source_id

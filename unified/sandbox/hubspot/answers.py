@@ -94,8 +94,8 @@ class Answers:
     ) -> bytes:
         """One record as JSON, kept until it changes."""
         index, state = found
-        # Changes replace a record's state, so the state's identity tells whether the bytes are still right.
-        key = (kind, index, state.modified_ms, state.archived_ms, state.changed_at, *wanted)
+        # Changes replace a record's state, also within one millisecond.
+        key = (kind, index, state.modified_ms, state.archived_ms, state.version, *wanted)
         if not targets:
             known = portal.cache.get(key)
             if known is not None:

@@ -54,6 +54,8 @@ class State:
     merged_into: int | None = None
     changed_at: float = 0.0
     """When the change happened, for the search's lag."""
+    version: int = 0
+    """Changes of the portal up to this one."""
     before: State | None = None
     """The state before that change; None where the record is new."""
     companies: list[int] | None = None
@@ -89,6 +91,7 @@ class HubSpotPortal:
         self._until = until * 1000
         self._records = HubSpotRecords(base, counts, until * 1000)
         self._states: dict[tuple[Kind, int], State] = {}
+        self._changes = 0
         self._added: dict[Kind, int] = dict.fromkeys(KINDS, 0)
         self._links = Links(self)
         self._base: dict[Kind, list[State]] = {}
@@ -419,7 +422,8 @@ class HubSpotPortal:
         return index
 
     def _put(self, kind: Kind, index: int, state: State) -> None:
-        state.changed_at = self._clock.time()
+        self._changes += 1
+        state.changed_at, state.version = self._clock.time(), self._changes
         before = self._states.get((kind, index))
         if before is None and index < self._records.counts[kind]:
             before = self._generated(kind, index)

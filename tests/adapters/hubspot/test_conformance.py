@@ -1,0 +1,44 @@
+"""What every adapter must pass, for HubSpot."""
+
+from typing import Any, ClassVar
+
+from adapters.hubspot.adapter import HubSpotAdapter
+from unified.conformance.bench import NOW, Bench
+from unified.conformance.suite import conformance
+from unified.sandbox.hubspot import HubSpotSandbox
+
+_KINDS = {"customers": "contacts", "invoices": "invoices"}
+_CHANGES = {"create": "create", "update": "update", "delete": "archive"}
+
+
+class HubSpotBench(Bench):
+    """A portal with several pages of everything."""
+
+    adapter = HubSpotAdapter
+    credentials: ClassVar[dict[str, str]] = {"access_token": "pat-fake-acme"}
+    settings: ClassVar[dict[str, Any]] = {"search_lag": 0, "searches_per_second": 1e4}
+    edits: ClassVar[dict[str, frozenset[str]]] = dict.fromkeys(_KINDS, frozenset(_CHANGES))
+    before_pages = 2  # the lowest and the highest id
+    webhook_secret = "fake-client-secret"
+
+    def stand_in(self, *, empty: bool) -> HubSpotSandbox:
+        """Sizes that make three pages and more."""
+        size = {"contacts": 0, "companies": 0, "invoices": 0} if empty else {"contacts": 330, "invoices": 320}
+        return HubSpotSandbox(**size, now=NOW, limits=None)
+
+    def ids(self, stream: str) -> set[str]:
+        """Those that are not archived."""
+        return {record["id"] for record in self.provider.account().all(_KINDS[stream])}
+
+    def edit(self, change: str, stream: str, record_id: str | None) -> str:
+        """A change that makes events."""
+        noun = "contact" if stream == "customers" else "invoice"
+        fields = {"contact": {"firstname": "Changed"}, "invoice": {"hs_title": "Changed"}}[noun]
+        arguments = [record_id] if record_id else []
+        made = self.provider.mutate(
+            f"{_CHANGES[change]}_{noun}", None, *arguments, **(fields if change == "update" else {})
+        )
+        return record_id or str(made["id"])
+
+
+TestHubSpot = conformance(HubSpotBench)

@@ -1,0 +1,44 @@
+"""What every adapter must pass, for Stripe."""
+
+from typing import Any, ClassVar
+
+from adapters.stripe.adapter import StripeAdapter
+from unified.conformance.bench import NOW, Bench
+from unified.conformance.suite import conformance
+from unified.sandbox.stripe import StripeAccount, StripeSandbox
+
+
+class StripeBench(Bench):
+    """An account with several pages of everything."""
+
+    adapter = StripeAdapter
+    credentials: ClassVar[dict[str, str]] = {"api_key": "sk_test_fake_acme"}
+    edits: ClassVar[dict[str, frozenset[str]]] = {
+        "customers": frozenset({"create", "update", "delete"}),
+        "invoices": frozenset({"create", "update"}),
+    }
+    webhook_secret = "whsec_fake_acme"
+
+    def stand_in(self, *, empty: bool) -> StripeSandbox:
+        """Sizes that make three pages and more."""
+        return StripeSandbox(0 if empty else 330, 0 if empty else 320, now=NOW, limits=None)
+
+    @property
+    def account(self) -> StripeAccount:
+        """The data."""
+        account = self.provider.account()
+        assert isinstance(account, StripeAccount)
+        return account
+
+    def ids(self, stream: str) -> set[str]:
+        """Those that Stripe lists."""
+        return {record["id"] for record in getattr(self.account, f"all_{stream}")()}
+
+    def edit(self, change: str, stream: str, record_id: str | None) -> str:
+        """A change that makes an event."""
+        fields: dict[str, Any] = {} if change != "update" else {"description": "Changed"}
+        made = self.provider.mutate(f"{change}_{stream[:-1]}", None, *filter(None, [record_id]), **fields)
+        return record_id or str(made["id"])
+
+
+TestStripe = conformance(StripeBench)
