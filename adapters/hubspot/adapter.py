@@ -4,7 +4,7 @@ Here: what the adapter declares, its HTTP client and its account. Reading is in 
 (endpoints) and ``related`` (associations); writing in ``writing``; mapping in ``mapping``.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
 
 import httpx
@@ -28,8 +28,8 @@ from unified.kit.declarations import (
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
 from unified.kit.registry import register_adapter
-from unified.kit.streams import Changes
 from unified.kit.webhooks.deliveries import ReceivedEvent
+from unified.kit.webhooks.meaning import Subject
 from unified.schema import UnifiedBase, UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
@@ -163,9 +163,9 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         live = details.account_type == "STANDARD" if details.account_type else None
         return Account(str(details.portal_id), details.ui_domain, live)
 
-    def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
-        """What received events mean; see :meth:`unified.kit.adapter.BaseAdapter.changes`."""
-        return webhooks.changes(events)
+    def subjects(self, event: ReceivedEvent) -> Iterable[Subject]:
+        """The records that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`."""
+        return webhooks.subjects(event)
 
     def from_unified(self, record: UnifiedBase, fields: Collection[str] | None = None) -> dict[str, Any]:
         """The body that creates or updates a contact, with the custom fields that the settings name."""

@@ -10,7 +10,7 @@ deletions too: the record may have been restored since, or belong to another acc
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -19,7 +19,7 @@ import msgspec
 
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
 from unified.kit.errors import MappingError, PayloadError, SignatureError
-from unified.kit.streams import Changes, Origin, RawRecord
+from unified.kit.streams import Origin
 from unified.kit.webhooks.deliveries import (
     Claim,
     Delivery,
@@ -32,6 +32,7 @@ from unified.kit.webhooks.deliveries import (
     read_time,
     seconds,
 )
+from unified.kit.webhooks.meaning import Subject
 from unified.schema import UnifiedEvent
 
 # What stands before a company's id where the contacts associated with it are to be fetched.
@@ -191,29 +192,20 @@ def event_key(raw: Mapping[str, Any]) -> str:
     return ":".join(("" if part is None else str(part)) for part in (*named, digest))
 
 
-def changes(events: Sequence[ReceivedEvent]) -> Changes:
-    """What events mean; see :meth:`unified.kit.adapter.BaseAdapter.changes`.
+def subjects(received: ReceivedEvent) -> Iterable[Subject]:
+    """The records that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`.
 
     A company that is renamed, merged or restored means its contacts, which carry its name.
     """
-    fetch: dict[str, dict[str, None]] = {stream: {} for stream in _STREAMS.values()}
-    for received in events:
-        try:
-            event = _EVENT.decode(received.body)
-        except msgspec.MsgspecError:
-            continue  # delivered through another verifier: a record, and about no other one
-        renames = event.change in _RENAMING or (
-            event.change == "propertyChange" and event.property_name in COMPANY_PROPERTIES
-        )
-        for kind, object_id in event.subjects():
-            if kind in _STREAMS:
-                fetch[_STREAMS[kind]][object_id] = None
-            elif kind == "company" and renames:
-                fetch["customers"][OF_COMPANY + object_id] = None
-    return Changes(
-        records={"events": [RawRecord(event.dedupe_key, event.body) for event in events]},
-        fetch={stream: list(ids) for stream, ids in fetch.items()},
+    event = _EVENT.decode(received.body)
+    renames = event.change in _RENAMING or (
+        event.change == "propertyChange" and event.property_name in COMPANY_PROPERTIES
     )
+    for kind, object_id in event.subjects():
+        if kind in _STREAMS:
+            yield Subject(_STREAMS[kind], object_id)
+        elif kind == "company" and renames:
+            yield Subject("customers", OF_COMPANY + object_id)
 
 
 def to_event(raw: dict[str, Any], origin: Origin) -> UnifiedEvent:

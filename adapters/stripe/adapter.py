@@ -5,7 +5,7 @@ a record means by ``mapping``; how customers are written by ``writing``; what a 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import httpx
@@ -31,8 +31,8 @@ from unified.kit.http.client import HttpClient, Refusal, read_refusal
 from unified.kit.http.limits import RateLimit
 from unified.kit.reading.windows import side_by_side
 from unified.kit.registry import register_adapter
-from unified.kit.streams import Changes
 from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
+from unified.kit.webhooks.meaning import Subject
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
 # https://docs.stripe.com/api/versioning: answers keep this version's shape until somebody changes this line.
@@ -158,9 +158,9 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         name = (account.business_profile or {}).get("name") or dashboard.get("display_name")
         return Account(account.id, name, self._livemode)
 
-    def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
-        """What received events mean: see :meth:`BaseAdapter.changes`."""
-        return webhooks.changes(events)
+    def subjects(self, event: ReceivedEvent) -> Iterable[Subject]:
+        """The object that an event is about: see :meth:`BaseAdapter.subjects`."""
+        return webhooks.subjects(event)
 
     @property
     def _livemode(self) -> bool:

@@ -4,13 +4,12 @@ A payload is rendered in the API version of its endpoint, with ten lines of an i
 only says that an object changed, and the object is read again; deletions alone are taken from the payload.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from unified.kit.errors import ConfigurationError
-from unified.kit.streams import Changes, RawRecord, Tombstone
 from unified.kit.webhooks.deliveries import (
     Claim,
     Delivery,
@@ -23,6 +22,7 @@ from unified.kit.webhooks.deliveries import (
     read_time,
     seconds,
 )
+from unified.kit.webhooks.meaning import Subject
 
 # Which stream an object belongs to.
 _STREAMS = {"customer": "customers", "invoice": "invoices"}
@@ -81,30 +81,17 @@ class StripeVerifier(SharedSecretVerifier):
         return [ReceivedEvent(event.id, event.type, read_time(event.created), delivery.body)]
 
 
-def changes(events: Sequence[ReceivedEvent]) -> Changes:
-    """What events mean; see :meth:`unified.kit.adapter.BaseAdapter.changes`.
+def subjects(received: ReceivedEvent) -> Iterable[Subject]:
+    """The object that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`.
 
     Events of connected accounts (``account``) are kept, but this connection's key does not read their
-    objects. A preview (``invoice.upcoming``) is no invoice yet.
+    objects. A preview (``invoice.upcoming``) is no invoice yet. Stripe brings nothing back: a deletion is final.
     """
-    fetch: dict[str, dict[str, None]] = {stream: {} for stream in _STREAMS.values()}
-    gone: dict[str, dict[str, Tombstone]] = {stream: {} for stream in _STREAMS.values()}
-    for received in events:
-        try:
-            event = _EVENT.decode(received.body)
-        except msgspec.MsgspecError:
-            continue  # of a kind without an object, as v2 events are: a record, and about no other one
-        subject = event.data.object
-        stream = _STREAMS.get(subject.object) if isinstance(subject.object, str) else None
-        if event.account or stream is None or not isinstance(subject.id, str):
-            continue
-        if received.event_type == f"{subject.object}.deleted" and received.occurred_at:
-            gone[stream][subject.id] = Tombstone(subject.id, received.occurred_at)
-        elif received.event_type != "invoice.upcoming":
-            fetch[stream][subject.id] = None
-    return Changes(
-        records={"events": [RawRecord(event.dedupe_key, event.body) for event in events]},
-        # Stripe brings nothing back: whatever else happened to an object, it ended with the deletion.
-        fetch={stream: [one for one in ids if one not in gone[stream]] for stream, ids in fetch.items()},
-        tombstones={stream: list(stones.values()) for stream, stones in gone.items()},
-    )
+    event = _EVENT.decode(received.body)
+    subject = event.data.object
+    stream = _STREAMS.get(subject.object) if isinstance(subject.object, str) else None
+    if event.account or stream is None or not isinstance(subject.id, str):
+        return
+    is_gone = received.event_type == f"{subject.object}.deleted"
+    if received.event_type != "invoice.upcoming":
+        yield Subject(stream, subject.id, deleted_at=received.occurred_at if is_gone else None)

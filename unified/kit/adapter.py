@@ -7,7 +7,7 @@ business here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -33,6 +33,7 @@ from unified.kit.http.client import HttpClient
 from unified.kit.secrets import Secret
 from unified.kit.streams import Changes, Cursor, Origin, Page
 from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
+from unified.kit.webhooks.meaning import Subject, meaning
 from unified.kit.writing.changes import Write, Written
 from unified.schema.base import UnifiedBase, connection_namespace
 from unified.schema.field_rules import FieldRule, apply_rules
@@ -252,8 +253,21 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             raise ConfigurationError(f"{self.name} has no mapping for {stream}")
         return mapping(raw, origin)
 
+    def subjects(self, event: ReceivedEvent) -> Iterable[Subject]:
+        """The records that one received event is about, for :meth:`changes`. Pure.
+
+        Raises:
+            ConfigurationError: If this connector takes no webhooks.
+            msgspec.MsgspecError: If the event is about no record, as one of an unknown form is.
+        """
+        raise ConfigurationError(
+            f"{self.name} takes no webhooks, so it does not say what a received {event.event_type} means"
+        )
+
     def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
         """Say what received events mean for the tables. Pure; it fails for no event that was received.
+
+        Events are records of the connector's log, if it has one, and about the records that :meth:`subjects` names.
 
         Args:
             events: Any number of this connection's, in any order.
@@ -261,8 +275,9 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         Raises:
             ConfigurationError: If this connector takes no webhooks.
         """
-        msg = f"{self.name} takes no webhooks, so nobody knows what {len(events)} received events mean"
-        raise ConfigurationError(msg)
+        streams = (*self.streams, *self.delivered_streams)
+        log = next((stream.name for stream in streams if stream.entity.is_log), None)
+        return meaning(events, self.subjects, log=log)
 
     def from_unified(self, record: UnifiedBase, fields: Collection[str] | None = None) -> dict[str, Any]:
         """Map a unified record to the body that this system's API takes on create and update. Pure.

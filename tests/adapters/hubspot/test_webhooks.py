@@ -11,20 +11,28 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import strategies as st
 
-from adapters.hubspot.webhooks import changes
+from adapters.hubspot.webhooks import subjects
 from tests.properties import given
 from tests.unified.kit.webhooks.senders import NOW, SENDERS, b64, digest, unix
 from unified.kit.errors import ConfigurationError, MappingError, PayloadError, SignatureError
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
+from unified.kit.webhooks.meaning import meaning
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.adapters.hubspot.conftest import Portal
+    from unified.kit.streams import Changes
 
 SENDER = SENDERS["hubspot"]
 BASE: dict[str, Any] = {
     "eventId": 1, "subscriptionId": 12345, "portalId": 62515, "occurredAt": 1_564_113_600_000,
     "attemptNumber": 0, "changeSource": "CRM_UI", "sourceId": "userId:77", "appId": 54321,
 }  # fmt: skip
+
+
+def changes(received: Sequence[ReceivedEvent]) -> Changes:
+    return meaning(received, subjects, log="events")
 
 
 def events(*changed: dict[str, Any]) -> list[ReceivedEvent]:

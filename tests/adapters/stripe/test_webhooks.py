@@ -11,18 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.stripe.webhooks import changes
+from adapters.stripe.webhooks import subjects
 from tests.unified.kit.webhooks.senders import NOW, SENDERS, hexed, unix
 from unified.kit.errors import PayloadError, SignatureError
 from unified.kit.registry import get_verifier
 from unified.kit.streams import Tombstone
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
+from unified.kit.webhooks.meaning import meaning
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.adapters.stripe.conftest import Stripe
+    from unified.kit.streams import Changes
 
 SAMPLES = Path(__file__).parents[4] / "shared" / "data" / "webhooks" / "stripe_events"
 SENDER = SENDERS["stripe"]
+
+
+def changes(received: Sequence[ReceivedEvent]) -> Changes:
+    return meaning(received, subjects, log="events")
 
 
 def event(kind: str, subject: dict[str, Any], **more: Any) -> ReceivedEvent:

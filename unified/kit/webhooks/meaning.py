@@ -1,0 +1,71 @@
+"""What received events mean for the tables: which records to read again, and which are gone.
+
+A connector says of one event which records it is about (:class:`Subject`); what follows for many is the same for all
+of them. Not here: how a delivery is verified and taken apart (``deliveries``, ``verifiers``), and who reads the
+records (``unified.sync``).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from unified.kit.streams import Changes, RawRecord, Tombstone
+from unified.kit.webhooks.deliveries import ReceivedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A record that an event is about. As a rule it is read again: a payload may be old, or less than the record.
+
+    Attributes:
+        stream: The record's stream.
+        source_id: Its id, or whatever else :meth:`unified.kit.adapter.BaseAdapter.fetch` of that stream takes.
+        deleted_at: When it was deleted, where that is final: it is not read again, whatever other events say.
+        record: The record itself, whole and never to change, as JSON: it is not read again either.
+    """
+
+    stream: str
+    source_id: str
+    deleted_at: datetime | None = None
+    record: bytes | None = None
+
+
+def meaning(
+    events: Sequence[ReceivedEvent],
+    subjects: Callable[[ReceivedEvent], Iterable[Subject]],
+    *,
+    log: str | None,
+) -> Changes:
+    """What events mean. Pure.
+
+    Args:
+        events: Any number, in any order.
+        subjects: The records that one event is about. A msgspec error says that it is about none, as an event of an
+            unknown form is.
+        log: The stream whose records the events are themselves, under their dedupe keys, if there is one.
+    """
+    fetch: dict[str, dict[str, None]] = {}
+    gone: dict[str, dict[str, Tombstone]] = {}
+    records: dict[str, list[RawRecord]] = {}
+    if log is not None:
+        records[log] = [RawRecord(event.dedupe_key, event.body) for event in events]
+    for event in events:
+        try:
+            found = list(subjects(event))
+        except msgspec.MsgspecError:
+            continue
+        for one in found:
+            ids = fetch.setdefault(one.stream, {})
+            if one.record is not None:
+                records.setdefault(one.stream, []).append(RawRecord(one.source_id, one.record))
+            elif one.deleted_at is not None:
+                gone.setdefault(one.stream, {})[one.source_id] = Tombstone(one.source_id, one.deleted_at)
+            else:
+                ids[one.source_id] = None
+    return Changes(
+        records=records,
+        fetch={name: [one for one in ids if one not in gone.get(name, ())] for name, ids in fetch.items()},
+        tombstones={name: list(stones.values()) for name, stones in gone.items()},
+    )
