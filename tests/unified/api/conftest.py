@@ -123,9 +123,11 @@ def serve(database: Database, add_endpoint: AddEndpoint) -> Serve:
         async with httpx.AsyncClient(
             base_url=url, limits=httpx.Limits(max_connections=500), timeout=LIMIT_SECONDS
         ) as client:
-            yield Ingress(database, url, endpoint, client)
-        server.should_exit = True
-        await running
+            try:
+                yield Ingress(database, url, endpoint, client)
+            finally:
+                server.should_exit = True
+                await running
 
     return run
 

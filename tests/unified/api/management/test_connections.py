@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.unified.api.management.rig import CONFIGS, Api, Tenant, acme, api, module_database, sandbox_url
+from tests.unified.api.management.rig import CONFIGS, Api, Tenant
 
-__all__ = ["acme", "api", "module_database", "sandbox_url"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_the_life_of_a_connection(acme: Tenant) -> None:

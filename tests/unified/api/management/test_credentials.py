@@ -3,20 +3,13 @@
 import json
 from uuid import uuid4
 
-from tests.unified.api.management.rig import (
-    CONFIGS,
-    PROVIDER,
-    STRIPE_KEY,
-    Tenant,
-    acme,
-    api,
-    module_database,
-    sandbox_url,
-)
+import pytest
+
+from tests.unified.api.management.rig import CONFIGS, PROVIDER, STRIPE_KEY, Tenant
 from unified.kit.secrets import Secret
 from unified.store.secrets.credentials import CredentialStore
 
-__all__ = ["acme", "api", "module_database", "sandbox_url"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def stored(tenant: Tenant, connection_id: str) -> dict[str, Secret]:

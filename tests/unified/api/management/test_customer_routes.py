@@ -5,12 +5,12 @@ from uuid import UUID
 
 import pytest
 
-from tests.unified.api.management.rig import Api, Tenant, acme, api, module_database, sandbox_url
+from tests.unified.api.management.rig import Api, Tenant
 from unified.store.routes import pushes
 from unified.store.routes.pushes import Entry
 from unified.store.routes.routes import Routes
 
-__all__ = ["acme", "api", "module_database", "sandbox_url"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROUTES = "/api/routes"
 

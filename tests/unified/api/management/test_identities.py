@@ -2,11 +2,13 @@
 
 from uuid import uuid4
 
-from tests.unified.api.management.rig import Api, Tenant, acme, api, module_database, sandbox_url
+import pytest
+
+from tests.unified.api.management.rig import Api, Tenant
 from tests.unified.sync.identities.tenant import Tenant as Customers
 from unified.store.connections.registry import Registry
 
-__all__ = ["acme", "api", "module_database", "sandbox_url"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 IDENTITIES = "/api/identities"
 

@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+import pytest_asyncio
 
-from tests.unified.api.management.rig import CONFIGS, Api, Tenant, acme, api, module_database
+from tests.unified.api.management.rig import CONFIGS, Api, Tenant
 from tests.waiting import LIMIT_SECONDS
 from unified.kit.oauth import returned
 from unified.sandbox.faults import Fault
@@ -16,7 +17,7 @@ from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET
 from unified.sandbox.server import SandboxServer
 
-__all__ = ["acme", "api", "module_database"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CALLBACK = "https://hooks.example.com/oauth/callback"
 OWN_APP = {"app": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}}
@@ -35,7 +36,7 @@ def sandbox_url(hubspot: HubSpotSandbox) -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def crm(acme: Tenant) -> str:
     """Path of a connection that waits for its authorization."""
     return await add(acme, "crm")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unified.api.management.conftest import ADMIN, signed
+from tests.unified.api.management.rig import ADMIN, signed
 from unified.store.workspaces import members, tokens
 
 if TYPE_CHECKING:
-    from tests.unified.api.management.conftest import Api
+    from tests.unified.api.management.rig import Api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

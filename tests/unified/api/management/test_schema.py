@@ -18,7 +18,6 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from tests.conftest import migrated_database
 from tests.properties import HealthCheck, settings
-from tests.unified.api.management.rig import sandbox_url
 from unified.api.management.app import described_api
 from unified.api.server import listen, webhook_server
 from unified.api.settings import JwtSettings, ManagementSettings, Settings
@@ -29,8 +28,6 @@ from unified.store.inbox.endpoints import Endpoints
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.workspaces import workspaces
-
-__all__ = ["sandbox_url"]
 
 pytest_plugins = ["schemathesis.pytest.plugin"]
 

@@ -5,15 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.unified.api.management.rig import (
-    CONFIGS,
-    PROVIDER,
-    Tenant,
-    acme,
-    api,
-    module_database,
-    sandbox_url,
-)
+from tests.unified.api.management.rig import CONFIGS, PROVIDER, Tenant
 from unified.kit.factory import AdapterFactory
 from unified.store.connections.registry import Registry
 from unified.store.secrets.credentials import CredentialStore
@@ -21,7 +13,7 @@ from unified.store.secrets.opening import StoredConnections
 from unified.sync.connection import sync_connection
 from unified.sync.errors import SyncError
 
-__all__ = ["acme", "api", "module_database", "sandbox_url"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def sync(tenant: Tenant, connection: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from tests.streams import key_of
-from tests.unified.api.management.rig import CONFIGS, Api, Tenant, acme, api, module_database, sandbox_url
+from tests.unified.api.management.rig import CONFIGS, Api, Tenant
 from tests.unified.store.inbox.rows import event
 from tests.unified.sync.identities.tenant import Tenant as Customers
 from unified.api.management.app import ROUTERS
@@ -19,7 +19,7 @@ from unified.store.inbox.dead_letters import Failure
 from unified.store.inbox.events import StoredEvent
 from unified.store.records import history
 
-__all__ = ["acme", "api", "module_database", "sandbox_url"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # What a request has to hold to get as far as the thing itself.
 BODIES: dict[str, Any] = {
@@ -102,14 +102,12 @@ def everything_of(url: str, tenant: Tenant) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("how", ["of another workspace", "of nobody"])
-async def test_what_is_another_workspaces_is_not_there(
-    api: Api, acme: Tenant, module_database: str, how: str
-) -> None:
+async def test_what_is_another_workspaces_is_not_there(api: Api, acme: Tenant, how: str) -> None:
     globex = await api.tenant("globex")
     theirs = await furnish(globex)
     if how == "of nobody":
         theirs = dict.fromkeys(theirs, str(uuid4()))
-    before = everything_of(module_database, globex)
+    before = everything_of(api.db.url, globex)
     assert before["connector_configs"]
     found: dict[str, int] = {}
     for route in routes_with_ids():
@@ -127,7 +125,7 @@ async def test_what_is_another_workspaces_is_not_there(
     kept_from_tokens = {name for name, status in found.items() if status == 403}
     assert all("/api/members" in name or "/api/tokens" in name for name in kept_from_tokens)
     assert {name: status for name, status in found.items() if status not in (404, 403)} == {}
-    assert everything_of(module_database, globex) == before
+    assert everything_of(api.db.url, globex) == before
 
 
 async def test_lists_hold_nothing_of_another_workspace(api: Api, acme: Tenant) -> None:

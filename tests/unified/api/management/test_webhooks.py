@@ -4,15 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.unified.api.management.rig import (
-    CONFIGS,
-    PROVIDER,
-    Tenant,
-    acme,
-    api,
-    module_database,
-    sandbox_url,
-)
+import pytest
+
+from tests.unified.api.management.rig import CONFIGS, PROVIDER, Tenant
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
@@ -23,7 +17,7 @@ from unified.store.inbox.endpoints import EndpointLookup
 from unified.store.inbox.events import Received, StoredEvent
 from unified.store.secrets.credentials import CredentialStore
 
-__all__ = ["acme", "api", "module_database", "sandbox_url"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def secrets_of(tenant: Tenant, url: str) -> set[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fastapi.routing import APIRoute
 
-from tests.unified.api.management.conftest import ADMIN, AUDIENCE, ISSUER, Issuer, serving, signed
+from tests.unified.api.management.rig import ADMIN, AUDIENCE, ISSUER, Issuer, serving, signed
 from unified.api.management.app import ROUTERS
 from unified.api.management.route import ManagementRoute
 from unified.api.settings import JwtSettings
@@ -15,7 +15,7 @@ from unified.store.workspaces import members, tokens
 from unified.store.workspaces.permissions import ADMIN_PERMISSIONS, PERMISSIONS, ROLES, SCOPES
 
 if TYPE_CHECKING:
-    from tests.unified.api.management.conftest import Api
+    from tests.unified.api.management.rig import Api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

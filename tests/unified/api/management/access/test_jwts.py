@@ -15,7 +15,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.unified.api.management.conftest import AUDIENCE, ISSUER, KEYS, RSA_KEY, Issuer, public_jwk, signed
+from tests.unified.api.management.rig import AUDIENCE, ISSUER, KEYS, RSA_KEY, Issuer, public_jwk, signed
 from unified.api.management.access.jwks import FRESH_SECONDS, REFETCH_SECONDS, STALE_SECONDS, Jwks
 from unified.api.management.access.jwts import BadJwtError, JwtVerifier, KeysAwayError
 from unified.api.settings import JwtSettings, ManagementSettings, SettingError
