@@ -17,6 +17,7 @@ from unified.store.database import Database
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.providers import load_provider
 from unified.sync.authorization import AuthorizedConnections
+from unified.sync.connections import Connections
 
 ACTOR = "cli"
 """How the audit log names whoever uses this command."""
@@ -50,6 +51,10 @@ class Session:
     def credentials(self) -> CredentialStore:
         """The credential store; raises MasterKeyError where there is no usable master key."""
         return CredentialStore(self.db, load_provider())
+
+    def connections(self) -> Connections:
+        """Adds, changes and tries connections, in the command's name."""
+        return Connections(self.db, self.credentials(), actor=ACTOR)
 
     def adapters(self) -> AdapterFactory:
         """Makes adapters of stored connections, in the command's name."""

@@ -4,10 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from unified.cli.session import UsageError
-from unified.kit.adapter import BaseAdapter, describe_faults
+from unified.kit.adapter import BaseAdapter
+from unified.sync.connections import UnusableSettingsError, checked_settings
 
 
 def chosen_settings(
@@ -37,11 +36,9 @@ def chosen_settings(
     if allow_private_hosts is not None:
         chosen["allow_private_hosts"] = allow_private_hosts
     try:
-        config = adapter.config_model.model_validate(chosen)
-    except ValidationError as error:
-        msg = f"these settings do not fit {adapter.name}: {describe_faults(error)}"
-        raise UsageError(msg) from None
-    return config.model_dump(mode="json", exclude_unset=True)
+        return checked_settings(adapter, chosen)
+    except UnusableSettingsError as error:
+        raise UsageError(str(error)) from None
 
 
 def assignments_of(given: Sequence[str] | None) -> dict[str, str]:

@@ -1,10 +1,11 @@
-"""What stops a sync, named by connection and stream, or a route.
+"""What stops a sync, a route or a change of a connection, named by what it stops.
 
 SyncError
-├── ConnectionBusyError   another process syncs this stream at the moment
-├── PullError             the source or the database failed; its cause says how
-├── RouteBusyError        another process runs this route at the moment
-└── RouteError            one of a route's connections can't be used, or the database failed
+├── ConnectionBusyError     another process syncs this stream at the moment
+├── PullError               the source or the database failed; its cause says how
+├── RouteBusyError          another process runs this route at the moment
+├── RouteError              one of a route's connections can't be used, or the database failed
+└── CredentialRefusedError  the provider refuses a credential; it is not stored
 """
 
 
@@ -40,3 +41,9 @@ class RouteError(SyncError):
     def __init__(self, message: str, *, retry: bool) -> None:
         super().__init__(message)
         self.retry = retry
+
+
+class CredentialRefusedError(SyncError):
+    """A credential that was to be stored opens no account, or the provider does not say; nothing was stored."""
+
+    retry = False

@@ -9,20 +9,17 @@ The HTTP client checks each address once more when it connects (`unified.kit.htt
 anywhere by then.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from pydantic import ValidationError
 
-from unified.api.management.problems import Problem, unusable_value
 from unified.api.settings import HOSTS_VARIABLE
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import AdapterConfig
+from unified.sync.connections import Check, Fault
 
-# Of settings in the request.
-_PLACE = ("body", "settings")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -46,29 +43,17 @@ class Origin:
         return cls(parts.scheme, parts.raw_host.decode(), parts.port or _DEFAULT_PORTS[parts.scheme])
 
 
-def checked_settings(
-    adapter: type[BaseAdapter[Any]], settings: Mapping[str, Any], hosts: frozenset[str]
-) -> dict[str, Any]:
-    """The settings to store: only those that were given, checked by the adapter's model and by the rule above.
+def destination_check(hosts: frozenset[str]) -> Check:
+    """The rule above, as a check of settings.
 
     Args:
-        adapter: Whose settings.
-        settings: JSON values by name.
         hosts: Those that the installation opens, each with or without a port.
-
-    Raises:
-        Problem: If they do not fit; it names the settings, never their values.
     """
-    try:
-        config = adapter.config_model.model_validate(dict(settings))
-    except ValidationError as error:
-        faults = error.errors(include_input=False, include_url=False, include_context=False)
-        raise _unusable(
-            adapter, [unusable_value({**fault, "loc": (*_PLACE, *fault["loc"])}) for fault in faults]
-        ) from None
-    if fault := _fault_of_destination(adapter, config, hosts):
-        raise _unusable(adapter, [fault])
-    return config.model_dump(mode="json", exclude_unset=True)
+
+    def check(adapter: type[BaseAdapter[Any]], config: AdapterConfig) -> Fault | None:
+        return _fault_of_destination(adapter, config, hosts)
+
+    return check
 
 
 def origin_of(adapter: type[BaseAdapter[Any]], settings: Mapping[str, Any]) -> Origin | None:
@@ -78,7 +63,7 @@ def origin_of(adapter: type[BaseAdapter[Any]], settings: Mapping[str, Any]) -> O
 
 def _fault_of_destination(
     adapter: type[BaseAdapter[Any]], config: AdapterConfig, hosts: frozenset[str]
-) -> dict[str, str] | None:
+) -> Fault | None:
     origin = Origin.of(config.base_url)
     if origin is None:
         return _fault("base_url", "must look like https://host/path, without a user")
@@ -98,9 +83,5 @@ def _fault_of_destination(
     return None
 
 
-def _fault(setting: str, detail: str) -> dict[str, str]:
-    return {"pointer": "/".join(("", *_PLACE, setting)), "detail": detail}
-
-
-def _unusable(adapter: type[BaseAdapter[Any]], errors: Sequence[Mapping[str, str]]) -> Problem:
-    return Problem(422, f"These settings do not fit {adapter.name}; errors says which.", errors=errors)
+def _fault(setting: str, detail: str) -> Fault:
+    return {"loc": (setting,), "type": "destination", "msg": detail}

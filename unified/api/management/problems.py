@@ -40,7 +40,7 @@ from unified.store.identities.golden import IdentityError, IdentityNotFoundError
 from unified.store.inbox.endpoints import EndpointNotFoundError
 from unified.store.routes.pushes import DecisionError
 from unified.store.routes.routes import RouteNotFoundError
-from unified.store.secrets.credentials import InvalidCredentialError
+from unified.store.secrets.credentials import CredentialExpiredError, InvalidCredentialError
 from unified.store.workspaces.members import (
     DuplicateMemberError,
     InvalidSubjectError,
@@ -50,6 +50,8 @@ from unified.store.workspaces.members import (
 )
 from unified.store.workspaces.rows import WorkspaceNotFoundError
 from unified.store.workspaces.tokens import InvalidTokenError, TokenNotFoundError
+from unified.sync.connections import CredentialFieldsError, UnusableSettingsError
+from unified.sync.errors import CredentialRefusedError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
@@ -65,6 +67,7 @@ STATUS_OF: dict[type[Exception], int] = {
     TokenNotFoundError: 404,
     DuplicateNameError: 409,
     DuplicateMemberError: 409,
+    CredentialExpiredError: 409,
     InvalidCredentialError: 409,
     LastOwnerError: 409,
     UnderWayError: 409,
@@ -135,6 +138,8 @@ def explained(error: Exception) -> Problem:
         case HTTPException():
             detail = "The body has too many bytes." if error.status_code == 413 else str(error.detail)  # noqa: PLR2004
             return Problem(error.status_code, f"{detail.rstrip('.')}.", headers=error.headers)
+        case UnusableSettingsError() | CredentialFieldsError() | CredentialRefusedError():
+            return _of_connection(error)
         case psycopg.DataError() | UnicodeEncodeError():
             return Problem(422, "A value holds what can't be stored, such as the character U+0000.")
     for kind in type(error).__mro__:
@@ -149,6 +154,28 @@ def explained(error: Exception) -> Problem:
         return Problem(500, "This installation is not in order; its log says more.")
     _log.error("a request failed", exc_info=error)
     return Problem(500, "Something failed that should not; the log has it under this request id.")
+
+
+def _of_connection(
+    error: UnusableSettingsError | CredentialFieldsError | CredentialRefusedError,
+) -> Problem:
+    """What is wrong with a connection that was to be stored: at which place of the request."""
+    match error:
+        case UnusableSettingsError():
+            faults = [
+                unusable_value({**one, "loc": ("body", "settings", *one["loc"])}) for one in error.faults
+            ]
+            return Problem(
+                422, f"These settings do not fit {error.connector}; errors says which.", errors=faults
+            )
+        case CredentialFieldsError():
+            detail = "These are not the credentials that the connector needs; errors says which it has."
+            fault = f"{error}."
+        case CredentialRefusedError():
+            detail, fault = str(error), "refused"
+    return Problem(
+        422, f"{detail[:1].upper()}{detail[1:]}", errors=[{"pointer": "/body/fields", "detail": fault}]
+    )
 
 
 def _unusable(error: RequestValidationError) -> Problem:

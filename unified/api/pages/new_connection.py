@@ -2,31 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 from fastapi import Request, Response
 from pydantic import ValidationError
 
-from unified.api.management.access.callers import Caller
-from unified.api.management.destinations import checked_settings
-from unified.api.management.endpoints.connections.connections import NewConfig, Writer
+from unified.api.management.destinations import destination_check
+from unified.api.management.endpoints.connections import connections as configs
 from unified.api.management.problems import Problem, explained, unusable_value
 from unified.api.management.services import Services, Use
-from unified.api.management.trials import tried
 from unified.api.pages import forms
 from unified.api.pages.route import Form, router
 from unified.api.pages.view import render, see_other
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import ConnectionRef, CredentialKind
-from unified.kit.factory import build_adapter
+from unified.kit.declarations import CredentialKind
 from unified.kit.registry import discover_adapters
 from unified.kit.secrets import Secret
-from unified.store import removal
-from unified.store.connections.rows import Connection
 from unified.store.errors import DuplicateNameError
-from unified.store.workspaces import workspaces
+from unified.sync.connections import CredentialFieldsError, UnusableSettingsError, checked_settings
+from unified.sync.errors import CredentialRefusedError
 
 SECRET_PREFIX = "secret."  # noqa: S105 - a prefix
 _SETTINGS = "/body/settings/"
@@ -43,7 +37,7 @@ class _Faults:
 
 
 @routes.get("/connectors/new")
-async def ask(request: Request, caller: Writer, connector: str = "") -> Response:  # noqa: ARG001 - its rule counts
+async def ask(request: Request, caller: configs.Writer, connector: str = "") -> Response:  # noqa: ARG001 - its rule counts
     """Ask which connector, or for what the chosen one needs."""
     adapters = discover_adapters()
     if connector not in adapters:
@@ -52,7 +46,7 @@ async def ask(request: Request, caller: Writer, connector: str = "") -> Response
 
 
 @routes.post("/connectors/new")
-async def add(request: Request, caller: Writer, services: Use, form: Form) -> Response:
+async def add(request: Request, caller: configs.Writer, services: Use, form: Form) -> Response:
     """Add a connection."""
     adapter = discover_adapters().get(form.get("connector", ""))
     if adapter is None:
@@ -66,18 +60,17 @@ async def add(request: Request, caller: Writer, services: Use, form: Form) -> Re
     }
     if secrets and "credentials:write" not in caller.permissions:
         raise Problem(403, "This takes the permission credentials:write, which you do not have.")
-    if secrets and len(secrets) < len(adapter.credential_fields):
-        missing = {one.name for one in adapter.credential_fields} - secrets.keys()
-        faults.by_field |= {f"{SECRET_PREFIX}{name}": "Is needed with the others." for name in missing}
     if new is None or faults.by_field:
         return _form(request, adapter, form, faults)
     try:
-        await _try(caller, services, new, secrets)
-    except Problem as problem:
+        added = await configs.add(caller, services, new, secrets)
+    except CredentialFieldsError as error:
+        missing = {f"{SECRET_PREFIX}{name}": "Is needed with the others." for name in error.missing}
+        return _form(request, adapter, form, _Faults(by_field=missing))
+    except CredentialRefusedError as error:
         first = adapter.credential_fields[0].name
-        return _form(request, adapter, form, _Faults(by_field={f"{SECRET_PREFIX}{first}": problem.detail}))
-    try:
-        added = await _store(caller, services, adapter, new, secrets)
+        detail = explained(error).detail
+        return _form(request, adapter, form, _Faults(by_field={f"{SECRET_PREFIX}{first}": detail}))
     except DuplicateNameError:
         taken = "There is a connection of that name already."
         return _form(request, adapter, form, _Faults(by_field={"name": taken}), 409)
@@ -91,19 +84,18 @@ async def add(request: Request, caller: Writer, services: Use, form: Form) -> Re
 
 def _checked(
     adapter: type[BaseAdapter[Any]], form: Mapping[str, str], services: Services, faults: _Faults
-) -> NewConfig | None:
+) -> configs.NewConfig | None:
     """The connection that a form describes; None, with the faults noted, where it describes none."""
     settings: dict[str, Any] = {}
     try:
-        settings = checked_settings(
-            adapter, forms.typed(adapter, form), services.settings.management.open_hosts
-        )
-    except Problem as problem:
-        for one in problem.errors:
+        check = destination_check(services.settings.management.open_hosts)
+        settings = checked_settings(adapter, forms.typed(adapter, form), check)
+    except UnusableSettingsError as error:
+        for one in explained(error).errors:
             name = one["pointer"].removeprefix(_SETTINGS).partition("/")[0]
             faults.by_field[f"{forms.PREFIX}{name}"] = _sentence(one["detail"])
     try:
-        return NewConfig.model_validate(
+        return configs.NewConfig.model_validate(
             {
                 "connector": adapter.name,
                 "name": form.get("name", "").strip(),
@@ -119,51 +111,6 @@ def _checked(
 
 
 _HINTS = {"name": "Lower-case letters, digits and hyphens; a letter or digit at both ends."}
-
-
-async def _try(caller: Caller, services: Services, new: NewConfig, secrets: Mapping[str, Secret]) -> None:
-    """Ask the provider about the credentials, before anything is stored.
-
-    Raises:
-        Problem: If it refuses them.
-    """
-    workspace = await workspaces.read(services.db, caller.workspace_id)
-    # Before an admin has approved it, a credential is used for nothing.
-    if not secrets or workspace.requires_approval:
-        return
-    ref = ConnectionRef(uuid4(), caller.workspace_id, f"{caller.workspace}/{new.name}")
-    trial = await tried(build_adapter(new.connector, new.settings, secrets, ref))
-    if not trial.ok:
-        raise Problem(422, f"Nothing was stored: {trial.reason}")
-
-
-async def _store(
-    caller: Caller,
-    services: Services,
-    adapter: type[BaseAdapter[Any]],
-    new: NewConfig,
-    secrets: Mapping[str, Secret],
-) -> Connection:
-    """Add the connection, with its credentials or not at all."""
-    connection = await services.registry.add_connection(
-        caller.workspace_id,
-        new.connector,
-        new.name,
-        new.settings,
-        sync_interval=timedelta(minutes=new.sync_interval_minutes),
-        actor=caller.actor,
-    )
-    if secrets:
-        try:
-            await services.credentials.put(
-                caller.workspace_id, connection.id, adapter.credential_kind, secrets, actor=caller.actor
-            )
-        except BaseException:
-            await removal.remove_connection(
-                services.db, caller.workspace_id, connection.id, actor=caller.actor
-            )
-            raise
-    return connection
 
 
 def _form(

@@ -5,10 +5,11 @@ from typing import Any, ClassVar
 import pytest
 
 from adapters.stripe.adapter import StripeAdapter
-from unified.api.management.destinations import checked_settings, origin_of
-from unified.api.management.problems import Problem
+from unified.api.management.destinations import destination_check, origin_of
+from unified.api.management.problems import explained
 from unified.api.settings import ManagementSettings
 from unified.kit.declarations import AdapterConfig
+from unified.sync.connections import UnusableSettingsError, checked_settings
 
 
 class _Anywhere(StripeAdapter):
@@ -33,7 +34,7 @@ OPEN = frozenset({"sandbox.test:8080", "10.0.0.7"})
     ],
 )
 def test_the_provider_and_what_the_installation_opens_are_taken(settings: dict[str, Any]) -> None:
-    assert checked_settings(StripeAdapter, settings, OPEN) == settings
+    assert checked_settings(StripeAdapter, settings, destination_check(OPEN)) == settings
 
 
 @pytest.mark.parametrize(
@@ -60,21 +61,24 @@ def test_the_provider_and_what_the_installation_opens_are_taken(settings: dict[s
 def test_anything_else_is_refused_by_name_and_without_its_value(
     settings: dict[str, Any], pointer: str
 ) -> None:
-    with pytest.raises(Problem) as refused:
-        checked_settings(StripeAdapter, settings, OPEN)
-    assert refused.value.status == 422
-    assert [error["pointer"] for error in refused.value.errors] == [f"/body/settings/{pointer}".rstrip("/")]
-    assert "evil" not in repr((refused.value.detail, refused.value.errors))
+    with pytest.raises(UnusableSettingsError) as refused:
+        checked_settings(StripeAdapter, settings, destination_check(OPEN))
+    problem = explained(refused.value)
+    assert problem.status == 422
+    assert [error["pointer"] for error in problem.errors] == [f"/body/settings/{pointer}".rstrip("/")]
+    assert "evil" not in repr((problem.detail, problem.errors))
 
 
 def test_a_connector_without_an_address_of_its_own_may_lead_to_any_host_by_https() -> None:
-    assert checked_settings(_Anywhere, {"base_url": "https://crm.example.com/api"}, frozenset())
+    assert checked_settings(
+        _Anywhere, {"base_url": "https://crm.example.com/api"}, destination_check(frozenset())
+    )
     for settings in (
         {"base_url": "http://crm.example.com"},
         {"base_url": "https://10.0.0.7", "allow_private_hosts": True},
     ):
-        with pytest.raises(Problem):
-            checked_settings(_Anywhere, settings, frozenset())
+        with pytest.raises(UnusableSettingsError):
+            checked_settings(_Anywhere, settings, destination_check(frozenset()))
 
 
 def test_the_origin_tells_apart_whom_credentials_go_to() -> None:

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import Annotated, Any
-from uuid import uuid4
 
 import typer
 
@@ -13,9 +12,7 @@ from unified.cli.output import out, print_json, say, table
 from unified.cli.secrets import read_secrets
 from unified.cli.session import ACTOR, CommandError, Session, asynchronous, open_session
 from unified.cli.settings import chosen_settings
-from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import Account, ConnectionRef, CredentialKind
-from unified.kit.factory import OpenedConnection, build_adapter
+from unified.kit.declarations import CredentialKind
 from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
 from unified.store import removal
@@ -23,7 +20,7 @@ from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.rows import Connection
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
-from unified.sync.authorization import AuthorizedConnections
+from unified.sync.connections import NewConnection, Trial
 
 DEFAULT_WORKSPACE = "default"
 
@@ -94,26 +91,31 @@ async def add(
         if is_embedded():
             migrate_database(session.db.url)  # the adapter may have been installed just now
         owner = await _workspace(session, workspace)
-        credentials = session.credentials()
+        connections = (
+            session.connections()
+        )  # before anybody is asked for a secret: there may be no key for it
         oauth = oauth or adapter.credential_kind is CredentialKind.OAUTH_TOKEN
         if oauth:
             declared(adapter)
         secrets = {} if oauth else read_secrets(adapter.credential_fields, from_stdin=secret_stdin)
-        ref = ConnectionRef(uuid4(), owner.id, f"{owner.slug}/{name}")
-        if not (no_test or oauth):
-            _say_account(await _try(build_adapter(connector, chosen, secrets, ref)))
-        every = timedelta(minutes=interval) if interval else DEFAULT_SYNC_INTERVAL
-        connection = await session.registry.add_connection(
-            owner.id, connector, name, chosen, sync_interval=every, actor=ACTOR
+        connection, trial = await connections.add(
+            owner.id,
+            NewConnection(
+                connector=connector,
+                name=name,
+                settings=chosen,
+                secrets=secrets,
+                sync_interval=timedelta(minutes=interval) if interval else DEFAULT_SYNC_INTERVAL,
+            ),
+            test=not no_test,
         )
-        if oauth:
-            say(f"Added {connection.key}. `unified connections authorize {connection.key}` comes next.")
-            return
-        try:
-            await credentials.put(owner.id, connection.id, adapter.credential_kind, secrets, actor=ACTOR)
-        except BaseException:
-            await removal.remove_connection(session.db, owner.id, connection.id, actor=ACTOR)
-            raise
+        _say_trial(trial)
+    if oauth:
+        say(f"Added {connection.key}. `unified connections authorize {connection.key}` comes next.")
+        return
+    if connection.approval != "approved":
+        say(f"Added {connection.key}. It is used once an admin of {owner.slug} has approved it.")
+        return
     say(f"Added {connection.key}. `unified sync {connection.key}` pulls it now, `unified dev` by schedule.")
 
 
@@ -163,11 +165,10 @@ async def test(name: Name) -> None:
     """Ask the provider whose account the stored credential opens."""
     async with open_session() as session:
         connection = await session.connection(name)
-        _say_account(
-            await _try(
-                await session.adapters().create(connection.workspace_id, connection.id, purpose="test")
-            )
-        )
+        _, trial = await session.connections().test(connection.workspace_id, connection.id)
+    if trial.account is None:
+        raise CommandError(trial.reason or "the provider gave no reason")
+    _say_trial(trial)
 
 
 @app.command()
@@ -195,23 +196,18 @@ async def update(
         chosen = chosen_settings(
             adapter, settings, base_url, allow_private_hosts=allow_private_hosts, before=connection.settings
         )
-        credentials = session.credentials()
-        place = (connection.workspace_id, connection.id)
+        connections = session.connections()
         replaced = (
             read_secrets(adapter.credential_fields, from_stdin=secret_stdin) if secret or secret_stdin else {}
         )
-        if not no_test:
-            ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
-            opened = OpenedConnection(ref, connection.connector, chosen, replaced)
-            if not replaced:
-                stored = AuthorizedConnections(session.db, credentials, actor=ACTOR)
-                opened = await stored.open_connection(*place, purpose="test")
-            changed = build_adapter(opened.connector, chosen, opened.credentials, ref, tokens=opened.tokens)
-            _say_account(await _try(changed))
-        if replaced:
-            await credentials.put(*place, adapter.credential_kind, replaced, replace=True, actor=ACTOR)
-        every = timedelta(minutes=interval) if interval else None
-        await session.registry.update_connection(*place, settings=chosen, sync_interval=every, actor=ACTOR)
+        trial = await connections.change(
+            connection,
+            settings=chosen,
+            sync_interval=timedelta(minutes=interval) if interval else None,
+            secrets=replaced,
+            test=not no_test and connection.approval == "approved",
+        )
+        _say_trial(trial)
     say(f"Changed {connection.key}.")
 
 
@@ -259,14 +255,10 @@ async def _workspace(session: Session, slug: str) -> Workspace:
         return await workspaces.create(session.db, slug)
 
 
-async def _try(adapter: BaseAdapter[Any]) -> Account:
-    async with adapter:
-        return await adapter.test()
-
-
-def _say_account(account: Account) -> None:
-    mode = {True: "live account", False: "test account", None: "account"}[account.livemode]
-    out.print(f"The credential opens {mode} {account.id}{f' ({account.name})' if account.name else ''}.")
+def _say_trial(trial: Trial | None) -> None:
+    if trial and (account := trial.account):
+        mode = {True: "live account", False: "test account", None: "account"}[account.livemode]
+        out.print(f"The credential opens {mode} {account.id}{f' ({account.name})' if account.name else ''}.")
 
 
 async def _describe(session: Session, connection: Connection) -> dict[str, Any]:

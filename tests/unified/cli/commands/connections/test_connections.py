@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import time
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unified.cli.conftest import Unified
+from unified.cli.session import open_session
 from unified.sandbox.faults import Fault
+from unified.store.workspaces import workspaces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +103,27 @@ def test_a_workspace_other_than_the_default_is_made_first(
     unified.refused("workspaces", "remove", "globex", code=2)
     unified.ok("workspaces", "remove", "globex", "--yes")
     assert "test account acct_" in unified.ok("connections", "test", "main")
+
+
+def test_where_connections_wait_for_approval_a_credential_is_stored_untried(
+    unified: Unified, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIFIED_HOME", str(unified.home))
+
+    async def make() -> None:
+        async with open_session() as session:
+            await workspaces.create(session.db, "careful", requires_approval=True)
+
+    asyncio.run(make())
+    options = ["--workspace", "careful", *to_sandbox(sandbox, "stripe"), "--secret-stdin"]
+    asked = sandbox.stripe.stats.requests.total()
+    added = unified.run("connections", "add", "stripe", "main", *options, stdin=WRONG_KEY)
+    assert (added.returncode, added.stdout) == (0, "")
+    assert "once an admin of careful has approved it" in added.stderr
+    unified.ok("connections", "update", "careful/main", "--secret-stdin", stdin=WRONG_KEY)
+    assert "waits for approval" in unified.refused("connections", "test", "careful/main")
+    assert sandbox.stripe.stats.requests.total() == asked
+    unified.ok("workspaces", "remove", "careful", "--yes")
 
 
 def test_sync_stores_what_the_source_has_and_status_shows_it(

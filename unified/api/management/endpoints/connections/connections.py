@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unified.api.management.access.callers import Caller, Rule
 from unified.api.management.answers import IfMatch, json_answer, no_content
-from unified.api.management.destinations import checked_settings, origin_of
+from unified.api.management.destinations import destination_check, origin_of
 from unified.api.management.paging import AskedPage, Page
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
-from unified.api.management.services import Use
+from unified.api.management.services import Services, Use
 from unified.kit.registry import get_adapter
+from unified.kit.secrets import Secret
 from unified.store import removal
 from unified.store.connections import approval
 from unified.store.connections import changes as connection_changes
@@ -24,6 +25,7 @@ from unified.store.connections import rows as connections
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.rows import Approval, Connection, SyncStatus, connection_key
 from unified.store.secrets.rows import has_credentials
+from unified.sync.connections import Connections, NewConnection, checked_settings
 
 _MINUTE = timedelta(minutes=1)
 _USUAL_MINUTES = DEFAULT_SYNC_INTERVAL // _MINUTE
@@ -118,18 +120,7 @@ class Config:
 @routes.post("", status_code=201, response_model=Config)
 async def add_connection(caller: Writer, services: Use, new: NewConfig) -> Response:
     """Add a connection. Where the workspace asks for it, it waits for an admin's approval before its first use."""
-    settings = checked_settings(
-        get_adapter(new.connector), new.settings, services.settings.management.open_hosts
-    )
-    connection = await services.registry.add_connection(
-        caller.workspace_id,
-        new.connector,
-        new.name,
-        settings,
-        sync_interval=new.sync_interval_minutes * _MINUTE,
-        is_active=new.is_active,
-        actor=caller.actor,
-    )
+    connection = await add(caller, services, new)
     return shown(connection, 201)
 
 
@@ -172,7 +163,7 @@ async def change_connection(
             settings = checked_settings(
                 adapter,
                 _merged(connection.settings, wanted.settings),
-                services.settings.management.open_hosts,
+                destination_check(services.settings.management.open_hosts),
             )
             leaves = origin_of(adapter, settings) != origin_of(adapter, connection.settings)
             if leaves and await has_credentials(conn, connection_id):
@@ -224,6 +215,25 @@ async def reject_connection(
 ) -> Response:
     """Keep a connection from being used; approving it later takes that back."""
     return await _decide(caller, services, connection_id, "rejected", if_match)
+
+
+async def add(
+    caller: Caller, services: Services, new: NewConfig, secrets: Mapping[str, Secret] | None = None
+) -> Connection:
+    """Add a connection in the caller's name; see :meth:`unified.sync.connections.Connections.add`."""
+    connection, _ = await Connections(services.db, services.credentials, actor=caller.actor).add(
+        caller.workspace_id,
+        NewConnection(
+            connector=new.connector,
+            name=new.name,
+            settings=new.settings,
+            secrets=secrets or {},
+            sync_interval=new.sync_interval_minutes * _MINUTE,
+            is_active=new.is_active,
+        ),
+        check=destination_check(services.settings.management.open_hosts),
+    )
+    return connection
 
 
 def shown(connection: Connection, status: int = 200) -> Response:

@@ -14,14 +14,10 @@ from unified.api.management.endpoints.connections.connections import Reader
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Use
-from unified.api.management.trials import tried
-from unified.kit.declarations import ConnectionRef, CredentialKind
-from unified.kit.factory import build_adapter
-from unified.kit.registry import get_adapter
+from unified.kit.declarations import CredentialKind
 from unified.kit.secrets import Secret
-from unified.store.connections.approval import ensure_approved
 from unified.store.connections.rows import Connection
-from unified.store.secrets.credentials import CredentialExpiredError, CredentialNotFoundError
+from unified.sync.connections import Connections
 
 FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", examples=["api_key"])]
 CredentialWriter = Annotated[Caller, Depends(Rule("credentials:write", in_workspace=True))]
@@ -80,26 +76,11 @@ async def put_credentials(
 ) -> Response:
     """Store all or some of a connection's secrets, each as the next version of its field."""
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
-    adapter = get_adapter(connection.connector)
-    known = {field.name for field in adapter.credential_fields}
-    if not known.issuperset(new.fields):  # not named: whoever mixes them up has sent a secret as a name
-        detail = f"{adapter.name} has {', '.join(sorted(known))}."
-        raise Problem(
-            422,
-            f"These are no credentials of {adapter.name}'s; errors says which it has.",
-            errors=[{"pointer": "/body/fields", "detail": detail}],
-        )
-    secrets = {name: Secret(value.get_secret_value()) for name, value in new.fields.items()}
-    if test:
-        await _refuse_bad(caller, services, connection, secrets)
-    await services.credentials.put(
-        caller.workspace_id,
-        connection.id,
-        adapter.credential_kind,
-        secrets,
-        new.expires_at,
-        replace=True,
-        actor=caller.actor,
+    await Connections(services.db, services.credentials, actor=caller.actor).change(
+        connection,
+        secrets={name: Secret(value.get_secret_value()) for name, value in new.fields.items()},
+        expires_at=new.expires_at,
+        test=test,
     )
     return await _described(services, connection)
 
@@ -115,32 +96,6 @@ async def delete_credential(
     if not gone:
         raise Problem(404, "The connection has no such credential.")
     return no_content()
-
-
-async def _refuse_bad(
-    caller: Caller, services: Use, connection: Connection, secrets: dict[str, Secret]
-) -> None:
-    """Ask the provider about new secrets, together with those that stay."""
-    async with services.db.workspace(caller.workspace_id) as conn:
-        await ensure_approved(conn, connection.id, connection.key)
-    stored = {}
-    if {field.name for field in get_adapter(connection.connector).credential_fields} - secrets.keys():
-        try:
-            stored = await services.credentials.reveal(
-                caller.workspace_id, connection.id, actor=caller.actor, purpose="test"
-            )
-        except CredentialNotFoundError:
-            pass  # the adapter says which one it lacks
-        except CredentialExpiredError as error:
-            raise Problem(409, str(error)) from None
-    ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
-    trial = await tried(build_adapter(connection.connector, connection.settings, {**stored, **secrets}, ref))
-    if not trial.ok:
-        raise Problem(
-            422,
-            f"Nothing was stored: {trial.reason}",
-            errors=[{"pointer": "/body/fields", "detail": "refused"}],
-        )
 
 
 async def _described(services: Use, connection: Connection) -> Response:

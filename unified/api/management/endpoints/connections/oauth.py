@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from unified.api.management.access.callers import Caller, Rule
 from unified.api.management.answers import json_answer, no_content
+from unified.api.management.endpoints.connections.syncs import TestedAccount, shown_account
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
-from unified.api.management.trials import TestedAccount
 from unified.kit.declarations import GrantType
 from unified.kit.errors import AdapterError, ProtocolError, RateLimitedError, UnavailableError
 from unified.kit.oauth import CLIENT_ID, CLIENT_SECRET, declared, returned
@@ -235,7 +235,7 @@ def _cookie(state: str) -> str:
 
 def _authorized(done: Authorized) -> Authorization:
     account = done.account
-    known = TestedAccount(id=account.id, name=account.name, livemode=account.livemode) if account else None
+    known = shown_account(account) if account else None
     return Authorization(url=None, expires_at=None, account=known)
 
 

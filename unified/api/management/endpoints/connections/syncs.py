@@ -15,18 +15,15 @@ from unified.api.management.paging import AskedPage, Page
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
-from unified.api.management.trials import Trial, tried
-from unified.kit.factory import AdapterFactory
+from unified.kit.declarations import Account
 from unified.store import audit
-from unified.store.connections import changes as connection_changes
 from unified.store.connections import sync_requests
 from unified.store.connections.approval import ensure_approved
 from unified.store.connections.rows import connection_key, read_connection
 from unified.store.connections.sync_requests import SyncRequest
 from unified.store.records import history, rejects
-from unified.store.secrets.credentials import CredentialExpiredError, CredentialNotFoundError
 from unified.store.secrets.rows import has_credentials
-from unified.sync.authorization import AuthorizedConnections
+from unified.sync.connections import Connections
 
 Syncer = Annotated[Caller, Depends(Rule("connections:sync", in_workspace=True))]
 RecordReader = Annotated[Caller, Depends(Rule("records:read", in_workspace=True))]
@@ -38,9 +35,21 @@ routes = router("/api/connectors/configs/{connection_id}", "Connections")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TestOutcome(Trial):
+class TestedAccount:
+    """Whose account the credentials open."""
+
+    id: Annotated[str, Field(description="At the provider.", examples=["acct_1"])]
+    name: Annotated[str | None, Field(description="For people, where the provider tells.")]
+    livemode: Annotated[bool | None, Field(description="False for a test account; null where unknown.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestOutcome:
     """What the provider said; it is kept with the connection."""
 
+    ok: Annotated[bool, Field(description="Whether the credentials open an account.")]
+    account: Annotated[TestedAccount | None, Field(description="Which one.")]
+    reason: Annotated[str | None, Field(description="Why they open none, and what to do.")]
     tested_at: datetime | None
 
 
@@ -102,17 +111,11 @@ async def test_connection(caller: Syncer, services: Use, connection_id: UUID) ->
 
 async def test_stored(caller: Caller, services: Services, connection_id: UUID) -> TestOutcome:
     """Ask the provider whose account a connection's stored credentials open, and note the answer."""
-    source = AuthorizedConnections(services.db, services.credentials, actor=caller.actor)
-    try:
-        adapter = await AdapterFactory(source).create(caller.workspace_id, connection_id, purpose="test")
-    except (CredentialNotFoundError, CredentialExpiredError) as error:
-        trial = Trial.failed(str(error))
-    else:
-        trial = await tried(adapter)
-    async with services.db.workspace(caller.workspace_id) as conn:
-        connection = await connection_changes.note_test(conn, connection_id, trial.reason)
+    connections = Connections(services.db, services.credentials, actor=caller.actor)
+    connection, trial = await connections.test(caller.workspace_id, connection_id)
+    account = shown_account(trial.account) if trial.account else None
     return TestOutcome(
-        ok=trial.ok, account=trial.account, reason=trial.reason, tested_at=connection.tested_at
+        ok=account is not None, account=account, reason=trial.reason, tested_at=connection.tested_at
     )
 
 
@@ -182,6 +185,11 @@ async def list_rejects(
         )
     entries = [_reject(reject) for reject in found]
     return page.answer(entries, lambda entry: (entry.stream, entry.key))
+
+
+def shown_account(account: Account) -> TestedAccount:
+    """An account as it is shown."""
+    return TestedAccount(id=account.id, name=account.name, livemode=account.livemode)
 
 
 def shown_entry(run: history.SyncRun, dagster_url: str | None) -> HistoryEntry:

@@ -1,0 +1,327 @@
+"""Connections and their secrets: added, changed, tried. API, pages and command call here, and show the outcome.
+
+The rules are the same for all three:
+
+- Settings are checked by the connector's model, and secrets by the fields that it declares.
+- A credential is tried at the provider before it is stored. What the provider refuses is not stored.
+- Until an admin has approved a connection its credential is used for nothing, so a new one is stored untried.
+- A connection is stored together with its credential, or not at all.
+
+Where a tenant may lead a credential is the API's rule (`unified.api.management.destinations`); it comes in here as
+a check of the settings.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic import ValidationError
+
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import Account, AdapterConfig, ConnectionRef
+from unified.kit.errors import AdapterError, ConfigurationError
+from unified.kit.factory import AdapterFactory, build_adapter
+from unified.kit.registry import get_adapter
+from unified.kit.secrets import Secret
+from unified.store.connections import changes
+from unified.store.connections.approval import ensure_approved
+from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
+from unified.store.connections.registry import presentable
+from unified.store.connections.rows import Connection
+from unified.store.database import Database
+from unified.store.secrets.credentials import (
+    CredentialExpiredError,
+    CredentialNotFoundError,
+    CredentialStore,
+)
+from unified.store.workspaces import workspaces
+from unified.sync.authorization import AuthorizedConnections
+from unified.sync.errors import CredentialRefusedError
+
+TEST_SECONDS = 15.0
+"""How long a provider is waited for, however often the connection's settings would try again."""
+
+Fault = Mapping[str, Any]
+"""What is wrong with a setting: ``loc``, ``type`` and ``msg``, as pydantic says it, without the value."""
+
+Check = Callable[[type[BaseAdapter[Any]], AdapterConfig], Fault | None]
+"""A further rule for settings that fit the connector's model."""
+
+
+class UnusableSettingsError(ConfigurationError):
+    """Settings do not fit their connector.
+
+    Attributes:
+        connector: The connector.
+        faults: What is wrong, setting by setting.
+    """
+
+    def __init__(self, connector: str, faults: Sequence[Fault]) -> None:
+        found = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+        super().__init__(f"these settings do not fit {connector}: {found}")
+        self.connector = connector
+        self.faults = faults
+
+
+class CredentialFieldsError(ConfigurationError):
+    """Secrets are not the ones that their connector needs.
+
+    Attributes:
+        missing: Fields that are needed with the others.
+    """
+
+    def __init__(self, message: str, missing: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewConnection:
+    """A connection to add.
+
+    Attributes:
+        connector: Which system.
+        name: 1 to 63 lower-case letters, digits and inner hyphens, unique in the workspace.
+        settings: JSON values for the adapter's settings; no secret.
+        secrets: By field: all that the connector needs, or none, to be stored later.
+        sync_interval: How often to sync: whole minutes, up to 31 days.
+        is_active: Whether to sync it by schedule.
+    """
+
+    connector: str
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    sync_interval: timedelta = DEFAULT_SYNC_INTERVAL
+    is_active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a provider said about a credential.
+
+    Attributes:
+        account: Whose account it opens; None if it opens none, or that can't be said now.
+        reason: Why not, and what to do, without a secret.
+    """
+
+    account: Account | None
+    reason: str | None = None
+
+
+class Connections:
+    """Adds, changes and tries connections in somebody's name."""
+
+    def __init__(self, db: Database, credentials: CredentialStore, *, actor: str) -> None:
+        """Work on ``db`` in the name of ``actor``, which the audit log will show."""
+        self._db = db
+        self._credentials = credentials
+        self._actor = actor
+
+    async def add(
+        self, workspace_id: UUID, new: NewConnection, *, check: Check | None = None, test: bool = True
+    ) -> tuple[Connection, Trial | None]:
+        """Add a connection.
+
+        Args:
+            workspace_id: The workspace.
+            new: The connection, with its secrets or without any.
+            check: A further rule for its settings.
+            test: Whether to try the secrets, if there are any, at the provider first. Where new connections wait for
+                approval they are not tried.
+
+        Returns:
+            The connection, and the trial if there was one.
+
+        Raises:
+            ConfigurationError: If there is no such connector.
+            UnusableSettingsError: If the settings do not fit it.
+            CredentialFieldsError: If the secrets are not the ones that it needs.
+            CredentialRefusedError: If the provider refuses them.
+            DuplicateNameError: If the workspace has a connection of that name.
+            InvalidSettingError: If the name or the interval is not usable.
+            WorkspaceNotFoundError: If there is no such workspace.
+        """
+        adapter = get_adapter(new.connector)
+        settings = checked_settings(adapter, new.settings, check)
+        trial = None
+        if new.secrets:
+            _check_fields(adapter, new.secrets)
+            if missing := {one.name for one in adapter.credential_fields} - new.secrets.keys():
+                names = ", ".join(sorted(missing))
+                raise CredentialFieldsError(f"{adapter.name} needs {names} as well", frozenset(missing))
+            workspace = await workspaces.read(self._db, workspace_id)
+            if test and not workspace.requires_approval:
+                ref = ConnectionRef(uuid4(), workspace_id, f"{workspace.slug}/{new.name}")
+                trial = await _accepted(build_adapter(new.connector, settings, new.secrets, ref))
+        async with self._db.workspace(workspace_id) as conn:
+            connection = await changes.add(
+                conn,
+                workspace_id,
+                new.connector,
+                new.name,
+                settings,
+                sync_interval=new.sync_interval,
+                is_active=new.is_active,
+                actor=self._actor,
+            )
+            if new.secrets:
+                await self._credentials.put(
+                    workspace_id,
+                    connection.id,
+                    adapter.credential_kind,
+                    new.secrets,
+                    actor=self._actor,
+                    within=conn,
+                )
+        return connection, trial
+
+    async def change(
+        self,
+        connection: Connection,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        sync_interval: timedelta | None = None,
+        secrets: Mapping[str, Secret] | None = None,
+        expires_at: datetime | None = None,
+        test: bool = True,
+    ) -> Trial | None:
+        """Change settings or the interval, replace secrets; what is not given stays as it is.
+
+        Args:
+            connection: Which connection.
+            settings: All its settings.
+            sync_interval: How often to sync it.
+            secrets: By field; each becomes the next version of its field, the other fields stay.
+            expires_at: When these secrets stop being released, with a time zone; None never.
+            test: Whether to try the connection as it will be at the provider first.
+
+        Returns:
+            The trial, if there was one.
+
+        Raises:
+            UnusableSettingsError: If the settings do not fit its connector.
+            CredentialFieldsError: If its connector has no such secrets.
+            ConnectionNotApprovedError: If it is to be tried and is not approved.
+            CredentialRefusedError: If the provider refuses the credential.
+            CredentialError: If the secrets can't be stored, or those that stay can't be released.
+            ConnectionNotFoundError: If it was removed meanwhile.
+        """
+        adapter, secrets = get_adapter(connection.connector), secrets or {}
+        _check_fields(adapter, secrets)
+        if settings is not None:
+            settings = checked_settings(adapter, settings)
+        trial = None
+        if test:
+            used = connection.settings if settings is None else settings
+            trial = await _accepted(await self._changed_adapter(connection, used, secrets))
+        async with self._db.workspace(connection.workspace_id) as conn:
+            if secrets:
+                await self._credentials.put(
+                    connection.workspace_id,
+                    connection.id,
+                    adapter.credential_kind,
+                    secrets,
+                    expires_at,
+                    replace=True,
+                    actor=self._actor,
+                    within=conn,
+                )
+            if settings is not None or sync_interval is not None:
+                await changes.update(
+                    conn, connection.id, settings=settings, sync_interval=sync_interval, actor=self._actor
+                )
+        return trial
+
+    async def test(self, workspace_id: UUID, connection_id: UUID) -> tuple[Connection, Trial]:
+        """Ask the provider whose account a connection's stored credential opens, and note the answer.
+
+        Raises:
+            ConnectionNotApprovedError: If the connection is not approved.
+            ConnectionNotFoundError: If the workspace has no such connection.
+            ConfigurationError: If its settings do not fit its connector.
+        """
+        source = AuthorizedConnections(self._db, self._credentials, actor=self._actor)
+        try:
+            adapter = await AdapterFactory(source).create(workspace_id, connection_id, purpose="test")
+        except (CredentialNotFoundError, CredentialExpiredError) as error:
+            trial = Trial(None, presentable(str(error)))
+        else:
+            trial = await _tried(adapter)
+        async with self._db.workspace(workspace_id) as conn:
+            return await changes.note_test(conn, connection_id, trial.reason), trial
+
+    async def _changed_adapter(
+        self, connection: Connection, settings: Mapping[str, Any], secrets: Mapping[str, Secret]
+    ) -> BaseAdapter[Any]:
+        """The adapter of a connection as it will be: new secrets together with those that stay."""
+        place = connection.workspace_id, connection.id
+        async with self._db.workspace(connection.workspace_id) as conn:
+            await ensure_approved(conn, connection.id, connection.key)
+        ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
+        if secrets.keys() >= {one.name for one in get_adapter(connection.connector).credential_fields}:
+            return build_adapter(connection.connector, settings, secrets, ref)
+        try:
+            source = AuthorizedConnections(self._db, self._credentials, actor=self._actor)
+            stored = await source.open_connection(*place, purpose="test")
+        except CredentialNotFoundError:
+            if not secrets:
+                raise
+            return build_adapter(connection.connector, settings, secrets, ref)  # it says which one it lacks
+        return build_adapter(
+            connection.connector,
+            settings,
+            {**stored.credentials, **secrets},
+            ref,
+            tokens=None if secrets else stored.tokens,
+        )
+
+
+def checked_settings(
+    adapter: type[BaseAdapter[Any]], settings: Mapping[str, Any], check: Check | None = None
+) -> dict[str, Any]:
+    """The settings to store: only those that were given, checked by the adapter's model.
+
+    Args:
+        adapter: Whose settings.
+        settings: JSON values by name.
+        check: A further rule.
+
+    Raises:
+        UnusableSettingsError: If they do not fit; it names the settings, never their values.
+    """
+    try:
+        config = adapter.config_model.model_validate(dict(settings))
+    except ValidationError as error:
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        raise UnusableSettingsError(adapter.name, [{**fault} for fault in faults]) from None
+    if check and (fault := check(adapter, config)):
+        raise UnusableSettingsError(adapter.name, [fault])
+    return config.model_dump(mode="json", exclude_unset=True)
+
+
+def _check_fields(adapter: type[BaseAdapter[Any]], secrets: Mapping[str, Secret]) -> None:
+    known = {one.name for one in adapter.credential_fields}
+    if not known.issuperset(secrets):  # not named: a sender who mixes them up has sent a secret as a name
+        raise CredentialFieldsError(f"{adapter.name} has {', '.join(sorted(known))}")
+
+
+async def _accepted(adapter: BaseAdapter[Any]) -> Trial:
+    trial = await _tried(adapter)
+    if trial.account is None:
+        raise CredentialRefusedError(f"nothing was stored: {trial.reason}")
+    return trial
+
+
+async def _tried(adapter: BaseAdapter[Any]) -> Trial:
+    """Ask the provider, within a bounded time. A refusal is an answer like any other."""
+    try:
+        async with asyncio.timeout(TEST_SECONDS), adapter:
+            return Trial(await adapter.test())
+    except TimeoutError:
+        return Trial(None, f"{adapter.connection.key}: no answer within {TEST_SECONDS:.0f} s")
+    except AdapterError as error:
+        return Trial(None, presentable(str(error)))
