@@ -7,11 +7,10 @@ Here: what the adapter declares, its HTTP client and its account. Reading is in 
 from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
 
-import httpx
 from pydantic import Field, field_validator
 
 from adapters.hubspot import mapping, webhooks
-from adapters.hubspot.api import HubSpotApi, rate_in, read_refusal
+from adapters.hubspot.api import REFUSALS, STATED_RATE, HubSpotApi
 from adapters.hubspot.pull import Objects
 from adapters.hubspot.writing import HubSpotWriter
 from unified.kit.adapter import BaseAdapter
@@ -26,7 +25,7 @@ from unified.kit.declarations import (
     Stream,
 )
 from unified.kit.http.client import HttpClient
-from unified.kit.http.limits import RateLimit
+from unified.kit.http.limits import Limit, rate_limits
 from unified.kit.registry import register_adapter
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
@@ -137,24 +136,16 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
 
     def open_http(self) -> HttpClient:
         """A client with the token, and a limit for searches, which count in the general one as well."""
-        fixed = self.config.requests_per_second
-        general = RateLimit(fixed or _REQUESTS_PER_SECOND * _HEADROOM, burst=_BURST)
-
-        def learn(response: httpx.Response) -> None:
-            granted = rate_in(response.headers)
-            if granted and fixed is None:
-                general.learn(granted * _HEADROOM)
-
+        limits = (
+            Limit(_REQUESTS_PER_SECOND, share=_HEADROOM, burst=_BURST, stated=STATED_RATE),
+            Limit(self.config.searches_per_second, "search", share=_HEADROOM, within="default"),
+        )
         return HttpClient(
             self.config,
             label=self.label,
             auth=self.authentication(),
-            limits={
-                "default": general,
-                "search": RateLimit(self.config.searches_per_second * _HEADROOM, within=general),
-            },
-            read_refusal=read_refusal,
-            on_response=learn,
+            limits=rate_limits(limits, fixed=self.config.requests_per_second),
+            refusals=REFUSALS,
         )
 
     async def test(self) -> Account:

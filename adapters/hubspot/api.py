@@ -9,12 +9,12 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Seque
 from datetime import datetime
 from typing import Any
 
-import httpx
 import msgspec
 
-from unified.kit.errors import ProtocolError
-from unified.kit.http import client as http
-from unified.kit.http.client import Effect, HttpClient, Refusal
+from unified.kit.errors import ProtocolError, RateLimitedError, UnavailableError
+from unified.kit.http.client import Effect, HttpClient
+from unified.kit.http.limits import StatedRate
+from unified.kit.http.refusals import Meaning, Refusals
 from unified.kit.reading.changes import provider_time
 from unified.kit.reading.lists import ListEndpoint
 from unified.kit.reading.paging import Part, Position, Token
@@ -26,8 +26,22 @@ _LIST_PAGE = 100
 BATCH = 100
 # https://developers.hubspot.com/changelog/bug-fix-batch-read-limit-for-hubspot-associations-api
 _ASSOCIATION_INPUTS = 1000
+
 # https://developers.hubspot.com/docs/api-reference/error-handling: 423 wants two seconds between attempts.
-_LOCKED_WAIT = 2.0
+REFUSALS = Refusals(
+    codes_at=("policyName", "category"),
+    reasons_at=("message", "errors.*.message"),
+    reference_at={"correlation id": "correlationId"},
+    codes={
+        "DAILY": Meaning(
+            RateLimitedError,
+            note="; the day's requests are used up until midnight in the account's time zone",
+        )
+    },
+    statuses={423: Meaning(UnavailableError, retry=True, wait=2.0)},
+)
+# https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines; searches come without them.
+STATED_RATE = StatedRate("x-hubspot-ratelimit-max", "x-hubspot-ratelimit-interval-milliseconds", unit=0.001)
 
 Filter = tuple[str, str, int | Sequence[str]]
 """Property, operator, value or values."""
@@ -123,21 +137,12 @@ class _AssociationsAnswer(msgspec.Struct):
     errors: list[BatchError] = []
 
 
-class _ErrorBody(msgspec.Struct, rename="camel"):
-    message: str = ""
-    errors: list[_ErrorDetail] = []
-    category: str = ""
-    correlation_id: str = ""
-    policy_name: str = ""
-
-
 _ACCOUNT = msgspec.json.Decoder(AccountDetails)
 _SEARCH = msgspec.json.Decoder(SearchAnswer)
 _ARCHIVED = msgspec.json.Decoder(ArchivedObject)
 _BATCH_READ = msgspec.json.Decoder(BatchAnswer)
 _BATCH_WRITE = msgspec.json.Decoder(BatchAnswer | None)
 _ASSOCIATIONS = msgspec.json.Decoder(_AssociationsAnswer)
-_ERROR = msgspec.json.Decoder(_ErrorBody)
 
 
 class HubSpotApi:
@@ -317,31 +322,3 @@ def _condition(name: str, operator: str, value: int | Sequence[str]) -> dict[str
 def read_archived(raw: msgspec.Raw) -> ArchivedObject:
     """A record in the bin."""
     return _ARCHIVED.decode(raw)
-
-
-def read_refusal(response: httpx.Response) -> Refusal:
-    """Take an error answer by HubSpot's envelope (https://developers.hubspot.com/docs/api-reference/error-handling)."""
-    usual = http.read_refusal(response)
-    try:
-        body = _ERROR.decode(response.content)
-    except msgspec.MsgspecError:
-        return usual
-    code = body.policy_name or body.category
-    notes = ", ".join(note for note in (code, f"correlation id {body.correlation_id}") if note)
-    words = dict.fromkeys((body.message or usual.reason, *(detail.message for detail in body.errors)))
-    reason = f"{'; '.join(word for word in words if word)} ({notes})"
-    if body.policy_name == "DAILY":
-        reason += "; the day's requests are used up until midnight in the account's time zone"
-        return Refusal(reason, retry=False, code=code)
-    wait = _LOCKED_WAIT if response.status_code == httpx.codes.LOCKED else None
-    return Refusal(reason, usual.retry, code, wait)
-
-
-def rate_in(headers: httpx.Headers) -> float | None:
-    """Requests per second that HubSpot grants, by the headers of an answer; searches come without them."""
-    most, interval = (
-        headers.get(f"x-hubspot-ratelimit-{name}", "") for name in ("max", "interval-milliseconds")
-    )
-    if not (most.isdecimal() and interval.isdecimal() and int(most) and int(interval)):
-        return None
-    return int(most) * 1000 / int(interval)

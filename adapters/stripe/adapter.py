@@ -4,11 +4,9 @@ How each stream is read is said by ``sources`` (order), ``changes`` (the events 
 a record means by ``mapping``; how customers are written by ``writing``; what a delivery means by ``webhooks``.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import httpx
 import msgspec
 from pydantic import Field
 
@@ -26,9 +24,10 @@ from unified.kit.declarations import (
     CredentialKind,
     Stream,
 )
-from unified.kit.errors import ConfigurationError, PermissionDeniedError
-from unified.kit.http.client import HttpClient, Refusal, read_refusal
+from unified.kit.errors import ConfigurationError, PermissionDeniedError, RequestRefusedError
+from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
+from unified.kit.http.refusals import Meaning, Refusals
 from unified.kit.reading.windows import side_by_side
 from unified.kit.registry import register_adapter
 from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
@@ -45,7 +44,14 @@ _REQUESTS_PER_SECOND = 25.0
 _SEARCHES_PER_SECOND = 20.0
 _ENDPOINTS = ("default", "customers", "customer", "invoices", "invoice", "lines", "events", "event", "search")
 
-_KEY = re.compile(r"\b(?:sk|rk|pk|ek|whsec)_[^\s'\"]+")
+# https://docs.stripe.com/api/errors and https://docs.stripe.com/error-low-level: a 409 is a lock that another request
+# holds, where Stripe does not say otherwise.
+_REFUSALS = Refusals(
+    codes_at=("error.code",),
+    reasons_at=("error.message",),
+    statuses={409: Meaning(RequestRefusedError, retry=True)},
+    retry_header="stripe-should-retry",
+)
 
 
 class StripeConfig(AdapterConfig):
@@ -62,17 +68,7 @@ class _AccountObject(msgspec.Struct):
     settings: dict[str, Any] | None = None
 
 
-class _Error(msgspec.Struct):
-    message: str | None = None
-    code: str | None = None
-
-
-class _Envelope(msgspec.Struct):
-    error: _Error
-
-
 _ACCOUNT = msgspec.json.Decoder(_AccountObject)
-_ENVELOPE = msgspec.json.Decoder(_Envelope)
 
 
 @register_adapter
@@ -140,7 +136,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
             headers={"stripe-version": API_VERSION},
             auth=self.authentication(),
             limits=limits,
-            read_refusal=read_stripe_refusal,
+            refusals=_REFUSALS,
         )
 
     async def test(self) -> Account:
@@ -165,19 +161,3 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
     @property
     def _livemode(self) -> bool:
         return self.credentials["api_key"].reveal().startswith(("sk_live_", "rk_live_"))
-
-
-def read_stripe_refusal(response: httpx.Response) -> Refusal:
-    """Read Stripe's error envelope (https://docs.stripe.com/api/errors).
-
-    Stripe says itself whether to retry (``Stripe-Should-Retry``). Where it does not, 409 may pass as well:
-    another request holds a lock. Its messages quote a part of the key, which is taken out.
-    """
-    default = read_refusal(response)
-    try:
-        error = _ENVELOPE.decode(response.content).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        error = _Error()
-    told = response.headers.get("stripe-should-retry")
-    retry = told == "true" if told else default.retry or response.status_code == httpx.codes.CONFLICT
-    return Refusal(_KEY.sub("[key]", error.message or default.reason), retry, error.code)

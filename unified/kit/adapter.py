@@ -23,12 +23,13 @@ from unified.kit.declarations import (
     ConnectionRef,
     CredentialField,
     CredentialKind,
+    KeyPlace,
     OAuth,
     Source,
     Stream,
 )
 from unified.kit.errors import ConfigurationError, MappingError
-from unified.kit.http.authentication import OAuthAuthentication, TokenSource, header_authentication
+from unified.kit.http.authentication import OAuthAuthentication, TokenSource, fixed_authentication
 from unified.kit.http.client import HttpClient
 from unified.kit.secrets import Secret
 from unified.kit.streams import Changes, Cursor, Origin, Page
@@ -58,8 +59,10 @@ class BaseAdapter(ABC, Generic[ConfigT]):
     config_model: ClassVar[type[AdapterConfig]]
     credential_kind: ClassVar[CredentialKind]
     credential_fields: ClassVar[tuple[CredentialField, ...]]
-    # The header that an API key goes in; in the usual one it goes as a bearer token.
+    # Where an API key goes, and the header's or the query parameter's name; in the usual header it is a bearer token.
+    api_key_place: ClassVar[KeyPlace] = "header"
     api_key_header: ClassVar[str] = "authorization"
+    api_key_parameter: ClassVar[str] = "api_key"
     # Where connections are authorized by OAuth, beside or instead of the kind above; None nowhere.
     oauth: ClassVar[OAuth | None] = None
     streams: ClassVar[tuple[Stream, ...]]
@@ -175,8 +178,14 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         if self.tokens is not None:
             return OAuthAuthentication(self.tokens, label=self.label)
         fields = [field.name for field in self.credential_fields]
-        return header_authentication(
-            self.credential_kind, self.credentials, fields, header=self.api_key_header, label=self.label
+        return fixed_authentication(
+            self.credential_kind,
+            self.credentials,
+            fields,
+            header=self.api_key_header,
+            place=self.api_key_place,
+            parameter=self.api_key_parameter,
+            label=self.label,
         )
 
     @abstractmethod

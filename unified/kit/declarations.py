@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Literal, Protocol
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from unified.kit.errors import ConfigurationError
 from unified.kit.streams import Cursor, Origin, Page
@@ -20,6 +20,8 @@ from unified.schema.entities import Entity
 
 GrantType = Literal["authorization_code", "client_credentials"]
 ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
+KeyPlace = Literal["header", "basic_user", "query"]
+"""Where an API key goes: into a header, as the user of basic authentication without a password, or into the query."""
 
 
 class Capability(StrEnum):
@@ -62,6 +64,14 @@ class AdapterConfig(BaseModel):
     )
     concurrency: int = Field(default=16, ge=1, le=64, description="Requests under way at once.")
     allow_private_hosts: bool = Field(default=False, description="Permit loopback and private addresses.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_only_a_place(cls, url: str) -> str:
+        if "?" in url or "#" in url:
+            msg = "must look like https://host/path, without a query or fragment"
+            raise ValueError(msg)
+        return url
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,10 @@ class ProtocolError(ProviderError):
     """The answer breaks the provider's own documentation: HTML, broken JSON, a page that repeats."""
 
 
+MAY_PASS = (RateLimitedError, UnavailableError, ProtocolError)
+"""Errors that may be over in a minute. All others stay until somebody changes something."""
+
+
 class StaleCursorError(AdapterError):
     """The provider no longer has the changes since this cursor; only a full refresh helps."""
 

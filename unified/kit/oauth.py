@@ -8,14 +8,12 @@ them by itself, which only one process at a time may do. State, PKCE and the aut
 """
 
 import asyncio
-import base64
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, quote, quote_plus, urlsplit
+from urllib.parse import parse_qs, quote_plus, urlsplit
 
-import httpx
 import msgspec
 from authlib.common.security import generate_token  # type: ignore[import-untyped]
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri  # type: ignore[import-untyped]
@@ -24,9 +22,10 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[im
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import AdapterConfig, OAuth
 from unified.kit.errors import ConfigurationError, RequestRefusedError, UnavailableError
-from unified.kit.http import client as http
-from unified.kit.http.client import HttpClient, Refusal
+from unified.kit.http.authentication import basic_authentication
+from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
+from unified.kit.http.refusals import Refusals
 from unified.kit.secrets import Secret
 
 # Names of the secrets that a connection's own OAuth app has.
@@ -77,15 +76,11 @@ class _Answer(msgspec.Struct):
     x_refresh_token_expires_in: float | None = None  # Intuit's name for it
 
 
-class _ErrorAnswer(msgspec.Struct):
-    error: str = ""
-    error_description: str = ""
-
-
 # Some providers send numbers as text.
 _ANSWER = msgspec.json.Decoder(_Answer, strict=False)
 _ANYTHING = msgspec.json.Decoder()
-_ERROR = msgspec.json.Decoder(_ErrorAnswer)
+# RFC 6749 section 5.2
+_REFUSALS = Refusals(codes_at=("error",), reasons_at=("error_description",))
 
 
 def declared(adapter: type[BaseAdapter[Any]]) -> OAuth:
@@ -261,12 +256,12 @@ class TokenEndpoint:
         sent: Collection[Secret],
     ) -> Any:
         target = urlsplit(self._url(url))
-        headers: dict[str, str] = {}
+        app = (self._client.id, self._client.secret.reveal())
+        auth = None
         if self._oauth.client_authentication == "client_secret_basic":
-            pair = f"{quote_plus(self._client.id)}:{quote_plus(self._client.secret.reveal())}"
-            headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+            auth = basic_authentication(*map(quote_plus, app), label=self._label)
         else:
-            form = {**form, "client_id": self._client.id, "client_secret": self._client.secret.reveal()}
+            form = {**form, "client_id": app[0], "client_secret": app[1]}
         config = AdapterConfig(
             base_url=f"{target.scheme}://{target.netloc}",
             timeout=self._config.timeout,
@@ -276,13 +271,16 @@ class TokenEndpoint:
         endpoint = HttpClient(
             config,
             label=self._label,
-            headers=headers,
+            auth=auth,
             limits={"default": RateLimit(1e9)},
-            read_refusal=_reader([self._client.secret, *sent]),
+            refusals=_REFUSALS,
         )
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                return await endpoint.request("POST", target.path, decoder, form=form, effect="once")
+                secrets = [self._client.secret, *sent]
+                return await endpoint.request(
+                    "POST", target.path, decoder, form=form, effect="once", secrets=secrets
+                )
         except TimeoutError:
             raise UnavailableError(
                 f"{self._label}: {target.path} has not answered in {CALL_SECONDS:.0f} s; is the provider slow?"
@@ -315,21 +313,3 @@ def _secret(value: str, label: str) -> Secret:
     if not value:
         raise UnavailableError(f"{label}: the provider answered with an empty access token; try again")
     return Secret(value)
-
-
-def _reader(sent: Collection[Secret]) -> Callable[[httpx.Response], Refusal]:
-    """Reads a refusal (RFC 6749 section 5.2), without what was sent: some providers quote it."""
-
-    def read(response: httpx.Response) -> Refusal:
-        usual = http.read_refusal(response)
-        try:
-            answer = _ERROR.decode(response.content)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return usual
-        reason = ": ".join(filter(None, (answer.error, answer.error_description))) or usual.reason
-        for secret in sent:
-            for shown in (secret.reveal(), quote(secret.reveal(), safe=""), quote_plus(secret.reveal())):
-                reason = reason.replace(shown, "********")
-        return Refusal(reason, usual.retry, answer.error or None)
-
-    return read

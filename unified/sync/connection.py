@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.errors import AdapterError, ProtocolError, RateLimitedError, UnavailableError
+from unified.kit.errors import AdapterError
 from unified.kit.factory import AdapterFactory
 from unified.kit.http.client import HttpClient
 from unified.kit.reading.refresh import is_unfinished
@@ -20,17 +20,14 @@ from unified.store.connections import field_rules
 from unified.store.connections.registry import Registry, presentable
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.errors import BusyError, StoreError, UnreachableError
+from unified.store.errors import StoreError
 from unified.store.records import cursors, history, quality
 from unified.store.records.tables import StreamKey
-from unified.sync.errors import ConnectionBusyError, PullError, SyncError
+from unified.sync.errors import MAY_PASS, ConnectionBusyError, PullError, SyncError
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
 from unified.sync.pull import OnProgress, Pull, PullResult
 from unified.sync.storing import store_pages
-
-# Errors that may be over in a minute. All others stay until somebody changes something.
-_MAY_PASS = (RateLimitedError, UnavailableError, ProtocolError, UnreachableError, BusyError)
 
 # Customers asked for one by one because an invoice names them and no list does; the next sync goes on.
 _MISSING_CUSTOMERS = 1_000
@@ -90,7 +87,7 @@ def named(connection: Connection, stream: str) -> Iterator[None]:
         yield
     except (AdapterError, StoreError) as error:
         message = presentable(f"{connection.key}: {stream}: {error}")
-        raise PullError(message, retry=isinstance(error, _MAY_PASS)) from error
+        raise PullError(message, retry=isinstance(error, MAY_PASS)) from error
 
 
 @asynccontextmanager

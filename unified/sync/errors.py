@@ -8,6 +8,12 @@ SyncError
 └── CredentialRefusedError  the provider refuses a credential; it is not stored
 """
 
+from unified.kit import errors as kit
+from unified.store.errors import BusyError, UnreachableError
+
+MAY_PASS = (*kit.MAY_PASS, UnreachableError, BusyError)
+"""Errors of a source or of the database that may be over in a minute."""
+
 
 class SyncError(Exception):
     """Base of all errors of a sync.

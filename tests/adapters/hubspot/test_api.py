@@ -8,9 +8,10 @@ import httpx
 import msgspec
 import pytest
 
-from adapters.hubspot.api import HubSpotApi, rate_in, read_refusal
+from adapters.hubspot.api import REFUSALS, STATED_RATE, HubSpotApi
 from adapters.hubspot.related import Companies
 from unified.kit.errors import ProtocolError
+from unified.kit.http.answers import Answer
 
 
 class Recorded:
@@ -113,31 +114,31 @@ async def test_a_company_of_unexpected_form_is_a_clear_error() -> None:
 
 
 def refusal(status: int, **body: Any) -> Any:
-    return read_refusal(httpx.Response(status, json=body))
+    return REFUSALS.read(Answer(status, httpx.Headers(), msgspec.json.encode(body)))
 
 
 def test_a_daily_limit_is_not_retried_and_says_when_it_ends() -> None:
     taken = refusal(
         429, message="You have reached your daily limit.", policyName="DAILY", correlationId="c-1"
     )
-    assert (taken.retry, taken.code) == (False, "DAILY")
-    assert "midnight" in taken.reason
+    assert (taken.meaning.retry, taken.code) == (False, "DAILY")
+    assert "midnight" in taken.meaning.note
     assert "c-1" in taken.reason
 
 
 @pytest.mark.parametrize("policy", ["TEN_SECONDLY_ROLLING", "SECONDLY"])
 def test_a_short_limit_is_retried(policy: str) -> None:
-    assert refusal(429, message="slow down", policyName=policy).retry
+    assert refusal(429, message="slow down", policyName=policy).meaning.retry
 
 
 def test_a_locked_record_is_left_alone_for_two_seconds() -> None:
     taken = refusal(423, message="locked", category="LOCKED")
-    assert (taken.retry, taken.wait) == (True, 2.0)
+    assert (taken.meaning.retry, taken.wait) == (True, 2.0)
 
 
 def test_an_error_page_is_taken_by_its_status() -> None:
-    taken = read_refusal(httpx.Response(502, text="<html>bad gateway</html>"))
-    assert (taken.retry, taken.reason) == (True, "Bad Gateway")
+    taken = REFUSALS.read(Answer(502, httpx.Headers(), b"<html>bad gateway</html>"))
+    assert (taken.meaning.retry, taken.reason) == (True, "Bad Gateway")
 
 
 @pytest.mark.parametrize(
@@ -150,4 +151,4 @@ def test_an_error_page_is_taken_by_its_status() -> None:
     ],
 )
 def test_the_rate_that_headers_grant(headers: dict[str, str], rate: float | None) -> None:
-    assert rate_in(httpx.Headers(headers)) == rate
+    assert STATED_RATE.rate(httpx.Headers(headers)) == rate

@@ -3,16 +3,16 @@
 import base64
 from urllib.parse import quote, quote_plus
 
-import httpx
 import msgspec
 import pytest
 
 from tests.echo import echo_server
 from unified.kit.declarations import AdapterConfig
 from unified.kit.errors import ProviderError
-from unified.kit.http.authentication import header_authentication
-from unified.kit.http.client import HttpClient, Refusal, read_refusal
+from unified.kit.http.authentication import fixed_authentication
+from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
+from unified.kit.http.refusals import Refusals
 from unified.kit.secrets import MASK, Secret, without
 
 SECRET = "sk test/fake+canary=?&"
@@ -46,18 +46,16 @@ def test_what_holds_no_secret_stays() -> None:
 
 async def test_an_answer_that_repeats_a_password_is_taken_without_it() -> None:
     credentials = {"user": Secret("ada"), "password": Secret("password-fake-canary")}
-    auth = header_authentication(
-        "basic_auth", credentials, ["user", "password"], header="authorization", label="x"
-    )
-
-    def read(response: httpx.Response) -> Refusal:
-        assert response.headers["x-echo"]
-        return Refusal(response.text, read_refusal(response).retry)
+    auth = fixed_authentication("basic_auth", credentials, ["user", "password"], label="x")
 
     with echo_server() as url:
         config = AdapterConfig(base_url=url, allow_private_hosts=True, retry_count=0)
         client = HttpClient(
-            config, label="x", limits={"default": RateLimit(100)}, auth=auth, read_refusal=read
+            config,
+            label="x",
+            limits={"default": RateLimit(100)},
+            auth=auth,
+            refusals=Refusals(reasons_at=("message",)),
         )
         with pytest.raises(ProviderError) as caught:
             await client.request("GET", "/", msgspec.json.Decoder())

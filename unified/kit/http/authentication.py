@@ -1,4 +1,4 @@
-"""How a request proves who sends it: one way for each kind of credential.
+"""How a request proves who sends it: one way for each kind of credential, each of which says what must not be shown.
 
 Not here: where credentials are kept (the store), and OAuth's own endpoints (``unified.kit.oauth``).
 """
@@ -9,8 +9,12 @@ from typing import Protocol
 
 import httpx
 
+from unified.kit.declarations import KeyPlace
 from unified.kit.errors import ConfigurationError
 from unified.kit.secrets import Secret
+
+SECRETS = "secrets"
+"""The extension of a request that lists what of it an error must not show."""
 
 
 class TokenSource(Protocol):
@@ -36,18 +40,41 @@ class TokenSource(Protocol):
 class HeaderAuthentication(httpx.Auth):
     """A header that never changes: a key, a token, a user with a password."""
 
-    def __init__(self, name: str, value: str, *, label: str) -> None:
+    def __init__(self, name: str, value: str, *, secrets: Sequence[str], label: str) -> None:
         """Send ``name: value`` with each request.
+
+        Args:
+            name: The header.
+            value: All of its value.
+            secrets: The parts of the value that an error must not show.
+            label: Names the connection in errors.
 
         Raises:
             ConfigurationError: If no header can carry the value; the message names ``label`` and does not show it.
         """
         self._name = name
         self._value = _sendable(value, label)
+        self._secrets = (value, *secrets)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the header."""
         request.headers[self._name] = self._value
+        request.extensions[SECRETS] = self._secrets
+        yield request
+
+
+class QueryAuthentication(httpx.Auth):
+    """A key in the URL's query, for the systems that take it nowhere else."""
+
+    def __init__(self, parameter: str, value: str) -> None:
+        """Send ``?parameter=value`` with each request."""
+        self._parameter = parameter
+        self._value = value
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add the parameter; once, also where a request is sent again."""
+        request.url = request.url.copy_set_param(self._parameter, self._value)
+        request.extensions[SECRETS] = (self._value,)
         yield request
 
 
@@ -68,36 +95,62 @@ class OAuthAuthentication(httpx.Auth):
 
     def _with(self, request: httpx.Request, token: Secret) -> httpx.Request:
         request.headers["authorization"] = _sendable(f"Bearer {token.reveal()}", self._label)
+        request.extensions[SECRETS] = (token.reveal(),)
         return request
 
 
-def header_authentication(
-    kind: str, credentials: Mapping[str, Secret], fields: Sequence[str], *, header: str, label: str
-) -> HeaderAuthentication:
-    """The header of a kind of credential that needs no refreshing.
+def fixed_authentication(
+    kind: str,
+    credentials: Mapping[str, Secret],
+    fields: Sequence[str],
+    *,
+    header: str = "authorization",
+    place: KeyPlace = "header",
+    parameter: str = "api_key",
+    label: str,
+) -> httpx.Auth:
+    """How a kind of credential is sent that needs no refreshing.
 
     Args:
         kind: ``api_key``, ``bearer_token`` or ``basic_auth`` (:class:`unified.kit.declarations.CredentialKind`).
         credentials: Secrets by field.
         fields: Which of them, in order: the key or token, or user and password.
-        header: Where an API key goes. In ``authorization`` it goes as a bearer token, elsewhere by itself.
+        header: The header of an API key. In ``authorization`` it goes as a bearer token, elsewhere by itself.
+        place: Where an API key goes: into that header, as the user of basic authentication with an empty password, or
+            into the query.
+        parameter: The key's name in the query.
         label: Names the connection in errors.
 
     Raises:
-        ConfigurationError: If the kind has no header of its own, or no header can carry the secret.
+        ConfigurationError: If the kind can't be sent, or no header can carry the secret.
     """
     secrets = [credentials[field].reveal() for field in fields]
+    if kind == "api_key" and place == "basic_user" and len(secrets) == 1:
+        return basic_authentication(secrets[0], "", label=label)
+    if kind == "api_key" and place == "query" and len(secrets) == 1:
+        return QueryAuthentication(parameter, secrets[0])
     if kind == "basic_auth" and len(secrets) == 2:  # noqa: PLR2004 - user and password
-        if ":" in secrets[0]:
-            # RFC 7617 section 2: the first colon ends the user.
-            raise ConfigurationError(f"{label}: a user with a colon can't be sent by basic authentication")
-        encoded = base64.b64encode(":".join(secrets).encode()).decode()
-        return HeaderAuthentication("authorization", f"Basic {encoded}", label=label)
+        return basic_authentication(*secrets, label=label)
     if kind in ("api_key", "bearer_token") and len(secrets) == 1:
         is_bearer = kind == "bearer_token" or header.lower() == "authorization"
         value = f"Bearer {secrets[0]}" if is_bearer else secrets[0]
-        return HeaderAuthentication("authorization" if is_bearer else header, value, label=label)
-    raise ConfigurationError(f"{label}: no header is made of {len(secrets)} secret(s) of kind {kind}")
+        name = "authorization" if is_bearer else header
+        return HeaderAuthentication(name, value, secrets=secrets, label=label)
+    raise ConfigurationError(f"{label}: {len(secrets)} secret(s) of kind {kind} can't be sent")
+
+
+def basic_authentication(user: str, password: str, *, label: str) -> HeaderAuthentication:
+    """User and password (RFC 7617). Either may be the secret: some systems take their key as the user.
+
+    Raises:
+        ConfigurationError: If the user has a colon, which would end it.
+    """
+    if ":" in user:
+        # RFC 7617 section 2: the first colon ends the user.
+        raise ConfigurationError(f"{label}: a user with a colon can't be sent by basic authentication")
+    encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
+    secrets = [encoded, user, password]
+    return HeaderAuthentication("authorization", f"Basic {encoded}", secrets=secrets, label=label)
 
 
 def _sendable(value: str, label: str) -> str:

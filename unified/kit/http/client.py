@@ -1,14 +1,14 @@
 """The HTTP client of all adapters: timeouts, retries, rate limits, guarded addresses, no secret in any error.
 
-What differs between providers is passed in: headers, limits, and a function that reads a refusal.
+What differs between providers is declared and passed in: headers, limits, and how refusals are read (``refusals``).
 """
 
 import asyncio
-import base64
 import contextlib
 import email.utils
-import re
-from collections.abc import Callable, Mapping
+import random
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -19,11 +19,9 @@ import msgspec
 import stamina
 
 from unified.kit.errors import (
-    AuthenticationError,
     ConfigurationError,
     ForbiddenHostError,
     NotFoundError,
-    PermissionDeniedError,
     ProtocolError,
     ProviderError,
     RateLimitedError,
@@ -31,13 +29,18 @@ from unified.kit.errors import (
     UnavailableError,
     UndecidedError,
 )
+from unified.kit.http import bodies
+from unified.kit.http.answers import Answer
+from unified.kit.http.authentication import SECRETS
 from unified.kit.http.limits import RateLimit
-from unified.kit.secrets import without
+from unified.kit.http.refusals import Refusals
+from unified.kit.secrets import Secret, without, without_lookalikes
 
 # A retry is one line of the application's own log, not of structlog's on standard output.
 stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
 
 _Decoded = TypeVar("_Decoded")
+_Read = TypeVar("_Read")
 
 Effect = Literal["none", "repeatable", "once"]
 """What a request changes at the provider: nothing; something that a repetition leaves as it is; or something
@@ -46,44 +49,16 @@ that a repetition would do twice."""
 # Of these it is certain that the request did not leave.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
-# What an error status means and what to do about it; _advice knows the rest.
-_ADVICE: dict[int, tuple[type[ProviderError], str]] = {
-    401: (AuthenticationError, ". The credential is wrong or revoked; add a valid one"),
-    403: (PermissionDeniedError, ". Give the credential the right to do this"),
-    404: (NotFoundError, ". Is base_url right?"),
-    408: (UnavailableError, ". The next run goes on from here"),
-    423: (UnavailableError, ". The next run goes on from here"),
-    425: (UnavailableError, ". The next run goes on from here"),
-    429: (RateLimitedError, ". The next run goes on from here"),
-}
-
 # No wait between two attempts is longer, whatever the provider asks for; a longer one is for the next run.
 LONGEST_WAIT = 120.0
 _LONGEST_BACKOFF = 30.0
-_LONGEST_PROVIDER_TEXT = 300
+# Requests that were told to wait so long come back spread over this share of it more.
+_SPREAD = 0.1
 
-# An escape in JSON text: a whole surrogate pair, half of one (the group), or any other.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """How a provider's error answer is to be taken.
-
-    Attributes:
-        reason: The provider's own words, without anything secret.
-        retry: Whether the same request may succeed later.
-        code: The provider's own word for what is wrong, for adapters that act on it.
-        wait: Seconds to wait first where the answer has no ``Retry-After``; None leaves it to the backoff.
-    """
-
-    reason: str
-    retry: bool
-    code: str | None = None
-    wait: float | None = None
+# The extension of a request that lists the secrets in its parameters and its body.
+_SENT = "sent_secrets"
+# Static headers that hold a credential, wherever they come from.
+_CREDENTIAL_HEADERS = ("authorization", "proxy-authorization", "cookie")
 
 
 @dataclass(slots=True)
@@ -119,12 +94,6 @@ class _Retry(Exception):  # noqa: N818 - a signal to the retry loop, never seen 
         self.decided = decided
 
 
-def read_refusal(response: httpx.Response) -> Refusal:
-    """The default reading of an error answer: 408, 423, 429 and 5xx may pass, the rest will not."""
-    retry = response.status_code in (408, 423, 425, 429) or httpx.codes.is_server_error(response.status_code)
-    return Refusal(response.reason_phrase, retry)
-
-
 class HttpClient:
     """Requests to one provider on behalf of one connection.
 
@@ -142,8 +111,8 @@ class HttpClient:
         headers: Mapping[str, str] = MappingProxyType({}),
         limits: Mapping[str, RateLimit],
         auth: httpx.Auth | None = None,
-        read_refusal: Callable[[httpx.Response], Refusal] = read_refusal,
-        on_response: Callable[[httpx.Response], None] | None = None,
+        refusals: Refusals = Refusals(),  # noqa: B008 - it never changes
+        most_bytes: int = bodies.MOST_BYTES,
     ) -> None:
         """Open a client. No connection is made before the first request.
 
@@ -153,16 +122,16 @@ class HttpClient:
             headers: Sent with every request; they appear in no error.
             limits: Rate limits by name; a request without a name takes ``default``.
             auth: Proves who sends a request; :meth:`unified.kit.adapter.BaseAdapter.authentication` makes it.
-            read_refusal: Reads the provider's error answers.
-            on_response: Sees each answer, to learn limits from its headers.
+            refusals: How the provider's refusals are read.
+            most_bytes: What an answer may hold, decompressed.
 
         Raises:
             ConfigurationError: If the base URL is not usable.
         """
         self.label = label
         self._limits = limits
-        self._read_refusal = read_refusal
-        self._on_response = on_response
+        self._refusals = refusals
+        self._most_bytes = most_bytes
         self._attempts = config.retry_count + 1
         self._retry_delay = config.retry_delay
         self._slots = asyncio.Semaphore(config.concurrency)
@@ -176,7 +145,12 @@ class HttpClient:
         self._client = httpx.AsyncClient(
             base_url=_checked_base_url(config, label),
             auth=auth,
-            headers={"accept": "application/json", "user-agent": "unified-assets", **headers},
+            headers={
+                "accept": "application/json",
+                "accept-encoding": bodies.ACCEPTED,
+                "user-agent": "unified-assets",
+                **headers,
+            },
             timeout=config.timeout,
             transport=GuardedTransport(label, allow_private=config.allow_private_hosts),
             follow_redirects=False,
@@ -197,7 +171,6 @@ class HttpClient:
             other: A client of the same connection.
         """
         self._limits, self._slots = other._limits, other._slots  # noqa: SLF001 - our own class
-        self._on_response = other._on_response  # noqa: SLF001
 
     def is_saturated(self, limit: str = "default") -> bool:
         """Whether a further request under this limit would only wait for others."""
@@ -216,10 +189,9 @@ class HttpClient:
         limit: str = "default",
         accept: tuple[int, ...] = (),
         effect: Effect = "none",
+        secrets: Collection[Secret] = (),
     ) -> _Decoded:
-        """Send a request, retrying while that may help, and decode its JSON answer.
-
-        A request with an effect of ``once`` is retried only while it is certain that nothing was done yet.
+        """Send a request, retrying while that may help, and decode its JSON answer; see :meth:`exchange`.
 
         Args:
             method: GET, POST, ….
@@ -232,12 +204,68 @@ class HttpClient:
             limit: Which of the rate limits this request counts against.
             accept: Error statuses whose bodies are answers all the same.
             effect: What the request changes.
+            secrets: What of the parameters or the body no error may show.
 
         Raises:
             UndecidedError: If the request has an effect, and it is open whether it took place.
             ProviderError: The subclass says how it failed; see :mod:`unified.kit.errors`.
             ForbiddenHostError: If the host resolves to an address that it must not.
         """
+        request = self._built(method, path, params, json, form, headers, secrets)
+        return await self._send(request, limit, accept, effect, lambda answer: answer.decoded(decoder))
+
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | list[tuple[str, str]] | None = None,
+        json: Any = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        limit: str = "default",
+        accept: tuple[int, ...] = (),
+        effect: Effect = "none",
+        secrets: Collection[Secret] = (),
+        most_bytes: int | None = None,
+    ) -> Answer:
+        """Send a request, retrying while that may help: its answer with headers and body, whatever that is.
+
+        A request with an effect of ``once`` is retried only while it is certain that nothing was done yet.
+
+        Args:
+            method: GET, POST, ….
+            path: Relative to the base URL.
+            params: Query parameters.
+            json: Body to send as JSON.
+            form: Body to send form-encoded.
+            headers: More headers, for example ``accept: text/csv``.
+            limit: Which of the rate limits this request counts against.
+            accept: Error statuses whose bodies are answers all the same.
+            effect: What the request changes.
+            secrets: What of the parameters or the body no error may show.
+            most_bytes: What the answer may hold, decompressed; None for what the client's answers may.
+
+        Raises:
+            UndecidedError: If the request has an effect, and it is open whether it took place.
+            ProviderError: The subclass says how it failed; see :mod:`unified.kit.errors`.
+            ForbiddenHostError: If the host resolves to an address that it must not.
+        """
+        request = self._built(method, path, params, json, form, headers, secrets)
+        if most_bytes is not None:
+            request.extensions["most_bytes"] = most_bytes
+        return await self._send(request, limit, accept, effect, lambda answer: answer)
+
+    def _built(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | list[tuple[str, str]] | None,
+        json: Any,
+        form: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        secrets: Collection[Secret],
+    ) -> httpx.Request:
         content = None if json is None else msgspec.json.encode(json)
         request = self._client.build_request(
             method,
@@ -249,11 +277,25 @@ class HttpClient:
                 **({"content-type": "application/json"} if content is not None else {}),
                 **(headers or {}),
             },
+            extensions={
+                "most_bytes": self._most_bytes,
+                _SENT: [secret.reveal() for secret in secrets],
+            },
         )
         if _origin(request.url) != _origin(self._client.base_url):
             raise ForbiddenHostError(
                 f"{self.label}: {request.url.host} is not where base_url leads, and no credential goes elsewhere"
             )
+        return request
+
+    async def _send(
+        self,
+        request: httpx.Request,
+        limit: str,
+        accept: tuple[int, ...],
+        effect: Effect,
+        read: Callable[[Answer], _Read],
+    ) -> _Read:
         decided = True
 
         def retry(error: Exception) -> bool | float:
@@ -275,7 +317,7 @@ class HttpClient:
             ):
                 with attempt:
                     self.traffic.retries += attempt.num > 1
-                    return await self._attempt(request, decoder, self._limits[limit], accept)
+                    return await self._attempt(request, self._limits[limit], accept, read)
         except (RequestRefusedError, NotFoundError):
             raise  # its word on this very request, earlier attempts included
         except (_Retry, ProviderError) as last:
@@ -289,74 +331,71 @@ class HttpClient:
     async def _attempt(
         self,
         request: httpx.Request,
-        decoder: msgspec.json.Decoder[_Decoded],
         limit: RateLimit,
         accept: tuple[int, ...],
-    ) -> _Decoded:
-        what = f"{request.method} {request.url.path}"
+        read: Callable[[Answer], _Read],
+    ) -> _Read:
+        what = f"{self.label}: {request.method} {request.url.path}"
         async with self._slots:
             self.traffic.waited += await limit.acquire()
             self.traffic.requests += 1
+            sent = time.monotonic()
             try:
                 response = await self._client.send(request)
             except httpx.TimeoutException as error:
-                msg = f"{self.label}: {what} timed out; is the provider slow?"
+                msg = f"{what} timed out; is the provider slow?"
                 raise _Retry(UnavailableError(msg), decided=isinstance(error, _NOT_SENT)) from error
             except httpx.HTTPError as error:
-                reason = without(str(error), self._secrets_of(request)) or type(error).__name__
-                msg = f"{self.label}: {what} got no answer ({reason}); check base_url and the network"
+                reason = self._silenced(str(error), request) or type(error).__name__
+                msg = f"{what} got no answer ({reason}); check base_url and the network"
                 raise _Retry(UnavailableError(msg), decided=isinstance(error, _NOT_SENT)) from error
+            except bodies.BodyError as error:
+                msg = f"{what} was answered by a body that {error}; ask for less at once, or correct base_url"
+                raise ProtocolError(msg) from None
         # Where a token was rejected before its time, another one was tried.
         self.traffic.requests += len(response.history)
         self.traffic.retries += len(response.history)
         self._note_time(response)
-        if self._on_response:
-            self._on_response(response)
-        if response.is_success or response.status_code in accept:
+        for one in self._limits.values():
+            one.read(response.headers)
+        answer = Answer(response.status_code, response.headers, response.content)
+        is_fine = answer.status in accept or (answer.is_success and not self._refusals.is_fault(answer))
+        if is_fine:
+            limit.passed(sent)
             try:
-                empty = response.status_code == httpx.codes.NO_CONTENT
-                return _decode(decoder, b"null" if empty else response.content)
+                return read(answer)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                msg = (
-                    f"{self.label}: {what} answered {_not_json(self._silenced(response))}; is base_url right?"
-                )
-                raise _Retry(ProtocolError(msg, status=response.status_code)) from error
-        refusal = self._read_refusal(self._silenced(response))
-        failure = _provider_error(f"{self.label}: {what}", response.status_code, refusal)
-        if not refusal.retry:
-            raise failure
-        wait = _retry_after(response)
-        if wait is None:
-            wait = refusal.wait
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                msg = f"{what} answered {self._silenced(_not_json(answer), request)}; is base_url right?"
+                raise _Retry(ProtocolError(msg, status=answer.status)) from error
+        raise self._refused(answer, request, what, limit, sent)
+
+    def _refused(
+        self, answer: Answer, request: httpx.Request, what: str, limit: RateLimit, sent: float
+    ) -> Exception:
+        """What a refusal is raised as, when the rate limit has heard of it."""
+        refusal = self._refusals.read(answer)
+        failure = refusal.error(what, answer.status, lambda text: self._silenced(text, request))
+        wait = refusal.wait
+        is_long = wait is not None and wait > LONGEST_WAIT
+        if isinstance(failure, RateLimitedError):
             self.traffic.refused += 1
-            limit.refused(wait if wait is not None else self._retry_delay)
-        if wait is not None and wait > LONGEST_WAIT:
-            raise failure
-        raise _Retry(failure, wait, decided=not _is_open(failure))
+            # A limit that lasts longer is not waited for by anybody: each who asks is told.
+            limit.refused(sent, None if is_long else wait)
+        else:
+            limit.passed(sent)
+        if not refusal.meaning.retry or is_long:
+            return failure
+        if wait is not None:
+            wait += random.random() * max(self._retry_delay, _SPREAD * wait)  # noqa: S311 - only to spread them
+        return _Retry(failure, wait, decided=not _is_open(failure))
 
-    def _silenced(self, response: httpx.Response) -> httpx.Response:
-        """An answer without what it repeats of the credential that it was asked with."""
-        secrets = self._secrets_of(response.request)
-        return httpx.Response(
-            response.status_code,
-            headers=[
-                (name, without(value, secrets))
-                for name, value in response.headers.multi_items()
-                if name not in ("content-encoding", "content-length", "transfer-encoding")
-            ],
-            text=without(response.text, secrets),
-            request=response.request,
-        )
-
-    def _secrets_of(self, request: httpx.Request) -> list[str]:
-        """What only authentication has put into a request's headers: whole values, and the tokens in them."""
-        usual = {*self._client.headers, "host", "content-type", "content-length", "idempotency-key"}
-        values = [value for name, value in request.headers.items() if name not in usual]
-        tokens = [value.rpartition(" ")[2] for value in values]
-        # RFC 7617: the user and the password, in base64.
-        pairs = [base64.b64decode(value[6:]).decode() for value in values if value.startswith("Basic ")]
-        return [*values, *tokens, *(pair.partition(":")[2] for pair in pairs)]
+    def _silenced(self, text: str, request: httpx.Request) -> str:
+        """What a provider or a library says about a request, without what the request was sent with."""
+        secrets = [*request.extensions.get(SECRETS, ()), *request.extensions[_SENT]]
+        for name in _CREDENTIAL_HEADERS:
+            value = request.headers.get(name, "")
+            secrets += [value, value.rpartition(" ")[2]]
+        return without_lookalikes(without(text, secrets))
 
     def _note_time(self, response: httpx.Response) -> None:
         date = response.headers.get("date")
@@ -366,20 +405,11 @@ class HttpClient:
                 self.server_time = email.utils.parsedate_to_datetime(date).astimezone(UTC)
 
 
-def _decode(decoder: msgspec.json.Decoder[_Decoded], content: bytes) -> _Decoded:
-    """Decode JSON. Half a surrogate pair, left by a system that cuts text in UTF-16, becomes U+FFFD.
-
-    Otherwise one such name would make its whole page unreadable, on every run.
-    """
-    try:
-        return decoder.decode(content)
-    except msgspec.DecodeError:
-        whole = _ESCAPE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], content)
-        return decoder.decode(whole)
-
-
 def _is_open(error: Exception) -> bool:
     """Whether a failure leaves open what the provider did."""
+    if isinstance(error, ProtocolError):
+        # No status: a body that could not be taken in, of an answer that may have been one of success.
+        return error.status is None or httpx.codes.is_success(error.status)
     return (
         isinstance(error, UnavailableError)
         and error.status is not None
@@ -387,46 +417,10 @@ def _is_open(error: Exception) -> bool:
     )
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds to wait by the ``Retry-After`` header, a number or a date (RFC 9110 section 10.2.3)."""
-    text = response.headers.get("retry-after")
-    if text is None:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (email.utils.parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
-
-
-def _provider_error(what: str, status: int, refusal: Refusal) -> ProviderError:
-    reason = " ".join(refusal.reason.split())[:_LONGEST_PROVIDER_TEXT]
-    told = f"{what} answered {status}: {reason}"
-    kind, advice = _advice(status)
-    return kind(told + advice, status=status, code=refusal.code)
-
-
-def _advice(status: int) -> tuple[type[ProviderError], str]:
-    known = _ADVICE.get(status)
-    if known is not None:
-        return known
-    if httpx.codes.is_server_error(status):
-        return UnavailableError, ". The next run goes on from here"
-    if httpx.codes.is_redirect(status):
-        return ProtocolError, ". Redirects are not followed; correct base_url"
-    return RequestRefusedError, ""
-
-
-def _not_json(response: httpx.Response) -> str:
-    kind = response.headers.get("content-type", "no content type").split(";")[0]
-    return (
-        "HTML instead of JSON"
-        if kind == "text/html"
-        else f"something that is not the JSON it documents ({kind})"
-    )
+def _not_json(answer: Answer) -> str:
+    if answer.kind == "text/html":
+        return "HTML instead of JSON"
+    return f"something that is not the JSON it documents ({answer.kind or 'no content type'})"
 
 
 def _checked_base_url(config: Any, label: str) -> httpx.URL:
@@ -435,8 +429,8 @@ def _checked_base_url(config: Any, label: str) -> httpx.URL:
     except httpx.InvalidURL as error:
         msg = f"{label}: base_url is not a URL ({error})"
         raise ConfigurationError(msg) from error
-    if url.scheme not in ("https", "http") or not url.host or url.userinfo or url.query or url.fragment:
-        msg = f"{label}: base_url must look like https://host/path, without a user, query or fragment"
+    if url.scheme not in ("https", "http") or not url.host or url.userinfo:
+        msg = f"{label}: base_url must look like https://host/path, without a user"
         raise ConfigurationError(msg)
     if url.scheme == "http" and not config.allow_private_hosts:
         msg = f"{label}: base_url must be https; plain http is for private hosts, with allow_private_hosts"

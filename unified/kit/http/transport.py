@@ -5,7 +5,6 @@ first load (``docs/decisions.md``). The rest of the project sees httpx, its requ
 """
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 from functools import cache
@@ -15,11 +14,11 @@ import httpx
 from yarl import URL
 
 from unified.kit.errors import ForbiddenHostError
+from unified.kit.http import addresses, bodies
 
 _MAX_CONNECTIONS = 64
 # Some providers' security policies alone exceed aiohttp's 8 KB for a header.
 _MAX_HEADER = 2**16
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
@@ -46,23 +45,24 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             await self._session.close()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and read its whole answer, still encoded as it came.
+        """Send a request, once, and read its whole answer, decompressed.
 
         Raises:
             httpx.ConnectError, httpx.ConnectTimeout: If nothing was sent.
             httpx.TransportError: If there was no whole answer.
             ForbiddenHostError: If the host has an address that it must not.
+            BodyError: If the body is larger than the request's extension ``most_bytes``, or can't be decompressed.
         """
         host, port = request.url.host, request.url.port or (443 if request.url.scheme == "https" else 80)
-        addresses = self._addresses.get((host, port)) or await self._resolve(host, port)
-        self._addresses[host, port] = addresses
-        for address in addresses:
+        found = self._addresses.get((host, port)) or await self._resolve(host, port)
+        self._addresses[host, port] = found
+        for address in found:
             try:
                 return await self._send(request, address)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 # Nothing was sent yet. Without any address left, the name is resolved anew for the next
                 # attempt.
-                if address == addresses[-1]:
+                if address == found[-1]:
                     self._addresses.pop((host, port), None)
                     raise
         msg = f"the name {host} has no address"
@@ -77,9 +77,11 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
                 max_line_size=_MAX_HEADER,
                 max_field_size=_MAX_HEADER,
+                middlewares=(_once,),
             )
         is_https = request.url.scheme == "https"
         limits = request.extensions["timeout"]
+        most = request.extensions.get("most_bytes", bodies.MOST_BYTES)
         try:
             async with self._session.request(
                 request.method,
@@ -93,10 +95,23 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                     connect=limits["pool"], sock_connect=limits["connect"], sock_read=limits["read"]
                 ),
             ) as answer:
-                body = await answer.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
+                if (answer.content_length or 0) > most:
+                    raise bodies.too_large(most)
+                encoding = answer.headers.get("content-encoding", "")
+                body = await bodies.read(answer.content.iter_any(), encoding, most)
+        except (aiohttp.ClientError, _Unanswered, TimeoutError) as error:
             raise _as_httpx(error, request) from error
-        return httpx.Response(answer.status, headers=answer.raw_headers, stream=httpx.ByteStream(body))
+        # What is decoded is not said to be encoded.
+        headers = (
+            [pair for pair in answer.raw_headers if pair[0].lower() != b"content-encoding"]
+            if encoding
+            else None
+        )
+        return httpx.Response(
+            answer.status,
+            headers=answer.raw_headers if headers is None else headers,
+            stream=httpx.ByteStream(body),
+        )
 
     async def _resolve(self, host: str, port: int) -> list[str]:
         try:
@@ -104,17 +119,35 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         except OSError as error:
             msg = f"the name {host} can't be resolved"
             raise httpx.ConnectError(msg) from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        is_refused = _is_link_local if self._allow_private else _is_hidden
-        refused = [address for address in addresses if is_refused(address)]
+        unique = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        is_refused = addresses.is_metadata if self._allow_private else addresses.is_hidden
+        refused = [address for address in unique if is_refused(address)]
         if refused:
             msg = f"{self._label}: {host} leads to {refused[0]}, which is not public; " + (
                 "machines' metadata is served there, and no provider's API"
-                if _is_link_local(refused[0])
+                if addresses.is_metadata(refused[0])
                 else "if that is meant, set allow_private_hosts"
             )
             raise ForbiddenHostError(msg)
-        return addresses
+        return unique
+
+
+class _Unanswered(Exception):  # noqa: N818 - a signal to this module, never seen outside
+    """The server closed the connection instead of answering."""
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send a request once. aiohttp repeats by itself what it takes for idempotent (RFC 9110 section 9.2.2).
+
+    That is GET, PUT and DELETE on a kept-alive connection that breaks (aiohttp 3.14.5, ``ClientSession._request``).
+    Whether a request may be repeated only its sender knows, who also counts.
+    """
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _Unanswered(str(error)) from error
 
 
 @cache
@@ -132,28 +165,8 @@ def _as_httpx(error: Exception, request: httpx.Request) -> httpx.TransportError:
             kind = httpx.ConnectError
         case TimeoutError():
             kind = httpx.ReadTimeout
-        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError():
+        case _Unanswered() | aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError():
             kind = httpx.ReadError
         case _:
             kind = httpx.RemoteProtocolError
     return kind(str(error), request=request)
-
-
-def _is_hidden(address: str) -> bool:
-    ip = _meant(address)
-    return not ip.is_global or ip.is_multicast
-
-
-def _is_link_local(address: str) -> bool:
-    return _meant(address).is_link_local
-
-
-def _meant(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        # IPv6 addresses that stand for an IPv4 address: mapped, 6to4, NAT64.
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-        return inner or ip
-    return ip

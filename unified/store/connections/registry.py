@@ -6,12 +6,12 @@ kept by `unified.store.secrets.credentials`, its field rules by `unified.store.c
 cursors and records by modules of their own.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from unified.kit.secrets import without_lookalikes
 from unified.store.connections import changes
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.rows import (
@@ -28,14 +28,6 @@ from unified.store.rows import fetch
 
 MAX_ERROR_LENGTH = 1000
 """Characters of an error message that are kept."""
-
-# That an error message holds no secret is its writer's duty. This is the net under it, for the message of a
-# library that quotes a header or a URL.
-_SECRET_LIKE = re.compile(
-    r"(?i)(?<=://)[^\s/@]+(?=@)"  # the user info of a URL
-    r"|(?<=bearer )[^\s'\"]+|(?<=basic )[^\s'\"]+"
-    r"|\b(?:sk|rk|pk|whsec|pat|ghp|xox[a-z])[-_][\w-]{8,}"
-)
 
 
 class Registry:
@@ -262,5 +254,9 @@ class Registry:
 
 
 def presentable(error: str) -> str:
-    """An error message as it may be kept: on one line, bounded, with what looks like a credential masked."""
-    return _SECRET_LIKE.sub("********", " ".join(error.split()))[:MAX_ERROR_LENGTH] or "unknown error"
+    """An error message as it may be kept: on one line, bounded, with what looks like a credential masked.
+
+    That it holds no secret is its writer's duty. This is the net under it, for the message of a library that quotes a
+    header or a URL.
+    """
+    return without_lookalikes(" ".join(error.split()))[:MAX_ERROR_LENGTH] or "unknown error"

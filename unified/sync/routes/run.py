@@ -6,21 +6,19 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextman
 from dataclasses import dataclass, field
 from typing import Any
 
-from unified.kit.errors import AdapterError, ProtocolError, RateLimitedError, UnavailableError
+from unified.kit.errors import AdapterError
 from unified.kit.factory import AdapterFactory
 from unified.store.connections import field_rules
 from unified.store.connections.registry import presentable
 from unified.store.database import Database
-from unified.store.errors import BusyError, StoreError, UnreachableError
+from unified.store.errors import StoreError
 from unified.store.routes.pushes import SIDES, Side, other
 from unified.store.routes.routes import Route, Routes, ends
 from unified.store.routes.settings import STREAM
-from unified.sync.errors import RouteBusyError, RouteError
+from unified.sync.errors import MAY_PASS, RouteBusyError, RouteError
 from unified.sync.routes.end import RouteEnd, names_at
 from unified.sync.routes.plan import Plan, Planner
 from unified.sync.routes.push import OnProgress, Push, RouteResult, work
-
-_MAY_PASS = (RateLimitedError, UnavailableError, ProtocolError, UnreachableError, BusyError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +166,7 @@ def _named(route: Route) -> Iterator[None]:
     try:
         yield
     except (AdapterError, StoreError) as error:
-        raise RouteError(presentable(f"{route.key}: {error}"), retry=isinstance(error, _MAY_PASS)) from error
+        raise RouteError(presentable(f"{route.key}: {error}"), retry=isinstance(error, MAY_PASS)) from error
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import msgspec
 import pytest
+from pydantic import ValidationError
 from yarl import URL
 
 from unified.kit.declarations import AdapterConfig
@@ -29,8 +30,9 @@ from unified.kit.errors import (
     RequestRefusedError,
     UnavailableError,
 )
-from unified.kit.http.client import HttpClient, Refusal
+from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
+from unified.kit.http.refusals import Meaning, Refusals
 
 if TYPE_CHECKING:
     from tests.unified.kit.conftest import ScriptedProvider
@@ -161,14 +163,14 @@ async def test_a_provider_that_is_not_there() -> None:
 async def test_retry_after_in_seconds_is_obeyed(provider: "ScriptedProvider", waits: list[float]) -> None:
     provider.script = [answer(429, headers={"retry-after": "7", **JSON}), GOOD]
     await get(client(provider.url, retry_delay=0.5))
-    assert waits[0] == 7
+    assert 7 <= waits[0] <= 7 + 0.7
 
 
 async def test_retry_after_as_a_date_is_obeyed(provider: "ScriptedProvider", waits: list[float]) -> None:
     until = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     provider.script = [answer(503, headers={"retry-after": until, **JSON}), GOOD]
     await get(client(provider.url, retry_delay=0.5))
-    assert 30 < waits[0] <= 60
+    assert 30 < waits[0] <= 60 + 6
 
 
 @pytest.mark.parametrize("nonsense", ["soon", "-5", "Mon, 99 Nov 2026 00:00:00 GMT"])
@@ -227,12 +229,12 @@ async def test_the_providers_reading_of_an_error_decides(
 ) -> None:
     provider.script = [answer(409), GOOD]
     http = client(provider.url)
-    http._read_refusal = lambda _: Refusal("a lock is held", retry=True, code="locked")
+    http._refusals = Refusals(statuses={409: Meaning(RequestRefusedError, retry=True)})
     assert await get(http) == {"good": True}
     provider.requests.clear()
-    provider.script = [answer(400)]
+    provider.script = [answer(400, b'{"told": "a\\n  long   story", "code": "story"}')]
     http = client(provider.url)
-    http._read_refusal = lambda _: Refusal("a\n  long   story", retry=False, code="story")
+    http._refusals = Refusals(codes_at=("code",), reasons_at=("told",))
     with pytest.raises(RequestRefusedError, match=r"answered 400: a long story$") as caught:
         await get(http)
     assert caught.value.code == "story"
@@ -354,6 +356,7 @@ async def test_the_public_internet_is_not_refused(monkeypatch: pytest.MonkeyPatc
         ("https://user:pass@api.example.com", "without a user"),
         ("https://api.example.com@127.0.0.1/", "without a user"),
         ("https://api.example.com/?key=1", "query"),
+        ("https://api.example.com/?", "query"),
         ("https://api.example.com/#here", "fragment"),
         ("ftp://api.example.com", "must look like https"),
         ("api.example.com", "must look like https"),
@@ -363,7 +366,7 @@ async def test_the_public_internet_is_not_refused(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_a_base_url_that_can_hide_something_is_refused(base_url: str, told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises((ConfigurationError, ValidationError), match=told):
         client(base_url, allow_private_hosts=False)
 
 
@@ -423,10 +426,11 @@ async def sent_to(
             place = SimpleNamespace(host=url.host, port=url.port, ssl=True)
             raise aiohttp.ClientConnectorError(place, OSError("no route"))  # type: ignore[arg-type]
 
-        async def read() -> bytes:
-            return b"{}"
+        async def body() -> AsyncIterator[bytes]:
+            yield b"{}"
 
-        yield SimpleNamespace(status=200, raw_headers=[], read=read)
+        content = SimpleNamespace(iter_any=body)
+        yield SimpleNamespace(status=200, headers={}, raw_headers=[], content_length=2, content=content)
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
     monkeypatch.setattr(aiohttp.ClientSession, "request", connect)

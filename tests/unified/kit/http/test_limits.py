@@ -1,12 +1,18 @@
-"""The rate limit, by counting turns on a clock that only the limit's own waiting moves."""
+"""The rate limit: by counting turns on a clock that only waiting moves, and against providers that limit.
+
+The providers are simulated (``simulation``): what counts is what comes through and what is refused.
+"""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 
 from tests.properties import given
+from tests.unified.kit.http.simulation import Bucket, FixedWindow, Provider, SlidingWindow, run
 from unified.kit.http import limits
 from unified.kit.http.limits import RateLimit
 
@@ -74,42 +80,69 @@ async def test_turns_are_handed_out_in_order() -> None:
     assert order == list(range(20))
 
 
-async def test_a_refusal_pauses_everyone_and_slows_down(clock: Clock) -> None:
+async def test_a_refusal_pauses_everyone(clock: Clock) -> None:
     limit = RateLimit(100)
-    limit.refused(2.0)
-    assert limit.rate == pytest.approx(70)
+    limit.refused(clock.now, 2.0)
     assert (await turns(limit, clock, 1))[0] == pytest.approx(2.0)
 
 
+async def test_a_provider_that_names_no_time_is_left_alone_for_longer_each_time(clock: Clock) -> None:
+    limit, waited = RateLimit(10), []
+    for _ in range(4):
+        limit.refused(clock.now)
+        clock.now += 1e-6
+        waited.append(await limit.acquire())
+    assert waited == pytest.approx([0.1, 0.2, 0.4, 0.8], abs=0.001)
+
+
 async def test_refusals_of_requests_under_way_count_as_one(clock: Clock) -> None:
-    limit = RateLimit(100)
+    limit, sent = RateLimit(10), clock.now
     for _ in range(16):
-        limit.refused(0.5)
-    assert limit.rate == pytest.approx(70)
+        limit.refused(sent)
+    assert (await turns(limit, clock, 1))[0] == pytest.approx(0.1)
+
+
+async def test_after_a_refusal_one_request_goes_ahead_and_the_others_wait_for_its_answer() -> None:
+    limit, sent, has_gone = RateLimit(1_000), [], asyncio.Event()
+
+    async def ask(number: int) -> None:
+        await limit.acquire()
+        sent.append((number, limits.time.monotonic()))
+        has_gone.set()
+
+    limit.refused(limits.time.monotonic(), 0.05)
+    asking = [asyncio.ensure_future(ask(number)) for number in range(5)]
+    await has_gone.wait()
+    await asyncio.sleep(0.1)  # time enough for all, were they not to wait
+    assert [number for number, _ in sent] == [0]
+    limit.passed(sent[0][1])
+    await asyncio.gather(*asking)
+    assert [number for number, _ in sent] == [0, 1, 2, 3, 4]
+
+
+async def test_who_gives_up_waiting_takes_no_turn(clock: Clock) -> None:
+    limit = RateLimit(1)
+    await limit.acquire()
+    waiting = asyncio.ensure_future(limit.acquire())
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert (await turns(limit, clock, 1))[0] == pytest.approx(1.0)
 
 
 async def test_refusal_after_refusal_never_stops_it(clock: Clock) -> None:
     limit = RateLimit(1)
     for _ in range(100):
-        limit.refused(0)
+        limit.refused(clock.now)
         clock.now += 2
     assert limit.rate > 0
     await turns(limit, clock, 1)
-
-
-async def test_the_rate_comes_back(clock: Clock) -> None:
-    limit = RateLimit(100)
-    limit.refused(0)
-    clock.now += 60
-    await limit.acquire()
-    assert limit.rate == 100
 
 
 async def test_a_stated_limit_is_taken_over(clock: Clock) -> None:
     limit = RateLimit(10)
     limit.learn(19)
     assert limit.rate == 19
-    limit.refused(0)
+    limit.refused(clock.now)
     limit.learn(5)
     assert limit.rate == 5
 
@@ -144,3 +177,92 @@ def test_no_second_ever_sees_more_than_the_rate_and_a_burst(
     for first, moment in enumerate(at):
         inside = sum(1 for later in at[first:] if later < moment + 1)
         assert inside <= rate + burst + 1e-6
+
+
+# Against providers -------------------------------------------------------------------------------
+
+RATES = (0.5, 1, 2, 6, 20, 60, 200)
+
+
+def allowing(rate: float, how: str) -> Provider:
+    seconds = {"second": 1, "ten seconds": 10}.get(how.partition(" of ")[2], 0)
+    if how.startswith("fixed"):
+        return FixedWindow(int(rate * seconds), seconds)
+    if how.startswith("sliding"):
+        return SlidingWindow(int(rate * seconds), seconds)
+    return Bucket(rate, {"bucket": rate, "deep bucket": 5 * rate, "flat bucket": 1}[how])
+
+
+def scenarios() -> Iterator[Any]:
+    for rate in RATES:
+        for declared in sorted({rate * 1.05, rate * 4, max(25.0, rate)}):
+            for how in ("bucket", "deep bucket", "fixed of second", "sliding of second"):
+                # A window of one or two requests is a flat bucket, which is tried by itself.
+                if rate >= 6 or "bucket" in how:
+                    yield pytest.param(rate, declared, how, id=f"{rate}-of-{declared:g}-{how}")
+
+
+@pytest.mark.parametrize(("rate", "declared", "how"), list(scenarios()))
+def test_what_a_provider_allows_is_used_and_hardly_exceeded(rate: float, declared: float, how: str) -> None:
+    # Five seconds, or sixty requests where those take longer: fewer say nothing about two in a hundred.
+    settled = max(5.0, 60 / rate)
+    end = settled + max(30.0, 250 / rate)
+    jitter = 0.0 if rate <= 1 else 0.2
+    outcome = run(allowing(rate, how), declared, end, jitter=jitter)
+    assert outcome.through(settled, end) >= 0.93 * rate
+    assert outcome.refused(settled) <= 0.025
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_provider_that_saves_nothing_up_is_used_as_well(rate: float) -> None:
+    # Not a request may come too early, so the network must not vary.
+    settled = max(5.0, 60 / rate)
+    end = settled + max(30.0, 250 / rate)
+    outcome = run(allowing(rate, "flat bucket"), 4 * rate, end, jitter=0.0)
+    assert outcome.through(settled, end) >= 0.94 * rate
+    assert outcome.refused(settled) <= 0.02
+
+
+@pytest.mark.parametrize("how", ["fixed of ten seconds", "sliding of ten seconds"])
+@pytest.mark.parametrize("rate", [2, 6, 20])
+def test_a_long_window_is_found_out_within_three(rate: float, how: str) -> None:
+    outcome = run(allowing(rate, how), 4 * rate, 120)
+    assert outcome.through(0, 120) >= 0.94 * rate
+    assert outcome.refused(30) <= 0.03
+
+
+def test_six_a_second_of_twenty_five_declared() -> None:
+    outcome = run(Bucket(6, 6), 25, 65)
+    assert outcome.through(5, 65) >= 0.98 * 6
+    assert outcome.refused(0) <= 0.04
+    assert outcome.refused(5) <= 0.02
+    assert 5.5 < outcome.rate < 7
+
+
+@pytest.mark.parametrize("how", ["bucket", "fixed of second", "sliding of second", "deep bucket"])
+def test_what_another_client_leaves_is_used(how: str) -> None:
+    outcome = run(allowing(20, how), 40, 65, others=6)
+    assert outcome.through(5, 65) >= 0.95 * 14
+    assert outcome.refused(5) <= 0.02
+
+
+def test_a_limit_that_falls_is_found_at_once_and_one_that_rises_soon() -> None:
+    falling = Bucket(25, 25)
+    outcome = run(falling, 25, 120, change={60: lambda: setattr(falling, "rate", 6.0)})
+    assert outcome.through(70, 120) == pytest.approx(6, rel=0.05)
+    assert outcome.refused(70) <= 0.02
+    rising = Bucket(20, 20)
+    outcome = run(rising, 100, 120, change={60: lambda: setattr(rising, "rate", 60.0)})
+    assert outcome.through(90, 120) == pytest.approx(60, rel=0.05)
+
+
+def test_retry_after_is_kept_to() -> None:
+    outcome = run(FixedWindow(60, 60), 4, 300, says_when=True)
+    assert outcome.through(0, 300) >= 0.95
+    assert outcome.refused(5) <= 0.02
+
+
+def test_requests_that_waited_for_a_limit_do_not_return_all_at_once() -> None:
+    outcome = run(FixedWindow(10, 5), 100, 30, says_when=True)
+    tenths = Counter(round(at, 1) for at, _ in outcome.asked if at > 5)
+    assert max(tenths.values()) <= 5

@@ -23,7 +23,7 @@ from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
 from unified.kit.declarations import GrantType
-from unified.kit.errors import AdapterError, ProtocolError, RateLimitedError, UnavailableError
+from unified.kit.errors import MAY_PASS, AdapterError
 from unified.kit.oauth import CLIENT_ID, CLIENT_SECRET, declared, returned
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
@@ -241,7 +241,7 @@ def _authorized(done: Authorized) -> Authorization:
 
 def _refused(error: Exception) -> Problem:
     """What a failure means to whoever asked; its text was made for people and holds no secret."""
-    passes = isinstance(error, UnavailableError | RateLimitedError | ProtocolError)
+    passes = isinstance(error, MAY_PASS)
     status = 502 if passes else 409 if isinstance(error, OtherAccountError) else 422
     return Problem(status, presentable(str(error)))
 
