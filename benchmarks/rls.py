@@ -60,17 +60,18 @@ _FILL = (
     FROM workspaces, generate_series(1, 10) AS n
     """,
     """
-    INSERT INTO unified_customers (workspace_id, connection_id, source_system, source_id, unified_id, schema_version,
-        content_hash, observed_at, synced_at, is_active, name, email)
-    SELECT workspace_id, id, connector, 'cus_' || lpad(n::text, 7, '0'), gen_random_uuid(), '1.1.0', n, now(), now(),
-        true, 'Customer ' || n, n || '@example.com'
+    INSERT INTO unified_customers (workspace_id, connection_id, source_system, stream, source_id, unified_id,
+        schema_version, content_hash, observed_at, synced_at, is_active, name, email)
+    SELECT workspace_id, id, connector, 'customers', 'cus_' || lpad(n::text, 7, '0'), gen_random_uuid(), '1.1.0', n,
+        now(), now(), true, 'Customer ' || n, n || '@example.com'
     FROM connector_configs, generate_series(1, %(records)s) AS n WHERE name IN ('c-1', 'c-2')
     """,
     """
-    INSERT INTO unified_invoices (workspace_id, connection_id, source_system, source_id, unified_id, schema_version,
-        content_hash, observed_at, synced_at, is_active, customer_id, status, total, currency)
-    SELECT workspace_id, id, connector, 'in_' || lpad(n::text, 7, '0'), gen_random_uuid(), '1.1.0', n, now(), now(),
-        true, 'cus_' || lpad((n %% 50)::text, 7, '0'), (ARRAY['paid', 'open', 'draft'])[1 + n %% 3], n, 'EUR'
+    INSERT INTO unified_invoices (workspace_id, connection_id, source_system, stream, source_id, unified_id,
+        schema_version, content_hash, observed_at, synced_at, is_active, customer_id, status, total, currency)
+    SELECT workspace_id, id, connector, 'invoices', 'in_' || lpad(n::text, 7, '0'), gen_random_uuid(), '1.1.0', n,
+        now(), now(), true, 'cus_' || lpad((n %% 50)::text, 7, '0'), (ARRAY['paid', 'open', 'draft'])[1 + n %% 3],
+        n, 'EUR'
     FROM connector_configs, generate_series(1, %(records)s) AS n WHERE name IN ('c-1', 'c-2')
     """,
     """

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from resources.store import DatabaseResource
+from unified.kit.registry import discover_adapters
+from unified.schema.entities import CUSTOMERS
 from unified.store.identities import golden as identities
 from unified.store.identities.golden import Due
 from unified.store.workspaces import workspaces
@@ -54,4 +56,13 @@ async def _look(database: DatabaseResource) -> tuple[set[str], list[Due]]:
     async with database.open() as db:
         slugs = {workspace.slug for workspace in await workspaces.listed(db)}
         async with db.scheduler() as conn:
-            return slugs, await identities.due(conn)
+            return slugs, await identities.due(conn, _customer_streams())
+
+
+def _customer_streams() -> set[str]:
+    return {
+        stream.name
+        for adapter in discover_adapters().values()
+        for stream in adapter.streams
+        if stream.entity is CUSTOMERS
+    }

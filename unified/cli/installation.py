@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from unified.kit.registry import discover_adapters
+from unified.schema.entities import RECORDS
 from unified.store import migrate
 from unified.store.database import beside, database_url
 from unified.store.embedded import home
@@ -54,6 +55,7 @@ def migrate_database(url: str) -> list[str]:
             adapter.display_name,
             sorted(adapter.capabilities),
             [stream.name for stream in adapter.streams],
+            [stream.name for stream in adapter.all_streams() if stream.entity is RECORDS],
         )
         for adapter in discover_adapters().values()
     ]

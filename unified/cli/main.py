@@ -158,7 +158,7 @@ def unified(
         bool, typer.Option("--debug", envvar="UNIFIED_DEBUG", help="Show the traceback of an error.")
     ] = False,
 ) -> None:
-    """Customers, invoices and events of a company's systems, in one PostgreSQL table per entity.
+    """Customers, invoices, events and other records of a company's systems, in one PostgreSQL table per entity.
 
     Everything is kept in $UNIFIED_HOME (by default the folder .unified here), or in the PostgreSQL database
     that $DATABASE_URL names. A NAME is a connection's: `workspace/name`, or only `name` where one workspace

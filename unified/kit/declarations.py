@@ -4,6 +4,7 @@ Plain data that every layer may import. Not here: the contract that uses it (``a
 travel in (``streams``), and the calls to an OAuth token endpoint (``http.oauth``).
 """
 
+import re
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,6 +23,9 @@ GrantType = Literal["authorization_code", "client_credentials"]
 ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
 KeyPlace = Literal["header", "basic_user", "query"]
 """Where an API key goes: into a header, as the user of basic authentication without a password, or into the query."""
+
+STREAM_NAME = r"[a-z][a-z0-9_]{0,39}"
+"""What a stream may be called, as a regular expression."""
 
 
 class Capability(StrEnum):
@@ -200,8 +204,8 @@ class Stream:
     What is left out here the adapter does in a method of its own: ``pull`` and ``fetch``, ``to_unified``, and so on.
 
     Attributes:
-        name: In the connector's own words where it has them, e.g. ``contacts``: lower-case, as cursors and history
-            are kept under it.
+        name: What the system calls these records, e.g. ``contacts``, or the entity's name. Cursors, history and rows
+            are kept under it, so it never changes.
         entity: The canonical table that its records land in; several streams of a connector may land in one.
         mapping_version: Raised by whoever changes the mapping, so that stored rows are mapped again.
         customers: For invoices, the stream of this connector whose records ``customer_id`` names, where it has one.
@@ -226,3 +230,8 @@ class Stream:
     to_unified: Callable[[dict[str, Any], Origin], UnifiedBase] | None = None
     writer: "Callable[[Any, Stream], Writer] | None" = None
     from_unified: Callable[[Any, Collection[str] | None], dict[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(STREAM_NAME, self.name):
+            msg = f"{self.name!r} is not a name of a stream: use 1 to 40 lower-case letters, digits and underscores"
+            raise ConfigurationError(msg)

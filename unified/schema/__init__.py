@@ -1,4 +1,4 @@
-"""The canonical models: what a customer, an invoice and an event are, whatever system they came from.
+"""The canonical models: what a customer, an invoice, an event and any other record are, whatever system they came from.
 
 No I/O of any kind happens here.
 """
@@ -8,6 +8,7 @@ from unified.schema.base import UnifiedBase, UnifiedModel, connection_namespace,
 from unified.schema.customer import CustomerKind, UnifiedCustomer
 from unified.schema.event import UnifiedEvent
 from unified.schema.invoice import InvoiceKind, InvoiceStatus, UnifiedInvoice, UnifiedLineItem
+from unified.schema.record import UnifiedRecord
 
 __all__ = [
     "CustomerKind",
@@ -20,6 +21,7 @@ __all__ = [
     "UnifiedInvoice",
     "UnifiedLineItem",
     "UnifiedModel",
+    "UnifiedRecord",
     "connection_namespace",
     "unified_id",
 ]

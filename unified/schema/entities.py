@@ -10,6 +10,7 @@ from unified.schema.base import UnifiedBase
 from unified.schema.customer import UnifiedCustomer
 from unified.schema.event import UnifiedEvent
 from unified.schema.invoice import UnifiedInvoice
+from unified.schema.record import UnifiedRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Entity:
 CUSTOMERS = Entity("customers", UnifiedCustomer)
 INVOICES = Entity("invoices", UnifiedInvoice)
 EVENTS = Entity("events", UnifiedEvent, is_log=True)
+RECORDS = Entity("records", UnifiedRecord)
+"""Any other stream of any system. Each has a view of its own for reading, e.g. ``stripe_subscriptions``."""
 
-ENTITIES = (CUSTOMERS, INVOICES, EVENTS)
-"""All of them. What is named comes before what names it, and commits write them in this order."""
+ENTITIES = (CUSTOMERS, INVOICES, EVENTS, RECORDS)
+"""All of them."""

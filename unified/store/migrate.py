@@ -25,6 +25,7 @@ from unified.store.database import (
 )
 from unified.store.errors import NewerDatabaseError, RoleError
 from unified.store.migrations import FOLDER, HEAD
+from unified.store.records import views
 
 _ROLES = (OWNER_ROLE, APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE)
 _INHERIT_PER_GRANT = 160000  # the server version that lets a grant give a role without its rights
@@ -38,13 +39,15 @@ class ConnectorEntry:
         name: As in ``@register_adapter``, e.g. ``stripe``.
         display_name: For people.
         capabilities: Of READ, WRITE, DELETE, WEBHOOK, BATCH.
-        streams: Of customers, invoices, events.
+        streams: Those that are polled.
+        record_streams: Those, polled or delivered, that land in ``unified_records``: each has a view.
     """
 
     name: str
     display_name: str
     capabilities: Sequence[str]
     streams: Sequence[str]
+    record_streams: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ def migrate(url: str, connectors: Sequence[ConnectorEntry]) -> list[str]:
     Raises:
         NewerDatabaseError: If the tables are those of a later release; nothing of them is changed.
         RoleError: If the login may not make the roles or grant them.
+        ViewError: If the view of a stream can't be made or dropped.
         UnreachableError: If the server can't be reached.
     """
     ensure_database(url)
@@ -231,23 +235,32 @@ def _upgrade(connection: Connection[Any], before: str | None) -> list[str]:
 
 def _register_connectors(connection: Connection[Any], connectors: Sequence[ConnectorEntry]) -> None:
     with connection.transaction():
+        views.follow(connection, {entry.name: entry.record_streams for entry in connectors})
         for entry in connectors:
             connection.execute(
                 """
-                INSERT INTO connectors AS c (name, display_name, capabilities, streams)
-                VALUES (%s, %s, %s, %s)
+                INSERT INTO connectors AS c (name, display_name, capabilities, streams, record_streams)
+                VALUES (%s, %s, %s, %s, %s)
                 ON CONFLICT (name) DO UPDATE SET
                     display_name = excluded.display_name, capabilities = excluded.capabilities,
-                    streams = excluded.streams, is_enabled = true, updated_at = now()
-                WHERE (c.display_name, c.capabilities, c.streams, c.is_enabled)
-                    IS DISTINCT FROM (excluded.display_name, excluded.capabilities, excluded.streams, true)
+                    streams = excluded.streams, record_streams = excluded.record_streams, is_enabled = true,
+                    updated_at = now()
+                WHERE (c.display_name, c.capabilities, c.streams, c.record_streams, c.is_enabled)
+                    IS DISTINCT FROM (excluded.display_name, excluded.capabilities, excluded.streams,
+                        excluded.record_streams, true)
                 """,
-                (entry.name, entry.display_name, list(entry.capabilities), list(entry.streams)),
+                (
+                    entry.name,
+                    entry.display_name,
+                    list(entry.capabilities),
+                    list(entry.streams),
+                    list(entry.record_streams),
+                ),
             )
             connection.execute("CALL create_source_partitions(%s)", (entry.name,))
         connection.execute(
             """
-            UPDATE connectors SET is_enabled = false, updated_at = now()
+            UPDATE connectors SET is_enabled = false, record_streams = '{}', updated_at = now()
             WHERE is_enabled AND name <> ALL(%s)
             """,
             ([entry.name for entry in connectors],),

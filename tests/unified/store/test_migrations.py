@@ -19,11 +19,12 @@ from unified.store.migrations import FOLDER, HEAD
 from unified.store.records.tables import TABLES
 
 ENTRY = ConnectorEntry("stripe", "Stripe", ("READ",), ("customers", "invoices", "events"))
-REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006"]
+REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
 # What a row has beside its model's fields.
 OWN_COLUMNS = {
     "workspace_id": "uuid",
     "connection_id": "uuid",
+    "stream": "text",
     "schema_version": "text",
     "content_hash": "bigint",
 }

@@ -13,6 +13,8 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
+from unified.schema.entities import ENTITIES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
@@ -45,8 +47,18 @@ class Statistics:
     rows: dict[str, int]
 
 
+# Live records of one connection, ``o``, by stream.
+_LIVE = " UNION ALL ".join(
+    f"""
+                    SELECT stream, count(*) AS live FROM {entity.table} AS t
+                    WHERE (t.workspace_id, t.connection_id, t.source_system) = (o.workspace_id, o.id, o.connector)
+                        AND t.deleted_at IS NULL GROUP BY stream
+    """  # noqa: S608 - names of tables
+    for entity in ENTITIES
+)
+
 # Each group is one connector. A remap asks no provider, so it counts neither as success nor as failure.
-_STATISTICS = """
+_STATISTICS = f"""
     SELECT c.connector,
         count(*) AS connections,
         count(*) FILTER (WHERE c.is_active) AS active,
@@ -57,8 +69,16 @@ _STATISTICS = """
         max(h.last_error_at) AS last_error_at,
         max(c.last_sync_at) AS last_sync_at,
         sum(r.rejects)::bigint AS rejects,
-        jsonb_build_object('customers', sum(customers.live), 'invoices', sum(invoices.live), 'events', sum(events.live))
-            AS rows
+        coalesce((
+            SELECT jsonb_object_agg(stream, 0) FROM connectors AS k CROSS JOIN unnest(k.streams) AS s (stream)
+            WHERE k.name = c.connector
+        ), '{{}}') || coalesce((
+            SELECT jsonb_object_agg(s.stream, s.live) FROM (
+                SELECT t.stream, sum(t.live) AS live FROM connector_configs AS o CROSS JOIN LATERAL ({_LIVE}) AS t
+                WHERE o.connector = c.connector AND (%(connection)s::uuid IS NULL OR o.id = %(connection)s)
+                GROUP BY t.stream
+            ) AS s
+        ), '{{}}') AS rows
     FROM connector_configs AS c
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE error_message IS NULL) AS succeeded,
@@ -74,24 +94,17 @@ _STATISTICS = """
         SELECT count(*) AS rejects FROM rejects AS r
         WHERE (r.workspace_id, r.connector_config_id) = (c.workspace_id, c.id)
     ) AS r
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS live FROM unified_customers AS t
-        WHERE (t.workspace_id, t.connection_id, t.source_system) = (c.workspace_id, c.id, c.connector)
-            AND t.deleted_at IS NULL
-    ) AS customers
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS live FROM unified_invoices AS t
-        WHERE (t.workspace_id, t.connection_id, t.source_system) = (c.workspace_id, c.id, c.connector)
-            AND t.deleted_at IS NULL
-    ) AS invoices
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS live FROM unified_events AS t
-        WHERE (t.workspace_id, t.connection_id, t.source_system) = (c.workspace_id, c.id, c.connector)
-            AND t.deleted_at IS NULL
-    ) AS events
     WHERE %(connection)s::uuid IS NULL OR c.id = %(connection)s
     GROUP BY c.connector ORDER BY c.connector
-"""
+"""  # noqa: S608 - from above
+
+_LIVE_BY_CONNECTION = " UNION ALL ".join(
+    f"""
+    SELECT connection_id, count(*) AS live FROM {entity.table}
+    WHERE connection_id = ANY(%(ids)s) AND deleted_at IS NULL GROUP BY 1
+    """  # noqa: S608 - names of tables
+    for entity in ENTITIES
+)
 
 
 async def by_connector(
@@ -120,18 +133,7 @@ async def live_records(conn: AsyncConnection[Any], connection_ids: Collection[UU
         connection_ids: Which connections.
     """
     rows = await conn.execute(
-        """
-        SELECT connection_id, sum(live)::bigint FROM (
-            SELECT connection_id, count(*) AS live FROM unified_customers
-            WHERE connection_id = ANY(%(ids)s) AND deleted_at IS NULL GROUP BY 1
-            UNION ALL
-            SELECT connection_id, count(*) FROM unified_invoices
-            WHERE connection_id = ANY(%(ids)s) AND deleted_at IS NULL GROUP BY 1
-            UNION ALL
-            SELECT connection_id, count(*) FROM unified_events
-            WHERE connection_id = ANY(%(ids)s) AND deleted_at IS NULL GROUP BY 1
-        ) AS streams GROUP BY 1
-        """,
+        f"SELECT connection_id, sum(live)::bigint FROM ({_LIVE_BY_CONNECTION}) AS tables GROUP BY 1",  # noqa: S608
         {"ids": list(connection_ids)},
     )
     return dict.fromkeys(connection_ids, 0) | dict(await rows.fetchall())

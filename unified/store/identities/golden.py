@@ -3,6 +3,7 @@
 What people decide about them is :mod:`unified.store.identities.decisions`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -180,8 +181,8 @@ async def records(conn: AsyncConnection[Any], identity_id: UUID) -> list[Identit
             m.refused_group, u.email, u.name
         FROM customer_identities AS m
         JOIN connector_configs AS c ON c.id = m.connection_id
-        LEFT JOIN unified_customers AS u ON (u.connection_id, u.source_id, u.source_system)
-            = (m.connection_id, m.source_id, m.source_system)
+        LEFT JOIN unified_customers AS u ON (u.connection_id, u.source_id, u.source_system, u.unified_id)
+            = (m.connection_id, m.source_id, m.source_system, m.unified_id)
         WHERE m.identity_id = %(id)s ORDER BY m.rule NULLS FIRST, m.unified_id
         """,
         id=identity_id,
@@ -220,10 +221,14 @@ class Due:
     workspace: str
 
 
-async def due(conn: AsyncConnection[Any]) -> list[Due]:
+async def due(conn: AsyncConnection[Any], streams: Collection[str]) -> list[Due]:
     """Workspaces whose customers, links or decisions changed since they were resolved; seen by the scheduler's role.
 
     One that was not resolved for as long as the feed of changes keeps them is due as well, for what may be forgotten.
+
+    Args:
+        conn: The scheduler's.
+        streams: Names of the streams that bring customers, of any connector.
     """
     return await fetch(
         conn,
@@ -233,7 +238,7 @@ async def due(conn: AsyncConnection[Any]) -> list[Due]:
         LEFT JOIN identity_state AS s ON s.workspace_id = w.id
         WHERE EXISTS (SELECT FROM identity_queue AS q WHERE q.workspace_id = w.id)
             OR (s.read_at > now() - interval '{FEED_KEEPS}') IS NOT TRUE AND EXISTS (
-                SELECT FROM cursors AS k WHERE k.workspace_id = w.id AND k.stream = 'customers'
+                SELECT FROM cursors AS k WHERE k.workspace_id = w.id AND k.stream = ANY(%(streams)s)
             )
             OR EXISTS (
                 SELECT FROM connector_configs AS c CROSS JOIN LATERAL (
@@ -247,6 +252,7 @@ async def due(conn: AsyncConnection[Any]) -> list[Due]:
             )
         ORDER BY w.slug
         """,  # noqa: S608 - a constant
+        streams=list(streams),
     )
 
 

@@ -18,8 +18,8 @@ async def customers(conn: AsyncConnection[Any]) -> AsyncIterator[Customer]:
     query = sql.SQL(
         """
         SELECT {} FROM identity_records AS r
-        JOIN unified_customers AS u ON (u.connection_id, u.source_id, u.source_system)
-            = (r.connection_id, r.source_id, r.source_system)
+        JOIN unified_customers AS u ON (u.connection_id, u.source_id, u.source_system, u.unified_id)
+            = (r.connection_id, r.source_id, r.source_system, r.unified_id)
         ORDER BY r.unified_id
         """
     ).format(CUSTOMER_COLUMNS)

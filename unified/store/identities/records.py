@@ -217,17 +217,17 @@ async def remove_gone(
         await avoid_nested_loops(conn)
         which = sql.SQL(
             "NOT EXISTS (SELECT FROM {} AS u WHERE u.connection_id = %(connection)s AND u.source_id = r.source_id"
-            " AND u.deleted_at IS NULL)"
+            " AND u.unified_id = r.unified_id AND u.deleted_at IS NULL)"
         ).format(leaf)
     else:
         await by_index(conn)
         live = sql.SQL(
-            "SELECT source_id FROM {} WHERE connection_id = %(connection)s AND source_id = ANY(%(ids)s)"
+            "SELECT unified_id FROM {} WHERE connection_id = %(connection)s AND source_id = ANY(%(ids)s)"
             " AND deleted_at IS NULL"
         ).format(leaf)
         rows = await conn.execute(live, parameters)
-        parameters["ids"] = list({*ids}.difference(row[0] for row in await rows.fetchall()))
-        which = sql.SQL("source_id = ANY(%(ids)s)")
+        parameters["live"] = [row[0] for row in await rows.fetchall()]
+        which = sql.SQL("source_id = ANY(%(ids)s) AND unified_id <> ALL(%(live)s::uuid[])")
     await conn.execute(identity_sql.STAGING)
     query = sql.SQL(
         """

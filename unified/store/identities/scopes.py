@@ -187,8 +187,8 @@ async def customers(conn: AsyncConnection[Any], ids: Sequence[UUID]) -> AsyncIte
     query = sql.SQL(
         """
         SELECT {columns} FROM identity_records AS r
-        JOIN unified_customers AS u ON (u.connection_id, u.source_id, u.source_system)
-            = (r.connection_id, r.source_id, r.source_system)
+        JOIN unified_customers AS u ON (u.connection_id, u.source_id, u.source_system, u.unified_id)
+            = (r.connection_id, r.source_id, r.source_system, r.unified_id)
         WHERE r.unified_id = ANY(%s)
         """
     ).format(columns=CUSTOMER_COLUMNS)

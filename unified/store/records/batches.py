@@ -190,11 +190,11 @@ async def known_hashes(
     """
     query = sql.SQL(
         "SELECT source_id, content_hash FROM {} "
-        "WHERE connection_id = %s AND source_id = ANY(%s) AND deleted_at IS NULL AND schema_version = %s"
+        "WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s) "
+        "AND deleted_at IS NULL AND schema_version = %(version)s"
     ).format(key.leaf)
-    rows = await (
-        await connection.execute(query, (key.connection_id, list(ids), key.table.version))
-    ).fetchall()
+    values = key.parameters() | {"ids": list(ids), "version": key.table.version}
+    rows = await (await connection.execute(query, values)).fetchall()
     return dict(rows)
 
 

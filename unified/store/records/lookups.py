@@ -56,8 +56,8 @@ async def by_key(
 async def ids_after(conn: AsyncConnection[Any], key: StreamKey, after: str, *, limit: int) -> list[str]:
     """Ids of a connection's records in their order, tombstones left out, some at a time."""
     statement = sql.SQL(
-        "SELECT source_id FROM {} WHERE connection_id = %(connection)s AND source_id > %(after)s"
-        " AND deleted_at IS NULL ORDER BY source_id LIMIT %(limit)s"
+        "SELECT source_id FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s"
+        " AND source_id > %(after)s AND deleted_at IS NULL ORDER BY source_id LIMIT %(limit)s"
     ).format(key.leaf)
     result = await conn.execute(statement, key.parameters() | {"after": after, "limit": limit})
     return [row[0] for row in await result.fetchall()]
@@ -69,7 +69,7 @@ async def _read(
     columns = [column.name for column in key.table.columns if column.name != "raw_data"]
     where = sql.SQL(condition) if isinstance(condition, str) else condition
     statement = sql.SQL(
-        "SELECT schema_version, {} FROM {} WHERE connection_id = %(connection)s AND {}"
+        "SELECT schema_version, {} FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s AND {}"
     ).format(sql.SQL(", ").join(map(sql.Identifier, columns)), key.leaf, where)
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(statement, key.parameters() | values)

@@ -14,8 +14,8 @@ from unified.schema.entities import CUSTOMERS
 from unified.store.records.tables import UnifiedTable
 
 # Written by the merge itself, the same for the whole batch.
-_BATCH_COLUMNS = ("workspace_id", "connection_id", "source_system", "schema_version")
-_KEY_COLUMNS = ("workspace_id", "connection_id", "source_id", "source_system")
+_BATCH_COLUMNS = ("workspace_id", "connection_id", "source_system", "stream", "schema_version")
+_KEY_COLUMNS = ("workspace_id", "connection_id", "source_id", "source_system", "stream")
 
 # PostgreSQL's toaster leaves rows of up to this many bytes whole, so that staging neither compresses nor
 # splits them.
@@ -42,9 +42,9 @@ STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ({definitions}) {optio
 # Staged rows into the leaf: new ones, and those that differ and are not older than what is stored.
 MERGE = """
     WITH changed AS (
-        INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, schema_version, {columns})
-        SELECT %(workspace)s, %(connection)s, %(connector)s, %(version)s, {columns} FROM {staging}
-        ON CONFLICT (workspace_id, connection_id, source_id, source_system) DO UPDATE SET {assignments}
+        INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, stream, schema_version, {columns})
+        SELECT %(workspace)s, %(connection)s, %(connector)s, %(stream)s, %(version)s, {columns} FROM {staging}
+        ON CONFLICT (workspace_id, connection_id, source_id, source_system, stream) DO UPDATE SET {assignments}
         WHERE (t.content_hash, t.schema_version, t.deleted_at)
                 IS DISTINCT FROM (excluded.content_hash, excluded.schema_version, excluded.deleted_at)
             AND (t.observed_at = excluded.observed_at
@@ -59,7 +59,7 @@ CONFIRM = """
     UPDATE {leaf} AS t SET observed_at = s.observed_at
     FROM unnest(%(ids)s::text[], %(hashes)s::bigint[], %(observed)s::timestamptz[])
         AS s (source_id, content_hash, observed_at)
-    WHERE t.connection_id = %(connection)s AND t.source_id = ANY(%(ids)s)
+    WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = ANY(%(ids)s)
         AND (t.source_id, t.content_hash) = (s.source_id, s.content_hash)
         AND t.deleted_at IS NULL AND t.observed_at < s.observed_at
 """
@@ -68,15 +68,16 @@ CONFIRM = """
 BURY = """
     WITH alive AS (
         SELECT source_id FROM {leaf}
-        WHERE connection_id = %(connection)s AND source_id = ANY(%(ids)s) AND deleted_at IS NULL
+        WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s)
+            AND deleted_at IS NULL
     ), changed AS (
-        INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, source_id, unified_id,
+        INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, stream, source_id, unified_id,
             schema_version, content_hash, observed_at, synced_at, deleted_at, is_active)
-        SELECT %(workspace)s, %(connection)s, %(connector)s, s.source_id, s.unified_id,
+        SELECT %(workspace)s, %(connection)s, %(connector)s, %(stream)s, s.source_id, s.unified_id,
             %(version)s, 0, s.observed_at, now(), s.deleted_at, false
         FROM unnest(%(ids)s::text[], %(unified_ids)s::uuid[], %(deleted)s::timestamptz[],
             %(observed)s::timestamptz[]) AS s (source_id, unified_id, deleted_at, observed_at)
-        ON CONFLICT (workspace_id, connection_id, source_id, source_system) DO UPDATE SET
+        ON CONFLICT (workspace_id, connection_id, source_id, source_system, stream) DO UPDATE SET
             deleted_at = excluded.deleted_at, is_active = false, observed_at = excluded.observed_at,
             synced_at = excluded.synced_at
         WHERE excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz)
@@ -108,7 +109,7 @@ SET_ASIDE = """
         %(observed)s::timestamptz[]) AS s (key, source_id, raw, error, observed_at)
     WHERE (
         SELECT t.observed_at <= s.observed_at FROM {leaf} AS t
-        WHERE t.connection_id = %(connection)s AND t.source_id = s.source_id
+        WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = s.source_id
     ) IS NOT FALSE
     ON CONFLICT (workspace_id, connector_config_id, stream, record_key) DO UPDATE SET
         raw = excluded.raw, error = excluded.error, observed_at = excluded.observed_at,
@@ -140,8 +141,8 @@ BURY_UNMET = """
     ), changed AS (
         UPDATE {leaf} AS t SET deleted_at = %(started)s, is_active = false, observed_at = %(started)s,
             synced_at = now()
-        WHERE connection_id = %(connection)s AND deleted_at IS NULL AND observed_at < %(started)s
-            AND NOT EXISTS (SELECT FROM met WHERE met.source_id = t.source_id)
+        WHERE connection_id = %(connection)s AND stream = %(stream)s AND deleted_at IS NULL
+            AND observed_at < %(started)s AND NOT EXISTS (SELECT FROM met WHERE met.source_id = t.source_id)
         RETURNING source_id
     ){noted}
     SELECT count(*) FROM changed

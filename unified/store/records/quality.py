@@ -14,12 +14,12 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 
 from unified.kit.declarations import ControlTotal
-from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
+from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES, RECORDS
 from unified.schema.money import exponent
 from unified.store.plans import avoid_nested_loops
 from unified.store.records.tables import StreamKey
 
-_TELLING = {CUSTOMERS: "currency", INVOICES: "status", EVENTS: "event_type"}
+_TELLING = {CUSTOMERS: "currency", INVOICES: "status", EVENTS: "event_type", RECORDS: "updated_at"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,10 @@ class Totals:
 
 async def live_records(conn: AsyncConnection[Any], key: StreamKey) -> int:
     """How many records are stored and not deleted at their source."""
-    query = sql.SQL("SELECT count(*) FROM {} WHERE connection_id = %(connection)s AND deleted_at IS NULL")
+    query = sql.SQL(
+        "SELECT count(*) FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s"
+        " AND deleted_at IS NULL"
+    )
     return await _one(conn, query.format(key.leaf), key.parameters())
 
 
@@ -61,7 +64,7 @@ async def rejected_only(conn: AsyncConnection[Any], key: StreamKey) -> int:
         WHERE r.connector_config_id = %(connection)s AND r.stream = %(stream)s AND NOT EXISTS (
             SELECT FROM {} AS t
             WHERE t.workspace_id = r.workspace_id AND t.connection_id = r.connector_config_id
-                AND t.source_id = r.source_id AND t.deleted_at IS NULL
+                AND t.stream = r.stream AND t.source_id = r.source_id AND t.deleted_at IS NULL
         )
         """
     )
@@ -78,9 +81,10 @@ async def unknown_customers(
         SELECT DISTINCT i.customer_id
         FROM {invoices} AS i
         LEFT JOIN {customers} AS c
-            ON c.workspace_id = i.workspace_id AND c.connection_id = i.connection_id AND c.source_id = i.customer_id
-        WHERE i.connection_id = %(connection)s AND i.deleted_at IS NULL AND i.customer_id IS NOT NULL
-            AND c.source_id IS NULL
+            ON c.workspace_id = i.workspace_id AND c.connection_id = i.connection_id AND c.stream = %(stream)s
+                AND c.source_id = i.customer_id
+        WHERE i.connection_id = %(connection)s AND i.stream = %(invoices)s AND i.deleted_at IS NULL
+            AND i.customer_id IS NOT NULL AND c.source_id IS NULL
             AND NOT EXISTS (
                 SELECT FROM rejects AS r
                 WHERE r.workspace_id = i.workspace_id AND r.connector_config_id = i.connection_id
@@ -90,7 +94,8 @@ async def unknown_customers(
         """
     ).format(invoices=invoices.leaf, customers=customers.leaf)
     await avoid_nested_loops(conn)
-    rows = await (await conn.execute(query, customers.parameters() | {"limit": limit})).fetchall()
+    values = customers.parameters() | {"invoices": invoices.stream, "limit": limit}
+    rows = await (await conn.execute(query, values)).fetchall()
     return [row[0] for row in rows]
 
 
@@ -116,8 +121,8 @@ async def invoice_totals(
             CASE WHEN strpos(raw_data::text, '\\u0000') = 0 THEN raw_data
                  ELSE regexp_replace(raw_data::text, '(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', '\\1', 'g')::json
             END #>> %(path)s, '')::numeric)
-        FROM {} WHERE connection_id = %(connection)s AND raw_data IS NOT NULL AND currency IS NOT NULL
-            AND (%(since)s::timestamptz IS NULL OR synced_at >= %(since)s)
+        FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s AND raw_data IS NOT NULL
+            AND currency IS NOT NULL AND (%(since)s::timestamptz IS NULL OR synced_at >= %(since)s)
         GROUP BY currency ORDER BY currency
         """
     ).format(key.leaf)
@@ -136,8 +141,9 @@ async def records_by_day(conn: AsyncConnection[Any], key: StreamKey, days: int) 
     query = sql.SQL(
         """
         SELECT created_at::date AS day, count(*) FROM {}
-        WHERE connection_id = %(connection)s AND created_at >= (
-            SELECT max(created_at) FROM {} WHERE connection_id = %(connection)s) - make_interval(days => %(days)s)
+        WHERE connection_id = %(connection)s AND stream = %(stream)s AND created_at >= (
+            SELECT max(created_at) FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s
+        ) - make_interval(days => %(days)s)
         GROUP BY day ORDER BY day
         """
     ).format(key.leaf, key.leaf)
@@ -148,6 +154,7 @@ async def newest_records(conn: AsyncConnection[Any], key: StreamKey, limit: int)
     """The records that changed last: id, created, deleted, and one telling column that names no person."""
     query = sql.SQL(
         "SELECT source_id, created_at, deleted_at, {} FROM {} WHERE connection_id = %(connection)s "
+        "AND stream = %(stream)s "
         "ORDER BY synced_at DESC, created_at DESC NULLS LAST, source_id LIMIT %(limit)s"
     ).format(sql.Identifier(_TELLING[key.entity]), key.leaf)
     async with conn.cursor(row_factory=dict_row) as cursor:

@@ -182,7 +182,8 @@ async def read(
         Records as today's model, ordered by source id.
     """
     query = sql.SQL(
-        "SELECT * FROM {} WHERE connection_id = %(connection)s AND raw_data IS NOT NULL {} ORDER BY source_id"
+        "SELECT * FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s "
+        "AND raw_data IS NOT NULL {} ORDER BY source_id"
     ).format(key.leaf, sql.SQL("" if with_deleted else "AND deleted_at IS NULL"))
     async with connection.cursor("records", row_factory=dict_row) as cursor:
         cursor.itersize = READ_CHUNK
@@ -205,9 +206,9 @@ async def read_chunks(
         Column names and rows. At least one chunk comes, so that the columns of an empty stream are known.
     """
     names = [column.name for column in key.table.columns if column.name not in without]
-    query = sql.SQL("SELECT {} FROM {} WHERE connection_id = %(connection)s AND deleted_at IS NULL").format(
-        sql.SQL(", ").join(map(sql.Identifier, names)), key.leaf
-    )
+    query = sql.SQL(
+        "SELECT {} FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s AND deleted_at IS NULL"
+    ).format(sql.SQL(", ").join(map(sql.Identifier, names)), key.leaf)
     async with database.workspace(key.workspace_id) as transaction, transaction.cursor("chunks") as cursor:
         await cursor.execute(query, key.parameters())
         rows = await cursor.fetchmany(READ_CHUNK)
@@ -232,7 +233,9 @@ async def read_raw(
     """
     query = sql.SQL(
         "SELECT source_id, convert_to(raw_data::text, 'UTF8'), observed_at, synced_at FROM {} "
-        "WHERE connection_id = %s AND source_id > %s AND deleted_at IS NULL ORDER BY source_id LIMIT %s"
+        "WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id > %(after)s "
+        "AND deleted_at IS NULL ORDER BY source_id LIMIT %(limit)s"
     ).format(key.leaf)
-    rows = await (await connection.execute(query, (key.connection_id, after, limit))).fetchall()
+    values = key.parameters() | {"after": after, "limit": limit}
+    rows = await (await connection.execute(query, values)).fetchall()
     return [StoredRaw(*row) for row in rows]

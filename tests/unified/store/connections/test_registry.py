@@ -163,9 +163,9 @@ async def bring_customer(conn: psycopg.AsyncConnection[Any], connection: Connect
     where = (connection.workspace_id, connection.id)
     await conn.execute(
         """
-        INSERT INTO unified_customers (workspace_id, connection_id, source_system, source_id, unified_id,
+        INSERT INTO unified_customers (workspace_id, connection_id, source_system, stream, source_id, unified_id,
             schema_version, content_hash, observed_at, synced_at, is_active)
-        VALUES (%s, %s, %s, %s, gen_random_uuid(), '1.1.0', 0, now(), now(), true)
+        VALUES (%s, %s, %s, 'customers', %s, gen_random_uuid(), '1.1.0', 0, now(), now(), true)
         """,
         (*where, connection.connector, source_id),
     )

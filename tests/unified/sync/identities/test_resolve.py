@@ -369,9 +369,9 @@ async def test_a_commit_that_comes_late_is_not_missed(tenant: Tenant) -> None:
         await late.execute("SELECT pg_current_xact_id()")  # begun before the next run, committed after it
         await late.execute(
             """
-            INSERT INTO unified_customers (workspace_id, connection_id, source_system, source_id, unified_id,
-                schema_version, content_hash, observed_at, synced_at, is_active, email, raw_data)
-            VALUES (%s, %s, 'stripe', '1', %s, '1.1.0', 1, now(), now(), true, 'ann@acme.com', '{}')
+            INSERT INTO unified_customers (workspace_id, connection_id, source_system, stream, source_id,
+                unified_id, schema_version, content_hash, observed_at, synced_at, is_active, email, raw_data)
+            VALUES (%s, %s, 'stripe', 'customers', '1', %s, '1.1.0', 1, now(), now(), true, 'ann@acme.com', '{}')
             """,
             (tenant.workspace_id, tenant.connections["stripe"].id, tenant.id(("stripe", "1"))),
         )
@@ -382,9 +382,11 @@ async def test_a_commit_that_comes_late_is_not_missed(tenant: Tenant) -> None:
         await tenant.add("hubspot", "2", email="ben@acme.com")
         assert (await tenant.resolve()).keyed == 1
         async with tenant.db.scheduler() as conn:
-            assert tenant.workspace_id not in {due.workspace_id for due in await identities.due(conn)}
+            assert tenant.workspace_id not in {
+                due.workspace_id for due in await identities.due(conn, ["customers"])
+            }
     async with tenant.db.scheduler() as conn:
-        assert tenant.workspace_id in {due.workspace_id for due in await identities.due(conn)}
+        assert tenant.workspace_id in {due.workspace_id for due in await identities.due(conn, ["customers"])}
     assert (await tenant.resolve()).keyed == 1
     assert await tenant.partition() == parts(["s1", "h1"], ["h2"])
 

@@ -17,7 +17,9 @@ app = typer.Typer(
     help="Add, list and remove a connection's own field rules; `unified remap` applies them.",
 )
 
-Stream = Annotated[str, typer.Argument(help="customers, invoices or events.", metavar="STREAM")]
+Stream = Annotated[
+    str, typer.Argument(help="A stream of the connector, such as customers.", metavar="STREAM")
+]
 Target = Annotated[
     str, typer.Argument(help="Field of the unified record, or custom_fields.<key>.", metavar="TARGET_FIELD")
 ]
@@ -36,7 +38,6 @@ async def add(
     """Fill a field from a place of the raw record; a rule that fills the same field is replaced."""
     async with open_session() as session:
         connection = await session.connection(name)
-        get_adapter(connection.connector).stream(stream)
         rule = FieldRule(source_path, target_field)
         await field_rules.put(session.db, connection, stream, rule, actor=ACTOR)
     say(f"From now on. For what is stored already: `unified remap {connection.key}`.")

@@ -66,7 +66,7 @@ async def list_mappings(caller: Reader, services: Use, connection_id: UUID) -> R
     adapter = get_adapter(connection.connector)
     return json_answer(
         [
-            Mapping(stream=stream.name, source_path=rule.source_path, target_field=rule.target_field)  # type: ignore[arg-type]
+            Mapping(stream=stream.name, source_path=rule.source_path, target_field=rule.target_field)
             for stream in adapter.all_streams()
             for rule in await field_rules.read(services.db, connection, stream.name)
         ]
@@ -77,7 +77,6 @@ async def list_mappings(caller: Reader, services: Use, connection_id: UUID) -> R
 async def set_mapping(caller: Writer, services: Use, connection_id: UUID, wanted: NewMapping) -> Response:
     """Set a rule, for records that come from now on; `unified remap` applies it to those that are stored."""
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
-    get_adapter(connection.connector).stream(wanted.stream)
     await field_rules.put(
         services.db,
         connection,

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query, Response
@@ -15,7 +15,7 @@ from unified.api.management.paging import AskedPage, Page
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
-from unified.kit.declarations import Account
+from unified.kit.declarations import STREAM_NAME, Account
 from unified.store import audit
 from unified.store.connections import sync_requests
 from unified.store.connections.approval import ensure_approved
@@ -28,7 +28,9 @@ from unified.sync.connections import Connections
 Syncer = Annotated[Caller, Depends(Rule("connections:sync", in_workspace=True))]
 RecordReader = Annotated[Caller, Depends(Rule("records:read", in_workspace=True))]
 
-StreamName = Literal["customers", "invoices", "events"]
+StreamName = Annotated[
+    str, Field(pattern=f"^{STREAM_NAME}$", description="As the connector calls it.", examples=["customers"])
+]
 OfStream = Annotated[StreamName | None, Query(description="Only this stream's.")]
 
 routes = router("/api/connectors/configs/{connection_id}", "Connections")
