@@ -36,7 +36,7 @@ from unified.store.workspaces import workspaces
 
 ALLOWED_MS = 1.0
 SAMPLES = 500
-_VAULT_TOKEN = "hvs.fake-of-the-benchmarks"  # noqa: S105 - opens nothing but this
+_VAULT_TOKEN = "root-fake-benchmark"  # noqa: S105 - opens nothing but this
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ class Canaries:
     webhook_secret: str = field(default_factory=lambda: canary("whsec_fake_"))
     stray_token: str = field(default_factory=lambda: canary("uat_fake_"))
     jwt_secret: str = field(default_factory=lambda: canary("jwt-fake-"))
-    vault_token: str = field(default_factory=lambda: canary("hvs.fake-"))
+    vault_token: str = field(default_factory=lambda: canary("root-fake-"))
     master_key: str = field(default_factory=generate_key)
     wrong_master_key: str = field(default_factory=generate_key)
     api_token: str = ""

@@ -11,7 +11,8 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -294,18 +295,17 @@ def _read(path: Path) -> list[str]:
 
 def _create(path: Path, key: str) -> bool:
     """Write a new file, whole from the first moment on; False where another process was quicker."""
-    draft = _write_beside(path, [key])
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink()
+    with _writing(path), _draft_beside(path, [key]) as draft:
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return False
     return True
 
 
 def _replace(path: Path, keys: list[str]) -> None:
-    _write_beside(path, keys).replace(path)
+    with _writing(path), _draft_beside(path, keys) as draft:
+        draft.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -313,11 +313,28 @@ def _replace(path: Path, keys: list[str]) -> None:
         os.close(directory)
 
 
-def _write_beside(path: Path, keys: list[str]) -> Path:
-    """A draft on disk, in the same folder; mkstemp makes it readable by its owner only."""
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say in one line why the file can't be written: a full disk, a quota, a right that is missing."""
+    try:
+        yield
+    except OSError as error:
+        raise MasterKeyError(
+            f"the master keys in {path} can't be written: {error.strerror}; the file is as it was. Make room on its "
+            "disk, or see to the folder's rights, and try again"
+        ) from error
+
+
+@contextmanager
+def _draft_beside(path: Path, keys: list[str]) -> Iterator[Path]:
+    """A draft on disk, in the same folder, gone at the end; mkstemp makes it readable by its owner only."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="ascii") as draft:
-        draft.writelines(f"{key}\n" for key in keys)
-        draft.flush()
-        os.fsync(draft.fileno())
-    return Path(name)
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.writelines(f"{key}\n" for key in keys)
+            file.flush()
+            os.fsync(file.fileno())
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)

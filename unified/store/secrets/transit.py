@@ -9,8 +9,6 @@ import base64
 import binascii
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -19,76 +17,20 @@ import stamina
 
 from unified.kit.errors import (
     ConfigurationError,
-    NotFoundError,
     PermissionDeniedError,
     ProtocolError,
-    ProviderError,
-    RequestRefusedError,
     UnavailableError,
 )
 from unified.kit.secrets import Secret
-
-KUBERNETES_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+from unified.store.secrets.transit_refusals import CiphertextError, TooLargeError, ciphertext_fault, refusal
+from unified.store.secrets.transit_settings import VaultLogin, VaultSettings
 
 _SECONDS = 3.0  # an answer takes some milliseconds
 _ATTEMPTS = 3
 _LONGEST_TRY = 8.0
-# 412: a performance standby that has not caught up yet; 429: a quota; 5xx: sealed, standby, in trouble.
-_PASSING = (412, 429, 472, 473)
+# OpenBao takes requests with up to 1,000 texts, two of which are an item of a batch and its name.
+_BATCH = 200
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-@dataclass(frozen=True, slots=True)
-class VaultLogin:
-    """An auth method that gives a token for something else.
-
-    Attributes:
-        mount: Where the method is mounted: ``approle``, ``kubernetes``.
-        role_id: Of an AppRole; None for Kubernetes.
-        secret_id: Of an AppRole.
-        kubernetes_role: The role to log in for with the pod's own service account.
-    """
-
-    mount: str
-    role_id: str | None = None
-    secret_id: Secret | None = None
-    kubernetes_role: str | None = None
-
-    def fields(self) -> dict[str, str]:
-        """What to send.
-
-        Raises:
-            ConfigurationError: If the pod's token can't be read.
-        """
-        if self.kubernetes_role is None:
-            fields = {"role_id": self.role_id or ""}
-            return fields | ({"secret_id": self.secret_id.reveal()} if self.secret_id else {})
-        try:
-            return {"role": self.kubernetes_role, "jwt": KUBERNETES_TOKEN.read_text().strip()}
-        except OSError as error:
-            msg = f"Vault: the service account's token in {KUBERNETES_TOKEN} can't be read: {error.strerror}"
-            raise ConfigurationError(msg) from error
-
-
-@dataclass(frozen=True, slots=True)
-class VaultSettings:
-    """Where a key is, and how to be let in.
-
-    Attributes:
-        address: ``https://vault.example.com:8200``; plain http only on this machine, as for Vault's agent.
-        key: Name of the transit key.
-        credential: A token, or a log-in that gives one.
-        mount: Where the transit engine is mounted.
-        namespace: Of Vault Enterprise.
-        ca_file: Certificates to trust instead of the system's.
-    """
-
-    address: str
-    key: str
-    credential: Secret | VaultLogin
-    mount: str = "transit"
-    namespace: str | None = None
-    ca_file: str | None = field(default=None)
 
 
 class KeyVersions(NamedTuple):
@@ -131,8 +73,9 @@ class TransitKey:
         Raises:
             UnavailableError: If Vault is sealed, in trouble or can't be reached, after some attempts.
             PermissionDeniedError: If the token is not valid, or its policy does not allow this.
-            NotFoundError: If there is no such key or no engine at that mount.
-            RequestRefusedError: If Vault refuses what was sent.
+            NotFoundError: If there is no such namespace, engine or key; the message says which.
+            CiphertextError: If Vault does not decrypt what was sent.
+            RequestRefusedError: If it refuses the request for another reason.
             ProtocolError: If the answer is not what Vault documents.
         """
         data = await self._ask("GET", "keys")
@@ -155,15 +98,36 @@ class TransitKey:
             raise self._unexpected("a plaintext in base64") from error
 
     async def rewrap(self, ciphertexts: Sequence[str]) -> list[str]:
-        """Encrypt ciphertexts anew under the latest version, inside Vault, in one request."""
-        if not ciphertexts:
-            return []
+        """Encrypt ciphertexts anew under the latest version, inside Vault.
+
+        They go in requests that Vault takes, in smaller ones where its limits were lowered.
+
+        Raises:
+            CiphertextError: If Vault refuses one of them; it says how many of how many.
+        """
+        renewed: list[str] = []
+        size = _BATCH
+        while len(renewed) < len(ciphertexts):
+            some = ciphertexts[len(renewed) : len(renewed) + size]
+            try:
+                renewed += await self._rewrap(some)
+            except TooLargeError:
+                if size == 1:
+                    raise
+                size = max(1, min(size, len(some)) // 2)
+        return renewed
+
+    async def _rewrap(self, ciphertexts: Sequence[str]) -> list[str]:
         batch = [{"ciphertext": ciphertext} for ciphertext in ciphertexts]
         results = (await self._ask("POST", "rewrap", {"batch_input": batch})).get("batch_results")
         if not isinstance(results, list) or len(results) != len(ciphertexts):
             raise self._unexpected("one result for each ciphertext")
-        if any(isinstance(result, dict) and result.get("error") for result in results):
-            raise self._refused(400, "")
+        errors = [
+            str(result["error"]) for result in results if isinstance(result, dict) and result.get("error")
+        ]
+        if errors:
+            msg = f"{self} refused {len(errors)} of {len(results)} ciphertexts: {ciphertext_fault(errors[0])}"
+            raise CiphertextError(msg, status=400)
         return [self._text(result, "ciphertext") for result in results]
 
     async def rotate(self) -> None:
@@ -186,9 +150,29 @@ class TransitKey:
         except PermissionDeniedError:
             # A token that a log-in gave is valid for a time only.
             if is_fresh or isinstance(self._settings.credential, Secret):
-                raise
-            self._token = None
+                raise await self._denied(path) from None
+        self._token = None
+        try:
             return await self._send(method, path, body, await self._logged_in())
+        except PermissionDeniedError:
+            raise await self._denied(path) from None
+
+    async def _denied(self, path: str) -> PermissionDeniedError:
+        """Why permission is denied: the token, or what it may do. Vault's answer is the same for both."""
+        try:
+            # The default policy lets each valid token look at itself.
+            await self._send("GET", "auth/token/lookup-self", None, self._token)
+        except PermissionDeniedError:
+            why = (
+                "the token is not valid or has expired, or it is one without the default policy and its own does "
+                f"not allow {path}"
+            )
+        else:
+            why = (
+                f"the token is valid, but its policy does not allow {path} (docs/keys.md has the policy), or there "
+                f"is no engine at {self._settings.mount}: correct UNIFIED_VAULT_MOUNT or VAULT_NAMESPACE then"
+            )
+        return PermissionDeniedError(f"{self} denied permission: {why}", status=httpx.codes.FORBIDDEN)
 
     async def _logged_in(self) -> Secret:
         if self._token is None:
@@ -242,7 +226,7 @@ class TransitKey:
         if answer.status_code == httpx.codes.NO_CONTENT:
             return {}
         if not answer.is_success:
-            raise self._refused(answer.status_code, answer.text)
+            raise refusal(str(self), self._settings, answer)
         try:
             found = answer.json()[key] or {}
         except (ValueError, KeyError, TypeError) as error:
@@ -250,30 +234,6 @@ class TransitKey:
         if not isinstance(found, dict):
             raise self._unexpected("its JSON")
         return found
-
-    def _refused(self, status: int, text: str) -> ProviderError:
-        """An error of ours for one of Vault's. Its text is looked at and not repeated: it may hold what was sent."""
-        if status == httpx.codes.FORBIDDEN:
-            msg = (
-                f"{self} denied permission: the token is not valid or has expired, or its policy does not allow "
-                "this (docs/keys.md has the policy)"
-            )
-            return PermissionDeniedError(msg, status=status)
-        if status == httpx.codes.NOT_FOUND or "key not found" in text:
-            msg = (
-                f"{self}: there is no such key, or no transit engine at that mount; make it with "
-                f"`vault write -f {self._settings.mount}/keys/{self._settings.key}`, or correct UNIFIED_VAULT_KEY"
-            )
-            return NotFoundError(msg, status=status)
-        if httpx.codes.is_server_error(status) or status in _PASSING:
-            what = "is sealed; unseal it" if "sealed" in text else f"is not able to answer ({status})"
-            return UnavailableError(f"{self} {what}", status=status)
-        why = (
-            "the ciphertext's version is older than its min_decryption_version allows"
-            if "too old" in text
-            else "the ciphertext was changed, or is of another key"
-        )
-        return RequestRefusedError(f"{self} refused the request ({status}): {why}", status=status)
 
     def _unexpected(self, what: str) -> ProtocolError:
         return ProtocolError(f"{self} did not answer with {what}; does VAULT_ADDR lead to Vault?")

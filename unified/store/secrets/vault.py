@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from unified.kit.errors import AdapterError, RequestRefusedError, UnavailableError
+from unified.kit.errors import AdapterError, UnavailableError
 from unified.kit.secrets import Secret
 from unified.store.secrets.keys import DamagedDataKeyError, MasterKeyError, UnknownMasterKeyError, WrappedKey
-from unified.store.secrets.transit import TransitKey, VaultLogin, VaultSettings
+from unified.store.secrets.transit import TransitKey
+from unified.store.secrets.transit_refusals import CiphertextError
+from unified.store.secrets.transit_settings import VaultLogin, VaultSettings
 
 FRESH_SECONDS = 5 * 60.0
 """How long an unwrapped data key is used without asking Vault again."""
@@ -138,7 +140,7 @@ class VaultKeyProvider:
                 known.ask_at = now + AGAIN_SECONDS
                 return known.data_key
             self._remembered.pop(wrapped, None)
-            if isinstance(error.__cause__, RequestRefusedError):
+            if isinstance(error.__cause__, CiphertextError):
                 raise _damaged(key_id, str(error)) from None
             raise
         self._remember(wrapped, data_key)
@@ -149,7 +151,7 @@ class VaultKeyProvider:
         with _as_key_errors():
             try:
                 renewed = await self._key.rewrap([key.wrapped.decode(errors="replace") for key in keys])
-            except RequestRefusedError as error:
+            except CiphertextError as error:
                 raise _damaged(", ".join(sorted({key.key_id for key in keys})), str(error)) from None
             return [self._wrapped(ciphertext) for ciphertext in renewed]
 

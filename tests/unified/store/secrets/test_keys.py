@@ -1,9 +1,12 @@
 import asyncio
+import errno
 import logging
 import os
 import stat
+import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,6 +167,33 @@ async def test_processes_follow_the_file_through_a_rotation(tmp_path: Path) -> N
     assert await other.unwrap(*before) == DATA_KEY, "of a row that was read before it was re-wrapped"
     with pytest.raises(UnknownMasterKeyError):
         await FileKeyProvider(file).unwrap(*before)
+
+
+@pytest.mark.parametrize("call", ["mkstemp", "fsync"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+async def test_a_file_that_cannot_be_written_stays_as_it_was(
+    call: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "master.keys"
+    keys = FileKeyProvider(file)
+    wrapped, before = await keys.wrap(DATA_KEY), file.read_bytes()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile if call == "mkstemp" else os, call, fail)
+        with pytest.raises(
+            MasterKeyError, match=f"can't be written: {os.strerror(number)}; the file is as it was"
+        ):
+            await keys.renew()
+        with pytest.raises(MasterKeyError, match="can't be written"):
+            FileKeyProvider(tmp_path / "other.keys")
+    assert file.read_bytes() == before
+    assert files_in(tmp_path) == [file], "no draft is left"
+    assert await keys.unwrap(*wrapped) == DATA_KEY
+    await keys.renew()
+    assert len(file.read_text().split()) == 2
 
 
 async def test_a_process_that_knew_only_the_old_key_wraps_under_the_new(tmp_path: Path) -> None:

@@ -236,6 +236,21 @@ def test_master_keys_rotate_and_credentials_stay_readable(unified: Unified, stri
     assert wrong not in line
 
 
+def test_a_rotation_on_a_full_disk_says_so_and_changes_nothing(unified: Unified, stripe: str) -> None:
+    before, file = unified.json("keys", "status"), unified.home / "master.keys"
+    content = file.read_bytes()
+    # A limit on files' length: the program is refused every byte that it writes to one.
+    full = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *unified.command("keys", "rotate")]
+    done = subprocess.run(full, env=unified.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"unified: the master keys in {file} can't be written: File too large")
+    assert done.stderr.count("\n") == 1
+    assert file.read_bytes() == content
+    assert sorted(unified.home.glob(".master.keys*")) == []
+    assert unified.json("keys", "status") == before
+    unified.ok("connections", "test", stripe)
+
+
 def test_the_key_is_nowhere_on_disk(unified: Unified, stripe: str) -> None:
     unified.ok("connections", "test", stripe)
     files = [path for path in unified.home.rglob("*") if path.is_file()]
