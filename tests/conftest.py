@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -33,6 +34,9 @@ sys.dont_write_bytecode = False
 AddWorkspace = Callable[[str], Awaitable[UUID]]
 AddConnection = Callable[..., Awaitable[UUID]]
 
+# Tests with a database, a folder or commands; and modules that start processes or servers, or try many examples.
+_SLOW_FIXTURES = {"server_url", "unified", "tmp_path", "tmp_path_factory"}
+_SLOW_IMPORTS = {"subprocess", "given", "SandboxServer", "splink", "dg"}
 _OWN_FOLDER = pytest.StashKey[Path]()
 
 
@@ -53,6 +57,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Keep that folder after a failure only."""
     if (folder := session.config.stash.get(_OWN_FOLDER, None)) and exitstatus == pytest.ExitCode.OK:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as ``quick`` what tests plain functions: the lane to run while writing code."""
+    for item in items:
+        if (
+            isinstance(item, pytest.Function)
+            and not iscoroutinefunction(item.function)
+            and not _SLOW_FIXTURES & set(item.fixturenames)
+            and not _SLOW_IMPORTS & vars(item.module).keys()
+        ):
+            item.add_marker("quick")
 
 
 # Nothing here imports the product before a test needs it: tests of plain functions start in a moment.
