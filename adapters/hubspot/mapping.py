@@ -6,16 +6,16 @@ https://developers.hubspot.com/docs/api-reference/latest/crm/objects/line-items/
 Every property is text or null.
 """
 
-from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from collections.abc import Collection
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from unified.kit.streams import Origin
 from unified.kit.writing.changes import choose
 from unified.schema import InvoiceStatus, UnifiedAddress, UnifiedCustomer, UnifiedInvoice, UnifiedLineItem
-from unified.schema.customer import check_email
 from unified.schema.money import parse_amount
+from unified.schema.reading import address, emails, moment, number
 
 Properties = dict[str, str | None]
 
@@ -56,6 +56,9 @@ _BOOKKEEPING = ("createdate", "hs_createdate", "hs_lastmodifieddate", "hs_object
 NOT_CUSTOM_OF_CONTACTS = frozenset((*_CONTACT_FIELDS, *_BOOKKEEPING))
 _NOT_CUSTOM_OF_INVOICES = frozenset((*_INVOICE_FIELDS, *_BOOKKEEPING))
 
+# ISO 8601, a date, or Unix milliseconds.
+_moment = partial(moment, per_second=1000)
+
 _STATUSES = {
     "draft": InvoiceStatus.DRAFT,
     "open": InvoiceStatus.OPEN,
@@ -77,8 +80,8 @@ def customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
     if companies:
         custom["company_ids"] = [company["id"] for company in companies]
 
-    email, invalid = _sort_out([get("email")])
-    more, more_invalid = _sort_out((get("hs_additional_emails") or "").split(";"))
+    email, invalid = emails([get("email")])
+    more, more_invalid = emails((get("hs_additional_emails") or "").split(";"))
     if invalid:
         custom["invalid_email"] = invalid[0]
     if more_invalid:
@@ -131,9 +134,9 @@ def invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
         amount_paid=parse_amount(get("hs_amount_paid"), code),
         amount_remaining=parse_amount(get("hs_balance_due"), code),
         currency=currency,
-        issue_date=moment(get("hs_invoice_date")),
-        due_date=moment(get("hs_due_date")),
-        paid_date=moment(get("hs_payment_date")),
+        issue_date=_moment(get("hs_invoice_date")),
+        due_date=_moment(get("hs_due_date")),
+        paid_date=_moment(get("hs_payment_date")),
         memo=get("hs_comments") or None,
         hosted_url=get("hs_invoice_link") or None,
         pdf_url=get("hs_pdf_download_link") or None,
@@ -164,7 +167,7 @@ def contact_body(
     phone, mobile, *_ = (*numbers, None, None)
     email = record.email and record.email.lower()
     more = dict.fromkeys(one.lower() for one in record.emails)
-    address = record.billing_address or UnifiedAddress()
+    billed = record.billing_address or UnifiedAddress()
     parts: dict[str, dict[str, str | None]] = {
         "email": {"email": email},
         "emails": {"email": email, "hs_additional_emails": ";".join(one for one in more if one != email)},
@@ -173,11 +176,11 @@ def contact_body(
         "phones": {"phone": phone, "mobilephone": mobile},
         "company": {"company": record.company},
         "billing_address": {
-            "address": ", ".join(line for line in (address.line1, address.line2) if line),
-            "city": address.city,
-            "state": address.state,
-            "zip": address.postal_code,
-            "country": address.country,
+            "address": ", ".join(line for line in (billed.line1, billed.line2) if line),
+            "city": billed.city,
+            "state": billed.state,
+            "zip": billed.postal_code,
+            "country": billed.country,
         },
     }
     known = {
@@ -193,26 +196,12 @@ def contact_body(
     return {"properties": {**properties, **written}}
 
 
-def moment(text: str | None) -> datetime | None:
-    """Read a time: ISO 8601, a date (midnight UTC), or Unix milliseconds.
-
-    Raises:
-        ValueError: If it is none of these.
-    """
-    if not text:
-        return None
-    if text.lstrip("-").isdecimal():
-        return datetime.fromtimestamp(int(text) / 1000, UTC)
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
 def _life(raw: dict[str, Any]) -> dict[str, Any]:
     """When a record was made, changed and archived."""
     return {
-        "created_at": moment(raw.get("createdAt")),
-        "updated_at": moment(raw.get("updatedAt")),
-        "deleted_at": moment(raw.get("archivedAt")),
+        "created_at": _moment(raw.get("createdAt")),
+        "updated_at": _moment(raw.get("updatedAt")),
+        "deleted_at": _moment(raw.get("archivedAt")),
         "is_active": not raw.get("archived", False),
     }
 
@@ -221,26 +210,13 @@ def _custom(properties: Properties, known: frozenset[str]) -> dict[str, Any]:
     return {name: value for name, value in properties.items() if value and name not in known}
 
 
-def _sort_out(texts: Sequence[str | None]) -> tuple[list[str], list[str]]:
-    """Addresses that are ones, and those that are not."""
-    good, bad = [], []
-    for text in texts:
-        if text and (text := text.strip()):
-            try:
-                good.append(check_email(text))
-            except ValueError:
-                bad.append(text)
-    return good, bad
-
-
 def _address(properties: Properties) -> UnifiedAddress | None:
     get = properties.get
     parts = {
         "line1": get("address"), "city": get("city"), "state": get("state"), "postal_code": get("zip"),
         "country": get("country"),
     }  # fmt: skip
-    known = {name: value for name, value in parts.items() if value}
-    return UnifiedAddress(**known) if known else None
+    return address(parts)
 
 
 def _position(line: dict[str, Any]) -> tuple[Decimal, int]:
@@ -254,18 +230,10 @@ def _line(line: dict[str, Any], currency: str) -> UnifiedLineItem:
     return UnifiedLineItem(
         source_id=line["id"],
         description=get("name") or get("description") or None,
-        quantity=_number(get("quantity")),
+        quantity=number(get("quantity")),
         unit_price=parse_amount(get("price"), currency),
         amount=parse_amount(get("amount"), currency),
         tax=parse_amount(get("hs_tax_amount"), currency),
         discount=parse_amount(get("hs_total_discount"), currency),
         item_id=get("hs_product_id") or get("hs_sku") or None,
     )
-
-
-def _number(text: str | None) -> Decimal | None:
-    try:
-        return Decimal(text) if text else None
-    except InvalidOperation as error:
-        msg = f"not a decimal number: {text!r}"
-        raise ValueError(msg) from error

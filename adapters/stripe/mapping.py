@@ -7,7 +7,6 @@ ones from raw records that were stored long ago. https://docs.stripe.com/changel
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -15,9 +14,10 @@ from adapters.stripe import money
 from unified.kit.streams import Origin
 from unified.kit.writing.changes import choose
 from unified.schema.address import UnifiedAddress
-from unified.schema.customer import CustomerKind, UnifiedCustomer, check_email
+from unified.schema.customer import CustomerKind, UnifiedCustomer
 from unified.schema.event import UnifiedEvent
 from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
+from unified.schema.reading import address, emails, first_of, moment, number, text
 
 # Stripe's statuses are words of the unified enumeration as well; a new one of Stripe's becomes null.
 _STATUSES = {status.value: status for status in InvoiceStatus}
@@ -44,41 +44,38 @@ _ADDRESS_PARTS = ("line1", "line2", "city", "state", "postal_code", "country")
 def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
     """Map a customer (https://docs.stripe.com/api/customers/object), a deleted one included."""
     custom = dict(raw.get("metadata") or {})
-    email = _text(raw.get("email"))
-    if email is not None:
-        try:
-            email = check_email(email)
-        except ValueError:
-            custom["invalid_email"], email = email, None
+    valid, invalid = emails([raw.get("email")])
+    if invalid:
+        custom["invalid_email"] = invalid[0]
     if raw.get("customer_account"):
         custom["customer_account"] = raw["customer_account"]
     tax_kind, tax_number = _first_tax_id(raw.get("tax_ids"))
     if tax_kind:
         custom["tax_number_type"] = tax_kind
-    person, company = _text(raw.get("individual_name")), _text(raw.get("business_name"))
-    phone = _text(raw.get("phone"))
+    person, company = text(raw.get("individual_name")), text(raw.get("business_name"))
+    phone = text(raw.get("phone"))
     gone = bool(raw.get("deleted"))
-    currency = _text(raw.get("currency"))
+    currency = text(raw.get("currency"))
     return UnifiedCustomer(
         **origin.identify(raw["id"]),
-        created_at=_time(raw.get("created")),
+        created_at=moment(raw.get("created")),
         deleted_at=origin.observed_at if gone else None,
         is_active=not gone,
         livemode=raw.get("livemode"),
         custom_fields=custom,
         raw_data=raw,
-        email=email,
-        emails=() if email is None else (email,),
-        name=_text(raw.get("name")) or person or company,
+        email=valid[0] if valid else None,
+        emails=tuple(valid),
+        name=text(raw.get("name")) or person or company,
         phone=phone,
         phones=() if phone is None else (phone,),
         company=company,
-        billing_address=_address(raw.get("address")),
+        billing_address=address(_parts(raw.get("address"))),
         shipping_address=_shipping(raw.get("shipping")),
         kind=CustomerKind.PERSON if person else CustomerKind.COMPANY if company else None,
         tax_number=tax_number,
         currency=None if currency is None else currency.upper(),
-        description=_text(raw.get("description")),
+        description=text(raw.get("description")),
     )
 
 
@@ -96,14 +93,14 @@ def from_customer(customer: UnifiedCustomer, fields: Collection[str] | None = No
     Raises:
         ConfigurationError: If one of the fields is not written.
     """
-    business = _text(customer.company or (customer.name if customer.kind is CustomerKind.COMPANY else None))
+    business = text(customer.company or (customer.name if customer.kind is CustomerKind.COMPANY else None))
     # It is read so as well: a customer that is known by its company's name only is called by it.
     name = customer.name or business
     parts: dict[str, dict[str, Any]] = {
         "email": {"email": customer.email},
-        "name": {"name": _text(name)},
-        "phone": {"phone": _text(customer.phone)},
-        "description": {"description": _text(customer.description)},
+        "name": {"name": text(name)},
+        "phone": {"phone": text(customer.phone)},
+        "description": {"description": text(customer.description)},
         "company": {"business_name": business},
         "kind": {
             "business_name": business,
@@ -130,16 +127,16 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
         custom["customer_account"] = raw["customer_account"]
     if subscription := _subscription(raw):
         custom["subscription"] = subscription
-    taxes = _either(raw, "total_taxes", "total_tax_amounts")
+    taxes = first_of(raw, "total_taxes", "total_tax_amounts")
     status = raw.get("status")
     return UnifiedInvoice(
         **origin.identify(raw["id"]),
-        created_at=_time(raw.get("created")),
+        created_at=moment(raw.get("created")),
         livemode=raw.get("livemode"),
         custom_fields=custom,
         raw_data=raw,
         customer_id=_id(raw.get("customer")),
-        invoice_number=_text(raw.get("number")),
+        invoice_number=text(raw.get("number")),
         status=_STATUSES.get(status or ""),
         remote_status=status,
         currency=currency,
@@ -150,13 +147,13 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
         amount_due=money.amount(raw.get("amount_due"), currency),
         amount_paid=money.amount(raw.get("amount_paid"), currency),
         amount_remaining=money.amount(raw.get("amount_remaining"), currency),
-        issue_date=_time(raw.get("effective_at") or transitions.get("finalized_at")),
-        due_date=_time(raw.get("due_date")),
-        paid_date=_time(transitions.get("paid_at")),
+        issue_date=moment(raw.get("effective_at") or transitions.get("finalized_at")),
+        due_date=moment(raw.get("due_date")),
+        paid_date=moment(transitions.get("paid_at")),
         line_items=tuple([_line(line, currency) for line in raw["lines"]["data"]]),
-        memo=_text(raw.get("description")),
-        hosted_url=_text(raw.get("hosted_invoice_url")),
-        pdf_url=_text(raw.get("invoice_pdf")),
+        memo=text(raw.get("description")),
+        hosted_url=text(raw.get("hosted_invoice_url")),
+        pdf_url=text(raw.get("invoice_pdf")),
     )
 
 
@@ -174,31 +171,30 @@ def to_event(raw: dict[str, Any], origin: Origin) -> UnifiedEvent:
         event_type=kind,
         event_category=kind.partition(".")[0],
         payload=subject,
-        resource_type=_text(subject.get("object")),
-        resource_id=_text(subject.get("id")),
+        resource_type=text(subject.get("object")),
+        resource_id=text(subject.get("id")),
         occurred_at=happened,
-        api_version=_text(raw.get("api_version")),
+        api_version=text(raw.get("api_version")),
     )
 
 
 def _line(raw: dict[str, Any], currency: str) -> UnifiedLineItem:
     pricing, period = raw.get("pricing") or {}, raw.get("period") or {}
     price = pricing.get("price_details") or raw.get("price") or {}
-    unit = _either(pricing, "unit_amount_decimal")
+    unit = first_of(pricing, "unit_amount_decimal")
     if unit is None:
-        unit = _either(price, "unit_amount_decimal", "unit_amount")
-    quantity = _either(raw, "quantity_decimal", "quantity")
+        unit = first_of(price, "unit_amount_decimal", "unit_amount")
     return UnifiedLineItem(
-        source_id=_text(raw.get("id")),
-        description=_text(raw.get("description")),
-        quantity=None if quantity is None else Decimal(str(quantity)),
+        source_id=text(raw.get("id")),
+        description=text(raw.get("description")),
+        quantity=number(first_of(raw, "quantity_decimal", "quantity")),
         unit_price=money.unit_amount(unit, currency),
         amount=money.amount(raw.get("amount"), currency),
-        tax=money.amount_sum(_either(raw, "taxes", "tax_amounts"), currency),
+        tax=money.amount_sum(first_of(raw, "taxes", "tax_amounts"), currency),
         discount=money.amount_sum(raw.get("discount_amounts"), currency),
         item_id=_id(price.get("product")) or _id(price.get("price")) or _id(price.get("id")),
-        period_start=_time(period.get("start")),
-        period_end=_time(period.get("end")),
+        period_start=moment(period.get("start")),
+        period_end=moment(period.get("end")),
     )
 
 
@@ -211,22 +207,18 @@ def _subscription(raw: dict[str, Any]) -> str | None:
 def _first_tax_id(listed: dict[str, Any] | None) -> tuple[str | None, str | None]:
     """Type and value of the first tax id, where the object came with them; the API says them only when asked."""
     ids = (listed or {}).get("data") or []
-    return (_text(ids[0].get("type")), _text(ids[0].get("value"))) if ids else (None, None)
+    return (text(ids[0].get("type")), text(ids[0].get("value"))) if ids else (None, None)
 
 
-def _address(
-    raw: dict[str, Any] | None, *, name: str | None = None, phone: str | None = None
-) -> UnifiedAddress | None:
-    parts = {part: _text((raw or {}).get(part)) for part in _ADDRESS_PARTS}
-    if not any(parts.values()) and not name and not phone:
-        return None
-    return UnifiedAddress(**parts, name=name, phone=phone)
+def _parts(raw: dict[str, Any] | None) -> dict[str, str | None]:
+    """An address's parts, which have the same names here and there."""
+    return {part: raw.get(part) for part in _ADDRESS_PARTS} if raw else {}
 
 
 def _shipping(raw: dict[str, Any] | None) -> UnifiedAddress | None:
     if not raw:
         return None
-    return _address(raw.get("address"), name=_text(raw.get("name")), phone=_text(raw.get("phone")))
+    return address({**_parts(raw.get("address")), "name": raw.get("name"), "phone": raw.get("phone")})
 
 
 def _from_address(address: UnifiedAddress | None) -> dict[str, Any] | None:
@@ -267,24 +259,6 @@ def _known(parts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _either(raw: dict[str, Any], *names: str) -> Any:
-    """The first of several fields that is not null: today's, then those of older API versions."""
-    for name in names:
-        value = raw.get(name)
-        if value is not None:
-            return value
-    return None
-
-
 def _id(reference: Any) -> str | None:
     """The id behind a reference, which is an id, an expanded object, or null."""
     return reference.get("id") if isinstance(reference, dict) else reference or None
-
-
-def _text(value: str | None) -> str | None:
-    """Text, or None for what is missing or empty."""
-    return value or None
-
-
-def _time(seconds: int | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

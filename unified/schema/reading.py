@@ -1,0 +1,96 @@
+"""Reading values out of raw records: what the mappings of all systems do with text, times, numbers and addresses.
+
+Pure, and total: a value, None where there is none, or a ValueError with the reason, which makes the record a reject.
+Money is read by :mod:`unified.schema.money`.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from unified.schema.address import UnifiedAddress
+from unified.schema.customer import check_email
+
+
+def text(value: str | None) -> str | None:
+    """Text, or None for what is missing or empty."""
+    return value or None
+
+
+def first_of(raw: Mapping[str, Any], *names: str) -> Any:
+    """The first of several fields that is not null: today's name, then older ones."""
+    for name in names:
+        value = raw.get(name)
+        if value is not None:
+            return value
+    return None
+
+
+def moment(value: str | float | None, *, per_second: int = 1) -> datetime | None:
+    """A time; None where there is none.
+
+    Args:
+        value: ISO 8601, UTC where it names no zone; a date, which is midnight UTC; or Unix time, also as text.
+        per_second: 1000 where Unix time counts milliseconds.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if not isinstance(value, str):
+        return None if value is None else _from_unix(value, per_second)
+    if not value:
+        return None
+    if value.lstrip("-").isdecimal():
+        return _from_unix(int(value), per_second)
+    read = datetime.fromisoformat(value)
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def _from_unix(value: float, per_second: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(value / per_second, UTC)
+    except (OverflowError, OSError) as error:
+        raise ValueError(f"not a time between the years 1 and 9999: {value}") from error
+
+
+def number(value: str | int | Decimal | None) -> Decimal | None:
+    """A decimal number; None where there is none.
+
+    Raises:
+        ValueError: If it is not one.
+    """
+    if value is None or value == "":
+        return None
+    try:
+        return Decimal(value if isinstance(value, str) else str(value))
+    except InvalidOperation as error:
+        raise ValueError(f"not a decimal number: {value!r}") from error
+
+
+def emails(values: Iterable[str | None]) -> tuple[list[str], list[str]]:
+    """E-mail addresses, and what stands in their place and is not one.
+
+    Args:
+        values: As the source has them; those that are missing or empty are left out.
+
+    Returns:
+        The valid ones as :func:`unified.schema.customer.check_email` returns them, each once; the others as they are.
+    """
+    valid: list[str] = []
+    invalid: list[str] = []
+    for value in values:
+        if value and (stripped := value.strip()):
+            try:
+                found, fitting = check_email(stripped), valid
+            except ValueError:
+                found, fitting = stripped, invalid
+            if found not in fitting:
+                fitting.append(found)
+    return valid, invalid
+
+
+def address(parts: Mapping[str, str | None]) -> UnifiedAddress | None:
+    """An address of the parts that are known, by the names of the model; None where none is."""
+    known = {name: value for name, value in parts.items() if value}
+    return UnifiedAddress(**known) if known else None
