@@ -124,4 +124,4 @@ def _any_spelling(character: str) -> str:
         ]
     # A letter in its own case, the digits of escapes in either.
     plain, escaped = spellings[: len(same)], spellings[len(same) :]
-    return f"(?:{'|'.join(plain)}|(?i:{'|'.join(escaped)}))"
+    return f"(?:(?i:{'|'.join(escaped)})|{'|'.join(plain)})"

@@ -41,7 +41,9 @@ class ScriptedProvider:
                 if answer.never:
                     await reader.read()
                     break
-                headers = {"content-length": str(len(answer.body)), **answer.headers}
+                is_framed = "transfer-encoding" in answer.headers
+                length = {} if is_framed else {"content-length": str(len(answer.body))}
+                headers = {**length, **answer.headers}
                 lines = [f"HTTP/1.1 {answer.status} Scripted", *(f"{k}: {v}" for k, v in headers.items())]
                 body = answer.body[: len(answer.body) // 2] if answer.cut else answer.body
                 writer.write("\r\n".join([*lines, "", ""]).encode() + body)

@@ -1,6 +1,9 @@
 """Texts of others do not show a secret that they repeat."""
 
 import base64
+import html
+import re
+import time
 from urllib.parse import quote, quote_plus
 
 import msgspec
@@ -13,7 +16,7 @@ from unified.kit.http.authentication import fixed_authentication
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
 from unified.kit.http.refusals import Refusals
-from unified.kit.secrets import MASK, Secret, without
+from unified.kit.secrets import MASK, Secret, without, without_lookalikes
 
 SECRET = "sk test/fake+canary=?&"
 
@@ -29,6 +32,17 @@ SECRET = "sk test/fake+canary=?&"
         lambda text: text.encode().hex().upper(),
         lambda text: base64.b64encode(text.encode()).decode(),
         lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+        lambda text: text.replace("/", "\\/").replace("=", "\\u003D").replace("&", "\\u0026"),
+        lambda text: "".join(f"\\u{ord(character):04x}" for character in text),
+        lambda text: text.replace("=", "\\\\u003d"),
+        lambda text: quote(quote(text, safe=""), safe=""),
+        lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+        lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()),
+        lambda text: "".join(f"&#{ord(character)};" for character in text),
+        lambda text: html.escape(text),  # noqa: PLW0108 - as the others
+        lambda text: text.encode().hex(":"),
+        lambda text: quote(base64.b64encode(text.encode()).decode(), safe=""),
+        lambda text: base64.b64encode(text.encode()).decode().replace("/", "\\/"),
     ],
 )
 def test_no_form_of_a_secret_is_left(encode: object, before: str) -> None:
@@ -37,7 +51,34 @@ def test_no_form_of_a_secret_is_left(encode: object, before: str) -> None:
     assert MASK in text
     assert text.startswith("so ")
     assert text.endswith(" it is")
-    assert len(text) < len(f"so {MASK} it is") + 3 * len(before) + 6, "at most what stands beside it is left"
+    assert len(text) < len(f"so {MASK} it is") + 6 * len(before) + 8, "at most what stands beside it is left"
+
+
+@pytest.mark.parametrize("tail", ["", "!" * 3_000, ' and some words "more"'])
+def test_a_long_secret_is_found_whole(tail: str) -> None:
+    secret = SECRET * 30 + tail
+    began = time.process_time()
+    assert without(f"so {secret} it is", [secret]) == f"so {MASK} it is"
+    assert without(f"so {quote(secret)} it is", [secret]) == f"so {MASK} it is"
+    assert time.process_time() - began < 5
+
+
+def test_the_longest_of_several_secrets_goes_first() -> None:
+    assert without("abc-fake-key", ["abc", "abc-fake-key", "fake"]) == MASK
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bearer abc.def",
+        "https://me:pw@example.com",
+        "sk_live_****1234",
+        "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2ln",
+    ],
+)
+def test_what_looks_like_a_credential_is_masked_whose_ever_it_is(text: str) -> None:
+    assert MASK in without_lookalikes(text)
+    assert not {"abc", "pw", "1234", "c2ln"} & set(re.split(r"\W+", without_lookalikes(text)))
 
 
 def test_what_holds_no_secret_stays() -> None:

@@ -28,7 +28,7 @@ _FEWEST_COUNTED = 5
 _FEWEST_REPLACING = 3
 # An estimate is wrong by more than chance where so many requests and so large a share are missing or too many.
 _CHANCE_REQUESTS, _CHANCE_SHARE = 2.0, 0.05
-# A pace at which requests were refused right after a recovery was too high by this factor at least.
+# A pace that was refused at first, or right after a recovery, is too high: at most this share of it is allowed.
 _TOO_SOON = 0.93
 
 # From this multiple of the estimate on, the provider has changed its limit, and only what comes now counts.
@@ -128,8 +128,12 @@ class Pace:
         is_off = abs(count - expected) > _CHANCE_REQUESTS + _CHANCE_SHARE * expected
         if self._leapt >= _FEWEST_COUNTED:
             self._requests, self._seconds = self._leapt, now - self._leap_began
-        elif not self._seconds or (is_off and count >= _FEWEST_REPLACING):
-            self._requests, self._seconds = max(1, count), seconds
+        elif not self._seconds:
+            # The pace was refused, so less is allowed.
+            self._requests = max(1, count)
+            self._seconds = max(seconds, self._requests / (_TOO_SOON * self.rate))
+        elif is_off and count >= _FEWEST_REPLACING:
+            self._requests, self._seconds = count, seconds
         elif count >= max(_FEWEST_COUNTED, self._requests / 4):
             self._requests, self._seconds = self._requests + count, self._seconds + seconds
         else:

@@ -1,7 +1,12 @@
 """Each kind of credential over real HTTP: the header that arrives, and the one host that it arrives at."""
 
+import base64
+import json
+import logging
+import traceback
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qsl, quote, urlsplit
 from uuid import UUID
 
 import msgspec
@@ -18,10 +23,11 @@ from unified.kit.declarations import (
     CredentialKind,
     Stream,
 )
-from unified.kit.errors import AuthenticationError, ConfigurationError, ForbiddenHostError
+from unified.kit.errors import AuthenticationError, ConfigurationError, ForbiddenHostError, ProviderError
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
-from unified.kit.secrets import Secret
+from unified.kit.http.refusals import Refusals
+from unified.kit.secrets import MASK, Secret
 from unified.kit.streams import Cursor, Origin, Page
 from unified.schema.base import UnifiedBase
 from unified.schema.entities import CUSTOMERS
@@ -77,6 +83,15 @@ class BasicAdapter(DemoAdapter):
     credential_fields = (CredentialField("user", "user", ""), CredentialField("password", "password", ""))
 
 
+class UserAdapter(DemoAdapter):
+    api_key_place = "basic_user"
+
+
+class QueryAdapter(DemoAdapter):
+    api_key_place = "query"
+    api_key_parameter = "hapikey"
+
+
 class OAuthOnlyAdapter(DemoAdapter):
     credential_kind = CredentialKind.OAUTH_TOKEN
     credential_fields = ()
@@ -122,6 +137,68 @@ async def test_a_kind_is_a_header(
     lines = head.split("\r\n")
     assert arrives in lines
     assert sum("authorization" in line or "api-key" in line for line in lines) == 1
+
+
+async def test_a_key_is_the_user_of_basic_authentication(provider: "ScriptedProvider") -> None:
+    async with UserAdapter(config(provider.url), {"key": Secret("key_fake_1")}, REF) as opened:
+        await opened.test()
+    sent = base64.b64encode(b"key_fake_1:").decode().lower()
+    assert f"authorization: basic {sent}" in provider.requests[0].split("\r\n")
+
+
+async def test_a_key_is_in_the_query_once_also_where_a_request_is_sent_again(
+    provider: "ScriptedProvider", waits: list[float]
+) -> None:
+    provider.script = [Answer(500), Answer(500), Answer()]
+    async with QueryAdapter(config(provider.url), {"key": Secret("key/fake 1&x=y")}, REF) as opened:
+        await opened.http.request("GET", "/me?page=2", ANYTHING, params={"after": "a b", "list": ["1", "2"]})
+    for head in provider.requests:
+        query = parse_qsl(urlsplit(head.split()[1]).query)
+        assert query == [("after", "a b"), ("list", "1"), ("list", "2"), ("hapikey", "key/fake 1&x=y")]
+        assert "authorization" not in head
+
+
+@pytest.mark.parametrize("adapter", [DemoAdapter, HeaderAdapter, UserAdapter, QueryAdapter])
+@pytest.mark.parametrize(
+    "echo",
+    [
+        lambda key: key,
+        lambda key: json.dumps(key).replace("/", "\\/"),
+        lambda key: key.replace("=", "\\u003D"),
+        lambda key: quote(key, safe=""),
+        lambda key: base64.b64encode(key.encode()).decode(),
+        lambda key: base64.b64encode(f"{key}:".encode()).decode(),
+        lambda key: key.encode().hex().upper(),
+    ],
+)
+async def test_a_key_that_is_echoed_is_shown_nowhere(
+    provider: "ScriptedProvider",
+    adapter: type[DemoAdapter],
+    echo: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    key = "fake/canary+with=every?sign"
+    said = echo(key)
+    provider.script = [
+        Answer(400, json.dumps({"message": f"{said} is wrong", "code": said}).encode()),
+        Answer(400, f'{{"message": "{said} is wrong", "code": "x"}}'.encode()),
+        Answer(200, b"<html>", {"content-type": said}),
+        Answer(never=True),
+    ]
+    refusals = Refusals(codes_at=("code",), reasons_at=("message",))
+    settings = config(provider.url).model_copy(update={"retry_count": 0, "timeout": 0.2})
+    shown = []
+    async with adapter(settings, {"key": Secret(key)}, REF) as opened:
+        opened.http._refusals = refusals
+        for _ in provider.script:
+            with pytest.raises(ProviderError) as caught:
+                await opened.http.request("GET", "/me", ANYTHING)
+            shown += [str(caught.value), str(caught.value.code), *traceback.format_exception(caught.value)]
+    shown += [record.getMessage() for record in caplog.records]
+    assert MASK in shown[0]
+    plain = [line for line in shown if key in line or said.strip('"') in line or quote(key, safe="") in line]
+    assert not plain
 
 
 async def test_a_user_with_a_colon_would_be_another_user() -> None:

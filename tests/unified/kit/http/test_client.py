@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import traceback
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -266,6 +267,45 @@ async def test_clients_of_one_connection_share_its_limits(provider: "ScriptedPro
     assert limit.turns == 2
     assert (one.traffic.waited, other.traffic.waited) == (2.0, 2.0)
     assert (one.traffic.requests, other.traffic.requests) == (1, 1)
+
+
+async def test_an_answer_is_had_with_its_headers_and_whatever_body(provider: "ScriptedProvider") -> None:
+    csv = "Id,Name\n1,Zoë\n".encode("latin-1")
+    headers = {"content-type": "text/csv; charset=iso-8859-1", "sforce-locator": "abc", "link": "</next>"}
+    provider.script = [answer(201, csv, headers=headers)]
+    http = client(provider.url)
+    found = await http.exchange("GET", "/rows", headers={"accept": "text/csv"}, params={"page": "2"})
+    assert (found.status, found.kind, found.headers["Sforce-Locator"]) == (201, "text/csv", "abc")
+    assert (found.body, found.text) == (csv, "Id,Name\n1,Zoë\n")
+    assert provider.requests[0].startswith("get /rows?page=2 ")
+    assert "accept: text/csv" in provider.requests[0]
+    await http.aclose()
+
+
+async def test_bytes_of_any_kind_are_no_trouble(provider: "ScriptedProvider") -> None:
+    body = bytes(range(256)) * 100
+    provider.script = [answer(body=body, headers={})]
+    http = client(provider.url)
+    found = await http.exchange("GET", "/")
+    assert (found.body, found.kind) == (body, "")
+    provider.script = [answer(404)]
+    with pytest.raises(NotFoundError):
+        await http.exchange("GET", "/")
+    await http.aclose()
+
+
+async def test_requests_that_were_told_to_wait_come_back_spread(
+    provider: "ScriptedProvider", waits: list[float]
+) -> None:
+    provider.script = [*[answer(503, headers={"retry-after": "10", **JSON})] * 20, GOOD]
+    http = client(provider.url, retry_delay=0.5, concurrency=20)
+    await asyncio.gather(*(http.request("GET", "/", ANYTHING) for _ in range(20)))
+    told = [wait for wait in waits if wait >= 1]
+    assert len(told) == 20
+    assert all(10 <= wait <= 11 for wait in told)
+    tenths = Counter(round(wait, 1) for wait in told)
+    assert max(tenths.values()) < 10
+    await http.aclose()
 
 
 # The guard ----------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """Requests that change something: when they are sent again, and what is known where no answer came."""
 
+import asyncio
+import contextlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -72,6 +75,49 @@ async def test_a_refusal_decides_about_the_attempts_before_it(
 ) -> None:
     with pytest.raises(RequestRefusedError):
         await change(provider, [CUT, answer(400, b"")], "repeatable")
+
+
+class Leaving:
+    """A server that keeps connections alive, and closes each where its second request would be answered."""
+
+    def __init__(self) -> None:
+        self.arrived: list[str] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            for has_answered in (False, True):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                length = re.search(r"content-length: (\d+)", head.lower())
+                await reader.readexactly(int(length[1]) if length else 0)
+                self.arrived.append(head.split()[0])
+                if not has_answered:
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+                    await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "POST", "PATCH"])
+@pytest.mark.parametrize(("effect", "retries"), [("once", 5), ("none", 0), ("repeatable", 0), ("none", 1)])
+async def test_a_request_is_sent_as_often_as_we_say(
+    method: str, effect: "Effect", retries: int, waits: list[float]
+) -> None:
+    leaving = Leaving()
+    server = await asyncio.start_server(leaving.serve, "127.0.0.1", 0)
+    http = client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", retry_count=retries)
+    await http.request("POST", "/", ANYTHING, json={})  # the connection is kept alive
+    arrived, counted = len(leaving.arrived), http.traffic.requests
+    body = {"n": 1} if method in ("PUT", "POST", "PATCH") else None
+    is_repeated = retries == 1
+    with contextlib.nullcontext() if is_repeated else pytest.raises(UnavailableError):
+        await http.request(method, "/", msgspec.json.Decoder(), json=body, effect=effect)
+    sent = leaving.arrived[arrived:]
+    assert sent == [method] * (2 if is_repeated else 1)
+    assert http.traffic.requests - counted == len(sent)
+    await http.aclose()
+    server.close()
 
 
 async def test_an_answer_without_a_body_is_none(provider: Any) -> None:
