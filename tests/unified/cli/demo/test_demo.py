@@ -23,6 +23,7 @@ from unified.cli.processes.sandbox import Sandbox
 from unified.cli.session import ACTOR, CommandError
 from unified.kit.factory import AdapterFactory
 from unified.store import embedded
+from unified.store.cluster import Cluster
 from unified.store.connections.registry import Registry
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, generate_key
@@ -106,6 +107,21 @@ class Dev:
             ]
         return bool(new[0]["status"] == "SUCCESS" and self.partitions()["stripe/customers"] == connection)
 
+    def loses_its_database(self) -> None:
+        """Kill the server, and wait until Dagster reaches it again: nothing else uses it than what is running."""
+        cluster = Cluster((self.home / "postgres").resolve(), "")
+        killed = cluster.process()
+        assert killed is not None
+        killed.kill()
+        killed.wait()
+        query = {"query": "{ runsOrError(limit: 1) { ... on Runs { results { runId } } } }"}
+        while True:
+            answer = httpx.post(f"{self.url}/graphql", json=query, timeout=LIMIT_SECONDS)
+            if answer.is_success and (answer.json()["data"] or {}).get("runsOrError", {}).get("results"):
+                return
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.2)
+
     def run(self, job: str, connection: str) -> str:
         """Launch a run and wait for its end."""
         selector = {
@@ -161,6 +177,8 @@ def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) ->
         assert dev.arrives("demo-acme/stripe"), (
             "a change at the stand-in is delivered, drained, and seen in the UI"
         )
+        assert dev.run("stripe_sync", "demo-acme/stripe") == "SUCCESS"
+        dev.loses_its_database()
         assert dev.run("stripe_sync", "demo-acme/stripe") == "SUCCESS"
         for command in ("dev", "demo"):
             assert f"`unified dev` (process {dev.process.pid}) runs already" in unified.refused(command)
