@@ -8,6 +8,7 @@ server for that server, hands the whole environment on, and opens the folders ab
 import hashlib
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -105,7 +106,6 @@ class Cluster:
             UnreachableError: If it does not start, with the reason that it gives.
         """
         try:
-            self.data.mkdir(mode=0o700, exist_ok=True)
             _let_the_server_pass(self.data)
             if not (self.data / "PG_VERSION").exists():
                 self._initialise()
@@ -129,11 +129,16 @@ class Cluster:
             self._run("pg_ctl", "-w", "-m", "immediate", "stop").wait()
 
     def _initialise(self) -> None:
+        """Make the cluster beside its place and move it there: one that was left half-made would never start."""
+        making = self.data.with_name(f"{self.data.name}.making")
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(mode=0o700)
         if server_user := _server_user():
-            os.chown(self.data, server_user.pw_uid, server_user.pw_gid)
+            os.chown(making, server_user.pw_uid, server_user.pw_gid)
         with tempfile.TemporaryFile() as output:
-            if self._run("initdb", *_INITDB, output=output).wait():
+            if self._run("initdb", *_INITDB, output=output, data=making).wait():
                 raise self._failure(_reason(output))
+        making.rename(self.data)
 
     def _configure(self) -> None:
         """Settings apart from PostgreSQL's own file, which only learns where to find them."""
@@ -165,7 +170,7 @@ class Cluster:
                     starting.kill()
                     starting.wait()
                     raise
-            if starting.returncode:
+            if starting.returncode and self.process() is None:
                 reason = self._fatal(written) or _reason(output)
                 # A killed server's other processes notice within moments that it is gone.
                 if "pre-existing shared memory block" not in reason:
@@ -177,14 +182,14 @@ class Cluster:
         time.sleep(_LOOK_SECONDS)
 
     def _run(
-        self, program: str, *arguments: str, output: IO[bytes] | None = None
+        self, program: str, *arguments: str, output: IO[bytes] | None = None, data: Path | None = None
     ) -> "subprocess.Popen[bytes]":
         """Start one of PostgreSQL's programs on these data, as the user that may."""
         server_user = _server_user()
         # Not into a pipe: the server inherits it, and whoever reads it would wait for the server's end.
         shown = output or subprocess.DEVNULL
         return subprocess.Popen(  # noqa: S603 - our own arguments
-            [str(_programs() / program), "-D", str(self.data), *arguments],
+            [str(_programs() / program), "-D", str(data or self.data), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=shown,
             stderr=shown,

@@ -35,9 +35,20 @@ while sys.stdin.readline().strip() == "revive":
 Start = Callable[[], "subprocess.Popen[str]"]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose server has stopped: making one takes longer than most of these tests."""
+    folder = tmp_path_factory.mktemp("made")
+    embedded.start(folder)
+    embedded.leave(folder)
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def folder(made: Path, tmp_path: Path) -> Iterator[Path]:
     """An installation's folder; whatever server is left in it is stopped."""
+    # As root its files belong to the server's user, which shutil would not keep.
+    subprocess.run(["cp", "-a", made / "postgres", tmp_path], check=True)  # noqa: S607 - wherever it is
     yield tmp_path
     embedded.start(tmp_path)
     embedded.leave(tmp_path)
@@ -179,6 +190,16 @@ async def test_an_open_database_outlives_its_server(folder: Path) -> None:
             async with db.scheduler() as conn:
                 assert await (await conn.execute("SELECT 1")).fetchone() == (1,)
     embedded.leave(folder)
+
+
+def test_a_cluster_that_was_left_half_made_is_made_again(tmp_path: Path) -> None:
+    half = tmp_path / "postgres.making"
+    half.mkdir()
+    (half / "PG_VERSION").write_text("18\n")
+    url = beside(embedded.start(tmp_path), "postgres")
+    assert _query(url, "SELECT lower('ÄÖ') || current_setting('server_encoding')") == "äöUTF8"
+    assert not half.exists()
+    embedded.leave(tmp_path)
 
 
 def test_a_server_of_anybody_else_is_left_alone(folder: Path) -> None:
