@@ -152,9 +152,11 @@ class Cluster:
 
     def _launch(self, patience: Patience) -> None:
         """Start the server's process once; returns without it where it has to be tried again."""
-        # Left by a killed server; if a process of this user has that number now, PostgreSQL would not start.
+        # Left by a killed server. If a process of this user has that number now, or nobody has collected the killed
+        # one yet, PostgreSQL would take it for running.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         folder = self.socket_folder()
+        (folder / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
         if folder != self.data:
             folder.mkdir(mode=0o700, exist_ok=True)
             if server_user := _server_user():

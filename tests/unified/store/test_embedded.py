@@ -215,7 +215,8 @@ def test_the_number_of_a_killed_server_may_be_another_process_by_now(folder: Pat
     killed = _kill(folder)
     embedded.leave(folder)
     file = folder / "postgres" / "postmaster.pid"
-    file.write_text(file.read_text().replace(str(killed), str(os.getpid()), 1))
+    for left in (file, folder / "postgres" / ".s.PGSQL.5432.lock"):
+        left.write_text(left.read_text().replace(str(killed), str(os.getpid()), 1))
     assert embedded.start(folder) == beside(url, "unified")
     assert _query(url, "SELECT 1") == 1
     embedded.leave(folder)

@@ -134,7 +134,10 @@ class Dev:
             "executionMetadata": {"tags": tags},
             "runConfigData": {},
         }
-        launched = self.ask(LAUNCH, run=run)["launchRun"]
+        # After a loss of the database, one connection of the UI's pool after the other finds out.
+        lost = "server closed the connection"
+        while lost in (launched := self.ask(LAUNCH, run=run)["launchRun"]).get("message", ""):
+            time.sleep(0.2)
         assert "run" in launched, launched
         query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
         while True:
