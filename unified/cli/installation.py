@@ -11,7 +11,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from unified.kit.registry import discover_adapters
 from unified.schema.entities import RECORDS
 from unified.store import migrate
 from unified.store.database import beside, database_url
@@ -49,6 +48,9 @@ def migrate_database(url: str) -> list[str]:
     Returns:
         The revisions applied.
     """
+    # Half a second, for a migration that is seldom due.
+    from unified.kit.registry import discover_adapters  # noqa: PLC0415
+
     entries = [
         migrate.ConnectorEntry(
             adapter.name,

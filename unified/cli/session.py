@@ -5,19 +5,19 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import typer
 
 from unified.cli.installation import ready_database
-from unified.kit.factory import AdapterFactory
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.secrets.credentials import CredentialStore
-from unified.store.secrets.providers import load_provider
-from unified.sync.authorization import AuthorizedConnections
-from unified.sync.connections import Connections
+
+if TYPE_CHECKING:
+    from unified.kit.factory import AdapterFactory
+    from unified.store.secrets.credentials import CredentialStore
+    from unified.sync.connections import Connections
 
 ACTOR = "cli"
 """How the audit log names whoever uses this command."""
@@ -48,16 +48,26 @@ class Session:
     db: Database
     registry: Registry
 
-    def credentials(self) -> CredentialStore:
+    # Secrets load cryptography, and adapters pydantic and HTTP: most of a second, which `unified status` does without.
+
+    def credentials(self) -> "CredentialStore":
         """The credential store; raises MasterKeyError where there is no usable master key."""
+        from unified.store.secrets.credentials import CredentialStore  # noqa: PLC0415 - as above
+        from unified.store.secrets.providers import load_provider  # noqa: PLC0415 - as above
+
         return CredentialStore(self.db, load_provider())
 
-    def connections(self) -> Connections:
+    def connections(self) -> "Connections":
         """Adds, changes and tries connections, in the command's name."""
+        from unified.sync.connections import Connections  # noqa: PLC0415 - as above
+
         return Connections(self.db, self.credentials(), actor=ACTOR)
 
-    def adapters(self) -> AdapterFactory:
+    def adapters(self) -> "AdapterFactory":
         """Makes adapters of stored connections, in the command's name."""
+        from unified.kit.factory import AdapterFactory  # noqa: PLC0415 - as above
+        from unified.sync.authorization import AuthorizedConnections  # noqa: PLC0415 - as above
+
         return AdapterFactory(AuthorizedConnections(self.db, self.credentials(), actor=ACTOR))
 
     async def connection(self, name: str) -> Connection:

@@ -5,12 +5,11 @@ streams land in an entity, which each connector declares (:class:`unified.kit.de
 """
 
 from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
-from unified.schema.base import UnifiedBase
-from unified.schema.customer import UnifiedCustomer
-from unified.schema.event import UnifiedEvent
-from unified.schema.invoice import UnifiedInvoice
-from unified.schema.record import UnifiedRecord
+if TYPE_CHECKING:
+    from unified.schema.base import UnifiedBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +18,19 @@ class Entity:
 
     Attributes:
         name: Plural and lower-case, e.g. ``customers``.
-        model: What its rows are.
+        model_path: Where its model is below this package, as ``module:class``.
         is_log: Whether its records are things that happened. A source forgets old ones, which is no deletion.
     """
 
     name: str
-    model: type[UnifiedBase]
+    model_path: str
     is_log: bool = False
+
+    @property
+    def model(self) -> "type[UnifiedBase]":
+        """What its rows are. Imported when first asked for: what needs the names alone does without pydantic."""
+        module, _, name = self.model_path.partition(":")
+        return cast("type[UnifiedBase]", getattr(import_module(f"{__package__}.{module}"), name))
 
     @property
     def table(self) -> str:
@@ -37,10 +42,10 @@ class Entity:
         return f"{self.table}_{connector}"
 
 
-CUSTOMERS = Entity("customers", UnifiedCustomer)
-INVOICES = Entity("invoices", UnifiedInvoice)
-EVENTS = Entity("events", UnifiedEvent, is_log=True)
-RECORDS = Entity("records", UnifiedRecord)
+CUSTOMERS = Entity("customers", "customer:UnifiedCustomer")
+INVOICES = Entity("invoices", "invoice:UnifiedInvoice")
+EVENTS = Entity("events", "event:UnifiedEvent", is_log=True)
+RECORDS = Entity("records", "record:UnifiedRecord")
 """Any other stream of any system. Each has a view of its own for reading, e.g. ``stripe_subscriptions``."""
 
 ENTITIES = (CUSTOMERS, INVOICES, EVENTS, RECORDS)

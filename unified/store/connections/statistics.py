@@ -6,7 +6,7 @@ Each function works in a transaction of the workspace. Single syncs are in
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -137,3 +137,28 @@ async def live_records(conn: AsyncConnection[Any], connection_ids: Collection[UU
         {"ids": list(connection_ids)},
     )
     return dict.fromkeys(connection_ids, 0) | dict(await rows.fetchall())
+
+
+async def live_by_stream(conn: AsyncConnection[Any], connection_id: UUID) -> dict[str, int]:
+    """Live records of each stream of a connection; empty where there is no such connection.
+
+    Args:
+        conn: A transaction of the workspace.
+        connection_id: Which connection.
+    """
+    found = await by_connector(conn, datetime.now(UTC), connection_id=connection_id)
+    return {stream: int(live) for one in found for stream, live in one.rows.items()}
+
+
+async def rejects_by_stream(conn: AsyncConnection[Any], connection_id: UUID) -> dict[str, int]:
+    """Raw records of a connection that could not be mapped, by stream; a stream without any is left out.
+
+    Args:
+        conn: A transaction of the workspace.
+        connection_id: Which connection.
+    """
+    rows = await conn.execute(
+        "SELECT stream, count(*) FROM rejects WHERE connector_config_id = %s GROUP BY stream",
+        (connection_id,),
+    )
+    return dict(await rows.fetchall())

@@ -48,14 +48,6 @@ async def live_records(conn: AsyncConnection[Any], key: StreamKey) -> int:
     return await _one(conn, query.format(key.leaf), key.parameters())
 
 
-async def rejected_records(conn: AsyncConnection[Any], key: StreamKey) -> int:
-    """How many raw records are set aside because they could not be mapped."""
-    query = sql.SQL(
-        "SELECT count(*) FROM rejects WHERE connector_config_id = %(connection)s AND stream = %(stream)s"
-    )
-    return await _one(conn, query, key.parameters())
-
-
 async def rejected_only(conn: AsyncConnection[Any], key: StreamKey) -> int:
     """How many records are set aside of which no earlier, live state is stored either."""
     query = sql.SQL(

@@ -1,4 +1,7 @@
-"""`unified status` and `unified rejects`: how connections stand, and what could not be mapped."""
+"""`unified status`: how connections stand.
+
+It is looked at often, so it asks the database alone: no adapter is imported for it.
+"""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, get_args
@@ -6,16 +9,13 @@ from uuid import UUID
 
 import typer
 
-from unified.cli.arguments import AsJson, Name
+from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, table
 from unified.cli.session import Session, asynchronous, open_session
-from unified.kit.registry import get_adapter
+from unified.store.connections import statistics
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.inbox import dead_letters
 from unified.store.inbox import events as inbox
-from unified.store.records import quality
-from unified.store.records import rejects as stored_rejects
-from unified.store.records.tables import StreamKey
 from unified.store.workspaces import workspaces
 
 
@@ -86,11 +86,9 @@ async def _waiting(session: Session, connectors: Iterable[str]) -> dict[UUID, in
 async def _state(
     session: Session, connection: ConnectionSummary, waiting: inbox.Waiting | None
 ) -> dict[str, Any]:
-    adapter = get_adapter(connection.connector)
-    keys = [StreamKey.of(connection, stream) for stream in adapter.all_streams()]
     async with session.db.workspace(connection.workspace_id) as conn:
-        rows = {key.stream: await quality.live_records(conn, key) for key in keys}
-        rejected = {key.stream: await quality.rejected_records(conn, key) for key in keys}
+        rows = await statistics.live_by_stream(conn, connection.id)
+        rejected = await statistics.rejects_by_stream(conn, connection.id)
     letters = await dead_letters.counts(session.db, connection)
     return {
         "connection": connection.key,
@@ -100,7 +98,7 @@ async def _state(
         "sync_started_at": connection.sync_started_at,
         "last_sync_at": connection.last_sync_at,
         "rows": rows,
-        "rejects": rejected,
+        "rejects": {stream: rejected.get(stream, 0) for stream in rows},
         "error": connection.error_message,
         "webhooks": {
             "waiting": waiting.events if waiting else 0,
@@ -109,46 +107,3 @@ async def _state(
             "dead_letters": {state: letters.get(state, 0) for state in get_args(dead_letters.State)},
         },
     }
-
-
-@asynchronous
-async def rejects(
-    name: Name,
-    *,
-    stream: Annotated[str | None, typer.Option(help="Only this stream's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of each stream.")] = 20,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Show the raw record too, with whatever it holds.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Show records that could not be mapped, and why. One that maps later leaves this list by itself."""
-    async with open_session() as session:
-        connection = await session.connection(name)
-        adapter = get_adapter(connection.connector)
-        streams = [adapter.stream(stream)] if stream else adapter.streams
-        async with session.db.workspace(connection.workspace_id) as conn:
-            found = [
-                {
-                    "stream": each.name,
-                    "source_id": reject.source_id,
-                    "error": reject.error,
-                    "first_seen_at": reject.first_seen_at,
-                    "last_seen_at": reject.last_seen_at,
-                    **({"raw": reject.raw.decode(errors="replace")} if raw else {}),
-                }
-                for each in streams
-                for reject in await stored_rejects.read(conn, StreamKey.of(connection, each), limit=limit)
-            ]
-    if as_json:
-        print_json(found)
-        return
-    headings = (
-        "STREAM",
-        "SOURCE ID",
-        "ERROR",
-        "FIRST SEEN (UTC)",
-        "LAST SEEN (UTC)",
-        *(("RAW",) if raw else ()),
-    )
-    table(headings, (tuple(each.values()) for each in found), empty=f"{connection.key} has no rejects.")

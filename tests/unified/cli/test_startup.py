@@ -1,0 +1,69 @@
+"""What the quickest commands leave alone: a library that is not needed is not imported.
+
+How long they take is measured in benchmarks/startup.py.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.unified.cli.conftest import Unified
+
+RUN = """
+import sys
+from unified.cli.main import main
+sys.argv[0] = "unified"
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+ALWAYS_LEFT = {
+    "adapters",
+    "aiohttp",
+    "alembic",
+    "authlib",
+    "cryptography",
+    "dagster",
+    "fastapi",
+    "httpx",
+    "matplotlib",
+    "pandas",
+    "sqlalchemy",
+    "stamina",
+    "unified.kit.adapter",
+    "unified.schema.base",  # the models; pydantic itself is imported by typer
+}
+
+
+def imported(unified: Unified, *arguments: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *arguments],
+        env=unified.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
+    )
+    assert done.stdout
+    return set(done.stderr.split())
+
+
+def test_the_help_needs_nothing(unified: Unified) -> None:
+    modules = imported(unified, "--help")
+    assert "unified.cli.main" in modules
+    assert (
+        modules & (ALWAYS_LEFT | {"asyncio", "importlib.metadata", "psycopg", "rich", "unified.store"})
+        == set()
+    )
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_the_status_needs_the_database_alone(unified: Unified, form: tuple[str, ...]) -> None:
+    if not unified.json("connections", "list"):
+        options = ("--secret-stdin", "--no-test")
+        unified.ok("connections", "add", "stripe", "main", *options, stdin="sk_test_fake_acme")
+    modules = imported(unified, "status", *form)
+    assert "psycopg" in modules
+    assert modules & ALWAYS_LEFT == set()
