@@ -143,7 +143,7 @@ def test_the_way_up_is_one_way() -> None:
 
 def test_the_models_are_published_as_json_schema() -> None:
     schemas = json_schemas()
-    assert set(schemas) == {"UnifiedCustomer", "UnifiedInvoice", "UnifiedEvent"}
+    assert set(schemas) == {"UnifiedCustomer", "UnifiedInvoice", "UnifiedEvent", "UnifiedRecord"}
     assert schemas["UnifiedInvoice"]["x-schema-version"] == UnifiedInvoice.__schema_version__
     assert "line_items" in schemas["UnifiedInvoice"]["properties"]
 
