@@ -40,6 +40,7 @@ SCHEDULER_ROLE = "unified_scheduler"
 INGRESS_ROLE = "unified_ingress"
 API_ROLE = "unified_api"
 OWNER_ROLE = "unified_owner"
+READER_ROLE = "unified_reader"
 _WORKING_ROLES = (APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE)
 
 OLDEST_SERVER = 15

@@ -18,6 +18,7 @@ from unified.store.database import (
     CONNECT_SECONDS,
     INGRESS_ROLE,
     OWNER_ROLE,
+    READER_ROLE,
     SCHEDULER_ROLE,
     beside,
     check_url,
@@ -27,7 +28,7 @@ from unified.store.errors import NewerDatabaseError, RoleError
 from unified.store.migrations import FOLDER, HEAD
 from unified.store.records import views
 
-_ROLES = (OWNER_ROLE, APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE)
+_ROLES = (OWNER_ROLE, APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE, READER_ROLE)
 _INHERIT_PER_GRANT = 160000  # the server version that lets a grant give a role without its rights
 
 
@@ -164,7 +165,8 @@ def _create_roles(connection: Connection[Any]) -> None:
         except errors.InsufficientPrivilege:
             if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
                 raise
-        _grant_to_login(connection, role)
+        if role != READER_ROLE:  # nobody acts as it: logins are members
+            _grant_to_login(connection, role)
     database = sql.Identifier(connection.info.dbname)
     connection.execute(
         sql.SQL("GRANT CREATE, USAGE ON SCHEMA public TO {}").format(sql.Identifier(OWNER_ROLE))

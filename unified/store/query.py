@@ -1,12 +1,22 @@
-"""A person's own question in SQL, answered inside one workspace and without changing anything."""
+"""A person's own question in SQL, answered inside one workspace and without changing anything.
 
+What keeps it there is the login that asks (:mod:`unified.store.readers`). That a statement has to begin like
+a question gives a better message, and no safety that it did not have before.
+"""
+
+import re
 from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg import errors
 
+from unified.store import readers
 from unified.store.database import Database
 from unified.store.errors import StoreError
+
+_NOT_A_WORD = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
+_QUESTIONS = ("SELECT", "WITH", "TABLE", "VALUES", "EXPLAIN", "SHOW")
 
 
 class QueryError(StoreError):
@@ -16,7 +26,7 @@ class QueryError(StoreError):
 async def ask(
     db: Database, workspace_id: UUID, statement: str, *, limit: int
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Run one statement as the app's role, read-only, on one workspace's rows.
+    """Run one statement as a reader of one workspace.
 
     Args:
         db: The database.
@@ -28,15 +38,32 @@ async def ask(
         Column names and rows.
 
     Raises:
-        QueryError: If PostgreSQL refuses it, with PostgreSQL's reason.
+        QueryError: If it is no question, PostgreSQL refuses it, with PostgreSQL's reason, or it takes too long.
+        RoleError: If there can be no reader.
     """
-    async with db.workspace(workspace_id) as conn:
-        await conn.execute("SET TRANSACTION READ ONLY")
+    _check(statement)
+    async with readers.connect(db, workspace_id) as conn:
         try:
-            # No parameters: so a % in it is a %, and PostgreSQL is sent a prepared statement, which can only be one.
-            cursor = await conn.execute(statement, prepare=True)
-            rows = await cursor.fetchmany(limit) if cursor.description else []
-        except (psycopg.ProgrammingError, psycopg.DataError, psycopg.InternalError) as error:
+            async with conn.transaction():
+                # No parameters: so a % in it is a %, and what PostgreSQL prepares can only be one statement.
+                cursor = await conn.execute(statement.encode(), prepare=True)
+                rows = await cursor.fetchmany(limit) if cursor.description else []
+        except errors.QueryCanceled:
+            msg = f"PostgreSQL: no answer in {readers.STATEMENT_SECONDS} s; ask for less, or for a sum"
+            raise QueryError(msg) from None
+        except psycopg.Error as error:
+            if error.sqlstate is None and not isinstance(error, psycopg.ProgrammingError):
+                raise
             msg = f"PostgreSQL: {error.diag.message_primary or error}"
             raise QueryError(msg) from None
     return [column.name for column in cursor.description or ()], rows
+
+
+def _check(statement: str) -> None:
+    begin = _NOT_A_WORD.match(statement)
+    word = re.match(r"\w*", statement[begin.end() if begin else 0 :])
+    if word is None or word[0].upper() not in _QUESTIONS:
+        raise QueryError(
+            f"a question begins with {', '.join(_QUESTIONS[:-1])} or {_QUESTIONS[-1]}; this is read-only, and nothing "
+            "else is run"
+        )

@@ -19,7 +19,7 @@ from unified.store.migrations import FOLDER, HEAD
 from unified.store.records.tables import TABLES
 
 ENTRY = ConnectorEntry("stripe", "Stripe", ("READ",), ("customers", "invoices", "events"))
-REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
+REVISIONS = sorted(path.name[:4] for path in FOLDER.glob("versions/[0-9]*.py"))
 # What a row has beside its model's fields.
 OWN_COLUMNS = {
     "workspace_id": "uuid",

@@ -215,4 +215,7 @@ def _change(there: str | None, wanted: str | None) -> str | None:
 async def _create(conn: AsyncConnection[Any], table: str) -> None:
     for statement in _CREATE:
         await conn.execute(sql.SQL(statement).format(sql.Identifier(table)))
-    await conn.execute("CALL isolate_by_workspace(quote_ident(%s)::regclass)", (table,))
+    for procedure in ("isolate_by_workspace", "let_readers_read"):
+        await conn.execute(
+            sql.SQL("CALL {}(quote_ident(%s)::regclass)").format(sql.Identifier(procedure)), (table,)
+        )

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import Connection, errors, sql
 
 from unified.schema.entities import RECORDS
-from unified.store.database import APP_ROLE
+from unified.store.database import APP_ROLE, READER_ROLE
 from unified.store.errors import StoreError
 
 _LONGEST_NAME = 63
@@ -71,7 +71,9 @@ def follow(conn: Connection[Any], streams: Mapping[str, Sequence[str]]) -> None:
         }
         conn.execute(sql.SQL(_MAKE).format(**parts))
         conn.execute(
-            sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier(view), sql.Identifier(APP_ROLE))
+            sql.SQL("GRANT SELECT ON {} TO {}, {}").format(
+                sql.Identifier(view), sql.Identifier(APP_ROLE), sql.Identifier(READER_ROLE)
+            )
         )
 
 

@@ -26,13 +26,27 @@ def test_a_question_sees_its_own_workspace_only(tenants: Unified) -> None:
     ("statement", "reason"),
     [
         ("DELETE FROM workspaces", "read-only"),
+        ("DO $$ BEGIN PERFORM set_config('role', 'postgres', false); END $$", "read-only"),
+        ("COPY workspaces TO '/tmp/canary'", "read-only"),
+        ("WITH gone AS (DELETE FROM workspaces RETURNING 1) SELECT 1 FROM gone", "read-only"),
+        ("SELECT set_config('role', 'unified_owner', false)", "permission denied"),
         ("SELECT 1; SELECT 2", "multiple commands"),
-        ("SELEC 1", "syntax error"),
+        ("SELEC 1", "begins with SELECT"),
+        ("SELECT 1 FRM x y", "syntax error"),
         ("SELECT * FROM alembic_version, nothing_there", "does not exist"),
     ],
 )
 def test_what_is_no_question_is_refused_in_one_line(tenants: Unified, statement: str, reason: str) -> None:
     assert reason in tenants.refused("query", statement, "--workspace", "mine")
+
+
+def test_no_setting_leads_to_another_workspace(tenants: Unified) -> None:
+    (row,) = tenants.json("query", "SELECT id FROM workspaces", "--workspace", "theirs")
+    theirs = row["id"]
+    asked = "SELECT set_config('app.workspace_id', 'THEIRS', false), slug FROM workspaces".replace(
+        "THEIRS", theirs
+    )
+    assert [row["slug"] for row in tenants.json("query", asked, "--workspace", "mine")] == ["mine"]
 
 
 def test_a_long_answer_is_cut_and_says_so(tenants: Unified) -> None:
