@@ -18,7 +18,6 @@ from adapters.hubspot.mapping import (
     contact_body,
     customer,
     invoice,
-    moment,
 )
 from tests.adapters.writes import changed_fields
 from tests.properties import given
@@ -27,6 +26,7 @@ from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.factory import build_adapter
 from unified.kit.secrets import Secret
 from unified.schema import InvoiceStatus, UnifiedAddress, UnifiedCustomer, UnifiedInvoice
+from unified.schema.reading import moment
 
 if TYPE_CHECKING:
     from unified.kit.streams import Origin
