@@ -3,7 +3,7 @@
 Not here: which lists make a stream, and when they are read (``listing`` for the usual case, else the adapter).
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -53,16 +53,17 @@ class ListEndpoint:
         """
         what = f"{http.label}: the list {self.path}"
         link = self.paging.url(http.url(self.path), at)
-        answer = await http.request(
-            "GET",
-            link or self.path,
-            _ANYTHING,
-            params=None if link else [*self.params, *params, *self.paging.parameters(at).items()],
-            limit=self.limit,
-        )
+        path = link or self.path
+        asked = None if link else [*self.params, *params, *self.paging.parameters(at).items()]
+        headers: Mapping[str, str] = {}
         try:
-            items = items_in(answer, self.items, is_optional=self.is_optional)
-            return Part(items, self.paging.following(Answer(what, items, answer), at))
+            if self.paging.in_headers:
+                answer = await http.exchange("GET", path, params=asked, limit=self.limit)
+                body, headers = _ANYTHING.decode(answer.body), answer.headers
+            else:
+                body = await http.request("GET", path, _ANYTHING, params=asked, limit=self.limit)
+            items = items_in(body, self.items, is_optional=self.is_optional)
+            return Part(items, self.paging.following(Answer(what, items, body, headers), at))
         except msgspec.MsgspecError as error:
             raise ProtocolError(f"{what} has another form than documented: {error}") from error
 

@@ -13,6 +13,7 @@ once (``windows``).
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 from urllib.parse import urljoin
 
 import httpx
@@ -91,7 +92,13 @@ def items_in(raw: msgspec.Raw, path: Path, *, is_optional: bool = False) -> list
 
 
 class Paging(ABC):
-    """One way of numbering pages."""
+    """One way of numbering pages.
+
+    Attributes:
+        in_headers: Whether an answer's headers say what follows.
+    """
+
+    in_headers: ClassVar[bool] = False
 
     @abstractmethod
     def parameters(self, at: Position | None) -> Mapping[str, str]:
@@ -252,6 +259,8 @@ class NextLink(Paging):
 @dataclass(frozen=True, slots=True)
 class LinkHeader(Paging):
     """A ``Link`` header holds the next page's URL (RFC 8288; GitHub, Shopify). Another host is never asked."""
+
+    in_headers: ClassVar[bool] = True
 
     def parameters(self, at: Position | None) -> Mapping[str, str]:  # noqa: ARG002 - the URL has them
         """None: the URL has them all."""

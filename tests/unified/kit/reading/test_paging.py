@@ -220,3 +220,15 @@ async def test_a_list_that_is_left_out_is_empty_only_where_that_is_documented(
     scripted(provider, {"list": None})
     endpoint = ListEndpoint("/things", Token("offset", ("next",)), items=("list",), is_optional=True)
     assert await listed(provider, endpoint) == []
+
+
+async def test_a_link_in_a_header_is_followed(provider: ScriptedProvider) -> None:
+    links = {
+        "link": f'<{provider.url}/api/things?page=2>; rel="next", <{provider.url}/api/things>; rel="first"'
+    }
+    provider.script = [Response(body=b"[1, 2]", headers=links), Response(body=b"[3]")]
+    assert await listed(provider, ListEndpoint("/things", LinkHeader())) == [1, 2, 3]
+    assert lines(provider) == ["get /api/things?kind=a", "get /api/things?page=2"]
+    provider.script = [Response(body=b"<html>")]
+    with pytest.raises(ProtocolError, match="acme/demo: the list /things has another form"):
+        await listed(provider, ListEndpoint("/things", LinkHeader()))
