@@ -4,14 +4,13 @@ Dagster and the CLI both call here.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.errors import AdapterError
 from unified.kit.factory import AdapterFactory
 from unified.kit.http.client import HttpClient
 from unified.kit.reading.refresh import is_unfinished
@@ -20,10 +19,10 @@ from unified.store.connections import field_rules
 from unified.store.connections.registry import Registry, presentable
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.errors import StoreError
 from unified.store.records import cursors, history, quality
 from unified.store.records.tables import StreamKey
-from unified.sync.errors import MAY_PASS, ConnectionBusyError, PullError, SyncError
+from unified.sync.bracket import closing, named
+from unified.sync.errors import ConnectionBusyError, PullError, SyncError
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
 from unified.sync.pull import OnProgress, Pull, PullResult
@@ -68,26 +67,12 @@ async def lease(db: Database, connection: Connection, stream: str) -> AsyncGener
         ConnectionBusyError: If another process does.
         PullError: If the database fails.
     """
-    with named(connection, stream):
+    with named(f"{connection.key}: {stream}", PullError):
         async with db.exclusive(f"sync/{connection.id}/{stream}") as is_ours:
             if not is_ours:
                 msg = f"{connection.key}: another process syncs {stream} at the moment; wait for it to end"
                 raise ConnectionBusyError(msg)
             yield
-
-
-@contextmanager
-def named(connection: Connection, stream: str) -> Iterator[None]:
-    """Name connection and stream in whatever goes wrong with source or database inside the block.
-
-    Raises:
-        PullError: In place of an AdapterError or StoreError.
-    """
-    try:
-        yield
-    except (AdapterError, StoreError) as error:
-        message = presentable(f"{connection.key}: {stream}: {error}")
-        raise PullError(message, retry=isinstance(error, MAY_PASS)) from error
 
 
 @asynccontextmanager
@@ -115,31 +100,13 @@ async def recorded(
         if mode != "remap":
             await registry.finish_sync(*ids)
 
-    with named(connection, key.stream):
+    what = f"{connection.key}: {key.stream}"
+    with named(what, PullError):
         if mode != "remap":
             await registry.begin_sync(*ids)
         history_id = await history.begin(db, key, mode, run_id)
-    try:
-        with named(connection, key.stream):
-            yield history_id, result
-    except BaseException as failure:
-        # Where the database is what failed, all stays open, as after a kill: the next sync sets it right.
-        with suppress(StoreError):
-            await close(_reason(failure, f"{connection.key}: {key.stream}"))
-        raise
-    with named(connection, key.stream):
-        await close(None)
-
-
-def _reason(failure: BaseException, what: str) -> str:
-    match failure:
-        case PullError():
-            return str(failure)
-        case Exception():
-            # Its text may hold anything, a record's values included.
-            return f"{what}: failed unexpectedly ({type(failure).__name__}); see the log"
-        case _:
-            return f"{what}: interrupted; the next sync goes on from the last commit"
+    async with closing(what, PullError, close):
+        yield history_id, result
 
 
 async def sync_stream(

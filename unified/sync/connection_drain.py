@@ -28,6 +28,7 @@ from unified.store.positions import BEGINNING, Position
 from unified.store.records import cursors
 from unified.store.records.batches import MergeCounts
 from unified.store.records.tables import StreamKey
+from unified.sync.bracket import unexpected
 from unified.sync.events import Interpreter, Meaning
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
@@ -250,9 +251,8 @@ class ConnectionDrain:
     def _reason(self, error: Exception) -> str:
         if isinstance(error, AdapterError | StoreError):
             return presentable(str(error))
-        # Its text may hold anything, a record's values included.
         _log.error("%s: the drain failed unexpectedly", self._connection.key, exc_info=error)
-        return f"failed unexpectedly ({type(error).__name__}); see the log"
+        return unexpected(error)
 
     async def _put_off(self, state: Inbox, error: str, now: datetime) -> None:
         """Let a connection's events wait, because it can't be used; after a day, give up those that waited so long."""

@@ -223,7 +223,7 @@ async def test_a_fault_of_our_own_leaves_a_state_and_no_value(
     def broken(*_: object) -> None:
         raise RuntimeError(f"something about {stripe.secret}")
 
-    monkeypatch.setattr("adapters.stripe.mapping.to_customer", broken)
+    monkeypatch.setattr("adapters.stripe.mapping._first_tax_id", broken)
     with pytest.raises(RuntimeError):
         await stripe.sync()
     state = await stripe.state()

@@ -17,6 +17,7 @@ from unified.store import audit
 from unified.store.connections.rows import (
     Connection,
     ConnectionNotFoundError,
+    ConnectionSummary,
     UnknownConnectorError,
     read_connection,
 )
@@ -164,7 +165,11 @@ async def lock(conn: AsyncConnection[Any], connection_id: UUID, if_version: int 
 
 
 async def log(
-    conn: AsyncConnection[Any], connection: Connection, action: str, actor: str, detail: Mapping[str, Any]
+    conn: AsyncConnection[Any],
+    connection: ConnectionSummary,
+    action: str,
+    actor: str,
+    detail: Mapping[str, Any],
 ) -> None:
     """Note in the audit log what somebody did to a connection."""
     await audit.record(

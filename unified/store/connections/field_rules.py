@@ -3,15 +3,10 @@
 Each change of one has its entry in the audit log. What a rule is and how it is applied: `unified.schema.field_rules`.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from psycopg import AsyncConnection
-
 from unified.kit.errors import ConfigurationError
 from unified.kit.registry import get_adapter
 from unified.schema.field_rules import FieldRule
-from unified.store import audit
+from unified.store.connections.changes import log
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import InvalidSettingError
@@ -61,7 +56,7 @@ async def put(
                 (connection.workspace_id, connection.id, stream, rule.source_path, rule.target_field),
             )
         detail = {"stream": stream, "source_path": rule.source_path, "target_field": rule.target_field}
-        await _note(conn, connection, "mapping.set", actor, detail)
+        await log(conn, connection, "mapping.set", actor, detail)
 
 
 async def remove(
@@ -80,22 +75,4 @@ async def remove(
         if not done.rowcount:
             raise InvalidSettingError(f"no rule of {connection.key} fills {target_field!r} of {stream}")
         detail = {"stream": stream, "target_field": target_field}
-        await _note(conn, connection, "mapping.remove", actor, detail)
-
-
-async def _note(
-    conn: AsyncConnection[Any],
-    connection: ConnectionSummary,
-    action: str,
-    actor: str,
-    detail: Mapping[str, str],
-) -> None:
-    await audit.record(
-        conn,
-        connection.workspace_id,
-        actor=actor,
-        action=action,
-        subject=f"connection {connection.id}",
-        outcome="allowed",
-        detail=detail,
-    )
+        await log(conn, connection, "mapping.remove", actor, detail)

@@ -1,21 +1,19 @@
 """A route's run and its preview: lease, state and adapters around the push. Dagster, the CLI and the API call here."""
 
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from unified.kit.errors import AdapterError
 from unified.kit.factory import AdapterFactory
 from unified.store.connections import field_rules
-from unified.store.connections.registry import presentable
 from unified.store.database import Database
-from unified.store.errors import StoreError
 from unified.store.routes.pushes import SIDES, Side, other
 from unified.store.routes.routes import Route, Routes, ends
 from unified.store.routes.settings import STREAM
-from unified.sync.errors import MAY_PASS, RouteBusyError, RouteError
+from unified.sync.bracket import closing, named
+from unified.sync.errors import RouteBusyError, RouteError
 from unified.sync.routes.end import RouteEnd, names_at
 from unified.sync.routes.plan import Plan, Planner
 from unified.sync.routes.push import OnProgress, Push, RouteResult, work
@@ -74,36 +72,27 @@ async def run_route(
     result = RouteResult(route.key)
     routes = Routes(db)
     started = time.monotonic()
-    with _named(route):
+
+    async def close(error: str | None) -> None:
+        await routes.finish(route, result.counts(), error)
+
+    with named(route.key, RouteError):
         async with db.exclusive(f"route/{route.id}") as is_ours:
             if not is_ours:
                 raise RouteBusyError(
                     f"{route.key}: another process runs this route at the moment; wait for it"
                 )
             await routes.begin(route)
-            error: str | None = f"{route.key}: interrupted; the next run goes on from here"
-            try:
-                with _named(route):
-                    async with _opened(db, factory, route, "push") as opened:
-                        run = Push(db, route, opened, result, on_progress)
-                        try:
-                            await run.run(
-                                retry_refused=retry_refused, until=started + (time_limit or float("inf"))
-                            )
-                        finally:
-                            result.seconds = time.monotonic() - started
-                            run.note_traffic()
-                error = None
-            except RouteError as failure:
-                error = str(failure)
-                raise
-            except Exception as failure:
-                # Its text may hold anything, a record's values included.
-                error = f"{route.key}: failed unexpectedly ({type(failure).__name__}); see the log"
-                raise
-            finally:
-                with suppress(StoreError):
-                    await routes.finish(route, result.counts(), error)
+            async with (
+                closing(route.key, RouteError, close),
+                _opened(db, factory, route, "push") as opened,
+            ):
+                run = Push(db, route, opened, result, on_progress)
+                try:
+                    await run.run(retry_refused=retry_refused, until=started + (time_limit or float("inf")))
+                finally:
+                    result.seconds = time.monotonic() - started
+                    run.note_traffic()
     return result
 
 
@@ -123,7 +112,7 @@ async def preview_route(
     """
     found: list[Preview] = []
     told = set()
-    with _named(route):
+    with named(route.key, RouteError):
         async with _opened(db, factory, route, "preview") as opened:
             planner = Planner(db, route, opened)
             async with aclosing(work(db, route, opened)) as chunks:
@@ -154,19 +143,6 @@ def _previews(plan: Plan) -> list[Preview]:
     if plan.link is not None and plan.link.version == 0 and not plan.link.reason:
         return [Preview(*who, "link", plan.link.end(other(plan.side)).id, reason=f"same {plan.link.rule}")]
     return []
-
-
-@contextmanager
-def _named(route: Route) -> Iterator[None]:
-    """Name the route in whatever goes wrong with its connections or the database inside the block.
-
-    Raises:
-        RouteError: In place of an AdapterError or StoreError.
-    """
-    try:
-        yield
-    except (AdapterError, StoreError) as error:
-        raise RouteError(presentable(f"{route.key}: {error}"), retry=isinstance(error, MAY_PASS)) from error
 
 
 @asynccontextmanager
