@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import sys
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
@@ -25,6 +26,7 @@ from unified.cli.installation import (
 )
 from unified.cli.output import out, say
 from unified.cli.processes.child import PATIENCE_SECONDS, Child, child, free_port, only_one, wait_for_any
+from unified.cli.processes.guard import LOOPBACK, TOKEN_PARAMETER, TOKEN_VARIABLE
 from unified.cli.processes.ingress import HOST, Ingress, running_ingress
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.session import CommandError
@@ -60,8 +62,9 @@ def dev(
 
     The daemon syncs each connection at its interval, and applies what webhooks bring as it comes. If
     `unified demo` was run, the stand-ins that its connections lead to are started too. Whoever reaches the
-    UI can start and stop syncs: it has no log-in, keep it on 127.0.0.1. The webhook server checks each
-    sender (`unified serve`).
+    UI can start and stop syncs: it has no log-in, keep it on 127.0.0.1. On any other address it asks for a
+    token, which is in the link that is printed. It answers no page of another origin. The webhook server
+    checks each sender (`unified serve`).
     """
     with ExitStack() as stack:
         stack.enter_context(only_one(home(), "`unified dev`"))
@@ -90,12 +93,14 @@ def dev(
                 asyncio.run(_deliver(url, sandbox, ingress))
         say("Starting Dagster …")
         os.environ.setdefault("DAGSTER_GRPC_MAX_WORKERS", _CODE_SERVER_THREADS)
+        token = _ui_token(host)
         dagster = stack.enter_context(_dagster(host, port, logs / "dagster.log"))
         address = f"http://{host}:{port}"
-        dagster.wait_until(lambda: _has_loaded(address), patience)
+        dagster.wait_until(lambda: _has_loaded(address, token), patience)
         out.print(asyncio.run(_pages(url, ingress.public_url)), soft_wrap=True)  # a link in one piece
         out.print(f"Webhooks are taken at {ingress.address}/webhooks/… (log: {ingress.process.log}).")
-        out.print(f"Dagster is at {address} (log: {dagster.log}). Ctrl-C ends all.")
+        link = f"{address}/?{TOKEN_PARAMETER}={token}" if token else address
+        out.print(f"Dagster is at {link} (log: {dagster.log}). Ctrl-C ends all.", soft_wrap=True)
         raise wait_for_any([dagster, ingress.process], meanwhile=lambda: revive(url)).failure()
 
 
@@ -128,8 +133,16 @@ async def _deliver(url: str, sandbox: Sandbox, ingress: Ingress) -> None:
 def _dagster(host: str, port: int, log: Path) -> AbstractContextManager[Child]:
     """The UI and the daemon, on one code server."""
     place = ["--host", host, "--port", str(port)]
-    arguments = ["dev", *code_location(Path.cwd()), *place, "--log-format", "json"]
-    return child("Dagster", [sys.executable, "-m", "dagster", *arguments], log, grace=_DAGSTER_GRACE)
+    arguments = [*code_location(Path.cwd()), *place, "--log-format", "json"]
+    command = [sys.executable, "-m", "unified.cli.processes.dagster_dev", *arguments]
+    return child("Dagster", command, log, grace=_DAGSTER_GRACE)
+
+
+def _ui_token(host: str) -> str | None:
+    """What the UI asks for where others than this machine's users reach it, handed on by the environment."""
+    if host not in LOOPBACK:
+        os.environ.setdefault(TOKEN_VARIABLE, secrets.token_urlsafe(24))
+    return os.environ.get(TOKEN_VARIABLE) or None
 
 
 async def _check(url: str) -> bool:
@@ -139,14 +152,15 @@ async def _check(url: str) -> bool:
         return any(workspace.slug.startswith(DEMO_PREFIX) for workspace in await workspaces.listed(db))
 
 
-def _has_loaded(address: str) -> bool:
+def _has_loaded(address: str, token: str | None) -> bool:
     """Whether the UI answers and has loaded the definitions.
 
     Raises:
         CommandError: If the definitions can't be loaded.
     """
+    headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
-        answer = httpx.post(f"{address}/graphql", json={"query": _LOADED}, timeout=10)
+        answer = httpx.post(f"{address}/graphql", json={"query": _LOADED}, headers=headers, timeout=10)
     except httpx.TransportError:
         return False
     if not answer.is_success:
