@@ -1,1 +1,1 @@
-"""Dagster sensors. Merging is not theirs."""
+"""Dagster sensors: what is due, what was asked for, what failed. They ask for runs and merge nothing themselves."""

@@ -1,1 +1,1 @@
-"""HubSpot."""
+"""The HubSpot adapter; its README says what it reads, writes and how."""

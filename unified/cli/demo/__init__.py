@@ -1,1 +1,1 @@
-"""``unified demo``: the whole way, on stand-ins."""
+"""`unified demo`: two workspaces loaded from stand-ins by real runs, checked, and shown in a report."""

@@ -1,1 +1,1 @@
-"""Tenants: who may do what, and tokens."""
+"""Tenants: workspaces, their members and roles, and API tokens. How one is deleted: `unified.store.removal`."""

@@ -1,1 +1,1 @@
-"""Customers from one connection to another: plan, merge, push."""
+"""Customers pushed from one connection to another: plan, three-way merge, push, settlement."""
