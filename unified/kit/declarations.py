@@ -124,6 +124,40 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Tenants:
+    """Where a provider lists the companies that a grant opens; a connection is to one of them.
+
+    Attributes:
+        url: Answers with a list of objects (Xero: ``https://api.xero.com/connections``).
+        setting: The connection's setting that names the company, by its id.
+        id: The field of an object that holds the id.
+        name: The field that holds its name for people.
+    """
+
+    url: str
+    setting: str
+    id: str = "id"
+    name: str = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """How an app without a person in between is granted tokens by a JWT that it signs (RFC 7523 section 2.1).
+
+    Used where the app's secret is a private key, in PEM.
+
+    Attributes:
+        audience: Whom the JWT is for; None for the token URL.
+        subject_setting: The connection's setting that names the user to act for; None for the app itself.
+        algorithm: How it is signed (RFC 7518 section 3.1).
+    """
+
+    audience: str | None = None
+    subject_setting: str | None = None
+    algorithm: Literal["RS256", "ES256"] = "RS256"
+
+
+@dataclass(frozen=True, slots=True)
 class OAuth:
     """What a connector declares about OAuth; nothing else is needed to authorize its connections.
 
@@ -138,6 +172,11 @@ class OAuth:
         client_authentication: How the app proves who it is at the token endpoint (section 2.3.1).
         revoke_url: Where a token is given back (RFC 7009), if anywhere.
         authorize_params: What else the authorization URL has to say, such as ``access_type``.
+        answer_settings: What the token endpoint answers besides tokens, with the setting that it becomes:
+            ``{"instance_url": "base_url"}``.
+        redirect_settings: The same of the URL that the browser comes back to: ``{"realmId": "company"}``.
+        tenants: Where to ask afterwards which companies the grant opens, if anywhere.
+        assertion: How the grant ``client_credentials`` is had by a signed JWT instead of a shared secret.
     """
 
     token_url: str
@@ -147,6 +186,10 @@ class OAuth:
     client_authentication: ClientAuthentication = "client_secret_basic"
     revoke_url: str | None = None
     authorize_params: Mapping[str, str] = field(default_factory=dict)
+    answer_settings: Mapping[str, str] = field(default_factory=dict)
+    redirect_settings: Mapping[str, str] = field(default_factory=dict)
+    tenants: Tenants | None = None
+    assertion: Assertion | None = None
 
     def choose(self, grant: GrantType | None, connector: str) -> GrantType:
         """The grant that is asked for, or the usual one.

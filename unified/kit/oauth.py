@@ -9,21 +9,23 @@ them by itself, which only one process at a time may do. State, PKCE and the aut
 
 import asyncio
 import os
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
+import jwt
 import msgspec
 from authlib.common.security import generate_token  # type: ignore[import-untyped]
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri  # type: ignore[import-untyped]
 from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import AdapterConfig, OAuth
-from unified.kit.errors import ConfigurationError, RequestRefusedError, UnavailableError
-from unified.kit.http.authentication import basic_authentication
-from unified.kit.http.client import HttpClient
+from unified.kit.declarations import AdapterConfig, Assertion, OAuth, Tenants
+from unified.kit.errors import ConfigurationError, RequestRefusedError, UnavailableError, UndecidedError
+from unified.kit.http.authentication import HeaderAuthentication, basic_authentication
+from unified.kit.http.client import Effect, HttpClient
 from unified.kit.http.limits import RateLimit
 from unified.kit.http.refusals import Refusals
 from unified.kit.secrets import Secret
@@ -34,6 +36,9 @@ CLIENT_SECRET = "client_secret"  # noqa: S105 - a field's name
 
 # A call that has taken so long is given up; whoever holds the lease of a refresh counts on it.
 CALL_SECONDS = 40.0
+
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523 section 2.1
+_ASSERTION_SECONDS = 180  # Salesforce takes three minutes at most, others more
 
 _VERIFIER_LENGTH = 64  # RFC 7636 section 4.1: 43 to 128
 
@@ -60,12 +65,14 @@ class Tokens:
         expires_in: Seconds for which it is good; None where the provider does not say.
         refresh_token: For the next access token. None leaves the former in force (RFC 6749 section 6).
         refresh_expires_in: Seconds for which that is good; None where the provider does not say.
+        settings: What else it answered that becomes a setting of the connection, by the setting's name.
     """
 
     access_token: Secret
     expires_in: float | None = None
     refresh_token: Secret | None = None
     refresh_expires_in: float | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Answer(msgspec.Struct):
@@ -76,8 +83,7 @@ class _Answer(msgspec.Struct):
     x_refresh_token_expires_in: float | None = None  # Intuit's name for it
 
 
-# Some providers send numbers as text.
-_ANSWER = msgspec.json.Decoder(_Answer, strict=False)
+_TENANTS = msgspec.json.Decoder(list[dict[str, Any]])
 _ANYTHING = msgspec.json.Decoder()
 # RFC 6749 section 5.2
 _REFUSALS = Refusals(codes_at=("error",), reasons_at=("error_description",))
@@ -215,13 +221,77 @@ class TokenEndpoint:
         return await self._ask("refresh_token", {"refresh_token": refresh_token.reveal()}, [refresh_token])
 
     async def client_credentials(self) -> Tokens:
-        """Tokens for the app itself (section 4.4).
+        """Tokens by the app's own right: by its secret (section 4.4), or by a JWT that it signs (RFC 7523).
 
         Raises:
+            ConfigurationError: If the app's secret is a private key that the JWT can't be signed with.
             ProviderError: If the provider does not give any.
         """
+        if self._oauth.assertion is not None and self._has_key:
+            assertion = self._signed(self._oauth.assertion)
+            return await self._ask(_JWT_BEARER, {"assertion": assertion.reveal()}, [assertion])
         scope = {"scope": " ".join(self._oauth.scopes)} if self._oauth.scopes else {}
         return await self._ask("client_credentials", scope, [])
+
+    async def settings(self, tokens: Tokens, returned: Mapping[str, str]) -> dict[str, str]:
+        """What a grant says about the connection besides its tokens: where its API is, whose company it opens.
+
+        Args:
+            tokens: What the token endpoint answered.
+            returned: The query of the URL that the browser came back to; empty without a person.
+
+        Returns:
+            Settings by name, of which only some may differ from what the connection has.
+
+        Raises:
+            ConfigurationError: If the grant opens several companies and the connection names none of them.
+            ProviderError: If the provider does not say which.
+        """
+        found = dict(tokens.settings)
+        for parameter, setting in self._oauth.redirect_settings.items():
+            if returned.get(parameter):
+                found[setting] = returned[parameter]
+        if self._oauth.tenants is not None:
+            found[self._oauth.tenants.setting] = await self._tenant(self._oauth.tenants, tokens.access_token)
+        return found
+
+    async def _tenant(self, tenants: Tenants, token: Secret) -> str:
+        value = f"Bearer {token.reveal()}"
+        auth = HeaderAuthentication("authorization", value, secrets=[token.reveal()], label=self._label)
+        listed = await self._call("GET", tenants.url, _TENANTS, auth, {}, [token])
+        names = {
+            str(one[tenants.id]): str(one.get(tenants.name, "")) for one in listed if one.get(tenants.id)
+        }
+        wanted = getattr(self._config, tenants.setting, None)
+        if wanted in names or (not wanted and len(names) == 1):
+            return str(wanted or next(iter(names)))
+        open_ones = ", ".join(f"{one} ({name})" for one, name in sorted(names.items())) or "none"
+        raise ConfigurationError(
+            f"{self._label}: the grant opens {open_ones}; set {tenants.setting} to the one that is meant and authorize "
+            "again"
+        )
+
+    @property
+    def _has_key(self) -> bool:
+        return self._client.secret.reveal().startswith("-----BEGIN")  # PEM, RFC 7468
+
+    def _signed(self, assertion: Assertion) -> Secret:
+        now = int(time.time())
+        subject = assertion.subject_setting and getattr(self._config, assertion.subject_setting, None)
+        claims = {
+            "iss": self._client.id,
+            "sub": subject or self._client.id,
+            "aud": assertion.audience or self._url(self._oauth.token_url),
+            "iat": now,
+            "exp": now + _ASSERTION_SECONDS,
+            "jti": generate_token(),
+        }
+        try:
+            return Secret(jwt.encode(claims, self._client.secret.reveal(), assertion.algorithm))
+        except (ValueError, TypeError, jwt.PyJWTError):
+            raise ConfigurationError(
+                f"{self._label}: its client_secret is not a private key for {assertion.algorithm}; add it again in PEM"
+            ) from None
 
     async def revoke(self, refresh_token: Secret) -> None:
         """Give a refresh token back (RFC 7009), where the provider takes it.
@@ -240,12 +310,24 @@ class TokenEndpoint:
                 raise
 
     async def _ask(self, grant: str, form: Mapping[str, str], sent: Collection[Secret]) -> Tokens:
-        answer = await self._post(self._oauth.token_url, {"grant_type": grant, **form}, _ANSWER, sent)
+        said = await self._post(self._oauth.token_url, {"grant_type": grant, **form}, _ANYTHING, sent)
+        try:
+            answer = msgspec.convert(said, _Answer, strict=False)
+        except msgspec.ValidationError:
+            raise UndecidedError(
+                f"{self._label}: the provider answered with something that is not a token; whether it gave one is open"
+            ) from None
+        settings = {
+            setting: str(said[name])
+            for name, setting in self._oauth.answer_settings.items()
+            if said.get(name)
+        }
         return Tokens(
             _secret(answer.access_token, self._label),
             answer.expires_in,
             Secret(answer.refresh_token) if answer.refresh_token else None,
             answer.refresh_token_expires_in or answer.x_refresh_token_expires_in,
+            settings,
         )
 
     async def _post(
@@ -255,13 +337,26 @@ class TokenEndpoint:
         decoder: Any,
         sent: Collection[Secret],
     ) -> Any:
-        target = urlsplit(self._url(url))
         app = (self._client.id, self._client.secret.reveal())
         auth = None
-        if self._oauth.client_authentication == "client_secret_basic":
+        if self._has_key:
+            pass  # a JWT says who asks (RFC 7523 section 3.1), and a private key is sent to nobody
+        elif self._oauth.client_authentication == "client_secret_basic":
             auth = basic_authentication(*map(quote_plus, app), label=self._label)
         else:
             form = {**form, "client_id": app[0], "client_secret": app[1]}
+        return await self._call("POST", url, decoder, auth, form, [self._client.secret, *sent])
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        decoder: Any,
+        auth: HeaderAuthentication | None,
+        form: Mapping[str, str],
+        secrets: Collection[Secret],
+    ) -> Any:
+        target = urlsplit(self._url(url))
         config = AdapterConfig(
             base_url=f"{target.scheme}://{target.netloc}",
             timeout=self._config.timeout,
@@ -277,9 +372,9 @@ class TokenEndpoint:
         )
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                secrets = [self._client.secret, *sent]
+                effect: Effect = "once" if form else "none"
                 return await endpoint.request(
-                    "POST", target.path, decoder, form=form, effect="once", secrets=secrets
+                    method, target.path, decoder, form=form or None, effect=effect, secrets=secrets
                 )
         except TimeoutError:
             raise UnavailableError(

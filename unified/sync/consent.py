@@ -155,7 +155,10 @@ class Authorizer:
         endpoint, client = await self._endpoint(connection, consent.client, consent.subject)
         asked_at = (await self._db.clock())()
         tokens = await endpoint.exchange(Secret(returned["code"]), consent.verifier, consent.redirect_uri)
-        return await self._keep(connection, "authorization_code", tokens, asked_at, client, consent.subject)
+        settings = await endpoint.settings(tokens, returned)
+        return await self._keep(
+            connection, "authorization_code", tokens, settings, asked_at, client, consent.subject
+        )
 
     async def by_credentials(
         self, connection: Connection, *, subject: str, own: Mapping[str, Secret] | None = None
@@ -170,7 +173,8 @@ class Authorizer:
         endpoint, client = await self._endpoint(connection, own or {}, subject)
         asked_at = (await self._db.clock())()
         tokens = await endpoint.client_credentials()
-        return await self._keep(connection, "client_credentials", tokens, asked_at, client, subject)
+        settings = await endpoint.settings(tokens, {})
+        return await self._keep(connection, "client_credentials", tokens, settings, asked_at, client, subject)
 
     async def revoke(self, connection: Connection, *, subject: str) -> None:
         """Give the grant back to the provider, where it takes it, and forget the tokens.
@@ -216,16 +220,18 @@ class Authorizer:
         connection: Connection,
         grant_type: GrantType,
         tokens: Tokens,
+        settings: Mapping[str, str],
         asked_at: datetime,
         client: Mapping[str, Secret],
         subject: str,
     ) -> Authorized:
-        """See whose account the tokens open, and store them."""
+        """See whose account the tokens open, and store them, then the settings that came with them."""
         ref = _ref(connection)
+        granted = {**connection.settings, **settings}
         account = None
         if connection.approval == "approved":
             adapter = build_adapter(
-                connection.connector, connection.settings, {}, ref, tokens=_Fixed(tokens.access_token)
+                connection.connector, granted, {}, ref, tokens=_Fixed(tokens.access_token)
             )
             async with adapter:
                 account = await adapter.test()
@@ -237,6 +243,10 @@ class Authorizer:
             client=client,
             account_id=account.id if account else None,
         )
+        if granted != connection.settings:
+            await Registry(self._db).update_connection(
+                ref.workspace_id, ref.id, settings=granted, actor=subject
+            )
         return Authorized(ref, account)
 
 

@@ -1,5 +1,6 @@
 """How a connection gets its first tokens: by the app's own right, with any connector, and whose account they open."""
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -73,6 +74,7 @@ async def test_any_connector_that_declares_it_works_by_client_credentials(third_
 async def test_another_account_would_mix_records(case: Case) -> None:
     stored = await case.secrets()
     usual, case.oauth.portal = case.oauth.portal, "pat-fake-another"
+    case.sandbox._keys += ("pat-fake-another",)
     case.sandbox._specs["pat-fake-another"] = case.sandbox._specs[usual]
     with pytest.raises(OtherAccountError, match="has records of account"):
         await case.authorize()
@@ -181,3 +183,18 @@ async def test_a_redirect_of_the_token_endpoint_is_not_followed(case: Case) -> N
     case.run_out()
     with pytest.raises(Exception, match="Redirects are not followed"):
         await case.works()
+
+
+async def test_settings_that_a_grant_brings_are_kept_with_the_connection(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = dict(case.connection.settings)
+    brought = replace(HubSpotAdapter.oauth, redirect_settings={"realmId": "key_property"})
+    monkeypatch.setattr(HubSpotAdapter, "oauth", brought)
+    begun = await case.authorizer.begin(case.connection, REDIRECT_URI, subject="ada", own=OWN_APP)
+    back = {**returned(await consented(begun.url)), "realmId": "company_7"}
+    await case.authorizer.complete(back, subject="ada")
+    assert (await case.state()).settings == {**before, "key_property": "company_7"}
+    assert await case.works()
+    (entry,) = case.execute("SELECT actor FROM audit_log WHERE action = 'connection.update'")
+    assert entry == ("ada",)
