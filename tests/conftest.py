@@ -36,7 +36,7 @@ AddConnection = Callable[..., Awaitable[UUID]]
 
 # Tests with a database, a folder or commands; and modules that start processes or servers, or try many examples.
 _SLOW_FIXTURES = {"server_url", "unified", "tmp_path", "tmp_path_factory"}
-_SLOW_IMPORTS = {"subprocess", "given", "SandboxServer", "splink", "dg"}
+_SLOW_IMPORTS = {"subprocess", "conformance", "given", "SandboxServer", "splink", "dg"}
 _OWN_FOLDER = pytest.StashKey[Path]()
 
 
