@@ -44,7 +44,7 @@ MERGE = """
     WITH changed AS (
         INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, stream, schema_version, {columns})
         SELECT %(workspace)s, %(connection)s, %(connector)s, %(stream)s, %(version)s, {columns} FROM {staging}
-        ON CONFLICT (workspace_id, connection_id, source_id, source_system, stream) DO UPDATE SET {assignments}
+        ON CONFLICT (workspace_id, connection_id, source_id, stream) DO UPDATE SET {assignments}
         WHERE (t.content_hash, t.schema_version, t.deleted_at)
                 IS DISTINCT FROM (excluded.content_hash, excluded.schema_version, excluded.deleted_at)
             AND (t.observed_at = excluded.observed_at
@@ -77,7 +77,7 @@ BURY = """
             %(version)s, 0, s.observed_at, now(), s.deleted_at, false
         FROM unnest(%(ids)s::text[], %(unified_ids)s::uuid[], %(deleted)s::timestamptz[],
             %(observed)s::timestamptz[]) AS s (source_id, unified_id, deleted_at, observed_at)
-        ON CONFLICT (workspace_id, connection_id, source_id, source_system, stream) DO UPDATE SET
+        ON CONFLICT (workspace_id, connection_id, source_id, stream) DO UPDATE SET
             deleted_at = excluded.deleted_at, is_active = false, observed_at = excluded.observed_at,
             synced_at = excluded.synced_at
         WHERE excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz)
