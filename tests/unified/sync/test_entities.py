@@ -22,7 +22,7 @@ from unified.store.connections import field_rules, statistics
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.records import quality, rejects
+from unified.store.records import rejects
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, generate_key
 from unified.store.secrets.opening import StoredConnections
@@ -140,7 +140,7 @@ async def test_rejects_counts_rules_and_remaps_are_a_streams_own(case: Case) -> 
     deals, tickets = (key_of(case.connection, name) for name in ("deals", "tickets"))
     async with case.db.workspace(case.connection.workspace_id) as conn:
         assert [each.source_id for each in await rejects.read(conn, tickets)] == ["9"]
-        assert await quality.rejected_records(conn, deals) == 0
+        assert await rejects.read(conn, deals) == []
         (counted,) = await statistics.by_connector(conn, case.connection.created_at)
         live = await statistics.live_records(conn, [case.connection.id])
     assert counted.rows == {"accounts": 2, "contacts": 3, "bills": 1, "deals": 2, "tickets": 1}

@@ -11,7 +11,7 @@ from psycopg import errors, sql
 from tests.conftest import AddConnection, AddWorkspace
 from tests.unified.store.records.test_streams import row, store
 from unified.schema.entities import RECORDS
-from unified.store.database import APP_ROLE, Database
+from unified.store.database import APP_ROLE, READER_ROLE, Database
 from unified.store.migrate import ConnectorEntry, migrate
 from unified.store.records.tables import StreamKey
 from unified.store.records.views import ViewError
@@ -126,5 +126,5 @@ async def test_a_view_shows_its_own_stream_of_ones_own_workspace(
             """
         ).fetchall()
         options = admin.execute("SELECT reloptions FROM pg_class WHERE relname = 'stripe_deals'").fetchone()
-    assert granted == [(APP_ROLE, "SELECT")]
+    assert sorted(granted) == [(APP_ROLE, "SELECT"), (READER_ROLE, "SELECT")]
     assert options == (["security_invoker=true"],)
