@@ -32,15 +32,18 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         for key in graph.get_all_asset_keys()
     }
     assert depend_on == {
+        "chargebee/customers": [],
+        "chargebee/events": [],
+        "chargebee/invoices": ["chargebee/customers"],
         "hubspot/customers": [],
         "hubspot/events": [],
         "hubspot/invoices": ["hubspot/customers"],
-        "routes/customers": ["hubspot/customers", "stripe/customers"],
+        "routes/customers": ["chargebee/customers", "hubspot/customers", "stripe/customers"],
         "stripe/customers": [],
         "stripe/events": [],
         "stripe/invoices": ["stripe/customers"],
         "stripe/monthly_revenue": ["stripe/invoices"],
-        "unified/customers": ["hubspot/customers", "stripe/customers"],
+        "unified/customers": ["chargebee/customers", "hubspot/customers", "stripe/customers"],
     }
 
 
@@ -72,6 +75,9 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
             ("stripe", "customers", ["conservation", "source_count"]),
             ("stripe", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
             ("stripe", "events", ["conservation", "source_count"]),
+            ("chargebee", "customers", ["conservation", "source_count"]),
+            ("chargebee", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
+            ("chargebee", "events", ["conservation", "source_count"]),
             ("hubspot", "customers", ["conservation", "source_count"]),
             ("hubspot", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
             ("unified", "customers", ["every_customer_once"]),
@@ -83,12 +89,12 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
 
 def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"stripe_sync", "hubspot_sync", "stripe_drain", "hubspot_drain", "routes_push"}
-    assert {schedule.name for schedule in repository.schedule_defs} == {"stripe_schedule", "hubspot_schedule"}
+    sources = ("chargebee", "hubspot", "stripe")
+    assert jobs == {f"{source}_{kind}" for source in sources for kind in ("sync", "drain")} | {"routes_push"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {f"{one}_schedule" for one in sources}
     assert {sensor.name for sensor in repository.sensor_defs} == {
-        "connections", "derived_assets", "expiring_credentials", "failures", "hubspot_inbox", "identities",
-        "inbox_retention", "routes",
-        "stripe_inbox", "sync_requests",
+        "chargebee_inbox", "connections", "derived_assets", "expiring_credentials", "failures", "hubspot_inbox",
+        "identities", "inbox_retention", "routes", "stripe_inbox", "sync_requests",
     }  # fmt: skip
     assert all(
         schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs

@@ -7,10 +7,11 @@ import sys
 
 import uvicorn
 
-from unified.sandbox.chargebee import ChargebeeSandbox, RequestLimit
+from unified.sandbox.chargebee import ChargebeeSandbox
 from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.server import sandbox_app
 from unified.sandbox.stripe import StripeSandbox
+from unified.sandbox.tables.api import RequestLimit
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -17,15 +17,13 @@ from unified.sandbox.data import CURRENCY_BY_CODE, PRODUCTS, person, price
 from unified.sandbox.draw import Draw, IdCodec, seed_of
 from unified.sandbox.provider import ApiError
 from unified.sandbox.tables.account import Feed
-from unified.sandbox.tables.api import RequestLimit, TableSandbox
-from unified.sandbox.tables.listing import BadParameterError, Token
+from unified.sandbox.tables.api import TableSandbox
+from unified.sandbox.tables.listing import BadParameterError, Token, number
 from unified.sandbox.tables.table import New, Table
 from unified.sandbox.webhooks import Endpoint, Record, WebhookForm
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["ChargebeeSandbox", "RequestLimit"]
+    from collections.abc import Mapping, Sequence
 
 _HOUR = 3600.0
 _CURRENCIES = ("usd",) * 6 + ("eur",) * 3 + ("gbp", "jpy", "kwd")
@@ -98,12 +96,10 @@ def _settled(invoice: Record) -> Record:
 
 def _event(new: New) -> Record:
     """An event of the generated history; https://apidocs.chargebee.com/docs/api/events."""
-    rows = new.account.rows["customers" if new.draw.chance(500) else "invoices"]
-    row = new.draw.pick(list(rows)) if list(rows) else None
-    subject = {rows.table.noun: _without_nothing(rows.shown(row))} if row else {}
-    return _envelope(
-        f"{rows.table.noun}_{'changed' if rows.table.name == 'customers' else 'updated'}", subject
-    )
+    customers = new.account.rows["customers"]
+    row = customers.find(customers.id_of(new.index % 200))
+    about = {"customer": _without_nothing(customers.shown(row))} if row else {}
+    return _envelope("customer_changed", about)
 
 
 def _envelope(kind: str, content: Record) -> Record:
@@ -113,12 +109,11 @@ def _envelope(kind: str, content: Record) -> Record:
     }  # fmt: skip
 
 
-def _announced(change: str, table: Table, record: Record) -> Record | None:
+def _announced(change: str, table: Table, record: Record) -> Record:
     words = {"create": "created", "update": "changed", "delete": "deleted"}
     if table.noun == "invoice":
         words |= {"create": "generated", "update": "updated"}
-    content = {table.noun: _without_nothing(record)}
-    return None if table.name == "events" else _envelope(f"{table.noun}_{words[change]}", content)
+    return _envelope(f"{table.noun}_{words[change]}", {table.noun: _without_nothing(record)})
 
 
 def _without_nothing(record: Record) -> Record:
@@ -185,14 +180,23 @@ class ChargebeeSandbox(TableSandbox):
             headers,
         )
 
-    def one(self, table: Table, record: Record) -> Any:
-        """The record in an object of its noun."""
-        return {table.noun: _without_nothing(record)}
+    def one(self, table: Table, record: Record, parameters: Mapping[str, str]) -> Any:
+        """The record in an object of its noun; an invoice with the lines that are asked for, a hundred at first.
+
+        https://apidocs.chargebee.com/docs/api/invoices/retrieve-an-invoice.
+        """
+        shown = _without_nothing(record)
+        if table.noun == "invoice":
+            begin = number("line_items_offset", parameters.get("line_items_offset", "0"))
+            end = begin + number("line_items_limit", parameters.get("line_items_limit", "100"))
+            rest = {"line_items_next_offset": str(end)} if end < len(shown["line_items"]) else {}
+            shown = {**shown, "line_items": shown["line_items"][begin:end], **rest}
+        return {table.noun: shown}
 
     def page(self, table: Table, records: Sequence[Record], after: str | None) -> Any:
         """https://apidocs.chargebee.com/docs/api/list-ops: `next_offset` is absent from the last page."""
         return _without_nothing(
-            {"list": [self.one(table, record) for record in records], "next_offset": after}
+            {"list": [self.one(table, record, {}) for record in records], "next_offset": after}
         )
 
     def order(self, table: Table, parameters: dict[str, str]) -> tuple[str, bool]:

@@ -11,9 +11,10 @@ from chargebee.models.customer.responses import CustomerResponse  # type: ignore
 from chargebee.models.event.responses import EventResponse  # type: ignore[import-untyped]
 from chargebee.models.invoice.responses import InvoiceResponse, LineItemResponse  # type: ignore[import-untyped]
 
-from unified.sandbox.chargebee import ChargebeeSandbox, RequestLimit
+from unified.sandbox.chargebee import ChargebeeSandbox
 from unified.sandbox.faults import Fault
 from unified.sandbox.server import Server
+from unified.sandbox.tables.api import RequestLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,34 +101,20 @@ def test_it_is_refused_what_is_not_documented(client: Any, parameters: dict[str,
 
 
 def test_it_understands_the_refusals(sandbox: ChargebeeSandbox, client: Any) -> None:
+    def refusal() -> Any:
+        with pytest.raises(APIError) as refused:
+            client.Customer.list({})
+        return refused.value
+
     client.env.api_key = "test_fake_wrong"
-    with pytest.raises(APIError) as refused:
-        client.Customer.list({})
-    assert (refused.value.http_status_code, refused.value.api_error_code) == (
-        401,
-        "api_authentication_failed",
-    )
+    assert (refusal().http_status_code, refusal().api_error_code) == (401, "api_authentication_failed")
     client.env.api_key = "test_fake_acme"
     sandbox.set_limits(RequestLimit(1, 60))
     client.Customer.list({})
-    with pytest.raises(APIError) as refused:
-        client.Customer.list({})
-    assert (refused.value.api_error_code, refused.value.http_headers["retry-after"]) == (
+    assert (refusal().api_error_code, refusal().http_headers["retry-after"]) == (
         "api_request_limit_exceeded",
         "1",
     )
     sandbox.set_limits(None)
     sandbox.faults.add(Fault("status", status=500))
-    with pytest.raises(APIError, match="Internal Server Error"):
-        client.Customer.list({})
-
-
-def test_an_invoices_amounts_add_up(sandbox: ChargebeeSandbox) -> None:
-    for invoice in sandbox.account().all("invoices").values():
-        lines = invoice["line_items"]
-        assert invoice["sub_total"] == sum(line["unit_amount"] * line["quantity"] for line in lines)
-        assert invoice["total"] == invoice["sub_total"] + invoice["tax"] - sum(
-            line["discount_amount"] for line in lines
-        )
-        paid, due = invoice["amount_paid"], invoice["amount_due"]
-        assert (paid + due == invoice["total"]) == (invoice["status"] != "voided")
+    assert str(refusal()) == "Internal Server Error"

@@ -96,7 +96,7 @@ def make_ticket(new: New) -> Record:
 
 
 def announced(change: str, table: Table, record: Record) -> Record | None:
-    return None if table.name == "log" else {"type": f"{table.noun}.{change}", "about": record}
+    return {"type": f"{table.noun}.{change}", "about": record}
 
 
 class Tickets(TableSandbox):

@@ -100,7 +100,7 @@ class TableAccount:
 
     def _changed(self, change: str, rows: Rows, row: Row) -> Record:
         record = rows.shown(row)
-        if self._feed is not None:
+        if self._feed is not None and rows.table.name != self._feed.table:
             feed, event = self.rows[self._feed.table], self._feed.make(change, rows.table, record)
             if event is not None:
                 self._announce([feed.shown(feed.add(event, self._clock.time()))])

@@ -79,8 +79,9 @@ class TableSandbox(Provider[TableAccount]):
     def error(self, status: int, message: str, *, code: str | None = None, parameter: str = "") -> ApiError:
         """The provider's error envelope; without a code the usual one of the status."""
 
-    def one(self, table: Table, record: Record) -> Any:
-        """What a single record is answered as."""
+    def one(self, table: Table, record: Record, parameters: Mapping[str, str]) -> Any:
+        """What a single record is answered as to a request with these parameters."""
+        del parameters
         return {table.noun: record}
 
     @abstractmethod
@@ -199,7 +200,7 @@ class TableSandbox(Provider[TableAccount]):
         row = rows.find(call.request.path_params["id"])
         if row is None or row.is_deleted:
             raise self._missing(call.request.path_params["id"])
-        return Reply(msgspec.json.encode(self.one(table, rows.shown(row))))
+        return Reply(msgspec.json.encode(self.one(table, rows.shown(row), call.request.query_params)))
 
     def _write(self, table: Table, change: str, call: Call[TableAccount]) -> Reply:
         ids = [call.request.path_params["id"]] if change != "create" else []
@@ -210,7 +211,7 @@ class TableSandbox(Provider[TableAccount]):
             raise self._missing(ids[0]) from None
         except ValueError as error:
             raise self.error(HTTPStatus.BAD_REQUEST, str(error), code="param_wrong_value") from None
-        return Reply(msgspec.json.encode(self.one(table, record)))
+        return Reply(msgspec.json.encode(self.one(table, record, {})))
 
     def _missing(self, record_id: str) -> ApiError:
         return self.error(HTTPStatus.NOT_FOUND, f"{record_id[:80]} not found")

@@ -69,6 +69,10 @@ def hubspot_v2(secret: str, body: bytes, at: datetime) -> Headers:
     return {"x-hubspot-signature": signature, "x-hubspot-signature-version": b"v2"}
 
 
+def basic(secret: str, body: bytes, at: datetime) -> Headers:
+    return {"authorization": b"Basic " + b64(secret.encode())}
+
+
 def slack(secret: str, body: bytes, at: datetime) -> Headers:
     signature = hexed(digest(secret.encode(), b"v0:" + unix(at) + b":" + body))
     return {"x-slack-signature": b"v0=" + signature, "x-slack-request-timestamp": unix(at)}
@@ -110,18 +114,22 @@ class Sender:
         sign: Makes the headers from a secret's text, a body and a time.
         body: An ordinary body.
         is_timed: Whether it signs the time.
+        is_bare: Whether it signs nothing of what it sends, and only proves that it knows the secret.
     """
 
     name: str
     sign: Callable[[str, bytes, datetime], Headers]
     body: bytes
     is_timed: bool = False
+    is_bare: bool = False
 
     def secret(self, number: int = 1) -> str:
         """What the sender signs with."""
         text = f"test_fake_{self.name}_{number}"
         if self.name == "standard":
             return "whsec_" + b64(text.encode()).decode()
+        if self.is_bare:
+            return f"acme:{text}"
         return f"whsec_{text}" if self.name == "stripe" else text
 
     def shared(self, number: int = 1) -> Secret:
@@ -162,6 +170,10 @@ SENDERS = {
         Sender(
             "stripe", stripe,
             b'{"id":"evt_1","type":"invoice.paid","created":1700000000,"data":{"object":{}}}', is_timed=True,
+        ),
+        Sender(
+            "chargebee", basic, b'{"id":"ev_1","event_type":"card_added","occurred_at":1700000000,"content":{}}',
+            is_bare=True,
         ),
         Sender("hubspot", hubspot, _HUBSPOT, is_timed=True),
         Sender("hubspot_v1", hubspot_v1, _HUBSPOT),

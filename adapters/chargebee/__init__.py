@@ -1,0 +1,1 @@
+"""The Chargebee adapter; its README says what it reads and how."""

@@ -1,0 +1,147 @@
+"""Chargebee's resources as unified records. Pure functions only.
+
+Amounts are integers: hundredths of the currency's unit, also of a currency with three digits, and whole units of one
+without any (https://apidocs.chargebee.com/docs/api/currencies).
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from unified.kit.errors import MappingError
+from unified.kit.streams import Origin
+from unified.schema.address import UnifiedAddress
+from unified.schema.customer import CustomerKind, UnifiedCustomer
+from unified.schema.event import UnifiedEvent
+from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
+from unified.schema.money import exponent, from_minor_units, settle
+from unified.schema.reading import address, emails, first_of, moment, number, text
+
+# Digits of Chargebee's unit where they are not the currency's own: it knows two at most.
+MINOR_UNITS = dict.fromkeys("BHD IQD JOD KWD LYD OMR TND CLF UYW".split(), 2)  # noqa: SIM905 - a list to read
+
+# https://apidocs.chargebee.com/docs/api/invoices: payment_due is retried, not_paid no longer is; both are still owed.
+_STATUSES = {
+    "paid": InvoiceStatus.PAID, "posted": InvoiceStatus.OPEN, "payment_due": InvoiceStatus.OPEN,
+    "not_paid": InvoiceStatus.OPEN, "voided": InvoiceStatus.VOID, "pending": InvoiceStatus.DRAFT,
+}  # fmt: skip
+
+# By whether a person and a company are named: a person of a company may stand for either.
+_KINDS = {(True, False): CustomerKind.PERSON, (False, True): CustomerKind.COMPANY}
+
+
+def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
+    """Map a customer (https://apidocs.chargebee.com/docs/api/customers)."""
+    custom = _custom_fields(raw, "locale")
+    valid, invalid = emails([raw.get("email")])
+    if invalid:
+        custom["invalid_email"] = invalid[0]
+    person, company, phone = (
+        _joined(raw, " ", "first_name", "last_name"),
+        text(raw.get("company")),
+        text(raw.get("phone")),
+    )
+    return UnifiedCustomer(
+        **origin.identify(raw["id"]),
+        created_at=moment(raw.get("created_at")),
+        updated_at=moment(raw.get("updated_at")),
+        custom_fields=custom,
+        raw_data=raw,
+        email=valid[0] if valid else None,
+        emails=tuple(valid),
+        name=person or company,
+        phone=phone,
+        phones=() if phone is None else (phone,),
+        company=company,
+        kind=_KINDS.get((person is not None, company is not None)),
+        tax_number=_joined(raw, "", "vat_number_prefix", "vat_number"),
+        currency=text(raw.get("preferred_currency_code")),
+        billing_address=_address(raw.get("billing_address") or {}),
+    )
+
+
+def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
+    """Map an invoice with its lines; nothing is recomputed."""
+    currency, status, discounts = raw["currency_code"], raw.get("status"), raw.get("discounts")
+    return UnifiedInvoice(
+        **origin.identify(raw["id"]),
+        created_at=moment(first_of(raw, "generated_at", "date")),
+        updated_at=moment(raw.get("updated_at")),
+        custom_fields=_custom_fields(raw, "subscription_id", "po_number"),
+        raw_data=raw,
+        customer_id=text(raw.get("customer_id")),
+        invoice_number=raw["id"],
+        status=_STATUSES.get(status or ""),
+        remote_status=status,
+        currency=currency,
+        subtotal=_amount(raw.get("sub_total"), currency),
+        tax=_amount(raw.get("tax"), currency),
+        discount=_amount(sum(one["amount"] for one in discounts) if discounts else None, currency),
+        total=_amount(raw["total"], currency),
+        amount_due=_amount(raw.get("amount_due"), currency),
+        amount_paid=_amount(raw.get("amount_paid"), currency),
+        amount_remaining=_amount(raw.get("amount_due"), currency),
+        issue_date=moment(raw.get("date")),
+        due_date=moment(raw.get("due_date")),
+        paid_date=moment(raw.get("paid_at")),
+        line_items=tuple([_line(line, currency) for line in raw.get("line_items") or []]),
+    )
+
+
+def to_event(raw: dict[str, Any], origin: Origin) -> UnifiedEvent:
+    """Map an event (https://apidocs.chargebee.com/docs/api/events): about the resource that its type begins with."""
+    kind, content = raw["event_type"], raw["content"]
+    happened = moment(raw["occurred_at"])
+    if not isinstance(content, dict) or happened is None:
+        raise MappingError("an event has a time, and an object as its content")
+    about = max((noun for noun in content if kind.startswith(f"{noun}_")), key=len, default=None)
+    return UnifiedEvent(
+        **origin.identify(raw["id"]),
+        created_at=happened,
+        raw_data=raw,
+        event_type=kind,
+        event_category=about or kind.partition("_")[0],
+        payload=content,
+        user_id=text(raw.get("user")),
+        resource_type=about,
+        resource_id=None if about is None else content[about].get("id"),
+        occurred_at=happened,
+        api_version=text(raw.get("api_version")),
+    )
+
+
+def _line(raw: dict[str, Any], currency: str) -> UnifiedLineItem:
+    """Where prices of more digits are on, their exact values stand beside, in whole units of the currency."""
+    unit = number(raw.get("unit_amount_in_decimal"))
+    return UnifiedLineItem(
+        source_id=text(raw.get("id")),
+        description=text(raw.get("description")),
+        quantity=number(first_of(raw, "quantity_in_decimal", "quantity")),
+        unit_price=_amount(raw.get("unit_amount"), currency) if unit is None else settle(unit, currency),
+        amount=_amount(raw.get("amount"), currency),
+        tax=_amount(raw.get("tax_amount"), currency),
+        discount=_amount(raw.get("discount_amount"), currency),
+        item_id=text(raw.get("entity_id")),
+        period_start=moment(raw.get("date_from")),
+        period_end=moment(raw.get("date_to")),
+    )
+
+
+def _amount(units: int | None, currency: str) -> Decimal | None:
+    digits = MINOR_UNITS.get(currency, exponent(currency))
+    return None if units is None else from_minor_units(units, currency, digits=digits)
+
+
+def _address(raw: dict[str, Any]) -> UnifiedAddress | None:
+    named = {name: raw.get(name) for name in ("line1", "city", "state", "country", "phone")}
+    lines, name = _joined(raw, ", ", "line2", "line3"), _joined(raw, " ", "first_name", "last_name")
+    return address({**named, "line2": lines, "postal_code": raw.get("zip"), "name": name})
+
+
+def _joined(raw: dict[str, Any], separator: str, *names: str) -> str | None:
+    return separator.join(raw[name] for name in names if raw.get(name)) or None
+
+
+def _custom_fields(raw: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The site's own (cf_…), its free ``meta_data``, and further ones by name; see .../docs/api/custom_fields."""
+    wanted = [name for name in raw if name in ("meta_data", *names) or name.startswith("cf_")]
+    return {name: raw[name] for name in wanted if raw[name] not in (None, "", {})}
