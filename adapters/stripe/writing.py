@@ -7,6 +7,7 @@ A change carries its idempotency key, so that it may be sent again until Stripe 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ import msgspec
 from adapters.stripe.reading import stripe_list
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Stream
-from unified.kit.errors import ConfigurationError
+from unified.kit.errors import ConfigurationError, PermissionDeniedError, RequestRefusedError
 from unified.kit.reading.lists import ListEndpoint
 from unified.kit.reading.paging import Token
 from unified.kit.reading.raw import raw_record
@@ -25,6 +26,7 @@ from unified.kit.writing.changes import CUSTOM, Write, Written
 from unified.kit.writing.one_by_one import OneByOne
 
 _PATH = "/v1/customers"
+_EMAIL = "email"
 _MISSING = "resource_missing"
 # Stripe may forget a key when it is 24 hours old, and would then create the customer once more.
 _KEY_KEPT = timedelta(hours=23)
@@ -84,26 +86,41 @@ class StripeWriter:
         """Customers that have a value; see :meth:`unified.kit.adapter.BaseAdapter.find`.
 
         Those with an e-mail address are listed, which is up to date and regards case
-        (https://docs.stripe.com/api/customers/list): an address is looked for as it is and in lower case.
-        Everything else is searched for, and so may be a minute old (https://docs.stripe.com/search).
+        (https://docs.stripe.com/api/customers/list): an address is looked for as it is and in lower case. Written in
+        another way, a search finds it, which may be a minute old (https://docs.stripe.com/search); an account that
+        has no search (in India) does without. Everything else is only searched for.
         """
         wanted = list(dict.fromkeys(value for value in values if value))
-        if field == "email":
-            spellings = dict.fromkeys(one for value in wanted for one in (value, value.lower()))
+        searches = self._searches(field, wanted)
+        if field == _EMAIL:
             listed = stripe_list(_PATH, limit="customers")
-            queries = [(listed, ("email", one)) for one in spellings]
+            spellings = dict.fromkeys(one for value in wanted for one in (value, value.lower()))
+            queries = [partial(self._all, listed, (_EMAIL, one)) for one in spellings]
+            queries += [partial(self._if_offered, *search) for search in searches]
         else:
-            clauses = [f"{_search_field(field)}:{_quoted(value)}" for value in wanted]
-            searched = replace(stripe_list(f"{_PATH}/search", limit="search"), paging=_SEARCH_PAGING)
-            queries = [
-                (searched, ("query", " OR ".join(clauses[at : at + _CLAUSES])))
-                for at in range(0, len(clauses), _CLAUSES)
-            ]
+            queries = [partial(self._all, *search) for search in searches]
+        seen: set[str | None] = set()
         for at in range(0, len(queries), self._at_once):
             observed_at = self._clock()
-            found = await side_by_side([self._all(*query) for query in queries[at : at + self._at_once]])
+            found = await side_by_side([query() for query in queries[at : at + self._at_once]])
             records = {_id_of(raw): raw_record(_id_of(raw), raw) for some in found for raw in some}
-            yield Page(list(records.values()), observed_at, None)
+            yield Page([record for key, record in records.items() if key not in seen], observed_at, None)
+            seen.update(records)
+
+    def _searches(self, field: str, values: Sequence[str]) -> list[tuple[ListEndpoint, tuple[str, str]]]:
+        clauses = [f"{_search_field(field)}:{_quoted(value)}" for value in values]
+        searched = replace(stripe_list(f"{_PATH}/search", limit="search"), paging=_SEARCH_PAGING)
+        return [
+            (searched, ("query", " OR ".join(clauses[at : at + _CLAUSES])))
+            for at in range(0, len(clauses), _CLAUSES)
+        ]
+
+    async def _if_offered(self, searched: ListEndpoint, condition: tuple[str, str]) -> list[msgspec.Raw]:
+        """What a search finds; nothing where the account has no search. The lists beside it stand by themselves."""
+        try:
+            return await self._all(searched, condition)
+        except (PermissionDeniedError, RequestRefusedError):
+            return []
 
     async def _all(self, listed: ListEndpoint, condition: tuple[str, str]) -> list[msgspec.Raw]:
         return [raw async for part in listed.pages(self._http, [condition]) for raw in part.items]
@@ -133,8 +150,8 @@ def form(body: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, str]]
 def _search_field(field: str) -> str:
     """The name of a field in a search: https://docs.stripe.com/search#query-fields-for-customers."""
     name, _, key = field.partition(".")
-    if field == "phone":
-        return "phone"
+    if field in (_EMAIL, "phone"):
+        return field
     if name == CUSTOM and key:
         return f"metadata[{_quoted(key)}]"
     msg = f"Stripe finds no customers by {field}; use email, phone or {CUSTOM}.<key>"

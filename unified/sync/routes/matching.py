@@ -115,7 +115,9 @@ async def _candidates(
         }
     if key in ("email", "phone") or key.startswith(CUSTOM):
         with suppress(ConfigurationError):  # it finds nothing by this key; our table has what was pulled
-            known |= {one.source_id: one for one in await there.find(key, held)}
+            # A system may regard case: what it holds in another spelling is asked for by that one as well.
+            written = {str(field_value(one, key)) for one in known.values()}
+            known |= {one.source_id: one for one in await there.find(key, sorted({*held, *written}))}
     by_value: dict[str, list[UnifiedCustomer]] = {}
     for record in known.values():
         value = key_value(record, key)

@@ -66,6 +66,23 @@ async def test_a_contact_with_the_same_address_is_found_and_not_created_again(
     assert contact["phone"] == "1"  # what Stripe does not know is left as it is
 
 
+@pytest.mark.parametrize("is_pulled", [True, False])
+async def test_a_customer_is_found_however_its_address_is_spelt(pair: Pair, is_pulled: bool) -> None:
+    """Stripe's list regards case, and HubSpot keeps addresses in lower case."""
+    there = pair.stripe.change("create_customer", **person("Ann", email="Ann.Smith@EXAMPLE.com"))["id"]
+    pair.hubspot.change(
+        "create_contact", email="ann.SMITH@example.com", firstname="Ann", lastname="Smith", phone="1"
+    )
+    await pair.hubspot.sync()
+    if is_pulled:
+        await pair.stripe.sync()
+    route = await pair.route(back=True)
+    result = await pair.run(route)
+    assert (result.created, result.updated) == (0, 1), await pair.outbox(route)
+    (link,) = (await pair.links(route)).values()
+    assert (link.target.id, link.rule) == (there, "email")
+
+
 async def decide(
     pair: Pair, route: Route, record_id: str, decision: Any, other_id: str | None = None
 ) -> None:
