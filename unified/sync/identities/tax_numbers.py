@@ -9,7 +9,9 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from stdnum.ch import uid
 from stdnum.exceptions import ValidationError
+from stdnum.fr import siren
 from stdnum.util import NumberValidationModule, get_cc_module
 
 _CACHED = 16_384
@@ -55,6 +57,9 @@ _BESIDE = {
     "NO": re.compile("MVA$"),
 }
 
+# What turns an organisation's number into its VAT number.
+_AFTER = {"NO": "MVA", "SE": "01"}
+
 # Types of Stripe's (https://docs.stripe.com/billing/customer/tax-ids) that are series of their own beside the country's
 # VAT number, and one that several companies share.
 _OTHER_SERIES = frozenset(
@@ -99,10 +104,31 @@ def tax_number(text: str, country: str | None = None, kind: str | None = None) -
 
 
 def spellings(key: str) -> list[str]:
-    """How a number of :func:`tax_number`'s form may be stored, letters and digits only, besides how it was found."""
+    """How a number of :func:`tax_number`'s form is usually stored: with its country's code and without, as printed."""
     country, number = key[:2], key[2:]
-    prefixes = [before for before, register in _SAME.items() if register == country]
-    return [number, *(f"{prefix}{number}" for prefix in (country, *prefixes))]
+    if country == "CH":  # CHE stands before all of them
+        printed = uid.format(key)
+        return [
+            one + word for one in (number[1:], key, printed) for word in ("", " MWST", " TVA", " IVA", " VAT")
+        ]
+    whole = [number]
+    if country == "FR":
+        whole.append(siren.to_tva(number))
+    elif country in _AFTER:
+        whole.append(number + _AFTER[country])
+    whole.append(" ".join(number[at : at + 3] for at in range(0, len(number), 3)))
+    bare = dict.fromkeys([*whole, *(_printed(module, number) for module, _ in _modules(country))])
+    before = [country, *(code for code, register in _SAME.items() if register == country)]
+    return [*bare, *(f"{code}{gap}{one}" for code in before for one in bare for gap in ("", " "))]
+
+
+def _printed(module: NumberValidationModule, number: str) -> str:
+    """As the country's own papers have it, where python-stdnum knows that: ``91-1144442``."""
+    written = getattr(module, "format", None)
+    try:
+        return str(written(number)).strip() if written else number
+    except ValidationError:
+        return number
 
 
 def _country(code: str | None) -> str | None:

@@ -16,6 +16,7 @@ from unified.schema.customer import UnifiedCustomer
 from unified.store.database import Database
 from unified.store.records import lookups
 from unified.sync.identities import normalize
+from unified.sync.identities.tax_numbers import spellings, tax_number
 from unified.sync.routes.end import RouteEnd
 
 Linked = Callable[[Collection[str]], Awaitable[Collection[str]]]
@@ -50,6 +51,8 @@ def key_value(record: UnifiedCustomer, key: str) -> str | None:
         case "phone":
             digits = "".join(filter(str.isdigit, record.phone or ""))
             return digits[-_PHONE_DIGITS:] if len(digits) >= _PHONE_DIGITS else None
+        case "tax_number":
+            return tax_number(record.tax_number or "", _country(record), _text(record, "tax_number_type"))
         case "domain_name":
             domain = (record.email or "").rpartition("@")[2].lower()
             if not record.name or not normalize.company_domain(domain):
@@ -58,6 +61,23 @@ def key_value(record: UnifiedCustomer, key: str) -> str | None:
         case _:
             value = field_value(record, key)
             return None if value is None else str(value)
+
+
+def _country(record: UnifiedCustomer) -> str | None:
+    address = record.billing_address or record.shipping_address
+    return address.country if address else None
+
+
+def _text(record: UnifiedCustomer, custom: str) -> str | None:
+    value = record.custom_fields.get(custom)
+    return None if value is None else str(value)
+
+
+def stored_forms(key: str, values: Sequence[str], held: Sequence[str]) -> list[str]:
+    """What our table is asked for: a tax number may stand there in many forms."""
+    if key != "tax_number":
+        return list(values)
+    return sorted({*held, *(one for value in values for one in spellings(value))})
 
 
 def _held(record: UnifiedCustomer, key: str) -> str:
@@ -111,7 +131,8 @@ async def _candidates(
     """Live records of the other side by the key's value."""
     async with db.workspace(there.connection.workspace_id) as conn:
         known: dict[str, Any] = {
-            one.source_id: one for one in await lookups.by_key(conn, there.key, key, values)
+            one.source_id: one
+            for one in await lookups.by_key(conn, there.key, key, stored_forms(key, values, held))
         }
     if key in ("email", "phone") or key.startswith(CUSTOM):
         with suppress(ConfigurationError):  # it finds nothing by this key; our table has what was pulled
