@@ -337,7 +337,8 @@ class HttpClient:
     ) -> _Read:
         what = f"{self.label}: {request.method} {request.url.path}"
         async with self._slots:
-            self.traffic.waited += await limit.acquire()
+            waited = await limit.acquire()
+            self.traffic.waited += waited
             self.traffic.requests += 1
             sent = time.monotonic()
             try:

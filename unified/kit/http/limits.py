@@ -18,6 +18,8 @@ _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 # Then one request goes ahead, and all others wait for its answer so long, and look so often.
 _PATIENCE = 5.0
+# So many seconds' turns may go out at once after this process was held up.
+_MADE_UP_FOR = 0.25
 _LOOK = 0.02
 
 
@@ -146,9 +148,10 @@ class RateLimit:
         asked = time.monotonic()
         async with self._queue:
             now = max(asked, time.monotonic())
-            self._skip_idle(now)
+            # Who asked before its turn was not idle: turns that a busy machine has slept through are made up for.
+            self._skip_idle(max(asked, now - _MADE_UP_FOR))
             # A refusal that comes meanwhile moves the turn, and so does the answer that ends a run of them. The time is
-            # the planned one: a wake-up that comes late costs no turn.
+            # the planned one, so a wake-up that comes late costs no turn.
             while (ahead := self._turn - now) > 0.0:
                 if self._refusals and self._next > self._paused_until:
                     await asyncio.sleep(min(ahead, _LOOK))

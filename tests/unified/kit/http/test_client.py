@@ -282,6 +282,18 @@ async def test_an_answer_is_had_with_its_headers_and_whatever_body(provider: "Sc
     await http.aclose()
 
 
+async def test_the_time_that_all_requests_waited_is_added_up(provider: "ScriptedProvider") -> None:
+    class Slow(RateLimit):
+        async def acquire(self) -> float:
+            await asyncio.sleep(0)
+            return 1.0
+
+    http = client(provider.url, limit=Slow(1))
+    await asyncio.gather(*(http.request("GET", "/", ANYTHING) for _ in range(8)))
+    assert http.traffic.waited == 8.0
+    await http.aclose()
+
+
 async def test_bytes_of_any_kind_are_no_trouble(provider: "ScriptedProvider") -> None:
     body = bytes(range(256)) * 100
     provider.script = [answer(body=body, headers={})]

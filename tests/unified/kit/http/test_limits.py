@@ -12,7 +12,14 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.properties import given
-from tests.unified.kit.http.simulation import Bucket, FixedWindow, Provider, SlidingWindow, run
+from tests.unified.kit.http.simulation import (
+    Bucket,
+    FixedWindow,
+    Provider,
+    SimulatedLoop,
+    SlidingWindow,
+    run,
+)
 from unified.kit.http import limits
 from unified.kit.http.limits import RateLimit
 
@@ -118,6 +125,30 @@ async def test_after_a_refusal_one_request_goes_ahead_and_the_others_wait_for_it
     limit.passed(sent[0][1])
     await asyncio.gather(*asking)
     assert [number for number, _ in sent] == [0, 1, 2, 3, 4]
+
+
+def test_turns_that_a_busy_machine_slept_through_are_made_up_for_within_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = SimulatedLoop()
+    monkeypatch.setattr(limits.time, "monotonic", loop.time)
+
+    async def all_at_once() -> list[float]:
+        limit, began, at = RateLimit(100), loop.now, []
+
+        async def ask() -> None:
+            await limit.acquire()
+            at.append(loop.now - began)
+            if len(at) in (10, 60):
+                loop.now += 0.1 if len(at) == 10 else 10  # held up, with the others waiting
+
+        await asyncio.gather(*(ask() for _ in range(120)))
+        return at
+
+    at = loop.run_until_complete(all_at_once())
+    loop.close()
+    assert at[49] == pytest.approx(0.49, abs=0.011)
+    assert sum(moment < at[60] + 0.001 for moment in at[60:]) == pytest.approx(26, abs=1)
 
 
 async def test_who_gives_up_waiting_takes_no_turn(clock: Clock) -> None:
