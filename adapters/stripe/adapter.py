@@ -100,6 +100,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
             writer=StripeWriter,
             from_unified=mapping.from_customer,
             writable_fields=mapping.WRITABLE_FIELDS,
+            mapping_version=2,
         ),
         Stream(
             "invoices",

@@ -44,7 +44,8 @@ async def ask(
     _check(statement)
     async with readers.connect(db, workspace_id) as conn:
         try:
-            async with conn.transaction():
+            # Undone in any case: before PostgreSQL 16 a read-only transaction may still write large objects.
+            async with conn.transaction(force_rollback=True):
                 # No parameters: so a % in it is a %, and what PostgreSQL prepares can only be one statement.
                 cursor = await conn.execute(statement.encode(), prepare=True)
                 rows = await cursor.fetchmany(limit) if cursor.description else []

@@ -19,8 +19,9 @@ from starlette.routing import Route
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from unified.cli.commands.operation.dev import ui_token
 from unified.cli.processes.child import free_port
-from unified.cli.processes.guard import Guard
+from unified.cli.processes.guard import TOKEN_VARIABLE, Guard
 
 DEFINITIONS = "import dagster\n\n@dagster.asset\ndef one(): ...\n\ndefs = dagster.Definitions([one])\n"
 TOKEN = "fake-token-of-the-tests"
@@ -191,6 +192,24 @@ def test_where_a_token_is_asked_for_the_link_with_it_opens_the_ui(with_token: st
         cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
     assert subscribed(with_token, cookie=cookie) == "connection_ack"
     assert subscribed(with_token, cookie=cookie, origin=FOREIGN) == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_on_this_machine_alone_no_token_is_asked_for(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    assert ui_token(host) is None
+    assert TOKEN_VARIABLE not in os.environ
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "ui.example.com"])  # noqa: S104 - the point
+def test_beyond_this_machine_a_token_is_made_or_taken(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, "")
+    made = ui_token(host)
+    assert made is not None
+    assert len(made) >= 32
+    assert os.environ[TOKEN_VARIABLE] == made
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    assert ui_token(host) == TOKEN
 
 
 async def asked(guard: Guard, path: str, **headers: str) -> httpx.Response:

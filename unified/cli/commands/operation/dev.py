@@ -93,7 +93,7 @@ def dev(
                 asyncio.run(_deliver(url, sandbox, ingress))
         say("Starting Dagster …")
         os.environ.setdefault("DAGSTER_GRPC_MAX_WORKERS", _CODE_SERVER_THREADS)
-        token = _ui_token(host)
+        token = ui_token(host)
         dagster = stack.enter_context(_dagster(host, port, logs / "dagster.log"))
         address = f"http://{host}:{port}"
         dagster.wait_until(lambda: _has_loaded(address, token), patience)
@@ -138,10 +138,10 @@ def _dagster(host: str, port: int, log: Path) -> AbstractContextManager[Child]:
     return child("Dagster", command, log, grace=_DAGSTER_GRACE)
 
 
-def _ui_token(host: str) -> str | None:
+def ui_token(host: str) -> str | None:
     """What the UI asks for where others than this machine's users reach it, handed on by the environment."""
-    if host not in LOOPBACK:
-        os.environ.setdefault(TOKEN_VARIABLE, secrets.token_urlsafe(24))
+    if host not in LOOPBACK and not os.environ.get(TOKEN_VARIABLE):
+        os.environ[TOKEN_VARIABLE] = secrets.token_urlsafe(24)
     return os.environ.get(TOKEN_VARIABLE) or None
 
 
