@@ -19,7 +19,6 @@ import msgspec
 
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import ConnectionRef
-from unified.kit.factory import build_adapter
 from unified.kit.secrets import Secret
 from unified.kit.streams import Cursor, Page
 from unified.sandbox.faults import Fault
@@ -143,9 +142,8 @@ class Bench(ABC):
             "requests_per_second": 1e6,
             "retry_delay": 0,
         }
-        return build_adapter(
-            self.adapter.name,
-            {**quick, **self.settings, **settings},
+        return self.adapter(
+            self.adapter.config_model.model_validate({**quick, **self.settings, **settings}),
             {name: Secret(value) for name, value in (credentials or self.credentials).items()},
             ConnectionRef(UUID(int=1), UUID(int=2), f"acme/{self.adapter.name}"),
             clock=self.now,
