@@ -19,7 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from unified.kit.declarations import Stream
-from unified.kit.errors import NotFoundError, ProtocolError, RequestRefusedError
+from unified.kit.errors import ConfigurationError, NotFoundError, ProtocolError, RequestRefusedError
 from unified.kit.reading.changes import Since, provider_time
 from unified.kit.reading.lists import ListEndpoint, Parameters
 from unified.kit.reading.paging import Part, Path, Position, read_pages, within
@@ -32,6 +32,9 @@ from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
 _CLOCKS_APART = timedelta(days=1)
 
 _USUAL_TIMES = Since(lag=timedelta(minutes=5))
+
+# Providers state times to the second, and some ask for later ones only.
+_SAME_SECOND = timedelta(seconds=1)
 
 # A list without ranges is one window.
 _WHOLE = Window(0, 1)
@@ -54,6 +57,8 @@ class Listing:
         since: The parameters that ask for what changed since a time, oldest change first. None where the list can't be
             asked so: then every pull reads all of it.
         times: What is known about that time.
+        changed_at: Says when a record changed last, of the decoded record. Needed where pages are numbered, as a change
+            would move records over their edges: the list is then asked on from the last time that was read.
         deleted_at: Says when a record of the list was deleted, of the decoded record; None of a living one.
         one: Path of a single record below ``base_url``, with ``{id}`` in it.
         many: The parameters that ask the list for some ids; used instead of ``one``.
@@ -70,6 +75,7 @@ class Listing:
     refresh: Parameters = ()
     since: Callable[[datetime], Parameters] | None = None
     times: Since = _USUAL_TIMES
+    changed_at: Callable[[dict[str, Any]], datetime | None] | None = None
     deleted_at: Callable[[dict[str, Any]], datetime | None] | None = None
     one: str | None = None
     many: Callable[[Sequence[str]], Parameters] | None = None
@@ -86,7 +92,17 @@ class ListSource:
     """Reads a stream as a :class:`Listing` says."""
 
     def __init__(self, listing: Listing, adapter: Any, stream: Stream) -> None:
-        """Read through a connected :class:`unified.kit.adapter.BaseAdapter`."""
+        """Read through a connected :class:`unified.kit.adapter.BaseAdapter`.
+
+        Raises:
+            ConfigurationError: If changes would be lost between numbered pages.
+        """
+        shifts = listing.endpoint.paging.shifts and not stream.entity.is_log
+        if shifts and listing.since is not None and listing.changed_at is None:
+            raise ConfigurationError(
+                f"{adapter.label}: {stream.name} are read by numbered pages, and a change would move records over "
+                "their edges; declare changed_at"
+            )
         self._listing = listing
         self._adapter = adapter
         self._stream = stream
@@ -131,23 +147,51 @@ class ListSource:
         yield refresh.end()
 
     async def _changes(self, cursor: Cursor) -> AsyncGenerator[Page, None]:
-        """A cursor inside a pull holds ``until``, from where the next one goes on, and where a page begins (``at``)."""
-        listing, started_at = self._listing, self._clock()
+        """What changed since the last pull.
+
+        A cursor inside a pull holds ``until``, from where the next pull goes on, where a page begins (``at``), and the
+        time that was asked from if that has moved on (``from``).
+        """
         since = datetime.fromisoformat(cursor["since"]) if "since" in cursor else None
-        params = listing.refresh
-        if since is not None and listing.since is not None:
-            params = listing.since(listing.times.reach(since))
-        is_checked = since is None
-        async with aclosing(self._read(params, cursor.get("at"))) as pages:
-            async for page, following in pages:
-                if since is not None and not is_checked:
-                    self._check(since)
-                    is_checked = True
-                if "until" not in cursor:
-                    until = self._complete_until() if since is None else max(since, self._complete_until())
-                    cursor = {**cursor, "until": until.isoformat()}
-                yield page if following is None else replace(page, cursor={**cursor, "at": following})
-        yield Page((), started_at, {"since": cursor["until"]})
+        asked = None if since is None else self._listing.times.reach(since)
+        asked = datetime.fromisoformat(cursor["from"]) if "from" in cursor else asked
+        is_checked, is_done = since is None, False
+        while not is_done:
+            async with aclosing(self._read(self._conditions(asked), cursor.get("at"))) as pages:
+                async for page, following in pages:
+                    if since is not None and not is_checked:
+                        self._check(since)
+                        is_checked = True
+                    if "until" not in cursor:
+                        until = (
+                            self._complete_until() if since is None else max(since, self._complete_until())
+                        )
+                        cursor = {**cursor, "until": until.isoformat()}
+                    is_done = following is None
+                    onward = None if is_done else self._onward(page, asked)
+                    if onward is not None:
+                        cursor = {**cursor, "from": onward.isoformat(), "at": None}
+                    else:
+                        cursor = {"since": cursor["until"]} if is_done else {**cursor, "at": following}
+                    yield replace(page, cursor=cursor)
+                    if onward is not None:
+                        asked = onward
+                        break
+
+    def _conditions(self, asked: datetime | None) -> Parameters:
+        since = self._listing.since
+        return self._listing.refresh if asked is None or since is None else since(asked)
+
+    def _onward(self, page: Page, asked: datetime | None) -> datetime | None:
+        """Where to ask on from instead of the next page's number; None where that is safe, or the time stands still.
+
+        A record that changes while the list is read moves to its end, and the first one of the next page to this one.
+        """
+        if asked is None or self._listing.changed_at is None or not self._listing.endpoint.paging.shifts:
+            return None
+        times = [time for record in page.records if (time := self._time(self._listing.changed_at, record))]
+        onward = max(times, default=asked) - _SAME_SECOND
+        return onward if onward > asked else None
 
     def _check(self, since: datetime) -> None:
         now = provider_time(self._http, self._clock)
@@ -220,13 +264,16 @@ class ListSource:
         return raw_record(None if source_id is None else str(source_id), item if body is None else body)
 
     def _deleted_at(self, record: RawRecord) -> datetime | None:
-        if self._listing.deleted_at is None:
-            return None
+        return None if self._listing.deleted_at is None else self._time(self._listing.deleted_at, record)
+
+    @staticmethod
+    def _time(read: Callable[[dict[str, Any]], datetime | None], record: RawRecord) -> datetime | None:
+        """What a declared function reads of a record; None of an odd one, of which the mapping says what is wrong."""
         try:
-            deleted_at = self._listing.deleted_at(msgspec.json.decode(record.body))
+            time = read(msgspec.json.decode(record.body))
         except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError):
-            return None  # the mapping says what is wrong with it
-        return deleted_at.astimezone(UTC) if deleted_at else None
+            return None
+        return time.astimezone(UTC) if time else None
 
     # Single records
 

@@ -96,9 +96,12 @@ class Paging(ABC):
 
     Attributes:
         in_headers: Whether an answer's headers say what follows.
+        shifts: Whether a page is counted from the list's beginning: what leaves the list before it moves other records
+            over its edge, where nobody reads them.
     """
 
     in_headers: ClassVar[bool] = False
+    shifts: ClassVar[bool] = False
 
     @abstractmethod
     def parameters(self, at: Position | None) -> Mapping[str, str]:
@@ -190,6 +193,8 @@ class Offset(Paging):
         size_parameter: Takes the size, where it is asked for.
     """
 
+    shifts: ClassVar[bool] = True
+
     parameter: str
     size: int
     first: int = 0
@@ -216,6 +221,8 @@ class PageNumber(Paging):
         first: Number of the very first page.
         size_parameter: Takes the size, where it is asked for.
     """
+
+    shifts: ClassVar[bool] = True
 
     parameter: str
     size: int

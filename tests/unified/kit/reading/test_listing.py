@@ -19,13 +19,19 @@ from unified.kit.declarations import (
     CredentialKind,
     Stream,
 )
-from unified.kit.errors import NotFoundError, ProtocolError, RequestRefusedError, StaleCursorError
+from unified.kit.errors import (
+    ConfigurationError,
+    NotFoundError,
+    ProtocolError,
+    RequestRefusedError,
+    StaleCursorError,
+)
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
 from unified.kit.reading.changes import Since
 from unified.kit.reading.listing import Listing
 from unified.kit.reading.lists import ListEndpoint
-from unified.kit.reading.paging import Token
+from unified.kit.reading.paging import PageNumber, Token
 from unified.kit.streams import RawRecord, Tombstone
 from unified.schema.entities import CUSTOMERS, EVENTS
 
@@ -198,7 +204,7 @@ async def test_what_the_list_shows_as_deleted_is_a_tombstone(provider: ScriptedP
     living, gone = ({"id": name, "deleted": name == "b", "updated": 1_790_000_000} for name in "ab")
     provider.script = [answer(living, gone, {"id": "c"})]
     listing = Listing(LIST, record=("thing",), since=since, deleted_at=deleted_at)
-    (page, _) = await pull(provider, listing, {"since": SETTLED})
+    (page,) = await pull(provider, listing, {"since": SETTLED})
     assert ids([page]) == ["a", "c"]
     assert page.tombstones == [Tombstone("b", datetime.fromtimestamp(1_790_000_000, UTC))]
 
@@ -281,3 +287,57 @@ async def test_single_records_are_read_by_the_list_where_it_takes_ids(provider: 
     assert ids(pages) == ["a", "c"]
     assert [one.source_id for page in pages for one in page.tombstones] == ["b"]
     assert asked(provider) == ["/things?limit=2&id%5bin%5d=a%2cb", "/things?limit=2&id%5bin%5d=c"]
+
+
+NUMBERED = ListEndpoint("/things", PageNumber("page", 2), items=("list",))
+
+
+def changed_at(record: dict[str, Any]) -> datetime:
+    return datetime.fromtimestamp(record["at"], UTC)
+
+
+@pytest.mark.parametrize("stop", [1, 100])
+async def test_numbered_pages_lose_no_record_that_a_change_moves_over_their_edge(
+    provider: ScriptedProvider, stop: int
+) -> None:
+    listing = Listing(NUMBERED, record=("thing",), since=since, changed_at=changed_at)
+    at = int(datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp())
+    a, b, c, d, e = ({"id": name, "at": at + 60 * n} for n, name in enumerate("abcde"))
+    # After the first page a changed, and went to the end: by number the second page would begin with d.
+    provider.script = [
+        answer(a, b),
+        answer(b, c),
+        answer(c, d),
+        answer(d, e),
+        answer(e, {**a, "at": at + 400}),
+        answer(a),
+    ]
+    cursor: Cursor = {"since": "2026-11-20T09:59:00+00:00"}
+    met: list[Page] = []
+    for _ in range(10):
+        met += await pull(provider, listing, cursor, pages=stop)
+        cursor = stored(met) or {}
+        if "until" not in cursor:
+            break
+    assert set(ids(met)) == set("abcde")
+    assert cursor == {"since": SETTLED}
+    assert [line for line in asked(provider) if "page=1" not in line] == []
+    assert "10%3a00%3a59" in asked(provider)[1]
+
+
+async def test_numbered_pages_go_on_by_number_while_the_time_stands_still(provider: ScriptedProvider) -> None:
+    listing = Listing(NUMBERED, record=("thing",), since=since, changed_at=changed_at)
+    at = int(datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp())
+    same = [{"id": name, "at": at} for name in "abcde"]
+    provider.script = [answer(*same[:2]), answer(*same[2:4]), answer(same[4])]
+    first = await pull(provider, listing, {"since": "2026-11-20T10:00:00+00:00"}, pages=1)
+    rest = await pull(provider, listing, stored(first))
+    assert ids([*first, *rest]) == list("abcde")
+    assert [line.rpartition("page=")[2] for line in asked(provider)] == ["1", "2", "3"]
+
+
+async def test_numbered_pages_of_changes_need_to_know_the_time_of_one(provider: ScriptedProvider) -> None:
+    with pytest.raises(ConfigurationError, match="acme/demo: things are read by numbered pages"):
+        await pull(provider, Listing(NUMBERED, since=since))
+    provider.script = [answer()]
+    assert await pull(provider, Listing(NUMBERED, since=since), stream="events")
