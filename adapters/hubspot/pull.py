@@ -214,7 +214,7 @@ class Objects:
         return WindowPage(records, observed_at, rest)
 
     def _check(self, answer: SearchAnswer, ids: Sequence[int], window: Window) -> None:
-        """Refuse a page that is none of its window's or leads nowhere: reading on would lose records."""
+        """Refuse a page that is not of its window or leads nowhere: reading on would lose records."""
         if reason := misplaced(ids, low=window.low, high=window.high):
             raise self._api.fault(f"returned a page that {reason}, as if one were repeated")
         if len(answer.results) < answer.total and not any(map(read_id, answer.results)):

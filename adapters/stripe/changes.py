@@ -35,7 +35,7 @@ _MOST_REMEMBERED = 1_000
 # How many objects one pull remembers to have read; beyond that it forgets them and may read some twice.
 _MOST_READ = 100_000
 
-# Which events tell of a stream. ``customer.*`` would bring subscriptions and sources as well.
+# Which events are about a stream. ``customer.*`` would bring subscriptions and sources as well.
 _EVENTS = {
     "customers": [("types[]", f"customer.{change}") for change in ("created", "updated", "deleted")],
     "invoices": [("type", "invoice.*")],
@@ -191,7 +191,7 @@ class ObjectChanges:
             return None
 
     def _until(self) -> int:
-        """``since`` of the next pull, by the first answer of this one, which also tells if it is too late."""
+        """``since`` of the next pull, by the first answer of this one, which also shows if it is too late."""
         if not self._is_current:
             since = datetime.fromtimestamp(self._position.since, UTC)
             SINCE.check(since, self._reader.http.server_time, label=self._reader.http.label)

@@ -21,7 +21,7 @@ from unified.kit.streams import Cursor, Page
 # last one.
 _REACH_DAYS = (30, 60, 120, 240, 480, 960, 1_920, 3_840)
 
-# Seconds by which the clock of a provider that does not tell its time may be behind ours.
+# Seconds by which the clock of a provider that does not say what time it is may be behind ours.
 _CLOCKS_APART = 86_400
 
 

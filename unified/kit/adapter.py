@@ -341,7 +341,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             values: Of that field, any number. Values that differ in case only may find the same.
 
         Yields:
-            Pages without a cursor: raw records for ``to_unified``, which tell whose value they have. A value may
+            Pages without a cursor: raw records for ``to_unified``, which show whose value they have. A value may
             find several, or none.
 
         Raises:

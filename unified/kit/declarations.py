@@ -114,7 +114,7 @@ class Account:
 
     Attributes:
         id: The account's id at the provider.
-        name: Its name for people, where the provider tells.
+        name: Its name for people, where the provider says so.
         livemode: False for a test account; None where unknown.
     """
 
@@ -250,7 +250,7 @@ class Stream:
         name: What the system calls these records, e.g. ``contacts``, or the entity's name. Cursors, history and rows
             are kept under it, so it never changes.
         entity: The canonical table that its records land in; several streams of a connector may land in one.
-        mapping_version: Raised by whoever changes the mapping, so that stored rows are mapped again.
+        mapping_version: Raised with each change of the mapping, so that stored rows are mapped again.
         customers: For invoices, the stream of this connector whose records ``customer_id`` names, where it has one.
         control_total: For invoices, where the raw record states its total.
         writable_fields: Fields of the entity's model that this system keeps when it is written to; none where the
