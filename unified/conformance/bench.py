@@ -34,22 +34,27 @@ class Copy:
     """What a store holds of a stream after the pages that it was given.
 
     Attributes:
+        stream: Its name.
         records: Raw records by id, decoded.
         gone: Tombstones: when each record was deleted.
         cursor: Where the next pull goes on from.
         met: Ids in the order in which they came since the last pull began.
+        rejects: Records without a readable id.
     """
 
+    stream: str
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     gone: dict[str, datetime] = field(default_factory=dict)
     cursor: Cursor | None = None
     met: list[str] = field(default_factory=list)
+    rejects: int = 0
     _refreshed: dict[datetime | None, set[str]] = field(default_factory=dict)
 
     def add(self, page: Page) -> None:
         """Store a page: its records, its tombstones and its cursor together."""
         for record in page.records:
             if record.source_id is None:
+                self.rejects += 1
                 continue
             self.met.append(record.source_id)
             self.records[record.source_id] = msgspec.json.decode(record.body)
@@ -70,7 +75,7 @@ class Bench(ABC):
     """What the author of an adapter says to have it tested. Use an instance in ``with``: the stand-in runs meanwhile.
 
     Attributes:
-        adapter: The class.
+        adapter_class: The adapter.
         credentials: What opens the stand-in's first account, by the adapter's names; obviously fake.
         settings: Beside the address and those that make the adapter quick.
         base: Path of the API below the address at which the stand-in is served.
@@ -80,7 +85,7 @@ class Bench(ABC):
         unsigned: ``body`` and ``time``, where the system signs no such thing in its deliveries.
     """
 
-    adapter: ClassVar[type[BaseAdapter[Any]]]
+    adapter_class: ClassVar[type[BaseAdapter[Any]]]
     credentials: ClassVar[Mapping[str, str]]
     settings: ClassVar[Mapping[str, Any]] = {}
     base: ClassVar[str] = ""
@@ -122,7 +127,7 @@ class Bench(ABC):
     @classmethod
     def streams(cls, change: str | None = None) -> list[str]:
         """Names of the adapter's polled streams, all or those whose records know a change."""
-        names = [stream.name for stream in cls.adapter.streams]
+        names = [stream.name for stream in cls.adapter_class.streams]
         return [name for name in names if change is None or change in cls.edits.get(name, ())]
 
     @property
@@ -142,20 +147,20 @@ class Bench(ABC):
             "requests_per_second": 1e6,
             "retry_delay": 0,
         }
-        return self.adapter(
-            self.adapter.config_model.model_validate({**quick, **self.settings, **settings}),
+        return self.adapter_class(
+            self.adapter_class.config_model.model_validate({**quick, **self.settings, **settings}),
             {name: Secret(value) for name, value in (credentials or self.credentials).items()},
-            ConnectionRef(UUID(int=1), UUID(int=2), f"acme/{self.adapter.name}"),
+            ConnectionRef(UUID(int=1), UUID(int=2), f"acme/{self.adapter_class.name}"),
             clock=self.now,
         )
 
-    async def sync(self, stream: str, copy: Copy, *, pages: int | None = None, **settings: Any) -> list[Page]:
+    async def sync(self, copy: Copy, *, pages: int | None = None, **settings: Any) -> list[Page]:
         """Pull what is new into a copy. ``pages`` stops after so many, as a run does that is killed."""
         seen: list[Page] = []
         copy.met.clear()
         async with (
             self.open(**settings) as adapter,
-            aclosing(adapter.pull(stream, copy.cursor)) as source,
+            aclosing(adapter.pull(copy.stream, copy.cursor)) as source,
         ):
             async for page in source:
                 copy.add(page)
@@ -165,18 +170,19 @@ class Bench(ABC):
         return seen
 
     async def loaded(self, stream: str) -> Copy:
-        """A copy after a first load, with nothing new at the source since a day before it."""
-        copy = Copy()
+        """A copy after a first load, with nothing new at the source since a day before it; requests count anew."""
+        copy = Copy(stream)
         self.provider.clock.advance(days=1)
-        await self.sync(stream, copy)
+        await self.sync(copy)
         self.provider.clock.advance(seconds=60)
+        self.provider.stats.reset()
         return copy
 
-    async def settled(self, stream: str, copy: Copy) -> None:
+    async def settled(self, copy: Copy) -> None:
         """Pull twice, an hour later each time: also what an adapter looks at a second time has come by then."""
         for _ in range(2):
             self.provider.clock.advance(seconds=3600)
-            await self.sync(stream, copy)
+            await self.sync(copy)
 
     def fault(self, kind: Any, path: str = "", **how: Any) -> None:
         """Arm a fault of the stand-in: see :class:`unified.sandbox.faults.Fault`."""

@@ -15,16 +15,16 @@ from unified.kit.writing.changes import Write
 @check(once)
 async def is_found_by_its_name(bench: Bench) -> None:
     """The registry hands out this very class, for a name that may stand in a table's and an asset's."""
-    assert get_adapter(bench.adapter.name) is bench.adapter
-    assert bench.adapter.name.isidentifier()
-    assert bench.adapter.name == bench.adapter.name.lower()
-    assert bench.adapter.display_name
+    assert get_adapter(bench.adapter_class.name) is bench.adapter_class
+    assert bench.adapter_class.name.isidentifier()
+    assert bench.adapter_class.name == bench.adapter_class.name.lower()
+    assert bench.adapter_class.display_name
 
 
 @check(once)
 async def capabilities_are_those_that_it_has(bench: Bench) -> None:
     """Each claim has what belongs to it, and nothing is there without its claim."""
-    adapter = bench.adapter
+    adapter = bench.adapter_class
     assert Capability.READ in adapter.capabilities
     assert (Capability.WEBHOOK in adapter.capabilities) == bool(adapter.verifiers)
     assert (Capability.WRITE in adapter.capabilities) == any(one.writable_fields for one in adapter.streams)
@@ -35,9 +35,9 @@ async def capabilities_are_those_that_it_has(bench: Bench) -> None:
 @check(once)
 async def streams_are_named_once_and_write_what_their_entity_has(bench: Bench) -> None:
     """A stream's name is unique, and its writable fields are the model's."""
-    names = [stream.name for stream in bench.adapter.all_streams()]
+    names = [stream.name for stream in bench.adapter_class.all_streams()]
     assert len(names) == len(set(names))
-    for stream in bench.adapter.all_streams():
+    for stream in bench.adapter_class.all_streams():
         assert stream.name == stream.name.lower()
         assert stream.writable_fields <= stream.entity.model.model_fields.keys()
         assert stream.customers is None or stream.customers in names
@@ -46,14 +46,14 @@ async def streams_are_named_once_and_write_what_their_entity_has(bench: Bench) -
 @check(once)
 async def settings_and_credentials_say_what_they_are(bench: Bench) -> None:
     """Each has words for the person who fills it in, and nothing secret is a setting."""
-    for name, field in bench.adapter.config_model.model_fields.items():
+    for name, field in bench.adapter_class.config_model.model_fields.items():
         assert field.description, f"the setting {name} has no description"
-    for credential in bench.adapter.credential_fields:
+    for credential in bench.adapter_class.credential_fields:
         assert credential.label, f"the credential {credential.name} has no label"
         assert credential.hint, f"the credential {credential.name} has no hint"
-        assert credential.name not in bench.adapter.config_model.model_fields
+        assert credential.name not in bench.adapter_class.config_model.model_fields
     try:
-        bench.adapter.config_model.model_validate({**_settings(bench), "no_such_setting": 1})
+        bench.adapter_class.config_model.model_validate({**_settings(bench), "no_such_setting": 1})
     except ValidationError:
         return
     raise AssertionError("a setting that does not exist was accepted")
@@ -62,7 +62,7 @@ async def settings_and_credentials_say_what_they_are(bench: Bench) -> None:
 @check(once)
 async def only_its_own_hosts_are_asked(bench: Bench) -> None:
     """A base URL elsewhere, without TLS or at a private address is refused before anything is sent."""
-    hosts = bench.adapter.config_model.hosts
+    hosts = bench.adapter_class.config_model.hosts
     addresses = ["http://8.8.8.8", "https://127.0.0.1:9", "https://[::1]:9", "https://169.254.169.254"]
     addresses += [f"https://{host}.attacker.example" for host in hosts]
     for address in addresses:
@@ -79,12 +79,12 @@ async def only_its_own_hosts_are_asked(bench: Bench) -> None:
 @check(once)
 async def a_missing_credential_is_named(bench: Bench) -> None:
     """Before anything is sent, and with what to do."""
-    adapter = bench.adapter(bench.open().config, {}, bench.open().connection)
+    adapter = bench.adapter_class(bench.open().config, {}, bench.open().connection)
     try:
         await adapter.connect()
     except ConfigurationError as error:
         assert adapter.connection.key in str(error)
-        assert bench.adapter.credential_fields[0].label in str(error)
+        assert bench.adapter_class.credential_fields[0].label in str(error)
     else:
         raise AssertionError("an adapter without its credential was connected")
 

@@ -24,8 +24,8 @@ _RECORDS = 3
 @check(each_stream)
 async def every_record_of_the_source_becomes_a_unified_one(bench: Bench, stream: str) -> None:
     """Under its own id, twice the same, and without a change to what was mapped."""
-    copy = Copy()
-    await bench.sync(stream, copy)
+    copy = Copy(stream)
+    await bench.sync(copy)
     adapter = bench.open()
     origin = adapter.origin(stream, bench.now(), bench.now())
     for source_id, raw in copy.records.items():
@@ -42,8 +42,8 @@ async def every_record_of_the_source_becomes_a_unified_one(bench: Bench, stream:
 @check(each_stream)
 async def an_odd_value_anywhere_is_mapped_or_rejected(bench: Bench, stream: str) -> None:
     """Each place of some records is null, NaN, half a surrogate, a year of five digits … in turn."""
-    copy = Copy()
-    await bench.sync(stream, copy, pages=2)
+    copy = Copy(stream)
+    await bench.sync(copy, pages=2)
     adapter = bench.open()
     origin = adapter.origin(stream, bench.now(), bench.now())
     for raw in islice(copy.records.values(), _RECORDS):

@@ -29,8 +29,8 @@ async def finds_the_account_and_refuses_a_wrong_credential(bench: Bench) -> None
 async def a_full_load_is_complete_and_brings_each_record_once(bench: Bench, stream: str) -> None:
     """One reader or many: all records, no id twice; the last page of a refresh says that it is the last."""
     for concurrency in (1, 8):
-        copy = Copy()
-        pages = await bench.sync(stream, copy, concurrency=concurrency)
+        copy = Copy(stream)
+        pages = await bench.sync(copy, concurrency=concurrency)
         assert copy.records.keys() == bench.ids(stream)
         assert len(copy.met) == len(set(copy.met)), "a record came twice"
         assert len(pages) > 1, "the bench's stand-in has to hold more than one page"
@@ -42,19 +42,19 @@ async def a_full_load_is_complete_and_brings_each_record_once(bench: Bench, stre
 async def an_empty_account_is_no_trouble(bench: Bench, stream: str) -> None:
     """No records, and a cursor to go on from."""
     with type(bench)(empty=True) as empty:
-        copy = Copy()
-        await empty.sync(stream, copy)
+        copy = Copy(stream)
+        await empty.sync(copy)
         assert copy.records == {}
         assert copy.cursor is not None
-        await empty.sync(stream, copy)
+        await empty.sync(copy)
 
 
 @check(each_stream)
 async def a_load_that_is_killed_after_every_page_ends_complete(bench: Bench, stream: str) -> None:
     """Each run stores one page and dies. Nothing is lost, nothing comes twice."""
-    copy, met = Copy(), []
+    copy, met = Copy(stream), []
     for _ in range(_MOST_RUNS):
-        pages = await bench.sync(stream, copy, pages=1, concurrency=3)
+        pages = await bench.sync(copy, pages=1, concurrency=3)
         met += copy.met
         if pages[-1].refresh_done or copy.records.keys() == bench.ids(stream):
             break
@@ -65,10 +65,10 @@ async def a_load_that_is_killed_after_every_page_ends_complete(bench: Bench, str
 @check(each_stream)
 async def a_page_that_was_not_stored_comes_again(bench: Bench, stream: str) -> None:
     """Each run is killed between its second page and the commit: only the first is stored."""
-    copy = Copy()
+    copy = Copy(stream)
     for _ in range(_MOST_RUNS):
-        unstored = Copy(dict(copy.records), dict(copy.gone), copy.cursor)
-        pages = await bench.sync(stream, unstored, pages=2, concurrency=3)
+        unstored = Copy(stream, dict(copy.records), dict(copy.gone), copy.cursor)
+        pages = await bench.sync(unstored, pages=2, concurrency=3)
         copy.add(pages[0])
         if pages[0].refresh_done or copy.records.keys() == bench.ids(stream):
             break
@@ -78,8 +78,8 @@ async def a_page_that_was_not_stored_comes_again(bench: Bench, stream: str) -> N
 @check(each_edited("update"))
 async def changes_during_a_load_come_afterwards(bench: Bench, stream: str) -> None:
     """What was read already and changes, is deleted or created while the rest is read, is right in the end."""
-    copy = Copy()
-    await bench.sync(stream, copy, pages=2, concurrency=1)
+    copy = Copy(stream)
+    await bench.sync(copy, pages=2, concurrency=1)
     first, second, *_ = sorted(copy.records)
     bench.provider.clock.advance(seconds=30)
     changed = bench.edit("update", stream, first)
@@ -88,8 +88,8 @@ async def changes_during_a_load_come_afterwards(bench: Bench, stream: str) -> No
         bench.edit("delete", stream, second)
     if stream in bench.streams("create"):
         bench.edit("create", stream, None)
-    await bench.sync(stream, copy)
-    await bench.settled(stream, copy)
+    await bench.sync(copy)
+    await bench.settled(copy)
     assert copy.records.keys() == bench.ids(stream)
     assert copy.records[changed] != before, "the change that was made meanwhile is missing"
 
@@ -100,7 +100,7 @@ async def a_created_record_comes_with_the_next_pull(bench: Bench, stream: str) -
     copy = await bench.loaded(stream)
     made = bench.edit("create", stream, None)
     bench.provider.clock.advance(seconds=60)
-    await bench.sync(stream, copy)
+    await bench.sync(copy)
     assert made in copy.met
     assert copy.records.keys() == bench.ids(stream)
 
@@ -113,7 +113,7 @@ async def an_updated_record_comes_with_the_next_pull(bench: Bench, stream: str) 
     before = copy.records[record_id]
     bench.edit("update", stream, record_id)
     bench.provider.clock.advance(seconds=60)
-    await bench.sync(stream, copy)
+    await bench.sync(copy)
     assert copy.records[record_id] != before
     assert copy.records.keys() == bench.ids(stream)
     assert len(set(copy.met)) < len(copy.records), "everything was read again for one change"
@@ -125,7 +125,7 @@ async def a_deleted_record_becomes_a_tombstone(bench: Bench, stream: str) -> Non
     copy = await bench.loaded(stream)
     gone = bench.edit("delete", stream, min(copy.records))
     bench.provider.clock.advance(seconds=60)
-    await bench.sync(stream, copy)
+    await bench.sync(copy)
     assert gone in copy.gone
     assert copy.gone[gone] <= bench.now()
     assert copy.records.keys() == bench.ids(stream)
@@ -143,7 +143,7 @@ async def an_incremental_load_that_is_killed_after_every_page_ends_complete(
             bench.edit("create", name, None)
     bench.provider.clock.advance(seconds=60)
     for _ in range(_MOST_RUNS):
-        await bench.sync(stream, copy, pages=1)
+        await bench.sync(copy, pages=1)
         if copy.records.keys() == bench.ids(stream):
             break
     assert copy.records.keys() == bench.ids(stream)

@@ -31,7 +31,7 @@ def conformance(bench: type[Bench]) -> type:
         bench: The adapter's bench.
     """
     tests = {f"test_{one.run.__name__}": _test(bench, one) for one in CHECKS if one.cases(bench)}
-    return type(f"Test{bench.adapter.__name__}", (), {"__doc__": bench.__doc__, **tests})
+    return type(f"Test{bench.adapter_class.__name__}", (), {"__doc__": bench.__doc__, **tests})
 
 
 def _test(bench: type[Bench], one: Check) -> Callable[..., None]:

@@ -48,8 +48,8 @@ async def trouble_that_passes_loses_nothing(bench: Bench, stream: str, trouble: 
     """Some requests fail once; the load is complete, and each record comes once."""
     for skip in (1, 3, 2):
         bench.fault(skip=skip, **PASSING[trouble])
-    copy = Copy()
-    await bench.sync(stream, copy)
+    copy = Copy(stream)
+    await bench.sync(copy)
     assert copy.records.keys() == bench.ids(stream)
     assert len(copy.met) == len(set(copy.met)), "a record came twice"
 
@@ -58,8 +58,8 @@ async def trouble_that_passes_loses_nothing(bench: Bench, stream: str, trouble: 
 async def an_answer_that_takes_too_long_is_asked_for_again(bench: Bench, stream: str) -> None:
     """A time limit, not a run that hangs."""
     bench.fault("slow", seconds=6, skip=1)
-    copy = Copy()
-    await asyncio.wait_for(bench.sync(stream, copy, timeout=3), 120)
+    copy = Copy(stream)
+    await asyncio.wait_for(bench.sync(copy, timeout=3), 120)
     assert copy.records.keys() == bench.ids(stream)
 
 
@@ -70,32 +70,32 @@ async def trouble_that_stays_ends_right_and_the_next_run_goes_on(
     """The error is of the right kind; what was stored stays, and once the trouble is over the rest follows."""
     fault, kinds = STAYING[trouble]
     bench.fault(skip=1, times=None, **fault)
-    copy = Copy()
+    copy = Copy(stream)
     try:
-        await bench.sync(stream, copy, retry_count=1, concurrency=1)
+        await bench.sync(copy, retry_count=1, concurrency=1)
     except kinds as error:
-        assert f"acme/{bench.adapter.name}" in str(error), "an error names the connection"
+        assert f"acme/{bench.adapter_class.name}" in str(error), "an error names the connection"
         assert "\n" not in str(error), "an error is one line"
     else:
         raise AssertionError("a load that could not be complete ended without an error")
     bench.provider.faults.clear()
-    await bench.sync(stream, copy)
-    await bench.settled(stream, copy)
+    await bench.sync(copy)
+    await bench.settled(copy)
     assert copy.records.keys() == bench.ids(stream)
 
 
 @check(each_stream)
 async def a_page_that_repeats_is_noticed(bench: Bench, stream: str) -> None:
     """A provider that sends the page before once more: an error, or a load that is complete all the same."""
-    copy = Copy()
+    copy = Copy(stream)
     bench.fault("repeat", skip=2, times=None)
     try:
-        await asyncio.wait_for(bench.sync(stream, copy, concurrency=1), 120)
+        await asyncio.wait_for(bench.sync(copy, concurrency=1), 120)
     except ProtocolError as error:
-        assert f"acme/{bench.adapter.name}" in str(error), "an error names the connection"
+        assert f"acme/{bench.adapter_class.name}" in str(error), "an error names the connection"
     bench.provider.faults.clear()
-    await bench.sync(stream, copy)
-    await bench.settled(stream, copy)
+    await bench.sync(copy)
+    await bench.settled(copy)
     assert copy.records.keys() == bench.ids(stream)
 
 
@@ -103,8 +103,8 @@ async def a_page_that_repeats_is_noticed(bench: Bench, stream: str) -> None:
 async def a_record_without_an_id_costs_no_other(bench: Bench, stream: str) -> None:
     """One broken record on the second page: the others come, and the load ends."""
     bench.fault("bad_record", skip=bench.before_pages + 1, drop=bench.id_path(stream), record=3)
-    copy = Copy()
-    await bench.sync(stream, copy, concurrency=1)
+    copy = Copy(stream)
+    await bench.sync(copy, concurrency=1)
     assert len(bench.ids(stream) - copy.records.keys()) <= 1
     assert copy.records.keys() <= bench.ids(stream)
 

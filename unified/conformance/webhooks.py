@@ -19,7 +19,7 @@ _FORGED = "forged"
 
 def _delivered(bench: type[Bench]) -> list[tuple[str, str]]:
     """A case for each change that is delivered."""
-    if not bench.adapter.verifiers:
+    if not bench.adapter_class.verifiers:
         return []
     return [(stream, change) for stream, changes in bench.edits.items() for change in sorted(changes)]
 
@@ -39,7 +39,7 @@ async def a_change_is_delivered_and_understood(bench: Bench, stream: str, change
     gone = {tombstone.source_id for tombstone in meant.tombstones.get(stream, ())}
     assert changed in {*meant.fetch.get(stream, ()), *gone}
     assert change == "delete" or changed not in gone
-    names = {one.name for one in bench.adapter.all_streams()}
+    names = {one.name for one in bench.adapter_class.all_streams()}
     assert {*meant.fetch, *meant.records, *meant.tombstones} <= names
 
 
@@ -93,7 +93,7 @@ async def a_repeated_delivery_is_known_by_its_key(bench: Bench, stream: str, cha
 
 
 def _verifier(bench: Bench) -> Verifier:
-    return bench.adapter.verifiers[0]
+    return bench.adapter_class.verifiers[0]
 
 
 def _other(bench: Bench) -> Secret:

@@ -18,7 +18,7 @@ _LOST: dict[str, dict[str, Any]] = {
 
 
 def _written(bench: type[Bench]) -> list[tuple[str]]:
-    return [(stream.name,) for stream in bench.adapter.streams if stream.writable_fields]
+    return [(stream.name,) for stream in bench.adapter_class.streams if stream.writable_fields]
 
 
 def _written_and(*cases: object) -> Cases:
@@ -112,7 +112,7 @@ async def _write(adapter: BaseAdapter[Any], stream: str, *writes: Write) -> list
 
 
 async def _read(bench: Bench, adapter: BaseAdapter[Any], stream: str, made: Written) -> UnifiedBase:
-    copy = Copy()
+    copy = Copy(stream)
     async for page in adapter.fetch(stream, [str(made.source_id)]):
         copy.add(page)
         raw = page.records[0].body

@@ -31,8 +31,8 @@ def mapped(bench: ChargebeeBench, stream: str, **raw: Any) -> Any:
 
 
 async def test_money_is_that_of_the_source_to_the_smallest_unit(bench: ChargebeeBench) -> None:
-    copy, sums, units = Copy(), Counter[str](), Counter[str]()
-    await bench.sync("invoices", copy)
+    copy, sums, units = Copy("invoices"), Counter[str](), Counter[str]()
+    await bench.sync(copy)
     for raw in copy.records.values():
         sums[raw["currency_code"]] += mapped(bench, "invoices", **raw).total
     for invoice in bench.provider.account().all("invoices").values():
@@ -48,15 +48,15 @@ async def test_an_invoice_has_all_its_lines(bench: ChargebeeBench) -> None:
     for count in (99, 100, 101, 750):
         lines = [{**line, "id": f"li_{at}"} for at in range(count)]
         made[count] = bench.provider.mutate("create", None, "invoices", line_items=lines)["id"]
-    copy = Copy()
-    await bench.sync("invoices", copy)
+    copy = Copy("invoices")
+    await bench.sync(copy)
     for count, invoice_id in made.items():
         found = copy.records[invoice_id]
         assert [one["id"] for one in found["line_items"]] == [f"li_{at}" for at in range(count)]
         assert "line_items_next_offset" not in found
     bench.fault("status", f"/api/v2/invoices/{made[750]}", status=404)
-    copy = Copy()
-    await bench.sync("invoices", copy)
+    copy = Copy("invoices")
+    await bench.sync(copy)
     assert bench.ids("invoices") - copy.records.keys() == {made[750]}  # deleted meanwhile
 
 

@@ -16,7 +16,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
 class ChargebeeBench(Bench):
     """A site with several pages of everything."""
 
-    adapter = ChargebeeAdapter
+    adapter_class = ChargebeeAdapter
     credentials: ClassVar[dict[str, str]] = {"api_key": "test_fake_acme"}
     edits: ClassVar[dict[str, frozenset[str]]] = dict.fromkeys(
         _CHANGES, frozenset({"create", "update", "delete"})

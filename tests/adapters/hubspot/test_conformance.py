@@ -14,7 +14,7 @@ _CHANGES = {"create": "create", "update": "update", "delete": "archive"}
 class HubSpotBench(Bench):
     """A portal with several pages of everything."""
 
-    adapter = HubSpotAdapter
+    adapter_class = HubSpotAdapter
     credentials: ClassVar[dict[str, str]] = {"access_token": "pat-fake-acme"}
     settings: ClassVar[dict[str, Any]] = {"search_lag": 0, "searches_per_second": 1e4}
     edits: ClassVar[dict[str, frozenset[str]]] = dict.fromkeys(_KINDS, frozenset(_CHANGES))

@@ -11,7 +11,7 @@ from unified.sandbox.stripe import StripeAccount, StripeSandbox
 class StripeBench(Bench):
     """An account with several pages of everything."""
 
-    adapter = StripeAdapter
+    adapter_class = StripeAdapter
     credentials: ClassVar[dict[str, str]] = {"api_key": "sk_test_fake_acme"}
     edits: ClassVar[dict[str, frozenset[str]]] = {
         "customers": frozenset({"create", "update", "delete"}),
@@ -24,7 +24,7 @@ class StripeBench(Bench):
         return StripeSandbox(0 if empty else 330, 0 if empty else 320, now=NOW, limits=None)
 
     @property
-    def account(self) -> StripeAccount:
+    def data(self) -> StripeAccount:
         """The data."""
         account = self.provider.account()
         assert isinstance(account, StripeAccount)
@@ -32,7 +32,7 @@ class StripeBench(Bench):
 
     def ids(self, stream: str) -> set[str]:
         """Those that Stripe lists."""
-        return {record["id"] for record in getattr(self.account, f"all_{stream}")()}
+        return {record["id"] for record in getattr(self.data, f"all_{stream}")()}
 
     def edit(self, change: str, stream: str, record_id: str | None) -> str:
         """A change that makes an event."""

@@ -26,7 +26,8 @@ from unified.sandbox.stripe import StripeLimits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.adapters.stripe.conftest import Copy, Stripe
+    from tests.adapters.stripe.conftest import Stripe
+    from unified.conformance.bench import Copy
 
 STREAMS = ("customers", "invoices", "events")
 KEY = "sk_test_fake_acme"

@@ -174,7 +174,7 @@ def check(name: str) -> Callable[..., Any]:
 
 
 def bench_of(adapter: type[ChargebeeAdapter]) -> type[Bench]:
-    return type("BrokenBench", (ChargebeeBench,), {"adapter": adapter})
+    return type("BrokenBench", (ChargebeeBench,), {"adapter_class": adapter})
 
 
 @pytest.mark.parametrize(
