@@ -7,7 +7,7 @@ Here: what the adapter declares, its HTTP client and its account. Reading is in 
 from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from adapters.hubspot import mapping, webhooks
 from adapters.hubspot.api import REFUSALS, STATED_RATE, HubSpotApi
@@ -38,8 +38,6 @@ _REQUESTS_PER_SECOND = 10.0
 # Networks deliver unevenly: asking for all that is allowed, to the request, is answered by 429 now and then.
 _HEADROOM = 0.95
 _BURST = 5.0
-# A search body has 3,000 characters at most; so many are left beside our own properties and filters.
-_LONGEST_PROPERTIES = 1_800
 
 
 class HubSpotConfig(AdapterConfig):
@@ -64,14 +62,6 @@ class HubSpotConfig(AdapterConfig):
         description="A property of contacts with unique values, made for this purpose: it lets contacts without "
         "an e-mail address be created again when no answer came.",
     )
-
-    @field_validator("properties")
-    @classmethod
-    def _fit_into_a_search(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if sum(len(name) + 3 for name in names) > _LONGEST_PROPERTIES:
-            msg = f"HubSpot's search has room for {_LONGEST_PROPERTIES} characters of property names"
-            raise ValueError(msg)
-        return names
 
 
 @register_adapter
@@ -149,8 +139,10 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         )
 
     async def test(self) -> Account:
-        """Ask whose portal the token opens."""
-        details = await HubSpotApi(self.http).account()
+        """Ask whose portal the token opens, and whether it may read every kind of record that a stream needs."""
+        api = HubSpotApi(self.http)
+        details = await api.account()
+        await api.touch()
         live = details.account_type == "STANDARD" if details.account_type else None
         return Account(str(details.portal_id), details.ui_domain, live)
 

@@ -5,12 +5,13 @@ ones from raw records that were stored long ago. https://docs.stripe.com/changel
 2025.
 """
 
+import re
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from adapters.stripe import money
+from unified.kit.errors import MappingError
 from unified.kit.streams import Origin
 from unified.kit.writing.changes import choose
 from unified.schema.address import UnifiedAddress
@@ -18,6 +19,9 @@ from unified.schema.customer import CustomerKind, UnifiedCustomer
 from unified.schema.event import UnifiedEvent
 from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
 from unified.schema.reading import address, emails, first_of, moment, number, text
+
+# What the type of a thin event begins with.
+_VERSION = re.compile(r"^v\d+\.")
 
 # Stripe's statuses are words of the unified enumeration as well; a new one of Stripe's becomes null.
 _STATUSES = {status.value: status for status in InvoiceStatus}
@@ -158,21 +162,32 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
 
 
 def to_event(raw: dict[str, Any], origin: Origin) -> UnifiedEvent:
-    """Map an event (https://docs.stripe.com/api/events/object). Stripe does not say who caused one."""
-    subject = raw["data"]["object"]
+    """Map an event, a snapshot or a thin one. Stripe does not say who caused one.
+
+    A snapshot (https://docs.stripe.com/api/events/object) holds the object as it was; a thin event
+    (https://docs.stripe.com/api/v2/core/events/object) names it, and its type begins with the API's version.
+    """
     kind = raw["type"]
-    happened = datetime.fromtimestamp(raw["created"], UTC)
+    subject = (raw.get("data") or {}).get("object")
+    related = raw.get("related_object") or {}
+    about = (related.get("type"), related.get("id"))
+    if isinstance(subject, dict):
+        about = (subject.get("object"), subject.get("id"))
+    happened = moment(raw["created"])
+    if happened is None:
+        raise MappingError("the event does not say when it happened")
+    account = raw.get("account") or raw.get("context")
     return UnifiedEvent(
         **origin.identify(raw["id"]),
         created_at=happened,
         livemode=raw.get("livemode"),
-        custom_fields={"account": raw["account"]} if raw.get("account") else {},
+        custom_fields={"account": account} if account else {},
         raw_data=raw,
         event_type=kind,
-        event_category=kind.partition(".")[0],
-        payload=subject,
-        resource_type=text(subject.get("object")),
-        resource_id=text(subject.get("id")),
+        event_category=_VERSION.sub("", kind).partition(".")[0],
+        payload=subject if isinstance(subject, dict) else raw.get("data") or related,
+        resource_type=text(about[0]),
+        resource_id=text(about[1]),
         occurred_at=happened,
         api_version=text(raw.get("api_version")),
     )

@@ -42,12 +42,26 @@ class _Subject(msgspec.Struct):
 
 
 class _Data(msgspec.Struct):
-    object: _Subject
+    object: _Subject | None = None
+
+
+class _Related(msgspec.Struct):
+    id: Any = None
+    type: Any = None
 
 
 class _Event(msgspec.Struct):
-    data: _Data
+    data: _Data | None = None
+    related_object: _Related | None = None
     account: str | None = None
+
+    @property
+    def subject(self) -> _Subject:
+        """What it is about: whole in a snapshot event, by its id in a thin one."""
+        if self.data is not None and self.data.object is not None:
+            return self.data.object
+        related = self.related_object or _Related()
+        return _Subject(related.id, related.type)
 
 
 _EVENT = msgspec.json.Decoder(_Event)
@@ -85,10 +99,11 @@ def subjects(received: ReceivedEvent) -> Iterable[Subject]:
     """The object that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`.
 
     Events of connected accounts (``account``) are kept, but this connection's key does not read their
-    objects. A preview (``invoice.upcoming``) is no invoice yet. Stripe brings nothing back: a deletion is final.
+    objects. A preview (``invoice.upcoming``) is no invoice yet. Stripe brings nothing back: a deletion is final. What
+    a thin event names (https://docs.stripe.com/event-destinations#thin-events) is read again, whatever happened to it.
     """
     event = _EVENT.decode(received.body)
-    subject = event.data.object
+    subject = event.subject
     stream = _STREAMS.get(subject.object) if isinstance(subject.object, str) else None
     if event.account or stream is None or not isinstance(subject.id, str):
         return

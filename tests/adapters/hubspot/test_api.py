@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
@@ -10,8 +10,11 @@ import pytest
 
 from adapters.hubspot.api import REFUSALS, STATED_RATE, HubSpotApi
 from adapters.hubspot.related import Companies
-from unified.kit.errors import ProtocolError
+from unified.kit.errors import PermissionDeniedError, ProtocolError
 from unified.kit.http.answers import Answer
+
+if TYPE_CHECKING:
+    from tests.adapters.hubspot.conftest import Portal
 
 
 class Recorded:
@@ -152,3 +155,14 @@ def test_an_error_page_is_taken_by_its_status() -> None:
 )
 def test_the_rate_that_headers_grant(headers: dict[str, str], rate: float | None) -> None:
     assert STATED_RATE.rate(httpx.Headers(headers)) == rate
+
+
+@pytest.mark.parametrize(
+    "path", ["contacts/search", "companies/search", "invoices/search", "line_items/batch/read"]
+)
+async def test_a_token_is_good_only_if_it_reads_every_kind_of_record(portal: Portal, path: str) -> None:
+    async with portal.adapter() as adapter:
+        assert (await adapter.test()).id == str(portal.data.portal_id)
+        portal.fault("status", f"/crm/objects/2026-09/{path}", status=403)
+        with pytest.raises(PermissionDeniedError, match="scopes"):
+            await adapter.test()

@@ -13,7 +13,6 @@ import pytest
 
 from unified.kit.errors import (
     AuthenticationError,
-    ConfigurationError,
     PermissionDeniedError,
     ProtocolError,
     RateLimitedError,
@@ -391,9 +390,27 @@ async def test_custom_properties_are_read_when_asked_for(portal: Portal) -> None
     assert {invoice["properties"]["hs_invoice_billable"] for invoice in by_id(pages).values()} == {"true"}
 
 
-async def test_more_properties_than_a_search_takes_are_refused_beforehand(portal: Portal) -> None:
-    with pytest.raises(ConfigurationError, match="properties"):
-        portal.adapter(properties=tuple(f"a_custom_property_number_{number}" for number in range(100)))
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"a_custom_property_number_{number}" for number in range(500)],
+        ["x" * 100 + str(number) for number in range(30)],
+        ["tier", *(f"p{number}" for number in range(2_000))],
+    ],
+)
+async def test_any_number_of_properties_is_read(portal: Portal, names: list[str]) -> None:
+    """A search's body has 3,000 characters at most, a batch read of what it found has not."""
+    usual = await portal.pull("customers")
+    changed = portal.ids("contacts")[7]
+    portal.change("define_property", "contacts", names[0])
+    portal.change("update_contact", changed, **{names[0]: "gold"})
+    pages = await portal.pull("customers", properties=tuple(names))
+    assert Counter(ids_of(pages)) == Counter(portal.ids("contacts"))
+    assert by_id(pages)[changed]["properties"][names[0]] == "gold"
+    pages = await portal.pull("customers", cursor_of(usual), properties=tuple(names))
+    assert by_id(pages)[changed]["properties"][names[0]] == "gold"
+    invoices = await portal.pull("invoices", properties=tuple(names))
+    assert Counter(ids_of(invoices)) == Counter(portal.ids("invoices"))
 
 
 async def test_single_records_by_id_and_tombstones_for_those_that_are_gone(portal: Portal) -> None:

@@ -18,6 +18,7 @@ from unified.kit.registry import get_verifier
 from unified.kit.streams import Tombstone
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import meaning
+from unified.schema import UnifiedEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,3 +166,51 @@ async def test_what_an_event_names_is_fetched(stripe: Stripe) -> None:
         async for page in pages:
             copy.add(page)
     assert copy.records == {wanted: stripe.oracle("invoices")[wanted]}
+
+
+def thin(kind: str, related: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
+    return {
+        "id": "evt_test_1",
+        "object": "v2.core.event",
+        "type": kind,
+        "livemode": False,
+        "created": "2026-11-02T07:15:00.000Z",
+        "context": None,
+        "related_object": related,
+        "reason": None,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "resource", "category"),
+    [
+        (
+            thin("v2.core.account.updated", {"id": "acct_1", "type": "v2.core.account", "url": "/v2/1"}),
+            ("v2.core.account", "acct_1"),
+            "core",
+        ),
+        (
+            thin("v1.customer.deleted", {"id": "cus_1", "type": "customer", "url": "/v1/customers/cus_1"}),
+            ("customer", "cus_1"),
+            "customer",
+        ),
+        (thin("v2.core.event_destination.ping", None), (None, None), "core"),
+        (thin("v2.core.account_link.returned", None, data={"account_id": "acct_1"}), (None, None), "core"),
+    ],
+)
+def test_a_thin_event_is_a_row_and_what_it_names_is_read_again(
+    stripe: Stripe, body: dict[str, Any], resource: tuple[str | None, str | None], category: str
+) -> None:
+    (received,) = SENDER.events(body)
+    found = changes([received])
+    adapter = stripe.adapter()
+    (record,) = found.records["events"]
+    row = adapter.map_record("events", record.body, adapter.origin("events", NOW, NOW))
+    assert isinstance(row, UnifiedEvent)
+    assert (row.event_type, row.event_category, row.livemode) == (body["type"], category, False)
+    assert row.occurred_at == received.occurred_at == datetime(2026, 11, 2, 7, 15, tzinfo=UTC)
+    assert (row.resource_type, row.resource_id) == resource
+    wanted = ["cus_1"] if resource[0] == "customer" else []
+    assert found.fetch.get("customers", []) == wanted
+    assert not any(found.tombstones.values())
