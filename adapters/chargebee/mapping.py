@@ -4,6 +4,7 @@ Amounts are integers: hundredths of the currency's unit, also of a currency with
 without any (https://apidocs.chargebee.com/docs/api/currencies).
 """
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,8 @@ from unified.schema.customer import CustomerKind, UnifiedCustomer
 from unified.schema.event import UnifiedEvent
 from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
 from unified.schema.money import exponent, from_minor_units, settle
-from unified.schema.reading import address, emails, first_of, moment, number, text
+from unified.schema.reading import address, currency, emails, first_of, moment, number, text
+from unified.schema.unusable import Unusable
 
 # Digits of Chargebee's unit where they are not the currency's own: it knows two at most.
 MINOR_UNITS = dict.fromkeys("BHD IQD JOD KWD LYD OMR TND CLF UYW".split(), 2)  # noqa: SIM905 - a list to read
@@ -31,6 +33,7 @@ _KINDS = {(True, False): CustomerKind.PERSON, (False, True): CustomerKind.COMPAN
 
 def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
     """Map a customer (https://apidocs.chargebee.com/docs/api/customers)."""
+    unusable = Unusable()
     custom = _custom_fields(raw, "locale")
     valid, invalid = emails([raw.get("email")])
     if invalid:
@@ -40,10 +43,11 @@ def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
         text(raw.get("company")),
         text(raw.get("phone")),
     )
-    return UnifiedCustomer(
+    return unusable.record(
+        UnifiedCustomer,
         **origin.identify(raw["id"]),
-        created_at=moment(raw.get("created_at")),
-        updated_at=moment(raw.get("updated_at")),
+        created_at=unusable.read("created_at", moment, raw.get("created_at")),
+        updated_at=unusable.read("updated_at", moment, raw.get("updated_at")),
         custom_fields=custom,
         raw_data=raw,
         email=valid[0] if valid else None,
@@ -54,36 +58,47 @@ def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
         company=company,
         kind=_KINDS.get((person is not None, company is not None)),
         tax_number=_joined(raw, "", "vat_number_prefix", "vat_number"),
-        currency=text(raw.get("preferred_currency_code")),
-        billing_address=_address(raw.get("billing_address") or {}),
+        currency=unusable.read("currency", currency, raw.get("preferred_currency_code")),
+        billing_address=unusable.read("billing_address", _address, raw.get("billing_address") or {}),
     )
 
 
 def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
     """Map an invoice with its lines; nothing is recomputed."""
-    currency, status, discounts = raw["currency_code"], raw.get("status"), raw.get("discounts")
-    return UnifiedInvoice(
+    unusable = Unusable()
+    written, status, discounts = raw["currency_code"], raw.get("status"), raw.get("discounts")
+
+    def time(field: str, value: Any) -> datetime | None:
+        return unusable.read(field, moment, value)
+
+    def amount(units: int | None) -> Decimal | None:
+        return _amount(units, written)
+
+    return unusable.record(
+        UnifiedInvoice,
         **origin.identify(raw["id"]),
-        created_at=moment(first_of(raw, "generated_at", "date")),
-        updated_at=moment(raw.get("updated_at")),
+        created_at=time("created_at", first_of(raw, "generated_at", "date")),
+        updated_at=time("updated_at", raw.get("updated_at")),
         custom_fields=_custom_fields(raw, "subscription_id", "po_number"),
         raw_data=raw,
         customer_id=text(raw.get("customer_id")),
         invoice_number=raw["id"],
-        status=_STATUSES.get(status or ""),
+        status=unusable.read("status", _STATUSES.get, status or ""),
         remote_status=status,
-        currency=currency,
-        subtotal=_amount(raw.get("sub_total"), currency),
-        tax=_amount(raw.get("tax"), currency),
-        discount=_amount(sum(one["amount"] for one in discounts) if discounts else None, currency),
-        total=_amount(raw["total"], currency),
-        amount_due=_amount(raw.get("amount_due"), currency),
-        amount_paid=_amount(raw.get("amount_paid"), currency),
-        amount_remaining=_amount(raw.get("amount_due"), currency),
-        issue_date=moment(raw.get("date")),
-        due_date=moment(raw.get("due_date")),
-        paid_date=moment(raw.get("paid_at")),
-        line_items=tuple([_line(line, currency) for line in raw.get("line_items") or []]),
+        currency=unusable.read("currency", currency, written),
+        subtotal=amount(raw.get("sub_total")),
+        tax=amount(raw.get("tax")),
+        discount=amount(sum(one["amount"] for one in discounts) if discounts else None),
+        total=amount(raw["total"]),
+        amount_due=amount(raw.get("amount_due")),
+        amount_paid=amount(raw.get("amount_paid")),
+        amount_remaining=amount(raw.get("amount_due")),
+        issue_date=time("issue_date", raw.get("date")),
+        due_date=time("due_date", raw.get("due_date")),
+        paid_date=time("paid_date", raw.get("paid_at")),
+        line_items=unusable.each(
+            "line_items", raw.get("line_items") or [], lambda line, part: _line(line, written, part)
+        ),
     )
 
 
@@ -109,20 +124,25 @@ def to_event(raw: dict[str, Any], origin: Origin) -> UnifiedEvent:
     )
 
 
-def _line(raw: dict[str, Any], currency: str) -> UnifiedLineItem:
+def _line(raw: dict[str, Any], currency: str, unusable: Unusable) -> UnifiedLineItem:
     """Where prices of more digits are on, their exact values stand beside, in whole units of the currency."""
     unit = number(raw.get("unit_amount_in_decimal"))
-    return UnifiedLineItem(
-        source_id=text(raw.get("id")),
-        description=text(raw.get("description")),
-        quantity=number(first_of(raw, "quantity_in_decimal", "quantity")),
-        unit_price=_amount(raw.get("unit_amount"), currency) if unit is None else settle(unit, currency),
-        amount=_amount(raw.get("amount"), currency),
-        tax=_amount(raw.get("tax_amount"), currency),
-        discount=_amount(raw.get("discount_amount"), currency),
-        item_id=text(raw.get("entity_id")),
-        period_start=moment(raw.get("date_from")),
-        period_end=moment(raw.get("date_to")),
+    price = _amount(raw.get("unit_amount"), currency) if unit is None else settle(unit, currency)
+    quantity = first_of(raw, "quantity_in_decimal", "quantity")
+    return unusable.model(
+        UnifiedLineItem,
+        {
+            "source_id": text(raw.get("id")),
+            "description": text(raw.get("description")),
+            "quantity": unusable.read("quantity", number, quantity),
+            "unit_price": price,
+            "amount": _amount(raw.get("amount"), currency),
+            "tax": _amount(raw.get("tax_amount"), currency),
+            "discount": _amount(raw.get("discount_amount"), currency),
+            "item_id": text(raw.get("entity_id")),
+            "period_start": unusable.read("period_start", moment, raw.get("date_from")),
+            "period_end": unusable.read("period_end", moment, raw.get("date_to")),
+        },
     )
 
 

@@ -7,6 +7,7 @@ Every property is text or null.
 """
 
 from collections.abc import Collection
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -15,7 +16,8 @@ from unified.kit.streams import Origin
 from unified.kit.writing.changes import choose
 from unified.schema import InvoiceStatus, UnifiedAddress, UnifiedCustomer, UnifiedInvoice, UnifiedLineItem
 from unified.schema.money import parse_amount
-from unified.schema.reading import address, emails, moment, number
+from unified.schema.reading import address, currency, emails, joined, moment, number
+from unified.schema.unusable import Unusable
 
 Properties = dict[str, str | None]
 
@@ -70,47 +72,50 @@ _STATUSES = {
 def customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
     """Map a contact.
 
-    Its company is the associated one's name, else the free text in its own ``company`` property. What is no
-    e-mail address goes into the custom fields (``invalid_email``, ``invalid_additional_emails``).
+    Its company is the associated one's name, else the free text in its own ``company`` property. What can't be
+    read goes into the custom fields (``invalid_email``, …).
     """
     properties: Properties = raw["properties"]
-    get = properties.get
+    get, unusable = properties.get, Unusable()
     companies = raw.get("associations", {}).get("companies", ())
     custom: dict[str, Any] = _custom(properties, NOT_CUSTOM_OF_CONTACTS)
     if companies:
         custom["company_ids"] = [company["id"] for company in companies]
 
     email, invalid = emails([get("email")])
-    more, more_invalid = emails((get("hs_additional_emails") or "").split(";"))
+    more, more_invalid = unusable.read("additional_emails", _further_emails, get("hs_additional_emails")) or (
+        [],
+        [],
+    )
     if invalid:
         custom["invalid_email"] = invalid[0]
     if more_invalid:
         custom["invalid_additional_emails"] = more_invalid
     phones = tuple(dict.fromkeys(number for number in (get("phone"), get("mobilephone")) if number))
-    return UnifiedCustomer(
+    return unusable.record(
+        UnifiedCustomer,
         **origin.identify(raw["id"]),
-        **_life(raw),
+        **_life(raw, unusable),
         custom_fields=custom,
         raw_data=raw,
         email=email[0] if email else None,
         emails=tuple(dict.fromkeys((*email, *more))),
-        name=" ".join(part for part in (get("firstname"), get("lastname")) if part) or None,
+        name=unusable.read("name", joined, (get("firstname"), get("lastname"))),
         phone=phones[0] if phones else None,
         phones=phones,
         company=next((company["name"] for company in companies if company.get("name")), None)
         or get("company")
         or None,
-        billing_address=_address(properties),
+        billing_address=unusable.read("billing_address", _address, properties),
     )
 
 
 def invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
     """Map an invoice. All amounts are HubSpot's own; ``hs_amount_billed`` includes tax and is the total."""
     properties: Properties = raw["properties"]
-    get = properties.get
+    get, unusable = properties.get, Unusable()
     associations = raw.get("associations", {})
-    currency = get("hs_currency") or None
-    code = currency or ""
+    code = unusable.read("currency", currency, get("hs_currency"))
     contacts = [contact["id"] for contact in associations.get("contacts", ())]
     custom: dict[str, Any] = _custom(properties, _NOT_CUSTOM_OF_INVOICES)
     if len(contacts) > 1:
@@ -118,30 +123,40 @@ def invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
     if companies := associations.get("companies"):
         custom["company_ids"] = [company["id"] for company in companies]
     status = get("hs_invoice_status") or None
-    return UnifiedInvoice(
+
+    def amount(name: str) -> Decimal | None:
+        return parse_amount(get(name), code or "")
+
+    def time(name: str, field: str) -> datetime | None:
+        return unusable.read(field, _moment, get(name))
+
+    return unusable.record(
+        UnifiedInvoice,
         **origin.identify(raw["id"]),
-        **_life(raw),
+        **_life(raw, unusable),
         custom_fields=custom,
         raw_data=raw,
         customer_id=contacts[0] if contacts else None,
         invoice_number=get("hs_number") or None,
-        status=_STATUSES.get(status) if status else None,
+        status=unusable.read("status", _STATUSES.get, status or ""),
         remote_status=status,
-        subtotal=parse_amount(get("hs_subtotal"), code),
-        tax=parse_amount(get("hs_taxes_total"), code),
-        discount=parse_amount(get("hs_discounts_total"), code),
-        total=parse_amount(get("hs_amount_billed"), code),
-        amount_paid=parse_amount(get("hs_amount_paid"), code),
-        amount_remaining=parse_amount(get("hs_balance_due"), code),
-        currency=currency,
-        issue_date=_moment(get("hs_invoice_date")),
-        due_date=_moment(get("hs_due_date")),
-        paid_date=_moment(get("hs_payment_date")),
+        subtotal=amount("hs_subtotal"),
+        tax=amount("hs_taxes_total"),
+        discount=amount("hs_discounts_total"),
+        total=amount("hs_amount_billed"),
+        amount_paid=amount("hs_amount_paid"),
+        amount_remaining=amount("hs_balance_due"),
+        currency=code,
+        issue_date=time("hs_invoice_date", "issue_date"),
+        due_date=time("hs_due_date", "due_date"),
+        paid_date=time("hs_payment_date", "paid_date"),
         memo=get("hs_comments") or None,
         hosted_url=get("hs_invoice_link") or None,
         pdf_url=get("hs_pdf_download_link") or None,
-        line_items=tuple(
-            _line(line, code) for line in sorted(associations.get("line_items", ()), key=_position)
+        line_items=unusable.each(
+            "line_items",
+            sorted(associations.get("line_items", ()), key=_position),
+            lambda line, part: _line(line, code or "", part),
         ),
     )
 
@@ -196,12 +211,11 @@ def contact_body(
     return {"properties": {**properties, **written}}
 
 
-def _life(raw: dict[str, Any]) -> dict[str, Any]:
+def _life(raw: dict[str, Any], unusable: Unusable) -> dict[str, Any]:
     """When a record was made, changed and archived."""
+    times = {"created_at": "createdAt", "updated_at": "updatedAt", "deleted_at": "archivedAt"}
     return {
-        "created_at": _moment(raw.get("createdAt")),
-        "updated_at": _moment(raw.get("updatedAt")),
-        "deleted_at": _moment(raw.get("archivedAt")),
+        **{field: unusable.read(field, _moment, raw.get(name)) for field, name in times.items()},
         "is_active": not raw.get("archived", False),
     }
 
@@ -219,21 +233,31 @@ def _address(properties: Properties) -> UnifiedAddress | None:
     return address(parts)
 
 
+def _further_emails(value: str | None) -> tuple[list[str], list[Any]]:
+    return emails((value or "").split(";"))
+
+
 def _position(line: dict[str, Any]) -> tuple[Decimal, int]:
-    """Lines stand as on the invoice; those without a position follow in the order of their ids."""
-    text = line["properties"].get("hs_position_on_quote")
-    return Decimal(text) if text else Decimal("Infinity"), int(line["id"])
+    """Lines stand as on the invoice; those without a usable position follow in the order of their ids."""
+    try:
+        place = number(line["properties"].get("hs_position_on_quote"))
+    except ValueError:
+        place = None
+    return Decimal("Infinity") if place is None else place, int(line["id"])
 
 
-def _line(line: dict[str, Any], currency: str) -> UnifiedLineItem:
+def _line(line: dict[str, Any], currency: str, unusable: Unusable) -> UnifiedLineItem:
     get = line["properties"].get
-    return UnifiedLineItem(
-        source_id=line["id"],
-        description=get("name") or get("description") or None,
-        quantity=number(get("quantity")),
-        unit_price=parse_amount(get("price"), currency),
-        amount=parse_amount(get("amount"), currency),
-        tax=parse_amount(get("hs_tax_amount"), currency),
-        discount=parse_amount(get("hs_total_discount"), currency),
-        item_id=get("hs_product_id") or get("hs_sku") or None,
+    return unusable.model(
+        UnifiedLineItem,
+        {
+            "source_id": line["id"],
+            "description": get("name") or get("description") or None,
+            "quantity": unusable.read("quantity", number, get("quantity")),
+            "unit_price": parse_amount(get("price"), currency),
+            "amount": parse_amount(get("amount"), currency),
+            "tax": parse_amount(get("hs_tax_amount"), currency),
+            "discount": parse_amount(get("hs_total_discount"), currency),
+            "item_id": get("hs_product_id") or get("hs_sku") or None,
+        },
     )

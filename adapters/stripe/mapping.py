@@ -7,6 +7,8 @@ ones from raw records that were stored long ago. https://docs.stripe.com/changel
 
 import re
 from collections.abc import Collection, Mapping
+from datetime import datetime
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -18,7 +20,8 @@ from unified.schema.address import UnifiedAddress
 from unified.schema.customer import CustomerKind, UnifiedCustomer
 from unified.schema.event import UnifiedEvent
 from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
-from unified.schema.reading import address, emails, first_of, moment, number, text
+from unified.schema.reading import address, currency, emails, first_of, moment, number, text
+from unified.schema.unusable import PREFIX, Unusable
 
 # What the type of a thin event begins with.
 _VERSION = re.compile(r"^v\d+\.")
@@ -28,7 +31,7 @@ _STATUSES = {status.value: status for status in InvoiceStatus}
 
 # Keys of custom_fields that this mapping sets itself; all others are the object's metadata.
 _OWN_FIELDS = frozenset(
-    ("invalid_email", "customer_account", "subscription", "account", "tax_number_type"),
+    ("customer_account", "subscription", "account", "tax_number_type"),
 )
 
 # https://docs.stripe.com/metadata: limits of metadata.
@@ -47,22 +50,23 @@ _ADDRESS_PARTS = ("line1", "line2", "city", "state", "postal_code", "country")
 
 def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
     """Map a customer (https://docs.stripe.com/api/customers/object), a deleted one included."""
-    custom = dict(raw.get("metadata") or {})
+    unusable = Unusable()
+    custom = unusable.read("metadata", _metadata_of, raw) or {}
     valid, invalid = emails([raw.get("email")])
     if invalid:
         custom["invalid_email"] = invalid[0]
     if raw.get("customer_account"):
         custom["customer_account"] = raw["customer_account"]
-    tax_kind, tax_number = _first_tax_id(raw.get("tax_ids"))
+    tax_kind, tax_number = unusable.read("tax_number", _first_tax_id, raw.get("tax_ids")) or (None, None)
     if tax_kind:
         custom["tax_number_type"] = tax_kind
     person, company = text(raw.get("individual_name")), text(raw.get("business_name"))
     phone = text(raw.get("phone"))
     gone = bool(raw.get("deleted"))
-    currency = text(raw.get("currency"))
-    return UnifiedCustomer(
+    return unusable.record(
+        UnifiedCustomer,
         **origin.identify(raw["id"]),
-        created_at=moment(raw.get("created")),
+        created_at=unusable.read("created_at", moment, raw.get("created")),
         deleted_at=origin.observed_at if gone else None,
         is_active=not gone,
         livemode=raw.get("livemode"),
@@ -74,11 +78,11 @@ def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
         phone=phone,
         phones=() if phone is None else (phone,),
         company=company,
-        billing_address=address(_parts(raw.get("address"))),
-        shipping_address=_shipping(raw.get("shipping")),
+        billing_address=unusable.read("billing_address", _billing, raw.get("address")),
+        shipping_address=unusable.read("shipping_address", _shipping, raw.get("shipping")),
         kind=CustomerKind.PERSON if person else CustomerKind.COMPANY if company else None,
         tax_number=tax_number,
-        currency=None if currency is None else currency.upper(),
+        currency=unusable.read("currency", currency, raw.get("currency")),
         description=text(raw.get("description")),
     )
 
@@ -122,39 +126,52 @@ def from_customer(customer: UnifiedCustomer, fields: Collection[str] | None = No
 def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
     """Map an invoice with all its lines; nothing is recomputed.
 
-    See https://docs.stripe.com/api/invoices/object.
+    See https://docs.stripe.com/api/invoices/object. Amounts in a currency that is not a code have two digits, as those
+    of every currency that Stripe does not list otherwise.
     """
-    currency = raw["currency"].upper()
+    unusable = Unusable()
+    written: str = raw["currency"].upper()
+    code = unusable.read("currency", currency, written)
     transitions = raw.get("status_transitions") or {}
-    custom = dict(raw.get("metadata") or {})
+    custom = unusable.read("metadata", _metadata_of, raw) or {}
     if raw.get("customer_account"):
         custom["customer_account"] = raw["customer_account"]
-    if subscription := _subscription(raw):
+    if subscription := unusable.read("subscription", _subscription, raw):
         custom["subscription"] = subscription
     taxes = first_of(raw, "total_taxes", "total_tax_amounts")
     status = raw.get("status")
-    return UnifiedInvoice(
+
+    def amount(name: str) -> Decimal | None:
+        return money.amount(raw.get(name), written)
+
+    def time(field: str, value: Any) -> datetime | None:
+        return unusable.read(field, moment, value)
+
+    return unusable.record(
+        UnifiedInvoice,
         **origin.identify(raw["id"]),
-        created_at=moment(raw.get("created")),
+        created_at=time("created_at", raw.get("created")),
         livemode=raw.get("livemode"),
         custom_fields=custom,
         raw_data=raw,
         customer_id=_id(raw.get("customer")),
         invoice_number=text(raw.get("number")),
-        status=_STATUSES.get(status or ""),
+        status=unusable.read("status", _STATUSES.get, status or ""),
         remote_status=status,
-        currency=currency,
-        subtotal=money.amount(raw.get("subtotal"), currency),
-        tax=money.amount(raw.get("tax"), currency) if taxes is None else money.amount_sum(taxes, currency),
-        discount=money.amount_sum(raw.get("total_discount_amounts"), currency),
-        total=money.amount(raw["total"], currency),
-        amount_due=money.amount(raw.get("amount_due"), currency),
-        amount_paid=money.amount(raw.get("amount_paid"), currency),
-        amount_remaining=money.amount(raw.get("amount_remaining"), currency),
-        issue_date=moment(raw.get("effective_at") or transitions.get("finalized_at")),
-        due_date=moment(raw.get("due_date")),
-        paid_date=moment(transitions.get("paid_at")),
-        line_items=tuple([_line(line, currency) for line in raw["lines"]["data"]]),
+        currency=code,
+        subtotal=amount("subtotal"),
+        tax=amount("tax") if taxes is None else money.amount_sum(taxes, written),
+        discount=money.amount_sum(raw.get("total_discount_amounts"), written),
+        total=money.amount(raw["total"], written),
+        amount_due=amount("amount_due"),
+        amount_paid=amount("amount_paid"),
+        amount_remaining=amount("amount_remaining"),
+        issue_date=time("issue_date", raw.get("effective_at") or _transition(transitions, "finalized_at")),
+        due_date=time("due_date", raw.get("due_date")),
+        paid_date=time("paid_date", _transition(transitions, "paid_at")),
+        line_items=unusable.each(
+            "line_items", raw["lines"]["data"], lambda line, part: _line(line, written, part)
+        ),
         memo=text(raw.get("description")),
         hosted_url=text(raw.get("hosted_invoice_url")),
         pdf_url=text(raw.get("invoice_pdf")),
@@ -193,24 +210,37 @@ def to_event(raw: dict[str, Any], origin: Origin) -> UnifiedEvent:
     )
 
 
-def _line(raw: dict[str, Any], currency: str) -> UnifiedLineItem:
-    pricing, period = raw.get("pricing") or {}, raw.get("period") or {}
+def _line(raw: dict[str, Any], currency: str, unusable: Unusable) -> UnifiedLineItem:
+    pricing = raw.get("pricing") or {}
     price = pricing.get("price_details") or raw.get("price") or {}
+    period = unusable.read("period", dict, raw.get("period") or {}) or {}
     unit = first_of(pricing, "unit_amount_decimal")
     if unit is None:
         unit = first_of(price, "unit_amount_decimal", "unit_amount")
-    return UnifiedLineItem(
-        source_id=text(raw.get("id")),
-        description=text(raw.get("description")),
-        quantity=number(first_of(raw, "quantity_decimal", "quantity")),
-        unit_price=money.unit_amount(unit, currency),
-        amount=money.amount(raw.get("amount"), currency),
-        tax=money.amount_sum(first_of(raw, "taxes", "tax_amounts"), currency),
-        discount=money.amount_sum(raw.get("discount_amounts"), currency),
-        item_id=_id(price.get("product")) or _id(price.get("price")) or _id(price.get("id")),
-        period_start=moment(period.get("start")),
-        period_end=moment(period.get("end")),
+    return unusable.model(
+        UnifiedLineItem,
+        {
+            "source_id": text(raw.get("id")),
+            "description": text(raw.get("description")),
+            "quantity": unusable.read("quantity", number, first_of(raw, "quantity_decimal", "quantity")),
+            "unit_price": money.unit_amount(unit, currency),
+            "amount": money.amount(raw.get("amount"), currency),
+            "tax": money.amount_sum(first_of(raw, "taxes", "tax_amounts"), currency),
+            "discount": money.amount_sum(raw.get("discount_amounts"), currency),
+            "item_id": _id(price.get("product")) or _id(price.get("price")) or _id(price.get("id")),
+            "period_start": unusable.read("period_start", moment, period.get("start")),
+            "period_end": unusable.read("period_end", moment, period.get("end")),
+        },
     )
+
+
+def _metadata_of(raw: dict[str, Any]) -> dict[str, Any]:
+    return dict(raw.get("metadata") or {})
+
+
+def _transition(transitions: Any, name: str) -> Any:
+    """When an invoice came into a state; what is not an object names no time."""
+    return transitions.get(name) if isinstance(transitions, dict) else None
 
 
 def _subscription(raw: dict[str, Any]) -> str | None:
@@ -228,6 +258,10 @@ def _first_tax_id(listed: dict[str, Any] | None) -> tuple[str | None, str | None
 def _parts(raw: dict[str, Any] | None) -> dict[str, str | None]:
     """An address's parts, which have the same names here and there."""
     return {part: raw.get(part) for part in _ADDRESS_PARTS} if raw else {}
+
+
+def _billing(raw: dict[str, Any] | None) -> UnifiedAddress | None:
+    return address(_parts(raw))
 
 
 def _shipping(raw: dict[str, Any] | None) -> UnifiedAddress | None:
@@ -257,6 +291,7 @@ def _metadata(custom: Mapping[str, Any]) -> dict[str, str]:
         (key, value)
         for key, value in custom.items()
         if key not in _OWN_FIELDS
+        and not key.startswith(PREFIX)
         and isinstance(value, str)
         and 0 < len(value) <= _LONGEST_VALUE
         and 0 < len(key) <= _LONGEST_KEY

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from unified.schema.money import from_minor_units, settle
+from unified.schema.money import exact, from_minor_units, settle
 
 # Digits of Stripe's minor unit where they are not two, and two wherever ISO 4217 says otherwise: ISK and
 # UGX have no coin smaller than 1, yet Stripe counts them in hundredths that are always 00.
@@ -52,4 +52,4 @@ def unit_amount(text: str | int | None, currency: str) -> Decimal | None:
         text: Count of minor units as decimal text, for example ``"0.25"`` for a quarter of a cent.
         currency: ISO 4217 code in upper case.
     """
-    return None if text is None else settle(Decimal(str(text)).scaleb(-digits(currency)), currency)
+    return None if text is None else settle(exact(Decimal(str(text))).scaleb(-digits(currency)), currency)

@@ -4,11 +4,11 @@ Providers write amounts in their own ways (integer minor units, decimal strings)
 adapters; what a currency itself is lives here.
 """
 
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, localcontext
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 # ISO 4217 minor-unit digits that differ from two (https://www.iso.org/iso-4217-currency-codes.html).
 _ISO_EXPONENTS = {
@@ -19,6 +19,10 @@ _ISO_EXPONENTS = {
     **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
     **dict.fromkeys(["CLF", "UYW"], 4),
 }
+
+# As many digits as a Decimal keeps through arithmetic. What has more would be rounded by the first sum.
+MOST_DIGITS = 28
+_EXACTLY = Context(prec=MOST_DIGITS, traps=[InvalidOperation])
 
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code, upper case.")]
 
@@ -55,12 +59,13 @@ def from_minor_units(amount: int, currency: str, *, digits: int | None = None) -
 
     Raises:
         TypeError: If ``amount`` is not an integer; a float can't be exact.
+        ValueError: If it has more than :data:`MOST_DIGITS` digits.
     """
     if type(amount) is not int:
         msg = f"minor units must be an integer, got {type(amount).__name__}"
         raise TypeError(msg)
     own = exponent(currency)
-    value = Decimal(amount).scaleb(-(own if digits is None else digits))
+    value = exact(Decimal(amount)).scaleb(-(own if digits is None else digits))
     return settle(value, currency) if digits is not None and digits != own else value
 
 
@@ -78,7 +83,7 @@ def to_minor_units(amount: Decimal, currency: str, *, digits: int | None = None)
     Raises:
         ValueError: If the amount has a part finer than one minor unit; rounding is the caller's decision.
     """
-    scaled = amount.scaleb(exponent(currency) if digits is None else digits)
+    scaled = exact(amount).scaleb(exponent(currency) if digits is None else digits)
     if scaled != scaled.to_integral_value():
         msg = f"{amount} {currency} is finer than one minor unit"
         raise ValueError(msg)
@@ -103,6 +108,17 @@ def settle(amount: Decimal, currency: str) -> Decimal:
     return quantized if quantized == amount else amount
 
 
+def exact(amount: Decimal) -> Decimal:
+    """The same amount, if arithmetic leaves it as it is.
+
+    Raises:
+        ValueError: If it has more than :data:`MOST_DIGITS` digits: it would be rounded silently.
+    """
+    if _EXACTLY.plus(amount) != amount:
+        raise ValueError(f"an amount of more than {MOST_DIGITS} digits can't be kept exactly")
+    return amount
+
+
 def parse_amount(text: str | None, currency: str) -> Decimal | None:
     """Read a provider's decimal text exactly.
 
@@ -114,7 +130,7 @@ def parse_amount(text: str | None, currency: str) -> Decimal | None:
         The amount, or ``None``.
 
     Raises:
-        ValueError: If the text is no finite decimal number.
+        ValueError: If the text is not a finite decimal number, or has more than :data:`MOST_DIGITS` digits.
     """
     if text is None or text == "":
         return None
@@ -126,7 +142,7 @@ def parse_amount(text: str | None, currency: str) -> Decimal | None:
     if not amount.is_finite():
         msg = f"not a finite amount: {text!r}"
         raise ValueError(msg)
-    return settle(amount, currency)
+    return settle(exact(amount), currency)
 
 
 def _refuse_float(amount: object) -> object:
@@ -140,5 +156,6 @@ def _refuse_float(amount: object) -> object:
 Money = Annotated[
     Decimal,
     BeforeValidator(_refuse_float),
+    AfterValidator(exact),
     Field(description="Exact amount in whole currency units, never a float."),
 ]

@@ -1,7 +1,8 @@
 """Reading values out of raw records: what the mappings of all systems do with text, times, numbers and addresses.
 
-Pure, and total: a value, None where there is none, or a ValueError with the reason, which makes the record a reject.
-Money is read by :mod:`unified.schema.money`.
+Pure, and total: a value, None where there is none, or a ValueError with the reason. What a record can do without is
+read through :mod:`unified.schema.unusable`, so that the reason costs that field alone; elsewhere it makes the record a
+reject. Money is read by :mod:`unified.schema.money`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,8 @@ from typing import Any
 
 from unified.schema.address import UnifiedAddress
 from unified.schema.customer import check_email
+
+_CODE_LETTERS = 3
 
 
 def text(value: str | None) -> str | None:
@@ -37,6 +40,8 @@ def moment(value: str | float | None, *, per_second: int = 1) -> datetime | None
     Raises:
         ValueError: If it is none of these.
     """
+    if isinstance(value, bool):
+        raise ValueError("true and false are not times")  # noqa: TRY004 - see the module
     if not isinstance(value, str):
         return None if value is None else _from_unix(value, per_second)
     if not value:
@@ -63,12 +68,32 @@ def number(value: str | int | Decimal | None) -> Decimal | None:
     if value is None or value == "":
         return None
     try:
-        return Decimal(value if isinstance(value, str) else str(value))
+        read = Decimal(value if isinstance(value, str) else str(value))
     except InvalidOperation as error:
         raise ValueError(f"not a decimal number: {value!r}") from error
+    if not read.is_finite():
+        raise ValueError(f"not a finite number: {value!r}")
+    return read
 
 
-def emails(values: Iterable[str | None]) -> tuple[list[str], list[str]]:
+def currency(value: str | None) -> str | None:
+    """An ISO 4217 code in upper case; None where there is none.
+
+    Raises:
+        ValueError: If it is not three letters.
+    """
+    code = (value or "").strip().upper()
+    if code and not (len(code) == _CODE_LETTERS and code.isascii() and code.isalpha()):
+        raise ValueError("a currency's code has three letters")
+    return code or None
+
+
+def joined(values: Iterable[str | None]) -> str | None:
+    """Texts in one line, without those that are missing or empty; None where all are."""
+    return " ".join(value for value in values if value) or None
+
+
+def emails(values: Iterable[Any]) -> tuple[list[str], list[Any]]:
     """E-mail addresses, and what stands in their place and is not one.
 
     Args:
@@ -78,9 +103,11 @@ def emails(values: Iterable[str | None]) -> tuple[list[str], list[str]]:
         The valid ones as :func:`unified.schema.customer.check_email` returns them, each once; the others as they are.
     """
     valid: list[str] = []
-    invalid: list[str] = []
+    invalid: list[Any] = []
     for value in values:
-        if value and (stripped := value.strip()):
+        if value and not isinstance(value, str):
+            invalid.append(value)
+        elif value and (stripped := value.strip()):
             try:
                 found, fitting = check_email(stripped), valid
             except ValueError:

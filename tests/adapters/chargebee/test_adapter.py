@@ -93,6 +93,21 @@ def test_what_a_customer_says(bench: ChargebeeBench) -> None:
     assert mapped(bench, "customers", company="Acme", first_name="Ada").kind is None
 
 
+def test_odd_fields_do_not_cost_the_record(bench: ChargebeeBench) -> None:
+    line = {"id": "li_1", "amount": 100, "quantity": "two", "date_from": "soon"}
+    known = {"total": 1050, "due_date": "20261-12-24", "currency_code": "EURO", "line_items": [line]}
+    invoice = mapped(bench, "invoices", **known)
+    assert (invoice.total, invoice.due_date, invoice.currency) == (Decimal("10.50"), None, None)
+    assert invoice.custom_fields == {
+        "invalid_due_date": "20261-12-24",
+        "invalid_currency": "EURO",
+        "invalid_line_items": {"li_1": {"quantity": "two", "period_start": "soon"}},
+    }
+    customer = mapped(bench, "customers", created_at=10**18, preferred_currency_code="euro", phone=5)
+    assert customer.custom_fields["invalid_created_at"] == 10**18
+    assert (customer.currency, customer.created_at, customer.phone) == (None, None, None)
+
+
 async def test_the_key_is_the_user_of_basic_and_the_site_is_the_account(bench: ChargebeeBench) -> None:
     async with bench.open() as adapter:
         account = await adapter.test()

@@ -221,12 +221,57 @@ def test_no_amount_changes_on_its_way(amount: Decimal, code: str) -> None:
     assert record.line_items[0].unit_price == amount
 
 
+@pytest.mark.parametrize("text", ["12,50", "NaN", "1" * 29, "1" * 27 + ".11"])
+@pytest.mark.parametrize("name", ["hs_amount_billed", "hs_taxes_total", "hs_balance_due"])
+def test_an_amount_that_can_not_be_kept_exactly_is_refused_with_a_reason(name: str, text: str) -> None:
+    with pytest.raises(MappingError, match="amount"):
+        ADAPTER.map_record("invoices", json.dumps(invoice_of(**{name: text})).encode(), ORIGIN)
+
+
 @pytest.mark.parametrize(
-    "broken", [{"hs_amount_billed": "12,50"}, {"hs_due_date": "soon"}, {"hs_currency": "euro"}]
+    ("name", "written", "field"),
+    [
+        ("hs_due_date", "20261-12-24", "due_date"),
+        ("hs_due_date", "253402300800000", "due_date"),
+        ("hs_due_date", "soon", "due_date"),
+        ("hs_payment_date", {"day": 1}, "paid_date"),
+        ("hs_invoice_date", True, "issue_date"),
+        ("hs_currency", "euro", "currency"),
+        ("hs_currency", 978, "currency"),
+        ("hs_invoice_status", ["open"], "status"),
+        ("hs_number", 12, "invoice_number"),
+        ("hs_comments", {"text": "hi"}, "memo"),
+    ],
 )
-def test_an_invoice_that_breaks_the_model_is_refused_with_a_reason(broken: dict[str, str]) -> None:
-    with pytest.raises(MappingError):
-        ADAPTER.map_record("invoices", json.dumps(invoice_of(**broken)).encode(), ORIGIN)
+def test_an_odd_field_of_an_invoice_does_not_cost_its_amounts(name: str, written: Any, field: str) -> None:
+    raw = {**invoice_of(hs_amount_billed="480.00"), "archived": False}
+    raw["properties"][name] = written
+    record = ADAPTER.map_record("invoices", json.dumps(raw).encode(), ORIGIN)
+    assert isinstance(record, UnifiedInvoice)
+    assert (record.total, getattr(record, field)) == (Decimal("480.00"), None)
+    assert record.custom_fields[f"invalid_{field}"] == written
+
+
+def test_odd_quantities_positions_and_lines_do_not_cost_the_invoice() -> None:
+    raw = invoice_of(
+        [line(2, quantity="two", amount="1.00"), line(1, quantity="NaN", hs_position_on_quote="top")],
+        hs_amount_billed="480.00",
+    )
+    record = invoice(raw, ORIGIN)
+    assert record.total == Decimal(480)
+    assert [(one.source_id, one.quantity) for one in record.line_items] == [("1", None), ("2", None)]
+    assert record.line_items[1].amount == Decimal("1.00")
+    assert record.custom_fields["invalid_line_items"] == {"1": {"quantity": "NaN"}, "2": {"quantity": "two"}}
+
+
+def test_odd_times_and_names_do_not_cost_a_contact() -> None:
+    raw = {**contact_of(phone=12345, firstname=7, email=8), "createdAt": "20261-01-01"}
+    record = ADAPTER.map_record("customers", json.dumps(raw).encode(), ORIGIN)
+    assert isinstance(record, UnifiedCustomer)
+    assert (record.created_at, record.phone, record.name, record.email) == (None, None, None, None)
+    assert record.custom_fields["invalid_created_at"] == "20261-01-01"
+    assert record.custom_fields["invalid_phone"] == 12345
+    assert record.custom_fields["invalid_email"] == 8
 
 
 @pytest.mark.parametrize(

@@ -409,6 +409,65 @@ def test_an_invoice_that_says_nonsense_is_a_mapping_error(broken: dict[str, Any]
 # Events -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("broken", "field", "written"),
+    [
+        ({"due_date": "20261-12-24"}, "due_date", "20261-12-24"),
+        ({"due_date": 10**18}, "due_date", 10**18),
+        ({"created": "yesterday"}, "created_at", "yesterday"),
+        ({"status_transitions": {"paid_at": []}}, "paid_date", []),
+        ({"effective_at": {"on": 1}}, "issue_date", {"on": 1}),
+        ({"currency": "usdcoin"}, "currency", "USDCOIN"),
+        ({"number": 7}, "invoice_number", 7),
+        ({"description": ["a"]}, "memo", ["a"]),
+        ({"livemode": "perhaps"}, "livemode", "perhaps"),
+    ],
+)
+def test_an_odd_field_does_not_cost_an_invoice_its_amounts(
+    broken: dict[str, Any], field: str, written: Any
+) -> None:
+    mapped = invoice(**broken)
+    assert (mapped.total, getattr(mapped, field)) == (Decimal("10.50"), None)
+    assert mapped.custom_fields == {f"invalid_{field}": written}
+
+
+def test_odd_quantities_and_periods_do_not_cost_a_line_its_amount() -> None:
+    odd = [{"id": "il_1", "amount": 100, "quantity": "two", "period": {"start": "soon"}}, None]
+    mapped = invoice(lines={"data": odd})
+    assert [one.amount for one in mapped.line_items] == [Decimal("1.00")]
+    assert mapped.custom_fields == {
+        "invalid_line_items": {"il_1": {"quantity": "two", "period_start": "soon"}, "1": None}
+    }
+
+
+@pytest.mark.parametrize(
+    ("broken", "field"),
+    [
+        ({"created": "soon"}, "created_at"),
+        ({"address": "Main Street"}, "billing_address"),
+        ({"shipping": {"address": {"city": 7}}}, "shipping_address"),
+        ({"currency": "euro"}, "currency"),
+        ({"metadata": 7}, None),
+        ({"tax_ids": {"data": [7]}}, "tax_number"),
+        ({"email": ["a@b.example"]}, "email"),
+    ],
+)
+def test_an_odd_field_does_not_cost_a_customer(broken: dict[str, Any], field: str | None) -> None:
+    mapped = customer(name="Ada", **broken)
+    assert mapped.name == "Ada"
+    assert field is None or getattr(mapped, field) is None
+    assert [key.startswith("invalid_") for key in mapped.custom_fields] == [True]
+
+
+@pytest.mark.parametrize(
+    "broken", [{"total": 10**28 + 1}, {"total": "1050"}, {"tax": 1.5}, {"amount_due": []}, {"currency": None}]
+)
+def test_amounts_that_can_not_be_read_are_refused(broken: dict[str, Any]) -> None:
+    raw = {"id": "in_1", "currency": "usd", "total": 1050, "lines": {"data": []}, **broken}
+    with pytest.raises(MappingError):
+        ADAPTER.map_record("invoices", json.dumps(raw).encode(), ORIGIN)
+
+
 def event(
     subject: dict[str, Any], kind: str = "customer.subscription.updated", **fields: Any
 ) -> UnifiedEvent:

@@ -66,6 +66,26 @@ def test_text_that_is_no_amount_is_refused(text: str) -> None:
         parse_amount(text, "USD")
 
 
+@pytest.mark.parametrize("digits", ["1" * 29, "9" * 40, "1" * 27 + ".11", "0." + "1" * 29, "1" * 200])
+def test_an_amount_of_29_digits_and_more_is_refused_everywhere(digits: str) -> None:
+    with pytest.raises(ValueError, match="more than 28 digits"):
+        parse_amount(digits, "USD")
+    with pytest.raises(ValidationError, match="more than 28 digits"):
+        MONEY.validate_python(Decimal(digits))
+    with pytest.raises(ValueError, match="more than 28 digits"):
+        to_minor_units(Decimal(digits), "USD")
+    with pytest.raises(ValueError, match="more than 28 digits"):
+        from_minor_units(int(digits.replace(".", "")), "USD")
+
+
+def test_an_amount_of_28_digits_is_kept_exactly() -> None:
+    most = "12345678901234567890123456.78"
+    assert str(parse_amount(most, "USD")) == most
+    assert str(from_minor_units(int(most.replace(".", "")), "USD")) == most
+    assert str(MONEY.validate_python(most)) == most
+    assert parse_amount("1e30", "USD") == Decimal(10**30)  # one digit, and zeros that nothing rounds
+
+
 def test_missing_text_is_no_amount() -> None:
     assert parse_amount(None, "USD") is None
     assert parse_amount("", "USD") is None

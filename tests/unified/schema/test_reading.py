@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from unified.schema.address import UnifiedAddress
-from unified.schema.reading import address, emails, first_of, moment, number, text
+from unified.schema.reading import address, currency, emails, first_of, joined, moment, number, text
 
 
 def test_text_and_the_first_of_several_fields() -> None:
@@ -34,7 +34,9 @@ def test_a_time(value: Any, per_second: int, read: datetime | None) -> None:
     assert moment(value, per_second=per_second) == read
 
 
-@pytest.mark.parametrize("value", ["yesterday", "2026-13-01", 10**18, "9" * 30, -(10**15)])
+@pytest.mark.parametrize(
+    "value", ["yesterday", "2026-13-01", 10**18, "9" * 30, -(10**15), "20261-12-24", True]
+)
 def test_what_is_not_a_time_is_a_value_error(value: Any) -> None:
     with pytest.raises(ValueError, match=r".+"):
         moment(value)
@@ -53,6 +55,21 @@ def test_a_number_is_exact(value: Any, read: Decimal | None) -> None:
 def test_what_is_not_a_number_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="not a decimal number: 'ten'"):
         number("ten")
+    for endless in ("NaN", "-Infinity", float("nan")):
+        with pytest.raises(ValueError, match="not a finite number"):
+            number(endless)
+
+
+def test_a_currency_is_three_letters_in_upper_case() -> None:
+    assert [currency(value) for value in ("eur", " USD ", "", None)] == ["EUR", "USD", None, None]
+    for odd in ("EURO", "E1R", "€UR", "ÄÖÜ"):
+        with pytest.raises(ValueError, match="three letters"):
+            currency(odd)
+
+
+def test_texts_that_are_there_are_joined() -> None:
+    assert joined(("Ada", None, "Lovelace")) == "Ada Lovelace"
+    assert joined((None, "")) is None
 
 
 def test_addresses_are_sorted_out_each_once() -> None:
@@ -61,6 +78,7 @@ def test_addresses_are_sorted_out_each_once() -> None:
     )
     assert valid == ["Ada@example.com", "ada@example.com"]
     assert invalid == ["nobody"]
+    assert emails([7, ["a@b.example"], "a@b.example"]) == (["a@b.example"], [7, ["a@b.example"]])
 
 
 def test_an_address_has_the_parts_that_are_known() -> None:

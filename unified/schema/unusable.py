@@ -1,0 +1,123 @@
+"""What a record holds that can't be read: kept aside, so that an odd field does not cost the record.
+
+A field that a record can do without is null where its value can't be read, and what was written stays in
+``custom_fields``, under ``invalid_`` and the field's name. A record's identity and its amounts are no such fields: an
+invoice without its total would be missing from every sum, and nobody would see it. Those make it a reject.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any, TypeVar, get_args
+
+from pydantic import ValidationError
+
+from unified.schema.base import UnifiedBase, UnifiedModel
+from unified.schema.money import Money
+
+PREFIX = "invalid_"
+"""What the keys of ``custom_fields`` begin with that hold an unusable value."""
+
+_Read = TypeVar("_Read")
+_Value = TypeVar("_Value")
+_Model = TypeVar("_Model", bound=UnifiedModel)
+_Record = TypeVar("_Record", bound=UnifiedBase)
+
+# What reading a value of a form that nobody expected ends in.
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+
+
+def has_unusable(record: UnifiedBase) -> bool:
+    """Whether a field of the record could not be read."""
+    return any(key.startswith(PREFIX) for key in record.custom_fields)
+
+
+class Unusable:
+    """What one record, or one line of it, holds that can't be read.
+
+    Attributes:
+        values: As they were written, by the name of their field.
+    """
+
+    def __init__(self) -> None:
+        """Begin with a record of which all can be read."""
+        self.values: dict[str, Any] = {}
+
+    def read(self, name: str, reader: Callable[[_Value], _Read], value: _Value) -> _Read | None:
+        """Read the value of a field that the record can do without; None where that fails.
+
+        Args:
+            name: The field's name.
+            reader: Of :mod:`unified.schema.reading`, as a rule.
+            value: As the source wrote it.
+        """
+        try:
+            return reader(value)
+        except _UNREADABLE:
+            self.values[name] = value
+            return None
+
+    def model(self, model: type[_Model], fields: Mapping[str, Any]) -> _Model:
+        """A model without those of its fields that it refuses and can do without.
+
+        Raises:
+            ValidationError: If it refuses a field that it can't do without.
+        """
+        try:
+            return model(**fields)
+        except ValidationError as error:
+            refused = {str(fault["loc"][0]) for fault in error.errors(include_url=False) if fault["loc"]}
+            if not refused or not refused <= _dispensable(model):
+                raise
+            self.values |= {name: fields[name] for name in fields if name in refused}
+            return self.model(model, {name: fields[name] for name in fields if name not in refused})
+
+    def record(self, model: type[_Record], **fields: Any) -> _Record:
+        """A record, as :meth:`model`, with what could not be read among its custom fields."""
+        record = self.model(model, fields)
+        if not self.values:
+            return record
+        aside = {f"{PREFIX}{name}": value for name, value in self.values.items()}
+        return record.model_copy(update={"custom_fields": {**record.custom_fields, **aside}})
+
+    def each(
+        self, name: str, items: Iterable[Any], reader: Callable[[Any, "Unusable"], _Read]
+    ) -> tuple[_Read, ...]:
+        """Read a list of objects, such as an invoice's lines.
+
+        Args:
+            name: The list's name.
+            items: As the source wrote them. What is not an object is kept aside, and so is what ``reader`` could not
+                read of one, under the ``id`` that the item has, or else its place.
+            reader: Makes one of an item, and notes in its second argument what can't be read.
+        """
+        found: list[_Read] = []
+        for place, item in enumerate(items):
+            part = Unusable()
+            if isinstance(item, dict):
+                found.append(reader(item, part))
+                written: Any = part.values
+                where = str(item.get("id") or place)
+            else:
+                written, where = item, str(place)
+            if written or not isinstance(item, dict):
+                self.values.setdefault(name, {})[where] = written
+        return tuple(found)
+
+
+@cache
+def _dispensable(model: type[UnifiedModel]) -> frozenset[str]:
+    """Fields that a model can do without: those that are not required, and hold no amount."""
+    money = get_args(Money)[1:]
+    return frozenset(
+        name
+        for name, field in model.model_fields.items()
+        if not field.is_required()
+        and name not in ("raw_data", "custom_fields")
+        and not _holds(field.annotation, field.metadata, money)
+    )
+
+
+def _holds(annotation: Any, metadata: Iterable[Any], marks: tuple[Any, ...]) -> bool:
+    return any(one in marks for one in metadata) or any(
+        one == Money or _holds(one, (), marks) for one in get_args(annotation)
+    )
