@@ -33,7 +33,7 @@ from unified.schema import UnifiedBase, UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
 # https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines: 100 requests in any ten
-# seconds for a private app, 190 and more on higher plans, which the answers' headers tell.
+# seconds for a private app, 190 and more on higher plans; the answers' headers say which.
 _REQUESTS_PER_SECOND = 10.0
 # Networks deliver unevenly: asking for all that is allowed, to the request, is answered by 429 now and then.
 _HEADROOM = 0.95

@@ -102,7 +102,7 @@ class BatchError(msgspec.Struct, rename="camel"):
 
 
 class BatchAnswer(msgspec.Struct):
-    """What became of a batch: the records it succeeded for, and the errors of the others."""
+    """The outcome of a batch: the records that it succeeded for, and the errors of the others."""
 
     results: list[msgspec.Raw]
     errors: list[BatchError] = []
@@ -165,7 +165,7 @@ class HubSpotApi:
         """HubSpot's clock by its last answer; see :func:`unified.kit.reading.changes.provider_time`.
 
         Raises:
-            ProtocolError: If no answer has told it.
+            ProtocolError: If no answer had it.
         """
         now = provider_time(self._http, clock)
         if now is None:
@@ -274,7 +274,7 @@ class HubSpotApi:
         return answer or BatchAnswer([])
 
     async def associated(self, source: str, target: str, ids: Collection[str]) -> dict[str, list[str]]:
-        """Which records of one kind hang on records of another.
+        """Which records of one kind are associated with records of another.
 
         Args:
             source: Kind of the records that ``ids`` names.
@@ -320,15 +320,15 @@ class HubSpotApi:
         return listed.pages(self._http, begin=after)
 
     def _check(self, errors: Collection[BatchError], what: str) -> None:
-        """A 207 is a success that must be looked into: what is gone or has no associations is no fault."""
+        """A 207 is a success in part: a record that is gone or has no associations is not a fault."""
         for error in errors:
             if error.category != "OBJECT_NOT_FOUND":
                 raise self.fault(f"could not read {what} in full: {error.message} ({error.category})")
 
 
 def _condition(name: str, operator: str, value: int | Sequence[str]) -> dict[str, Any]:
-    told = {"value": str(value)} if isinstance(value, int) else {"values": value}
-    return {"propertyName": name, "operator": operator, **told}
+    operand = {"value": str(value)} if isinstance(value, int) else {"values": value}
+    return {"propertyName": name, "operator": operator, **operand}
 
 
 def read_archived(raw: msgspec.Raw) -> ArchivedObject:

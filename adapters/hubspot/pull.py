@@ -122,7 +122,7 @@ class Objects:
     # Changes
 
     async def _changes(self, cursor: Cursor) -> AsyncGenerator[Page, None]:
-        """What was modified, what hangs on a modified company, what was archived.
+        """What was modified, the contacts of modified companies, what was archived.
 
         A cursor inside a pull holds ``until``, from where the next one will go on, the ``step`` and how far
         ``at`` it is. A contact deleted for good (GDPR) shows only in a full refresh.
@@ -205,7 +205,7 @@ class Objects:
             return (), now
         ids = [int(read_id(answer.results[0]) or 0) for answer in (lowest, highest)]
         if not all(ids) or lowest.total > ids[1] - ids[0] + 1:
-            raise self._api.fault(f"does not tell the lowest and highest id of its {lowest.total} {kind}")
+            raise self._api.fault(f"does not say the lowest and highest id of its {lowest.total} {kind}")
         return (Window(ids[0], ids[1] + 1),), now
 
     async def _window(self, window: Window, filters: Collection[Filter]) -> WindowPage:

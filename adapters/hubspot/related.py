@@ -1,4 +1,4 @@
-"""Whole records: what search returns, completed by what hangs on it by association.
+"""Whole records: what search returns, completed by the records associated with them.
 
 A contact comes with its companies' names, an invoice with its contacts, companies and all of its line items,
 under the key ``associations``. So a stored raw record can be mapped again without asking HubSpot.

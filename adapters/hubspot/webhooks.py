@@ -50,7 +50,7 @@ _USER = "userId:"
 # What changes the name that a company's contacts carry, beside a change of that property.
 _RENAMING = ("merge", "restore")
 
-# What tells two changes apart beside what a key spells out. Never attemptNumber: it counts deliveries.
+# What distinguishes two changes besides the fields that a key names. Never attemptNumber: it counts deliveries.
 _CHANGE = (
     "subscriptionType", "objectTypeId", "propertyName", "propertyValue", "changeFlag", "associationType",
     "associationTypeId", "associationCategory", "associationRemoved", "fromObjectId", "fromObjectTypeId",
@@ -111,7 +111,7 @@ class _Event(msgspec.Struct, rename="camel"):
             (target, self.to_object_id),
         )
         for kind, object_id in named:
-            # Whatever is no number would make HubSpot refuse the whole batch in which it is asked for.
+            # An id that is not a number would make HubSpot refuse the whole batch in which it is asked for.
             if kind and str(object_id).isdecimal() and str(object_id).isascii():
                 yield kind, str(object_id)
 

@@ -33,7 +33,7 @@ _MOST_CHARACTERS, _MOST_VALUES = 2_000, 100
 
 
 class _Answered(msgspec.Struct, rename="camel"):
-    """What a result tells of the input that it answers."""
+    """What a result says about the input that it answers."""
 
     id: str = ""
     object_write_trace_id: str | None = None
@@ -105,10 +105,12 @@ class HubSpotWriter(BatchTarget):
         left = {str(number): write for number, write in enumerate(writes)}
         settled, unmatched = [], 0
         for raw in answer.results:
-            told = _read(raw)
-            trace = told.object_write_trace_id or _trace_of(told, left)
-            if trace in left and told.id:
-                settled.append(Written(left.pop(trace), "applied", told.id, RawRecord(told.id, bytes(raw))))
+            answered = _read(raw)
+            trace = answered.object_write_trace_id or _trace_of(answered, left)
+            if trace in left and answered.id:
+                settled.append(
+                    Written(left.pop(trace), "applied", answered.id, RawRecord(answered.id, bytes(raw)))
+                )
             else:
                 unmatched += 1
         return BatchOutcome(settled, list(_refusals(answer, left)), unmatched)
@@ -118,10 +120,10 @@ class HubSpotWriter(BatchTarget):
             return {"id": write.source_id}
         # An empty text empties a property.
         properties = {name: value or "" for name, value in write.body["properties"].items()}
-        told = {"properties": properties, "objectWriteTraceId": trace}
+        content = {"properties": properties, "objectWriteTraceId": trace}
         if action == "upsert":
-            return {"id": write.idempotency_key, "idProperty": self._key_property, **told}
-        return told if action == "create" else {"id": write.source_id, **told}
+            return {"id": write.idempotency_key, "idProperty": self._key_property, **content}
+        return content if action == "create" else {"id": write.source_id, **content}
 
     async def refusal(self, write: Write, error: ProviderError) -> Refused:
         """Of a 404: is it the record, or the path? The latter fails here as well, and ends it all."""
@@ -189,7 +191,7 @@ class HubSpotWriter(BatchTarget):
 
 
 def _email(write: Write) -> str:
-    """The address that tells a new contact from all others; empty where it has none."""
+    """The address that distinguishes a new contact from all others; empty where it has none."""
     return (write.body["properties"].get("email") or "").lower()
 
 
@@ -206,11 +208,11 @@ def _refusals(answer: BatchAnswer, left: dict[str, Write]) -> Iterator[Refused]:
                 yield Refused(left.pop(trace), error.category, error.reason)
 
 
-def _trace_of(told: _Answered, left: dict[str, Write]) -> str | None:
+def _trace_of(answered: _Answered, left: dict[str, Write]) -> str | None:
     """Which write a result answers that does not say so: by id, or for a new contact by its e-mail address."""
-    email = (told.properties.get("email") or "").lower()
+    email = (answered.properties.get("email") or "").lower()
     for trace, write in left.items():
-        if write.source_id == told.id or (write.source_id is None and email and _email(write) == email):
+        if write.source_id == answered.id or (write.source_id is None and email and _email(write) == email):
             return trace
     return None
 

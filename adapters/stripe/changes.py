@@ -187,7 +187,11 @@ class ObjectChanges:
         try:
             return _EVENT.decode(raw)
         except msgspec.ValidationError as error:
-            _log.warning("%s: an event is unreadable and tells no change: %s", self._reader.http.label, error)
+            _log.warning(
+                "%s: an event can't be read, so the change in it is unknown: %s",
+                self._reader.http.label,
+                error,
+            )
             return None
 
     def _until(self) -> int:

@@ -271,7 +271,7 @@ def _shipping(raw: dict[str, Any] | None) -> UnifiedAddress | None:
 
 
 def _from_address(address: UnifiedAddress | None) -> dict[str, Any] | None:
-    """All parts, so that none of a former address stays; None for an address without any."""
+    """All parts, so that nothing of a former address stays; None for an address without parts."""
     parts = {part: getattr(address, part, None) or None for part in _ADDRESS_PARTS}
     return parts if any(parts.values()) else None
 

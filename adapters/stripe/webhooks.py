@@ -99,8 +99,9 @@ def subjects(received: ReceivedEvent) -> Iterable[Subject]:
     """The object that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`.
 
     Events of connected accounts (``account``) are kept, but this connection's key does not read their
-    objects. A preview (``invoice.upcoming``) is no invoice yet. Stripe brings nothing back: a deletion is final. What
-    a thin event names (https://docs.stripe.com/event-destinations#thin-events) is read again, whatever happened to it.
+    objects. A preview (``invoice.upcoming``) is not an invoice yet. Stripe brings nothing back: a deletion is final.
+    What a thin event names (https://docs.stripe.com/event-destinations#thin-events) is read again, whatever happened to
+    it.
     """
     event = _EVENT.decode(received.body)
     subject = event.subject
