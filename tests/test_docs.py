@@ -1,0 +1,106 @@
+"""The pages hold: each path, link, command and option that they name is there."""
+
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unified.cli.main import load
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/*.md", "adapters/*/*.md", "benchmarks/*.md")
+    for path in ROOT.glob(pattern)
+)
+
+_PATH = re.compile(
+    r"`((?:unified|unified_assets|adapters|resources|sensors|tests|benchmarks|docs)/[\w./-]+)`"
+)
+_ASSET = "unified/customers"  # in Dagster; it reads like a path
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+# A command on an indented line, after a prompt or not, or between backticks.
+_COMMAND = re.compile(r"^    (?:\$ )?(?:uv run |\.venv/bin/)?(unified .+)$|`(unified [^`]+)`", re.MULTILINE)
+_WORD = re.compile(r"[a-z][a-z-]*")
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@cache
+def command(name: str) -> Any:
+    """A command of the first level; None where there is no such."""
+    try:
+        return load(name)
+    except KeyError:
+        return None
+
+
+def faults(line: str) -> list[str]:
+    """What a command line names that the command line does not have."""
+    words = shlex.split(line, comments=True)[1:]
+    if not words or not _WORD.fullmatch(words[0]):
+        return []  # an option of `unified` itself, or a placeholder
+    found = command(words[0])
+    if found is None:
+        return [f"no command {words[0]}"]
+    for word in words[1:]:
+        if not (inner := getattr(found, "commands", {})):
+            break
+        if word not in inner:
+            return [] if word.startswith("-") or not _WORD.fullmatch(word) else [f"no command {word}"]
+        found = inner[word]
+    known = {name for param in found.params for name in (*param.opts, *param.secondary_opts)} | {"--help"}
+    options = [word.partition("=")[0] for word in words if word.startswith("--")]
+    return [f"no option {option}" for option in options if option not in known]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_path_that_a_page_names_exists(page: str) -> None:
+    named = {name for name in _PATH.findall(text_of(page)) if name != _ASSET}
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_link_leads_to_a_page_and_a_heading(page: str) -> None:
+    broken = []
+    for link in _LINK.findall(text_of(page)):
+        name, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / name if name else ROOT / page
+        if "://" in link:
+            continue
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+# The changelog also names commands that earlier releases had.
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_each_command_that_a_page_shows_is_one(page: str) -> None:
+    lines = [shown or quoted for shown, quoted in _COMMAND.findall(text_of(page))]
+    wrong = {}
+    for line in lines:
+        try:
+            found = faults(line)
+        except ValueError:
+            continue  # a question that goes on over several lines
+        if found:
+            wrong[line] = found
+    assert wrong == {}
+
+
+def test_a_wrong_command_is_found() -> None:
+    assert faults("unified sync main --ful") == ["no option --ful"]
+    assert faults("unified conections add") == ["no command conections"]
+    assert faults("unified connections ad stripe") == ["no command ad"]
+    assert faults("unified connections add stripe main --secret-stdin  # a comment") == []
