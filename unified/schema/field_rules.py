@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from unified.schema.base import UnifiedBase
-from unified.schema.unusable import Unusable
 
 _Record = TypeVar("_Record", bound=UnifiedBase)
 
@@ -64,14 +63,13 @@ def apply_rules(record: _Record, raw: dict[str, Any], rules: Sequence[FieldRule]
     Args:
         record: As the adapter mapped it.
         raw: The decoded raw record.
-        rules: Checked rules. A path that leads nowhere leaves its field as it is, and so does a value that does not
-            fit it, which is kept aside (:mod:`unified.schema.unusable`).
+        rules: Checked rules. A path that leads nowhere leaves its field as it is.
 
     Returns:
         A new, validated record.
 
     Raises:
-        pydantic.ValidationError: If a value does not fit its field, which the record can't do without.
+        pydantic.ValidationError: If a value does not fit its field.
     """
     fields = dict(record)
     custom = dict(record.custom_fields)
@@ -83,9 +81,7 @@ def apply_rules(record: _Record, raw: dict[str, Any], rules: Sequence[FieldRule]
             custom[rule.target_field.removeprefix(_CUSTOM)] = value
         else:
             fields[rule.target_field] = value
-    unusable = Unusable()
-    ruled = unusable.record(type(record), **{**fields, "custom_fields": custom})
-    return ruled.model_copy(update={name: getattr(record, name) for name in unusable.values})
+    return type(record).model_validate({**fields, "custom_fields": custom})
 
 
 def _value_at(raw: Any, path: str) -> Any:
