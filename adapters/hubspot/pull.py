@@ -89,7 +89,7 @@ class Objects:
         reading = by_ids(await self._resolve(ids), read, clock=self._clock, size=BATCH)
         async with aclosing(reading) as pages:
             async for page in pages:
-                yield page
+                yield replace(page, tombstones=[*page.tombstones, *_merged_away(page.records)])
 
     async def _resolve(self, ids: Sequence[str]) -> list[str]:
         """Ids of records; a company's place is taken by those of its contacts."""
@@ -148,8 +148,7 @@ class Objects:
         changed = (_modified_since(self._source.modified, since),)
 
         async def fetch(window: Window) -> WindowPage:
-            page = await self._window(window, changed)
-            return replace(page, tombstones=_merged_away(page.records))
+            return await self._window(window, changed)
 
         windows = [Window(low, high) for low, high in at]
         async with aclosing(read_windows(windows, fetch, readers=self._readers)) as pages:
@@ -222,7 +221,7 @@ class Objects:
             found = [*await self._api.batch_read(kind, list(map(str, ids)), properties), *odd]
         records = await self._source.complete(found)
         rest = Window(ids[-1] + 1, window.high) if len(answer.results) < answer.total else None
-        return WindowPage(records, observed_at, rest)
+        return WindowPage(records, observed_at, rest, _merged_away(records))
 
     def _check(self, answer: SearchAnswer, ids: Sequence[int], window: Window) -> None:
         """Refuse a page that is not of its window or leads nowhere: reading on would lose records."""
@@ -259,5 +258,5 @@ def _merged_away(records: Sequence[RawRecord]) -> list[Tombstone]:
         except msgspec.MsgspecError:
             continue  # it will be a reject of its own
         ids = (merged.properties.get("hs_merged_object_ids") or "").split(";")
-        gone += [Tombstone(one, merged.updated_at) for one in ids if one and one != merged.id]
+        gone += [Tombstone(one, merged.updated_at, merged.id) for one in ids if one and one != merged.id]
     return gone

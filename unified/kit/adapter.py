@@ -227,7 +227,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
 
         Yields:
             Pages without a cursor. Each id comes once: as a record, or as a tombstone where the source has it no
-            longer.
+            longer. Records that were merged into one of these come as tombstones beside it.
 
         Raises:
             ConfigurationError: If no request lists that stream.

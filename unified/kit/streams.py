@@ -34,11 +34,14 @@ class Tombstone:
 
     Attributes:
         source_id: Its id.
-        deleted_at: When the source did so, as closely as it says.
+        deleted_at: When the source did so, as closely as it says. The first time that is said stays.
+        merged_into: The id of the record that holds it now, where it was merged into another one: what names it,
+            as an invoice names its customer, names that one from then on.
     """
 
     source_id: str
     deleted_at: datetime
+    merged_into: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,5 +282,5 @@ async def _complete_customers(
     mapping = Mapping(adapter, stream, await field_rules.read(db, connection, stream))
     async with aclosing(adapter.fetch(stream, missing)) as pages:
         async for page in pages:
-            await store_pages(db, customers, mapping, mapper, [page], adapter.clock())
+            await store_pages(db, customers, mapping, mapper, [page], adapter.clock(), keep_unknown=True)
     return len(missing) < _MISSING_CUSTOMERS

@@ -16,7 +16,8 @@ from unified.kit.streams import Page
 from unified.schema.field_rules import FieldRule
 from unified.store.errors import RecordError
 from unified.store.records import batches
-from unified.store.records.batches import Batch, Confirmed, Deletion, Reject, Row
+from unified.store.records.batches import Batch, Confirmed, Reject, Row
+from unified.store.records.deletions import Deletion
 
 
 class Candidate(NamedTuple):
@@ -66,7 +67,9 @@ class Sifted:
             else:
                 rows.append(Row(source_id, observed_at, outcome, body, content_hash))
         for page in self.pages:
-            deletions += [Deletion(t.source_id, t.deleted_at, page.observed_at) for t in page.tombstones]
+            deletions += [
+                Deletion(t.source_id, t.deleted_at, page.observed_at, t.merged_into) for t in page.tombstones
+            ]
         last = self.pages[-1]
         return Batch(
             observed_at=max(page.observed_at for page in self.pages),

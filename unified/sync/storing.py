@@ -27,6 +27,7 @@ async def store_pages(
     synced_at: datetime,
     *,
     history_id: UUID | None = None,
+    keep_unknown: bool = False,
 ) -> MergeCounts:
     """Store consecutive pages of one stream in one commit, the last page's cursor with them.
 
@@ -38,11 +39,13 @@ async def store_pages(
         pages: At least one.
         synced_at: When they were read.
         history_id: The sync whose counts go up.
+        keep_unknown: Whether deleted records that were never stored get rows: something stored names them.
 
     Raises:
         StoreError: If the database fails; then nothing was stored.
     """
     batch = await prepare(db, key, mapping, mapper, pages, synced_at, history_id=history_id)
+    batch = replace(batch, keep_unknown=keep_unknown)
     return (await commit(db, key.workspace_id, {key: batch}))[key]
 
 

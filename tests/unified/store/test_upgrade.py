@@ -13,7 +13,8 @@ from unified.store.database import APP_ROLE, OWNER_ROLE, Database, beside
 from unified.store.migrate import ConnectorEntry, ensure_database, migrate
 from unified.store.migrations import FOLDER
 from unified.store.records import batches, cursors
-from unified.store.records.batches import Batch, Deletion, MergeCounts
+from unified.store.records.batches import Batch, MergeCounts
+from unified.store.records.deletions import Deletion
 from unified.store.records.tables import StreamKey
 
 REVISIONS = sorted(path.name[:4] for path in FOLDER.glob("versions/[0-9]*.sql"))

@@ -20,12 +20,14 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor, sql
 from psycopg.types.json import Jsonb
 
-from unified.schema import UnifiedBase, connection_namespace, unified_id
+from unified.schema import UnifiedBase
+from unified.schema.entities import INVOICES
 from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.database import Database
 from unified.store.errors import RecordError
 from unified.store.plans import avoid_nested_loops
-from unified.store.records import merge_sql
+from unified.store.records import deletions, merge_sql
+from unified.store.records.deletions import Deletion
 from unified.store.records.rows import HEADER, TRAILER, copied_row, row_encoder
 from unified.store.records.tables import TABLES, StreamKey
 
@@ -77,21 +79,6 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True)
-class Deletion:
-    """A record that its source deleted or archived.
-
-    Attributes:
-        source_id: Its id in its source.
-        deleted_at: When the source did so, as closely as it says.
-        observed_at: When the source was known to lack it.
-    """
-
-    source_id: str
-    deleted_at: datetime
-    observed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Reject:
     """A raw record that could not become a unified one.
 
@@ -123,6 +110,7 @@ class Batch:
         confirmed: Records known to be stored unchanged; they only count.
         rejects: Raw records that could not be mapped.
         deletions: Records that are gone.
+        keep_unknown: Whether those of them that were never stored get rows: something stored names them.
         cursor: Where the stream goes on from; None leaves it where it is.
         refresh_started_at: Set on every batch of a full refresh: when that refresh began.
         refresh_done: True on its last one: what it never met is deleted.
@@ -134,6 +122,7 @@ class Batch:
     confirmed: Sequence[Confirmed] = ()
     rejects: Sequence[Reject] = ()
     deletions: Sequence[Deletion] = ()
+    keep_unknown: bool = False
     cursor: Mapping[str, Any] | None = None
     refresh_started_at: datetime | None = None
     refresh_done: bool = False
@@ -260,7 +249,10 @@ class _Merge:
         self._parameters = key.parameters() | {"version": key.table.version, "floor": None}
 
     async def _execute(self, query: str, **parameters: Any) -> AsyncCursor[Any]:
-        statement = sql.SQL(query).format(leaf=self._key.leaf, **merge_sql.names(self._key.table))
+        invoices = sql.Identifier(INVOICES.leaf(self._key.connector))
+        statement = sql.SQL(query).format(
+            leaf=self._key.leaf, invoices=invoices, **merge_sql.names(self._key.table)
+        )
         try:
             return await self._cursor.execute(statement, self._parameters | parameters)
         except psycopg.errors.ForeignKeyViolation:
@@ -279,9 +271,11 @@ class _Merge:
             return 0, 0
         await self._execute(merge_sql.STAGING)
         await self._stage()
+        await deletions.exclude_merges(self._execute, self._key)
         await self._execute(merge_sql.MERGE)
         row = await self._cursor.fetchone()
         assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
+        await deletions.follow_merges(self._execute, self._key, _ids(self._rows))
         return int(row[0]), int(row[1])
 
     async def _stage(self) -> None:
@@ -318,19 +312,13 @@ class _Merge:
             )
 
     async def delete(self) -> int:
-        """Make tombstones; for unknown records too, or an older state that comes late would raise them."""
-        deletions = _newest(self._batch.deletions)
-        if not deletions:
+        """Make tombstones, also of what was just stored as it was before its deletion."""
+        if self._key.entity.is_log:
             return 0
-        namespace = connection_namespace(self._key.workspace_id, self._key.connection_id, self._key.stream)
-        await self._execute(
-            merge_sql.BURY,
-            ids=_ids(deletions),
-            unified_ids=[unified_id(namespace, deletion.source_id) for deletion in deletions],
-            deleted=[deletion.deleted_at for deletion in deletions],
-            observed=[deletion.observed_at for deletion in deletions],
+        await deletions.bury_late(self._execute, _ids(self._rows))
+        return await deletions.bury(
+            self._execute, self._key, self._batch.deletions, keep_unknown=self._batch.keep_unknown
         )
-        return await self._count()
 
     async def store_rejects(self) -> None:
         """Set aside what could not be mapped, and drop rejects of records that are known in a later state."""
@@ -371,6 +359,7 @@ class _Merge:
             if not self._key.entity.is_log:
                 deleted = await self._delete_unmet(started_at)
             await self._execute(merge_sql.FORGET_MET)
+            await self._execute(merge_sql.FORGET_UNKNOWN, started=started_at)
             await self._execute(
                 merge_sql.DROP_UNMET_REJECTS,
                 started=started_at,
@@ -409,7 +398,7 @@ class _Merge:
         return int(row[0]) if row else 0
 
 
-_Item = TypeVar("_Item", Row, Row | Confirmed, Deletion, Reject)
+_Item = TypeVar("_Item", Row, Row | Confirmed, Reject)
 
 
 def _newest(items: Sequence[_Item]) -> list[_Item]:
@@ -420,7 +409,7 @@ def _newest(items: Sequence[_Item]) -> list[_Item]:
     return [newest[key] for key in sorted(newest)]
 
 
-def _key(item: Row | Confirmed | Deletion | Reject) -> str:
+def _key(item: Row | Confirmed | Reject) -> str:
     return item.key if isinstance(item, Reject) else item.source_id
 
 

@@ -64,27 +64,133 @@ CONFIRM = """
         AND t.deleted_at IS NULL AND t.observed_at < s.observed_at
 """
 
-# Tombstones; counts those that were alive.
+# A row for each deleted record that has none: by that it is known which are unknown, and another transaction that
+# stores one at the moment is waited for.
+BURY_UNKNOWN = """
+    INSERT INTO {leaf} (workspace_id, connection_id, source_system, stream, source_id, unified_id,
+        schema_version, content_hash, observed_at, synced_at, deleted_at, is_active)
+    SELECT %(workspace)s, %(connection)s, %(connector)s, %(stream)s, s.source_id, s.unified_id,
+        %(version)s, 0, s.observed_at, now(), s.deleted_at, false
+    FROM unnest(%(ids)s::text[], %(unified_ids)s::uuid[], %(deleted)s::timestamptz[],
+        %(observed)s::timestamptz[]) AS s (source_id, unified_id, deleted_at, observed_at)
+    ON CONFLICT (workspace_id, connection_id, source_id, stream) DO NOTHING
+    RETURNING source_id
+"""
+
+# Such rows again, unless somebody needs them: the deletion alone is remembered.
+REMEMBER_UNKNOWN = """
+    WITH unknown AS (
+        DELETE FROM {leaf} WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(unknown)s)
+        RETURNING source_id, deleted_at, observed_at
+    )
+    INSERT INTO unknown_deletions AS u
+        (workspace_id, connector_config_id, stream, source_id, deleted_at, observed_at)
+    SELECT %(workspace)s, %(connection)s, %(stream)s, source_id, deleted_at, observed_at FROM unknown
+    ON CONFLICT (workspace_id, connector_config_id, stream, source_id) DO UPDATE SET observed_at = excluded.observed_at
+    WHERE u.observed_at < excluded.observed_at
+"""
+
+# Tombstones of what is alive; counted.
 BURY = """
-    WITH alive AS (
-        SELECT source_id FROM {leaf}
-        WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s)
-            AND deleted_at IS NULL
-    ), changed AS (
-        INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, stream, source_id, unified_id,
-            schema_version, content_hash, observed_at, synced_at, deleted_at, is_active)
-        SELECT %(workspace)s, %(connection)s, %(connector)s, %(stream)s, s.source_id, s.unified_id,
-            %(version)s, 0, s.observed_at, now(), s.deleted_at, false
-        FROM unnest(%(ids)s::text[], %(unified_ids)s::uuid[], %(deleted)s::timestamptz[],
-            %(observed)s::timestamptz[]) AS s (source_id, unified_id, deleted_at, observed_at)
-        ON CONFLICT (workspace_id, connection_id, source_id, stream) DO UPDATE SET
-            deleted_at = excluded.deleted_at, is_active = false, observed_at = excluded.observed_at,
-            synced_at = excluded.synced_at
-        WHERE excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz)
-            AND (t.deleted_at IS NULL OR t.observed_at < excluded.observed_at)
-        RETURNING source_id
+    WITH changed AS (
+        UPDATE {leaf} AS t SET deleted_at = s.deleted_at, is_active = false, observed_at = s.observed_at,
+            synced_at = now()
+        FROM unnest(%(ids)s::text[], %(deleted)s::timestamptz[], %(observed)s::timestamptz[])
+            AS s (source_id, deleted_at, observed_at)
+        WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = ANY(%(ids)s)
+            AND t.source_id = s.source_id AND t.deleted_at IS NULL
+            AND s.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz)
+        RETURNING t.source_id
     ){noted}
-    SELECT count(*) FROM changed JOIN alive USING (source_id)
+    SELECT count(*) FROM changed
+"""
+
+# Tombstones were seen again: an older state can't replace them, and the time of the deletion stays.
+CONFIRM_BURIED = """
+    UPDATE {leaf} AS t SET observed_at = s.observed_at
+    FROM unnest(%(ids)s::text[], %(observed)s::timestamptz[]) AS s (source_id, observed_at)
+    WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = ANY(%(ids)s)
+        AND t.source_id = s.source_id AND t.deleted_at IS NOT NULL AND t.observed_at < s.observed_at
+"""
+
+# Whether deletions of records are remembered that were never stored.
+HAS_UNKNOWN = """
+    SELECT FROM unknown_deletions WHERE connector_config_id = %(connection)s AND stream = %(stream)s LIMIT 1
+"""
+
+# Records that were just stored, in a state from before their deletion.
+BURY_LATE = """
+    WITH known AS (
+        DELETE FROM unknown_deletions WHERE connector_config_id = %(connection)s AND stream = %(stream)s
+            AND source_id = ANY(%(ids)s)
+        RETURNING source_id, deleted_at, observed_at
+    )
+    UPDATE {leaf} AS t SET deleted_at = k.deleted_at, is_active = false, observed_at = k.observed_at
+    FROM known AS k
+    WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = ANY(%(ids)s)
+        AND t.source_id = k.source_id AND t.deleted_at IS NULL AND t.observed_at <= k.observed_at
+"""
+
+# What was read before a full refresh began is stored by its end: nothing older comes any more.
+FORGET_UNKNOWN = """
+    DELETE FROM unknown_deletions WHERE connector_config_id = %(connection)s AND stream = %(stream)s
+        AND observed_at < %(started)s
+"""
+
+# Merges of records and batches of the invoices that name them exclude each other: neither overlooks the other.
+EXCLUDE_INVOICES = "SELECT pg_advisory_xact_lock(hashtextextended('merged/' || %(connection)s::text, 0))"
+EXCLUDE_MERGES = "SELECT pg_advisory_xact_lock_shared(hashtextextended('merged/' || %(connection)s::text, 0))"
+
+# Merges that are not known yet.
+NEW_MERGES = """
+    SELECT s.source_id, s.merged_into FROM unnest(%(losers)s::text[], %(winners)s::text[]) AS s (source_id, merged_into)
+    WHERE NOT EXISTS (
+        SELECT FROM merged_records AS m WHERE m.connector_config_id = %(connection)s AND m.stream = %(stream)s
+            AND m.source_id = s.source_id
+            AND m.merged_into = coalesce((
+                SELECT w.merged_into FROM merged_records AS w WHERE w.connector_config_id = %(connection)s
+                    AND w.stream = %(stream)s AND w.source_id = s.merged_into
+            ), s.merged_into)
+    )
+"""
+
+# Which record another one was merged into: by the end of the chain, where that one was merged as well.
+REMEMBER_MERGES = """
+    INSERT INTO merged_records (workspace_id, connector_config_id, stream, source_id, merged_into)
+    SELECT %(workspace)s, %(connection)s, %(stream)s, s.source_id, coalesce(w.merged_into, s.merged_into)
+    FROM unnest(%(losers)s::text[], %(winners)s::text[]) AS s (source_id, merged_into)
+    LEFT JOIN merged_records AS w ON w.connector_config_id = %(connection)s AND w.stream = %(stream)s
+        AND w.source_id = s.merged_into
+    WHERE s.source_id <> coalesce(w.merged_into, s.merged_into)
+    ON CONFLICT (workspace_id, connector_config_id, stream, source_id) DO UPDATE SET merged_into = excluded.merged_into
+"""
+
+# Those that were merged into one that is merged itself now.
+FOLLOW_MERGES = """
+    UPDATE merged_records AS m SET merged_into = w.merged_into FROM merged_records AS w
+    WHERE m.connector_config_id = %(connection)s AND m.stream = %(stream)s AND m.merged_into = ANY(%(losers)s)
+        AND (w.connector_config_id, w.stream, w.source_id) = (m.connector_config_id, m.stream, m.merged_into)
+        AND m.source_id <> w.merged_into
+"""
+
+# Stored invoices go to the record that theirs was merged into: all of a connection, or (below) some of them.
+MOVE_INVOICES = """
+    UPDATE {invoices} AS t SET customer_id = m.merged_into, synced_at = now()
+    FROM merged_records AS m
+    WHERE t.connection_id = %(connection)s AND t.stream = ANY(%(invoice_streams)s)
+        AND m.connector_config_id = %(connection)s AND m.stream = %(stream)s AND t.customer_id = m.source_id
+"""
+
+# Whether any record of the stream that invoices name was merged.
+HAS_MERGES = """
+    SELECT FROM merged_records WHERE connector_config_id = %(connection)s AND stream = %(customers)s LIMIT 1
+"""
+
+MOVE_THESE_INVOICES = """
+    UPDATE {leaf} AS t SET customer_id = m.merged_into
+    FROM merged_records AS m
+    WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = ANY(%(ids)s)
+        AND m.connector_config_id = %(connection)s AND m.stream = %(customers)s AND t.customer_id = m.source_id
 """
 
 # Whether the stream has any reject.
@@ -100,7 +206,7 @@ SOLVE = """
         AND r.record_key = s.source_id AND r.observed_at <= s.observed_at
 """
 
-# Rejects, but for records that are stored in a later state.
+# Rejects, but for records that are stored, or known to be deleted, in a later state.
 SET_ASIDE = """
     INSERT INTO rejects AS r (workspace_id, connector_config_id, stream, record_key,
         source_id, raw, error, observed_at)
@@ -110,7 +216,11 @@ SET_ASIDE = """
     WHERE (
         SELECT t.observed_at <= s.observed_at FROM {leaf} AS t
         WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = s.source_id
-    ) IS NOT FALSE
+    ) IS NOT FALSE AND NOT EXISTS (
+        SELECT FROM unknown_deletions AS u
+        WHERE u.connector_config_id = %(connection)s AND u.stream = %(stream)s AND u.source_id = s.source_id
+            AND u.observed_at > s.observed_at
+    )
     ON CONFLICT (workspace_id, connector_config_id, stream, record_key) DO UPDATE SET
         raw = excluded.raw, error = excluded.error, observed_at = excluded.observed_at,
         last_seen_at = now()

@@ -15,7 +15,8 @@ from unified.schema.entities import CUSTOMERS, EVENTS
 from unified.store.database import Database
 from unified.store.errors import RecordError
 from unified.store.records import batches, cursors, history, rejects, tables
-from unified.store.records.batches import Batch, Confirmed, Deletion, MergeCounts, Reject, Row
+from unified.store.records.batches import Batch, Confirmed, MergeCounts, Reject, Row
+from unified.store.records.deletions import Deletion
 from unified.store.records.tables import StreamKey
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

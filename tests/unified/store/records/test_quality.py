@@ -15,7 +15,8 @@ from unified.schema.invoice import UnifiedInvoice
 from unified.store.connections import statistics
 from unified.store.database import Database
 from unified.store.records import batches, quality
-from unified.store.records.batches import Batch, Deletion, Reject, Row
+from unified.store.records.batches import Batch, Reject, Row
+from unified.store.records.deletions import Deletion
 from unified.store.records.tables import StreamKey
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -61,7 +62,13 @@ async def test_live_and_rejected_records_are_counted_once(database: Database, st
 async def test_unknown_customers_are_those_that_nothing_is_known_of(
     database: Database, stream: StreamKey, invoices: StreamKey
 ) -> None:
-    await store(database, stream, row(UnifiedCustomer, "live"), deletions=[Deletion("dead", NOW, NOW)])
+    await store(
+        database,
+        stream,
+        row(UnifiedCustomer, "live"),
+        deletions=[Deletion("dead", NOW, NOW)],
+        keep_unknown=True,
+    )
     await store(database, stream, rejects=[Reject("rejected", b"{", "no", NOW)])
     names = ("live", "dead", "rejected", "unknown", None)
     await store(database, invoices, *(row(UnifiedInvoice, f"i{name}", customer_id=name) for name in names))

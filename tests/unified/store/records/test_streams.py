@@ -11,7 +11,8 @@ from unified.schema import UnifiedBase, UnifiedInvoice, connection_namespace, un
 from unified.schema.entities import CUSTOMERS, INVOICES, RECORDS, Entity
 from unified.store.database import Database
 from unified.store.records import batches, cursors, lookups, quality, rejects, tables
-from unified.store.records.batches import Batch, Confirmed, Deletion, MergeCounts, Reject, Row
+from unified.store.records.batches import Batch, Confirmed, MergeCounts, Reject, Row
+from unified.store.records.deletions import Deletion
 from unified.store.records.tables import StreamKey
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
