@@ -86,7 +86,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             config: The connection's settings.
             credentials: Secrets by the names in ``credential_fields``; mapping works without them.
             connection: Whom this adapter works for.
-            clock: Tells the time that pages are observed at.
+            clock: Returns the time at which pages are observed.
             tokens: Access tokens of a connection that is authorized by OAuth.
         """
         self.config = config
@@ -223,7 +223,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
 
         Args:
             stream: Name of one of ``streams``.
-            source_ids: Ids, any number; :meth:`changes` may also ask for all records that hang on something.
+            source_ids: Ids, any number; :meth:`changes` may also ask for all records that belong to another one.
 
         Yields:
             Pages without a cursor. Each id comes once: as a record, or as a tombstone where the source has it no
@@ -317,7 +317,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             writes: Any number; not two for one record.
 
         Yields:
-            What became of each write, once, as soon as it is known and in any order. What one record is refused
+            The outcome of each write, once, as soon as it is known and in any order. What one record is refused
             for never keeps another one from being written. Stopping early leaves open what is under way.
 
         Raises:

@@ -55,7 +55,7 @@ class AdapterFactory:
 
         Args:
             source: Where connections and secrets come from.
-            clock: Tells the time that ``observed_at`` is taken from. One clock for all writers of a table keeps
+            clock: Returns the time that ``observed_at`` is taken from. One clock for all writers of a table keeps
                 their states comparable.
         """
         self._source = source

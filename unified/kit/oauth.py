@@ -34,7 +34,7 @@ from unified.kit.secrets import Secret
 CLIENT_ID = "client_id"
 CLIENT_SECRET = "client_secret"  # noqa: S105 - a field's name
 
-# A call that has taken so long is given up; whoever holds the lease of a refresh counts on it.
+# A call that has taken so long is given up; the lease of a refresh is longer than this.
 CALL_SECONDS = 40.0
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523 section 2.1

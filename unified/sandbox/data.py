@@ -138,7 +138,7 @@ def person(draw: Draw, *, no_email: int = 80, shared_mailbox: int = 60) -> Perso
     if fate < no_email:
         email = None
     elif fate < no_email + shared_mailbox:
-        # Few enough that they repeat: an email is no identity.
+        # Few enough that they repeat: an e-mail address is not an identity.
         email = f"billing@{COMPANY_WORDS[draw.below(8)].lower()}-group.example"
     else:
         email = f"{_ascii(first)}.{_ascii(last)}{draw.below(90) + 10}@{domain_of(company)}"

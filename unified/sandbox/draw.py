@@ -20,7 +20,7 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = [a + b for a in _BASE62 for b in _BASE62]
 _DIGITS = frozenset(_BASE62)
 _TAIL = 10
-"""Digits of an id that tell the index."""
+"""Digits of an id that hold the index."""
 
 
 def seed_of(*parts: object) -> int:

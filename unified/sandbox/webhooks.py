@@ -85,7 +85,7 @@ class Webhooks:
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
         self._counts: dict[tuple[str, str], Counter[str]] = {}
         self._draw = Draw(0)
-        # Guards all of the above, and tells of deliveries that end.
+        # Guards all of the above, and announces deliveries that end.
         self._changed = threading.Condition()
         self._courier: _Courier | None = None
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SkipValidation
 
-# The namespace of all unified ids. It must never change: every stored unified_id hangs on it.
+# The namespace of all unified ids. It must never change: every stored unified_id is made from it.
 UNIFIED_NAMESPACE = UUID("5d6e2f9c-3a41-5c0e-9c1b-7f6d2a8e4b10")
 
 

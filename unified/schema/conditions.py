@@ -39,7 +39,7 @@ def field_value(record: UnifiedBase, name: str) -> Any:
 
 
 def check_field(model: type[UnifiedBase], name: str, *, with_parts: bool = False) -> None:
-    """Refuse a name that is no field of a model.
+    """Refuse a name that is not a field of a model.
 
     Args:
         model: Whose fields.
@@ -47,7 +47,7 @@ def check_field(model: type[UnifiedBase], name: str, *, with_parts: bool = False
         with_parts: Whether a part of a field will do.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not.
     """
     if name.startswith(CUSTOM) and len(name) > len(CUSTOM):
         return
@@ -59,7 +59,7 @@ def check_field(model: type[UnifiedBase], name: str, *, with_parts: bool = False
         or (part and not (with_parts and _has_part(info.annotation, part)))
     ):
         names = ", ".join(sorted(set(model.model_fields) - {"raw_data"}))
-        raise ValueError(f"{name!r} is no field; use custom_fields.<key> or one of {names}")
+        raise ValueError(f"there is no field {name!r}; use custom_fields.<key> or one of {names}")
 
 
 def _has_part(annotation: Any, part: str) -> bool:
@@ -87,11 +87,11 @@ class Condition:
         """Refuse a condition that can't work for a model.
 
         Raises:
-            ValueError: If the field, the operator or the kind of value is none.
+            ValueError: If there is no such field or operator, or the value is of the wrong kind.
         """
         check_field(model, self.field, with_parts=True)
         if self.operator not in OPERATORS:
-            raise ValueError(f"{self.operator!r} is no operator; use one of {', '.join(OPERATORS)}")
+            raise ValueError(f"there is no operator {self.operator!r}; use one of {', '.join(OPERATORS)}")
         if (self.value is None) != (self.operator in _ALONE):
             needs = "takes no value" if self.operator in _ALONE else "needs a value"
             raise ValueError(f"{self.field} {self.operator}: this operator {needs}")

@@ -20,7 +20,7 @@ _PLAIN_EMAIL = re.compile(
 _LONGEST_PLAIN_EMAIL = 64
 
 
-# A record tells its main address two or three times.
+# A record has its main address two or three times.
 @lru_cache(maxsize=1024)
 def check_email(text: str) -> str:
     """Validate an e-mail address by its form; no network is asked.
@@ -67,7 +67,7 @@ class UnifiedCustomer(UnifiedBase):
     shipping_address: UnifiedAddress | None = None
 
     # Since 1.1.0
-    kind: CustomerKind | None = Field(default=None, description="Null where the source does not tell.")
+    kind: CustomerKind | None = Field(default=None, description="Null where the source does not say.")
     emails: tuple[Email, ...] = Field(default=(), description="All known addresses, the main one first.")
     phones: tuple[str, ...] = Field(default=(), description="All known numbers, the main one first.")
     tax_number: str | None = None

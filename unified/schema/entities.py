@@ -19,7 +19,7 @@ class Entity:
     Attributes:
         name: Plural and lower-case, e.g. ``customers``.
         model_path: Where its model is below this package, as ``module:class``.
-        is_log: Whether its records are things that happened. A source forgets old ones, which is no deletion.
+        is_log: Whether its records are things that happened. A source forgets old ones, which is not a deletion.
     """
 
     name: str

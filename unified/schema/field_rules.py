@@ -44,14 +44,14 @@ class FieldRule:
         """Refuse a rule that can't work for a model.
 
         Raises:
-            ValueError: If the target is no field of the model, or one that identifies the record.
+            ValueError: If the target is not a field of the model, or one that identifies the record.
         """
         if self.target_field.startswith(_CUSTOM) and len(self.target_field) > len(_CUSTOM):
             return
         if self.target_field not in model.model_fields or self.target_field in _IDENTITY:
             allowed = sorted(set(model.model_fields) - _IDENTITY)
             msg = (
-                f"{self.target_field!r} is no field that a rule may fill; "
+                f"a rule can't fill {self.target_field!r}; "
                 f"use custom_fields.<key> or one of {', '.join(allowed)}"
             )
             raise ValueError(msg)

@@ -11,7 +11,7 @@ from unified.schema.money import Currency, Money
 
 
 class InvoiceStatus(StrEnum):
-    """Where an invoice stands. "Overdue" is no status: it follows from ``due_date``."""
+    """Where an invoice stands. "Overdue" is not a status: it follows from ``due_date``."""
 
     DRAFT = "draft"
     SUBMITTED = "submitted"

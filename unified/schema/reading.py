@@ -38,7 +38,7 @@ def moment(value: str | float | None, *, per_second: int = 1) -> datetime | None
         per_second: 1000 where Unix time counts milliseconds.
 
     Raises:
-        ValueError: If it is none of these.
+        ValueError: If it has another form.
     """
     if isinstance(value, bool):
         raise ValueError("true and false are not times")  # noqa: TRY004 - see the module

@@ -101,7 +101,7 @@ def _customer_lists(fields: dict[str, Any]) -> dict[str, Any]:
 
 @upgrade(UnifiedInvoice, "1.0.0", "1.1.0")
 def _invoice_balance(fields: dict[str, Any]) -> dict[str, Any]:
-    """1.0.0 had no balance; only a fully paid invoice tells what was paid."""
+    """1.0.0 had no balance; only of a fully paid invoice it is known what was paid."""
     known = (
         {"amount_paid": fields.get("total"), "amount_remaining": 0} if fields.get("status") == "paid" else {}
     )

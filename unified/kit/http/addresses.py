@@ -50,7 +50,7 @@ _HIDDEN_6 = tuple(
         ),
     )
 )
-# Translated by whoever runs the network (RFC 6052), which is how a machine without IPv4 reaches a provider that has
+# Translated by the network's operator (RFC 6052), which is how a machine without IPv4 reaches a provider that has
 # nothing else: as good as the address inside.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")

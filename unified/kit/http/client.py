@@ -52,7 +52,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 # No wait between two attempts is longer, whatever the provider asks for; a longer one is for the next run.
 LONGEST_WAIT = 120.0
 _LONGEST_BACKOFF = 30.0
-# Requests that were told to wait so long come back spread over this share of it more.
+# Requests that have to wait come back spread over this additional share of the wait.
 _SPREAD = 0.1
 
 # The extension of a request that lists the secrets in its parameters and its body.
@@ -380,7 +380,7 @@ class HttpClient:
         is_long = wait is not None and wait > LONGEST_WAIT
         if isinstance(failure, RateLimitedError):
             self.traffic.refused += 1
-            # A limit that lasts longer is not waited for by anybody: each who asks is told.
+            # Nobody waits for a limit that lasts longer: each request gets the error at once.
             limit.refused(sent, None if is_long else wait)
         else:
             limit.passed(sent)
@@ -401,7 +401,7 @@ class HttpClient:
     def _note_time(self, response: httpx.Response) -> None:
         date = response.headers.get("date")
         if date:
-            # An unreadable date tells nothing; the last one read still stands.
+            # An unreadable date is left out; the last one read is still valid.
             with contextlib.suppress(ValueError):
                 self.server_time = email.utils.parsedate_to_datetime(date).astimezone(UTC)
 
@@ -439,7 +439,7 @@ def _checked_base_url(config: Any, label: str) -> httpx.URL:
     is_known = any(f".{url.host}".endswith(f".{host}") for host in config.hosts)
     if config.hosts and not is_known and not config.allow_private_hosts:
         raise ForbiddenHostError(
-            f"{label}: base_url leads to {url.host}, which is none of this system's hosts "
+            f"{label}: base_url leads to {url.host}, which is not one of this system's hosts "
             f"({', '.join(config.hosts)}); correct it"
         )
     return url

@@ -162,7 +162,7 @@ class Refusals:
         try:
             found = self._fault.decode(answer.body).top
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            return False  # not of this provider's form, which whoever decodes it will say
+            return False  # not of this provider's form; its decoder will say that
         return any(one == value for one in _at(found, path.split(".")[1:]))
 
     def read(self, answer: Answer) -> Refusal:

@@ -157,7 +157,7 @@ def _tls() -> ssl.SSLContext:
 
 
 def _as_httpx(error: Exception, request: httpx.Request) -> httpx.TransportError:
-    """The same failure as httpx names it. What tells is whether the request may have been sent."""
+    """The same failure as httpx names it. What decides is whether the request may have been sent."""
     match error:
         case aiohttp.ConnectionTimeoutError():
             kind: type[httpx.TransportError] = httpx.ConnectTimeout

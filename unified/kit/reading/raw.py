@@ -1,4 +1,4 @@
-"""Raw records: how they are told apart from the answers that hold them, and read one by one.
+"""Raw records: how they are cut out of the answers that hold them, and read one by one.
 
 A raw record is JSON text as the provider sent it, next to its id. Nothing here knows what it means.
 """

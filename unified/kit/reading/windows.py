@@ -140,5 +140,5 @@ def _pages_in(rest: Window, window: Window) -> int:
 
 
 def _unread(window: Window) -> int:
-    """Numbers in a window; the highest one is read, as far as can be told, where it is the position's own."""
+    """Numbers in a window; the highest one is read, as far as is known, where it is the position's own."""
     return window.high - window.low - (window.after is not None)

@@ -25,10 +25,10 @@ TOLERANCE = 300
 # While secrets are rolled a delivery carries one signature for each; checking thousands is work for nothing.
 MOST_SIGNATURES = 16
 
-# Longer numbers are no time; a bound spares int() the digits of an attacker.
+# A longer number is not a time; a bound spares int() the digits of an attacker.
 _MOST_DIGITS = 15
 
-# Providers nest some ten levels deep. The bound keeps whoever reads an event later off the recursion limit.
+# Providers nest some ten levels deep. The bound keeps later readers of an event off the recursion limit.
 _MOST_NESTED = 100
 
 # What becomes part of a key: short enough for an index, without the character that PostgreSQL can't store.
@@ -82,7 +82,7 @@ class ReceivedEvent:
 
     Attributes:
         dedupe_key: The same on every delivery of this event and on no other one; at most 2,000 characters. Made of what
-            is signed: whoever has seen a delivery could send it again under another key otherwise.
+            is signed: otherwise a person who has seen a delivery could send it again under another key.
         event_type: In the provider's own words.
         occurred_at: When it happened, or None where the provider does not say.
         body: JSON text of this event alone, as the provider sent it.
@@ -138,7 +138,7 @@ class Verifier(ABC):
     def verify(self, delivery: Delivery, secrets: Sequence[Secret]) -> None:
         """Make sure that the holder of one of the secrets sent this delivery, and when.
 
-        All secrets are tried whatever the first one says, so that the time taken does not tell which it was.
+        All secrets are tried whatever the first one says, so that the time taken does not show which it was.
 
         Raises:
             SignatureError: If not, for whatever reason; also where there is no secret.
@@ -281,7 +281,7 @@ def read_time(value: float | str, *, per_second: int = 1) -> datetime:
         per_second: 1000 where numbers count milliseconds.
 
     Raises:
-        PayloadError: If it is no time between the years 1 and 9999.
+        PayloadError: If it is not a time between the years 1 and 9999.
     """
     try:
         if not isinstance(value, str):

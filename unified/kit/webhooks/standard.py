@@ -26,7 +26,7 @@ from unified.kit.webhooks.deliveries import (
     seconds,
 )
 
-# The type of an event whose payload tells none.
+# The type of an event whose payload has none.
 UNTYPED = "unknown"
 
 _PUBLIC_KEY_BYTES = 32
@@ -113,13 +113,13 @@ def _decode_key(secret: str, prefix: str) -> bytes:
 def plain_event(key: str, body: bytes) -> ReceivedEvent:
     """Any JSON as an event; an object may say ``type`` and ``timestamp``, as Standard Webhooks advises."""
     value = read_json(body, object)
-    told = value if isinstance(value, dict) else {}
+    payload = value if isinstance(value, dict) else {}
     try:
-        kind = msgspec.convert(told.get("type"), Text)
+        kind = msgspec.convert(payload.get("type"), Text)
     except msgspec.ValidationError:
         kind = UNTYPED
     try:
-        occurred_at = read_time(msgspec.convert(told.get("timestamp"), str))
+        occurred_at = read_time(msgspec.convert(payload.get("timestamp"), str))
     except (msgspec.ValidationError, PayloadError):
         occurred_at = None
     return ReceivedEvent(key, kind, occurred_at, body)

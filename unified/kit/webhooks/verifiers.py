@@ -94,7 +94,7 @@ class HmacOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         prefix: What stands before the signature.
         encoding: Of the signature.
         id_field: Field of the body with an id that a repeated delivery keeps; without one the body's hash is taken. It
-            is no header, as only the body is signed.
+            is not a header, because only the body is signed.
     """
 
     header: str = "x-hub-signature-256"
@@ -116,7 +116,7 @@ def read_options(options: Mapping[str, str]) -> HmacOptions:
 
 
 class HmacVerifier(SharedSecretVerifier):
-    """Whoever signs the body alone with HMAC-SHA256."""
+    """Senders that sign the body alone with HMAC-SHA256."""
 
     def __init__(self, name: str, options: HmacOptions) -> None:
         self.name = name

@@ -34,7 +34,7 @@ class Lane:
 
     Attributes:
         action: What they are sent as, in the provider's own word.
-        is_repeatable: Whether they may be sent again before anybody has looked what became of them.
+        is_repeatable: Whether they may be sent again before their outcome was looked up.
     """
 
     action: str
@@ -61,7 +61,7 @@ class BatchOutcome:
     """What an answer says about the writes of one request.
 
     Attributes:
-        settled: What became of those that were carried out.
+        settled: The outcomes of those that were carried out.
         refused: Those that were not, each with its own reason.
         unmatched: How many results answer none of the writes. Writes that are in neither list were not carried out,
             unless there are such results: then it is open.
@@ -96,7 +96,7 @@ class BatchTarget(ABC):
 
     @abstractmethod
     async def look_up(self, writes: Sequence[Write]) -> Sequence[Written]:
-        """Find out what became of writes that can't be repeated and had no answer.
+        """Find out the outcome of writes that can't be repeated and had no answer.
 
         Returns:
             What is known. What is left out was not carried out, and is sent again.
@@ -218,7 +218,7 @@ class Batched:
         if rest and (outcome.unmatched or len(writes) == 1):
             batch.leave_open(rest)
             raise UndecidedError(
-                f"{self.target.label}: the answer does not say what became of {len(rest)} of {len(writes)} records"
+                f"{self.target.label}: the answer leaves out {len(rest)} of {len(writes)} records"
             )
         if len(rest) < len(writes):
             await self._send(lane, rest, batch)

@@ -1,4 +1,4 @@
-"""Changes to make at a target, and what became of them.
+"""Changes to make at a target, and their outcomes.
 
 Not here: what a system's API takes (each adapter's ``mapping`` and ``writing``), and who decides what to
 write (``sync``).
@@ -45,14 +45,14 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one :class:`Write`.
+    """The outcome of one :class:`Write`.
 
     Attributes:
         write: The change.
         outcome: ``applied``, now or by an earlier attempt; ``refused`` by the provider; ``missing``: the record
-            to change is no longer there, which is no fault for a delete; ``conflict``: a record like the one to
+            to change is no longer there, which is not a fault of a delete; ``conflict``: a record like the one to
             create exists, and holds something else; ``unknown``: it was sent, no answer came, and nothing
-            tells whether it was applied. The same write with ``sent_at`` may be tried later: it is never
+            says whether it was applied. The same write with ``sent_at`` may be tried later: it is never
             applied twice.
         source_id: Of the record at the target: changed, created, or in conflict; None where there is none.
         raw: The record as the target's answer shows it, for ``to_unified``. After an update some targets show
@@ -113,7 +113,7 @@ async def carry_out(jobs: Iterable[Job], *, at_once: int) -> AsyncGenerator[Writ
 
 
 def report_unknown(writes: Iterable[Write], error: UndecidedError, report: Report) -> None:
-    """Report writes that were sent without anybody telling what became of them."""
+    """Report writes that were sent and whose outcome is not known."""
     for write in writes:
         report(Written(write, "unknown", write.source_id, reason=str(error)))
 

@@ -47,7 +47,7 @@ class Answers:
     # Requests ------------------------------------------------------------------------------------------
 
     def version(self, request: Request) -> None:
-        """404 for a date that is no version."""
+        """404 for a date that is not a version."""
         if request.path_params["version"] not in VERSIONS:
             raise self.unknown_path(request.method, api_path(request))
 
@@ -147,7 +147,7 @@ class Answers:
         return ApiError(status, body)
 
     def unknown_path(self, method: str, path: str) -> ApiError:
-        """404 for a URL that is none."""
+        """404 for an unknown URL."""
         return self.error(404, f"No resource at {method} {path}", "OBJECT_NOT_FOUND")
 
     def correlation_id(self) -> str:

@@ -193,7 +193,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         return self._answers.unknown_path(method, path)
 
     def admit(self, key: str, endpoint: str) -> dict[str, str]:
-        """Count against the search limit, or the rolling one, which headers tell; both count daily."""
+        """Count against the search limit, or the rolling one, which headers show; both count daily."""
         if self.limits is None:
             return {}
         rolling, searches = self._windows.setdefault(

@@ -46,7 +46,7 @@ class UniqueKeys:
         return known.get(value.lower())
 
     def move(self, kind: Kind, index: int, before: Properties | None, after: Properties | None) -> None:
-        """A record changed; None where there was none, or is none any more."""
+        """A record changed; None where there was none, or it is gone."""
         for (owned, name), known in self._owners.items():
             if owned != kind:
                 continue

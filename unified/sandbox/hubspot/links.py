@@ -1,4 +1,4 @@
-"""What hangs on what in a portal: associations, seen from either end.
+"""Associations of a portal, seen from either end.
 
 Source: https://developers.hubspot.com/docs/api-reference/latest/crm/associations. Not here: HTTP
 (`unified.sandbox.hubspot.associations`).

@@ -1,7 +1,7 @@
 """HubSpot's OAuth: the page on which a person consents, tokens, introspection, revocation.
 
 Source: https://developers.hubspot.com/docs/api-reference/latest/authentication/manage-oauth-tokens. HubSpot's refresh
-tokens last; this stand-in rotates them unless told otherwise, because others do (Xero, Intuit) and a client must cope.
+tokens last; this stand-in rotates them by default, because others do (Xero, Intuit) and a client must cope.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class HubSpotOAuth:
     # Endpoints -----------------------------------------------------------------------------------------
 
     def _authorize(self, request: Request, _: bytes) -> Reply:
-        """Stands for the page: whoever opens it has consented, or refused, at once."""
+        """Stands for the page: opening it is consent, or refusal, at once."""
         query = request.query_params
         redirect_uri = query.get("redirect_uri", "")
         if query.get("client_id") not in self.clients or not self._may_return_to(redirect_uri):

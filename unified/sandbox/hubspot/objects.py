@@ -39,7 +39,7 @@ class Objects:
 
     Args:
         answers: words the answers.
-        search_lag: tells how many seconds old a change must be before search shows it.
+        search_lag: returns how many seconds old a change must be before search shows it.
     """
 
     def __init__(self, answers: Answers, search_lag: Callable[[], float]) -> None:
@@ -61,7 +61,7 @@ class Objects:
             for index in portal.indexes(kind, portal.first_after(kind, after))
         )
         listed = (one for one in states if portal.is_listed(one[1], archived=archived))
-        # One more than the page tells whether there is a next one.
+        # One more than the page shows whether there is a next one.
         found = list(islice(listed, limit + 1))
         wanted = names(call.request, "properties") or _DEFAULTS[kind]
         targets = names(call.request, "associations")

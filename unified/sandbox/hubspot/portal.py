@@ -238,7 +238,7 @@ class HubSpotPortal:
     def create(
         self, kind: Kind, properties: Properties, companies: list[int] | None = None, *, source: str = "CRM"
     ) -> dict[str, Any]:
-        """Create a record; what `properties` leave out is generated. `source` is what its event tells."""
+        """Create a record; what `properties` leave out is generated. `source` is what its event says."""
         record = self._add(kind, properties, companies)
         self._announce([self._events.creation(kind, record["id"], self._now_ms(), source)])
         return record

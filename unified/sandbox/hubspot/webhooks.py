@@ -35,7 +35,7 @@ class HubSpotWebhooks(WebhookForm):
         return [_RETRY_SPAN * share / sum(shares) for share in shares]
 
     def body(self, events: Sequence[Record], attempt: int) -> bytes:
-        """The events, which tell how often they were tried."""
+        """The events, which say how often they were tried."""
         return msgspec.json.encode([{**event, "attemptNumber": attempt} for event in events])
 
     def headers(self, endpoint: Endpoint, body: bytes, now: float) -> dict[str, str]:

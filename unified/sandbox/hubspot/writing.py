@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _API = "INTEGRATION"
-"""What events tell about the source of a change that came over the API."""
+"""What events say about the source of a change that came over the API."""
 
 
 class _RefusedError(Exception):
@@ -82,7 +82,7 @@ class Writes:
         return self._each(call, one, HTTPStatus.OK)
 
     def archive(self, call: Call[HubSpotPortal]) -> Reply:
-        """`POST …/batch/archive`: 204, whatever became of the records before."""
+        """`POST …/batch/archive`: 204, whether or not the records were there."""
         kind, portal = self._answers.kind(call.request), call.account
         for record_id in self._answers.inputs(self._answers.decoded(call.body), MAX_BATCH):
             index = portal.find(kind, record_id)

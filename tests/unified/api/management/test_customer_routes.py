@@ -57,7 +57,7 @@ async def test_a_route_from_its_addition_to_its_removal(api: Api, acme: Tenant) 
     [
         ({"target_connection_id": "source"}, "to itself"),
         ({"fields": [{"source": "email", "target": "currency"}]}, "keeps no 'currency'"),
-        ({"fields": [{"source": "nonsense", "target": "email"}]}, "'nonsense' is no field"),
+        ({"fields": [{"source": "nonsense", "target": "email"}]}, "there is no field 'nonsense'"),
         ({"filter": [{"field": "email", "operator": "in", "value": "x"}]}, "needs a list"),
         ({"match_keys": ["shoe_size"]}, "can't be matched by"),
         ({"direction": "two_way", "on_missing": "recreate"}, "can't recreate"),
