@@ -126,6 +126,11 @@ class Settings:
     endpoint_burst: int = 5_000
     management: ManagementSettings = ManagementSettings()
 
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach the server by https."""
+        return self.public_url.startswith("https://")
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, *, address: str) -> Self:
         """The defaults, but for what environment variables say.

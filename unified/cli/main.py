@@ -88,6 +88,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "Bring the database and Dagster's storage up to this release.",
         ),
         "keys": ("commands.operation.keys:app", "Generate, rotate and retire master keys."),
+        "audit": ("commands.operation.audit:audit", "Show who did what, to a workspace or the deployment."),
         "doctor": ("commands.operation.doctor:examine", "Say what is misconfigured, and what to do."),
     },
 }

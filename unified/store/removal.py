@@ -9,6 +9,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 
 from unified.schema.entities import ENTITIES
+from unified.store import audit
 from unified.store.connections import changes
 from unified.store.connections.rows import (
     CONNECTIONS,
@@ -51,23 +52,41 @@ async def remove_connection(
         await changes.log(conn, connection, "connection.remove", actor, {"key": connection.key})
 
 
-async def delete_workspace(db: Database, workspace_id: UUID) -> None:
-    """Delete a workspace with all it owns: connections, credentials, records and its audit log.
+async def delete_workspace(db: Database, workspace_id: UUID, *, actor: str = "unified") -> None:
+    """Delete a workspace with all it owns: connections, credentials, records.
+
+    That it was removed, and what its audit log said, stays in the deployment's log, without the names of people.
+
+    Args:
+        db: The database.
+        workspace_id: The workspace.
+        actor: Who removes it, for the deployment's log.
 
     Raises:
         WorkspaceNotFoundError: If there is none.
     """
     async with db.workspace(workspace_id) as conn:
         # Locked, so that no connection is added meanwhile.
-        if not (await conn.execute("SELECT FROM workspaces FOR UPDATE")).rowcount:
+        rows = await conn.execute("SELECT slug FROM workspaces FOR UPDATE")
+        if (row := await rows.fetchone()) is None:
             raise WorkspaceNotFoundError(workspace_id)
-        for connection in await fetch(conn, Connection, CONNECTIONS):
+        connections = await fetch(conn, Connection, CONNECTIONS)
+        for connection in connections:
             await _forget(conn, connection.id)
+        await audit.keep_for_deployment(conn, workspace_id)
+        await audit.record_of_deployment(
+            conn,
+            actor=actor,
+            action="workspace.remove",
+            subject=f"workspace {workspace_id}",
+            workspace=workspace_id,
+            detail={"slug": row[0], "connections": len(connections)},
+        )
         await conn.execute("DELETE FROM workspaces")
 
 
 async def _forget(conn: AsyncConnection[Any], connection_id: UUID) -> None:
-    """Delete all that a connection has, without an entry in the log: a workspace goes with its log."""
+    """Delete all that a connection has, without an entry in the log."""
     # The connection goes first. Its cursors go with it: that waits for a batch that is being committed, and
     # makes a later one fail. What such a batch brought is visible afterwards, and goes too.
     rows = await conn.execute(

@@ -86,7 +86,7 @@ def management_api(services: Services, metrics: Metrics) -> ASGIApp:
             ],
             expose_headers=["etag", "link", "location", "ratelimit", "retry-after", headers.REQUEST_ID],
         )
-    return Edge(inner, metrics.request, is_https=settings.public_url.startswith("https://"))
+    return Edge(inner, metrics.request, is_https=settings.is_https)
 
 
 def described_api() -> FastAPI:

@@ -42,7 +42,7 @@ def pages(services: Services, metrics: Metrics) -> ASGIApp:
 
     for kind in (Problem, RequestValidationError, HTTPException, DisconnectedError, Exception):
         app.add_exception_handler(kind, refuse)
-    return Edge(app, metrics.request, is_https=services.settings.public_url.startswith("https://"))
+    return Edge(app, metrics.request, is_https=services.settings.is_https)
 
 
 async def _style() -> Response:

@@ -217,7 +217,7 @@ async def authorize(
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
     page = render(request, "leave.html", url=begun.url, name=_display_names()[connection.connector])
     if proof:
-        proof.from_page(services, page)
+        proof.from_page(services.settings, page)
     return page
 
 

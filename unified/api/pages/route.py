@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 
 from unified.api.ingress.body import DisconnectedError, TooBusyError, TooLargeError
 from unified.api.management.access.callers import Caller
+from unified.api.management.cookies import cookie_name
 from unified.api.management.problems import RETRY_SECONDS, Problem, explained
 from unified.api.management.route import ManagementRoute, counted
 from unified.api.management.services import Services, services_of
@@ -133,34 +134,12 @@ async def read_form(request: Request, services: Services, expected: Secret) -> d
     return fields
 
 
-def cookie_name(services: Services, name: str) -> str:
-    """A cookie's name; by https one that no other host may set."""
-    return f"__Host-unified_{name}" if _is_https(services) else f"unified_{name}"
-
-
-def set_cookie(response: Response, services: Services, name: str, value: str, seconds: int) -> None:
-    """Give a browser a cookie that no script sees and that no other site can have sent."""
-    response.set_cookie(
-        cookie_name(services, name),
-        value,
-        max_age=seconds,
-        path="/",
-        secure=_is_https(services),
-        httponly=True,
-        samesite="strict",
-    )
-
-
 async def session_of(request: Request, services: Services) -> Session | None:
     """The session that a request belongs to."""
-    sealed = request.cookies.get(cookie_name(services, "session"))
+    sealed = request.cookies.get(cookie_name(services.settings, "session"))
     return await Sessions(services.db, services.provider).open(sealed, "session") if sealed else None
 
 
 def _to_sign_in(request: Request) -> Response:
     then = f"?{urlencode({'next': request.url.path})}" if request.method == "GET" else ""
     return see_other(f"/sign-in{then}")
-
-
-def _is_https(services: Services) -> bool:
-    return services.settings.public_url.startswith("https://")

@@ -1,28 +1,31 @@
 """Staying signed in: a cookie that holds an API token, encrypted, and links for signing in once.
 
-Nothing is stored for a session. Its cookie is sealed under the workspace's data key, so that every process of an
-installation can open it and nobody else, and the token inside is looked up again for each request: once it is revoked
-or has expired, the session is over.
+Nothing is stored for a session until it ends. Its cookie is sealed under the workspace's data key, so that every
+process of an installation can open it and nobody else. With each request the token inside is looked up again, and
+whether somebody has signed out: a copy of the cookie is worth nothing afterwards. Looking writes nothing, whatever the
+cookie holds.
 """
 
 import base64
+import hashlib
 import json
 import secrets as randomness
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from psycopg.errors import ForeignKeyViolation
+from psycopg import AsyncConnection
 
 from unified.kit.secrets import Secret
 from unified.store import audit
 from unified.store.database import Database
 from unified.store.idempotency import Answers, Attempt, KeyReusedError, Place, UnderWayError
 from unified.store.secrets import data_keys
+from unified.store.secrets.data_keys import DataKey
 from unified.store.secrets.keys import KeyProvider
 
 Purpose = Literal["session", "link"]
@@ -63,7 +66,9 @@ class Sessions:
 
     async def seal(self, session: Session, purpose: Purpose) -> str:
         """A session as text for a cookie or a link."""
-        cipher = await self._cipher(session.workspace_id, purpose)
+        async with self._db.workspace(session.workspace_id) as conn:
+            data_key = await data_keys.current(conn, self._provider, session.workspace_id)
+        cipher = _cipher(data_key, purpose, session.workspace_id)
         plain = json.dumps([session.token.reveal(), session.nonce.reveal()])
         return f"{session.workspace_id.hex}.{cipher.encrypt(plain.encode()).decode()}"
 
@@ -74,12 +79,44 @@ class Sessions:
             return None
         try:
             workspace_id = UUID(workspace)
-            cipher = await self._cipher(workspace_id, purpose)
-            plain = cipher.decrypt(encrypted.encode(), ttl=int(LIFETIMES[purpose].total_seconds()))
-        except (ValueError, ForeignKeyViolation, InvalidToken):  # no id, of no workspace, not ours or too old
+        except ValueError:
             return None
-        token, nonce = json.loads(plain)
-        return Session(workspace_id, Secret(token), Secret(nonce))
+        async with self._db.workspace(workspace_id) as conn:
+            data_key = await data_keys.stored(conn, self._provider)
+            if data_key is None:
+                return None
+            try:
+                plain = _cipher(data_key, purpose, workspace_id).decrypt(
+                    encrypted.encode(), ttl=int(LIFETIMES[purpose].total_seconds())
+                )
+            except InvalidToken:  # not ours, or too old
+                return None
+            token, nonce = json.loads(plain)
+            session = Session(workspace_id, Secret(token), Secret(nonce))
+            ended = await conn.execute(
+                "SELECT FROM ended_sessions WHERE session_hash = %s", (_hash(session),)
+            )
+            return None if ended.rowcount else session
+
+    async def end(self, session: Session, actor: str | None) -> None:
+        """End a session, for every process and every copy of its cookie. Once more changes nothing.
+
+        Args:
+            session: From :meth:`open`.
+            actor: Who signs out, for the audit log; None where their token is not good any more.
+        """
+        workspace_id = session.workspace_id
+        async with self._db.workspace(workspace_id) as conn:
+            await conn.execute("DELETE FROM ended_sessions WHERE expires_at < now()")
+            done = await conn.execute(
+                """
+                INSERT INTO ended_sessions (workspace_id, session_hash, expires_at) VALUES (%s, %s, now() + %s)
+                ON CONFLICT DO NOTHING
+                """,
+                (workspace_id, _hash(session), LIFETIMES["session"]),
+            )
+            if actor is not None and done.rowcount:
+                await _note(conn, workspace_id, actor, "session.end")
 
     async def use_up(self, link: Session, actor: str) -> bool:
         """Take a link; whether this was the first time.
@@ -99,18 +136,23 @@ class Sessions:
         await answers.keep(begun, 200, b"")
         return True
 
-    async def note(self, workspace_id: UUID, actor: str, action: str) -> None:
-        """Put into the audit log that somebody signed in or out."""
+    async def note_beginning(self, workspace_id: UUID, actor: str) -> None:
+        """Put into the audit log that somebody signed in."""
         async with self._db.workspace(workspace_id) as conn:
-            await audit.record(
-                conn, workspace_id, actor=actor, action=action, subject="pages", outcome="allowed"
-            )
+            await _note(conn, workspace_id, actor, "session.begin")
 
-    async def _cipher(self, workspace_id: UUID, purpose: Purpose) -> Fernet:
-        async with self._db.workspace(workspace_id) as conn:
-            data_key = await data_keys.current(conn, self._provider, workspace_id)
-        info = f"unified pages|{purpose}|{workspace_id}".encode()
-        return Fernet(base64.urlsafe_b64encode(HKDF(SHA256(), 32, None, info).derive(data_key.key)))
+
+def _cipher(data_key: DataKey, purpose: Purpose, workspace_id: UUID) -> Fernet:
+    info = f"unified pages|{purpose}|{workspace_id}".encode()
+    return Fernet(base64.urlsafe_b64encode(HKDF(SHA256(), 32, None, info).derive(data_key.key)))
+
+
+def _hash(session: Session) -> bytes:
+    return hashlib.sha256(session.nonce.reveal().encode()).digest()
+
+
+async def _note(conn: AsyncConnection[Any], workspace_id: UUID, actor: str, action: str) -> None:
+    await audit.record(conn, workspace_id, actor=actor, action=action, subject="pages", outcome="allowed")
 
 
 def new_nonce() -> str:

@@ -7,9 +7,10 @@ from contextlib import suppress
 from fastapi import APIRouter, Request, Response
 
 from unified.api.management.access.callers import Identity
+from unified.api.management.cookies import cookie_name, delete_cookie, set_cookie
 from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
-from unified.api.pages.route import cookie_name, read_form, session_of, set_cookie
+from unified.api.pages.route import read_form, session_of
 from unified.api.pages.session import LIFETIMES, Session, Sessions, new_nonce
 from unified.api.pages.view import render, see_other
 from unified.kit.secrets import Secret
@@ -68,20 +69,15 @@ async def sign_in_by_link(request: Request, services: Use, sealed: str) -> Respo
 
 @routes.post("/sign-out")
 async def sign_out(request: Request, services: Use) -> Response:
-    """Forget the session. The token stays good: other machines may use it too."""
+    """End the session, wherever its cookie was copied to. The token stays good: other machines may use it too."""
     if session := await session_of(request, services):
         await read_form(request, services, session.nonce)
-        with suppress(Problem):  # its token was revoked: the session is over anyway
+        actor = None
+        with suppress(Problem):  # its token was revoked
             actor = (await _identified(services, session.token)).actor
-            await _sessions(services).note(session.workspace_id, actor, "session.end")
+        await _sessions(services).end(session, actor)
     answer = see_other("/sign-in")
-    answer.delete_cookie(
-        cookie_name(services, "session"),
-        path="/",
-        secure=services.settings.public_url.startswith("https://"),
-        httponly=True,
-        samesite="strict",
-    )
+    delete_cookie(answer, services.settings, "session")
     answer.headers["clear-site-data"] = '"cache"'
     return answer
 
@@ -106,9 +102,9 @@ async def _signed_in(services: Services, identity: Identity, token: Secret, then
     caller = await services.access.enter(identity, None)
     session = Session.begin(caller.workspace_id, token)
     sealed = await _sessions(services).seal(session, "session")
-    await _sessions(services).note(caller.workspace_id, caller.actor, "session.begin")
+    await _sessions(services).note_beginning(caller.workspace_id, caller.actor)
     answer = see_other(then)
-    set_cookie(answer, services, "session", sealed, int(LIFETIMES["session"].total_seconds()))
+    set_cookie(answer, services.settings, "session", sealed, int(LIFETIMES["session"].total_seconds()))
     return answer
 
 
@@ -116,15 +112,15 @@ def _form(
     request: Request, services: Services, template: str, status: int = 200, **values: object
 ) -> Response:
     """A form for somebody who is not signed in: a cookie of its own says that the browser got it from here."""
-    nonce = request.cookies.get(cookie_name(services, "form")) or new_nonce()
+    nonce = request.cookies.get(cookie_name(services.settings, "form")) or new_nonce()
     page = render(request, template, status, csrf=_digest(nonce), **values)
-    set_cookie(page, services, "form", nonce, _FORM_SECONDS)
+    set_cookie(page, services.settings, "form", nonce, _FORM_SECONDS)
     return page
 
 
 def _expected(request: Request, services: Services) -> Secret:
     # Without the cookie nothing will do, what an empty one would ask for least of all.
-    return Secret(_digest(request.cookies.get(cookie_name(services, "form")) or new_nonce()))
+    return Secret(_digest(request.cookies.get(cookie_name(services.settings, "form")) or new_nonce()))
 
 
 def _digest(nonce: str) -> str:

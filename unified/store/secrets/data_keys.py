@@ -12,6 +12,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.errors import ForeignKeyViolation
 
+from unified.store import audit
 from unified.store.database import Database
 from unified.store.secrets.keys import KeyProvider, MasterKeyError, WrappedKey
 
@@ -19,6 +20,8 @@ from unified.store.secrets.keys import KeyProvider, MasterKeyError, WrappedKey
 # wraps. So a rotation sees every data key that was wrapped by a former master key, and none comes after it.
 _WRAPPING = "SELECT pg_advisory_xact_lock_shared(hashtextextended('unified/master keys', 0))"
 _CHANGING = "SELECT pg_advisory_xact_lock(hashtextextended('unified/master keys', 0))"
+
+_PRIMARY = "SELECT id, wrapped_key, master_key_id FROM workspace_keys WHERE is_primary"
 
 
 class MasterKeyInUseError(MasterKeyError):
@@ -89,15 +92,19 @@ async def verify(db: Database, provider: KeyProvider) -> None:
         await provider.unwrap(wrapped, key_id)
 
 
-async def rotate(db: Database, provider: KeyProvider, *, batch_size: int = 100) -> RotationReport:
+async def rotate(
+    db: Database, provider: KeyProvider, *, batch_size: int = 100, actor: str = "unified"
+) -> RotationReport:
     """Move every data key to the newest master key, then retire the others.
 
-    Readers and writers go on meanwhile. Killed at any point, it goes on from there when called again.
+    Readers and writers go on meanwhile. Killed at any point, it goes on from there when called again. The deployment's
+    log has an entry from its first step on.
 
     Args:
         db: The database.
         provider: Makes the new primary key, or has been given one in front of the former.
         batch_size: Data keys per transaction.
+        actor: Who rotates, for the log.
 
     Raises:
         UnknownMasterKeyError: If a key in use is missing; then nothing is changed.
@@ -107,14 +114,21 @@ async def rotate(db: Database, provider: KeyProvider, *, batch_size: int = 100) 
     async with db.scheduler() as conn:
         await conn.execute(_CHANGING)
         await provider.renew()
+        primary = await provider.primary_key_id()
+        await _record(conn, actor, "keys.rotate", key_id=primary, data_keys=await _count(conn))
     rewrapped = 0
     while batch := await _rewrap(db, provider, batch_size):
         rewrapped += batch
-    return RotationReport(await provider.primary_key_id(), rewrapped, await retire(db, provider))
+    return RotationReport(await provider.primary_key_id(), rewrapped, await retire(db, provider, actor=actor))
 
 
-async def retire(db: Database, provider: KeyProvider) -> tuple[str, ...]:
+async def retire(db: Database, provider: KeyProvider, *, actor: str = "unified") -> tuple[str, ...]:
     """Give up all master keys but the primary.
+
+    Args:
+        db: The database.
+        provider: Holds them.
+        actor: Who retires them, for the deployment's log.
 
     Returns:
         Ids of the retired keys.
@@ -126,21 +140,32 @@ async def retire(db: Database, provider: KeyProvider) -> tuple[str, ...]:
         await conn.execute(_CHANGING)
         in_use = await _count(conn)
         retired = await provider.retire(in_use.keys())
-        if former := in_use.keys() - {await provider.primary_key_id()}:
-            keys = "; ".join([await _described_use(conn, key_id) for key_id in sorted(former)])
-            raise MasterKeyInUseError(
-                f"these master keys stay, because data keys are still wrapped by them: {keys}. "
-                "Give every process the new key first, then run `unified keys rotate`"
+        primary = await provider.primary_key_id()
+        former = sorted(in_use.keys() - {primary})
+        stay = "; ".join([await _described_use(conn, key_id) for key_id in former])
+        if retired or former:
+            outcome: audit.Outcome = "denied" if former else "allowed"
+            await _record(
+                conn, actor, "keys.retire", outcome, key_id=primary, retired=list(retired), in_use=former
             )
+    if former:
+        raise MasterKeyInUseError(
+            f"these master keys stay, because data keys are still wrapped by them: {stay}. "
+            "Give every process the new key first, then run `unified keys rotate`"
+        )
     return retired
 
 
-async def replace(db: Database) -> int:
+async def replace(db: Database, *, actor: str = "unified") -> int:
     """Have each workspace encrypt with a new data key from now on, made when it is first needed.
 
     For when a master key leaked together with a copy of the database: wrapped anew, the same data keys would
     go on protecting what is stored later. What is stored already stays under them, as whoever has both has
     read it; it is replaced at its provider. A former data key goes once nothing is encrypted by it.
+
+    Args:
+        db: The database.
+        actor: Who replaces them, for the deployment's log.
 
     Returns:
         How many workspaces will make a new one.
@@ -157,7 +182,21 @@ async def replace(db: Database) -> int:
                 with suppress(ForeignKeyViolation):  # still needed
                     async with conn.transaction():
                         await conn.execute("DELETE FROM workspace_keys WHERE id = %s", (data_key_id,))
+    async with db.scheduler() as conn:
+        await _record(conn, actor, "keys.replace", workspaces=replaced)
     return replaced
+
+
+async def stored(conn: AsyncConnection[Any], provider: KeyProvider) -> DataKey | None:
+    """The data key that the transaction's workspace encrypts with; None where it has none. Nothing is written.
+
+    Not to encrypt with: it may be deleted the moment after (:func:`current`).
+
+    Raises:
+        UnknownMasterKeyError, DamagedDataKeyError: As for :func:`current`.
+    """
+    row = await (await conn.execute(_PRIMARY)).fetchone()
+    return DataKey(row[0], await provider.unwrap(row[1], row[2]), row[2]) if row else None
 
 
 async def current(conn: AsyncConnection[Any], provider: KeyProvider, workspace_id: UUID) -> DataKey:
@@ -173,8 +212,7 @@ async def current(conn: AsyncConnection[Any], provider: KeyProvider, workspace_i
         DamagedDataKeyError: If it does not unwrap.
     """
     # Locked against being deleted as long as what is encrypted with it is not committed.
-    select = "SELECT id, wrapped_key, master_key_id FROM workspace_keys WHERE is_primary FOR KEY SHARE"
-    while (row := await (await conn.execute(select)).fetchone()) is None:
+    while (row := await (await conn.execute(f"{_PRIMARY} FOR KEY SHARE")).fetchone()) is None:
         await conn.execute(_WRAPPING)
         await conn.execute(
             """
@@ -185,6 +223,20 @@ async def current(conn: AsyncConnection[Any], provider: KeyProvider, workspace_i
         )
     data_key_id, wrapped, master_key_id = row
     return DataKey(data_key_id, await provider.unwrap(wrapped, master_key_id), master_key_id)
+
+
+async def _record(
+    conn: AsyncConnection[Any],
+    actor: str,
+    action: str,
+    outcome: audit.Outcome = "allowed",
+    *,
+    key_id: str | None = None,
+    **detail: Any,
+) -> None:
+    await audit.record_of_deployment(
+        conn, actor=actor, action=action, subject="keys", outcome=outcome, key_id=key_id, detail=detail
+    )
 
 
 async def _count(conn: AsyncConnection[Any]) -> dict[str, int]:

@@ -147,6 +147,7 @@ async def create(
         async with db.owner() as conn:
             await conn.execute(f"INSERT INTO admin_tokens ({columns}) VALUES ({values})", row)  # noqa: S608
             made = await fetch(conn, ApiToken, f"{_TOKENS} admin_tokens WHERE prefix = %(it)s", it=prefix)
+            await _record(conn, None, actor, "token.create", made[0])
         return made[0], Secret(token)
     async with db.workspace(workspace_id) as conn:
         try:
@@ -199,7 +200,7 @@ async def revoke(db: Database, workspace_id: UUID | None, token_id: UUID, *, act
         found = await fetch(conn, ApiToken, f"{_TOKENS} {table} WHERE id = %(id)s", id=token_id)
         if not found:
             raise TokenNotFoundError(token_id)
-        if workspace_id is not None and done.rowcount:
+        if done.rowcount:
             await _record(conn, workspace_id, actor, "token.revoke", found[0])
     return found[0]
 
@@ -307,15 +308,14 @@ def _hash(token: str) -> bytes:
 
 
 async def _record(
-    conn: AsyncConnection[Any], workspace_id: UUID, actor: str, action: str, token: ApiToken
+    conn: AsyncConnection[Any], workspace_id: UUID | None, actor: str, action: str, token: ApiToken
 ) -> None:
+    """Into the workspace's log, or for a token of the deployment into that one's."""
+    subject = f"token {token.id}"
     detail = {"name": token.name, "prefix": token.prefix, "scopes": list(token.scopes)}
+    if workspace_id is None:
+        await audit.record_of_deployment(conn, actor=actor, action=action, subject=subject, detail=detail)
+        return
     await audit.record(
-        conn,
-        workspace_id,
-        actor=actor,
-        action=action,
-        subject=f"token {token.id}",
-        outcome="allowed",
-        detail=detail,
+        conn, workspace_id, actor=actor, action=action, subject=subject, outcome="allowed", detail=detail
     )

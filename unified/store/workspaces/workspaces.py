@@ -47,6 +47,15 @@ async def create(
                 "INSERT INTO workspaces (id, slug, name, requires_approval) VALUES (%s, %s, %s, %s)",
                 (workspace_id, slug, name or slug, requires_approval),
             )
+        await audit.record(
+            conn,
+            workspace_id,
+            actor=actor,
+            action="workspace.create",
+            subject=f"workspace {workspace_id}",
+            outcome="allowed",
+            detail={"slug": slug},
+        )
         if owner is not None:
             await members.enter(conn, workspace_id, owner, "owner", actor=actor)
         return (await fetch(conn, Workspace, WORKSPACES))[0]

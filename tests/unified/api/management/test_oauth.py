@@ -8,10 +8,14 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
+from fastapi import Response
 
 from tests.unified.api.management.rig import CONFIGS, Api, Tenant
 from tests.waiting import LIMIT_SECONDS
+from unified.api.management.endpoints.connections.oauth import Proof
+from unified.api.settings import Settings
 from unified.kit.oauth import returned
+from unified.kit.secrets import Secret
 from unified.sandbox.faults import Fault
 from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET
@@ -89,10 +93,15 @@ async def test_the_browser_that_began_comes_back_and_the_connection_works(
     flow = await begin(acme, crm)
     assert flow.morsel["httponly"]
     assert flow.morsel["secure"]
-    assert (flow.morsel["samesite"], flow.morsel["path"]) == ("lax", "/oauth/callback")
+    # No other host can have set a cookie of this name, a subdomain's neighbour neither (RFC 6265bis).
+    assert flow.cookie_name.startswith("__Host-unified_oauth_")
+    assert (flow.morsel["samesite"], flow.morsel["path"], flow.morsel["domain"]) == ("lax", "/", "")
     page = await come_back(acme.api, await flow.consent(), flow.cookie)
     assert page.status_code == 200
     assert "/crm is authorized" in page.text
+    taken_back = [SimpleCookie(one) for one in page.headers.get_list("set-cookie")]
+    (gone,) = [one[flow.cookie_name] for one in taken_back if flow.cookie_name in one]
+    assert (gone["max-age"], gone["path"], gone["secure"]) == ("0", "/", True)
     assert "default-src 'none'" in page.headers["content-security-policy"]
     tested = await acme.ask("POST", f"{crm}/test")
     assert tested["account"]["id"] == str(hubspot.account().portal_id)
@@ -115,7 +124,7 @@ async def test_an_answer_is_for_one_use(acme: Tenant, crm: str) -> None:
     assert "begin again" in again.text
 
 
-@pytest.mark.parametrize("cookie", [None, "unified_oauth_0000000000000000=guess", "same name"])
+@pytest.mark.parametrize("cookie", [None, "__Host-unified_oauth_0000000000000000=guess", "same name"])
 async def test_another_browser_ends_nothing_and_spoils_it(acme: Tenant, crm: str, cookie: str | None) -> None:
     """A stranger is sent a link to consent, or somebody is given a stranger's answer."""
     flow = await begin(acme, crm)
@@ -124,6 +133,26 @@ async def test_another_browser_ends_nothing_and_spoils_it(acme: Tenant, crm: str
     assert (await come_back(acme.api, url, shown)).status_code == 422
     assert (await come_back(acme.api, url, flow.cookie)).status_code == 422
     assert await acme.ask("GET", f"{crm}/credentials") == []
+
+
+async def test_a_cookie_that_another_host_could_have_set_does_not_do(acme: Tenant, crm: str) -> None:
+    flow = await begin(acme, crm)
+    planted = flow.cookie.removeprefix("__Host-")
+    page = await come_back(acme.api, await flow.consent(), planted)
+    assert page.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("public_url", "prefix"), [("http://127.0.0.1:8000", ""), ("https://hooks.example.com", "__Host-")]
+)
+async def test_each_cookie_has_the_prefix_that_its_scheme_allows(public_url: str, prefix: str) -> None:
+    answer = Response()
+    Proof("oauth_x", Secret("value")).from_page(Settings(public_url=public_url), answer)
+    assert [one.partition("=")[0] for one in answer.headers.getlist("set-cookie")] == [
+        f"{prefix}unified_oauth_x",
+        f"{prefix}unified_oauth_x_page",
+    ]
+    assert all(("Secure" in one) == bool(prefix) for one in answer.headers.getlist("set-cookie"))
 
 
 async def test_a_cookie_of_another_consent_does_not_do(acme: Tenant, crm: str) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from unified.cli.arguments import AsJson, Yes, confirm
 from unified.cli.output import print_json, say, table
-from unified.cli.session import asynchronous, open_session
+from unified.cli.session import ACTOR, asynchronous, open_session
 from unified.store import removal
 from unified.store.workspaces import workspaces
 
@@ -61,9 +61,12 @@ async def list_(*, as_json: AsJson = False) -> None:
 @app.command()
 @asynchronous
 async def remove(slug: Slug, *, yes: Yes = False) -> None:
-    """Remove a workspace with all it owns: connections, credentials, records, audit log."""
+    """Remove a workspace with all it owns: connections, credentials, records.
+
+    Its audit log stays in the deployment's (`unified audit`), without the names of people.
+    """
     async with open_session() as session:
         workspace = await workspaces.find(session.db, slug)
         confirm(f"Remove workspace {slug} with all its connections and records?", yes=yes)
-        await removal.delete_workspace(session.db, workspace.id)
+        await removal.delete_workspace(session.db, workspace.id, actor=ACTOR)
     say(f"Removed workspace {slug}.")

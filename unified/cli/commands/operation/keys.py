@@ -6,7 +6,7 @@ import typer
 
 from unified.cli.arguments import AsJson
 from unified.cli.output import out, print_json, say, table
-from unified.cli.session import asynchronous, open_session
+from unified.cli.session import ACTOR, asynchronous, open_session
 from unified.store.secrets import data_keys
 from unified.store.secrets.keys import generate_key
 from unified.store.secrets.providers import load_provider
@@ -66,8 +66,8 @@ async def rotate(
     """
     async with open_session() as session:
         provider = load_provider()
-        report = await data_keys.rotate(session.db, provider)
-        replaced = await data_keys.replace(session.db) if data_keys_too else None
+        report = await data_keys.rotate(session.db, provider, actor=ACTOR)
+        replaced = await data_keys.replace(session.db, actor=ACTOR) if data_keys_too else None
     say(f"{report.rewrapped} data key(s) moved to master key {report.primary_key_id}.")
     _say_retired(report.retired)
     if replaced is not None:
@@ -81,7 +81,7 @@ async def rotate(
 async def retire() -> None:
     """Give up master keys that wrap nothing any more; refused while one still does."""
     async with open_session() as session:
-        retired = await data_keys.retire(session.db, load_provider())
+        retired = await data_keys.retire(session.db, load_provider(), actor=ACTOR)
     _say_retired(retired)
 
 

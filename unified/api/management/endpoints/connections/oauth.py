@@ -18,10 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from unified.api.management.access.callers import Caller, Rule
 from unified.api.management.answers import json_answer, no_content
+from unified.api.management.cookies import cookie_name, delete_cookie, set_cookie
 from unified.api.management.endpoints.connections.syncs import TestedAccount, shown_account
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
+from unified.api.settings import Settings
 from unified.kit.declarations import GrantType
 from unified.kit.errors import MAY_PASS, AdapterError
 from unified.kit.oauth import CLIENT_ID, CLIENT_SECRET, declared, returned
@@ -108,7 +110,7 @@ async def authorize(
     begun, proof = await begin(caller, services, connection_id, wanted or WantedAuthorization())
     answer = json_answer(begun)
     if proof:
-        proof.give(services, answer)
+        proof.give(services.settings, answer)
     return answer
 
 
@@ -119,26 +121,19 @@ class Proof:
     name: str
     value: Secret
 
-    def give(self, services: Services, answer: Response) -> None:
+    def give(self, settings: Settings, answer: Response) -> None:
         """Give it to whoever gets the answer."""
-        self._set(services, answer, self.name, self.value.reveal())
+        _give(settings, answer, self.name, self.value.reveal())
 
-    def from_page(self, services: Services, answer: Response) -> None:
+    def from_page(self, settings: Settings, answer: Response) -> None:
         """Give it to a browser that is on a page of ours, and note that it wants to go on there afterwards."""
-        self.give(services, answer)
-        self._set(services, answer, f"{self.name}{_FROM_PAGE}", "1")
+        self.give(settings, answer)
+        _give(settings, answer, f"{self.name}{_FROM_PAGE}", "1")
 
-    @staticmethod
-    def _set(services: Services, answer: Response, name: str, value: str) -> None:
-        answer.set_cookie(
-            name,
-            value,
-            max_age=int(LIFETIME.total_seconds()),
-            path=CALLBACK_PATH,
-            secure=services.settings.public_url.startswith("https://"),
-            httponly=True,
-            samesite="lax",
-        )
+
+def _give(settings: Settings, answer: Response, name: str, value: str) -> None:
+    # Lax: the provider sends the browser back, from another site.
+    set_cookie(answer, settings, name, value, int(LIFETIME.total_seconds()), samesite="lax")
 
 
 async def begin(
@@ -207,8 +202,8 @@ async def revoke(caller: CredentialWriter, services: Use, connection_id: UUID) -
 async def come_back(request: Request, services: Use) -> Response:
     """Where a provider sends the browser after a person has consented, or not."""
     answer = returned(str(request.url)) if len(str(request.url)) <= _LONGEST_URL else {}
-    cookie = _cookie(answer.get("state", ""))
-    shown = request.cookies.get(cookie)
+    proof = _cookie(answer.get("state", ""))
+    shown = request.cookies.get(cookie_name(services.settings, proof))
     try:
         done = await Authorizer(services.db, services.credentials).complete(
             answer, browser=Secret(shown) if shown else None
@@ -217,10 +212,10 @@ async def come_back(request: Request, services: Use) -> Response:
         page = _page(_refused(error).status, "Not authorized", presentable(str(error)))
     else:
         there = f"/connectors/{done.connection.id}"
-        is_awaited = f"{cookie}{_FROM_PAGE}" in request.cookies
+        is_awaited = cookie_name(services.settings, f"{proof}{_FROM_PAGE}") in request.cookies
         page = _page(200, "Authorized", f"{done.connection.key} is authorized.", there, goes_on=is_awaited)
-    for name in (cookie, f"{cookie}{_FROM_PAGE}"):
-        page.delete_cookie(name, path=CALLBACK_PATH)
+    for name in (proof, f"{proof}{_FROM_PAGE}"):
+        delete_cookie(page, services.settings, name)
     return page
 
 
@@ -230,7 +225,7 @@ def _callback_url(services: Services) -> str:
 
 def _cookie(state: str) -> str:
     """One for each consent, so that two at once do not disturb each other."""
-    return f"unified_oauth_{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+    return f"oauth_{hashlib.sha256(state.encode()).hexdigest()[:16]}"
 
 
 def _authorized(done: Authorized) -> Authorization:
