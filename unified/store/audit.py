@@ -32,7 +32,7 @@ class AuditEntry:
         purpose: What for.
         outcome: ``allowed``; ``denied`` where a rule forbids it; ``failed`` where it could not be done.
         key_id: The master key concerned.
-        detail: Whatever else tells what happened.
+        detail: Whatever else belongs to what happened.
     """
 
     id: int

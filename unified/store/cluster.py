@@ -188,7 +188,7 @@ class Cluster:
     ) -> "subprocess.Popen[bytes]":
         """Start one of PostgreSQL's programs on these data, as the user that may."""
         server_user = _server_user()
-        # Not into a pipe: the server inherits it, and whoever reads it would wait for the server's end.
+        # Not into a pipe: the server inherits it, and its reader would wait for the server's end.
         shown = output or subprocess.DEVNULL
         return subprocess.Popen(  # noqa: S603 - our own arguments
             [str(_programs() / program), "-D", str(data or self.data), *arguments],

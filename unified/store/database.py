@@ -48,7 +48,7 @@ CONNECT_SECONDS = 10
 POOL_SECONDS = 30.0
 _INGRESS_CONNECTIONS = 4
 _API_CONNECTIONS = 4
-# Some providers wait 3 s for an answer. Rather than have them give up, they are told to come again.
+# Some providers wait 3 s for an answer. Before they give up, they are answered that they should come again.
 INGRESS_SECONDS = 2.5
 
 # A merge of some thousand rows takes well under a second; whatever reaches these limits is stuck.
@@ -79,7 +79,7 @@ def database_url() -> str:
         A ``postgresql://`` URL.
 
     Raises:
-        DatabaseUrlError: If ``DATABASE_URL`` is no usable PostgreSQL URL.
+        DatabaseUrlError: If ``DATABASE_URL`` is not a usable PostgreSQL URL.
         UnreachableError: If the embedded server does not start.
     """
     if url := os.environ.get("DATABASE_URL"):
@@ -324,7 +324,7 @@ class Database:
             not_before: The least it may show, where the server's own clock was set back meanwhile.
 
         Returns:
-            A function that tells the time without asking the server again.
+            A function that returns the time without asking the server again.
         """
         async with self._transaction(APP_ROLE) as connection:
             row = await (await connection.execute("SELECT clock_timestamp()")).fetchone()
@@ -377,7 +377,7 @@ def _role_pool(url: str, role: str, connections: int) -> _Pool:
     """A pool whose connections keep one role and commit each statement by itself.
 
     Nothing is connected before the first use. A connection that broke is not found out beforehand, which would cost
-    each use a round trip: that use fails, and whoever sent the request comes again.
+    each use a round trip: that use fails, and the sender of the request comes again.
     """
     return AsyncConnectionPool(
         url,

@@ -1,7 +1,7 @@
 """Answers kept for a day, so that a request that is repeated with its Idempotency-Key is carried out once.
 
 An answer is encrypted under the workspace's data key: it may show a secret for the one time that it is shown. Of the
-request a keyed hash is kept, to tell whether it is the same.
+request a keyed hash is kept, to see whether it is the same.
 """
 
 import base64
@@ -22,7 +22,7 @@ from unified.store.secrets.keys import KeyProvider
 
 KEPT = timedelta(hours=24)
 UNDER_WAY = timedelta(minutes=1)
-"""After this long without an answer, whoever was to give it is taken for dead, and the request may be repeated."""
+"""After this long without an answer its process is taken for dead, and the request may be repeated."""
 
 
 class KeyReusedError(StoreError):
@@ -98,7 +98,7 @@ class Answers:
             cipher, hash_key = _keys(place, data_key.key)
             request_hash = hmac.digest(hash_key, request, "sha256")
             await conn.execute("DELETE FROM idempotency_keys WHERE created_at < now() - %s", (KEPT,))
-            # Where the row is there already, this waits for whoever is just writing it.
+            # Where the row is there already, this waits for the transaction that is just writing it.
             claimed = await conn.execute(
                 """
                 INSERT INTO idempotency_keys AS k (workspace_id, caller, route, key, request_hash, attempt_id)

@@ -1,6 +1,6 @@
 """Places in the logs that transactions append to side by side: the inbox, and the changes of customers.
 
-A number that a sequence gives out is no place in such a log: a transaction that took an early one may commit late. The
+A sequence's number is not a place in such a log: a transaction that took an early one may commit late. The
 transaction's own id comes first. A reader stops before the oldest transaction that is still open, and misses nothing.
 """
 

@@ -38,7 +38,7 @@ async def ask(
         Column names and rows.
 
     Raises:
-        QueryError: If it is no question, PostgreSQL refuses it, with PostgreSQL's reason, or it takes too long.
+        QueryError: If it is not a question, PostgreSQL refuses it (with its reason), or it takes too long.
         RoleError: If there can be no reader.
     """
     _check(statement)

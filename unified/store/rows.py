@@ -33,7 +33,7 @@ def explained(what: str, *, without: StoreError | None = None) -> Iterator[None]
         raise DuplicateNameError(f"there is a {what} already; choose another name") from None
     except errors.CheckViolation:
         raise InvalidSettingError(
-            f"a {what} can't be: use 1 to 63 lower-case letters, digits and inner hyphens"
+            f"the name of {what} is not valid: use 1 to 63 lower-case letters, digits and inner hyphens"
         ) from None
     except errors.ForeignKeyViolation:
         if without is None:

@@ -225,7 +225,7 @@ class Registry:
             ConnectionNotFoundError: If the workspace has no such connection.
         """
         async with self._db.workspace(workspace_id) as conn:
-            # Locked, so that of two streams that end at once the second sees what became of the first.
+            # Locked, so that of two streams that end at once the second sees the outcome of the first.
             await connection_key(conn, connection_id, lock=True)
             failures = await conn.execute(
                 """

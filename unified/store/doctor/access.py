@@ -68,7 +68,7 @@ async def roles(conn: AsyncConnection[Any]) -> Findings:
 
 
 async def login(conn: AsyncConnection[Any]) -> Findings:
-    """The login that the services use is no administrator's, and its connection is encrypted."""
+    """The login of the services is not an administrator's, and its connection is encrypted."""
     ((is_super, bypasses, is_owner),) = await ask(
         conn,
         """

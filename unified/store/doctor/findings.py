@@ -1,4 +1,4 @@
-"""Findings: what the doctor tells, and how its checks look into a database.
+"""Findings: what the doctor says, and how its checks look into a database.
 
 The checks: `unified.store.doctor.examine`.
 """

@@ -70,7 +70,7 @@ class IdentityRecord:
         rule: Why it is here; None for the first one, to which the others are linked.
         confidence: From 0 to 1.
         linked_to: The record that the rule links it with.
-        refused_group: Set where it hangs together with more records than can be one customer.
+        refused_group: Set where it is linked with more records than can be one customer.
         email: For people to recognise it.
         name: Likewise.
     """
@@ -89,7 +89,7 @@ class IdentityRecord:
 
 @dataclass(frozen=True, slots=True)
 class RefusedGroup:
-    """Records that hang together and are too many to be one customer.
+    """Records that are linked and too many to be one customer.
 
     Attributes:
         group_id: The smallest of their ids.

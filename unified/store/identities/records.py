@@ -91,7 +91,7 @@ async def changed_ids(db: Database, connection: ConnectionSummary, position: str
     """The source ids of what changed in a connection's customers.
 
     Read from the feed that each commit of a sync or a drain writes. A time or a number would pass over a transaction
-    that began early and committed late; a snapshot tells which ones were committed.
+    that began early and committed late; a snapshot shows which ones were committed.
 
     Args:
         db: Where.

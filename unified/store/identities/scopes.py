@@ -1,4 +1,4 @@
-"""Working off the queue of identities: which records hang together, and what was made of them.
+"""Working off the queue of identities: which records are linked, and which identities they became.
 
 A scope is closed: whatever is linked with a record of it, by a key or a pair, or stood in one identity with it, is in
 it too. So it can be resolved by itself, and the result is the same as if everything were resolved anew. How it is
@@ -143,7 +143,7 @@ async def queued(conn: AsyncConnection[Any], *, after: UUID, limit: int) -> list
 
 
 async def take(conn: AsyncConnection[Any], begin: Sequence[UUID], *, most: Most) -> Scope:
-    """Take some records, and all that hangs together with them. They stay in the queue until they are stored.
+    """Take some records, and all that are linked with them. They stay in the queue until they are stored.
 
     Args:
         conn: A transaction in the workspace. No connection of it is removed before that ends.

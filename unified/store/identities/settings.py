@@ -16,7 +16,7 @@ class IdentitySettings:
 
     Attributes:
         default_region: ISO 3166-1 alpha-2 code of the country of telephone numbers without a country code, where the
-            address does not tell.
+            address does not say.
         source_priority: Connectors whose values come first in golden customers, the best first. Those not named are
             all alike and come last.
         rules: Names of the rules to use; None uses all.

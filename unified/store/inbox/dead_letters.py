@@ -159,7 +159,7 @@ def _row(connection: ConnectionSummary, failure: Failure, now: datetime) -> tupl
 async def solve(
     conn: AsyncConnection[Any], connection: ConnectionSummary, events: Collection[StoredEvent]
 ) -> None:
-    """Note that events were applied, in the same transaction; for those that are no letters it changes nothing."""
+    """Note that events were applied, in the same transaction; for others it changes nothing."""
     # As a rule there is none, and then no event has to be looked up.
     open_letters = "SELECT FROM webhook_dead_letters WHERE connection_id = %s AND state <> 'replayed' LIMIT 1"
     if events and (await conn.execute(open_letters, (connection.id,))).rowcount:

@@ -35,7 +35,7 @@ FORMER_SECRET_KEPT = timedelta(hours=24)
 # 24 bytes are 192 random bits: nobody finds a path by trying.
 _PATH_BYTES = 24
 
-# Whoever sends these takes any secret that is typed in there; other providers make their own.
+# These senders take any secret that is typed in there; other providers make their own.
 _TAKE_OURS = ("github", "hmac", "jira")
 
 _ENDPOINTS = """
@@ -209,7 +209,7 @@ class Endpoints:
                     )
         except errors.ForeignKeyViolation:
             raise EndpointNotFoundError(endpoint.id) from None
-        # Tells every ingress to load the secrets anew.
+        # Makes every ingress load the secrets anew.
         await self._update(endpoint, "updated_at = now()")
 
     async def set_active(self, endpoint: Endpoint, *, is_active: bool) -> None:
@@ -219,7 +219,7 @@ class Endpoints:
             EndpointNotFoundError: If the endpoint was removed.
         """
         await self._update(
-            endpoint, "is_active = %s, updated_at = now()", is_active, told={"is_active": is_active}
+            endpoint, "is_active = %s, updated_at = now()", is_active, logged={"is_active": is_active}
         )
 
     async def set_event_types(self, endpoint: Endpoint, event_types: Sequence[str]) -> None:
@@ -230,7 +230,7 @@ class Endpoints:
         """
         types = list(event_types)
         await self._update(
-            endpoint, "event_types = %s, updated_at = now()", types, told={"event_types": types}
+            endpoint, "event_types = %s, updated_at = now()", types, logged={"event_types": types}
         )
 
     async def remove(self, endpoint: Endpoint) -> None:
@@ -246,7 +246,7 @@ class Endpoints:
             await self._log(conn, endpoint, "webhook.remove", {"connection": str(endpoint.connection_id)})
 
     async def _update(
-        self, endpoint: Endpoint, assignments: str, *values: object, told: Mapping[str, Any] | None = None
+        self, endpoint: Endpoint, assignments: str, *values: object, logged: Mapping[str, Any] | None = None
     ) -> None:
         async with self._db.workspace(endpoint.workspace_id) as conn:
             done = await conn.execute(
@@ -255,8 +255,8 @@ class Endpoints:
             )
             if not done.rowcount:
                 raise EndpointNotFoundError(endpoint.id)
-            if told:
-                await self._log(conn, endpoint, "webhook.update", told)
+            if logged:
+                await self._log(conn, endpoint, "webhook.update", logged)
 
     async def _log(
         self, conn: AsyncConnection[Any], endpoint: Endpoint, action: str, detail: Mapping[str, Any]
@@ -319,10 +319,10 @@ class ActiveEndpoint:
 # What was looked up is believed so long: an endpoint that is paused takes deliveries for that time yet, one that was
 # looked for before it was made refuses them.
 ENDPOINT_SECONDS = 5.0
-# Secrets are decrypted so often, and the audit log tells of each time, not of each delivery. An expired one is good
-# for that time yet; a new one is loaded with its endpoint.
+# Secrets are decrypted so often, and the audit log has an entry for each time, not for each delivery. An expired one
+# is good for that time yet; a new one is loaded with its endpoint.
 SECRET_SECONDS = 60.0
-# After an error, whoever delivers again asks the database again.
+# After an error, the next delivery asks the database again.
 _ERROR_SECONDS = 1.0
 # Paths remembered, those that lead nowhere too; the ones asked for longest ago are forgotten first.
 MOST_REMEMBERED = 10_000
@@ -406,7 +406,9 @@ class EndpointLookup:
                 self._remembered.popitem(last=False)
         self._remembered.move_to_end(key)
         try:
-            found = await asyncio.shield(look_up.task)  # whoever hangs up must not end it for the others
+            found = await asyncio.shield(
+                look_up.task
+            )  # a sender that hangs up must not end it for the others
         except StoreError:
             look_up.until = min(look_up.until, self._clock() + _ERROR_SECONDS)
             raise

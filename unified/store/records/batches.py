@@ -135,7 +135,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class MergeCounts:
-    """What became of the records of some batches; ``deleted`` counts live ones that became tombstones."""
+    """The outcomes of the records of some batches; ``deleted`` counts live ones that became tombstones."""
 
     inserted: int = 0
     updated: int = 0
@@ -207,7 +207,7 @@ async def merge(connection: AsyncConnection[Any], key: StreamKey, batch: Batch) 
             unchanged.
 
     Returns:
-        What became of it.
+        Its outcome, in counts.
 
     Raises:
         RecordError: If PostgreSQL can't hold a value.

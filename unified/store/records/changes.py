@@ -32,7 +32,7 @@ class Changed:
 
 
 async def horizon(conn: AsyncConnection[Any]) -> Position:
-    """The place behind which no change can appear any more: whoever reads all customers now goes on from there."""
+    """The place behind which no change can appear any more: a reader of all customers continues from there."""
     row = await (await conn.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")).fetchone()
     assert row is not None  # noqa: S101 - SELECT of an expression gives one row
     return Position(row[0], 0)

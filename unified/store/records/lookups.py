@@ -1,4 +1,4 @@
-"""Finds customers of a connection: by their ids, all in order, or by what tells that two records are one."""
+"""Finds customers of a connection: by their ids, all in order, or by keys that show that two records are one."""
 
 from collections.abc import Sequence
 from typing import Any

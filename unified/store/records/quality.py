@@ -143,7 +143,7 @@ async def records_by_day(conn: AsyncConnection[Any], key: StreamKey, days: int) 
 
 
 async def newest_records(conn: AsyncConnection[Any], key: StreamKey, limit: int) -> list[dict[str, Any]]:
-    """The records that changed last: id, created, deleted, and one telling column that names no person."""
+    """The records that changed last: id, created, deleted, and one column to recognise it by, which names no person."""
     query = sql.SQL(
         "SELECT source_id, created_at, deleted_at, {} FROM {} WHERE connection_id = %(connection)s "
         "AND stream = %(stream)s "

@@ -173,7 +173,7 @@ class Routes:
                 raise DuplicateNameError(f"there is {what} already") from None
             except errors.CheckViolation:
                 raise InvalidSettingError(
-                    f"{name!r} is no name: use 1 to 63 lower-case letters, digits and inner hyphens"
+                    f"{name!r} is not a valid name: use 1 to 63 lower-case letters, digits and inner hyphens"
                 ) from None
             except errors.ForeignKeyViolation:
                 raise InvalidSettingError(f"{source.key} or {target.key} was removed meanwhile") from None

@@ -1,4 +1,4 @@
-"""What a route may be told to do, and whether that can work between two connections. Nothing is stored here."""
+"""What a route can be set to do, and whether that works between two connections. Nothing is stored here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -106,7 +106,7 @@ def checked(settings: RouteSettings, source: Connection, target: Connection) -> 
 
 
 def _check_words(settings: RouteSettings) -> None:
-    """Refuse what is none of the words that a setting knows, and what does not go together."""
+    """Refuse words that a setting does not know, and settings that do not go together."""
     for kind, value, literal in (
         ("direction", settings.direction, Direction),
         ("conflict policy", settings.conflict_policy, Policy),
@@ -115,10 +115,12 @@ def _check_words(settings: RouteSettings) -> None:
         *(("conflict policy", rule.policy, Policy) for rule in settings.fields if rule.policy),
     ):
         if value not in get_args(literal):
-            raise InvalidSettingError(f"{value!r} is no {kind}; use one of {', '.join(get_args(literal))}")
+            raise InvalidSettingError(
+                f"there is no {kind} {value!r}; use one of {', '.join(get_args(literal))}"
+            )
     if settings.direction == "two_way" and settings.on_missing == "recreate":
         raise InvalidSettingError(
-            "a two-way route can't recreate what is missing: it could not tell a deletion from a loss; use unlink"
+            "a two-way route can't recreate what is missing: a deletion looks the same as a loss to it; use unlink"
         )
     for key in settings.match_keys:
         if key not in MATCH_KEYS and not (key.startswith(CUSTOM) and len(key) > len(CUSTOM)):
@@ -161,7 +163,7 @@ def read_settings(document: Mapping[str, Any]) -> RouteSettings:
     """Settings from a JSON document, where an interval is in minutes.
 
     Raises:
-        InvalidSettingError: If it has something that is no setting.
+        InvalidSettingError: If it has something that is not a setting.
     """
     values = dict(document)
     try:
@@ -172,7 +174,7 @@ def read_settings(document: Mapping[str, Any]) -> RouteSettings:
             values["interval"] = timedelta(minutes=values["interval"])
         return RouteSettings(**values)
     except TypeError as error:
-        raise InvalidSettingError(f"these are no settings of a route: {error}") from None
+        raise InvalidSettingError(f"a route's settings can't be read: {error}") from None
 
 
 def way_between(onward: Mapping[str, Sequence[tuple[str, str]]], begin: str, goal: str) -> list[str]:

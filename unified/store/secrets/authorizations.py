@@ -1,6 +1,6 @@
 """OAuth authorizations: by which grant a connection works, and who may refresh its tokens at the moment.
 
-One refresher at a time: whoever takes the lease gets the next fence, a number that only rises. The lease is a row with
+One refresher at a time: taking the lease gives the next fence, a number that only rises. The lease is a row with
 an end and no lock, because a lock would have to be held while a provider is asked. So somebody may wake up after its
 lease has run out, with tokens in hand: they are stored unless a higher fence has stored others meanwhile.
 
@@ -32,7 +32,7 @@ from unified.store.secrets.authorization_rows import (
 from unified.store.secrets.credentials import CredentialStore
 
 LEASE = timedelta(seconds=60)
-"""How long a refresher may take; whoever asks a provider gives up before (`unified.kit.oauth.CALL_SECONDS`)."""
+"""How long a refresher may take; a provider is given up before (`unified.kit.oauth.CALL_SECONDS`)."""
 
 # Seconds before the next attempt after one that failed, doubled each time up to the second number.
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 5, 300
@@ -142,7 +142,7 @@ class Authorizations:
             grant_type: How it was granted.
             tokens: What came of it.
             client: The connection's own OAuth app, if it has one.
-            account_id: Whose account it opens, where the provider tells.
+            account_id: Whose account it opens, where the provider says.
 
         Raises:
             OtherAccountError: If the connection's records come from another account; nothing was changed.
@@ -212,7 +212,7 @@ class Authorizations:
         """Store what a refresh brought, and end the lease.
 
         Args:
-            lease: Of whoever refreshed; it may have run out.
+            lease: The refresher's; it may have run out.
             tokens: What came of it.
             used: The refresh token that it cost, kept as the former one where there is a new one.
 
@@ -256,7 +256,7 @@ class Authorizations:
         """End the lease without new tokens; those there are stay, and the next attempt waits.
 
         Args:
-            lease: Of whoever tried.
+            lease: Of the process that tried.
             error: What went wrong; never a secret.
         """
         connection = lease.connection
@@ -285,7 +285,7 @@ class Authorizations:
         """Mark the connection as one that a person has to authorize again, and end the lease.
 
         Args:
-            lease: Of whoever found out.
+            lease: Of the process that found out.
             error: What the connection says from now on; never a secret.
 
         Returns:

@@ -1,7 +1,7 @@
 """Consents under way: a person was sent to a provider and has not come back yet. Each is for one use, and short-lived.
 
 The state that goes to the provider and comes back is a secret of which only a hash is kept here. It names its
-workspace, because whoever comes back has no other way to say whose it is; a forged one finds nothing there.
+workspace, because a browser that comes back has no other way to say whose it is; a forged one finds nothing there.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _UNKNOWN = (
 
 
 class ConsentError(StoreError):
-    """Nobody waits for this consent; why is not told, as whoever asks may have made it up."""
+    """Nobody waits for this consent. The reason is not shown, because the caller may have made it up."""
 
     def __init__(self) -> None:
         super().__init__(_UNKNOWN)

@@ -37,7 +37,7 @@ WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a kind, no secret
 
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
-# In place of a kind, for what is no credential of a connection.
+# In place of a kind, for secrets that are not a connection's credential.
 _SEALED = "sealed"
 
 
@@ -46,7 +46,7 @@ class CredentialError(StoreError):
 
 
 class InvalidCredentialError(CredentialError):
-    """What should be stored is no usable credential."""
+    """What should be stored is not a usable credential."""
 
 
 class CredentialNotFoundError(CredentialError):
@@ -68,7 +68,7 @@ class Released:
     Attributes:
         kind: One of :class:`unified.kit.declarations.CredentialKind`; all of a connection's are of one.
         secrets: By field. Of a kind that somebody refreshes, those that are not expired.
-        infos: What may be told about each field, expired ones included.
+        infos: What may be shown of each field, expired ones included.
     """
 
     kind: str
@@ -210,7 +210,7 @@ class CredentialStore:
         purpose: str,
         endpoint_id: UUID | None = None,
     ) -> Released:
-        """The same as :meth:`reveal`, with what may be told about the secrets."""
+        """The same as :meth:`reveal`, with what may be shown of the secrets."""
         entry: dict[str, Any] = {
             "actor": actor,
             "action": "credential.reveal",
@@ -330,7 +330,7 @@ class CredentialStore:
             conn: A transaction in the workspace.
             workspace_id: The workspace.
             connection_id: The connection.
-            name: What tells it from the connection's other ones; without a bar.
+            name: What distinguishes it from the connection's other ones; without a bar.
             secret: What to encrypt.
 
         Returns:

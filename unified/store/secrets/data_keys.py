@@ -160,7 +160,7 @@ async def replace(db: Database, *, actor: str = "unified") -> int:
     """Have each workspace encrypt with a new data key from now on, made when it is first needed.
 
     For when a master key leaked together with a copy of the database: wrapped anew, the same data keys would
-    go on protecting what is stored later. What is stored already stays under them, as whoever has both has
+    go on protecting what is stored later. What is stored already stays under them, as a person with both has
     read it; it is replaced at its provider. A former data key goes once nothing is encrypted by it.
 
     Args:

@@ -107,7 +107,7 @@ class LocalKeyProvider:
             source: Where they come from, for error messages.
 
         Raises:
-            MasterKeyError: If there is none, or one is no Fernet key; the message tells which, not its text.
+            MasterKeyError: If there is none, or one is not a Fernet key; the message says which, not its text.
         """
         self._fernets = _parse(keys, source)
         self._source = source
@@ -145,7 +145,7 @@ class LocalKeyProvider:
         return [await self.wrap(await self.unwrap(*key)) for key in keys]
 
     async def renew(self) -> None:
-        """Do nothing: whoever set these keys has put the new one first."""
+        """Do nothing: the person who set these keys has put the new one first."""
 
     async def retire(self, in_use: Collection[str]) -> tuple[str, ...]:
         """Name the keys that may now be removed from where they are set."""
@@ -258,7 +258,7 @@ def generate_key() -> str:
 
 
 def fingerprint(key: str) -> str:
-    """The name of a master key: a short fingerprint, which tells nothing of the key."""
+    """The name of a master key: a short fingerprint, which shows nothing of the key."""
     return hashlib.sha256(b"unified master key " + key.strip().encode()).hexdigest()[:16]
 
 

@@ -1,10 +1,10 @@
-"""Rows of connections' secrets: what a row holds, what may be told about it, and the cipher of its place.
+"""Rows of connections' secrets: what a row holds, what may be shown of it, and the cipher of its place.
 
 A value is encrypted under a key derived from its workspace's data key and from the row's place, so that a row which is
 moved to another workspace, connection, field, version, kind or expiry does not decrypt.
 
 Everything here works in a transaction of the workspace that its caller opened. Who may store and have secrets, and
-what the audit log is told, is `unified.store.secrets.credentials`'.
+what the audit log gets, is `unified.store.secrets.credentials`'.
 """
 
 import base64
@@ -56,7 +56,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CredentialInfo:
-    """What may be told about one stored secret.
+    """What may be shown of one stored secret.
 
     Attributes:
         connection_id: The connection that it belongs to.
@@ -79,7 +79,7 @@ class Sealed(NamedTuple):
     """A stored secret, encrypted.
 
     Attributes:
-        info: What may be told about it.
+        info: What may be shown of it.
         is_expired: Whether it is past its expiry.
         ciphertext: What :meth:`Place.encrypt` gave.
         data_key: The key that it needs, wrapped.
@@ -100,7 +100,7 @@ _OF = "connector_config_id = %(connection)s AND webhook_config_id IS NOT DISTINC
 async def read_infos(
     conn: AsyncConnection[Any], connection_id: UUID, endpoint_id: UUID | None = None
 ) -> list[CredentialInfo]:
-    """What may be told about a connection's own secrets, or one webhook endpoint's, by field."""
+    """What may be shown of a connection's own secrets, or one webhook endpoint's, by field."""
     return await fetch(
         conn,
         CredentialInfo,

@@ -1,4 +1,4 @@
-"""What an answer of Vault's that is no success says, as an error of ours. Nothing is sent here.
+"""What an unsuccessful answer of Vault says, as an error of ours. Nothing is sent here.
 
 The texts are those of Vault (https://developer.hashicorp.com/vault/api-docs#http-status-codes) and of OpenBao 2.7.
 They are looked at and never repeated: a text may hold what was sent.
@@ -27,7 +27,7 @@ _LOG_IN = "/v1/auth/"
 _CIPHERTEXT_FAULTS = {
     "too old": "the ciphertext's version is older than the key's min_decryption_version allows",
     "too new": "the key has no such version: it is another key, or was restored from an older backup",
-    "invalid ciphertext": "it is no ciphertext of Vault's",
+    "invalid ciphertext": "it is not a ciphertext of Vault's",
     "message authentication failed": "the ciphertext was changed, or is of another key",
 }
 
@@ -52,7 +52,7 @@ def refusal(where: str, settings: VaultSettings, answer: httpx.Response) -> Prov
     Args:
         where: The key as messages name it.
         settings: Where it is.
-        answer: With any status that is no success.
+        answer: With any status but success.
     """
     status, text = answer.status_code, answer.text
     if httpx.codes.is_server_error(status) or status in _PASSING:
@@ -92,7 +92,7 @@ def refusal(where: str, settings: VaultSettings, answer: httpx.Response) -> Prov
 
 
 def _log_in_refused(where: str, answer: httpx.Response) -> ProviderError:
-    """A refused log-in: the role is another one, or the method is not enabled, which OpenBao does not tell apart."""
+    """A refused log-in: the role is another one, or the method is not enabled, which OpenBao does not distinguish."""
     mount = answer.request.url.path.removeprefix(_LOG_IN).partition("/")[0]
     msg = (
         f"{where}: the log-in at auth/{mount} was refused ({answer.status_code}): the role or what proves it is not "

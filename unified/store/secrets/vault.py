@@ -176,7 +176,7 @@ class VaultKeyProvider:
         wrapped = ciphertext.encode()
         version = _CIPHERTEXT.match(wrapped)
         if version is None:
-            raise KeyServiceError(f"{self._key} answered with something that is no ciphertext of its own")
+            raise KeyServiceError(f"{self._key} answered with something that is not a ciphertext of its own")
         return WrappedKey(wrapped, f"{self._name}{int(version[1])}")
 
     def _remember(self, wrapped: bytes, data_key: bytes) -> None:
@@ -187,7 +187,7 @@ class VaultKeyProvider:
             self._remembered.popitem(last=False)
 
 
-def _damaged(key_id: str, reason: str = "it is no ciphertext of that key") -> DamagedDataKeyError:
+def _damaged(key_id: str, reason: str = "it is not a ciphertext of that key") -> DamagedDataKeyError:
     return DamagedDataKeyError(
         f"a workspace's data key does not unwrap under its master key {key_id} ({reason}): its row was changed, "
         "or that version was switched off in Vault; restore the row or allow the version again"

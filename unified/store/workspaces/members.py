@@ -86,7 +86,7 @@ def user(subject: str) -> str:
 
 
 async def memberships(db: Database, subject: str, workspace: str | UUID | None = None) -> list[Membership]:
-    """Where a subject is a member, in one query; two at most, for whoever asks wants to know whether it is one.
+    """Where a subject is a member, in one query; two at most, because the caller asks whether it is one.
 
     Args:
         db: The database.

@@ -52,12 +52,12 @@ class InvalidTokenError(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class ApiToken:
-    """What may be told about a token.
+    """What may be shown of a token.
 
     Attributes:
         id: Its row.
         name: What it is for.
-        prefix: Its beginning, which is no part of its secret.
+        prefix: Its beginning, which is not part of its secret.
         scopes: Permissions that it has.
         created_by: Who made it.
         created_at: When.
@@ -257,7 +257,7 @@ class TokenLookup:
                 self._cached.popitem(last=False)
         self._cached.move_to_end(token_hash)
         try:
-            known = await asyncio.shield(task)  # whoever hangs up must not end it for the others
+            known = await asyncio.shield(task)  # a caller that hangs up must not end it for the others
         except Exception:
             self._cached.pop(token_hash, None)
             raise

@@ -443,7 +443,7 @@ async def test_one_ciphertext_of_many_that_is_refused_is_counted(server: VaultFr
 @pytest.mark.parametrize(
     ("spoilt", "why"),
     [
-        (b"vault:v1:!!!!", "it is no ciphertext of Vault's"),
+        (b"vault:v1:!!!!", "it is not a ciphertext of Vault's"),
         (b"vault:v7:" + b"QUFB" * 20, "the key has no such version"),
         (b"vault:v1:" + b"QUFB" * 20, "the ciphertext was changed, or is of another key"),
     ],
