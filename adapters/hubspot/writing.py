@@ -86,7 +86,7 @@ class HubSpotWriter(BatchTarget):
         for write in writes:
             unsure[_email(write)].append(write)
         reason = "it was sent without an answer, and has no e-mail address to look it up by"
-        outcomes = [Written(write, "unknown", reason=reason) for write in unsure.pop("", ())]
+        outcomes = [Written(write, "unknown", reason=reason, is_final=True) for write in unsure.pop("", ())]
         for raw in await self._api.batch_read(_KIND, list(unsure), self._contacts.properties, by="email"):
             there = _read(raw)
             same = unsure.pop((there.properties.get("email") or "").lower(), ())

@@ -49,7 +49,7 @@ class OneByOne:
                 f"it was sent at {write.sent_at:%Y-%m-%d %H:%M}, and the provider no longer knows its idempotency "
                 "key; look the record up"
             )
-            report(Written(write, "unknown", reason=reason))
+            report(Written(write, "unknown", reason=reason, is_final=True))
             return
         try:
             raw = await self.send(write)
@@ -68,5 +68,6 @@ class OneByOne:
 
 def _applied(write: Write, raw: RawRecord | None) -> Written:
     if raw is not None and raw.source_id is None:
-        return Written(write, "unknown", write.source_id, reason="the provider's answer names no record")
+        reason = "the provider's answer names no record"
+        return Written(write, "unknown", write.source_id, reason=reason, is_final=True)
     return Written(write, "applied", write.source_id if raw is None else raw.source_id, raw)

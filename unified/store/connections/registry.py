@@ -257,6 +257,7 @@ def presentable(error: str) -> str:
     """An error message as it may be kept: on one line, bounded, with what looks like a credential masked.
 
     That it holds no secret is its writer's duty. This is the net under it, for the message of a library that quotes a
-    header or a URL.
+    header or a URL. What PostgreSQL can't hold, as a provider may quote it from a record, is replaced.
     """
+    error = error.replace("\x00", "\ufffd").encode(errors="replace").decode()
     return without_lookalikes(" ".join(error.split()))[:MAX_ERROR_LENGTH] or "unknown error"

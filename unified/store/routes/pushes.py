@@ -88,7 +88,8 @@ class Entry:
         state: ``sending``; ``due`` at the next run; ``refused`` until it changes or somebody asks; waiting for a
             person's ``review``; ``skipped`` by a person.
         operation: What is sent.
-        other_id: The record to change on the other side, or the one that a person chose.
+        other_id: The record to change on the other side, or the one that a person chose; of a record in review, the
+            one whose push may have created it.
         idempotency_key: Under which it is sent.
         body: What is sent.
         agreed: What both sides will have agreed on once it is applied, by side and rule.
@@ -96,7 +97,7 @@ class Entry:
         decision: What a person chose.
         attempts: How often it was refused; makes the key of the next attempt new.
         reason: Why it waits.
-        sent_at: When it was sent, for one that is on its way; None for one that is new.
+        sent_at: When it was sent, for as long as nobody knows what became of it; None for one that is new.
     """
 
     side: Side
@@ -112,6 +113,11 @@ class Entry:
     attempts: int = 0
     reason: str | None = None
     sent_at: datetime | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was sent, and nothing tells whether it was applied."""
+        return self.sent_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,7 @@ _Conn = AsyncConnection[Any]
 
 _ENTRIES = """
     SELECT side, record_id, state, operation, other_id, idempotency_key, body, agreed, candidates, decision, attempts,
-        reason, updated_at AS sent_at
+        reason, sent_at
     FROM route_outbox WHERE route_id = %(route)s
 """
 
@@ -192,40 +198,78 @@ async def links(conn: _Conn, route: Route, side: Side, ids: Sequence[str]) -> di
     return found
 
 
-async def save_links(conn: _Conn, route: Route, changed: Iterable[Link]) -> None:
-    """Store new links, and newer versions of known ones."""
+async def save_links(conn: _Conn, route: Route, changed: Iterable[Link]) -> list[Link]:
+    """Store new links, and newer versions of known ones.
+
+    What waits in the outbox for one of a new link's records is taken out: it has its counterpart. What a person skipped
+    stays.
+
+    Args:
+        conn: A transaction of the workspace.
+        route: Whose.
+        changed: The links. One that is to take the place of another is stored once that was forgotten.
+
+    Returns:
+        Those that are not stored, as one of their two records is linked with another one.
+    """
+    wanted = list(changed)
+    if not wanted:
+        return []
+    # One at a time: two transactions that link the same records from both ends would wait for each other.
+    await conn.execute("SELECT FROM routes WHERE id = %s FOR NO KEY UPDATE", (route.id,))
+    rivals = []
     async with conn.cursor() as cursor:
         await cursor.executemany(
-            """
-            INSERT INTO pushed_records (workspace_id, route_id, source_connection_id, source_id,
-                target_connection_id, target_id, state, rule, reason, version, content_hash,
-                source_base, target_base)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-            ON CONFLICT (workspace_id, route_id, source_id) DO UPDATE SET
-                target_id = excluded.target_id, state = excluded.state, rule = excluded.rule,
-                reason = excluded.reason, version = excluded.version, content_hash = excluded.content_hash,
-                source_base = excluded.source_base, target_base = excluded.target_base,
-                updated_at = now()
-            """,
+            _SAVE_LINK,
             [
-                (
-                    route.workspace_id,
-                    route.id,
-                    route.source_connection_id,
-                    link.source.id,
-                    route.target_connection_id,
-                    link.target.id,
-                    "unlinked" if link.reason else "linked",
-                    link.rule,
-                    link.reason,
-                    link.version,
-                    content_hash(link.target.base),
-                    Jsonb(link.source.base),
-                    Jsonb(link.target.base),
-                )
-                for link in changed
+                {
+                    "workspace": route.workspace_id,
+                    "route": route.id,
+                    "source_connection": route.source_connection_id,
+                    "source": link.source.id,
+                    "target_connection": route.target_connection_id,
+                    "target": link.target.id,
+                    "state": "unlinked" if link.reason else "linked",
+                    "rule": link.rule,
+                    "reason": link.reason,
+                    "version": link.version,
+                    "hash": content_hash(link.target.base),
+                    "source_base": Jsonb(link.source.base),
+                    "target_base": Jsonb(link.target.base),
+                }
+                for link in wanted
             ],
+            returning=True,
         )
+        for link in wanted:
+            row = await cursor.fetchone()
+            if row is None or not row[0]:
+                rivals.append(link)
+            cursor.nextset()
+    return rivals
+
+
+_SAVE_LINK = """
+    WITH known AS (
+        UPDATE pushed_records SET state = %(state)s, rule = %(rule)s, reason = %(reason)s, version = %(version)s,
+            content_hash = %(hash)s, source_base = %(source_base)s, target_base = %(target_base)s, updated_at = now()
+        WHERE (route_id, source_id, target_id) = (%(route)s, %(source)s, %(target)s)
+        RETURNING 1
+    ), made AS (
+        INSERT INTO pushed_records (workspace_id, route_id, source_connection_id, source_id, target_connection_id,
+            target_id, state, rule, reason, version, content_hash, source_base, target_base)
+        SELECT %(workspace)s, %(route)s, %(source_connection)s, %(source)s, %(target_connection)s, %(target)s,
+            %(state)s, %(rule)s, %(reason)s, %(version)s, %(hash)s, %(source_base)s, %(target_base)s
+        WHERE NOT EXISTS (SELECT FROM known)
+        ON CONFLICT DO NOTHING
+        RETURNING 1
+    ), found AS (
+        DELETE FROM route_outbox
+        WHERE EXISTS (SELECT FROM made) AND route_id = %(route)s AND state <> 'skipped'
+            AND (side, record_id) IN (('source', %(source)s), ('target', %(target)s))
+    )
+    SELECT EXISTS (SELECT FROM known) OR EXISTS (SELECT FROM made)
+"""
 
 
 async def forget_links(conn: _Conn, route: Route, source_ids: Sequence[str]) -> None:
@@ -277,18 +321,24 @@ async def _fetch(conn: _Conn, query: str, route: Route, **values: Any) -> list[E
 
 
 async def put(conn: _Conn, route: Route, changed: Iterable[Entry]) -> None:
-    """Store entries, in place of what the outbox has of the same records."""
+    """Store entries, in place of what the outbox has of the same records.
+
+    One to be sent is noted as sent now. One that keeps its operation in another state was sent when the outbox says.
+    """
     async with conn.cursor() as cursor:
         await cursor.executemany(
             """
-            INSERT INTO route_outbox (workspace_id, route_id, side, record_id, state, operation, other_id,
-                idempotency_key, body, body_hash, agreed, candidates, decision, attempts, reason)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            INSERT INTO route_outbox AS o (workspace_id, route_id, side, record_id, state, operation, other_id,
+                idempotency_key, body, body_hash, agreed, candidates, decision, attempts, reason, sent_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, CASE WHEN %s THEN now() END)
             ON CONFLICT (workspace_id, route_id, side, record_id) DO UPDATE SET
                 state = excluded.state, operation = excluded.operation, other_id = excluded.other_id,
                 idempotency_key = excluded.idempotency_key, body = excluded.body, body_hash = excluded.body_hash,
                 agreed = excluded.agreed, candidates = excluded.candidates, decision = excluded.decision,
-                attempts = excluded.attempts, reason = excluded.reason, updated_at = now()
+                attempts = excluded.attempts, reason = excluded.reason,
+                sent_at = CASE WHEN excluded.state = 'sending' THEN excluded.sent_at
+                    WHEN excluded.operation IS NOT NULL THEN o.sent_at END,
+                updated_at = now()
             """,
             [
                 (
@@ -307,8 +357,77 @@ async def put(conn: _Conn, route: Route, changed: Iterable[Entry]) -> None:
                     entry.decision,
                     entry.attempts,
                     entry.reason,
+                    entry.state == "sending",
                 )
                 for entry in changed
+            ],
+        )
+
+
+async def lost(conn: _Conn, route: Route, side: Side, *, limit: int) -> list[Entry]:
+    """Creations for records of a side that were sent, and of which nobody knows whether they were applied.
+
+    Args:
+        conn: A transaction of the workspace.
+        route: Whose.
+        side: Where the records are for which they were sent.
+        limit: How many at most.
+    """
+    return await _fetch(
+        conn,
+        _ENTRIES + " AND side = %(side)s AND operation = 'create' AND sent_at IS NOT NULL"
+        " ORDER BY sent_at, record_id LIMIT %(limit)s",
+        route,
+        side=side,
+        limit=limit,
+    )
+
+
+async def promised(conn: _Conn, route: Route, side: Side, ids: Sequence[str]) -> dict[str, str]:
+    """Which of some records of a side are to be linked by a decision that no run has acted on yet, and with which."""
+    result = await conn.execute(
+        """
+        SELECT other_id, min(record_id) FROM route_outbox
+        WHERE route_id = %s AND side = %s AND state = 'due' AND decision = 'link' AND other_id = ANY(%s)
+        GROUP BY other_id
+        """,
+        (route.id, other(side), list(ids)),
+    )
+    return dict(await result.fetchall())
+
+
+async def release(conn: _Conn, route: Route) -> None:
+    """Have records looked at again that waited for a push of which it is known by now what became of it."""
+    await conn.execute(
+        """
+        UPDATE route_outbox AS o SET state = 'due', other_id = NULL, candidates = '[]', updated_at = now()
+        WHERE route_id = %s AND state = 'review' AND other_id IS NOT NULL AND NOT EXISTS (
+            SELECT FROM route_outbox AS p
+            WHERE (p.route_id, p.record_id) = (o.route_id, o.other_id) AND p.side <> o.side
+                AND p.operation = 'create' AND p.sent_at IS NOT NULL
+        )
+        """,
+        (route.id,),
+    )
+
+
+async def suggest(conn: _Conn, route: Route, waiting: Iterable[Entry]) -> None:
+    """Name records that wait for a lost push among the candidates of the record it was sent for."""
+    async with conn.cursor() as cursor:
+        await cursor.executemany(
+            """
+            UPDATE route_outbox SET candidates = candidates || %(candidate)s
+            WHERE route_id = %(route)s AND side = %(side)s AND record_id = %(record)s AND state = 'review'
+                AND NOT candidates @> %(candidate)s
+            """,
+            [
+                {
+                    "route": route.id,
+                    "side": other(entry.side),
+                    "record": entry.other_id,
+                    "candidate": Jsonb([{"id": entry.record_id}]),
+                }
+                for entry in waiting
             ],
         )
 
@@ -325,13 +444,26 @@ async def take_out(conn: _Conn, route: Route, keys: Iterable[tuple[Side, str]]) 
     )
 
 
+# A link whose records the outbox does not speak of: it is linked, or waits for a person by itself.
+_IS_STANDING = """
+    (l.state = 'linked' OR NOT EXISTS (
+        SELECT FROM route_outbox AS o
+        WHERE o.route_id = l.route_id AND (o.side, o.record_id) IN (('source', l.source_id), ('target', l.target_id))
+    ))
+"""
+
+
 async def counts(conn: _Conn, route: Route) -> dict[str, int]:
-    """How many links a route has (``linked``, ``unlinked``), and how many entries of the outbox by state."""
+    """How many links a route has (``linked``, ``unlinked``), and how many entries of the outbox by state.
+
+    They are the records that :func:`waiting` lists, besides those that are linked, ``sending`` and ``due``: one that
+    lost its counterpart counts as what the outbox says of it.
+    """
     result = await conn.execute(
-        """
-        SELECT state, count(*) FROM pushed_records WHERE route_id = %(route)s GROUP BY state
+        f"""
+        SELECT state, count(*) FROM pushed_records AS l WHERE route_id = %(route)s AND {_IS_STANDING} GROUP BY state
         UNION ALL SELECT state, count(*) FROM route_outbox WHERE route_id = %(route)s GROUP BY state
-        """,
+        """.encode(),  # noqa: S608 - a constant
         {"route": route.id},
     )
     return dict(await result.fetchall())
@@ -390,19 +522,16 @@ async def waiting(
     """
     async with conn.cursor(row_factory=class_row(Waiting)) as cursor:
         await cursor.execute(
-            """
+            f"""
             SELECT side, record_id, state, reason, candidates, since FROM (
                 SELECT side, record_id, state, reason, candidates, updated_at AS since FROM route_outbox
                 WHERE route_id = %(route)s AND state IN ('review', 'refused', 'skipped')
                 UNION ALL
                 SELECT 'source', source_id, state, reason, '[]'::jsonb, updated_at FROM pushed_records AS l
-                WHERE route_id = %(route)s AND state = 'unlinked' AND NOT EXISTS (
-                    SELECT FROM route_outbox AS o
-                    WHERE (o.route_id, o.side, o.record_id) = (l.route_id, 'source', l.source_id)
-                )
+                WHERE route_id = %(route)s AND state = 'unlinked' AND {_IS_STANDING}
             ) AS w
             WHERE (side, record_id) > (%(side)s, %(after)s) ORDER BY side, record_id LIMIT %(limit)s
-            """,
+            """.encode(),  # noqa: S608 - a constant
             {"route": route.id, "side": after[0], "after": after[1], "limit": limit},
         )
         return await cursor.fetchall()
@@ -443,8 +572,14 @@ async def decide(
         taken = (await links(conn, route, other(side), [other_id])).get(other_id)
         if taken is not None and taken is not link and taken.end(side).id != record_id:
             raise DecisionError(f"{other_id} is linked with {taken.end(side).id} already")
+        theirs = (await entries(conn, route, other(side), [other_id])).get(other_id)
+        if theirs is not None and theirs.state == "sending":
+            raise DecisionError(f"{other_id} is being sent at the moment; decide when the run has ended")
+        await take_out(conn, route, [(other(side), other_id)])
     if link is not None and decision != "skip":
         await forget_links(conn, route, [link.source.id])
+    # That a record is skipped does not say what became of its last push.
+    sent = entry if entry is not None and entry.is_lost and decision == "skip" else None
     # Makes the key of what is sent next unlike that of anything sent before.
     attempts = max(entry.attempts if entry else 0, link.version + 1 if link else 0)
     await put(
@@ -459,6 +594,8 @@ async def decide(
                 other_id=other_id if decision == "link" else None,
                 candidates=entry.candidates if entry else (),
                 attempts=attempts,
+                operation=sent.operation if sent else None,
+                agreed=sent.agreed if sent else None,
             )
         ],
     )

@@ -5,7 +5,7 @@ Tables and systems are read here; nothing is changed anywhere.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import xxhash
@@ -19,7 +19,12 @@ from unified.store.routes.pushes import SIDES, Entry, Link, LinkEnd, Side, conte
 from unified.store.routes.routes import Route
 from unified.sync.routes import matching
 from unified.sync.routes.end import RefusedValueError, RouteEnd
+from unified.sync.routes.lost import origin_of
+from unified.sync.routes.matching import describe
 from unified.sync.routes.reconcile import Merge, needs_fresh_look, reconcile
+
+_MOST_LOST = 2_000
+_LOST = "it was sent, and nothing tells what became of it"
 
 Outcome = Literal["write", "unchanged", "left_out", "waiting", "refused"]
 
@@ -36,6 +41,7 @@ class Plan:
         pushes: What to send, as the outbox keeps it.
         entry: What the outbox is to say instead; None takes out what it says.
         link: A new link, or a newer version of one, that holds whatever becomes of the pushes.
+        former: The link whose place the new one takes, as its other record is gone.
         name: What people know the record by.
         changes: For each push, field by field, what is there and what would be.
     """
@@ -47,8 +53,47 @@ class Plan:
     pushes: list[Entry] = field(default_factory=list)
     entry: Entry | None = None
     link: Link | None = None
+    former: Link | None = None
     name: str | None = None
     changes: list[dict[str, tuple[Any, Any]]] = field(default_factory=list)
+
+    def ask(
+        self,
+        reason: str,
+        candidates: Sequence[Mapping[str, Any]] = (),
+        entry: Entry | None = None,
+        *,
+        sent_for: str | None = None,
+    ) -> None:
+        """Have a person decide about the record.
+
+        Args:
+            reason: Why.
+            candidates: What it may be the same as.
+            entry: What the outbox says of it.
+            sent_for: The record of the other side whose push may have created it.
+        """
+        self.outcome, self.reason, self.link = "waiting", reason, None
+        self.pushes, self.changes = [], []
+        self.entry = Entry(
+            side=self.side,
+            record_id=self.record_id,
+            state="review",
+            other_id=sent_for,
+            reason=reason,
+            candidates=candidates,
+            attempts=entry.attempts if entry else 0,
+        )
+
+    def give_way(self) -> None:
+        """Its link can't be: another run or an answer has linked the other record meanwhile."""
+        if self.link is not None:
+            there = self.link.end(other(self.side)).id
+            self.ask(
+                f"{there} is linked with another record",
+                [{"id": there}],
+                self.pushes[0] if self.pushes else None,
+            )
 
 
 @dataclass(slots=True)
@@ -60,6 +105,27 @@ class _Pair:
     records: dict[Side, UnifiedCustomer]
     is_new: bool
     entry: Entry | None
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of some records of one side.
+
+    Attributes:
+        records: As our table has them.
+        links: Theirs.
+        entries: What the outbox says of them.
+        others: Records of the other side that they are linked with, or that were chosen for them; None where gone.
+        claimed: Records of the other side that can be nobody else's counterpart.
+        promised: Which of them were chosen for a record of the other side that no run has linked yet, and for which.
+    """
+
+    records: Mapping[str, UnifiedCustomer]
+    links: Mapping[str, Link]
+    entries: Mapping[str, Entry]
+    others: Mapping[str, UnifiedCustomer | None]
+    claimed: set[str]
+    promised: Mapping[str, str]
 
 
 class Planner:
@@ -96,55 +162,88 @@ class Planner:
         Raises:
             AdapterError: If one of the two systems can't be asked.
         """
+        known = await self._read(side, ids)
+        plans = [Plan(side, record_id) for record_id in ids]
+        pairs: list[_Pair] = []
+        strangers: list[Plan] = []
+        for plan in plans:
+            entry, link = known.entries.get(plan.record_id), known.links.get(plan.record_id)
+            counterpart = self._counterpart(other(side), entry, link, known.others)
+            if self._is_dealt_with(plan, known, counterpart):
+                continue
+            if counterpart is None:
+                strangers.append(plan)
+                continue
+            known.claimed.add(counterpart.source_id)
+            new = link or _new_link(
+                side,
+                plan.record_id,
+                counterpart.source_id,
+                "existing" if entry and entry.reason else "person",
+            )
+            sides = _sides(side, known.records[plan.record_id], counterpart)
+            pairs.append(_Pair(plan, new, sides, link is None, entry))
+        pairs += await self._match(strangers, known, side)
+        await self._plan_pairs(pairs)
+        return plans
+
+    async def _read(self, side: Side, ids: Sequence[str]) -> _Known:
+        """What the tables and the other system say of some records."""
         here, there = self._ends[side], self._ends[other(side)]
         async with self._db.workspace(self._route.workspace_id) as conn:
             records = await here.stored(conn, ids)
             links = await pushes.links(conn, self._route, side, ids)
             entries = await pushes.entries(conn, self._route, side, ids)
-            wanted = {link.end(there.side).id for link in links.values() if not link.reason}
-            wanted |= {
-                entry.other_id for entry in entries.values() if entry.decision == "link" and entry.other_id
-            }
+            chosen = {one.other_id for one in entries.values() if one.decision == "link" and one.other_id}
+            wanted = {link.end(there.side).id for link in links.values() if not link.reason} | chosen
             others: dict[str, UnifiedCustomer | None] = {**await there.stored(conn, sorted(wanted))}
+            claimed = set(await pushes.links(conn, self._route, there.side, list(chosen)) if chosen else ())
+            promised = await pushes.promised(conn, self._route, side, ids) if self._is_two_way else {}
         if not self._is_careful:
             others |= self._as_agreed(
                 there, [link for link in links.values() if link.end(there.side).id not in others]
             )
         others |= await there.fetch(wanted - set(others))
+        return _Known(records, links, entries, others, claimed, promised)
 
-        plans: list[Plan] = []
-        pairs: list[_Pair] = []
-        strangers: list[Plan] = []
-        for record_id in ids:
-            plan = Plan(side, record_id)
-            plans.append(plan)
-            entry, link, record = entries.get(record_id), links.get(record_id), records.get(record_id)
-            if reason := self._passed_over(entry, link, record):
-                plan.outcome, plan.reason, plan.entry = "left_out", reason, _kept(entry)
-                continue
-            assert record is not None  # noqa: S101 - passed over otherwise
-            plan.name = record.name or record.email or record.company
-            counterpart = self._counterpart(there.side, entry, link, others)
-            if record.deleted_at is not None:
-                self._plan_deletion(plan, link, counterpart)
-            elif link is not None and counterpart is None and self._settings.on_missing == "unlink":
-                self._unlink(plan, link)
-            elif not meets_all(
-                counterpart if link and side == "target" and counterpart else record, self._settings.filter
-            ):
-                plan.outcome, plan.reason = "left_out", "the route's filter leaves it out"
-            elif counterpart is None and entry is not None and entry.decision == "link":
-                self._ask(plan, f"{entry.other_id}, which a person chose, is gone", [], entry)
-            elif counterpart is not None:
-                new = link or _new_link(
-                    side, record_id, counterpart.source_id, "existing" if entry and entry.reason else "person"
-                )
-                pairs.append(_Pair(plan, new, _sides(side, record, counterpart), link is None, entry))
-            else:
-                strangers.append(plan)
-        pairs += await self._match(here, there, strangers, records, links, entries)
-        await self._plan_pairs(pairs)
-        return plans
+    def _is_dealt_with(self, plan: Plan, known: _Known, counterpart: UnifiedCustomer | None) -> bool:
+        """Whether nothing is left to plan about a record: it is passed over, waits, or was deleted."""
+        entry, link = known.entries.get(plan.record_id), known.links.get(plan.record_id)
+        record = known.records.get(plan.record_id)
+        if entry is not None and entry.is_lost and entry.state != "skipped":
+            plan.outcome, plan.reason, plan.entry = "waiting", _LOST, entry
+            return True
+        if reason := self._passed_over(entry, link, record):
+            plan.outcome, plan.reason, plan.entry = "left_out", reason, _kept(entry)
+            return True
+        assert record is not None  # noqa: S101 - passed over otherwise
+        plan.name = record.name or record.email or record.company
+        if record.deleted_at is not None:
+            self._plan_deletion(plan, link, counterpart)
+        elif link is not None and counterpart is None and self._settings.on_missing == "unlink":
+            self._unlink(plan, link)
+        elif not meets_all(
+            counterpart if link and plan.side == "target" and counterpart else record, self._settings.filter
+        ):
+            plan.outcome, plan.reason = "left_out", "the route's filter leaves it out"
+        else:
+            return link is None and self._waits(plan, entry, counterpart, known)
+        return True
+
+    @staticmethod
+    def _waits(plan: Plan, entry: Entry | None, chosen: UnifiedCustomer | None, known: _Known) -> bool:
+        """Whether a record without a link waits: what was chosen for it is not to be had, or it was chosen itself."""
+        if chosen is None and entry is not None and entry.decision == "link":
+            plan.ask(f"{entry.other_id}, which was chosen, is gone", (), entry)
+        elif chosen is not None and chosen.source_id in known.claimed:
+            plan.ask(f"{chosen.source_id} is linked with another record", describe([chosen]), entry)
+        elif (by := known.promised.get(plan.record_id)) and by != (chosen and chosen.source_id):
+            plan.outcome, plan.reason = "waiting", f"it is to be linked with {by} first"
+            again = entry or Entry(side=plan.side, record_id=plan.record_id, state="due")
+            plan.entry = replace(again, state="due", reason=None)
+        else:
+            return False
+        return True
 
     def _as_agreed(self, there: RouteEnd, links: Sequence[Link]) -> dict[str, UnifiedCustomer]:
         """Records that were pushed and not pulled yet, as they answered; what is missing of them is not needed."""
@@ -159,8 +258,6 @@ class Planner:
         self, entry: Entry | None, link: Link | None, record: UnifiedCustomer | None
     ) -> str | None:
         """Why nothing is to be done about a record at all."""
-        if entry is not None and entry.state == "sending":
-            return "what became of its last push is not known yet"
         if entry is not None and entry.state == "skipped":
             return "a person said to skip it"
         if link is not None and link.reason:
@@ -220,19 +317,6 @@ class Planner:
             attempts=entry.attempts if entry else 0,
         )
 
-    def _ask(
-        self, plan: Plan, reason: str, candidates: Sequence[UnifiedCustomer], entry: Entry | None
-    ) -> None:
-        plan.outcome, plan.reason = "waiting", reason
-        plan.entry = Entry(
-            side=plan.side,
-            record_id=plan.record_id,
-            state="review",
-            reason=reason,
-            candidates=matching.describe(candidates),
-            attempts=entry.attempts if entry else 0,
-        )
-
     def _push(
         self,
         plan: Plan,
@@ -264,52 +348,65 @@ class Planner:
 
     # Records without a counterpart
 
-    async def _match(
-        self,
-        here: RouteEnd,
-        there: RouteEnd,
-        strangers: Sequence[Plan],
-        records: Mapping[str, UnifiedCustomer],
-        links: Mapping[str, Link],
-        entries: Mapping[str, Entry],
-    ) -> list[_Pair]:
+    async def _match(self, strangers: Sequence[Plan], known: _Known, side: Side) -> list[_Pair]:
         """Pair records with what is found for them; plan the creation of the others."""
+        here, there = self._ends[side], self._ends[other(side)]
         wanted: dict[str, UnifiedCustomer] = {}
         for plan in strangers:
-            record = records[plan.record_id]
-            values = here.values(record)
+            values = here.values(known.records[plan.record_id])
             if all(value is None for value in values.values()):
                 plan.outcome, plan.reason = "left_out", "it has none of the fields that travel"
                 continue
             try:
-                wanted[plan.record_id] = there.desired(record, values)
+                wanted[plan.record_id] = there.desired(known.records[plan.record_id], values)
             except RefusedValueError as error:
-                self._refuse(plan, str(error), entries.get(plan.record_id))
+                self._refuse(plan, str(error), known.entries.get(plan.record_id))
 
         found = await self._look_up(
-            there, [one for one in wanted.values() if not _is_decided(entries.get(one.source_id))]
+            there, [one for one in wanted.values() if not _is_decided(known.entries.get(one.source_id))]
         )
         pairs: list[_Pair] = []
-        claimed: set[str] = set()
+        unknown: list[Plan] = []
         for plan in strangers:
             if plan.record_id not in wanted:
                 continue
-            entry = entries.get(plan.record_id)
+            entry, former = known.entries.get(plan.record_id), known.links.get(plan.record_id)
             one = found.get(plan.record_id, matching.Found())
-            if one.record is not None and one.record.source_id in claimed:
-                self._ask(plan, "another record is the same one as well", [one.record], entry)
+            if one.record is not None and one.record.source_id in known.claimed:
+                plan.ask("another record is the same one as well", describe([one.record]), entry)
             elif one.record is not None and one.rule is not None:
-                claimed.add(one.record.source_id)
-                link = _new_link(plan.side, plan.record_id, one.record.source_id, one.rule)
-                if (former := links.get(plan.record_id)) is not None:
-                    link.version = former.version + 1
-                pair = _sides(plan.side, records[plan.record_id], one.record)
-                pairs.append(_Pair(plan, link, pair, is_new=True, entry=entry))
+                known.claimed.add(one.record.source_id)
+                link = _new_link(side, plan.record_id, one.record.source_id, one.rule)
+                if former is not None:
+                    plan.former, link.version = former, former.version + 1
+                sides = _sides(side, known.records[plan.record_id], one.record)
+                pairs.append(_Pair(plan, link, sides, is_new=True, entry=entry))
             elif one.reason is not None:
-                self._ask(plan, one.reason, one.candidates, entry)
+                plan.ask(one.reason, describe(one.candidates), entry)
             else:
-                self._plan_creation(plan, here, there, records, links.get(plan.record_id), entry)
+                unknown.append(plan)
+        await self._create(unknown, known, side)
         return pairs
+
+    async def _create(self, plans: Sequence[Plan], known: _Known, side: Side) -> None:
+        """Plan the creation of records, but for those that a lost push may have created from one across."""
+        here, there = self._ends[side], self._ends[other(side)]
+        lost: Sequence[Entry] = ()
+        senders: Mapping[str, UnifiedCustomer] = {}
+        if plans and self._is_two_way:
+            async with self._db.workspace(self._route.workspace_id) as conn:
+                lost = await pushes.lost(conn, self._route, there.side, limit=_MOST_LOST)
+                senders = await there.stored(conn, [sent.record_id for sent in lost])
+        for plan in plans:
+            record, entry = known.records[plan.record_id], known.entries.get(plan.record_id)
+            sent = None if _is_decided(entry) else origin_of(record, here, lost)
+            if sent is None:
+                self._plan_creation(plan, here, there, known.records, known.links.get(plan.record_id), entry)
+                continue
+            reason = f"it may be what the push of {sent.record_id} created, whose answer was lost"
+            sender = senders.get(sent.record_id)
+            candidates = describe([sender]) if sender else [{"id": sent.record_id}]
+            plan.ask(reason, candidates, entry, sent_for=sent.record_id)
 
     async def _look_up(
         self, there: RouteEnd, records: Sequence[UnifiedCustomer]
@@ -340,7 +437,7 @@ class Planner:
         )
         marks = self._marks(push)
         if not _is_decided(entry) and (mark := next((mark for mark in marks if self._creating[mark]), None)):
-            self._ask(plan, f"another record with the same {mark[1]} is being created", [], entry)
+            plan.ask(f"another record with the same {mark[1]} is being created", (), entry)
             return
         push.decision = entry.decision if entry else None
         self._creating.update(marks)

@@ -47,7 +47,8 @@ class RouteResult:
         refused: The other side does not take it; it is tried again when it changes.
         waiting: Waits for a person, or for what became of its last push.
         left_out: Filtered, skipped, or without a counterpart.
-        recovered: Pushes of an earlier run whose fate was found out; they are not among those looked at.
+        recovered: Pushes of an earlier run of which it was found out what became of them; not among those looked at.
+            Those of which it was not are, and wait.
         is_complete: Whether it reached the end, or stopped at its time limit.
         seconds: How long it took.
         requests: HTTP requests to both systems, retries included.
@@ -147,12 +148,15 @@ class Push:
         self._on_progress = on_progress
         self._planner = Planner(db, route, opened)
         self._sending: dict[asyncio.Task[None], set[tuple[Side, str]]] = {}
+        # Records whose last push this run could not find out about; they are counted once.
+        self._unknown: set[tuple[Side, str]] = set()
 
     async def run(self, *, retry_refused: bool, until: float) -> None:
         """Recover what an earlier run left, then push until all is done or the time is up."""
         await self._recover()
-        if retry_refused:
-            async with self._db.workspace(self._route.workspace_id) as conn:
+        async with self._db.workspace(self._route.workspace_id) as conn:
+            await pushes.release(conn, self._route)
+            if retry_refused:
                 await pushes.ask_again(conn, self._route)
         former: Side | None = None
         try:
@@ -185,15 +189,26 @@ class Push:
         if any(about & busy for busy in self._sending.values()):
             await self._wait(most=0)
         plans = await self._planner.plan(side, ids)
-        entries = [push for plan in plans for push in plan.pushes]
-        kept = [plan.entry for plan in plans if plan.entry is not None]
-        staying = {(entry.side, entry.record_id) for entry in (*entries, *kept)}
         async with self._db.workspace(self._route.workspace_id) as conn:
-            await pushes.save_links(conn, self._route, [plan.link for plan in plans if plan.link is not None])
-            await pushes.take_out(conn, self._route, about - staying)
-            await pushes.put(
-                conn, self._route, [entry for entry in kept if entry.state in ("review", "refused")]
+            await pushes.forget_links(
+                conn, self._route, [plan.former.source.id for plan in plans if plan.former is not None]
             )
+            rivals = await pushes.save_links(
+                conn, self._route, [plan.link for plan in plans if plan.link is not None]
+            )
+            for plan in plans:
+                if any(plan.link is rival for rival in rivals):
+                    plan.give_way()
+            entries = [push for plan in plans for push in plan.pushes]
+            kept = [plan.entry for plan in plans if plan.entry is not None]
+            staying = {(entry.side, entry.record_id) for entry in (*entries, *kept)}
+            await pushes.take_out(conn, self._route, about - staying)
+            # What a person skipped, or what was sent, is in the outbox as it is.
+            news = [
+                entry for entry in kept if entry.state in ("review", "refused", "due") and not entry.is_lost
+            ]
+            await pushes.put(conn, self._route, news)
+            await pushes.suggest(conn, self._route, [e for e in news if e.state == "review" and e.other_id])
             await pushes.put(conn, self._route, entries)
             if cursor is not None:
                 await pushes.move_cursor(conn, self._route, side, cursor)
@@ -216,8 +231,10 @@ class Push:
                 task.result()
 
     def _count(self, plans: Sequence[Plan]) -> None:
-        self._result.looked_at += len(plans)
         for plan in plans:
+            if (plan.side, plan.record_id) in self._unknown:
+                continue
+            self._result.looked_at += 1
             if plan.outcome != "write":
                 setattr(self._result, plan.outcome, getattr(self._result, plan.outcome) + 1)
 
@@ -246,8 +263,17 @@ class Push:
             if not left:
                 return
             after = (left[-1].side, left[-1].record_id)
-            await self._send(left, {})
-            self._result.recovered += len(left)
+            settled: dict[str, str] = {}
+            try:
+                await self._send(left, settled)
+            finally:
+                known = {
+                    (entry.side, entry.record_id) for entry in left if str(entry.idempotency_key) in settled
+                } - self._unknown
+                self._result.recovered += len(known)
+                self._result.waiting += len(left) - len(known)
+                self._result.looked_at += len(left) - len(known)
+                self._unknown |= {(entry.side, entry.record_id) for entry in left} - known
 
     async def _send(self, entries: Sequence[Entry], outcomes: dict[str, str]) -> None:
         """Send intents, and commit what becomes of each.
@@ -328,7 +354,8 @@ class Push:
             for entry, one in answers:
                 settled.add(entry, one, known.get((entry.side, entry.record_id)))
             await pushes.forget_links(conn, route, settled.forgotten)
-            await pushes.save_links(conn, route, settled.links)
+            settled.give_way(await pushes.save_links(conn, route, settled.links))
             await pushes.put(conn, route, settled.entries)
             await pushes.take_out(conn, route, settled.done)
+        self._unknown |= settled.unknown
         outcomes |= settled.outcomes

@@ -1,6 +1,6 @@
 """What becomes of links and outbox by the answers to pushes. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,6 +34,8 @@ class Settlement:
     forgotten: list[str] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     done: list[tuple[Side, str]] = field(default_factory=list)
+    unknown: set[tuple[Side, str]] = field(default_factory=set)
+    created: list[tuple[Entry, Link]] = field(default_factory=list)
     outcomes: dict[str, str] = field(default_factory=dict)
 
     def add(self, entry: Entry, one: Written, link: Link | None) -> None:
@@ -58,6 +60,8 @@ class Settlement:
         if entry.operation == "delete":
             return self._gone(link, "it was deleted, and so was its counterpart", "deleted")
         if link is None or entry.operation == "create":
+            if link is not None:
+                self.forgotten.append(link.source.id)
             if one.source_id is None:
                 return self._wait_for(entry, "review", "the system did not say which record it created")
             made = LinkEnd(one.source_id)
@@ -65,11 +69,26 @@ class Settlement:
             version = link.version if link else 0
             link = Link(mine, made, "created") if here == "source" else Link(made, mine, "created")
             link.version = version
+            self.created.append((entry, link))
         link.end(here).base |= agreed[here]
         link.end(there).base |= self.end.answered(one.raw, agreed[there])
         link.version += 1
         self.links.append(link)
         return "created" if entry.operation == "create" else "updated"
+
+    def give_way(self, rivals: Sequence[Link]) -> None:
+        """What was created is a record that is linked already: a system may take two that are alike for one.
+
+        Args:
+            rivals: Links that can't be.
+        """
+        for entry, link in self.created:
+            if any(link is rival for rival in rivals):
+                there = link.end(self.end.side).id
+                self.done.remove((entry.side, entry.record_id))
+                reason = f"{there} is it, which is linked with another record"
+                became = self._wait_for(entry, "review", reason, candidates=[{"id": there}])
+                self.outcomes[str(entry.idempotency_key)] = became
 
     def _gone(self, link: Link | None, reason: str, became: str) -> str:
         if link is not None:
@@ -114,7 +133,19 @@ class Settlement:
         return self._wait_for(entry, "review", one.reason, candidates=candidates)
 
     def _unknown(self, entry: Entry, one: Written) -> str:
-        """It stays in the outbox as it is, and the next run asks again; after a day a person has to."""
-        if entry.sent_at is not None and self.now - entry.sent_at > _GIVE_UP_AFTER:
-            return self._wait_for(entry, "review", one.reason)
+        """It stays in the outbox as it is, and the next run asks again. Where nothing will tell, a person has to.
+
+        Until then the outbox keeps what was sent, as what comes from the other side may be what it created.
+        """
+        self.unknown.add((entry.side, entry.record_id))
+        is_old = entry.sent_at is not None and self.now - entry.sent_at > _GIVE_UP_AFTER
+        if one.is_final or is_old:
+            return self._wait_for(
+                entry,
+                "review",
+                one.reason,
+                candidates=entry.candidates,
+                # An update may be sent again, so it is planned anew when the record changes.
+                **({"operation": "create", "agreed": entry.agreed} if entry.operation == "create" else {}),
+            )
         return "waiting"

@@ -332,6 +332,7 @@ async def test_the_state_follows_the_sync(
 def test_a_kept_error_is_bounded_and_never_empty() -> None:
     assert presentable("x" * 5000) == "x" * MAX_ERROR_LENGTH
     assert presentable(" ") == "unknown error"
+    assert presentable("a\x00b \ud800") == "a\ufffdb ?", "PostgreSQL holds neither"
 
 
 @pytest.mark.parametrize(

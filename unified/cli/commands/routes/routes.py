@@ -122,7 +122,18 @@ async def list_routes(*, as_json: AsJson = False) -> None:
         print_json([{**_describe(route), "records": counts} for route, counts in rows])
         return
     table(
-        ("ROUTE", "WAY", "ACTIVE", "STATUS", "LAST RUN (UTC)", "LINKED", "REFUSED", "REVIEW", "ERROR"),
+        (
+            "ROUTE",
+            "WAY",
+            "ACTIVE",
+            "STATUS",
+            "LAST RUN (UTC)",
+            "LINKED",
+            "REVIEW",
+            "REFUSED",
+            "UNLINKED",
+            "ERROR",
+        ),
         (
             (
                 route.key,
@@ -131,8 +142,9 @@ async def list_routes(*, as_json: AsJson = False) -> None:
                 route.status,
                 route.finished_at,
                 counts.get("linked", 0),
+                counts.get("review", 0),
                 counts.get("refused", 0),
-                counts.get("review", 0) + counts.get("unlinked", 0),
+                counts.get("unlinked", 0),
                 route.error_message,
             )
             for route, counts in rows
