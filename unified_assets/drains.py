@@ -181,5 +181,6 @@ def _asset_events(
                 "unchanged": counts.unchanged,
                 "deleted": counts.deleted,
                 "rejected": counts.rejected,
+                "with_unusable_fields": counts.unusable,
             },
         )

@@ -42,6 +42,7 @@ async def describe(
         "unchanged": result.unchanged,
         "deleted": result.deleted,
         "rejected": result.rejected,
+        "with_unusable_fields": result.unusable,
         "seconds": round(result.seconds, 2),
         "requests": result.requests,
         "retries": result.retries,

@@ -50,6 +50,7 @@ _ADDRESS_PARTS = ("line1", "line2", "city", "state", "postal_code", "country")
 
 def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
     """Map a customer (https://docs.stripe.com/api/customers/object), a deleted one included."""
+    _check_kind(raw, "customer")
     unusable = Unusable()
     custom = unusable.read("metadata", _metadata_of, raw) or {}
     valid, invalid = emails([raw.get("email")])
@@ -129,6 +130,7 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
     See https://docs.stripe.com/api/invoices/object. Amounts in a currency that is not a code have two digits, as those
     of every currency that Stripe does not list otherwise.
     """
+    _check_kind(raw, "invoice")
     unusable = Unusable()
     written: str = raw["currency"].upper()
     code = unusable.read("currency", currency, written)
@@ -232,6 +234,12 @@ def _line(raw: dict[str, Any], currency: str, unusable: Unusable) -> UnifiedLine
             "period_end": unusable.read("period_end", moment, period.get("end")),
         },
     )
+
+
+def _check_kind(raw: dict[str, Any], kind: str) -> None:
+    """Refuse an object of another kind: all but its id is optional, so it would pass for an empty one of this kind."""
+    if (found := raw.get("object", kind)) != kind:
+        raise MappingError(f"the record is not a {kind}: its object is {found!r:.40}")
 
 
 def _metadata_of(raw: dict[str, Any]) -> dict[str, Any]:

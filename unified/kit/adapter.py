@@ -9,6 +9,7 @@ business here.
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -375,10 +376,13 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         Raises:
             MappingError: If it can't become a unified record; the reason may quote the value at fault, no more.
         """
+        return self.map_decoded(stream, decode_record(body), origin, rules)
+
+    def map_decoded(
+        self, stream: str, raw: dict[str, Any], origin: Origin, rules: Sequence[FieldRule] = ()
+    ) -> UnifiedBase:
+        """:meth:`map_record` for a record that :func:`decode_record` has decoded."""
         try:
-            raw = msgspec.json.decode(body)
-            if b"\\u0000" in bytes(body):
-                raw = _without_nul(raw)
             record = self.to_unified(stream, raw, origin)
             return apply_rules(record, raw, rules) if rules else record
         except MappingError:
@@ -389,8 +393,36 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             msg = f"the record lacks {error}"
             raise MappingError(msg) from error
         except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
-            msg = f"the record has an unexpected form: {error}"
-            raise MappingError(msg) from error
+            raise _unexpected(error) from error
+
+
+def decode_record(body: bytes | memoryview) -> Any:
+    """Decode a raw record as mappings take it: without U+0000, which no column keeps.
+
+    Raises:
+        MappingError: If it is not JSON.
+    """
+    try:
+        raw = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        try:
+            raw = _LENIENT.decode(body)
+        except (ValueError, RecursionError) as error:
+            raise _unexpected(error) from error
+    return _without_nul(raw) if b"\\u0000" in bytes(body) else raw
+
+
+def _number(digits: str) -> float | str:
+    """A number of JSON; the text of one that is too large, which only the field that has it fails to read."""
+    value = float(digits)
+    return value if isfinite(value) else digits
+
+
+_LENIENT = msgspec.json.Decoder(float_hook=_number)
+
+
+def _unexpected(error: Exception) -> MappingError:
+    return MappingError(f"the record has an unexpected form: {error}")
 
 
 def describe_faults(error: ValidationError) -> str:

@@ -238,7 +238,7 @@ class Provider(ABC, Generic[AccountT]):
                 **reply.headers,
             }
             kind = _CutResponse if fault and fault.kind == "cut" else Response
-            return kind(reply.content, reply.status, headers, reply.media_type)
+            return kind(self.laid_out(reply.content), reply.status, headers, reply.media_type)
 
         return Route(path, serve, methods=list(methods or ("GET",)))
 
@@ -272,6 +272,10 @@ class Provider(ABC, Generic[AccountT]):
             if len(self._last_page) > REMEMBERED_PAGES:
                 del self._last_page[next(iter(self._last_page))]
         return reply, fault
+
+    def laid_out(self, content: bytes) -> bytes:
+        """A body as the provider lays it out; compact by default."""
+        return content
 
     def _refuse(self, fault: Fault, key: str | None) -> None:
         if fault.kind == "revoked":

@@ -20,7 +20,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
-from unified.sync.mapping import Candidate, Mapping
+from unified.sync.mapping import Candidate, Mapping, Outcome
 
 # Fewer are mapped before a child has started, which takes about 0.4 s of another core.
 _WORTH_A_PROCESS = 4_000
@@ -53,7 +53,7 @@ class Mapper:
 
     async def encode(
         self, mapping: Mapping, candidates: Sequence[Candidate], synced_at: datetime
-    ) -> list[bytes | str]:
+    ) -> list[Outcome]:
         """Map records while others are read: see :meth:`unified.sync.mapping.Mapping.encode`."""
         self._mapped += len(candidates)
         if self._may_start and self._mapped > _WORTH_A_PROCESS:
@@ -62,7 +62,7 @@ class Mapper:
         records = [(candidate.body, candidate.observed_at) for candidate in candidates]
         return await asyncio.to_thread(self._encode, mapping, records, synced_at)
 
-    def _encode(self, mapping: Mapping, records: Sequence[_Record], synced_at: datetime) -> list[bytes | str]:
+    def _encode(self, mapping: Mapping, records: Sequence[_Record], synced_at: datetime) -> list[Outcome]:
         child = self._child
         if child is not None and self._turn.acquire(blocking=False):
             try:
@@ -104,12 +104,12 @@ class _Child:
             self._has_started = True
         return self._has_started
 
-    def encode(self, mapping: Mapping, records: Sequence[_Record], synced_at: datetime) -> list[bytes | str]:
+    def encode(self, mapping: Mapping, records: Sequence[_Record], synced_at: datetime) -> list[Outcome]:
         """Let it map records; OSError or EOFError if it has ended."""
         asked = mapping, [(bytes(body), observed_at) for body, observed_at in records], synced_at
         pickle.dump(asked, self._requests, pickle.HIGHEST_PROTOCOL)
         self._requests.flush()
-        outcomes: list[bytes | str] = pickle.load(self._answers)  # noqa: S301 - our own child's
+        outcomes: list[Outcome] = pickle.load(self._answers)  # noqa: S301 - our own child's
         return outcomes
 
     def end(self) -> None:

@@ -1,4 +1,9 @@
-"""From raw records to rows: hash, leave out what is stored, map the rest, set aside what can't be mapped."""
+"""From raw records to rows: hash, leave out what is stored, map the rest, set aside what can't be mapped.
+
+Each record has two hashes. That of its bytes costs next to nothing and leaves out what is stored byte for byte. What is
+left is mapped, and decoded for that, which is when the hash of its content is taken: of what the JSON says, whatever
+the order of its keys, its white space and the way its numbers are written. The merge goes by that one.
+"""
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingOf
@@ -6,33 +11,42 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeGuard
 
+import msgspec
 import xxhash
 
-from unified.kit.adapter import BaseAdapter
+from unified.kit.adapter import BaseAdapter, decode_record
 from unified.kit.declarations import ConnectionRef
 from unified.kit.errors import MappingError
 from unified.kit.factory import build_adapter
 from unified.kit.streams import Page
 from unified.schema.field_rules import FieldRule
+from unified.schema.unusable import has_unusable
 from unified.store.errors import RecordError
 from unified.store.records import batches
 from unified.store.records.batches import Batch, Confirmed, Reject, Row
 from unified.store.records.deletions import Deletion
 
+Outcome = tuple[bytes, int, bool] | str
+"""What mapping made of a record: its own columns, as :class:`unified.store.records.batches.Row` holds them, the hash of
+its content, and whether a field of it could not be read; or why it can't be mapped. Plain, as many of them travel
+between processes."""
+
+_CANONICAL = msgspec.json.Encoder(order="deterministic")
+
 
 class Candidate(NamedTuple):
-    """A raw record that is not stored in this state yet.
+    """A raw record that is not stored in these very bytes yet.
 
     Attributes:
         source_id: Its id.
         body: Its JSON text.
-        content_hash: From :meth:`Mapping.content_hash`.
+        raw_hash: From :meth:`Mapping.raw_hash`.
         observed_at: When its source was in this state.
     """
 
     source_id: str
     body: bytes | memoryview
-    content_hash: int
+    raw_hash: int
     observed_at: datetime
 
 
@@ -52,20 +66,21 @@ class Sifted:
     confirmed: Sequence[Confirmed]
     unreadable: Sequence[Reject]
 
-    def batch(self, outcomes: Sequence[bytes | str]) -> Batch:
+    def batch(self, outcomes: Sequence[Outcome]) -> Batch:
         """What one commit stores.
 
         Args:
             outcomes: For each candidate, from :meth:`Mapping.encode`.
         """
         rows, rejects, deletions = [], list(self.unreadable), []
-        for (source_id, body, content_hash, observed_at), outcome in zip(
-            self.candidates, outcomes, strict=True
-        ):
+        unusable = 0
+        for (source_id, body, raw_hash, observed_at), outcome in zip(self.candidates, outcomes, strict=True):
             if isinstance(outcome, str):
                 rejects.append(Reject(source_id, body, outcome, observed_at))
             else:
-                rows.append(Row(source_id, observed_at, outcome, body, content_hash))
+                encoded, content_hash, is_partly_unusable = outcome
+                rows.append(Row(source_id, observed_at, encoded, body, content_hash, raw_hash))
+                unusable += is_partly_unusable
         for page in self.pages:
             deletions += [
                 Deletion(t.source_id, t.deleted_at, page.observed_at, t.merged_into) for t in page.tombstones
@@ -76,6 +91,7 @@ class Sifted:
             rows=rows,
             confirmed=self.confirmed,
             rejects=rejects,
+            unusable=unusable,
             deletions=deletions,
             cursor=next((page.cursor for page in reversed(self.pages) if page.cursor is not None), None),
             refresh_started_at=last.refresh_started_at,
@@ -86,7 +102,7 @@ class Sifted:
 class Mapping:
     """How one stream of one connection is mapped at present.
 
-    The versions of mapping and model, and the workspace's rules, are part of each record's hash: when one of
+    The versions of mapping and model, and the workspace's rules, are part of each record's hashes: when one of
     them changes, records that the source did not touch are mapped again as well.
 
     It can be pickled, for a process that maps: it travels as what it is made of, without the adapter's credentials.
@@ -115,16 +131,28 @@ class Mapping:
         )
         return _rebuild, parts
 
-    def content_hash(self, body: bytes | memoryview) -> int:
-        """Hash of a raw record under this mapping, as PostgreSQL's signed bigint."""
+    def raw_hash(self, body: bytes | memoryview) -> int:
+        """Hash of a raw record's bytes under this mapping, as PostgreSQL's signed bigint."""
         return xxhash.xxh3_64_intdigest(body, self._seed) - (1 << 63)
+
+    def content_hash(self, raw: Any) -> int:
+        """Hash of what a raw record says under this mapping, as PostgreSQL's signed bigint.
+
+        Two records have the same where no mapping could tell them apart: keys in any order, any white space, and one
+        number written in two ways (1.5 and 1.50). Text is never taken for a number: a provider that states money as
+        text states its digits as well.
+
+        Args:
+            raw: From :func:`unified.kit.adapter.decode_record`.
+        """
+        return xxhash.xxh3_64_intdigest(_CANONICAL.encode(raw), self._seed) - (1 << 63)
 
     def sift(self, pages: Sequence[Page], stored: MappingOf[str, int]) -> Sifted:
         """Sort out what is stored already.
 
         Args:
             pages: Consecutive pages of one pull, at least one.
-            stored: Content hashes of records that are stored and alive, by source id.
+            stored: Hashes of the bytes of records that are stored and alive, by source id.
         """
         candidates: list[Candidate] = []
         confirmed: list[Confirmed] = []
@@ -136,16 +164,16 @@ class Mapping:
                     error = "the record has no readable id"
                     unreadable.append(Reject(None, body, error, page.observed_at))
                     continue
-                content_hash = self.content_hash(body)
-                if stored.get(source_id) == content_hash:
-                    confirmed.append(Confirmed(source_id, content_hash, page.observed_at))
+                raw_hash = self.raw_hash(body)
+                if stored.get(source_id) == raw_hash:
+                    confirmed.append(Confirmed(source_id, raw_hash, page.observed_at))
                 else:
-                    candidates.append(Candidate(source_id, body, content_hash, page.observed_at))
+                    candidates.append(Candidate(source_id, body, raw_hash, page.observed_at))
         return Sifted(pages, candidates, confirmed, unreadable)
 
     def encode(
         self, records: Iterable[tuple[bytes | memoryview, datetime]], synced_at: datetime
-    ) -> list[bytes | str]:
+    ) -> list[Outcome]:
         """Map records and encode them for the database.
 
         Args:
@@ -153,17 +181,18 @@ class Mapping:
             synced_at: When they were read.
 
         Returns:
-            For each record its own columns, as :class:`unified.store.records.batches.Row` holds them, or why
-            it has none.
+            What was made of each.
         """
-        outcomes: list[bytes | str] = []
+        outcomes: list[Outcome] = []
         origin = None
         for body, observed_at in records:
             if origin is None or origin.observed_at != observed_at:
                 origin = self._adapter.origin(self._stream.name, observed_at, synced_at)
             try:
-                record = self._adapter.map_record(self._stream.name, body, origin, self._rules)
-                outcomes.append(batches.encode(record))
+                raw = decode_record(body)
+                content_hash = self.content_hash(raw)
+                record = self._adapter.map_decoded(self._stream.name, raw, origin, self._rules)
+                outcomes.append((batches.encode(record), content_hash, has_unusable(record)))
             except (MappingError, RecordError) as error:
                 outcomes.append(str(error))
         return outcomes

@@ -53,6 +53,7 @@ class PullResult:
         updated: Records that had changed, or came back from the dead.
         unchanged: Records stored already in this state, or in a newer one.
         rejected: Records that could not be mapped and were set aside.
+        unusable: Records, of those that were mapped, with a field that could not be read and is kept aside.
         deleted: Records newly known to be deleted; they are not among ``read``.
         is_complete: Whether it reached the end, or stopped at its time limit.
         source_count: The source's own count of live records, where it gave one.
@@ -71,6 +72,7 @@ class PullResult:
     updated: int = 0
     unchanged: int = 0
     rejected: int = 0
+    unusable: int = 0
     deleted: int = 0
     is_complete: bool = False
     source_count: int | None = None
@@ -86,6 +88,7 @@ class PullResult:
         self.updated += counts.updated
         self.unchanged += counts.unchanged
         self.rejected += counts.rejected
+        self.unusable += counts.unusable
         self.deleted += counts.deleted
 
     def note(self, http: HttpClient) -> None:

@@ -27,6 +27,7 @@ OWN_COLUMNS = {
     "stream": "text",
     "schema_version": "text",
     "content_hash": "bigint",
+    "raw_hash": "bigint",
 }
 
 

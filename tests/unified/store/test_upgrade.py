@@ -15,6 +15,7 @@ from unified.store.migrations import FOLDER
 from unified.store.records import batches, cursors
 from unified.store.records.batches import Batch, MergeCounts
 from unified.store.records.deletions import Deletion
+from unified.store.records.raw_json import received
 from unified.store.records.tables import StreamKey
 
 REVISIONS = sorted(path.name[:4] for path in FOLDER.glob("versions/[0-9]*.sql"))
@@ -189,7 +190,7 @@ def fill(url: str, workspace: UUID) -> dict[str, UUID]:
     return ids
 
 
-def act(url: str, values: Mapping[str, UUID], statements: Sequence[str]) -> None:
+def act(url: str, values: Mapping[str, UUID | str], statements: Sequence[str]) -> None:
     """Run statements as the app does, in the workspace among the values."""
     with psycopg.connect(url) as conn:
         conn.execute(f"SET ROLE {APP_ROLE}".encode())
@@ -259,6 +260,22 @@ async def test_from_each_earlier_revision_with_rows(at_0001: str, revision: str)
         await goes_on(
             at_0001, StreamKey(values["workspace"], values["connection"], "stripe", CUSTOMERS, "customers")
         )
+
+
+def test_raw_records_with_nul_can_be_asked_of_afterwards(at_0001: str) -> None:
+    filled = [{**fill(at_0001, workspace), "workspace": workspace} for workspace in (uuid4(), uuid4())]
+    raw = r'{"name": "Nu\u0000l \\u0000", "email": "nul@nul.example"}'
+    for values in filled:
+        act(at_0001, {**values, "raw": raw}, ("UPDATE unified_customers SET raw_data = %(raw)s",))
+    migrate(at_0001, [ENTRY])
+    with psycopg.connect(at_0001) as admin:
+        asked = admin.execute(
+            "SELECT raw_data ->> 'email', raw_data::jsonb ->> 'name' FROM unified_customers"
+        )
+        assert asked.fetchall() == [("nul@nul.example", "Nu\ufffdl \\u0000")] * 2
+        kept = admin.execute("SELECT raw_data::text FROM unified_customers LIMIT 1").fetchone()
+    assert kept is not None
+    assert received(kept[0].encode()) == raw.encode()
 
 
 async def goes_on(url: str, key: StreamKey) -> None:

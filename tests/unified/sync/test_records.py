@@ -11,8 +11,8 @@ from unified.sync.pull import PullResult
 # An early answer that carries customers: a path, and how many of its answers come before.
 EARLY = {"stripe": ("/v1/customers", 1), "hubspot": ("/crm/objects/2026-09/contacts/search", 2)}
 NO_CUSTOMER: dict[str, dict[str, Any]] = {
-    "stripe": {"metadata": "no object"},
-    "hubspot": {"createdAt": "soon"},
+    "stripe": {"object": "card"},
+    "hubspot": {"properties": "none"},
 }
 
 
@@ -87,7 +87,11 @@ async def test_text_with_nul_is_stored_without_and_kept_with_it(source: Source) 
     assert (result.rejected, result.inserted) == (0, len(source.expected()))
     rows = await source.query("SELECT name, raw_data::text FROM {leaf} WHERE name LIKE '%%nul  here'")
     ((_, raw),) = rows
-    assert "nul \\u0000 here" in raw
+    assert "nul \\uFfFd here" in raw
+    everywhere = await source.query("SELECT count(*) FROM {leaf} WHERE raw_data ->> 'id' IS NOT NULL")
+    assert everywhere == [(len(source.expected()),)]
+    names = await source.query("SELECT raw_data::jsonb::text FROM {leaf} WHERE name LIKE '%%nul  here'")
+    assert "nul \ufffd here" in names[0][0]
 
 
 async def test_what_postgresql_refuses_is_set_aside_and_the_rest_committed(

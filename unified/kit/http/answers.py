@@ -1,22 +1,14 @@
-"""An answer as the client hands it over: status, headers and whole body. Not here: how it is read from the network.
+"""An answer as the client hands it over: status, headers and whole body. Not here: how it is read from the network."""
 
-Also how JSON is decoded that breaks a rule without being unreadable.
-"""
-
-import re
 from dataclasses import dataclass
 from typing import TypeVar
 
 import httpx
 import msgspec
 
-_Decoded = TypeVar("_Decoded")
+from unified.kit.broken_json import repairs
 
-# An escape in JSON text: a whole surrogate pair, half of one (the group), or any other.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
+_Decoded = TypeVar("_Decoded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +48,19 @@ class Answer:
     def decoded(self, decoder: msgspec.json.Decoder[_Decoded]) -> _Decoded:
         """Decode a JSON body. An answer without content is ``null``.
 
-        Half a surrogate pair, left by a system that cuts text in UTF-16, becomes U+FFFD. Otherwise one such name would
-        make its whole page unreadable, on every run.
+        JSON that breaks a rule without being unreadable is mended (:mod:`unified.kit.broken_json`).
 
         Raises:
             msgspec.MsgspecError, UnicodeDecodeError: If the body is not the JSON that the decoder takes.
         """
         body = b"null" if self.status == httpx.codes.NO_CONTENT else self.body
-        try:
-            return decoder.decode(body)
-        except msgspec.DecodeError:
-            return decoder.decode(_ESCAPE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], body))
+        error: msgspec.DecodeError | None = None
+        for mended in repairs(body):
+            try:
+                return decoder.decode(mended)
+            except msgspec.ValidationError:
+                raise
+            except msgspec.DecodeError as refused:
+                error = error or refused
+        assert error is not None  # noqa: S101 - at least the body itself was tried
+        raise error

@@ -6,6 +6,7 @@ Source: https://developers.hubspot.com/docs/api-reference/error-handling. Not he
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -42,6 +43,7 @@ class Answers:
 
     def __init__(self, clock: Clock, seed: int) -> None:
         self.clock = clock
+        self._turns = count()
         self._ids = Draw(seed)
 
     # Requests ------------------------------------------------------------------------------------------
@@ -95,12 +97,16 @@ class Answers:
         """One record as JSON, kept until it changes."""
         index, state = found
         # Changes replace a record's state, also within one millisecond.
-        key = (kind, index, state.modified_ms, state.archived_ms, state.version, *wanted)
+        # Real properties come in no order.
+        is_backwards = next(self._turns) % 2 == 1
+        key = (kind, index, state.modified_ms, state.archived_ms, state.version, is_backwards, *wanted)
         if not targets:
             known = portal.cache.get(key)
             if known is not None:
                 return known
         record = portal.shown(kind, index, state, wanted)
+        if is_backwards:
+            record["properties"] = dict(reversed(record["properties"].items()))
         if not targets:
             return portal.cache.put(key, msgspec.json.encode(record))
         associations = {}

@@ -20,7 +20,7 @@ from unified.sandbox.stripe.account import StripeAccount
 from unified.sandbox.stripe.query import Query, invalid, missing, stripe_error
 from unified.sandbox.stripe.search import search_customers
 from unified.sandbox.stripe.versions import LATEST
-from unified.sandbox.stripe.webhooks import StripeWebhooks
+from unified.sandbox.stripe.webhooks import StripeWebhooks, indented
 from unified.sandbox.stripe.writing import IdempotencyKeys, create_customer, delete_customer, update_customer
 
 if TYPE_CHECKING:
@@ -190,6 +190,10 @@ class StripeSandbox(Provider[StripeAccount]):
         """Replace the limits, with full buckets."""
         self.limits = limits
         self._buckets.clear()
+
+    def laid_out(self, content: bytes) -> bytes:
+        """Indented, so that an object looks otherwise in a list than alone."""
+        return indented(content)
 
     def common_headers(self, request: Request) -> dict[str, str]:
         """A request id, and the version that was asked for."""

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 _HOUR = 3600.0
 
 
+def indented(body: bytes) -> bytes:
+    """JSON as Stripe lays it out; what is not JSON, as a fault may leave it, as it is."""
+    try:
+        return msgspec.json.format(body, indent=2)
+    except msgspec.MsgspecError:
+        return body
+
+
 class StripeWebhooks(WebhookForm):
     """One event a delivery.
 
@@ -43,7 +51,7 @@ class StripeWebhooks(WebhookForm):
 
     def body(self, events: Sequence[Record], attempt: int) -> bytes:  # noqa: ARG002 - it stays the same
         """The event."""
-        return msgspec.json.encode(events[0])
+        return indented(msgspec.json.encode(events[0]))
 
     def headers(self, endpoint: Endpoint, body: bytes, now: float) -> dict[str, str]:
         """A fresh signature for each attempt."""

@@ -28,6 +28,7 @@ from unified.store.errors import RecordError
 from unified.store.plans import avoid_nested_loops
 from unified.store.records import deletions, merge_sql
 from unified.store.records.deletions import Deletion
+from unified.store.records.raw_json import stored
 from unified.store.records.rows import HEADER, TRAILER, copied_row, row_encoder
 from unified.store.records.tables import TABLES, StreamKey
 
@@ -44,7 +45,8 @@ class Row:
         observed_at: When the source was in this state.
         encoded: Its own columns, from :func:`encode`.
         raw: The JSON text that it was mapped from.
-        content_hash: Signed 64-bit hash of ``raw`` and of the mapping's version; equal means nothing changed.
+        content_hash: Signed 64-bit hash of what ``raw`` says and of the mapping's version; equal means nothing changed.
+        raw_hash: Such a hash of the very bytes; None where nothing looks them up.
     """
 
     source_id: str
@@ -52,6 +54,7 @@ class Row:
     encoded: bytes
     raw: bytes | memoryview
     content_hash: int
+    raw_hash: int | None = None
 
     @classmethod
     def of(cls, record: UnifiedBase, raw: bytes | memoryview, content_hash: int) -> "Row":
@@ -69,7 +72,7 @@ class Confirmed:
 
     Attributes:
         source_id: Its id in its source.
-        content_hash: As stored.
+        content_hash: One of the two hashes that it is stored with.
         observed_at: When the source was seen to be still in that state.
     """
 
@@ -109,6 +112,7 @@ class Batch:
         rows: Records that are new or may have changed.
         confirmed: Records known to be stored unchanged; they only count.
         rejects: Raw records that could not be mapped.
+        unusable: How many of the rows have a field that could not be read.
         deletions: Records that are gone.
         keep_unknown: Whether those of them that were never stored get rows: something stored names them.
         cursor: Where the stream goes on from; None leaves it where it is.
@@ -121,6 +125,7 @@ class Batch:
     rows: Sequence[Row] = ()
     confirmed: Sequence[Confirmed] = ()
     rejects: Sequence[Reject] = ()
+    unusable: int = 0
     deletions: Sequence[Deletion] = ()
     keep_unknown: bool = False
     cursor: Mapping[str, Any] | None = None
@@ -135,13 +140,17 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class MergeCounts:
-    """The outcomes of the records of some batches; ``deleted`` counts live ones that became tombstones."""
+    """The outcomes of the records of some batches; ``deleted`` counts live ones that became tombstones.
+
+    ``unusable`` counts records with a field that could not be read; each is one of the others as well.
+    """
 
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
     rejected: int = 0
     deleted: int = 0
+    unusable: int = 0
 
     @property
     def read(self) -> int:
@@ -167,7 +176,7 @@ def encode(record: UnifiedBase) -> bytes:
 async def known_hashes(
     connection: AsyncConnection[Any], key: StreamKey, ids: Sequence[str]
 ) -> dict[str, int]:
-    """The content hashes of those records that are stored and not deleted, to leave out what did not change.
+    """The hashes of those records that are stored and not deleted, to leave out what did not change.
 
     Args:
         connection: A transaction of the key's workspace.
@@ -175,10 +184,11 @@ async def known_hashes(
         ids: Source ids to look up.
 
     Returns:
-        Hashes by source id; ids that are not stored are missing.
+        Hashes of their bytes by source id; ids that are not stored are missing. Where a row has none, its content hash,
+        which in earlier releases was taken of the bytes.
     """
     query = sql.SQL(
-        "SELECT source_id, content_hash FROM {} "
+        "SELECT source_id, coalesce(raw_hash, content_hash) FROM {} "
         "WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s) "
         "AND deleted_at IS NULL AND schema_version = %(version)s"
     ).format(key.leaf)
@@ -231,6 +241,7 @@ async def merge(connection: AsyncConnection[Any], key: StreamKey, batch: Batch) 
         unchanged=len(batch.rows) + len(batch.confirmed) - inserted - updated,
         rejected=len(batch.rejects),
         deleted=deleted,
+        unusable=batch.unusable,
     )
     await step.count(counts)
     return counts
@@ -288,7 +299,9 @@ class _Merge:
             async with self._cursor.copy(statement) as copy:
                 await copy.write(HEADER)
                 for row in self._rows:
-                    await copy.write(copied_row(len(columns), row.encoded, row.raw, row.content_hash))
+                    await copy.write(
+                        copied_row(len(columns), row.encoded, stored(row.raw), row.content_hash, row.raw_hash)
+                    )
                 await copy.write(TRAILER)
         except psycopg.DataError as error:
             place = _COPY_PLACE.search(error.diag.context or "")
@@ -423,7 +436,7 @@ _COPY_PLACE = re.compile(r"COPY \w+, line (\d+)(?:, column (\w+))?")
 @cache
 def _encoder(model: type[UnifiedBase]) -> Callable[[UnifiedBase], bytes]:
     table = next(table for entity, table in TABLES.items() if entity.model is model)
-    return row_encoder(table, merge_sql.staged_columns(table)[:-2])
+    return row_encoder(table, merge_sql.staged_columns(table)[:-3])
 
 
 def _bad_value(source_id: str, column: str | None, reason: str | None) -> RecordError:

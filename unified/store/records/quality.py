@@ -106,13 +106,9 @@ async def invoice_totals(
         control: Where a raw invoice states its total.
         since: Only invoices that were read since then; None takes all, and reads every raw record.
     """
-    # PostgreSQL reads no JSON in which a string has U+0000; that escape is taken out first, where there is one.
     query = sql.SQL(
         """
-        SELECT currency, count(*), sum(total), sum(nullif(
-            CASE WHEN strpos(raw_data::text, '\\u0000') = 0 THEN raw_data
-                 ELSE regexp_replace(raw_data::text, '(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', '\\1', 'g')::json
-            END #>> %(path)s, '')::numeric)
+        SELECT currency, count(*), sum(total), sum(nullif(raw_data #>> %(path)s, '')::numeric)
         FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s AND raw_data IS NOT NULL
             AND currency IS NOT NULL AND (%(since)s::timestamptz IS NULL OR synced_at >= %(since)s)
         GROUP BY currency ORDER BY currency

@@ -22,6 +22,7 @@ from unified.schema import UnifiedBase, UnifiedModel, versions
 from unified.schema.entities import ENTITIES, Entity
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
+from unified.store.records.raw_json import received
 
 READ_CHUNK = 2000
 """Rows that a reader holds in memory at once."""
@@ -238,4 +239,4 @@ async def read_raw(
     ).format(key.leaf)
     values = key.parameters() | {"after": after, "limit": limit}
     rows = await (await connection.execute(query, values)).fetchall()
-    return [StoredRaw(*row) for row in rows]
+    return [StoredRaw(source_id, received(body), *times) for source_id, body, *times in rows]

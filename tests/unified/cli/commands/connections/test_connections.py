@@ -144,7 +144,7 @@ def test_a_broken_record_is_listed_among_the_rejects(
     unified: Unified, sandbox: SandboxServer, stripe: str
 ) -> None:
     sandbox.stripe.faults.add(
-        Fault("bad_record", path="/v1/customers", times=None, replace={"created": "never"})
+        Fault("bad_record", path="/v1/customers", times=None, replace={"object": "card"})
     )
     try:
         unified.ok("sync", stripe, "--full", "--stream", "customers")
@@ -153,7 +153,7 @@ def test_a_broken_record_is_listed_among_the_rejects(
     rejects = unified.json("rejects", stripe)
     assert rejects
     assert all(each["error"] and "raw" not in each for each in rejects)
-    assert '"never"' in unified.json("rejects", stripe, "--raw", "--limit", "1")[0]["raw"]
+    assert '"card"' in unified.json("rejects", stripe, "--raw", "--limit", "1")[0]["raw"]
     unified.ok("sync", stripe, "--full", "--stream", "customers")
     assert "no rejects" in unified.ok("rejects", stripe)
 
