@@ -4,9 +4,11 @@ The table is made from the values that are stored, as the owner, and isolated by
 go when their connection or workspace goes.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +21,8 @@ from unified.store.errors import StoreError
 from unified.store.records.tables import READ_CHUNK, Column
 
 PREFIX = "derived_"
+# They hold counts of a unit, which ``item`` gives away without it.
+_NUMPY_TIMES = ("datetime64", "timedelta64")
 _LONGEST_NAME = 63
 _KEYS = ("workspace_id", "connection_id")
 
@@ -46,6 +50,8 @@ _TYPES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (UUID, "uuid"),
     ((dict, list, tuple), "jsonb"),
 )
+# Beyond these, an integer needs a numeric.
+_BIGINTS = range(-(2**63), 2**63)
 # What else takes the values of a type, as they are.
 _WIDER: Mapping[str | None, tuple[str, ...]] = {"bigint": ("double precision", "numeric")}
 
@@ -82,15 +88,16 @@ async def replace(
         connection: Whose rows they are.
         names: Columns.
         rows: Their values: None, or Python's bool, int, float, Decimal, str, datetime (in UTC, if it does not say
-            otherwise), date, UUID, dict and list.
+            otherwise), date, UUID, dict and list. NumPy's scalars are taken for the Python values that they hold.
 
     Raises:
-        DerivedTableError: If a column has the name of a key, or its values are not of one type.
+        DerivedTableError: If a column has the name of a key, its values are not of one type, or one can't be stored.
     """
     if taken := set(_KEYS) & set(names):
         msg = f"a derived table has its own {' and '.join(sorted(taken))}; leave that column out of the frame"
         raise DerivedTableError(msg)
-    types = {name: _column_type(name, (row[place] for row in rows)) for place, name in enumerate(names)}
+    rows = [tuple(map(_plain, row)) for row in rows]
+    types = {name: _column_type(name, [row[place] for row in rows]) for place, name in enumerate(names)}
     async with db.owner() as conn:
         await _shape(conn, table, types)
     columns = (*_KEYS, *names)
@@ -103,9 +110,13 @@ async def replace(
         await cursor.execute(
             sql.SQL("DELETE FROM {} WHERE connection_id = %s").format(sql.Identifier(table)), (connection.id,)
         )
-        await cursor.executemany(
-            insert, ((connection.workspace_id, connection.id, *map(_adapted, row)) for row in rows)
-        )
+        try:
+            await cursor.executemany(
+                insert, ((connection.workspace_id, connection.id, *map(_adapted, row)) for row in rows)
+            )
+        except errors.DataError as error:
+            msg = f"{table} can't hold one of the values: {error.diag.message_primary or error}; nothing was stored"
+            raise DerivedTableError(msg) from error
 
 
 async def read_chunks(
@@ -133,9 +144,11 @@ async def read_chunks(
                 yield columns, rows
 
 
-def _column_type(name: str, values: Iterable[Any]) -> str | None:
+def _column_type(name: str, values: Sequence[Any]) -> str | None:
     """The type that holds all values of a column; None where there are none."""
     found = {_value_type(name, kind) for kind in {type(value) for value in values} - {type(None)}}
+    if "bigint" in found and any(isinstance(value, int) and value not in _BIGINTS for value in values):
+        found = found - {"bigint"} | {"numeric"}
     if not found:
         return None
     for widest in found:
@@ -155,8 +168,23 @@ def _value_type(name: str, kind: type) -> str:
     raise DerivedTableError(msg)
 
 
+def _plain(value: Any) -> Any:
+    """The Python value that a scalar of NumPy's holds; any other value as it is. Its times are left to be refused."""
+    kind = type(value)
+    return value.item() if kind.__module__ == "numpy" and kind.__name__ not in _NUMPY_TIMES else value
+
+
 def _adapted(value: Any) -> Any:
-    return Jsonb(value) if isinstance(value, (dict, list, tuple)) else value
+    return Jsonb(value, dumps=_dumps) if isinstance(value, (dict, list, tuple)) else value
+
+
+def _encodable(value: Any) -> Any:
+    """What stands for a value in JSON that Python's encoder does not know."""
+    plain = value.tolist() if type(value).__module__ == "numpy" and hasattr(value, "tolist") else str(value)
+    return str(plain) if type(plain) is type(value) else plain
+
+
+_dumps = partial(json.dumps, default=_encodable)
 
 
 async def _columns(conn: AsyncConnection[Any], table: str) -> list[Column]:

@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+import pandas as pd
 import pytest
 from psycopg import errors
 
@@ -65,6 +67,56 @@ async def test_a_column_takes_on_the_type_that_its_values_need(
     await derived.replace(database, TABLE, connection, ["a"], [(first,)])
     await derived.replace(database, TABLE, connection, ["a"], [(then,)])
     assert await contents(database, connection) == ({"a": column_type}, [(value,)])
+
+
+@pytest.mark.parametrize(
+    ("values", "column_type", "stored"),
+    [
+        ([np.int64(7), np.uint8(8), 9], "bigint", [7, 8, 9]),
+        ([np.uint64(2**64 - 1), 1], "numeric", [Decimal(1), Decimal(2**64 - 1)]),
+        ([10**30], "numeric", [Decimal(10**30)]),
+        ([2**63 - 1, -(2**63)], "bigint", [-(2**63), 2**63 - 1]),
+        ([np.array([True])[0], None], "boolean", [None, True]),
+        ([np.float32(1.5), np.int32(2)], "double precision", [1.5, 2.0]),
+        ([np.str_("a")], "text", ["a"]),
+        ([{"n": np.int64(1), "all": np.array([1, 2])}], "jsonb", [{"n": 1, "all": [1, 2]}]),
+        ([{"money": Decimal("1.10")}], "jsonb", [{"money": "1.10"}]),
+        (list(pd.Series([1, 2**63], dtype="uint64").astype(object)), "numeric", [Decimal(1), Decimal(2**63)]),
+    ],
+)  # fmt: skip
+async def test_integers_of_any_width_and_numpys_scalars_are_stored(
+    database: Database, connection: Connection, values: list[Any], column_type: str, stored: list[Any]
+) -> None:
+    await derived.replace(database, TABLE, connection, ["a"], [(value,) for value in values])
+    columns, rows = await contents(database, connection)
+    assert columns == {"a": column_type}
+    assert sorted([row[0] for row in rows], key=repr) == sorted(stored, key=repr)
+
+
+async def test_a_column_of_integers_is_widened_for_a_larger_one(
+    database: Database, connection: Connection
+) -> None:
+    await derived.replace(database, TABLE, connection, ["a"], [(1,)])
+    await derived.replace(database, TABLE, connection, ["a"], [(np.uint64(2**63),)])
+    assert await contents(database, connection) == ({"a": "numeric"}, [(Decimal(2**63),)])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "nul \0 here",
+        {"n": float("nan")},
+        np.datetime64("2026-01-01"),
+        np.timedelta64(1, "D"),
+        np.void(b"x"),
+        1j,
+    ],
+)
+async def test_a_value_that_no_column_holds_ends_in_a_reason(
+    database: Database, connection: Connection, value: Any
+) -> None:
+    with pytest.raises(DerivedTableError, match=r"^[^\n]+$"):
+        await derived.replace(database, TABLE, connection, ["a"], [(value,)])
 
 
 @pytest.mark.parametrize(
