@@ -65,7 +65,7 @@ def migrate_database(url: str) -> list[str]:
 
 
 def prepare_dagster(url: str) -> None:
-    """Make Dagster's home folder and database, and point this process and its children to them.
+    """Make Dagster's home folder and database, have that work in UTC, and point this process and its children to them.
 
     Sets DAGSTER_HOME to a folder of the installation's own, and DAGSTER_POSTGRES_URL, unless it is set, to
     the database ``<name>_dagster`` on the same server.
@@ -88,6 +88,7 @@ def prepare_dagster(url: str) -> None:
         # The driver by name: of a bare postgresql:// SQLAlchemy 2.1 makes psycopg 3, which Dagster's
         # storage is not written for (https://github.com/dagster-io/dagster/issues/33958).
         os.environ[DAGSTER_URL_VARIABLE] = f"postgresql+psycopg2://{storage.partition('://')[2]}"
+    migrate.set_utc(f"postgresql://{os.environ[DAGSTER_URL_VARIABLE].partition('://')[2]}")
 
 
 def upgrade_dagster() -> None:

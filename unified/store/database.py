@@ -23,6 +23,7 @@ from psycopg import AsyncConnection, errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from unified.store import poolers
 from unified.store.errors import (
     BusyError,
     DatabaseUrlError,
@@ -34,6 +35,7 @@ from unified.store.errors import (
     UnreachableError,
 )
 from unified.store.migrations import HEAD
+from unified.store.sessions import SETTINGS, LostConnectionError, Session
 
 APP_ROLE = "unified_app"
 SCHEDULER_ROLE = "unified_scheduler"
@@ -44,24 +46,19 @@ READER_ROLE = "unified_reader"
 _WORKING_ROLES = (APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE)
 
 OLDEST_SERVER = 15
-CONNECT_SECONDS = 10
+_SET_PER_GRANT = 160000
 POOL_SECONDS = 30.0
 _INGRESS_CONNECTIONS = 4
 _API_CONNECTIONS = 4
 # Some providers wait 3 s for an answer. Before they give up, they are answered that they should come again.
 INGRESS_SECONDS = 2.5
+_UNLOCK_SECONDS = 2.5
 
-# A merge of some thousand rows takes well under a second; whatever reaches these limits is stuck.
-_SESSION_SETTINGS = {
-    "application_name": "unified-assets",
-    "client_connection_check_interval": "10s",
-    "client_min_messages": "warning",
-    "idle_in_transaction_session_timeout": "10min",
-    "lock_timeout": "30s",
-    "statement_timeout": "10min",
-    "temp_buffers": "24MB",  # a staged batch stays in memory
-    "timezone": "UTC",
-}
+# In one round trip. Both values are of a form that needs no quoting.
+_BEGIN = """
+    BEGIN; SET LOCAL ROLE {role}; SET LOCAL app.workspace_id = '{workspace}';
+    SELECT version_num FROM public.alembic_version
+"""
 
 _RETRY_LATER = (
     errors.LockNotAvailable,
@@ -168,8 +165,8 @@ def _reason(error: psycopg.Error) -> str:
     return " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())
 
 
-class _Connection(AsyncConnection[Any]):
-    """A connection that has the embedded server started again if it was killed."""
+class _Connection(Session):
+    """A session that has the embedded server started again if it was killed."""
 
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
@@ -213,10 +210,12 @@ class Database:
             ServerVersionError: If it is older than PostgreSQL 15.
             NotMigratedError: If its tables are not yet those of this release.
             NewerDatabaseError: If they are those of a later one.
+            PoolerError: If a pooler would give each transaction another session.
             RoleError: If the roles are missing or would break isolation.
         """
         url = check_url(url) if url else await asyncio.to_thread(database_url)
         async with await _connect(url) as connection:
+            await _refuse_pooler(connection, url)
             await _check(connection)
         pool = AsyncConnectionPool(
             url,
@@ -225,7 +224,7 @@ class Database:
             max_size=max_connections,
             timeout=POOL_SECONDS,
             # Transactions begin by a statement of ours, see _begun.
-            kwargs={"connect_timeout": CONNECT_SECONDS, "autocommit": True},
+            kwargs={"autocommit": True},
             configure=_configure,
             open=False,
         )
@@ -239,7 +238,8 @@ class Database:
         """A transaction that sees and changes one workspace's rows. Commits at its end, not on an error.
 
         Raises:
-            UnreachableError, BusyError, NotMigratedError: If the server fails; then nothing was changed.
+            UnreachableError, BusyError: If the server fails; then nothing was changed.
+            NotMigratedError: If the tables are no longer those of this release; then nothing was begun.
         """
         async with self._transaction(APP_ROLE, UUID(str(workspace_id))) as connection:
             yield connection
@@ -262,7 +262,11 @@ class Database:
         """
         with clear_errors("using the inbox"):
             try:
-                async with asyncio.timeout(INGRESS_SECONDS), self._ingress_pool.connection() as connection:
+                async with (
+                    asyncio.timeout(INGRESS_SECONDS),
+                    _kept_in_use(self._ingress_pool),
+                    self._ingress_pool.connection() as connection,
+                ):
                     yield connection
             except TimeoutError as error:
                 raise UnreachableError(
@@ -279,7 +283,7 @@ class Database:
             UnreachableError, BusyError, NotMigratedError: If the server fails.
         """
         with clear_errors("finding out who asks"):
-            async with self._api_pool.connection() as connection:
+            async with _kept_in_use(self._api_pool), self._api_pool.connection() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -293,26 +297,33 @@ class Database:
         self, role: str, workspace: UUID | None = None
     ) -> AsyncIterator[AsyncConnection[Any]]:
         with clear_errors("using the database"):
-            connection = await self._begun(role, workspace)
-            try:
-                async with connection:  # commits, or rolls back after an error
-                    yield connection
-            finally:
-                await self._pool.putconn(connection)
+            async with _kept_in_use(self._pool):
+                connection = await self._begun(role, workspace)
+                try:
+                    async with connection:  # commits, or rolls back after an error
+                        yield connection
+                finally:
+                    await self._pool.putconn(connection)
 
     async def _begun(self, role: str, workspace: UUID | None) -> _Connection:
-        """A connection of the pool with a transaction that has just begun."""
-        # In one round trip. Both values are of a form that needs no quoting.
-        begin = f"BEGIN; SET LOCAL ROLE {role}; SET LOCAL app.workspace_id = '{workspace or ''}'"
+        """A connection of the pool with a transaction that has just begun, on the tables of this release."""
+        begin = _BEGIN.format(role=role, workspace=workspace or "")
         while True:
             connection = await self._pool.getconn()
             try:
-                await connection.execute(begin.encode(), prepare=False)
+                results = await connection.execute(begin.encode(), prepare=False)
+                while results.nextset():
+                    pass
+                _check_revision(connection, await results.fetchone())
             except BaseException as error:
+                if isinstance(error, NotMigratedError):
+                    await connection.rollback()
                 await self._pool.putconn(connection)
                 # The server went away since the last use, and nothing was done yet: another connection will do, and
-                # where there is none the pool says so in time.
-                if not (isinstance(error, psycopg.OperationalError) and connection.broken):
+                # where there is none the pool says so in time. One that fell silent has been waited for enough.
+                if not (isinstance(error, psycopg.OperationalError) and connection.broken) or isinstance(
+                    error, LostConnectionError
+                ):
                     raise
             else:
                 return connection
@@ -354,18 +365,50 @@ class Database:
                     yield bool(row and row[0])
                 finally:
                     # The server frees the lock of a connection that is closed, but only a moment later.
-                    with suppress(psycopg.OperationalError):
-                        await connection.execute("SELECT pg_advisory_unlock_all()")
+                    with suppress(psycopg.OperationalError, TimeoutError):
+                        async with asyncio.timeout(_UNLOCK_SECONDS):
+                            await connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 async def _connect(url: str) -> AsyncConnection[Any]:
     with clear_errors("opening the database"):
-        return await _Connection.connect(url, connect_timeout=CONNECT_SECONDS)
+        return await _Connection.connect(url)
+
+
+async def _refuse_pooler(connection: AsyncConnection[Any], url: str) -> None:
+    """Nothing else comes before it: whatever a shared session is told, the next client of the pooler inherits."""
+    await connection.set_autocommit(True)
+    row = await (await connection.execute(poolers.SERVING)).fetchone()
+    await connection.set_autocommit(False)
+    if row != (connection.info.backend_pid,):  # something stands between
+        with clear_errors("opening the database"):
+            await poolers.refuse_shared_sessions(url)
+
+
+@asynccontextmanager
+async def _kept_in_use(pool: _Pool) -> AsyncIterator[None]:
+    """Replace a pool's connections once one of them proved to be of no more use, before each fails by itself.
+
+    The link to the server is dead, or the tables changed under the statements that they have prepared: PostgreSQL
+    refuses such a statement for as long as its connection lives
+    (https://www.postgresql.org/docs/current/sql-prepare.html).
+    """
+    try:
+        yield
+    except LostConnectionError:
+        await pool.drain()
+        raise
+    except errors.FeatureNotSupported as error:
+        if error.diag.source_function != "RevalidateCachedQuery":
+            raise
+        await pool.drain()
+        msg = "the tables were changed meanwhile, by `unified migrate` perhaps; it is undone, try again"
+        raise BusyError(msg) from error
 
 
 async def _configure(connection: AsyncConnection[Any], role: str = APP_ROLE) -> None:
     """Prepare a pooled connection: time limits, and the app's role for whatever forgets to take one on."""
-    settings = {**_SESSION_SETTINGS, "role": role}
+    settings = {**SETTINGS, "role": role}
     await connection.execute(
         "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s (name, value)",
         (list(settings), list(settings.values())),
@@ -385,10 +428,21 @@ def _role_pool(url: str, role: str, connections: int) -> _Pool:
         min_size=0,
         max_size=connections,
         timeout=POOL_SECONDS,
-        kwargs={"connect_timeout": CONNECT_SECONDS, "autocommit": True, "prepare_threshold": 0},
+        kwargs={"autocommit": True, "prepare_threshold": 0},
         configure=partial(_configure, role=role),
         open=False,
     )
+
+
+def may_act(server_version: int) -> str:
+    """What ``pg_has_role`` is asked to find out whether SET ROLE works; a membership may exclude it from 16 on."""
+    return "SET" if server_version >= _SET_PER_GRANT else "MEMBER"
+
+
+def grant(conn: AsyncConnection[Any], role: str) -> str:
+    """The statement that lets the login of a connection act as a role."""
+    how = " WITH SET TRUE" if may_act(conn.info.server_version) == "SET" else ""
+    return f"GRANT {role} TO {conn.info.user}{how}"
 
 
 async def _check(connection: AsyncConnection[Any]) -> None:
@@ -402,10 +456,10 @@ async def _check(connection: AsyncConnection[Any]) -> None:
     roles = await (
         await connection.execute(
             """
-            SELECT rolname, rolsuper OR rolbypassrls, pg_has_role(oid, 'MEMBER')
+            SELECT rolname, rolsuper OR rolbypassrls, pg_has_role(oid, %(may_act)s)
             FROM pg_roles WHERE rolname = ANY(%(roles)s) ORDER BY array_position(%(roles)s, rolname::text)
             """,
-            {"roles": list(_WORKING_ROLES)},
+            {"roles": list(_WORKING_ROLES), "may_act": may_act(connection.info.server_version)},
         )
     ).fetchall()
     if len(roles) < len(_WORKING_ROLES):
@@ -417,7 +471,7 @@ async def _check(connection: AsyncConnection[Any]) -> None:
             raise RoleError(msg)
         if not is_member:
             msg = (
-                f"{connection.info.user} can't act as {role}; as an administrator: GRANT {role} TO its login"
+                f"{connection.info.user} can't act as {role}; as an administrator: {grant(connection, role)}"
             )
             raise RoleError(msg)
     try:
@@ -425,6 +479,11 @@ async def _check(connection: AsyncConnection[Any]) -> None:
         row = await (await connection.execute("SELECT version_num FROM alembic_version")).fetchone()
     except (errors.UndefinedTable, errors.InsufficientPrivilege):
         row = None
+    _check_revision(connection, row)
+
+
+def _check_revision(connection: AsyncConnection[Any], row: tuple[str] | None) -> None:
+    """See that the tables are those of this release; they may be migrated while this process runs."""
     if row and row[0] > HEAD:
         raise NewerDatabaseError(connection.info.dbname, row[0], HEAD)
     if row is None or row[0] != HEAD:

@@ -7,6 +7,7 @@ StoreError
 │   └── FullDiskError      the server's disk is full
 ├── BusyError              the server gave up waiting: a lock, a time limit, a deadlock; trying again may work
 ├── ServerVersionError     the server is older than what is supported
+├── PoolerError            a pooler gives each transaction another session
 ├── NotMigratedError       the tables are missing or older than this release
 │   └── NewerDatabaseError the tables are those of a later release
 ├── RoleError              the login lacks a role, or a role has rights that break isolation
@@ -42,6 +43,17 @@ class BusyError(StoreError):
 
 class ServerVersionError(StoreError):
     """The server is older than PostgreSQL 15."""
+
+
+class PoolerError(StoreError):
+    """A pooler stands before the server and gives each transaction another session."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DATABASE_URL leads to a pooler that gives each transaction another session of the server (transaction or "
+            "statement pooling): locks, roles and temporary tables would be shared with others. Use the pooler's "
+            "session mode (pgbouncer: pool_mode = session; Supabase: port 5432), or the server itself"
+        )
 
 
 class FullDiskError(UnreachableError):

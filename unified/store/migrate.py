@@ -4,7 +4,9 @@ Runs as an administrator's login (a superuser, or one with CREATEROLE that owns 
 later runs as roles that own nothing. Everything here may be run again, and by several processes at once.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +14,10 @@ from typing import Any
 import psycopg
 from psycopg import Connection, errors, sql
 
+from unified.store import poolers
 from unified.store.database import (
     API_ROLE,
     APP_ROLE,
-    CONNECT_SECONDS,
     INGRESS_ROLE,
     OWNER_ROLE,
     READER_ROLE,
@@ -23,13 +25,17 @@ from unified.store.database import (
     beside,
     check_url,
     clear_errors,
+    may_act,
 )
-from unified.store.errors import NewerDatabaseError, RoleError
+from unified.store.errors import InvalidSettingError, NewerDatabaseError, RoleError
 from unified.store.migrations import FOLDER, HEAD
 from unified.store.records import views
+from unified.store.sessions import link_settings
 
 _ROLES = (OWNER_ROLE, APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE, READER_ROLE)
-_INHERIT_PER_GRANT = 160000  # the server version that lets a grant give a role without its rights
+
+UTC_NAMES = ("UTC", "Etc/UTC")
+"""Time zones that a database of Dagster's may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ def ensure_database(url: str) -> None:
     """
     name = psycopg.conninfo.conninfo_to_dict(check_url(url))["dbname"]
     try:
-        psycopg.connect(url, connect_timeout=CONNECT_SECONDS).close()
+        psycopg.connect(url, **link_settings(url)).close()
     except psycopg.OperationalError:
         # libpq gives a failed login no error code; whether the database is there is for the server to say.
         with _administrator(beside(url, "postgres")) as connection:
@@ -135,14 +141,54 @@ def ensure_database(url: str) -> None:
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(name))))
 
 
+def set_utc(url: str) -> None:
+    """Have the sessions of a database work in UTC, as Dagster's storage needs.
+
+    Dagster writes times with a zone into columns without one, and reads them as UTC.
+
+    Args:
+        url: ``postgresql://`` URL.
+
+    Raises:
+        InvalidSettingError: If something outside of the database sets another zone.
+        UnreachableError: If the server can't be reached.
+    """
+    zone = _zone(url)
+    if zone in UTC_NAMES:
+        return
+    with _administrator(url) as connection:
+        name = sql.Identifier(connection.info.dbname)
+        with suppress(errors.InsufficientPrivilege):  # not its owner
+            connection.execute(sql.SQL("ALTER DATABASE {} SET timezone = 'UTC'").format(name))
+        # What is set for a login comes before what is set for a database.
+        connection.execute(
+            sql.SQL("ALTER ROLE CURRENT_USER IN DATABASE {} SET timezone = 'UTC'").format(name)
+        )
+    if (zone := _zone(url)) not in UTC_NAMES:
+        msg = f"Dagster's storage works in the time zone {zone} instead of UTC; unset PGTZ, or take it out of the URL"
+        raise InvalidSettingError(msg)
+
+
+def _zone(url: str) -> str:
+    with _administrator(url) as connection:
+        row = connection.execute("SELECT current_setting('TimeZone')").fetchone()
+        assert row is not None  # noqa: S101 - SELECT of an expression gives one row
+        return str(row[0])
+
+
 @contextmanager
 def _administrator(url: str) -> Iterator[Connection[Any]]:
     with clear_errors("preparing the database"):
         try:
-            with psycopg.connect(
-                check_url(url), connect_timeout=CONNECT_SECONDS, autocommit=True
-            ) as connection:
-                yield connection
+            with psycopg.connect(check_url(url), autocommit=True, **link_settings(url)) as connection:
+                _refuse_pooler(connection, url)
+                try:
+                    yield connection
+                finally:
+                    # A pooler may hand the session on to somebody else.
+                    with suppress(psycopg.Error):
+                        connection.rollback()
+                        connection.execute("RESET ROLE")
         except errors.InsufficientPrivilege as error:
             msg = (
                 f"preparing the database: the login may not do that ({error.diag.message_primary}); run "
@@ -151,8 +197,16 @@ def _administrator(url: str) -> Iterator[Connection[Any]]:
             raise RoleError(msg) from error
 
 
+def _refuse_pooler(connection: Connection[Any], url: str) -> None:
+    if connection.execute(poolers.SERVING).fetchone() != (connection.info.backend_pid,):
+        # A thread of its own: this one may have a loop already.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, poolers.refuse_shared_sessions(url)).result()
+
+
 def _create_roles(connection: Connection[Any]) -> None:
     """Make the roles, as far as the server has them not yet, and let this login take them on."""
+    refused = []
     for role in _ROLES:
         try:
             connection.execute(
@@ -165,8 +219,18 @@ def _create_roles(connection: Connection[Any]) -> None:
         except errors.InsufficientPrivilege:
             if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
                 raise
-        if role != READER_ROLE:  # nobody acts as it: logins are members
-            _grant_to_login(connection, role)
+        # Nobody acts as the reader: logins are members.
+        if role != READER_ROLE and not _let_act(connection, role):
+            refused.append(role)
+    if refused:
+        login, names = connection.info.user, ", ".join(refused)
+        how = "WITH ADMIN OPTION, INHERIT FALSE, SET TRUE" if _has_set(connection) else "WITH ADMIN OPTION"
+        msg = (
+            f"preparing the database: {login} can't act as {names}, made by another login of this server, for which "
+            f"CREATEROLE is not enough; as that login or a superuser: GRANT {names} TO {login} {how}; then run "
+            "`unified migrate` again"
+        )
+        raise RoleError(msg)
     database = sql.Identifier(connection.info.dbname)
     connection.execute(
         sql.SQL("GRANT CREATE, USAGE ON SCHEMA public TO {}").format(sql.Identifier(OWNER_ROLE))
@@ -185,17 +249,26 @@ def _create_roles(connection: Connection[Any]) -> None:
     )
 
 
-def _grant_to_login(connection: Connection[Any], role: str) -> None:
-    """Let the login act as ``role``; where the server can, only by an explicit SET ROLE."""
-    by_set_only = connection.info.server_version >= _INHERIT_PER_GRANT
-    may_act = connection.execute(
+def _let_act(connection: Connection[Any], role: str) -> bool:
+    """Let the login act as ``role``, only by an explicit SET ROLE where the server can; False if it may not be."""
+    able = connection.execute(
         "SELECT rolsuper OR pg_has_role(%s, %s) FROM pg_roles WHERE rolname = session_user",
-        (role, "SET" if by_set_only else "MEMBER"),
+        (role, may_act(connection.info.server_version)),
     ).fetchone()
-    if may_act is None or not may_act[0]:
-        how = sql.SQL(" WITH INHERIT FALSE, SET TRUE" if by_set_only else "")
-        with suppress(errors.UniqueViolation):  # another process may be quicker
+    if able is None or not able[0]:
+        how = sql.SQL(" WITH INHERIT FALSE, SET TRUE" if _has_set(connection) else "")
+        try:
             connection.execute(sql.SQL("GRANT {} TO SESSION_USER{}").format(sql.Identifier(role), how))
+        except errors.UniqueViolation:
+            pass  # another process was quicker
+        except errors.InsufficientPrivilege:
+            return False  # from PostgreSQL 16 on CREATEROLE is not enough for roles that another login made
+    return True
+
+
+def _has_set(connection: Connection[Any]) -> bool:
+    """Whether a grant may give a role without its rights."""
+    return may_act(connection.info.server_version) == "SET"
 
 
 def _revision(connection: Connection[Any]) -> str | None:

@@ -16,8 +16,9 @@ import psycopg
 from psycopg import AsyncConnection, errors, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from unified.store.database import CONNECT_SECONDS, READER_ROLE, Database, clear_errors
+from unified.store.database import READER_ROLE, Database, clear_errors
 from unified.store.errors import RoleError
+from unified.store.sessions import Session
 
 STATEMENT_SECONDS = 60
 """How long a reader's statement may take."""
@@ -57,9 +58,7 @@ async def connect(db: Database, workspace_id: UUID) -> AsyncIterator[AsyncConnec
     """
     name, password = f"{_TEMPORARY}{secrets.token_hex(8)}", secrets.token_urlsafe(32)
     with clear_errors("making a reader"):
-        async with await AsyncConnection.connect(
-            db.url, connect_timeout=CONNECT_SECONDS, autocommit=True
-        ) as administrator:
+        async with await Session.connect(db.url, autocommit=True) as administrator:
             await _remove_old(administrator)
             await _make(administrator, name, password)
             try:
@@ -98,10 +97,8 @@ async def _make(administrator: AsyncConnection[Any], name: str, password: str) -
 
 async def _log_in(url: str, name: str, password: str) -> AsyncConnection[Any]:
     try:
-        reader = await AsyncConnection.connect(
-            make_conninfo(url, user=_user(url, name), password=password),
-            connect_timeout=CONNECT_SECONDS,
-            autocommit=True,
+        reader = await Session.connect(
+            make_conninfo(url, user=_user(url, name), password=password), autocommit=True
         )
     except psycopg.OperationalError as error:
         raise RoleError(

@@ -10,7 +10,7 @@
 | 412, 428 | somebody else changed it first; ``If-Match`` is missing |
 | 422 | a value is not usable; ``errors`` says which |
 | 429 | more requests than one caller may send |
-| 503 | the database is away |
+| 503 | the database is away, or of another release |
 """
 
 import http
@@ -31,6 +31,7 @@ from unified.store.errors import (
     BusyError,
     DuplicateNameError,
     InvalidSettingError,
+    NotMigratedError,
     StoreError,
     UnreachableError,
     VersionConflictError,
@@ -84,6 +85,7 @@ STATUS_OF: dict[type[Exception], int] = {
     ConfigurationError: 422,
     BusyError: 503,
     UnreachableError: 503,
+    NotMigratedError: 503,
 }
 
 _log = logging.getLogger(__name__)
@@ -147,13 +149,20 @@ def explained(error: Exception) -> Problem:
             headers = {"retry-after": str(RETRY_SECONDS)} if status == 503 else {}  # noqa: PLR2004
             if status == 503:  # noqa: PLR2004
                 _log.warning("a request could not be served: %s", error)
-                return Problem(status, "The database does not answer in time; come again.", headers=headers)
+                return Problem(status, _unavailable(error), headers=headers)
             return Problem(status, str(error), headers=headers)
     if isinstance(error, StoreError):
         _log.error("a request could not be served: %s", error)
         return Problem(500, "This installation is not in order; its log says more.")
     _log.error("a request failed", exc_info=error)
     return Problem(500, "Something failed that should not; the log has it under this request id.")
+
+
+def _unavailable(error: Exception) -> str:
+    """Why nothing can be served at present, for who may come again; the log has the error itself."""
+    if isinstance(error, NotMigratedError):
+        return "The database is being brought to another release than this server's; come again."
+    return "The database does not answer in time; come again."
 
 
 def _of_connection(

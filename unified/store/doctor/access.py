@@ -7,7 +7,15 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from unified.store.database import API_ROLE, APP_ROLE, INGRESS_ROLE, OWNER_ROLE, SCHEDULER_ROLE
+from unified.store.database import (
+    API_ROLE,
+    APP_ROLE,
+    INGRESS_ROLE,
+    OWNER_ROLE,
+    SCHEDULER_ROLE,
+    grant,
+    may_act,
+)
 from unified.store.doctor.findings import Finding, Findings, ask
 
 _ROLES = (APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE, OWNER_ROLE)
@@ -27,11 +35,12 @@ async def roles(conn: AsyncConnection[Any]) -> Findings:
         for row in await ask(
             conn,
             """
-            SELECT rolname, rolsuper, rolbypassrls, rolcanlogin, pg_has_role(session_user, oid, 'MEMBER'),
+            SELECT rolname, rolsuper, rolbypassrls, rolcanlogin, pg_has_role(session_user, oid, %s),
                 ARRAY(SELECT m.roleid::regrole::text FROM pg_auth_members AS m WHERE m.member = r.oid),
                 EXISTS (SELECT FROM pg_class WHERE relowner = r.oid AND relnamespace = 'public'::regnamespace)
             FROM pg_roles AS r WHERE rolname = ANY(%s)
             """,
+            may_act(conn.info.server_version),
             list(_ROLES),
         )
     }
@@ -62,9 +71,7 @@ async def roles(conn: AsyncConnection[Any]) -> Findings:
                 f"{role} owns tables, and an owner can switch policies off: REASSIGN OWNED BY {role} TO {OWNER_ROLE}",
             )
         if not is_member:
-            yield Finding(
-                "wrong", "roles", f"the login can't act as {role}: GRANT {role} TO {conn.info.user}"
-            )
+            yield Finding("wrong", "roles", f"the login can't act as {role}: {grant(conn, role)}")
 
 
 async def login(conn: AsyncConnection[Any]) -> Findings:

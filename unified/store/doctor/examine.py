@@ -13,9 +13,9 @@ from typing import Any, Literal
 import psycopg
 from psycopg import AsyncConnection
 
+from unified.store import poolers
 from unified.store.database import (
     APP_ROLE,
-    CONNECT_SECONDS,
     INGRESS_ROLE,
     OLDEST_SERVER,
     SCHEDULER_ROLE,
@@ -24,7 +24,10 @@ from unified.store.database import (
 )
 from unified.store.doctor import access
 from unified.store.doctor.findings import Finding, Findings, ask, ask_as
+from unified.store.errors import PoolerError
+from unified.store.migrate import UTC_NAMES
 from unified.store.migrations import HEAD
+from unified.store.sessions import Session
 
 MOST_SKEW = timedelta(seconds=5)
 """How far this machine's clock may be from another: signatures, tokens and cursors are dated."""
@@ -56,16 +59,17 @@ async def examine(url: str, *, is_embedded: bool = False) -> list[Finding]:
         DatabaseUrlError, UnreachableError: If it can't be looked at.
     """
     with clear_errors("opening the database"):
-        conn = await AsyncConnection.connect(
-            check_url(url),
-            connect_timeout=CONNECT_SECONDS,
-            autocommit=True,
-            application_name="unified doctor",
-        )
+        conn = await Session.connect(check_url(url), autocommit=True, application_name="unified doctor")
     checks: list[_Check] = [_server, _clock, access.roles, _transactions]
     if not is_embedded:
         checks += [access.login]
     async with conn:
+        try:
+            if await ask(conn, poolers.SERVING) != [(conn.info.backend_pid,)]:
+                await poolers.refuse_shared_sessions(url)
+        except PoolerError as error:
+            # The rest would be judged by sessions of others.
+            return [Finding("wrong", "pooler", str(error))]
         found = [finding for check in checks for finding in await _run(conn, check)]
         state = await _revision(conn)
         if state is not None:
@@ -84,7 +88,7 @@ async def examine(url: str, *, is_embedded: bool = False) -> list[Finding]:
 async def active_endpoints(url: str) -> int:
     """How many webhook endpoints there are that providers may deliver to; 0 where it can't be said."""
     try:
-        async with await AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS) as conn:
+        async with await Session.connect(url) as conn:
             return int((await ask_as(conn, INGRESS_ROLE, "SELECT count(*) FROM webhook_configs"))[0][0])
     except psycopg.Error:
         return 0
@@ -109,16 +113,22 @@ async def examine_storage(url: str, *, is_embedded: bool = False) -> list[Findin
             )
         )
     try:
-        conn = await AsyncConnection.connect(
-            f"postgresql://{rest}",
-            connect_timeout=CONNECT_SECONDS,
-            autocommit=True,
-            application_name="unified doctor",
+        conn = await Session.connect(
+            f"postgresql://{rest}", autocommit=True, application_name="unified doctor"
         )
         async with conn:
-            ((heard,),) = await ask(
-                conn, "SELECT now() AT TIME ZONE 'UTC' - max(timestamp) FROM daemon_heartbeats"
-            )
+            ((zone,),) = await ask(conn, "SELECT current_setting('TimeZone')")
+            if zone not in UTC_NAMES:
+                found.append(
+                    Finding(
+                        "wrong",
+                        about,
+                        f"its storage is in the time zone {zone}, and Dagster reads its times as UTC: retries and "
+                        "webhooks can wait for hours; run `unified migrate`, and restart Dagster",
+                    )
+                )
+            # Dagster writes times of a zone into a column without one, so they are of the session's.
+            ((heard,),) = await ask(conn, "SELECT localtimestamp - max(timestamp) FROM daemon_heartbeats")
     except psycopg.errors.UndefinedTable:
         return [*found, Finding(level, about, "its storage has no tables yet; run `unified migrate`")]
     except psycopg.Error as error:

@@ -1,11 +1,11 @@
 """One commit of a sync: rows, deletions, rejects, cursor and counts, all together or not at all.
 
-Rows go by binary COPY into a temporary staging table, and one statement merges those that changed. Order does
-not matter: each record carries ``observed_at``, and the newest observation wins whichever comes first.
+Rows go into a temporary staging table (:mod:`unified.store.records.staging`), and one statement merges those that
+changed. Order does not matter: each record carries ``observed_at``, and the newest observation wins whichever comes
+first.
 Nothing is lost from the count: read = inserted + updated + unchanged + rejected.
 """
 
-import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
@@ -26,10 +26,9 @@ from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.database import Database
 from unified.store.errors import RecordError
 from unified.store.plans import avoid_nested_loops
-from unified.store.records import deletions, merge_sql
+from unified.store.records import deletions, merge_sql, staging
 from unified.store.records.deletions import Deletion
-from unified.store.records.raw_json import stored
-from unified.store.records.rows import HEADER, TRAILER, copied_row, row_encoder
+from unified.store.records.rows import row_encoder
 from unified.store.records.tables import TABLES, StreamKey
 
 
@@ -291,24 +290,12 @@ class _Merge:
 
     async def _stage(self) -> None:
         table = self._key.table
-        columns = merge_sql.staged_columns(table)
-        statement = sql.SQL("COPY {staging} ({columns}) FROM STDIN (FORMAT BINARY)").format(
-            **merge_sql.names(table)
-        )
         try:
-            async with self._cursor.copy(statement) as copy:
-                await copy.write(HEADER)
-                for row in self._rows:
-                    await copy.write(
-                        copied_row(len(columns), row.encoded, stored(row.raw), row.content_hash, row.raw_hash)
-                    )
-                await copy.write(TRAILER)
+            async with self._cursor.connection.transaction():
+                await staging.copy(self._cursor, table, self._rows)
         except psycopg.DataError as error:
-            place = _COPY_PLACE.search(error.diag.context or "")
-            if place is None:
-                raise
-            row = self._rows[int(place[1]) - 1]
-            raise _bad_value(row.source_id, place[2], error.diag.message_primary) from None
+            place, column = await staging.find_unusable(self._cursor, table, self._rows)
+            raise _bad_value(self._rows[place].source_id, column, error.diag.message_primary) from None
 
     async def confirm(self, *, all_rows_merged: bool) -> None:
         """Note that stored content was seen again, so that an older state that comes late can't replace it.
@@ -428,9 +415,6 @@ def _key(item: Row | Confirmed | Reject) -> str:
 
 def _ids(items: Sequence[Row | Confirmed | Deletion | Reject]) -> list[str]:
     return [item.source_id for item in items if item.source_id is not None]
-
-
-_COPY_PLACE = re.compile(r"COPY \w+, line (\d+)(?:, column (\w+))?")
 
 
 @cache

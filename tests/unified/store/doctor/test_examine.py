@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -10,6 +11,8 @@ from tests.conftest import execute, migrated_database
 from unified.store.database import beside
 from unified.store.doctor import examine as doctor
 from unified.store.doctor.examine import describe_skew, examine, examine_storage
+from unified.store.errors import InvalidSettingError
+from unified.store.migrate import set_utc
 
 TODAY = f"{datetime.now(UTC):%Y%m%d}"
 
@@ -178,7 +181,8 @@ async def test_a_login_without_rights(url: str) -> None:
     execute(url, "CREATE ROLE test_login LOGIN NOINHERIT")
     try:
         lines = await found(login)
-        assert "wrong roles: the login can't act as unified_app: GRANT unified_app TO test_login" in lines
+        missing = "wrong roles: the login can't act as unified_app: GRANT unified_app TO test_login"
+        assert any(line in (missing, f"{missing} WITH SET TRUE") for line in lines)
         roles = "unified_app, unified_scheduler, unified_ingress, unified_api, unified_owner"
         execute(url, f"GRANT {roles} TO test_login")
         assert [line for line in await found(login) if line.startswith("wrong") and "fsync" not in line] == []
@@ -222,3 +226,48 @@ async def test_dagsters_storage(url: str) -> None:
         assert "postgresql+psycopg2://" in (await told(url))[0]
     finally:
         execute(url, "DROP TABLE daemon_heartbeats")
+
+
+@pytest.mark.parametrize(
+    "zone", ["Europe/Berlin", "America/Los_Angeles", "Asia/Kolkata", "Pacific/Kiritimati"]
+)
+@pytest.mark.parametrize(
+    "level", ["ALTER DATABASE {0} SET timezone = '{1}'", "ALTER ROLE CURRENT_USER SET timezone = '{1}'"]
+)
+async def test_dagster_s_storage_in_another_time_zone(server_url: str, zone: str, level: str) -> None:
+    """Its times have no zone and are taken for UTC; a daemon that is alive is seen to be in any."""
+    name = f"test_{uuid4().hex[:8]}"
+    execute(beside(server_url, "postgres"), f"CREATE DATABASE {name}")
+    storage = beside(server_url, name)
+    url = f"postgresql+psycopg2://{storage.partition('://')[2]}"
+    try:
+        execute(
+            storage,
+            "CREATE TABLE daemon_heartbeats (timestamp timestamp NOT NULL)",
+            level.format(name, zone),
+        )
+        execute(storage, "INSERT INTO daemon_heartbeats VALUES (now())")
+        (finding,) = await examine_storage(url)
+        assert finding.message.startswith(f"its storage is in the time zone {zone}")
+        set_utc(storage)
+        execute(
+            storage,
+            "DELETE FROM daemon_heartbeats",
+            "INSERT INTO daemon_heartbeats VALUES (now())",
+        )
+        assert await examine_storage(url) == []
+        set_utc(storage)
+    finally:
+        execute(
+            beside(server_url, "postgres"),
+            f"DROP DATABASE {name}",
+            "ALTER ROLE CURRENT_USER RESET timezone",
+        )
+
+
+async def test_a_time_zone_that_no_database_can_set(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGTZ", "Europe/Berlin")
+    with pytest.raises(InvalidSettingError, match="unset PGTZ"):
+        set_utc(database_url)

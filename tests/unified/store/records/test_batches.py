@@ -1,12 +1,15 @@
 """One commit of a sync: what is counted, what wins, and that it is all or nothing."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from psycopg import AsyncConnection, sql
 
@@ -289,10 +292,15 @@ async def test_a_row_of_the_first_schema_reads_as_todays_model(database: Databas
         ({"phone": "nul \0 here"}, "phone"),
         ({"custom_fields": {"k": "nul \0 here"}}, "custom_fields"),
         ({"phone": "\ud800"}, None),
+        ({"tax_number": "nul \0 here"}, "tax_number"),
+        ({"emails": ("a@example.com", "nul \0 here")}, "emails"),
     ],
 )
 async def test_a_value_that_cannot_be_stored_names_record_and_column_and_stores_nothing(
-    database: Database, stream: StreamKey, bad: dict[str, Any], column: str | None
+    database: Database,
+    stream: StreamKey,
+    bad: dict[str, Any],
+    column: str | None,
 ) -> None:
     async def store() -> None:
         refused = Row.of(customer("b", "x", 1).model_copy(update=bad), b"{}", 1)
@@ -305,6 +313,50 @@ async def test_a_value_that_cannot_be_stored_names_record_and_column_and_stores_
     assert "here" not in str(caught.value)
     assert await stored(database, stream) == {}
     assert await cursors.load(database, stream) is None
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "COPY staging_unified_customers, line 1, column phone",
+        "COPY staging_unified_customers, Zeile 2, Spalte name",
+        "COPY staging_unified_customers, ligne 2, colonne name",
+        "staging_unified_customersのCOPY、行2、列name",
+        "",
+    ],
+)
+async def test_a_value_is_named_in_whatever_language_the_server_speaks(
+    database: Database, stream: StreamKey, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The embedded server speaks English alone: this is where others say that the COPY failed (lc_messages).
+    monkeypatch.setattr(psycopg.errors.Diagnostic, "context", property(lambda _: sentence))
+    with pytest.raises(RecordError) as caught:
+        await batches.commit(database, stream, batch(row("a", "x", 1), row("b", "nul \0", 1)))
+    assert (caught.value.source_id, caught.value.column) == ("b", "name")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 100])
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+async def test_one_bad_record_is_found_among_any_number(
+    database: Database, stream: StreamKey, count: int, place: str
+) -> None:
+    bad = {"first": 0, "middle": count // 2, "last": count - 1}[place]
+    rows = [row(f"{number:04}", "nul \0" if number == bad else "x", 1) for number in range(count)]
+    with pytest.raises(RecordError) as caught:
+        await batches.commit(database, stream, batch(*rows))
+    assert (caught.value.source_id, caught.value.column) == (f"{bad:04}", "name")
+
+
+def test_no_sentence_of_postgresql_is_read() -> None:
+    """What it says is in the server's language; what it means is in codes, names and fields."""
+    sentence = r"(diag\.(message_\w+|context)|\bstr\(error\)|\berror\.args)"
+    reading = re.compile(
+        rf"{sentence}[^\n]*\.(startswith|endswith|find|index|r?partition|match|search)\(|diag\.context"
+        rf"|(\bin|==|!=) {sentence}|(match|search|findall|fullmatch)\({sentence}"
+    )
+    for folder in ("unified/store", "unified/sync", "unified/api", "resources", "sensors", "unified_assets"):
+        for file in Path(folder).rglob("*.py"):
+            assert not reading.search(file.read_text()), file
 
 
 async def test_history_adds_up_over_batches(database: Database, stream: StreamKey) -> None:

@@ -10,7 +10,7 @@ from unified.api.management.problems import RETRY_SECONDS
 from unified.api.management.route import router
 from unified.api.management.services import Use
 from unified.api.metrics import MEDIA_TYPE
-from unified.store.errors import StoreError
+from unified.store.errors import NotMigratedError, StoreError
 
 # A probe that waits longer has its answer.
 _PROBE_SECONDS = 2.0
@@ -31,9 +31,11 @@ async def is_ready(services: Use) -> Response:
     try:
         async with asyncio.timeout(_PROBE_SECONDS), services.db.scheduler() as conn:
             await conn.execute("SELECT 1")
-    except (StoreError, TimeoutError):
+    except (StoreError, TimeoutError) as error:
         headers = {"retry-after": str(RETRY_SECONDS)}
-        return PlainTextResponse("the database does not answer\n", 503, headers)
+        is_other = isinstance(error, NotMigratedError)
+        reason = "the database is not of this release" if is_other else "the database does not answer"
+        return PlainTextResponse(f"{reason}\n", 503, headers)
     return PlainTextResponse("ready\n")
 
 

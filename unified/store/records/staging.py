@@ -1,0 +1,117 @@
+"""Rows on their way into a staging table by binary COPY, and which of them PostgreSQL can't hold.
+
+Which statement merges them from there: `unified.store.records.batches`.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import psycopg
+from psycopg import AsyncCursor, sql
+
+from unified.store.records import merge_sql
+from unified.store.records.raw_json import stored
+from unified.store.records.rows import HEADER, TRAILER, copied_row
+from unified.store.records.tables import UnifiedTable
+
+_COUNT = struct.Struct("!H")
+_LENGTH = struct.Struct("!i")
+
+
+class Staged(Protocol):
+    """What is copied of a record."""
+
+    @property
+    def encoded(self) -> bytes:
+        """Its own columns, encoded."""
+
+    @property
+    def raw(self) -> bytes | memoryview:
+        """The JSON that it was mapped from."""
+
+    @property
+    def content_hash(self) -> int:
+        """The hash of what that says and of its mapping."""
+
+    @property
+    def raw_hash(self) -> int | None:
+        """The hash of its bytes, where something looks for it."""
+
+
+async def copy(cursor: AsyncCursor[Any], table: UnifiedTable, rows: Iterable[Staged]) -> None:
+    """Copy rows into the staging table of their table.
+
+    Raises:
+        psycopg.DataError: If PostgreSQL can't hold one of them.
+    """
+    columns = merge_sql.staged_columns(table)
+    await _copy(cursor, table, columns, (_row(len(columns), row) for row in rows))
+
+
+async def find_unusable(
+    cursor: AsyncCursor[Any], table: UnifiedTable, rows: Sequence[Staged]
+) -> tuple[int, str | None]:
+    """Find the first row that PostgreSQL can't hold, by copying parts of them and taking that back.
+
+    Where a COPY failed, PostgreSQL says in a sentence of the server's language (``lc_messages``), and nowhere else.
+
+    Args:
+        cursor: Of a transaction that can go on.
+        table: Whose rows.
+        rows: One of them is refused.
+
+    Returns:
+        Its index, and the column that is refused, where that is one by itself.
+    """
+    columns = merge_sql.staged_columns(table)
+    low, high = 0, len(rows)
+    while high - low > 1:
+        middle = (low + high) // 2
+        encoded = (_row(len(columns), row) for row in rows[low:middle])
+        if await _is_usable(cursor, table, columns, encoded):
+            low = middle
+        else:
+            high = middle
+    for name, value in zip(columns, _values(_row(len(columns), rows[low])), strict=True):
+        if not await _is_usable(cursor, table, [name], [_COUNT.pack(1) + value]):
+            return low, name
+    return low, None
+
+
+async def _is_usable(
+    cursor: AsyncCursor[Any], table: UnifiedTable, columns: Sequence[str], encoded: Iterable[bytes]
+) -> bool:
+    try:
+        async with cursor.connection.transaction(force_rollback=True):
+            await _copy(cursor, table, columns, encoded)
+    except psycopg.DataError:
+        return False
+    return True
+
+
+async def _copy(
+    cursor: AsyncCursor[Any], table: UnifiedTable, columns: Sequence[str], encoded: Iterable[bytes]
+) -> None:
+    statement = sql.SQL("COPY {staging} ({names}) FROM STDIN (FORMAT BINARY)").format(
+        staging=merge_sql.names(table)["staging"], names=sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    async with cursor.copy(statement) as copied:
+        await copied.write(HEADER)
+        for row in encoded:
+            await copied.write(row)
+        await copied.write(TRAILER)
+
+
+def _row(columns: int, row: Staged) -> bytes:
+    return copied_row(columns, row.encoded, stored(row.raw), row.content_hash, row.raw_hash)
+
+
+def _values(row: bytes) -> Iterator[bytes]:
+    """The columns of an encoded row, each with its length before it."""
+    place = _COUNT.size
+    while place < len(row):
+        (length,) = _LENGTH.unpack_from(row, place)
+        end = place + _LENGTH.size + max(length, 0)
+        yield row[place:end]
+        place = end
