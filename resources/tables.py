@@ -70,7 +70,7 @@ class TablesIOManager(dg.ConfigurableIOManager):
         """Replace the partition's rows by a frame.
 
         Raises:
-            DagsterInvariantViolationError: If it is no frame, or the asset is not partitioned by connection.
+            DagsterInvariantViolationError: If it is not a frame, or the asset is not partitioned by connection.
             StoreError: If the database fails, the connection is gone, or a column can't be stored.
         """
         import pandas as pd  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Telling people: a message to the webhook or Slack URL that the environment names."""
+"""Alerts: a message to the webhook or Slack URL that the environment names."""
 
 import os
 
@@ -15,11 +15,11 @@ def alert(text: str) -> str:
         text: For people; no secret, no record.
 
     Returns:
-        What became of it. A message that can't be sent is not worth a failure. The URL is a secret, and not in here.
+        Its outcome, in words. A message that can't be sent is not worth a failure. The URL is a secret, and not in it.
     """
     url = os.environ.get(ALERT_URL_VARIABLE)
     if not url:
-        return f"no {ALERT_URL_VARIABLE} is set, so nobody was told"
+        return f"{ALERT_URL_VARIABLE} is not set, so no alert was sent"
     try:
         answer = httpx.post(url, json={"text": text}, timeout=_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

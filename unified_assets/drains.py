@@ -22,7 +22,7 @@ from unified_assets.partitions import connections_of
 from unified_assets.sources import failures
 
 REPORT_SECONDS = 30.0
-"""While events keep coming, Dagster is told what was done so often."""
+"""While events keep coming, the work is reported to Dagster so often."""
 
 # Before syncs in the queue. Nor does Dagster repeat a drain that crashed: the sensor sees that events still wait.
 _TAGS = {"dagster/priority": "10", "dagster/max_retries": "0"}

@@ -3,7 +3,7 @@
 import dagster as dg
 
 CONNECTION_TAG = "dagster/partition"
-"""Run tag with the connection's key. Dagster itself sets it on each run of one partition, whoever asks for the run;
+"""Run tag with the connection's key. Dagster itself sets it on each run of one partition, however it was asked for;
 dagster.yaml limits runs by it, so that no two runs of a connection are under way at once."""
 
 

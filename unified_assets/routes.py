@@ -42,7 +42,7 @@ def route_asset(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.AssetsDefiniti
 
     @dg.asset(
         key=["routes", STREAM],
-        # A route's partition hangs on those of its two connections, which no partition mapping can say: it would have
+        # A route's partition depends on those of its two connections, which no partition mapping can say: it would have
         # to ask the database. That is the sensor's; here stands what a person should see.
         deps=[
             dg.AssetDep(dg.AssetKey([adapter.name, STREAM]), partition_mapping=dg.AllPartitionMapping())

@@ -67,6 +67,6 @@ async def _due(
 
 
 def running_connections(instance: dg.DagsterInstance) -> set[str]:
-    """Keys of connections with a run under way or queued, whoever asked for it."""
+    """Keys of connections with a run under way or queued, however it was asked for."""
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY))
     return {run.tags[CONNECTION_TAG] for run in runs if CONNECTION_TAG in run.tags}

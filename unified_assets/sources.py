@@ -57,7 +57,7 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
         ),
         group_name=adapter.name,
         kinds={adapter.name, "postgres"},
-        io_manager_key="tables",  # for whoever takes it as an input; the pull stores by itself
+        io_manager_key="tables",  # for assets that take it as an input; the pull stores by itself
         partitions_def=connections_of(adapter.name),
         retry_policy=RETRIES,
         freshness_policy=FRESHNESS,
@@ -104,7 +104,7 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Tell Dagster what failed by its message alone, and whether to try again.
+    """Report to Dagster what failed, by its message alone, and whether to try again.
 
     The message names connection and stream and holds no secret. The chain of causes goes down into libraries, whose
     texts nobody has looked through; it stays out of the event log.

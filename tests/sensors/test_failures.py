@@ -116,7 +116,7 @@ def test_runs_of_no_connection_are_told_of(
 
 def test_an_alert_that_cannot_be_sent_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ALERT_URL_VARIABLE, raising=False)
-    assert alert("text") == "no UNIFIED_ALERT_URL is set, so nobody was told"
+    assert alert("text") == "UNIFIED_ALERT_URL is not set, so no alert was sent"
     for url in ("http://127.0.0.1:9/secret-path", "not a url", "http://[/secret-path"):
         monkeypatch.setenv(ALERT_URL_VARIABLE, url)
         assert alert("text").startswith("the alert could not be sent")

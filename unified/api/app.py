@@ -1,4 +1,4 @@
-"""The whole application: the ingress in front, and behind it whatever is no delivery.
+"""The whole application: the ingress in front, and behind it everything that is not a delivery.
 
 | path | who answers |
 |---|---|

@@ -1,6 +1,6 @@
 """Counters and gauges for Prometheus: of the server what it answered, of the database what waits in it.
 
-With several workers (``PROMETHEUS_MULTIPROC_DIR``) whichever is scraped tells the counts of all. No label holds an id
+With several workers (``PROMETHEUS_MULTIPROC_DIR``) whichever is scraped shows the counts of all. No label holds an id
 or a tenant's name.
 """
 
@@ -58,7 +58,7 @@ class Metrics(Collector):
         counted = CollectorRegistry()
         events = Counter(
             "unified_ingress_events",
-            "Events delivered, by what became of them.",
+            "Events delivered, by outcome.",
             ["outcome"],
             registry=counted,
         )

@@ -38,7 +38,7 @@ class AddressTakenError(StoreError):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; whoever connects waits in its queue until the server runs.
+    """A listening socket; a client that connects waits in its queue until the server runs.
 
     Args:
         host: An address of this machine.

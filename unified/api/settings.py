@@ -107,7 +107,7 @@ class Settings:
 
     Attributes:
         public_url: Where providers reach it, without a slash at the end. HubSpot signs it, so it is never taken from a
-            request's headers, which whoever sends the request chooses.
+            request's headers, which the request's sender chooses.
         body_bytes: Most that one delivery may have.
         bytes_in_flight: Most that all deliveries under way may have together; more are turned away with 503.
         waiting: Most deliveries that may wait for their commit.
@@ -203,5 +203,5 @@ def _check_keys_url(url: str) -> None:
     is_local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_local)):
         raise SettingError(
-            f"{JWKS_VARIABLE} must be an https:// URL: whoever changes what is there can be anybody"
+            f"{JWKS_VARIABLE} must be an https:// URL: a person who can change its content can be anybody"
         )

@@ -102,8 +102,8 @@ def upgrade_dagster() -> None:
 def end_lost_runs() -> None:
     """Mark runs as failed that were under way when Dagster was stopped or killed, so that nothing waits for them.
 
-    Dagster itself takes them for running until their time limit is over. Only for whoever knows that no other Dagster
-    runs on this storage. Needs :func:`prepare_dagster` first.
+    Dagster itself takes them for running until their time limit is over. Only for a caller that knows that no other
+    Dagster runs on this storage. Needs :func:`prepare_dagster` first.
     """
     from dagster import DagsterInstance, DagsterRunStatus, RunsFilter  # noqa: PLC0415
 

@@ -209,7 +209,7 @@ def _exit_cleanly(signum: int, _: FrameType | None) -> NoReturn:
 
 
 def _is_expected(error: Exception) -> bool:
-    """Whether it is an error of ours, with a message for people. Whoever raised one has imported it."""
+    """Whether it is an error of ours, with a message for people. The module that raised one has imported it."""
     kinds = (
         ("unified.kit.errors", "AdapterError"),
         ("unified.store.errors", "StoreError"),

@@ -50,7 +50,7 @@ def print_json(document: Any) -> None:
 
 
 def say(message: str) -> None:
-    """Tell a person how it goes; not part of a command's result."""
+    """Say how it goes, to a person; not part of a command's result."""
     err.print(message)
 
 

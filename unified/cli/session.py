@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from unified.sync.connections import Connections
 
 ACTOR = "cli"
-"""How the audit log names whoever uses this command."""
+"""How the audit log names this command's user."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

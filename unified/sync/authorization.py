@@ -38,7 +38,8 @@ from unified.store.secrets.opening import StoredConnections
 # way end with it, and a provider that is down for a while does no harm.
 MARGIN = timedelta(minutes=5)
 
-# How often whoever waits for another refresher looks, and how long a token is good for that can't be refreshed now.
+# How often a process that waits for another refresher looks, and how long a token is good for that can't be refreshed
+# now.
 _POLL_SECONDS = 0.05
 _RECHECK = timedelta(seconds=5)
 
@@ -131,7 +132,7 @@ class ConnectionTokens:
         return self._clock()
 
     async def _find(self, rejected: Secret | None) -> _Held:
-        """The stored token, refreshed where it has to be; whoever else does that is waited for."""
+        """The stored token, refreshed where it has to be; another process that refreshes it is waited for."""
         while True:
             # In this order: where the fence is still the last one when the lease is taken, so are the tokens.
             state = await self._authorizations.load(self._ref)
@@ -151,7 +152,7 @@ class ConnectionTokens:
                 return fresh
 
     async def _join(self, state: Authorization, released: Released) -> _Held | None:
-        """Refresh, or wait until whoever does has ended; None where it is to be seen what came of it."""
+        """Refresh, or wait until the other process has ended; None where its outcome has to be read."""
         if state.is_held_back:
             raise UnavailableError(
                 f"{self._ref.key}: its tokens could not be refreshed ({state.error}); "
@@ -221,12 +222,12 @@ class ConnectionTokens:
         return _Held(pair.access_token, _due_at(asked_at, pair.expires_at)) if is_stored else None
 
     async def _give_up(self, lease: Lease, error: ProviderError) -> None:
-        told = presentable(
+        message = presentable(
             f"{self._ref.key}: {self._adapter.display_name} no longer honours its authorization ({error}); "
             f"{_advice(self._ref.key)}"
         )
-        if await self._authorizations.give_up(lease, told):
-            raise AuthenticationError(told, status=error.status, code=error.code) from None
+        if await self._authorizations.give_up(lease, message):
+            raise AuthenticationError(message, status=error.status, code=error.code) from None
 
 
 async def _ask(endpoint: TokenEndpoint, grant_type: GrantType, refresh_token: Secret | None) -> Tokens:

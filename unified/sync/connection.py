@@ -241,7 +241,7 @@ async def abandon(db: Database, connection: Connection, run_id: str, reason: str
         db: Where.
         connection: What it synced.
         run_id: The run; it must have ended.
-        reason: How, as Dagster tells.
+        reason: How, as Dagster says.
 
     Returns:
         Whether there was a sync that nobody had closed.

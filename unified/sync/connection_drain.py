@@ -58,7 +58,7 @@ class DrainResult:
         events: Events taken from the inbox.
         retried: Dead letters tried again.
         failed: Events of both kinds that are dead letters now.
-        counts: What became of the records, by stream.
+        counts: The outcomes of the records, by stream.
         oldest_wait: Seconds from the receipt of an event to its commit, at most.
         requests: HTTP requests sent.
         error: Why the connection can't be used; its events wait.
@@ -99,7 +99,7 @@ class _Prepared(NamedTuple):
 
 
 class ConnectionDrain:
-    """One connection's share of a drain. Whoever uses it has the connection's lease."""
+    """One connection's share of a drain. The caller has the connection's lease."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class ConnectionDrain:
         clock: Callable[[], datetime],
         mapper: Mapper,
     ) -> None:
-        """Prepare; nothing is opened yet. ``clock`` tells when retries are due, ``mapper`` maps."""
+        """Prepare; nothing is opened yet. ``clock`` says when retries are due, ``mapper`` maps."""
         self.result = DrainResult(connection.key, connection.id)
         self._db = db
         self._factory = factory

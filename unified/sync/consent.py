@@ -136,7 +136,7 @@ class Authorizer:
         """
         if not returned.get("state"):
             raise ConfigurationError(
-                "the URL has no state, so it is none that a provider has sent a browser to"
+                "the URL has no state, so no provider has led a browser there; paste the address where it ended"
             )
         consents = Consents(self._db, self._credentials)
         consent = await consents.end(

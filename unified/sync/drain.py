@@ -68,7 +68,7 @@ async def drain(
         source: The connector's name.
         linger: Seconds to wait for more once nothing waits; what comes in that time is applied at once.
         time_limit: Seconds after which no further batch is begun; the next drain goes on from there.
-        clock: Tells when retries are due; by default the database's.
+        clock: Says when retries are due; by default the database's.
         on_progress: Called after each commit with the connection's counts so far.
 
     Returns:

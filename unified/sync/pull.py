@@ -4,7 +4,7 @@
 
 Reading, mapping and committing run side by side, a bounded number of records apart, so memory stays flat however
 long the history. Each batch commits its rows, its rejects and the cursor together: a pull may be killed anywhere, and
-the next one goes on from the last commit. Who may pull, and what is told of it, is :mod:`unified.sync.connection`'s.
+the next one goes on from the last commit. Who may pull, and how it is recorded, is in :mod:`unified.sync.connection`.
 """
 
 import asyncio

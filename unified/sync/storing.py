@@ -104,7 +104,7 @@ async def commit(
         also: What else belongs to that transaction, which it is given; called anew where a record was refused.
 
     Returns:
-        What became of each batch.
+        The outcome of each batch.
 
     Raises:
         StoreError: If the database fails; then nothing was stored.

@@ -1,7 +1,7 @@
 """Where providers deliver: ``POST /webhooks/{connector}/{endpoint_path}``.
 
 One delivery, in order: size, endpoint, signature over the raw bytes, share of the traffic, inbox, and only then an
-answer. Whoever has no endpoint or no signature learns nothing: both get the same answer after the same work. A bare
+answer. A sender without an endpoint or a signature learns nothing: both get the same answer after the same work. A bare
 ASGI application, because a framework's routing and request objects cost as much as all the rest of the path.
 """
 

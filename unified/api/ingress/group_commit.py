@@ -68,7 +68,7 @@ class GroupCommit(Generic[_Row]):
         self._writing: set[asyncio.Task[None] | None] = set()
 
     async def commit(self, rows: Sequence[_Row], size: int) -> None:
-        """Return once all these rows are committed. Whoever is cancelled meanwhile leaves the queue.
+        """Return once all these rows are committed. A caller that is cancelled meanwhile leaves the queue.
 
         Args:
             rows: What one delivery brought.
@@ -140,7 +140,7 @@ class GroupCommit(Generic[_Row]):
 def _settle(batch: _Batch[_Row], failure: type[Exception] | None) -> None:
     for done in batch:
         if done.done():
-            continue  # cancelled by whoever waited
+            continue  # cancelled by its caller
         if failure:
             done.set_exception(failure())
         else:

@@ -45,7 +45,7 @@ async def _expected_version(
     if if_match == "*":
         return None
     if (etag := _ETAG.fullmatch(if_match)) is None:
-        raise Problem(412, "If-Match is no ETag of this API; read the thing again.")
+        raise Problem(412, "If-Match is not an ETag of this API; read the thing again.")
     return int(etag[1])
 
 

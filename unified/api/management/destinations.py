@@ -1,9 +1,9 @@
 """Where a connection's credentials may go: what a tenant may and may not set as its ``base_url``.
 
-Whoever sets a base URL decides who receives the credentials. So through the API it leads to the provider's own address.
-Any other host, a private one above all, has to be named by whoever runs the installation, in ``UNIFIED_API_HOSTS``; no
-permission inside a workspace replaces that. A connector without an address of its own may lead to any public host, by
-https. And credentials never follow a connection to another host: they are given anew there.
+The person who sets a base URL decides who receives the credentials. So through the API it leads to the provider's own
+address. Any other host, a private one above all, has to be named by the installation's operator, in
+``UNIFIED_API_HOSTS``; no permission inside a workspace replaces that. A connector without an address of its own may
+lead to any public host, by https. And credentials never follow a connection to another host: they are given anew there.
 
 The HTTP client checks each address once more when it connects (`unified.kit.http.client`): a name may lead
 anywhere by then.

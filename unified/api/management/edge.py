@@ -30,7 +30,7 @@ class Edge:
     """The outermost layer."""
 
     def __init__(self, app: ASGIApp, observe: Observe, *, is_https: bool) -> None:
-        """Put ``app`` behind it; tell ``observe`` method, route template, status and seconds of each request."""
+        """Put ``app`` behind it; ``observe`` gets method, route template, status and seconds of each request."""
         self._app = app
         self._observe = observe
         self._log = AccessLog()

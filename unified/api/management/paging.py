@@ -1,4 +1,4 @@
-"""Lists, page by page: a cursor says where the page before ended, and means nothing to whoever carries it.
+"""Lists, page by page: a cursor says where the page before ended, and means nothing to its bearer.
 
 A cursor is the sort key of the last item, in base64. It is read strictly into the key's type and is a value of a query
 inside the caller's workspace, so a made-up one finds nothing that a real one could not.
@@ -47,7 +47,7 @@ class Paging:
 
     @property
     def fetch(self) -> int:
-        """How many items to read: one more than the page has, which tells whether another follows."""
+        """How many items to read: one more than the page has, which shows whether another follows."""
         return self.limit + 1
 
     def after(self, kind: type[_Key]) -> _Key | None:
@@ -57,7 +57,7 @@ class Paging:
             kind: Its type, such as ``str``, ``int`` or ``tuple[datetime, UUID]``.
 
         Raises:
-            Problem: If the cursor is none of ours.
+            Problem: If the cursor is not one of ours.
         """
         if self._cursor is None:
             return None

@@ -57,7 +57,7 @@ from unified.sync.errors import CredentialRefusedError
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 
-# What an error of the store means to whoever sent the request; the most derived class counts.
+# What an error of the store means to the request's sender; the most derived class counts.
 STATUS_OF: dict[type[Exception], int] = {
     ConnectionNotFoundError: 404,
     WorkspaceNotFoundError: 404,
@@ -131,7 +131,7 @@ def problem_response(request: Request, problem: Problem) -> Response:
 
 
 def explained(error: Exception) -> Problem:
-    """What any error means to whoever sent the request; only what is meant for people is told."""
+    """What any error means to the request's sender; only what is meant for people is shown."""
     match error:
         case Problem():
             return error

@@ -89,7 +89,7 @@ class ManagementRoute(APIRoute):
                     response = await _handle_body(request, services, caller, handle)
             except DisconnectedError:
                 return problem_response(request, Problem(400, "The request ended before its body did."))
-            except Exception as error:  # noqa: BLE001 - whatever it was, whoever asked gets an answer
+            except Exception as error:  # noqa: BLE001 - whatever it was, the caller gets an answer
                 response = problem_response(request, explained(error))
             response.headers.update(limits)
             return response
@@ -204,7 +204,7 @@ async def _decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Problem(400, "The body is no JSON.") from None
+        raise Problem(400, "The body is not JSON.") from None
 
 
 def _replay(body: bytes) -> Receive:

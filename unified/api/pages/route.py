@@ -65,7 +65,7 @@ class PageRoute(ManagementRoute):
                 if request.method == "POST":
                     request.state.form = await read_form(request, services, session.nonce)
                 return await handle(request)
-            except Exception as error:  # noqa: BLE001 - whatever it was, whoever asked gets a page
+            except Exception as error:  # noqa: BLE001 - whatever it was, the browser gets a page
                 return error_page(request, page_problem(error))
 
         return handle_after_all
@@ -77,7 +77,7 @@ def router() -> APIRouter:
 
 
 def page_problem(error: Exception) -> Problem:
-    """What an error means to whoever asked for a page."""
+    """What an error means to the visitor of a page."""
     match error:
         case DisconnectedError():
             return Problem(400, "The request ended before its body did.")

@@ -94,7 +94,7 @@ async def _linked(services: Services, sealed: str) -> tuple[Session, Identity]:
 
 async def _identified(services: Services, token: Secret) -> Identity:
     if not token.reveal().startswith("uat_"):
-        raise Problem(401, "This is no API token of a workspace; that begins with uat_.")
+        raise Problem(401, "This is not an API token of a workspace; that begins with uat_.")
     return await services.access.identify(f"Bearer {token.reveal()}")
 
 

@@ -1,4 +1,4 @@
-"""The demo's way outward: people whom the two systems know, a route between these, and what became one identity."""
+"""The demo's way outward: people whom the two systems know, a route between these, and one identity."""
 
 from collections import Counter
 from collections.abc import Sequence

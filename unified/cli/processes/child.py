@@ -162,7 +162,7 @@ def only_one(folder: Path, what: str) -> Iterator[None]:
 
     Args:
         folder: The installation's home.
-        what: What to tell whoever comes second.
+        what: Its name, for the message to the second one.
 
     Raises:
         CommandError: If another process is in such a block.

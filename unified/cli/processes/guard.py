@@ -22,7 +22,7 @@ TOKEN_PARAMETER = "token"  # noqa: S105 - its name
 _REFUSED = 4403
 _COOKIE = "unified_ui"
 _ELSEWHERE = ("cross-site", "same-site")
-# What asks Dagster to do something, for which a link on another page is no reason.
+# What asks Dagster to do something, for which a link on another page is not a reason.
 _NO_PAGE = ("/graphql",)
 
 
@@ -33,7 +33,7 @@ class Guard:
         """Guard an application.
 
         Args:
-            app: What answers whoever is let through.
+            app: What answers the requests that are let through.
             hosts: Names that it is reached by besides this machine's own, without ports.
             token: To be shown with each request; None where nobody but this machine's users reaches it.
         """
@@ -121,7 +121,7 @@ async def _refuse(scope: Scope, send: Send, reason: str) -> None:
 
 
 def _header(scope: Scope, name: bytes, *, lower: bool = True) -> str:
-    """A header's value; one that came several times is joined, and so is no host's name."""
+    """A header's value; one that came several times is joined, and is then not a host's name."""
     found: Iterable[bytes] = (value for key, value in scope["headers"] if key.lower() == name)
     text = b", ".join(found).decode("latin-1").strip()
     return text.lower() if lower else text

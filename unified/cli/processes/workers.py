@@ -30,7 +30,7 @@ def supervise(listener: socket.socket, count: int, arguments: list[str]) -> None
 
     signal.signal(signal.SIGTERM, end)
     with tempfile.TemporaryDirectory(prefix="unified-metrics-") as metrics:
-        # Whichever process is scraped tells of all: prometheus_client keeps their counts in files there.
+        # Whichever process is scraped answers for all: prometheus_client keeps their counts in files there.
         environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": metrics}
         command = [
             sys.executable,

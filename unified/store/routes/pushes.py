@@ -578,7 +578,7 @@ async def decide(
         await take_out(conn, route, [(other(side), other_id)])
     if link is not None and decision != "skip":
         await forget_links(conn, route, [link.source.id])
-    # That a record is skipped does not say what became of its last push.
+    # That a record is skipped does not say the outcome of its last push.
     sent = entry if entry is not None and entry.is_lost and decision == "skip" else None
     # Makes the key of what is sent next unlike that of anything sent before.
     attempts = max(entry.attempts if entry else 0, link.version + 1 if link else 0)

@@ -15,7 +15,7 @@ from unified.store.identities.scopes import Scope
 from unified.sync.identities import rules
 
 MOST_RECORDS = 100
-"""Records that may be one customer. Where more hang together, something is wrong with their data: the group is refused,
+"""Records that may be one customer. Where more are linked, something is wrong with their data: the group is refused,
 only what people and routes have linked stays so, and its records are marked for a person to look at."""
 
 _LATEST = datetime.max.replace(tzinfo=UTC)
@@ -90,7 +90,7 @@ def _edges(scope: Scope) -> Iterator[_Edge]:
 def _split(
     group: Sequence[UUID], edges: Sequence[_Edge], apart: Mapping[UUID, set[UUID]]
 ) -> Iterator[Cluster]:
-    """The clusters of a group of records that hang together."""
+    """The clusters of a group of linked records."""
     is_refused = len(group) > MOST_RECORDS
     forest = _Forest(group, apart)
     links: dict[UUID, list[tuple[UUID, _Edge]]] = defaultdict(list)
@@ -162,7 +162,7 @@ class _Forest:
 def assign(
     found: Sequence[Cluster], former: Mapping[UUID, UUID | None], ages: Mapping[UUID, datetime]
 ) -> tuple[list[UUID], dict[UUID, UUID]]:
-    """Give each cluster an id, so that whoever remembers one still finds its customer.
+    """Give each cluster an id, so that a remembered id still leads to its customer.
 
     A cluster keeps its id as it grows. Of an identity that falls apart the largest part keeps the id, of equal parts
     the one with the smallest record. Where identities become one, the oldest one's id stays and the others lead to it.

@@ -45,7 +45,7 @@ class Explanation:
         path: If so, the links from the one to the other: pairs of records with the rule that links them.
         keys: What they have in common themselves, the strongest first.
         decisions: What people decided on them.
-        refused: Whether they hang together in a group that is too large to be one customer.
+        refused: Whether they are in a group of linked records that is too large to be one customer.
     """
 
     is_one: bool

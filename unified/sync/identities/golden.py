@@ -33,7 +33,7 @@ def merge(identity_id: UUID, customers: Sequence[Customer], priority: Sequence[s
     """The golden customer of an identity.
 
     A value of a source of higher priority wins, then that of the record that was changed last, then that of the record
-    that tells most. Which of these decided is noted with each field: ``only`` where no other record has a value,
+    that says most. Which of these decided is noted with each field: ``only`` where no other record has a value,
     ``agreement`` where all say the same, else ``source_priority``, ``recency`` or ``completeness``.
 
     Args:

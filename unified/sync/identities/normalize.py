@@ -107,7 +107,7 @@ def person_name(text: str) -> str | None:
 
 @lru_cache(_CACHED)
 def company_name(text: str) -> str | None:
-    """A company's name without its legal form; words in any order: it may be a person's for all a source tells."""
+    """A company's name without its legal form; words in any order: it may be a person's, as far as a source says."""
     found = _words(text[:_LONGEST])
     while len(found) > 1 and found[-1] in words.LEGAL_FORMS:
         found.pop()

@@ -50,7 +50,7 @@ class Progress:
         resolved: Records whose links were looked at.
         identities: Identities that these make.
         merged: Identities that were merged into others.
-        refused: Records that hang together with more than can be one customer.
+        refused: Records that are linked with more than can be one customer.
         seconds: How long it took.
     """
 

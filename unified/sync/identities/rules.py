@@ -116,7 +116,7 @@ def name_of(customer: Customer) -> str | None:
 
 
 def name_hash(customer: Customer) -> int | None:
-    """What tells apart those who share a telephone number."""
+    """What distinguishes people who share a telephone number."""
     name = name_of(customer) or (customer.name and normalize.company_name(customer.name))
     return _signed(xxhash.xxh3_64_intdigest(name.encode())) if name else None
 

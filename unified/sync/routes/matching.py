@@ -20,7 +20,7 @@ from unified.sync.identities.tax_numbers import spellings, tax_number
 from unified.sync.routes.end import RouteEnd
 
 Linked = Callable[[Collection[str]], Awaitable[Collection[str]]]
-"""Tells which of some records of the other side are linked."""
+"""Returns which of some records of the other side are linked."""
 
 _PHONE_DIGITS = 8
 _MOST_CANDIDATES = 20
@@ -99,7 +99,7 @@ async def look_up(
         there: The other side.
         records: What to look for, through the other side's eyes: with the fields that would be written there.
         keys: By what, after the e-mail address.
-        linked: Tells which of some records there are linked with another record.
+        linked: Returns which of some records there are linked with another record.
 
     Returns:
         What was found, by the records' ids.

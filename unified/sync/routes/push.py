@@ -2,10 +2,10 @@
 
     changes since the cursor ──▶ plan ──▶ intents, cursor: one commit ──▶ send ──▶ links: one commit
 
-What is about to be sent is committed to the outbox before, together with the cursor, and taken out with what became of
-it. A run may be killed anywhere: the next one asks first what became of the intents that it finds, each under its own
+What is about to be sent is committed to the outbox before, together with the cursor, and taken out with its
+outcome. A run may be killed anywhere: the next one first asks for the outcome of the intents that it finds, each by its
 idempotency key, so nothing is sent twice. Planning and sending run side by side, some thousand records apart. Who may
-run a route, and what is told of it, is :mod:`unified.sync.routes.run`'s.
+run a route, and how it is recorded, is in :mod:`unified.sync.routes.run`.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class RouteResult:
         deleted: Archived or deleted on the other side.
         unchanged: Both sides agree already.
         refused: The other side does not take it; it is tried again when it changes.
-        waiting: Waits for a person, or for what became of its last push.
+        waiting: Waits for a person, or for the outcome of its last push.
         left_out: Filtered, skipped, or without a counterpart.
         recovered: Pushes of an earlier run of which it was found out what became of them; not among those looked at.
             Those of which it was not are, and wait.
@@ -255,7 +255,7 @@ class Push:
             self._on_progress(self._result)
 
     async def _recover(self) -> None:
-        """Find out what became of what an earlier run was about to send when it was cut off."""
+        """Find out the outcome of what an earlier run was about to send when it was cut off."""
         after = ("", "")
         while True:
             async with self._db.workspace(self._route.workspace_id) as conn:
@@ -280,7 +280,7 @@ class Push:
 
         Args:
             entries: As the outbox has them.
-            outcomes: Filled with what became of each, by idempotency key: the name of a count.
+            outcomes: Filled with the outcome of each, by idempotency key: the name of a count.
 
         Raises:
             AdapterError: If nothing more can be sent for now; what was not is due again.
@@ -336,7 +336,7 @@ class Push:
     async def _settle(
         self, end: RouteEnd, answers: Sequence[tuple[Entry, Written]], outcomes: dict[str, str]
     ) -> None:
-        """Commit what became of some pushes: links for those that were applied, else why they were not."""
+        """Commit the outcomes of some pushes: links for those that were applied, else why they were not."""
         route = self._route
         now = end.adapter.clock()
         async with self._db.workspace(route.workspace_id) as conn:

@@ -23,7 +23,7 @@ class View:
 
     Attributes:
         values: Its routed fields, by rule; what is missing or empty is None.
-        changed_at: When it got into it, as closely as can be told.
+        changed_at: When it got into it, as closely as is known.
     """
 
     values: Mapping[str, Any]

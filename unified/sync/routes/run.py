@@ -111,7 +111,7 @@ async def preview_route(
         RouteError: If a connection can't be used, or the database fails.
     """
     found: list[Preview] = []
-    told = set()
+    reported = set()
     with named(route.key, RouteError):
         async with _opened(db, factory, route, "preview") as opened:
             planner = Planner(db, route, opened)
@@ -121,8 +121,8 @@ async def preview_route(
                         # A two-way route that has not linked a pair yet meets it from either side.
                         here, there = (one.side, one.record_id), (other(one.side), one.other_id)
                         key = frozenset((here, there if one.operation == "link" else here))
-                        if key not in told:
-                            told.add(key)
+                        if key not in reported:
+                            reported.add(key)
                             found.append(one)
                     if len(found) >= limit:
                         break

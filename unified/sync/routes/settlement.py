@@ -12,7 +12,7 @@ from unified.store.routes.pushes import SIDES, Entry, Link, LinkEnd, Side
 from unified.sync.identities import normalize
 from unified.sync.routes.end import RouteEnd
 
-# A push that no system can tell about after so long waits for a person.
+# A push whose outcome no system knows after so long waits for a person.
 _GIVE_UP_AFTER = timedelta(hours=24)
 
 

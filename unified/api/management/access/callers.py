@@ -110,7 +110,7 @@ class Access:
             workspace: Slug or id that the request names; None where it names none.
 
         Raises:
-            Problem: 403 where they may not enter it or there is no such; 400 where it can't be told which is meant.
+            Problem: 403 where they may not enter it or there is no such; 400 where it is not clear which is meant.
         """
         if identity.home is not None:
             if workspace is not None and workspace not in (
@@ -128,7 +128,7 @@ class Access:
             raise Problem(400, f"You are a member of several workspaces: name one by {headers.WORKSPACE}.")
         if not found:
             which = "of any workspace" if workspace is None else "of such a workspace"
-            raise Problem(403, f"You are no member {which}.")
+            raise Problem(403, f"You are not a member {which}.")
         membership = found[0]
         names = {membership.workspace, str(membership.workspace_id)}
         if identity.claimed is not None and not names & identity.claimed:
@@ -158,7 +158,7 @@ class Access:
 
 
 class Rule:
-    """What a route asks of whoever calls it. Each route under /api has one among its parameters; a test sees to it."""
+    """What an endpoint asks of its caller. Each one under /api has one among its parameters; a test checks that."""
 
     def __init__(self, permission: str | None, *, in_workspace: bool) -> None:
         """Ask for a permission, in a workspace or of the deployment; None asks only to be known."""

@@ -67,7 +67,7 @@ class Jwks:
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, kid: str) -> PublicKey:
-        """The key of that id. Whoever has a known key does not wait for a fetch.
+        """The key of that id. A caller with a known key does not wait for a fetch.
 
         Raises:
             UnknownKeyError: If the issuer has none.
@@ -111,7 +111,7 @@ class Jwks:
             self._fetching = None
 
     async def _download(self) -> bytes:
-        # The environment's proxies are not asked: whoever sets one could hand us keys of their own.
+        # The environment's proxies are not used: one of them could give us keys of its own.
         async with (
             httpx.AsyncClient(trust_env=False, follow_redirects=False) as client,
             client.stream("GET", self._url) as response,
@@ -135,10 +135,10 @@ def _read(body: bytes) -> dict[str, PublicKey]:
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        raise ValueError("it is no JSON") from None
+        raise ValueError("it is not JSON") from None
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
-        raise ValueError("it is no JWKS")  # noqa: TRY004 - whoever sent it chose the type
+        raise ValueError("it is not a JWKS")  # noqa: TRY004 - its sender chose the type
     keys = {jwk["kid"]: key for jwk in listed[:_MOST_KEYS] if (key := _public_key(jwk))}
     if not keys:
         raise ValueError("it has no key that can be used")

@@ -125,7 +125,7 @@ class JwtVerifier:
 
 
 def _reason(error: InvalidTokenError) -> str:
-    """Why a JWT is refused. PyJWT's messages can quote it, so only the kinds of its errors are told."""
+    """Why a JWT is refused. PyJWT's messages can quote it, so only the kinds of its errors are shown."""
     match error:
         case jwt.ExpiredSignatureError():
             return "The JWT has expired."

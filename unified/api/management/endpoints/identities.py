@@ -97,7 +97,7 @@ async def list_identities(
 
 @routes.get("/refused", response_model=list[RefusedGroup])
 async def list_refused_groups(caller: RecordReader, services: Use) -> Response:
-    """List the largest groups of records that hang together and are too many to be one customer."""
+    """List the largest groups of linked records that are too many to be one customer."""
     async with services.db.workspace(caller.workspace_id) as conn:
         return json_answer(await identities.refused_groups(conn))
 

@@ -131,7 +131,7 @@ async def add_webhook(caller: Writer, services: Use, connection_id: UUID, new: N
 async def make_webhook(
     caller: Caller, services: Services, connection_id: UUID, new: NewWebhook
 ) -> MadeWebhook:
-    """Make an endpoint of a connection's, with the secret that was given or one of ours; its URL is told this once."""
+    """Make an endpoint of a connection, with the secret that was given or one of ours; its URL is shown only now."""
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
     endpoints = _endpoints(caller, services)
     endpoint = await endpoints.create(

@@ -65,4 +65,4 @@ async def remove(workspace: Workspace, subject: Subject) -> None:
     async with open_session() as session:
         found = await workspaces.find(session.db, workspace)
         await members.remove(session.db, found.id, subject, actor=ACTOR)
-    say(f"{subject} is no member of {workspace} any more.")
+    say(f"{subject} is not a member of {workspace} any more.")

@@ -1,4 +1,4 @@
-"""`unified sign-in`: a link by which a browser is signed in to the pages, for whoever uses this machine."""
+"""`unified sign-in`: a link by which a browser is signed in to the pages, for this machine's user."""
 
 import os
 from datetime import UTC, datetime

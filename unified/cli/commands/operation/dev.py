@@ -61,8 +61,8 @@ def dev(
     """Start the database, Dagster's UI and its daemon, and the webhook server; Ctrl-C ends all.
 
     The daemon syncs each connection at its interval, and applies what webhooks bring as it comes. If
-    `unified demo` was run, the stand-ins that its connections lead to are started too. Whoever reaches the
-    UI can start and stop syncs: it has no log-in, keep it on 127.0.0.1. On any other address it asks for a
+    `unified demo` was run, the stand-ins that its connections lead to are started too. The UI has no log-in,
+    and everybody who reaches it can start and stop syncs: keep it on 127.0.0.1. On any other address it asks for a
     token, which is in the link that is printed. It answers no page of another origin. The webhook server
     checks each sender (`unified serve`).
     """
@@ -146,7 +146,7 @@ def ui_token(host: str) -> str | None:
 
 
 async def _check(url: str) -> bool:
-    """Refuse to start without the master keys in use; tell whether the demo's workspaces are there."""
+    """Refuse to start without the master keys in use; return whether the demo's workspaces are there."""
     async with Database.open(url) as db:
         await data_keys.verify(db, load_provider())
         return any(workspace.slug.startswith(DEMO_PREFIX) for workspace in await workspaces.listed(db))

@@ -104,7 +104,7 @@ def _settings() -> Iterator[Finding]:
             yield Finding(
                 "advice",
                 "api",
-                "JWTs are checked with a shared secret: whoever can check one can make one; prefer the issuer's "
+                "JWTs are checked with a shared secret, with which one can also make them; prefer the issuer's "
                 "public keys (UNIFIED_JWT_JWKS_URL)",
             )
     except StoreError as error:

@@ -160,7 +160,7 @@ async def explain(
         out.print(f"{decision.decided_by} decided that they are {decision.verdict}{note}")
     if found.refused:
         out.print(
-            "They hang together with more records than can be one customer, so only people and routes link them."
+            "They are linked with more records than can be one customer, so only people and routes link them now."
         )
     _show_keys(found)
 
@@ -218,7 +218,7 @@ async def settings(
     region: Annotated[
         str | None,
         typer.Option(
-            help="Country code (DE) of telephone numbers where neither they nor the address tell; '' for none."
+            help="Country code (DE) of telephone numbers where neither they nor the address say it; '' for none."
         ),
     ] = None,
     priority: Annotated[
@@ -256,7 +256,7 @@ def _changes(
     changes: dict[str, Any] = {}
     if region is not None:
         if region and not (len(region) == len("DE") and region.isalpha()):
-            raise UsageError(f"{region!r} is no country code of two letters, such as DE")
+            raise UsageError(f"{region!r} is not a country code of two letters, such as DE")
         changes["default_region"] = region.upper() or None
     if priority is not None:
         changes["source_priority"] = _listed(priority)
@@ -270,7 +270,7 @@ def _changes(
         for field in (field for key in changes["keys"] for field in key):
             if field not in rules.KEY_FIELDS and not field.startswith("custom_fields."):
                 fields = ", ".join(rules.KEY_FIELDS)
-                raise UsageError(f"{field!r} can be no part of a key; use {fields} or custom_fields.<key>")
+                raise UsageError(f"{field!r} can't be part of a key; use {fields} or custom_fields.<key>")
     return changes
 
 

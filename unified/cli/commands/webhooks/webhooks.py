@@ -21,7 +21,7 @@ from unified.store.inbox.endpoints import FORMER_SECRET_KEPT, Endpoint, Endpoint
 from unified.store.workspaces import workspaces
 
 USUAL_ADDRESS = "http://127.0.0.1:8000"
-"""Where `unified serve` and `unified dev` listen unless told otherwise."""
+"""Where `unified serve` and `unified dev` listen by default."""
 
 _SECRET = CredentialField("webhook", "Signing secret", "as the provider shows it for this URL")
 _ID_SHOWN = 8
@@ -30,7 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Add, list, rotate, pause and remove webhook endpoints, and replay what they received. NAME is a "
-    "connection's. docs/webhooks.md tells what to enter at each provider.",
+    "connection's. docs/webhooks.md says what to enter at each provider.",
 )
 
 Id = Annotated[

@@ -106,7 +106,7 @@ async def test_a_jwt_opens_the_workspace_that_is_named_if_its_subject_is_a_membe
     for named in (other.slug, str(other.id), "there-is-none", "x" * 300, "%00", str(own.id)[:-1]):
         answer = await api.call("GET", path, signed("ann"), workspace=named)
         answers.append((answer.status_code, answer.json()["detail"]))
-    assert set(answers) == {(403, "You are no member of such a workspace.")}
+    assert set(answers) == {(403, "You are not a member of such a workspace.")}
     await members.add(api.db, other.id, "ann", "viewer", actor="test")
     assert (await api.call("GET", path, signed("ann"))).status_code == 400  # which one?
     assert (await api.call("GET", path, signed("ann"), workspace=other)).status_code == 200

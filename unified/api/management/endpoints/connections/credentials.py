@@ -34,7 +34,7 @@ class NewCredentials(BaseModel):
         dict[str, Annotated[SecretStr, Field(min_length=1, max_length=10_000)]],
         Field(
             min_length=1,
-            description="Secrets by field; `GET /api/connectors/{name}` tells which the connector needs. "
+            description="Secrets by field; `GET /api/connectors/{name}` says which the connector needs. "
             "Those that are not named stay as they are.",
             examples=[{"api_key": "sk_test_fake_..."}],
         ),
@@ -47,7 +47,7 @@ class NewCredentials(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialShape:
-    """What may be told about a secret."""
+    """What may be shown of a secret."""
 
     field: FieldName
     kind: CredentialKind

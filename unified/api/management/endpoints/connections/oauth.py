@@ -122,7 +122,7 @@ class Proof:
     value: Secret
 
     def give(self, settings: Settings, answer: Response) -> None:
-        """Give it to whoever gets the answer."""
+        """Give it to the browser that gets the answer."""
         _give(settings, answer, self.name, self.value.reveal())
 
     def from_page(self, settings: Settings, answer: Response) -> None:
@@ -235,7 +235,7 @@ def _authorized(done: Authorized) -> Authorization:
 
 
 def _refused(error: Exception) -> Problem:
-    """What a failure means to whoever asked; its text was made for people and holds no secret."""
+    """What a failure means to the caller; its text was made for people and holds no secret."""
     passes = isinstance(error, MAY_PASS)
     status = 502 if passes else 409 if isinstance(error, OtherAccountError) else 422
     return Problem(status, presentable(str(error)))

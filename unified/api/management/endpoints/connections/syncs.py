@@ -41,7 +41,7 @@ class TestedAccount:
     """Whose account the credentials open."""
 
     id: Annotated[str, Field(description="At the provider.", examples=["acct_1"])]
-    name: Annotated[str | None, Field(description="For people, where the provider tells.")]
+    name: Annotated[str | None, Field(description="For people, where the provider says.")]
     livemode: Annotated[bool | None, Field(description="False for a test account; null where unknown.")]
 
 

@@ -62,7 +62,9 @@ async def create_token(
     """Make a token, with scopes that the caller has. It is shown in this answer and never again."""
     if unknown := sorted(set(wanted.scopes) - SCOPES):
         count = len(unknown)
-        raise Problem(422, f"{count} of the scopes are none; a token can have {', '.join(sorted(SCOPES))}.")
+        raise Problem(
+            422, f"{count} of the scopes do not exist; a token can have {', '.join(sorted(SCOPES))}."
+        )
     if not set(wanted.scopes) <= caller.permissions:
         raise Problem(403, "A token can have no scope that you do not have yourself.")
     made, token = await tokens.create(

@@ -33,7 +33,7 @@ class NewWorkspace(BaseModel):
     name: Name | None = None
     requires_approval: bool = False
     owner: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
-        default=None, description="Subject of its first owner; by default whoever makes it."
+        default=None, description="Subject of its first owner; by default the caller."
     )
 
 
@@ -76,7 +76,7 @@ async def create_workspace(
     wanted: NewWorkspace,
     idempotency_key: Annotated[str | None, Header(include_in_schema=False, max_length=255)] = None,
 ) -> Response:
-    """Make a workspace. Whoever makes it becomes its owner, unless another subject is named."""
+    """Make a workspace. The caller becomes its owner, unless another subject is named."""
     owner = wanted.owner or identity.subject
     if owner is None:
         raise Problem(422, "A token can't own a workspace: name the subject of its owner.")
