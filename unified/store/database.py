@@ -376,7 +376,7 @@ async def _connect(url: str) -> AsyncConnection[Any]:
 
 
 async def _refuse_pooler(connection: AsyncConnection[Any], url: str) -> None:
-    """Nothing else comes before it: whatever a shared session is told, the next client of the pooler inherits."""
+    """Nothing else comes before it: the next client of the pooler inherits all settings of a shared session."""
     await connection.set_autocommit(True)
     row = await (await connection.execute(poolers.SERVING)).fetchone()
     await connection.set_autocommit(False)

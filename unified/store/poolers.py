@@ -14,7 +14,7 @@ from unified.store.errors import PoolerError
 from unified.store.sessions import Session
 
 SERVING = "SELECT pg_backend_pid()"
-"""Which process serves this session. A client without a pooler was told so when it logged in."""
+"""Which process serves this session. A client without a pooler learnt it when it logged in."""
 
 # A pooler in session mode may have no session left for a second client, which then waits.
 _ANSWER_SECONDS = 5

@@ -138,7 +138,7 @@ class Mapping:
     def content_hash(self, raw: Any) -> int:
         """Hash of what a raw record says under this mapping, as PostgreSQL's signed bigint.
 
-        Two records have the same where no mapping could tell them apart: keys in any order, any white space, and one
+        Two records have the same where no mapping could distinguish them: keys in any order, any white space, and one
         number written in two ways (1.5 and 1.50). Text is never taken for a number: a provider that states money as
         text states its digits as well.
 

@@ -59,7 +59,7 @@ class Written:
             little more than what was written: take the fields that were sent, and nothing else. None without
             such an answer, and after a delete.
         reason: The provider's words where it was refused, or why the outcome is unknown; nothing secret.
-        is_final: Of an unknown outcome: nothing at the provider will ever tell, so a person has to look.
+        is_final: Of an unknown outcome: nothing at the provider will ever show it, so a person has to look.
     """
 
     write: Write

@@ -97,7 +97,7 @@ class Entry:
         decision: What a person chose.
         attempts: How often it was refused; makes the key of the next attempt new.
         reason: Why it waits.
-        sent_at: When it was sent, for as long as nobody knows what became of it; None for one that is new.
+        sent_at: When it was sent, for as long as its outcome is not known; None for one that is new.
     """
 
     side: Side
@@ -116,7 +116,7 @@ class Entry:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it was sent, and nothing tells whether it was applied."""
+        """Whether it was sent, and it is not known whether it was applied."""
         return self.sent_at is not None
 
 
@@ -397,7 +397,7 @@ async def promised(conn: _Conn, route: Route, side: Side, ids: Sequence[str]) ->
 
 
 async def release(conn: _Conn, route: Route) -> None:
-    """Have records looked at again that waited for a push of which it is known by now what became of it."""
+    """Have records looked at again that waited for a push whose outcome is known by now."""
     await conn.execute(
         """
         UPDATE route_outbox AS o SET state = 'due', other_id = NULL, candidates = '[]', updated_at = now()

@@ -24,7 +24,7 @@ from unified.sync.routes.matching import describe
 from unified.sync.routes.reconcile import Merge, needs_fresh_look, reconcile
 
 _MOST_LOST = 2_000
-_LOST = "it was sent, and nothing tells what became of it"
+_LOST = "it was sent, and its outcome is not known"
 
 Outcome = Literal["write", "unchanged", "left_out", "waiting", "refused"]
 

@@ -47,7 +47,7 @@ class RouteResult:
         refused: The other side does not take it; it is tried again when it changes.
         waiting: Waits for a person, or for the outcome of its last push.
         left_out: Filtered, skipped, or without a counterpart.
-        recovered: Pushes of an earlier run of which it was found out what became of them; not among those looked at.
+        recovered: Pushes of an earlier run whose outcome was found out; not among those looked at.
             Those of which it was not are, and wait.
         is_complete: Whether it reached the end, or stopped at its time limit.
         seconds: How long it took.

@@ -133,7 +133,7 @@ class Settlement:
         return self._wait_for(entry, "review", one.reason, candidates=candidates)
 
     def _unknown(self, entry: Entry, one: Written) -> str:
-        """It stays in the outbox as it is, and the next run asks again. Where nothing will tell, a person has to.
+        """It stays in the outbox as it is, and the next run asks again. Where nothing will show it, a person decides.
 
         Until then the outbox keeps what was sent, as what comes from the other side may be what it created.
         """
