@@ -28,7 +28,7 @@ from unified.kit.webhooks.deliveries import (
     Text,
     header,
     hmac_sha256,
-    read_list,
+    read_each,
     read_time,
     seconds,
 )
@@ -122,12 +122,17 @@ _EVENT = msgspec.json.Decoder(_Event)
 class _Verifier(SharedSecretVerifier):
     """What the versions have in common: a delivery is a list of up to a hundred events."""
 
+    most_events = 100
+
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event per element, each under a key of its own: ``eventId`` is not unique."""
-        return [
-            ReceivedEvent(event_key(msgspec.json.decode(raw)), event.subscription_type, event.time, raw)
-            for event, raw in read_list(delivery.body, _Event)
-        ]
+
+        def received(event: _Event, raw: bytes) -> ReceivedEvent:
+            return ReceivedEvent(
+                event_key(msgspec.json.decode(raw)), event.subscription_type, event.time, raw
+            )
+
+        return read_each(delivery.body, _Event, received)
 
 
 class HubSpotVerifier(_Verifier):

@@ -108,7 +108,7 @@ class Settings:
     Attributes:
         public_url: Where providers reach it, without a slash at the end. HubSpot signs it, so it is never taken from a
             request's headers, which the request's sender chooses.
-        body_bytes: Most that one delivery may have.
+        body_bytes: Most that a delivery of one event may have; one of many events may have 16 times as much.
         bytes_in_flight: Most that all deliveries under way may have together; more are turned away with 503.
         waiting: Most deliveries that may wait for their commit.
         connections: Most connections at once.

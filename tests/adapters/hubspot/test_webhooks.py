@@ -6,8 +6,10 @@ import json
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import strategies as st
 
@@ -118,6 +120,41 @@ def test_the_key_tells_changes_apart_whatever_the_order_of_fields(
 def test_an_event_of_another_form_is_a_payload_error(odd: dict[str, Any]) -> None:
     with pytest.raises(PayloadError):
         events({"subscriptionType": "contact.creation", "objectId": 1, **odd})
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"null", b"7", b"[]", b'"text"', b"{}", b'{"subscriptionType":"x","occurredAt":"now","portalId":1}',
+        b'{"subscriptionType":null,"occurredAt":1,"portalId":1}',
+        b'{"subscriptionType":"x","occurredAt":1000000000000000000,"portalId":1}',
+        b'{"subscriptionType":"contact.\\ud83d","occurredAt":1,"portalId":1}',
+        b'{"a":' * 120 + b"1" + b"}" * 120,
+    ],
+    ids=range(10),
+)  # fmt: skip
+def test_one_odd_event_does_not_cost_its_batch(odd: bytes) -> None:
+    sound = msgspec.json.encode({**BASE, "subscriptionType": "contact.creation", "objectId": 31})
+    received = SENDER.receive(SENDER.delivery(b"[" + sound + b"," + odd + b"]"))
+    assert isinstance(received, list)
+    first, second = received
+    assert (first.event_type, first.body) == ("contact.creation", sound)
+    assert second.event_type == "unreadable"
+    assert second.dedupe_key != first.dedupe_key
+    assert json.loads(second.body) == json.loads(odd.replace(rb"\ud83d", rb"\ufffd"))
+    assert changes(received).fetch["customers"] == ["31"]
+
+
+CASES = Path(__file__).parents[4] / "shared" / "cases" / "turn2"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases from the field (../shared/cases) are not here")
+def test_half_a_surrogate_pair_does_not_cost_its_batch() -> None:
+    case = json.loads((CASES / "hubspot_batch_with_half_a_surrogate.json").read_text())
+    received = SENDER.receive(SENDER.delivery(case["body_text"].encode()))
+    assert isinstance(received, list)
+    assert [json.loads(one.body)["propertyValue"] for one in received] == ["Graz", "bis bald \ufffd"]
+    assert changes(received).fetch["customers"] == ["31", "32"]
 
 
 CONTACTS, COMPANIES, INVOICES = {"objectTypeId": "0-1"}, {"objectTypeId": "0-2"}, {"objectTypeId": "0-53"}

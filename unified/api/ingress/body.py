@@ -22,17 +22,18 @@ class Bodies:
     """The bodies under way, bounded one by one and together."""
 
     def __init__(self, *, bytes_each: int, bytes_together: int) -> None:
-        """Let one body have ``bytes_each`` at most, and all of them ``bytes_together``."""
+        """Let one body have ``bytes_each`` at most, where its reader says nothing else, and all ``bytes_together``."""
         self._bytes_each = bytes_each
         self._bytes_together = bytes_together
         self._bytes = 0
 
-    async def read(self, receive: Receive, claimed: bytes) -> bytes:
+    async def read(self, receive: Receive, claimed: bytes, most: int | None = None) -> bytes:
         """Read a body. It counts until it is handed to :meth:`release`.
 
         Args:
             receive: ASGI's, of a request whose body was not read yet.
             claimed: The header ``Content-Length``, or nothing. Too much is refused at once; less is counted.
+            most: Bytes that it may have.
 
         Returns:
             All of it.
@@ -40,7 +41,8 @@ class Bodies:
         Raises:
             TooLargeError, TooBusyError, DisconnectedError: As their names say; then nothing is counted any more.
         """
-        if claimed.isdigit() and int(claimed[:20]) > self._bytes_each:
+        most = self._bytes_each if most is None else most
+        if claimed.isdigit() and int(claimed[:20]) > most:
             raise TooLargeError
         body = bytearray()
         is_complete = False
@@ -52,7 +54,7 @@ class Bodies:
                 piece = message.get("body", b"")
                 body += piece
                 self._bytes += len(piece)
-                if len(body) > self._bytes_each:
+                if len(body) > most:
                     raise TooLargeError
                 if self._bytes > self._bytes_together:
                     raise TooBusyError

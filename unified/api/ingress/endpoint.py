@@ -24,7 +24,7 @@ from unified.api.settings import Settings
 from unified.kit.errors import ConfigurationError, PayloadError, SignatureError
 from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
-from unified.kit.webhooks.deliveries import Answer, Delivery, Verifier
+from unified.kit.webhooks.deliveries import UNREADABLE, Answer, Delivery, Verifier
 from unified.store.errors import StoreError
 from unified.store.inbox.endpoints import EndpointLookup
 from unified.store.inbox.events import Received
@@ -32,6 +32,9 @@ from unified.store.inbox.events import Received
 PREFIX = "/webhooks/"
 
 _PATH = re.compile(rb"/webhooks/([a-z0-9_-]{1,63})/([A-Za-z0-9_-]{22,128})")
+
+# A delivery of many events may be so many times as large as one of a single event.
+_MOST_TIMES = 16
 
 # Verified in vain where there is no endpoint: of this process alone, in the form that every verifier can work with.
 _NOBODYS_SECRET = Secret("whsec_" + base64.b64encode(os.urandom(32)).decode())
@@ -64,10 +67,11 @@ class WebhookIngress:
         started = time.perf_counter()
         path = _PATH.fullmatch(scope["raw_path"])
         connector, endpoint_path = (part.decode() for part in path.groups()) if path else ("", "")
+        most = self._body_bytes * min(_usual_verifier(connector).most_events, _MOST_TIMES)
         try:
-            answer = await self._answer(scope, receive, connector, endpoint_path)
+            answer = await self._answer(scope, receive, connector, endpoint_path, most)
         except TooLargeError:
-            answer = answers.too_large(self._body_bytes)
+            answer = answers.too_large(most)
         except TooBusyError:
             answer = answers.BUSY
         except DisconnectedError:
@@ -77,14 +81,14 @@ class WebhookIngress:
         self._log.add(scope["method"], connector, endpoint_path, answer.status, time.perf_counter() - started)
 
     async def _answer(
-        self, scope: MutableMapping[str, Any], receive: Receive, connector: str, endpoint_path: str
+        self, scope: MutableMapping[str, Any], receive: Receive, connector: str, endpoint_path: str, most: int
     ) -> Answer:
         if scope["method"] != "POST":
             return answers.NO_POST
         headers = _by_name(scope["headers"])
         if headers.get("content-encoding", b"identity").lower() != b"identity":
             return answers.COMPRESSED
-        body = await self._bodies.read(receive, headers.get("content-length", b""))
+        body = await self._bodies.read(receive, headers.get("content-length", b""), most)
         try:
             delivery = Delivery("POST", self._url(scope), headers, body, datetime.now(UTC))
             return await self._receive(delivery, connector, endpoint_path)
@@ -124,7 +128,9 @@ class WebhookIngress:
             return received
         if seconds := self._floods.wait_for(endpoint.id, time.monotonic()):
             return answers.flooded(seconds)
-        if wanted := [event for event in received if endpoint.wants(event.event_type)]:
+        if wanted := [
+            event for event in received if event.event_type == UNREADABLE or endpoint.wants(event.event_type)
+        ]:
             await self._inbox.commit(endpoint.rows(wanted), len(delivery.body))
         return answers.STORED
 

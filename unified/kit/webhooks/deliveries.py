@@ -9,13 +9,14 @@ import base64
 import hashlib
 import hmac
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from unified.kit.broken_json import repairs
 from unified.kit.errors import ConfigurationError, PayloadError, SignatureError
 from unified.kit.secrets import Secret
 
@@ -32,7 +33,11 @@ _MOST_DIGITS = 15
 _MOST_NESTED = 100
 
 # What becomes part of a key: short enough for an index, without the character that PostgreSQL can't store.
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern="^[^\\x00]+$")]
+# Nor with U+FFFD, which stands for half a surrogate pair: keys that differ there would be one.
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern="^[^\\x00\ufffd]+$")]
+
+UNREADABLE = "unreadable"
+"""The type of an event that is not as the provider documents, in a delivery with others that are."""
 
 _Shape = TypeVar("_Shape")
 
@@ -114,9 +119,11 @@ class Verifier(ABC):
 
     Attributes:
         name: What endpoints choose it by.
+        most_events: How many events one delivery may bring, as far as the provider says.
     """
 
     name: str
+    most_events: int = 1
 
     def receive(self, delivery: Delivery, secrets: Sequence[Secret]) -> list[ReceivedEvent] | Answer:
         """Verify a delivery, then read its events: the one call that an ingress needs.
@@ -133,7 +140,13 @@ class Verifier(ABC):
             PayloadError: If it is signed, yet not what the provider documents.
         """
         self.verify(delivery, secrets)
-        return self.handshake(delivery) or self.read_events(delivery)
+        try:
+            return self.handshake(delivery) or self.read_events(delivery)
+        except PayloadError:
+            mended = replace(delivery, body=_mended(delivery.body))
+            if mended.body == delivery.body:
+                raise
+            return self.handshake(mended) or self.read_events(mended)
 
     def verify(self, delivery: Delivery, secrets: Sequence[Secret]) -> None:
         """Make sure that the holder of one of the secrets sent this delivery, and when.
@@ -263,14 +276,52 @@ def read_json(body: bytes, shape: type[_Shape]) -> _Shape:
         raise PayloadError(f"the delivery is signed, but its body can't be read: {reason}") from None
 
 
-def read_list(body: bytes, shape: type[_Shape]) -> list[tuple[_Shape, bytes]]:
-    """Decode a list whole: each element as ``shape``, and as the JSON text that was sent.
+def read_each(
+    body: bytes, shape: type[_Shape], event: Callable[[_Shape, bytes], ReceivedEvent]
+) -> list[ReceivedEvent]:
+    """The events of a list, of which an odd one does not cost the others.
+
+    Args:
+        body: JSON text of the list.
+        shape: What its elements have to be.
+        event: Makes an event of an element: as ``shape``, and as the JSON text that was sent.
+
+    Returns:
+        An event for each element, in order; of the type :data:`UNREADABLE` for one that can't be read.
 
     Raises:
-        PayloadError: As :func:`read_json`.
+        PayloadError: If it is not a list, or none of its elements can be read.
     """
-    elements = read_json(body, list[shape])  # type: ignore[valid-type]  # a list of whatever was asked for
-    return list(zip(elements, map(bytes, msgspec.json.decode(body, type=list[msgspec.Raw])), strict=True))
+    events: list[ReceivedEvent] = []
+    refused: PayloadError | None = None
+    for raw in map(bytes, _elements(body)):
+        try:
+            events.append(event(read_json(raw, shape), raw))
+        except PayloadError as error:
+            refused = error
+            events.append(ReceivedEvent(f"sha256:{hashlib.sha256(raw).hexdigest()}", UNREADABLE, None, raw))
+    if refused is not None and all(one.event_type == UNREADABLE for one in events):
+        raise refused
+    return events
+
+
+def _elements(body: bytes) -> list[msgspec.Raw]:
+    try:
+        return msgspec.json.decode(body, type=list[msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        read_json(body, list)  # says what is wrong with it
+        raise
+
+
+def _mended(body: bytes) -> bytes:
+    """An object or a list whose JSON breaks a rule, such as half a surrogate pair, as JSON; any other body as it is."""
+    for mended in repairs(body):
+        try:
+            value = msgspec.json.decode(mended)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            continue
+        return mended if isinstance(value, dict | list) else body
+    return body
 
 
 def read_time(value: float | str, *, per_second: int = 1) -> datetime:

@@ -16,7 +16,7 @@ of what is signed and of nothing else: the delivery ids of GitHub and Jira are h
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -33,8 +33,8 @@ from unified.kit.webhooks.deliveries import (
     header,
     header_text,
     hmac_sha256,
+    read_each,
     read_json,
-    read_list,
     read_time,
     seconds,
 )
@@ -176,16 +176,19 @@ class _IntuitNotifications(msgspec.Struct, rename="camel"):
 class IntuitVerifier(HmacVerifier):
     """QuickBooks Online (https://developer.intuit.com/app/developer/qbo/docs/develop/webhooks)."""
 
+    most_events = 100
+
     def __init__(self) -> None:
         super().__init__("intuit", HmacOptions("intuit-signature", "", "base64"))
 
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """CloudEvents with ids, or the older notifications, whose changed entities become an event each."""
         if delivery.body.lstrip().startswith(b"["):
-            return [
-                ReceivedEvent(event.id, event.type, read_time(event.time), raw)
-                for event, raw in read_list(delivery.body, _IntuitEvent)
-            ]
+            return read_each(
+                delivery.body,
+                _IntuitEvent,
+                lambda event, raw: ReceivedEvent(event.id, event.type, read_time(event.time), raw),
+            )
         return [
             ReceivedEvent(
                 f"{notified.realm_id}:{entity.name}:{entity.id}:{entity.operation}:{entity.last_updated}",
@@ -207,11 +210,13 @@ class _XeroEvent(msgspec.Struct, rename="camel"):
 
 
 class _XeroBody(msgspec.Struct):
-    events: list[_XeroEvent]
+    events: list[Any]
 
 
 class XeroVerifier(HmacVerifier):
     """Xero (https://developer.xero.com/documentation/guides/webhooks/overview)."""
+
+    most_events = 100
 
     def __init__(self) -> None:
         super().__init__("xero", HmacOptions("x-xero-signature", "", "base64"))
@@ -224,15 +229,16 @@ class XeroVerifier(HmacVerifier):
         """Events have no id: what happened to which resource at which millisecond names them."""
         read_json(delivery.body, _XeroBody)
         raw = msgspec.json.decode(delivery.body, type=dict[str, msgspec.Raw])["events"]
-        return [
-            ReceivedEvent(
+
+        def received(event: _XeroEvent, element: bytes) -> ReceivedEvent:
+            return ReceivedEvent(
                 ":".join(msgspec.structs.astuple(event)),
                 f"{event.event_category}.{event.event_type}",
                 read_time(event.event_date_utc),
                 element,
             )
-            for event, element in read_list(bytes(raw), _XeroEvent)
-        ]
+
+        return read_each(bytes(raw), _XeroEvent, received)
 
 
 class _JiraBody(msgspec.Struct, rename="camel"):

@@ -149,6 +149,11 @@ class TestBodiesThatAreTooLarge:
         for size, status in ((2_000, 401), (2_001, 413)):
             assert (await ingress.client.post(ingress.path, content=b"x" * size)).status_code == status
 
+    async def test_a_connector_that_delivers_a_hundred_events_may_send_more(self, ingress: Ingress) -> None:
+        for size, status in ((32_000, 401), (32_001, 413)):
+            answer = await ingress.client.post(f"/webhooks/hubspot/{OTHER}", content=b"x" * size)
+            assert answer.status_code == status
+
     async def test_in_pieces_without_an_end(self, ingress: Ingress) -> None:
         chunk = b"100\r\n" + b"x" * 256 + b"\r\n"
         answer = await ingress.raw(_head(ingress, "Transfer-Encoding: chunked") + chunk * 8)

@@ -171,6 +171,32 @@ def test_a_signed_body_that_is_no_sound_json_is_a_payload_error(sender: Sender, 
         sender.receive(sender.delivery(body))
 
 
+@every
+@pytest.mark.parametrize(
+    ("odd", "read"),
+    [
+        (rb'"bis bald \ud83d"', "bis bald \ufffd"), (b"NaN", "NaN"), (b"[-Infinity]", ["-Infinity"]),
+        (b'"two\nlines"', "two\nlines"),
+    ],
+)  # fmt: skip
+def test_a_value_that_breaks_a_rule_of_json_is_mended(sender: Sender, odd: bytes, read: Any) -> None:
+    body = sender.body.rstrip()
+    assert body.endswith((b"}", b"]"))
+    place = body.rindex(b"}")  # of the last object, or of what is around it
+    delivery = sender.delivery(body[:place] + b',"odd":' + odd + body[place:])
+    received = sender.receive(delivery)
+    assert isinstance(received, list)
+    assert received
+    assert all(json.loads(one.body) for one in received)
+    assert any(read in _values(json.loads(one.body)) for one in received) or sender.name in ("intuit", "xero")
+
+
+def _values(value: Any) -> list[Any]:
+    """A decoded body's own values, and those of what it is made of."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [value, *(one for part in parts for one in _values(part))]
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
