@@ -125,7 +125,7 @@ class IngressProcess:
 
 
 def _free_port() -> int:
-    """A port that is not among those which the system gives to whoever connects.
+    """A port that is not among those which the system gives to clients.
 
     One of these, while nobody listens on it, can be given to a sender that tries to reach it: it reaches itself.
     """

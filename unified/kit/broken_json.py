@@ -12,7 +12,7 @@ _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
-# A string, or a word that is no number of JSON's.
+# A string, or a word that is not a number in JSON.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

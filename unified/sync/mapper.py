@@ -128,7 +128,7 @@ def _cores() -> int:
 def serve() -> None:
     """The child: map what comes on stdin until it ends, as it does when the parent is gone."""
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever an adapter prints is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what an adapter prints must not become an answer
     gc.freeze()
     gc.set_threshold(10_000)
     sink.write(_READY)

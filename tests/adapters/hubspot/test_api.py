@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Recorded:
-    """Gives the same answers to whoever asks, one after the other."""
+    """Gives the same answers to every request, one after the other."""
 
     server_time = None
     label = "hubspot connection acme/hubspot"

@@ -1,4 +1,4 @@
-"""Whoever asks for help gets it, for everything, and at once."""
+"""There is help for everything, at once."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ async def test_what_was_abandoned_or_left_behind_is_carried_out_anew(
     with psycopg.connect(database_url, autocommit=True) as admin:
         admin.execute("UPDATE idempotency_keys SET created_at = now() - interval '2 minutes'")
     second = await begun(answers, place(workspace))
-    # Whoever was taken for dead and is not changes nothing any more.
+    # A process that was wrongly taken for dead changes nothing any more.
     await answers.keep(left_behind, 201, b"late")
     await answers.abandon(left_behind)
     await answers.keep(second, 201, b"second")

@@ -32,7 +32,7 @@ WORKSPACE_TABLES = """
 """
 # Unique in all workspaces, each for a reason.
 UNIQUE_ACROSS_WORKSPACES = {
-    "workspaces_slug_key": "whoever makes a workspace learns which names are taken, and may",
+    "workspaces_slug_key": "the maker of a workspace learns which names are taken, and may",
     "connector_configs_id_key": "random; an inbox finds its connection by it",
     "webhook_configs_endpoint_path_key": "192 random bits; a delivery finds its endpoint by it",
     "api_tokens_token_hash_key": "a hash of 256 random bits; a request finds its token by it",

@@ -1,4 +1,4 @@
-"""Refreshing OAuth tokens: once whoever asks, never used before stored, and told when only a person can help."""
+"""Refreshing OAuth tokens: once for all who ask, never used before stored, and an error when only a person can help."""
 
 import asyncio
 import logging

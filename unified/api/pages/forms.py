@@ -51,7 +51,7 @@ def fields_of(adapter: type[BaseAdapter[Any]]) -> list[Field]:
 def typed(adapter: type[BaseAdapter[Any]], form: Mapping[str, str]) -> dict[str, Any]:
     """Settings that were typed, as JSON values; what was left empty is left out, and keeps its default.
 
-    A number that is none stays text, for the adapter's model to refuse.
+    A number that can't be read stays text, for the adapter's model to refuse.
     """
     found: dict[str, Any] = {}
     for field in fields_of(adapter):

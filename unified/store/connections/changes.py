@@ -136,7 +136,7 @@ async def note_test(conn: AsyncConnection[Any], connection_id: UUID, error: str 
     Args:
         conn: A transaction of the workspace.
         connection_id: Which connection.
-        error: Why the credential is no good, without a secret; None if it is.
+        error: Why the credential is not accepted, without a secret; None if it is accepted.
 
     Raises:
         ConnectionNotFoundError: If the connection was removed meanwhile.

@@ -191,7 +191,7 @@ def predict(columns: Mapping[str, Sequence[Any]], threshold: float = THRESHOLD) 
 def _candidates(
     columns: Mapping[str, Sequence[Any]], present: Sequence[str], custom: Sequence[str]
 ) -> tuple[list[tuple[str, ...]], list[str]]:
-    """What two records need to have in common to be compared, and what is no use for that, with the reason.
+    """What two records need to have in common to be compared, and what is of no use for that, with the reason.
 
     One column without two equal values would otherwise end the training of the whole model.
     """

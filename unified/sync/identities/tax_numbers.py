@@ -2,7 +2,7 @@
 
 Separators and check digits are those of python-stdnum (https://arthurdejong.org/python-stdnum/). Which part of a number
 names its holder is said here: a Norwegian VAT number is the organisation's number and ``MVA``, a French one holds the
-SIREN. A number that fails its country's check is no number, and equal digits of two countries are two numbers.
+SIREN. A number that fails its country's check is not a key, and equal digits of two countries are two numbers.
 """
 
 import re

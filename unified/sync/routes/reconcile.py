@@ -1,8 +1,8 @@
 """What has to be written where, so that two linked records agree: a three-way merge, field by field. Pure.
 
 A change is a difference to the state that both sides last agreed on, as each side shows it. What comes back from a push
-is that very state, so an echo is no change however late, often or in whatever order it comes, and a side that keeps a
-value in a form of its own is left with it.
+is that very state, so an echo is not a change, however late, often or in whatever order it comes, and a side that keeps
+a value in a form of its own is left with it.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -144,7 +144,7 @@ async def test_a_flood_on_one_endpoint_is_held_back_and_the_others_are_not_hurt(
             f"/webhooks/stripe/{quiet.path}", content=body, headers=signed(body)
         )
         assert answer.status_code == 200
-        # Whoever can't sign is not told that there is an endpoint, flooded or not.
+        # A sender that can't sign does not learn that there is an endpoint, flooded or not.
         answer = await ingress.client.post(
             ingress.path, content=body, headers=signed(body, "whsec_fake_other")
         )

@@ -120,7 +120,7 @@ class TestProcess:
             # It takes no more connections, which shows that it has heard.
             await _until(lambda: not _listens(running))
         outcomes = await asyncio.gather(*deliveries, return_exceptions=True)
-        # Whoever was not connected yet has no answer. Nobody has one that is not true.
+        # A client that was not connected yet has no answer. Nobody has one that is not true.
         answered = {
             event_id: outcome.status_code
             for event_id, outcome in zip(ids, outcomes, strict=True)

@@ -99,7 +99,7 @@ def signed(subject: str = "someone", *, kid: str = "rsa", header: Any = None, **
 
 @dataclass(frozen=True)
 class Tenant:
-    """A workspace, and whoever uses it by a token."""
+    """A workspace, and a user of it with a token."""
 
     api: Api
     id: UUID

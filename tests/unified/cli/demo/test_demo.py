@@ -210,7 +210,7 @@ def cells_of(line: str) -> list[str]:
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Gone, or dead and not yet collected by whoever adopts orphans here."""
+    """Gone, or dead and not yet collected by the process that adopts orphans here."""
     deadline = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < deadline:
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:

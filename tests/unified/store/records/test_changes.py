@@ -1,4 +1,4 @@
-"""The log of changed customers: every change once, none missed, whoever commits last."""
+"""The log of changed customers: every change once, none missed, in whatever order they commit."""
 
 from datetime import UTC, datetime
 from uuid import uuid4

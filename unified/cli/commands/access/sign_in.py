@@ -23,7 +23,7 @@ _LOCAL = "http://127.0.0.1:8000"
 @asynchronous
 async def sign_in(
     workspace: Annotated[
-        str | None, typer.Argument(help="Which workspace; the one named default, or the first.")
+        str | None, typer.Argument(help="The workspace; by default the one named default, or the first.")
     ] = None,
     *,
     role: Annotated[str, typer.Option(help=f"What one may do there: as {', '.join(ROLES)}.")] = "owner",

@@ -26,7 +26,7 @@ Admin = Annotated[bool, typer.Option("--admin", help="A token of the deployment,
 @asynchronous
 async def create(
     *,
-    name: Annotated[str, typer.Option(help="What it is for.")],
+    name: Annotated[str, typer.Option(help="What the token is for.")],
     workspace: Workspace = None,
     admin: Admin = False,
     scope: Annotated[
@@ -91,7 +91,9 @@ async def list_(*, workspace: Workspace = None, admin: Admin = False, as_json: A
 @app.command()
 @asynchronous
 async def revoke(
-    token_id: Annotated[UUID, typer.Argument(help="Its id, as `unified token list` shows it.", metavar="ID")],
+    token_id: Annotated[
+        UUID, typer.Argument(help="The token's id, as `unified token list` shows it.", metavar="ID")
+    ],
     *,
     workspace: Workspace = None,
     admin: Admin = False,

@@ -34,7 +34,7 @@ app = typer.Typer(
 app.command("authorize")(authorize.authorize)
 app.command("revoke")(authorize.revoke)
 
-BaseUrl = Annotated[str | None, typer.Option(help="Where the API lives, if not at its usual place.")]
+BaseUrl = Annotated[str | None, typer.Option(help="Base URL of the API, if it is not the usual one.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -62,12 +62,12 @@ Minutes = Annotated[
 @app.command()
 @asynchronous
 async def add(
-    connector: Annotated[str, typer.Argument(help="Which system; `unified connectors` lists them.")],
+    connector: Annotated[str, typer.Argument(help="The system to connect; `unified connectors` lists them.")],
     name: Annotated[
         str, typer.Argument(help="Its name in the workspace: lower-case letters, digits, hyphens.")
     ],
     *,
-    workspace: Annotated[str, typer.Option(help="Whose it is.")] = DEFAULT_WORKSPACE,
+    workspace: Annotated[str, typer.Option(help="The workspace that it belongs to.")] = DEFAULT_WORKSPACE,
     base_url: BaseUrl = None,
     allow_private_hosts: PrivateHosts = None,
     settings: Settings = None,
@@ -123,7 +123,7 @@ async def add(
 @asynchronous
 async def list_(
     *,
-    workspace: Annotated[str | None, typer.Option(help="Only this workspace's.")] = None,
+    workspace: Annotated[str | None, typer.Option(help="List only this workspace's connections.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List connections and when their secrets were stored."""

@@ -22,7 +22,7 @@ from unified.store.workspaces import workspaces
 @asynchronous
 async def status(
     *,
-    workspace: Annotated[str | None, typer.Option(help="Only this workspace's connections.")] = None,
+    workspace: Annotated[str | None, typer.Option(help="Show only this workspace's connections.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how each connection stands: state, last sync, records stored and rejected, waiting webhooks, error.

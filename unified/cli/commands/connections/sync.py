@@ -21,7 +21,7 @@ async def sync(
     name: Name,
     *,
     stream: Annotated[
-        list[str] | None, typer.Option(help="Only this stream; by default all. Repeatable.")
+        list[str] | None, typer.Option(help="Sync only this stream; by default all. Repeatable.")
     ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Read everything anew instead of the changes only.")
@@ -58,7 +58,7 @@ async def remap(name: Name, *, as_json: AsJson = False) -> None:
 
 @contextmanager
 def progress_of(key: str) -> Iterator[OnProgress]:
-    """A line per stream on stderr that counts up with each commit; nothing where that is no terminal.
+    """A line per stream on stderr that counts up with each commit; nothing where that is not a terminal.
 
     Args:
         key: The connection's.

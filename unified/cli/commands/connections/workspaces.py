@@ -24,7 +24,7 @@ Slug = Annotated[
 @app.command()
 @asynchronous
 async def add(
-    slug: Slug, *, title: Annotated[str | None, typer.Option(help="Its name for people.")] = None
+    slug: Slug, *, title: Annotated[str | None, typer.Option(help="A name for people to read.")] = None
 ) -> None:
     """Add a workspace."""
     async with open_session() as session:

@@ -51,10 +51,13 @@ _LOADED = """
 
 def dev(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Of Dagster's UI; 0 takes a free one.")] = 3000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of Dagster's UI; 0 takes a free one.")
+    ] = 3000,
     host: Annotated[str, typer.Option(help="Address that Dagster's UI listens on.")] = "127.0.0.1",
     webhook_port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Of the webhook server, on 127.0.0.1; 0 takes a free one.")
+        int,
+        typer.Option(min=0, max=65_535, help="Port of the webhook server, on 127.0.0.1; 0 takes a free one."),
     ] = 8000,
     patience: PatienceSeconds = PATIENCE_SECONDS,
 ) -> None:

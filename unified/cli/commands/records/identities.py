@@ -31,7 +31,7 @@ Workspace = Annotated[str, typer.Argument(help="The workspace.", metavar="WORKSP
 Reference = Annotated[
     UUID, typer.Argument(help="An identity, a former id of one, or the unified_id of a record.", metavar="ID")
 ]
-Note = Annotated[str | None, typer.Option(help="Why, for those who come after.")]
+Note = Annotated[str | None, typer.Option(help="The reason, for later readers.")]
 
 
 @app.command()
@@ -76,7 +76,7 @@ async def list_(
     *,
     search: Annotated[str | None, typer.Option(help="Part of an e-mail address, name or company.")] = None,
     least: Annotated[int, typer.Option("--records", min=1, help="Only with so many records or more.")] = 1,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show at most.")] = 100,
     refused: Annotated[
         bool,
         typer.Option("--refused", help="Instead: groups of records that are too many to be one customer."),

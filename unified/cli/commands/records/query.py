@@ -17,7 +17,7 @@ _ROWS = 200
 async def query(
     statement: Annotated[str, typer.Argument(metavar="SQL", help="One statement; it can't change anything.")],
     *,
-    workspace: Annotated[str, typer.Option(help="Whose rows it sees.")] = "default",
+    workspace: Annotated[str, typer.Option(help="The workspace whose rows the question sees.")] = "default",
     limit: Annotated[int, typer.Option(min=1, help="Rows to show at most.")] = _ROWS,
     as_json: AsJson = False,
 ) -> None:

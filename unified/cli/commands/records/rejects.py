@@ -16,8 +16,8 @@ from unified.store.records.tables import StreamKey
 async def rejects(
     name: Name,
     *,
-    stream: Annotated[str | None, typer.Option(help="Only this stream's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of each stream.")] = 20,
+    stream: Annotated[str | None, typer.Option(help="Show only this stream's records.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many records of each stream to show.")] = 20,
     raw: Annotated[
         bool, typer.Option("--raw", help="Show the raw record too, with whatever it holds.")
     ] = False,

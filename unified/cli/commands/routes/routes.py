@@ -235,9 +235,9 @@ async def review(
     *,
     link: Annotated[
         str | None,
-        typer.Option(metavar="COUNTERPART", help="It is the same one as this record on the other side."),
+        typer.Option(metavar="COUNTERPART", help="Link it with this record on the other side."),
     ] = None,
-    create: Annotated[bool, typer.Option("--create", help="It is another one: create it there.")] = False,
+    create: Annotated[bool, typer.Option("--create", help="Create it as a new record there.")] = False,
     skip: Annotated[bool, typer.Option("--skip", help="Leave it alone from now on.")] = False,
     side: Annotated[str, typer.Option(help="Where the record is: source or target.")] = "source",
     limit: Limit = 50,

@@ -42,5 +42,5 @@ def condition_of(text: str) -> Condition:
 
 
 def _value(text: str) -> Any:
-    """``true`` and ``false`` are no text; everything else is, as fields are."""
+    """``true`` and ``false`` are truth values; everything else is text, as fields are."""
     return json.loads(text) if text in ("true", "false") else text

@@ -15,7 +15,8 @@ from unified.sync.drain import drain as drain_source
 @asynchronous
 async def drain(
     source: Annotated[
-        str, typer.Argument(help="Of which connector's connections; `unified connectors` lists them.")
+        str,
+        typer.Argument(help="The connector whose connections are drained; `unified connectors` lists them."),
     ],
     *,
     linger: Annotated[float, typer.Option(min=0, help="Seconds to wait for more once nothing waits.")] = 0.0,

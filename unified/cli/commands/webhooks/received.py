@@ -53,7 +53,7 @@ async def dead_letters(
     state: Annotated[
         str | None, typer.Option(help=f"Only those that are {', '.join(get_args(stored.State))}.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Show events that could not be applied, and why.

@@ -35,7 +35,7 @@ app = typer.Typer(
 
 Id = Annotated[
     str | None,
-    typer.Option("--id", help="Which endpoint, where the connection has several; `list` shows it."),
+    typer.Option("--id", help="The endpoint, where the connection has several; `list` shows their ids."),
 ]
 SecretStdin = Annotated[bool, typer.Option("--secret-stdin", help="Read the secret from standard input.")]
 PublicUrl = Annotated[
@@ -98,7 +98,9 @@ async def add(
 @app.command("list")
 @asynchronous
 async def list_(
-    name: Annotated[str | None, typer.Argument(help="Only this connection's.", metavar="[NAME]")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="List only this connection's webhooks.", metavar="[NAME]")
+    ] = None,
     *,
     urls: Annotated[bool, typer.Option("--urls", help="Show the URLs, which are secrets.")] = False,
     public_url: PublicUrl = None,

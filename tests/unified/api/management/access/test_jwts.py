@@ -157,7 +157,7 @@ async def test_no_signature_is_none(verifier: JwtVerifier, alg: str) -> None:
 
 @pytest.mark.parametrize("kid", KEYS)
 async def test_the_public_key_is_no_secret(verifier: JwtVerifier, kid: str) -> None:
-    """Whoever knows the public key, and everybody does, signs nothing with it by HS256."""
+    """The public key, which everybody knows, signs nothing by HS256."""
     pem = KEYS[kid][0].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     for secret in (pem, pem.strip()):
         head = {"alg": "HS256", "typ": "JWT", "kid": kid}
