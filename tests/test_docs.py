@@ -1,5 +1,6 @@
-"""The pages hold: each path, link, command and option that they name is there."""
+"""The pages are true: each path, link, command, option and message that they name is there."""
 
+import ast
 import re
 import shlex
 from functools import cache
@@ -104,3 +105,33 @@ def test_a_wrong_command_is_found() -> None:
     assert faults("unified conections add") == ["no command conections"]
     assert faults("unified connections ad stripe") == ["no command ad"]
     assert faults("unified connections add stripe main --secret-stdin  # a comment") == []
+
+
+@cache
+def texts() -> str:
+    """All texts of our code, each on a line; what is filled into one stands as a gap."""
+    found = [(ROOT / "install").read_text(encoding="utf-8")]
+    for path in (
+        path for room in ("unified", "adapters", "resources") for path in (ROOT / room).rglob("*.py")
+    ):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "\0" for part in node.values]
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(" ".join(text.replace("`", "").split()) for text in found)
+
+
+# Messages of ours with enough words to be recognised; what follows `PostgreSQL:` are the server's words.
+_MESSAGES = [
+    message
+    for message in re.findall(r"^\| `+ ?(.+?) ?`+ \|", text_of("docs/troubleshooting.md"), re.MULTILINE)
+    if len(message.split()) > 3 and not message.startswith("PostgreSQL:")
+]
+
+
+@pytest.mark.parametrize("message", _MESSAGES)
+def test_each_message_to_look_up_is_one_of_ours(message: str) -> None:
+    words = message.replace("`", "").split()
+    assert any(" ".join(words[at : at + 3]) in texts() for at in range(len(words) - 2))
