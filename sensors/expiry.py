@@ -1,14 +1,13 @@
 """Warns of credentials that expire soon and of authorizations that are gone, each once a day."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from resources.store import CredentialStoreResource, DatabaseResource
-from sensors.alerts import alert
+from sensors.alerts import warn_daily
 from unified.kit.declarations import CredentialKind
 from unified.store.connections.registry import Registry
 from unified.store.secrets.rows import CredentialInfo
@@ -29,19 +28,9 @@ def expiry_sensor() -> dg.SensorDefinition:
     def warn(
         context: dg.SensorEvaluationContext, database: DatabaseResource, credentials: CredentialStoreResource
     ) -> dg.SensorResult:
-        today = f"{datetime.now(UTC):%Y-%m-%d}"
         expiring = asyncio.run(_expiring(database, credentials))
-        # The cursor remembers of what was warned today; what no longer expires drops out of it.
-        known = json.loads(context.cursor or "{}")
-        fresh = [warning for name, warning in expiring.items() if known.get(name) != today]
-        outcome = ""
-        if fresh:
-            text = "\n".join(fresh)
-            context.log.warning(text)
-            outcome = f"; {alert(f'Unified Assets: {text}')}"
-        return dg.SensorResult(
-            cursor=json.dumps(dict.fromkeys(expiring, today)),
-            skip_reason=f"{len(expiring)} credential(s) expire within a week or have expired{outcome}",
+        return warn_daily(
+            context, expiring, f"{len(expiring)} credential(s) expire within a week or have expired"
         )
 
     return warn

@@ -11,6 +11,7 @@ from resources.tables import TablesIOManager
 from sensors.connections import connections_sensor
 from sensors.expiry import expiry_sensor
 from sensors.failures import failures_sensor
+from sensors.freshness import freshness_sensor
 from sensors.identities import identities_sensor
 from sensors.inbox import inbox_sensor
 from sensors.requests import requests_sensor
@@ -69,6 +70,7 @@ def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
             routes_sensor(),
             failures_sensor(),
             expiry_sensor(),
+            freshness_sensor(),
             dg.AutomationConditionSensorDefinition(
                 "derived_assets",
                 target=dg.AssetSelection.all(),

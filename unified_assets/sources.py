@@ -27,7 +27,7 @@ from unified_assets.reports import describe
 # After 10, 30 and 70 seconds; requests were retried before by themselves, and the schedule comes back afterwards.
 RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL)
 
-# Connections sync hourly unless they say otherwise; one that is silent for so long deserves a look.
+# Of the asset, which any of its connections keeps fresh; ``sensors.freshness`` looks at each connection by itself.
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=24), warn_window=timedelta(hours=2))
 
 

@@ -47,7 +47,16 @@ class HubSpotConfig(AdapterConfig):
 
     base_url: str = Field(default="https://api.hubapi.com", description="Where the API lives.")
     search_lag: float = Field(
-        default=30.0, ge=0, le=600, description="Seconds by which HubSpot's search may lag."
+        default=30.0,
+        ge=0,
+        le=600,
+        description="Seconds by which HubSpot's search usually lags; 0 says that it never does.",
+    )
+    search_late: float = Field(
+        default=900.0,
+        ge=0,
+        le=86_400,
+        description="Seconds by which HubSpot's search may lag at worst: each pull asks again for changes so far back.",
     )
     searches_per_second: float = Field(
         default=5.0, gt=0, description="Searches that HubSpot allows an account."

@@ -2,7 +2,8 @@
 
 Ids are unique and never change, so every search here is sorted and cut by ``hs_object_id``: exact, without
 the 10,000-result cap of paging, and side by side. Search lags behind by some seconds (``search_lag``); what
-it shows is taken to have been so that long ago, and each pull begins that much before the last one did.
+it shows is taken to have been so that long ago, and each pull begins that much before the last one did. Now and then it
+lags much more, so each pull reads the last minutes before the last one (``search_late``) a second time.
 """
 
 from collections.abc import AsyncGenerator, Collection, Sequence
@@ -63,7 +64,10 @@ class Objects:
         self._api = HubSpotApi(adapter.http)
         self._source = kind(self._api, adapter.config.properties)
         self._clock = adapter.clock
-        self._since = Since(timedelta(seconds=adapter.config.search_lag), _OVERLAP, _BIN_KEEPS)
+        lag, late = adapter.config.search_lag, adapter.config.search_late
+        self._since = Since(
+            timedelta(seconds=lag), _OVERLAP, _BIN_KEEPS, late=timedelta(seconds=late if lag else 0)
+        )
         self._readers = min(adapter.config.concurrency, _READERS)
 
     @property

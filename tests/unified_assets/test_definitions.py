@@ -94,7 +94,7 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
     assert {schedule.name for schedule in repository.schedule_defs} == {f"{one}_schedule" for one in sources}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "chargebee_inbox", "connections", "derived_assets", "expiring_credentials", "failures", "hubspot_inbox",
-        "identities", "inbox_retention", "routes", "stripe_inbox", "sync_requests",
+        "identities", "inbox_retention", "routes", "silent_connections", "stripe_inbox", "sync_requests",
     }  # fmt: skip
     assert all(
         schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs

@@ -206,6 +206,36 @@ async def test_search_lags_and_what_it_hid_comes_with_the_next_pull(portal_of: C
     assert ids_of(await portal.pull("customers", cursor_of(hidden), search_lag=30)) == [one]
 
 
+@pytest.mark.parametrize("pauses", [(60, 60), (20, 20, 60), (31, 840), (89, 2)])
+async def test_what_search_shows_much_later_comes_too(
+    portal_of: Callable[..., Portal], pauses: Sequence[int]
+) -> None:
+    """Visible 90 s late, where 30 s are usual."""
+    portal = portal_of(contacts=50, companies=5, invoices=0, search_lag_seconds=90)
+    portal.sandbox.clock.advance(seconds=3_600)
+    cursor = cursor_of(await portal.pull("customers", search_lag=30))
+    one = portal.change("create_contact", email="late@shop.example")["id"]
+    for pause in pauses[:-1]:
+        portal.sandbox.clock.advance(seconds=pause)
+        pages = await portal.pull("customers", cursor, search_lag=30)
+        assert ids_of(pages) == []
+        cursor = cursor_of(pages)
+    portal.sandbox.clock.advance(seconds=pauses[-1])
+    assert ids_of(await portal.pull("customers", cursor, search_lag=30)) == [one]
+
+
+async def test_what_search_hid_from_a_full_refresh_for_long_comes_with_the_changes(
+    portal_of: Callable[..., Portal],
+) -> None:
+    portal = portal_of(contacts=50, companies=5, invoices=0, search_lag_seconds=90)
+    one = portal.change("create_contact", email="late@shop.example")["id"]
+    portal.sandbox.clock.advance(seconds=60)
+    pages = await portal.pull("customers", search_lag=30)
+    assert one not in ids_of(pages)
+    portal.sandbox.clock.advance(seconds=40)
+    assert one in ids_of(await portal.pull("customers", cursor_of(pages), search_lag=30))
+
+
 async def test_search_lags_and_what_it_hid_from_a_full_refresh_comes_with_the_changes(
     portal_of: Callable[..., Portal],
 ) -> None:

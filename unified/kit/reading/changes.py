@@ -1,8 +1,9 @@
 """Following changes by time: how far back to ask, how far a pull got, when it is too late.
 
-A provider's "changed since" has three catches. Changes show up some time after they happened; two of its servers,
-and it and we, differ in what time it is; and some of what happened is forgotten after a while. :class:`Since` holds
-against each. :func:`in_steps` makes a pull resumable that has several things to do one after another.
+A provider's "changed since" has three catches. Changes show up some time after they happened, now and then long after;
+two of its servers, and it and we, differ in what time it is; and some of what happened is forgotten after a while.
+:class:`Since` holds against each. :func:`in_steps` makes a pull resumable that has several things to do one after
+another.
 
 Not here: requests (the adapter's, or ``listing``).
 """
@@ -28,15 +29,23 @@ class Since:
         lag: For how long a change may stay invisible: a pull is complete up to so long before the provider's time.
         overlap: How much earlier than the last pull got to ask again, where servers do not share one clock.
         keeps: For how long the provider knows what changed (or was deleted); None for ever.
+        late: For how long a change may stay invisible at worst, where the list is kept by an index that is now and then
+            behind by more than ``lag``. Each span is read a second time, by the pulls that begin so much later; what
+            did not change since is left out by its hash.
     """
 
     lag: timedelta
     overlap: timedelta = timedelta(0)
     keeps: timedelta | None = None
+    late: timedelta = timedelta(0)
 
     def reach(self, since: datetime) -> datetime:
-        """The time to ask from, where the last pull was complete up to ``since``."""
-        return since - self.overlap
+        """The time to ask from, where the last pull was complete up to ``since``.
+
+        A change that it did not see had happened less than ``late`` before it began, however long ago it was itself: so
+        a pull that reaches back so far sees it, as soon as the list shows it.
+        """
+        return since - max(self.overlap, self.late)
 
     def settled(self, now: datetime) -> datetime:
         """Up to when a pull is complete that began when it was ``now`` at the provider: ``since`` of the next one."""

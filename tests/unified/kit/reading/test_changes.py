@@ -24,6 +24,24 @@ def test_two_pulls_overlap_by_the_lag_and_the_clocks_difference() -> None:
     assert SINCE.reach(SINCE.settled(NOW)) == NOW - timedelta(seconds=40)
 
 
+@pytest.mark.parametrize(
+    "pulls", [[100, 3_700], [100, 120, 140, 1_100], [899, 901], [31, 60, 90, 899, 5_000]]
+)
+@pytest.mark.parametrize("visible_after", [0, 29, 90, 600, 900])
+def test_a_change_that_shows_late_is_seen_by_the_first_pull_that_can(
+    pulls: list[int], visible_after: int
+) -> None:
+    times = Since(timedelta(seconds=30), timedelta(seconds=10), late=timedelta(seconds=900))
+    since, seen = times.settled(NOW), False  # it changed at NOW, and the pulls come so many seconds later
+    for seconds in pulls:
+        now = NOW + timedelta(seconds=seconds)
+        is_shown = seconds >= visible_after
+        seen |= is_shown and times.reach(since) <= NOW
+        assert seen or not is_shown
+        since = max(since, times.settled(now))
+    assert seen
+
+
 def test_what_the_provider_has_forgotten_is_only_to_be_had_by_a_full_refresh() -> None:
     since = NOW - timedelta(days=30)
     SINCE.check(since, NOW, label="demo connection acme/demo")
