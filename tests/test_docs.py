@@ -72,6 +72,19 @@ def test_each_path_that_a_page_names_exists(page: str) -> None:
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
+def test_each_module_that_the_architecture_lists_is_in_its_room() -> None:
+    rooms = re.findall(r"^\| `([\w/]+)/` \| (.+?) \|", text_of("docs/architecture.md"), re.MULTILINE)
+    listed = [(room, name) for room, holds in rooms for name in re.findall(r"`(\w+)/?`", holds)]
+    missing = [
+        (room, name)
+        for room, name in listed
+        if name != "unified"  # the command
+        and not any(next((ROOT / room).rglob(each), None) for each in (name, f"{name}.py"))
+    ]
+    assert len(listed) > 40
+    assert missing == []
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_each_link_leads_to_a_page_and_a_heading(page: str) -> None:
     broken = []
