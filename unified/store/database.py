@@ -30,11 +30,13 @@ from unified.store.errors import (
     FullDiskError,
     NewerDatabaseError,
     NotMigratedError,
+    RestoredError,
     RoleError,
     ServerVersionError,
     UnreachableError,
 )
 from unified.store.migrations import HEAD
+from unified.store.restored import SAID, is_restored
 from unified.store.sessions import SETTINGS, LostConnectionError, Session
 
 APP_ROLE = "unified_app"
@@ -211,6 +213,7 @@ class Database:
             NotMigratedError: If its tables are not yet those of this release.
             NewerDatabaseError: If they are those of a later one.
             PoolerError: If a pooler would give each transaction another session.
+            RestoredError: If they are from a dump of another server.
             RoleError: If the roles are missing or would break isolation.
         """
         url = check_url(url) if url else await asyncio.to_thread(database_url)
@@ -480,6 +483,9 @@ async def _check(connection: AsyncConnection[Any]) -> None:
     except (errors.UndefinedTable, errors.InsufficientPrivilege):
         row = None
     _check_revision(connection, row)
+    await connection.execute("SELECT set_config('role', %s, true)", (SCHEDULER_ROLE,))
+    if await is_restored(connection):
+        raise RestoredError(f"the database {connection.info.dbname} can't be used yet: {SAID}")
 
 
 def _check_revision(connection: AsyncConnection[Any], row: tuple[str] | None) -> None:

@@ -9,7 +9,8 @@ StoreError
 ├── ServerVersionError     the server is older than what is supported
 ├── PoolerError            a pooler gives each transaction another session
 ├── NotMigratedError       the tables are missing or older than this release
-│   └── NewerDatabaseError the tables are those of a later release
+│   ├── NewerDatabaseError the tables are those of a later release
+│   └── RestoredError      the tables are from another server's dump, and not yet numbered anew
 ├── RoleError              the login lacks a role, or a role has rights that break isolation
 ├── RecordError            a value can't be stored; it names the column, never the value
 ├── DuplicateNameError     the name is taken
@@ -78,6 +79,10 @@ class NewerDatabaseError(NotMigratedError):
             f"the database {database} is at revision {revision}, made by a later release than this one, which knows "
             f"revisions up to {head}; install that release, or restore a backup that is older"
         )
+
+
+class RestoredError(NotMigratedError):
+    """The database is a restored dump whose positions another server counted (:mod:`unified.store.restored`)."""
 
 
 class RoleError(StoreError):

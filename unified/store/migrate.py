@@ -5,6 +5,7 @@ later runs as roles that own nothing. Everything here may be run again, and by s
 """
 
 import asyncio
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -30,7 +31,10 @@ from unified.store.database import (
 from unified.store.errors import InvalidSettingError, NewerDatabaseError, RoleError
 from unified.store.migrations import FOLDER, HEAD
 from unified.store.records import views
+from unified.store.restored import renumber
 from unified.store.sessions import link_settings
+
+_logger = logging.getLogger(__name__)
 
 _ROLES = (OWNER_ROLE, APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE, READER_ROLE)
 
@@ -101,6 +105,7 @@ def migrate(url: str, connectors: Sequence[ConnectorEntry]) -> list[str]:
             )
         )
         _register_connectors(connection, connectors)
+        _take_over(connection)
     return applied
 
 
@@ -306,6 +311,19 @@ def _upgrade(connection: Connection[Any], before: str | None) -> list[str]:
             raise (error.orig or error) from None
         connection.autocommit = True
     return missing[::-1]
+
+
+def _take_over(connection: Connection[Any]) -> None:
+    """Number the positions anew where they are of another server. Only the scheduler's role sees them all."""
+    connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(SCHEDULER_ROLE)))
+    is_foreign = connection.execute("SELECT positions_are_foreign()").fetchone() == (True,)
+    connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER_ROLE)))
+    if is_foreign:
+        renumber(connection)
+        _logger.warning(
+            "the database was restored from a dump of another server: its positions are numbered anew, and routes and "
+            "identities look at all customers again"
+        )
 
 
 def _register_connectors(connection: Connection[Any], connectors: Sequence[ConnectorEntry]) -> None:

@@ -72,7 +72,14 @@ DUTIES: dict[str, dict[str, set[str]]] = {
 }
 
 # Tables without a workspace, each for a reason.
-SHARED_TABLES = {"connectors", "alembic_version", "admin_tokens", "deployment_log", "reader_logins"}
+SHARED_TABLES = {
+    "connectors",
+    "alembic_version",
+    "admin_tokens",
+    "deployment_log",
+    "reader_logins",
+    "position_server",
+}
 EVERY_TABLE = """
     SELECT oid::regclass::text FROM pg_class
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')

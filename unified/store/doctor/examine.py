@@ -27,6 +27,7 @@ from unified.store.doctor.findings import Finding, Findings, ask, ask_as
 from unified.store.errors import PoolerError
 from unified.store.migrate import UTC_NAMES
 from unified.store.migrations import HEAD
+from unified.store.restored import SAID
 from unified.store.sessions import Session
 
 MOST_SKEW = timedelta(seconds=5)
@@ -77,6 +78,7 @@ async def examine(url: str, *, is_embedded: bool = False) -> list[Finding]:
         for check in (
             access.isolation,
             access.grants,
+            _positions,
             _partitions,
             _connections,
             _dead_letters,
@@ -303,6 +305,12 @@ async def _transactions(conn: AsyncConnection[Any]) -> Findings:
                 f"the prepared transaction {name} is {_ago(age)} old and holds up webhooks: "
                 f"COMMIT PREPARED or ROLLBACK PREPARED '{name}'",
             )
+
+
+async def _positions(conn: AsyncConnection[Any]) -> Findings:
+    ((is_foreign,),) = await ask_as(conn, SCHEDULER_ROLE, "SELECT positions_are_foreign()")
+    if is_foreign:
+        yield Finding("wrong", "positions", SAID)
 
 
 async def _partitions(conn: AsyncConnection[Any]) -> Findings:
