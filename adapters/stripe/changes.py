@@ -13,12 +13,14 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from adapters.stripe.reading import BEGINNING, END, StripeReader
+from adapters.stripe.reading import BEGINNING, END, StripeReader, behind
+from unified.kit.errors import ProviderError
 from unified.kit.reading.changes import Since, provider_time
 from unified.kit.reading.windows import Window, WindowPage, read_windows
 from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
@@ -143,23 +145,37 @@ class ObjectChanges:
         yield Page((), started_at, Position(until, seen=tuple(self._recent)[:_MOST_REMEMBERED]).dump())
 
     async def _changes(self, window: Window) -> WindowPage:
-        """One page of the feed, as the objects that it is about."""
-        listing = await self._reader.page("events", window, _EVENTS[self._stream])
-        ids, tombstones = self._changed(listing.objects)
-        records: list[RawRecord] = []
-        observed_at = listing.observed_at
-        async for now in self._reader.current(self._stream, ids):
-            observed_at = now.observed_at
-            records += now.records
-            tombstones += now.tombstones
-        return WindowPage(records, observed_at, listing.rest, tombstones)
+        """One page of the feed, as the objects that it is about.
 
-    def _changed(self, objects: Sequence[msgspec.Raw]) -> tuple[list[str], list[Tombstone]]:
+        Where reading one of them fails, the page ends before its event: what was read before is kept.
+        """
+        listing = await self._reader.page("events", window, _EVENTS[self._stream])
+        events = [event for event in map(self._decode, listing.objects) if event is not None]
+        ids, tombstones = self._changed(events)
+        records: list[RawRecord] = []
+        observed_at, rest, done, is_cut = listing.observed_at, listing.rest, 0, False
+        try:
+            async for now in self._reader.current(self._stream, ids):
+                observed_at = now.observed_at
+                records += now.records
+                tombstones += now.tombstones
+                done += len(now.records) + len(now.tombstones)
+        except ProviderError:
+            unread = set(ids[done:])
+            self._read -= unread
+            read = takewhile(lambda event: event.data.object.id not in unread, events)
+            rest = behind(window, [(event.id, event.created) for event in read])
+            if rest is None:
+                raise
+            is_cut = True
+        return WindowPage(records, observed_at, rest, tombstones, is_cut)
+
+    def _changed(self, events: Sequence[_Event]) -> tuple[list[str], list[Tombstone]]:
         """Ids of objects to read again, and objects that were deleted, by a page of events."""
         until = self._until()
         changed: dict[str, None] = {}
         tombstones = []
-        for event in filter(None, map(self._decode, objects)):
+        for event in events:
             recent = event.created >= until
             if recent:
                 self._recent[event.id] = None

@@ -15,8 +15,8 @@ from unified.kit.errors import NotFoundError, ProtocolError, RequestRefusedError
 from unified.kit.http.client import HttpClient
 from unified.kit.reading.lists import ListEndpoint
 from unified.kit.reading.paging import AfterId, misplaced
-from unified.kit.reading.raw import by_ids, raw_record
-from unified.kit.reading.windows import Window, WindowPage, side_by_side
+from unified.kit.reading.raw import each_by_id, raw_record
+from unified.kit.reading.windows import Window, WindowPage, as_far_as_done
 from unified.kit.streams import Page, RawRecord
 
 # Ends of time: a window that reaches them asks for no bound there, so that no record is missed whatever its
@@ -125,14 +125,28 @@ class StripeReader:
             fault = "has no readable record, yet more follow"
         if fault:
             raise ProtocolError(f"{self.http.label}: a page of {name} {fault}")
-        rest = Window(window.low, placed[-1][1] + 1, placed[-1][0]) if answer.has_more else None
+        rest = behind(window, placed) if answer.has_more else None
         return Listing(answer.data, heads, observed_at, rest)
 
     async def listed(self, name: str, window: Window) -> WindowPage:
-        """The newest page of a window as raw records."""
+        """The newest page of a window as raw records.
+
+        An invoice of many lines takes requests of its own. Where one of them fails, the page ends before that invoice,
+        and the rest of the window begins with it: what was read before is kept.
+
+        Raises:
+            ProviderError: If nothing of the page was read.
+        """
         listing = await self.page(name, window)
-        records = await self._records(listing.objects, listing.heads)
-        return WindowPage(records, listing.observed_at, listing.rest)
+        whole = [self._whole(raw, head) for raw, head in zip(listing.objects, listing.heads, strict=True)]
+        found, failure = await as_far_as_done(whole)
+        rest = listing.rest
+        if failure is not None:
+            rest = behind(window, [(one.id, one.created) for one in listing.heads[: len(found)]])
+            if rest is None:
+                raise failure
+        records = [record for record in found if record is not None]
+        return WindowPage(records, listing.observed_at, rest, is_cut=failure is not None)
 
     def current(self, name: str, ids: Iterable[str]) -> AsyncGenerator[Page, None]:
         """Objects as they are now, those that are gone as tombstones.
@@ -142,12 +156,13 @@ class StripeReader:
             ids: Their ids.
         """
 
-        async def read(some: Sequence[str]) -> list[RawRecord]:
-            found = await side_by_side([self._object(name, object_id) for object_id in some])
-            objects = [raw for raw in found if raw is not None]
-            return await self._records(objects, [_head_of(raw) for raw in objects])
+        async def read(object_id: str) -> RawRecord | None:
+            raw = await self._object(name, object_id)
+            return None if raw is None else await self._whole(raw, _head_of(raw))
 
-        return by_ids(ids, read, clock=self.clock, size=_FETCHED_AT_ONCE, missing_is_gone=name != "events")
+        return each_by_id(
+            ids, read, clock=self.clock, size=_FETCHED_AT_ONCE, missing_is_gone=name != "events"
+        )
 
     async def _object(self, name: str, object_id: str) -> msgspec.Raw | None:
         """One object, or None where it was deleted."""
@@ -160,16 +175,9 @@ class StripeReader:
             return None
         return None if _STATE.decode(raw).deleted is True else raw
 
-    async def _records(self, objects: Sequence[msgspec.Raw], heads: Sequence[Head]) -> list[RawRecord]:
-        """Raw records of objects, invoices with all their lines."""
-        records, long = [], []
-        for raw, head in zip(objects, heads, strict=True):
-            if head.lines.has_more:
-                long.append((head.id, raw))
-            else:
-                records.append(raw_record(head.id, raw))
-        completed = await side_by_side([self._with_all_lines(invoice_id, raw) for invoice_id, raw in long])
-        return [*records, *(record for record in completed if record is not None)]
+    async def _whole(self, raw: msgspec.Raw, head: Head) -> RawRecord | None:
+        """The raw record of an object, an invoice with all its lines; None where it was deleted meanwhile."""
+        return await self._with_all_lines(head.id, raw) if head.lines.has_more else raw_record(head.id, raw)
 
     async def _list(self, limit: str, path: str, parameters: Parameters) -> _List:
         return await self.http.request("GET", path, _LIST, params=[("limit", PAGE), *parameters], limit=limit)
@@ -190,6 +198,19 @@ class StripeReader:
         """All lines of an invoice (https://docs.stripe.com/api/invoice-line-item/list)."""
         lines = stripe_list(f"/v1/invoices/{invoice_id}/lines", limit="lines")
         return [line async for part in lines.pages(self.http) for line in part.items]
+
+
+def behind(window: Window, placed: Sequence[tuple[Any, Any]]) -> Window | None:
+    """What is left of a window behind the last of some objects, newest first; None where none can be placed.
+
+    Args:
+        window: Which window.
+        placed: Id and ``created`` of each object, as far as they are readable.
+    """
+    for object_id, created in reversed(placed):
+        if isinstance(object_id, str) and isinstance(created, int):
+            return Window(window.low, created + 1, object_id)
+    return None
 
 
 def stripe_list(path: str, *, limit: str) -> ListEndpoint:

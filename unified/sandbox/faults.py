@@ -35,6 +35,8 @@ class Fault:
     """How often to strike; None never stops."""
     skip: int = 0
     """How many matching requests pass first: `skip=2` hits the third page."""
+    every: int = 1
+    """Strike one in so many matching requests: `every=7` the seventh, the fourteenth and so on."""
     probability: float = 1.0
     """Chance of each matching request, drawn deterministically."""
     key: str | None = None
@@ -51,6 +53,8 @@ class Fault:
     """`bad_record`: dotted field to remove, such as `id`."""
     replace: dict[str, Any] = field(default_factory=dict)
     """`bad_record`: dotted field to new value, such as `{"total": "12.50"}`."""
+
+    matched: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -79,6 +83,9 @@ class Faults:
                 continue
             if fault.skip > 0:
                 fault.skip -= 1
+                continue
+            fault.matched += 1
+            if fault.matched % fault.every:
                 continue
             if fault.probability < 1 and self._draw.below(1_000_000) >= fault.probability * 1_000_000:
                 continue

@@ -3,13 +3,13 @@
 A raw record is JSON text as the provider sent it, next to its id. Nothing here knows what it means.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from unified.kit.reading.windows import side_by_side
+from unified.kit.reading.windows import as_far_as_done, side_by_side
 from unified.kit.streams import Page, RawRecord, Tombstone
 
 
@@ -21,6 +21,46 @@ def raw_record(source_id: Any, body: msgspec.Raw | bytes) -> RawRecord:
     return RawRecord(source_id if isinstance(source_id, str) and source_id else None, bytes(body))
 
 
+async def each_by_id(
+    ids: Iterable[str],
+    read: Callable[[str], Coroutine[Any, Any, RawRecord | None]],
+    *,
+    clock: Callable[[], datetime],
+    size: int,
+    missing_is_gone: bool = True,
+) -> AsyncGenerator[Page, None]:
+    """Read single records with one request each: each id once, as a record or as a tombstone.
+
+    Args:
+        ids: Of the records; one that comes several times is read once.
+        read: Reads one of them; None where it is no longer there.
+        clock: Says when a batch was asked for.
+        size: Ids in one page.
+        missing_is_gone: Whether what is not there was deleted; no tombstones otherwise.
+
+    Yields:
+        A page without a cursor for each batch, in the order of the ids. Where a request fails, those before it make up
+        the last page.
+
+    Raises:
+        ProviderError: As ``read`` raises it, once what was read before is handed over.
+    """
+    unique = list(dict.fromkeys(ids))
+    for at in range(0, len(unique), size):
+        batch = unique[at : at + size]
+        observed_at = clock()
+        found, failure = await as_far_as_done(read(one) for one in batch)
+        gone = [one for one, record in zip(batch, found, strict=False) if record is None]
+        yield Page(
+            [record for record in found if record is not None],
+            observed_at,
+            None,
+            [Tombstone(one, observed_at) for one in gone] if missing_is_gone else (),
+        )
+        if failure is not None:
+            raise failure
+
+
 async def by_ids(
     ids: Iterable[str],
     read: Callable[[Sequence[str]], Awaitable[Sequence[RawRecord]]],
@@ -30,7 +70,7 @@ async def by_ids(
     at_once: int = 1,
     missing_is_gone: bool = True,
 ) -> AsyncGenerator[Page, None]:
-    """Read single records: each id once, as a record or as a tombstone.
+    """Read single records, many with one request: each id once, as a record or as a tombstone.
 
     Args:
         ids: Of the records; one that comes several times is read once.

@@ -16,6 +16,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from unified.kit.errors import ProviderError
 from unified.kit.reading.paging import Position
 from unified.kit.streams import RawRecord, Tombstone
 
@@ -67,12 +68,14 @@ class WindowPage:
         observed_at: When the source was known to be in this state: just before it was asked.
         rest: What is left of the window, or None.
         tombstones: Records that turned out to be gone.
+        is_cut: Whether a failed request ended it early, so that the rest is more of this page.
     """
 
     records: Sequence[RawRecord]
     observed_at: datetime
     rest: Window | None
     tombstones: Sequence[Tombstone] = ()
+    is_cut: bool = False
 
 
 Fetch = Callable[[Window], Awaitable[WindowPage]]
@@ -91,6 +94,29 @@ async def side_by_side(requests: Iterable[Coroutine[Any, Any, _Result]]) -> list
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+async def as_far_as_done(
+    requests: Iterable[Coroutine[Any, Any, _Result]],
+) -> tuple[list[_Result], ProviderError | None]:
+    """Run requests at the same time, and keep what was done before the first that fails.
+
+    Returns:
+        The results of those before it in the order of the requests, and its error; all of them and None where none
+        failed. Those behind it are given up.
+    """
+    tasks = [asyncio.ensure_future(request) for request in requests]
+    done: list[_Result] = []
+    try:
+        for task in tasks:
+            done.append(await task)  # noqa: PERF401 - what is done counts, whatever the next one raises
+    except ProviderError as failure:
+        return done, failure
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return done, None
 
 
 async def read_windows(
@@ -120,11 +146,12 @@ async def read_windows(
                 window = waiting.popleft()
                 reading[asyncio.ensure_future(fetch(window))] = window
             finished, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
-            for task in finished:
+            # One that failed comes last: what the others brought is handed over first.
+            for task in sorted(finished, key=lambda one: one.exception() is not None):
                 page = task.result()
                 window = reading.pop(task)
                 if page.rest is not None:
-                    idle = 1 if is_saturated() else readers - len(reading) - len(waiting)
+                    idle = 1 if page.is_cut or is_saturated() else readers - len(reading) - len(waiting)
                     waiting.extend(reversed(page.rest.split(min(idle, _pages_in(page.rest, window)))))
                 yield page, [*reading.values(), *waiting]
     finally:
