@@ -37,6 +37,9 @@ CLIENT_SECRET = "client_secret"  # noqa: S105 - a field's name
 # A call that has taken so long is given up; the lease of a refresh is longer than this.
 CALL_SECONDS = 40.0
 
+# Tokens and lists of companies take a few kilobytes.
+_ANSWER_BYTES = 2**18
+
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523 section 2.1
 _ASSERTION_SECONDS = 180  # Salesforce takes three minutes at most, others more
 
@@ -369,6 +372,7 @@ class TokenEndpoint:
             auth=auth,
             limits={"default": RateLimit(1e9)},
             refusals=_REFUSALS,
+            most_bytes=_ANSWER_BYTES,
         )
         try:
             async with asyncio.timeout(CALL_SECONDS):

@@ -11,7 +11,6 @@ Where a tenant may lead a credential is the API's rule (`unified.api.management.
 a check of the settings.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -40,9 +39,7 @@ from unified.store.secrets.credentials import (
 from unified.store.workspaces import workspaces
 from unified.sync.authorization import AuthorizedConnections
 from unified.sync.errors import CredentialRefusedError
-
-TEST_SECONDS = 15.0
-"""How long a provider is waited for, however often the connection's settings would try again."""
+from unified.sync.trials import account_of
 
 Fault = Mapping[str, Any]
 """What is wrong with a setting: ``loc``, ``type`` and ``msg``, as pydantic says it, without the value."""
@@ -317,11 +314,8 @@ async def _accepted(adapter: BaseAdapter[Any]) -> Trial:
 
 
 async def _tried(adapter: BaseAdapter[Any]) -> Trial:
-    """Ask the provider, within a bounded time. A refusal is an answer like any other."""
+    """Ask the provider. A refusal is an answer like any other."""
     try:
-        async with asyncio.timeout(TEST_SECONDS), adapter:
-            return Trial(await adapter.test())
-    except TimeoutError:
-        return Trial(None, f"{adapter.connection.key}: no answer within {TEST_SECONDS:.0f} s")
+        return Trial(await account_of(adapter))
     except AdapterError as error:
         return Trial(None, presentable(str(error)))

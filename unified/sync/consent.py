@@ -25,6 +25,7 @@ from unified.store.secrets.authorizations import Authorizations
 from unified.store.secrets.consents import Consent, Consents, state_for
 from unified.store.secrets.credentials import CredentialStore
 from unified.sync.authorization import pair_of
+from unified.sync.trials import account_of
 
 _STATE_LENGTH = 43  # 256 bits
 
@@ -233,8 +234,7 @@ class Authorizer:
             adapter = build_adapter(
                 connection.connector, granted, {}, ref, tokens=_Fixed(tokens.access_token)
             )
-            async with adapter:
-                account = await adapter.test()
+            account = await account_of(adapter)
         authorizations = Authorizations(self._db, self._credentials, actor=subject)
         await authorizations.authorize(
             ref,

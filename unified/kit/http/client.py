@@ -172,6 +172,10 @@ class HttpClient:
         """
         self._limits, self._slots = other._limits, other._slots  # noqa: SLF001 - our own class
 
+    def bound(self, most_bytes: int) -> None:
+        """Let answers from now on hold no more than this, decompressed."""
+        self._most_bytes = min(self._most_bytes, most_bytes)
+
     def is_saturated(self, limit: str = "default") -> bool:
         """Whether a further request under this limit would only wait for others."""
         return self._limits[limit].is_saturated
