@@ -34,6 +34,7 @@ class Customer(NamedTuple):
     connection_id: UUID
     source_system: str
     source_id: str
+    stream: str
     content_hash: int
     created_at: datetime | None
     updated_at: datetime | None
@@ -159,7 +160,7 @@ async def fetch_customers(
         return [Customer._make(row) for row in await cursor.fetchall()]
 
 
-_TYPES = ("uuid", "uuid", "text", "text", "int8", "int8[]", "int8")
+_TYPES = ("uuid", "uuid", "text", "text", "text", "int8", "int8[]", "int8")
 
 
 async def store(
@@ -287,7 +288,7 @@ async def _stage(conn: AsyncConnection[Any], keyed: Sequence[Keyed]) -> None:
     async with conn.cursor().copy("COPY staged_identity_records FROM STDIN (FORMAT BINARY)") as copy:
         copy.set_types(_TYPES)
         for customer, keys, name in keyed:
-            await copy.write_row((*customer[:5], keys, name))
+            await copy.write_row((*customer[:6], keys, name))
 
 
 async def by_index(conn: AsyncConnection[Any]) -> None:

@@ -17,8 +17,8 @@ LIVE_GROUP = """
 
 STAGING = """
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_identity_records (
-        unified_id uuid, connection uuid, source_system text, source_id text, content_hash bigint, keys bigint[],
-        name bigint
+        unified_id uuid, connection uuid, source_system text, source_id text, stream text, content_hash bigint,
+        keys bigint[], name bigint
     ) ON COMMIT DELETE ROWS
 """
 
@@ -56,8 +56,8 @@ STORE_KEYS = """
 
 STORE_RECORDS = """
     INSERT INTO identity_records AS r
-        (workspace_id, unified_id, connection_id, source_system, source_id, content_hash, keys)
-    SELECT %(workspace)s, unified_id, connection, source_system, source_id, content_hash, keys
+        (workspace_id, unified_id, connection_id, source_system, source_id, stream, content_hash, keys)
+    SELECT %(workspace)s, unified_id, connection, source_system, source_id, stream, content_hash, keys
     FROM staged_identity_records
     ON CONFLICT (workspace_id, unified_id) DO UPDATE SET content_hash = excluded.content_hash, keys = excluded.keys
 """

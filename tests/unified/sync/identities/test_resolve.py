@@ -1,5 +1,6 @@
 """Which records become one customer, which never do, and what stays the same when things change."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -8,7 +9,7 @@ import pytest
 
 from tests.unified.sync.identities.conftest import NewTenant
 from tests.unified.sync.identities.tenant import BEGAN, Tenant, parts
-from unified.schema import UnifiedAddress
+from unified.schema import UnifiedAddress, connection_namespace, unified_id
 from unified.store import removal
 from unified.store.identities import decisions as identity_decisions
 from unified.store.identities import golden as identities
@@ -17,6 +18,8 @@ from unified.store.identities import settings as identity_settings
 from unified.store.identities.golden import IdentityError
 from unified.store.identities.scopes import Resolved
 from unified.store.identities.settings import IdentitySettings
+from unified.store.records import batches
+from unified.store.records.batches import Batch, Row
 from unified.sync.identities import clusters, rules
 from unified.sync.identities.explain import explain
 from unified.sync.identities.resolve import IdentitiesBusyError
@@ -391,7 +394,8 @@ async def test_a_commit_that_comes_late_is_not_missed(tenant: Tenant) -> None:
     assert await tenant.partition() == parts(["s1", "h1"], ["h2"])
 
 
-async def test_links_of_routes_make_records_one(tenant: Tenant) -> None:
+async def link_by_route(tenant: Tenant) -> None:
+    """Two customers, each at one system, that a route has linked."""
     await tenant.add("stripe", "1", name="Ann")
     await tenant.add("hubspot", "1", name="Ben")
     await tenant.resolve()
@@ -415,6 +419,10 @@ async def test_links_of_routes_make_records_one(tenant: Tenant) -> None:
             (tenant.workspace_id, route, *ids),
         )
     await tenant.resolve()
+
+
+async def test_links_of_routes_make_records_one(tenant: Tenant) -> None:
+    await link_by_route(tenant)
     assert await tenant.partition() == parts(["s1", "h1"])
     assert "route" in (await tenant.rules()).values()
     async with tenant.db.workspace(tenant.workspace_id) as conn:
@@ -428,6 +436,19 @@ async def test_links_of_routes_make_records_one(tenant: Tenant) -> None:
         await conn.execute("DELETE FROM routes")
     await tenant.resolve()
     assert await tenant.partition() == parts(["s1"], ["h1"])
+
+
+async def test_a_link_of_a_route_is_of_its_streams(tenant: Tenant) -> None:
+    """A record of another stream that has the id of one that is linked is not linked with it, on either side."""
+    for connector, name in (("stripe", "Cleo"), ("hubspot", "Dora")):
+        key = replace(tenant.key(connector), stream="leads")
+        lead_id = unified_id(connection_namespace(key.workspace_id, key.connection_id, key.stream), "1")
+        lead = tenant.customer(connector, "1", name=name).model_copy(update={"unified_id": lead_id})
+        rows = [Row.of(lead, b"{}", hash(name))]
+        await batches.commit(tenant.db, key, Batch(observed_at=lead.observed_at, rows=rows))
+    await link_by_route(tenant)
+    found = await tenant.rows("SELECT count(*) FROM customer_identities GROUP BY identity_id ORDER BY 1")
+    assert found == [(1,), (1,), (2,)]
 
 
 async def test_a_removed_connection_with_a_route(tenant: Tenant) -> None:
