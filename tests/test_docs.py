@@ -148,3 +148,15 @@ _MESSAGES = [
 def test_each_message_to_look_up_is_one_of_ours(message: str) -> None:
     words = message.replace("`", "").split()
     assert any(" ".join(words[at : at + 3]) in texts() for at in range(len(words) - 2))
+
+
+_QUERY = re.compile(r"(?:unified query [^\n]*?\"|^)\s*((?:SELECT|WITH)\b[^\";]*)", re.MULTILINE)
+_AGGREGATE = re.compile(r"\b(?:count|sum|avg|min|max)\s*\(", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_sums_over_records_leave_out_deleted_ones(page: str) -> None:
+    """A table keeps the rows of records that were deleted at their source."""
+    for query in _QUERY.findall(text_of(page)):
+        if _AGGREGATE.search(query) and re.search(r"\bFROM unified_(?:customers|invoices|records)\b", query):
+            assert "deleted_at IS NULL" in query, query

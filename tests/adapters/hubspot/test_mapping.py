@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -250,6 +251,21 @@ def test_an_odd_field_of_an_invoice_does_not_cost_its_amounts(name: str, written
     assert isinstance(record, UnifiedInvoice)
     assert (record.total, getattr(record, field)) == (Decimal("480.00"), None)
     assert record.custom_fields[f"invalid_{field}"] == written
+
+
+CASES = Path(__file__).parents[4] / "shared" / "cases" / "turn2"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases from the field (../shared/cases) are not here")
+def test_a_due_date_of_five_digits_keeps_the_amount() -> None:
+    case = json.loads((CASES / "hubspot_due_date_of_five_digits.json").read_text())
+    found = [ADAPTER.map_record("invoices", json.dumps(one).encode(), ORIGIN) for one in case["invoices"]]
+    assert [(one.total, one.due_date) for one in found if isinstance(one, UnifiedInvoice)] == [
+        (Decimal("480.00"), None),
+        (Decimal("20.00"), None),
+    ]
+    written = [one["properties"]["hs_due_date"] for one in case["invoices"]]
+    assert [one.custom_fields["invalid_due_date"] for one in found] == written
 
 
 def test_odd_quantities_positions_and_lines_do_not_cost_the_invoice() -> None:

@@ -118,7 +118,7 @@ async def test_rows_of_an_older_schema_version_become_todays(source: Source) -> 
 async def test_a_reject_newer_than_its_row_survives_a_remap(stripe: Source) -> None:
     await stripe.sync()
     await stripe.configure(concurrency=1)
-    broken: dict[str, Any] = {"metadata": "no object"}
+    broken: dict[str, Any] = {"object": "card"}
     stripe.fault("bad_record", "/v1/customers", skip=1, replace=broken)
     await stripe.sync(full=True)
     (before,) = await stripe.rejects()
