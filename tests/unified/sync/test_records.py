@@ -46,6 +46,17 @@ async def test_a_record_that_breaks_the_model_is_kept_aside_until_it_is_repaired
     await source.assert_agrees()
 
 
+async def test_a_record_with_an_odd_field_is_stored_and_counted(source: Source) -> None:
+    usual = await source.sync()
+    odd = {"stripe": {"created": "soon"}, "hubspot": {"createdAt": "soon"}}[source.connector]
+    result = await sync_with(source, full=True, replace=odd)
+    assert (usual.unusable, result.unusable, result.rejected) == (0, 1, 0)
+    kept = await source.query(
+        "SELECT created_at, custom_fields ->> 'invalid_created_at' FROM {leaf} WHERE created_at IS NULL"
+    )
+    assert kept == [(None, "soon")]
+
+
 async def test_a_stored_record_that_breaks_keeps_its_former_row(source: Source) -> None:
     await source.sync()
     result = await sync_with(source, full=True, replace=NO_CUSTOMER[source.connector])
