@@ -9,7 +9,7 @@ MOVED = {
     "adapters.factory": ("unified.kit.factory",),
     "adapters.http": ("unified.kit.http.client",),
     "adapters.limits": ("unified.kit.http.limits",),
-    "adapters.oauth": ("unified.kit.oauth", "unified.kit.declarations"),
+    "adapters.oauth": ("unified.kit.oauth", "unified.kit.oauth_app", "unified.kit.declarations"),
     "adapters.registry": ("unified.kit.registry",),
     "adapters.secrets": ("unified.kit.secrets",),
     "adapters.standard_webhooks": ("unified.kit.webhooks.standard",),

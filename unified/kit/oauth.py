@@ -1,6 +1,7 @@
-"""OAuth 2.0 as a client: which app asks, and the calls to the token endpoint that a connector declares.
+"""OAuth 2.0 as a client: the calls to the token endpoint that a connector declares.
 
-Here is nothing that lasts: who refreshes when is ``unified.sync.authorization``'s, where tokens are kept the store's.
+Which app asks is in ``oauth_app``. Here is nothing that lasts: who refreshes when is ``unified.sync.authorization``'s,
+where tokens are kept the store's.
 
 Calls go through :class:`unified.kit.http.client.HttpClient` and not through authlib's session: it has the guard against
 private addresses, follows no redirect and puts no secret into an error, whereas a session holds tokens and refreshes
@@ -8,7 +9,6 @@ them by itself, which only one process at a time may do. State, PKCE and the aut
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -28,11 +28,8 @@ from unified.kit.http.authentication import HeaderAuthentication, basic_authenti
 from unified.kit.http.client import Effect, HttpClient
 from unified.kit.http.limits import RateLimit
 from unified.kit.http.refusals import Refusals
+from unified.kit.oauth_app import OAuthClient, usual_base_url
 from unified.kit.secrets import Secret
-
-# Names of the secrets that a connection's own OAuth app has.
-CLIENT_ID = "client_id"
-CLIENT_SECRET = "client_secret"  # noqa: S105 - a field's name
 
 # A call that has taken so long is given up; the lease of a refresh is longer than this.
 CALL_SECONDS = 40.0
@@ -44,19 +41,6 @@ _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523 section 
 _ASSERTION_SECONDS = 180  # Salesforce takes three minutes at most, others more
 
 _VERIFIER_LENGTH = 64  # RFC 7636 section 4.1: 43 to 128
-
-
-@dataclass(frozen=True, slots=True)
-class OAuthClient:
-    """An OAuth app as the provider knows it.
-
-    Attributes:
-        id: Public; it stands in the authorization URL.
-        secret: Proves that it is the app who asks.
-    """
-
-    id: str
-    secret: Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,44 +89,6 @@ def declared(adapter: type[BaseAdapter[Any]]) -> OAuth:
     return adapter.oauth
 
 
-def client_of(
-    adapter: type[BaseAdapter[Any]],
-    config: AdapterConfig,
-    own: Mapping[str, Secret],
-    environment: Mapping[str, str] = os.environ,
-) -> OAuthClient:
-    """The OAuth app that asks for a connection: the connection's own, or else the deployment's.
-
-    The deployment's secret is shared by all tenants, so it goes to the connector's own address only and never to one
-    that a tenant has set.
-
-    Args:
-        adapter: The connector.
-        config: The connection's settings.
-        own: The connection's secrets.
-        environment: Variables by name.
-
-    Raises:
-        ConfigurationError: If there is no app, half of one, or one that must not be used there.
-    """
-    if CLIENT_ID in own and CLIENT_SECRET in own:
-        return OAuthClient(own[CLIENT_ID].reveal(), own[CLIENT_SECRET])
-    prefix = f"UNIFIED_OAUTH_{adapter.name.upper()}"
-    client_id, secret = (environment.get(f"{prefix}_{part}", "") for part in ("CLIENT_ID", "CLIENT_SECRET"))
-    if not client_id or not secret or CLIENT_ID in own or CLIENT_SECRET in own:
-        raise ConfigurationError(
-            f"there is no OAuth app for {adapter.name}: set both {prefix}_CLIENT_ID and {prefix}_CLIENT_SECRET, "
-            "or give the connection a client_id and a client_secret of its own"
-        )
-    allowed = {environment.get(f"{prefix}_BASE_URL") or _usual_base_url(adapter)}
-    if config.base_url not in allowed:
-        raise ConfigurationError(
-            f"this connection's base_url is not {adapter.display_name}'s own, and the deployment's OAuth app is used "
-            "nowhere else; give the connection a client_id and a client_secret of its own"
-        )
-    return OAuthClient(client_id, Secret(secret))
-
-
 @dataclass(frozen=True, slots=True)
 class Consent:
     """What is needed to send a person away and to know them when they come back.
@@ -174,7 +120,7 @@ class TokenEndpoint:
             ConfigurationError: If the connector has no OAuth.
         """
         self._oauth = declared(adapter)
-        self._usual = _usual_base_url(adapter)
+        self._usual = usual_base_url(adapter)
         self._config = config
         self._client = client
         self._label = label
@@ -401,11 +347,6 @@ def returned(redirected_url: str) -> dict[str, str]:
     """
     query = parse_qs(urlsplit(redirected_url.strip()).query)
     return {name: values[0] for name, values in query.items() if len(values) == 1}
-
-
-def _usual_base_url(adapter: type[BaseAdapter[Any]]) -> str | None:
-    default = adapter.config_model.model_fields["base_url"].default
-    return default if isinstance(default, str) else None
 
 
 def _secret(value: str, label: str) -> Secret:

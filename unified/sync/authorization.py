@@ -23,7 +23,8 @@ import stamina
 from unified.kit.declarations import CredentialKind, GrantType
 from unified.kit.errors import AdapterError, AuthenticationError, ProviderError, UnavailableError
 from unified.kit.factory import OpenedConnection, config_of
-from unified.kit.oauth import CALL_SECONDS, TokenEndpoint, Tokens, client_of
+from unified.kit.oauth import CALL_SECONDS, TokenEndpoint, Tokens
+from unified.kit.oauth_app import client_of
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry, presentable

@@ -14,7 +14,8 @@ from authlib.common.security import generate_token  # type: ignore[import-untype
 from unified.kit.declarations import Account, ConnectionRef, CredentialKind, GrantType
 from unified.kit.errors import AuthenticationError, ConfigurationError
 from unified.kit.factory import build_adapter, config_of
-from unified.kit.oauth import TokenEndpoint, Tokens, client_of, declared
+from unified.kit.oauth import TokenEndpoint, Tokens, declared
+from unified.kit.oauth_app import client_of
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry, presentable

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.unified.kit.http.test_authentication import DemoAdapter
 from unified.kit.declarations import AdapterConfig, Assertion, CredentialKind, OAuth, Tenants
 from unified.kit.errors import ConfigurationError, ProviderError, UnavailableError
-from unified.kit.oauth import OAuthClient, TokenEndpoint, Tokens, returned
+from unified.kit.oauth import TokenEndpoint, Tokens, returned
+from unified.kit.oauth_app import OAuthClient
 from unified.kit.secrets import MASK, Secret
 
 KEY = rsa.generate_private_key(65_537, 2_048)

@@ -12,7 +12,8 @@ from tests.unified.sync.oauth import OWN_APP, TOKEN_PATH, Case, consented
 from unified.kit import registry
 from unified.kit.declarations import OAuth
 from unified.kit.errors import AuthenticationError, ConfigurationError, ForbiddenHostError, UnavailableError
-from unified.kit.oauth import TokenEndpoint, client_of, returned
+from unified.kit.oauth import TokenEndpoint, returned
+from unified.kit.oauth_app import client_of
 from unified.kit.registry import register_adapter
 from unified.kit.secrets import Secret
 from unified.sandbox.faults import Fault

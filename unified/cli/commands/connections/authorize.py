@@ -22,7 +22,8 @@ from unified.cli.output import out, say
 from unified.cli.secrets import read_secrets
 from unified.cli.session import ACTOR, CommandError, UsageError, asynchronous, open_session
 from unified.kit.declarations import CredentialField, GrantType
-from unified.kit.oauth import CLIENT_ID, CLIENT_SECRET, declared, returned
+from unified.kit.oauth import declared, returned
+from unified.kit.oauth_app import CLIENT_ID, CLIENT_SECRET
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store.connections.rows import Connection

@@ -26,7 +26,8 @@ from unified.api.management.services import Services, Use
 from unified.api.settings import Settings
 from unified.kit.declarations import GrantType
 from unified.kit.errors import MAY_PASS, AdapterError
-from unified.kit.oauth import CLIENT_ID, CLIENT_SECRET, declared, returned
+from unified.kit.oauth import declared, returned
+from unified.kit.oauth_app import CLIENT_ID, CLIENT_SECRET
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import presentable
