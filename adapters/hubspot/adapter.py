@@ -159,9 +159,11 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         """The records that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`."""
         return webhooks.subjects(event)
 
-    def from_unified(self, record: UnifiedBase, fields: Collection[str] | None = None) -> dict[str, Any]:
+    def from_unified(
+        self, stream: str, record: UnifiedBase, fields: Collection[str] | None = None
+    ) -> dict[str, Any]:
         """The body that creates or updates a contact, with the custom fields that the settings name."""
-        if not isinstance(record, UnifiedCustomer):
-            return super().from_unified(record, fields)
+        if stream != "customers" or not isinstance(record, UnifiedCustomer):
+            return super().from_unified(stream, record, fields)
         custom = {*mapping.WRITABLE_CUSTOM, *self.config.properties} - mapping.NOT_CUSTOM_OF_CONTACTS
         return mapping.contact_body(record, fields, custom)

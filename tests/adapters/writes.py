@@ -27,7 +27,8 @@ def changed_fields(
     return tuple(
         field
         for field in sorted(fields)
-        if adapter.from_unified(current, (field,)) != adapter.from_unified(desired, (field,))
+        if adapter.from_unified("customers", current, (field,))
+        != adapter.from_unified("customers", desired, (field,))
     )
 
 

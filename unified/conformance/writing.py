@@ -29,15 +29,15 @@ def _written_and(*cases: object) -> Cases:
 async def what_was_written_reads_back_the_same(bench: Bench, stream: str) -> None:
     """Create, update and delete: each applied, and the record as it is read then makes the body that was sent."""
     async with bench.open() as adapter:
-        body = adapter.from_unified(_customer(bench, adapter, stream))
+        body = adapter.from_unified(stream, _customer(bench, adapter, stream))
         made = (await _write(adapter, stream, Write("create", None, body, "acme/1/1")))[0]
         assert (made.outcome, made.source_id is not None) == ("applied", True)
-        assert adapter.from_unified(await _read(bench, adapter, stream, made)) == body
+        assert adapter.from_unified(stream, await _read(bench, adapter, stream, made)) == body
         desired = _customer(bench, adapter, stream, name="Grace Hopper")
-        changes = adapter.from_unified(desired, ("name",))
+        changes = adapter.from_unified(stream, desired, ("name",))
         update = Write("update", made.source_id, changes, "acme/1/2")
         assert [one.outcome for one in await _write(adapter, stream, update)] == ["applied"]
-        assert adapter.from_unified(await _read(bench, adapter, stream, made), ("name",)) == changes
+        assert adapter.from_unified(stream, await _read(bench, adapter, stream, made), ("name",)) == changes
         gone = Write("delete", made.source_id, {}, "acme/1/3")
         assert [one.outcome for one in await _write(adapter, stream, gone)] == ["applied"]
         assert made.source_id not in bench.ids(stream)
@@ -54,7 +54,7 @@ async def a_create_whose_answer_is_lost_takes_effect_once(
     before = bench.ids(stream)
     bench.fault(skip=skip, **_LOST[fault])
     async with bench.open(retry_count=0) as adapter:
-        body = adapter.from_unified(_customer(bench, adapter, stream))
+        body = adapter.from_unified(stream, _customer(bench, adapter, stream))
         create = Write("create", None, body, "acme/1/1")
         try:
             await _write(adapter, stream, create)
@@ -77,12 +77,12 @@ async def each_write_is_reported_once_and_one_refusal_costs_no_other(bench: Benc
             Write(
                 "create",
                 None,
-                adapter.from_unified(_customer(bench, adapter, stream, number)),
+                adapter.from_unified(stream, _customer(bench, adapter, stream, number)),
                 f"acme/{number}/1",
             )
             for number in range(120)
         ]
-        changes = adapter.from_unified(_customer(bench, adapter, stream), ("name",))
+        changes = adapter.from_unified(stream, _customer(bench, adapter, stream), ("name",))
         gone = bench.edit("delete", stream, min(before))
         writes.insert(60, Write("update", gone, changes, "acme/gone/1"))
         reported = await _write(adapter, stream, *writes)

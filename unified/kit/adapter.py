@@ -289,12 +289,15 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         log = next((stream.name for stream in streams if stream.entity.is_log), None)
         return meaning(events, self.subjects, log=log)
 
-    def from_unified(self, record: UnifiedBase, fields: Collection[str] | None = None) -> dict[str, Any]:
+    def from_unified(
+        self, stream: str, record: UnifiedBase, fields: Collection[str] | None = None
+    ) -> dict[str, Any]:
         """Map a unified record to the body that this system's API takes on create and update. Pure.
 
         What the body holds reads back the same: ``to_unified`` of it, mapped once more, is the same body.
 
         Args:
+            stream: Name of the stream that is written; several may land in one entity.
             record: As it shall be at the target.
             fields: Fields of the model to write; the body empties those that the record does not have. Single
                 custom fields are named ``custom_fields.<key>``; ``custom_fields`` as a whole empties none.
@@ -303,11 +306,11 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         Raises:
             ConfigurationError: If this adapter does not write records of that kind, or not that field.
         """
-        for stream in self.streams:
-            if stream.from_unified is not None and isinstance(record, stream.entity.model):
-                return stream.from_unified(record, fields)
+        declared = self.stream(stream)
+        if declared.from_unified is not None and isinstance(record, declared.entity.model):
+            return declared.from_unified(record, fields)
         wanted = f" ({', '.join(fields)})" if fields else ""
-        msg = f"{self.name} does not write {type(record).__name__}{wanted}"
+        msg = f"{self.name} does not write {type(record).__name__}{wanted} to {stream}"
         raise ConfigurationError(msg)
 
     def write(self, stream: str, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:

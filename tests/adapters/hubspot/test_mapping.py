@@ -380,17 +380,17 @@ ANY_CUSTOMERS = st.builds(
 
 @given(ANY_CUSTOMERS)
 def test_what_was_written_needs_no_second_write(record: UnifiedCustomer) -> None:
-    assert changed_fields(ADAPTER, read_back(ADAPTER.from_unified(record)), record) == ()
+    assert changed_fields(ADAPTER, read_back(ADAPTER.from_unified("customers", record)), record) == ()
 
 
 @given(ANY_CUSTOMERS, ANY_CUSTOMERS)
 def test_an_update_of_the_changed_fields_makes_the_one_look_like_the_other(
     current: UnifiedCustomer, desired: UnifiedCustomer
 ) -> None:
-    current = read_back(ADAPTER.from_unified(current))
+    current = read_back(ADAPTER.from_unified("customers", current))
     desired = desired.model_copy(update={"custom_fields": {**current.custom_fields, **desired.custom_fields}})
     fields = changed_fields(ADAPTER, current, desired)
-    body = ADAPTER.from_unified(desired, fields)
+    body = ADAPTER.from_unified("customers", desired, fields)
     assert changed_fields(ADAPTER, read_back(body, current), desired) == ()
     # The answer shows what was written and no more: it tells all about the fields that were.
     answered = read_back(body)
@@ -412,17 +412,17 @@ def test_custom_fields_that_settings_name_are_written_and_no_others() -> None:
         "company_ids": ["9"],
     }
     record = UnifiedCustomer(**ORIGIN.identify("1"), custom_fields=fields)
-    assert adapter.from_unified(record) == {"properties": {"crm_tier": "gold", "website": "w"}}
-    assert adapter.from_unified(record, ("custom_fields.jobtitle", "custom_fields.crm_tier")) == {
-        "properties": {"jobtitle": None, "crm_tier": "gold"}
-    }
+    assert adapter.from_unified("customers", record) == {"properties": {"crm_tier": "gold", "website": "w"}}
+    assert adapter.from_unified(
+        "customers", record, ("custom_fields.jobtitle", "custom_fields.crm_tier")
+    ) == {"properties": {"jobtitle": None, "crm_tier": "gold"}}
     with pytest.raises(ConfigurationError, match="tax_number is not written"):
-        adapter.from_unified(record, ("tax_number",))
+        adapter.from_unified("customers", record, ("tax_number",))
 
 
 def test_every_writable_field_is_one_that_is_written() -> None:
     for field in WRITABLE_FIELDS:
-        ADAPTER.from_unified(UnifiedCustomer(**ORIGIN.identify("1")), (field,))
+        ADAPTER.from_unified("customers", UnifiedCustomer(**ORIGIN.identify("1")), (field,))
 
 
 def test_a_contact_body_names_nothing_that_is_not_known() -> None:
@@ -439,4 +439,4 @@ def test_a_contact_body_names_nothing_that_is_not_known() -> None:
 def test_invoices_are_not_written() -> None:
     record = UnifiedInvoice(**ORIGIN.identify("1"))
     with pytest.raises(ConfigurationError, match="UnifiedInvoice"):
-        ADAPTER.from_unified(record)
+        ADAPTER.from_unified("customers", record)

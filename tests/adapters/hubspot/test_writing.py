@@ -79,7 +79,7 @@ async def test_a_contact_is_created_changed_and_archived(portal: Portal) -> None
             billing_address=UnifiedAddress(line1="1 St James's", city="London", country="GB"),
             custom_fields={"crm_tier": "gold", "jobtitle": "Countess", "unknown to HubSpot": "x"},
         )
-        write = Write("create", None, adapter.from_unified(wanted), "k1")
+        write = Write("create", None, adapter.from_unified("customers", wanted), "k1")
         [made] = [one async for one in adapter.write("customers", [write])]
         assert made.outcome == "applied"
         assert made.source_id is not None
@@ -98,7 +98,7 @@ async def test_a_contact_is_created_changed_and_archived(portal: Portal) -> None
         )
         fields = changed_fields(adapter, held, desired)
         assert fields == ("custom_fields.crm_tier", "name", "phone", "phones")
-        change = Write("update", made.source_id, adapter.from_unified(desired, fields), "k2")
+        change = Write("update", made.source_id, adapter.from_unified("customers", desired, fields), "k2")
         portal.sandbox.clock.advance(seconds=60)
         [changed] = [one async for one in adapter.write("customers", [change])]
         assert changed.raw is not None

@@ -209,7 +209,7 @@ def test_an_update_of_the_changed_fields_makes_the_one_look_like_the_other(
     current = sent(from_customer(current))
     desired = desired.model_copy(update={"custom_fields": {**current.custom_fields, **desired.custom_fields}})
     fields = changed_fields(ADAPTER, current, desired)
-    after = sent(ADAPTER.from_unified(desired, fields), current.raw_data)
+    after = sent(ADAPTER.from_unified("customers", desired, fields), current.raw_data)
     assert changed_fields(ADAPTER, after, desired) == ()
 
 
@@ -257,9 +257,9 @@ def test_metadata_keeps_within_stripes_limits() -> None:
 
 
 def test_only_customers_are_written() -> None:
-    assert ADAPTER.from_unified(customer_of(name="Ada")) == {"name": "Ada"}
+    assert ADAPTER.from_unified("customers", customer_of(name="Ada")) == {"name": "Ada"}
     with pytest.raises(ConfigurationError, match="stripe does not write UnifiedInvoice"):
-        ADAPTER.from_unified(invoice())
+        ADAPTER.from_unified("customers", invoice())
 
 
 # Invoices -----------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ async def test_a_customer_is_created_changed_and_deleted(account: Stripe) -> Non
         [made] = [
             one
             async for one in adapter.write(
-                "customers", [Write("create", None, adapter.from_unified(wanted), "k1")]
+                "customers", [Write("create", None, adapter.from_unified("customers", wanted), "k1")]
             )
         ]
         assert (made.outcome, made.source_id) == ("applied", made.raw.source_id if made.raw else "")
@@ -87,7 +87,7 @@ async def test_a_customer_is_created_changed_and_deleted(account: Stripe) -> Non
         )
         fields = changed_fields(adapter, held, desired)
         assert fields == ("billing_address", "custom_fields.plan", "phone")
-        body = adapter.from_unified(desired, [*fields, "custom_fields.crm_id"])
+        body = adapter.from_unified("customers", desired, [*fields, "custom_fields.crm_id"])
         [changed] = [
             one async for one in adapter.write("customers", [Write("update", made.source_id, body, "k2")])
         ]

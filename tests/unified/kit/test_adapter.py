@@ -105,9 +105,9 @@ def test_an_unknown_stream_is_named_with_those_that_exist() -> None:
 
 def test_what_an_adapter_does_not_write_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="demo does not write UnifiedCustomer"):
-        adapter().from_unified(map_record(b'{"id": "1"}'))
+        adapter().from_unified("customers", map_record(b'{"id": "1"}'))
     with pytest.raises(ConfigurationError, match=r"demo does not write UnifiedCustomer \(phone, name\)"):
-        adapter().from_unified(map_record(b'{"id": "1"}'), ("phone", "name"))
+        adapter().from_unified("customers", map_record(b'{"id": "1"}'), ("phone", "name"))
     with pytest.raises(ConfigurationError, match="demo does not write customers"):
         adapter().write("customers", [])
     with pytest.raises(ConfigurationError, match="demo finds no customers by email"):
@@ -281,6 +281,19 @@ async def read_ids(pages: AsyncGenerator[Page, None]) -> list[str | None]:
     return [record.source_id for page in [page async for page in pages] for record in page.records]
 
 
+def test_of_two_streams_of_one_entity_the_named_one_says_what_is_sent() -> None:
+    class TwoKinds(DeclaredAdapter):
+        streams = (
+            Stream("accounts", CUSTOMERS, from_unified=lambda record, _: {"account": record.source_id}),
+            Stream("contacts", CUSTOMERS, from_unified=lambda record, _: {"contact": record.source_id}),
+        )
+
+    adapter = TwoKinds(DemoConfig(), KEYS, REF)
+    record = map_record(b'{"id": "1"}')
+    assert adapter.from_unified("accounts", record) == {"account": "1"}
+    assert adapter.from_unified("contacts", record) == {"contact": "1"}
+
+
 async def test_a_stream_says_how_it_is_read_mapped_and_written() -> None:
     adapter = DeclaredAdapter(DemoConfig(), KEYS, REF)
     assert await read_ids(adapter.pull("customers", {"a": 1})) == ["acme/demo customers since {'a': 1}"]
@@ -290,7 +303,7 @@ async def test_a_stream_says_how_it_is_read_mapped_and_written() -> None:
         "customers", b'{"id": "7", "name": "Ada"}', adapter.origin("customers", NOW, NOW)
     )
     assert (record.source_id, record.source_system) == ("7", "declared")
-    assert adapter.from_unified(record, ("name",)) == {"name": "Ada", "fields": ("name",)}
+    assert adapter.from_unified("customers", record, ("name",)) == {"name": "Ada", "fields": ("name",)}
     write = Write("create", None, {}, "k1")
     assert [one.source_id async for one in adapter.write("customers", [write])] == ["acme/demo customers"]
     assert await read_ids(adapter.find("customers", "email", ["a@b.c"])) == ["email=a@b.c"]

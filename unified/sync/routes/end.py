@@ -165,7 +165,7 @@ class RouteEnd:
             ConfigurationError: If it takes no such field.
         """
         fields = None if rules is None else tuple(self.names[rule] for rule in rules)
-        return self.adapter.from_unified(record, fields)
+        return self.adapter.from_unified(STREAM, record, fields)
 
     def answered(self, raw: RawRecord | None, sent: Mapping[str, Any]) -> dict[str, Any]:
         """What the system now has in the fields that were sent, by rule; what was sent where it does not say."""
