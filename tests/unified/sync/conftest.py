@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from tests.conftest import migrated_database
 from tests.unified.sync.oauth import Case
+from tests.unified.sync.plans import Plans, explained
 from tests.unified.sync.source import KEYS, HubSpotSource, Source, StripeSource
 from unified.sandbox.hubspot import HubSpotSandbox, PortalSpec
 from unified.sandbox.server import SandboxServer
@@ -43,6 +44,14 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         yield opened
         for workspace in await workspaces.listed(opened):
             await removal.delete_workspace(opened, workspace.id)
+
+
+@pytest.fixture(autouse=True)
+def plans() -> Iterator[Plans]:
+    """Every statement of these tests has an index to go by where a table may be large."""
+    with explained() as looked_at:
+        yield looked_at
+    assert looked_at.lacking == {}
 
 
 @pytest.fixture

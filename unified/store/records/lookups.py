@@ -10,12 +10,13 @@ from unified.schema.base import UnifiedBase
 from unified.schema.conditions import CUSTOM
 from unified.store.records.tables import StreamKey
 
-# What each key compares. The first three have an index; the others read the connection's customers once a look-up.
+# The column that each key compares, with an index. A custom field has none: it reads the connection's customers once a
+# look-up, of however many values.
 _KEYS = {
-    "email": "lower(email)",
-    "phone": r"right(regexp_replace(phone, '\D', '', 'g'), 8)",
+    "email": "email_key",
+    "phone": "phone_key",
     "tax_number": "tax_number",
-    "domain_name": "lower(split_part(email, '@', 2)) || '|' || lower(name)",
+    "domain_name": "company_key",
 }
 
 
@@ -48,7 +49,7 @@ async def by_key(
     if name.startswith(CUSTOM):
         compared = sql.SQL("custom_fields ->> {}").format(sql.Literal(name.removeprefix(CUSTOM)))
     else:
-        compared = sql.SQL(_KEYS[name])
+        compared = sql.Identifier(_KEYS[name])
     condition = sql.SQL("deleted_at IS NULL AND {} = ANY(%(values)s)").format(compared)
     return await _read(conn, key, condition, values=list(values))
 

@@ -1,0 +1,104 @@
+"""How PostgreSQL carries out what the syncs ask: whether each statement on a large table has an index to go by.
+
+Statements are not listed here: whatever is executed is explained, by the role and with the values of its transaction.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection, AsyncCursor, AsyncServerCursor, sql
+from psycopg.pq import TransactionStatus
+
+# Tables that grow with a tenant's records, their partitions included.
+LARGE = re.compile(
+    r"unified_(customers|invoices|events|records)|webhook_(inbox|seen|dead_letters)|customer_changes|pushed_records|"
+    r"route_outbox|identity_(records|matches|members)|customer_identities|golden_customers"
+)
+# Row level security keeps conditions of these from an index: none is leakproof.
+LEAKY = re.compile(r"\b(lower|upper|right|left|split_part|regexp_\w+|strpos)\(|->>|#>>|@>|~~|::numeric")
+# What reads all of a tenant's rows on purpose: a part of the statement, and why.
+ON_PURPOSE = {
+    "custom_fields ->>": "a custom field of any name has no index; one reading serves all values of a look-up",
+}
+
+_ASKS = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
+
+
+class Plans:
+    """What was found while statements ran.
+
+    Attributes:
+        lacking: Statements without an index to go by, each with what its plan does instead.
+        explained: Those that were looked at.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was found so far."""
+        self.lacking: dict[str, str] = {}
+        self.explained: set[str] = set()
+
+    async def look(self, conn: AsyncConnection[Any], query: Any, values: Any) -> None:
+        """Explain a statement that is about to be executed, unless it was before."""
+        text = query.as_string(conn) if isinstance(query, sql.Composable) else query
+        text = text.decode() if isinstance(text, bytes) else str(text)
+        in_transaction = conn.info.transaction_status == TransactionStatus.INTRANS
+        if text in self.explained or not (in_transaction and _ASKS.match(text) and LARGE.search(text)):
+            return
+        self.explained.add(text)
+        async with conn.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+            # So that a plan without an index shows that there is none to use, however small the table.
+            await _execute(cursor, b"SET LOCAL enable_seqscan = off")
+            await _execute(cursor, f"EXPLAIN (FORMAT JSON) {text}".encode(), values, prepare=False)
+            row = await cursor.fetchone()
+            await _execute(cursor, b"SET LOCAL enable_seqscan = on")
+        assert row is not None
+        plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
+        for node in _nodes(plan[0]["Plan"]):
+            if (what := _lacks(node)) and not any(part in text for part in ON_PURPOSE):
+                self.lacking[text] = what
+
+
+def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield node
+    for inner in node.get("Plans", ()):
+        yield from _nodes(inner)
+
+
+def _lacks(node: Mapping[str, Any]) -> str | None:
+    """What is wrong with one step of a plan."""
+    place = str(node.get("Relation Name") or node.get("Index Name") or "")
+    if not LARGE.match(place):
+        return None
+    filtered = f"{node.get('Filter', '')} {node.get('Recheck Cond', '')}"
+    if leaky := LEAKY.search(filtered):
+        return f"{place}: {leaky[0]} in {filtered}"
+    is_scan = node["Node Type"] in ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Index Scan")
+    if is_scan and "Index Cond" not in node:
+        return f"{place}: {node['Node Type']} without a condition, filtered by {filtered}"
+    return None
+
+
+_execute = AsyncCursor.execute
+
+
+@contextmanager
+def explained() -> Iterator[Plans]:
+    """Look at every statement that is executed within a block."""
+    plans = Plans()
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (AsyncCursor, AsyncServerCursor):
+            patch.setattr(kind, "execute", _looking(kind.execute, plans))
+        yield plans
+
+
+def _looking(execute: Any, plans: Plans) -> Any:
+    async def look_and_execute(self: Any, query: Any, params: Any = None, **options: Any) -> Any:
+        await plans.look(self.connection, query, params)
+        return await execute(self, query, params, **options)
+
+    return look_and_execute

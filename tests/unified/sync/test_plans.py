@@ -1,0 +1,56 @@
+"""What finds statements without an index finds them; and the look-ups of routes have one."""
+
+from uuid import UUID
+
+import pytest
+
+from tests.unified.sync.plans import Plans
+from unified.schema.entities import CUSTOMERS
+from unified.store.database import Database
+from unified.store.records import lookups
+from unified.store.records.tables import StreamKey
+from unified.store.workspaces import workspaces
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "lower(email) = ANY(ARRAY['a@example.com'])",
+        "right(regexp_replace(phone, '\\D', '', 'g'), 8) = '12345678'",
+        "email LIKE 'a@%%'",
+        "custom_fields @> '{\"a\": 1}'",
+        "raw_data ->> 'id' = 'cus_1'",
+        "(custom_fields #>> '{a,b}')::numeric > 1",
+    ],
+)
+@pytest.mark.parametrize("verb", ["SELECT source_id", "DELETE"])
+async def test_a_condition_that_row_level_security_keeps_from_an_index_is_found(
+    database: Database, plans: Plans, condition: str, verb: str
+) -> None:
+    workspace = await workspaces.create(database, "acme")
+    async with database.workspace(workspace.id) as conn:
+        statement = f"{verb} FROM unified_customers WHERE connection_id = %s AND {condition}"
+        await conn.execute(statement.encode(), (workspace.id,))
+    (found,) = plans.lacking.values()
+    assert "unified_customers" in found
+    plans.lacking.clear()
+
+
+async def test_a_table_that_is_read_as_a_whole_is_found(database: Database, plans: Plans) -> None:
+    async with database.scheduler() as conn:
+        await conn.execute("SELECT count(*) FROM webhook_dead_letters WHERE state = 'dead'")
+    assert plans.lacking
+    plans.lacking.clear()
+
+
+@pytest.mark.parametrize("name", ["email", "phone", "tax_number", "domain_name"])
+@pytest.mark.parametrize("connector", ["stripe", "hubspot"])
+async def test_each_key_of_a_route_is_looked_up_by_an_index(
+    database: Database, plans: Plans, name: str, connector: str
+) -> None:
+    workspace = await workspaces.create(database, "acme")
+    key = StreamKey(workspace.id, UUID(int=1), connector, CUSTOMERS, "customers")
+    async with database.workspace(workspace.id) as conn:
+        assert await lookups.by_key(conn, key, name, ["a", "b"]) == []
+    assert [text for text in plans.explained if connector in text]
+    assert plans.lacking == {}
