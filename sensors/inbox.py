@@ -15,6 +15,7 @@ from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
 from unified.store.database import Database
 from unified.store.inbox import events as inbox
+from unified.store.inbox import horizon
 from unified_assets.drains import lease_of
 
 WATCH_SECONDS = 25.0
@@ -74,6 +75,10 @@ async def _watch(
                     return dg.RunRequest(run_key=key, tags={"unified/waiting_events": str(events)})
                 pause = _BLOCKED_SECONDS
             if time.monotonic() + pause > until:
+                async with db.scheduler() as conn:
+                    if held_up := await horizon.held_up(conn, source):
+                        count = sum(held.events for held in held_up.connections.values())
+                        obstacle += f"; {count} event(s) can't be read yet and wait for {held_up.by}"
                 return dg.SkipReason(obstacle)
             since = clock() - _REACH
             await asyncio.sleep(pause)

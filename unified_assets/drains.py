@@ -152,6 +152,13 @@ def _tell(context: dg.OpExecutionContext, source: str, result: DrainResult) -> N
     """Report what happened to one connection's tables."""
     for event in _asset_events(source, result):
         context.log_event(event)
+    if result.held:
+        context.log.warning(
+            "%s: %d event(s) can't be read yet; they wait for %s",
+            result.connection,
+            result.held,
+            result.held_by,
+        )
     line = (
         f"{result.connection}: {result.events} event(s) applied, the oldest after {result.oldest_wait:.1f} s"
     )

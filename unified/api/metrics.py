@@ -21,6 +21,7 @@ from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.inbox import events as inbox
+from unified.store.inbox import horizon
 from unified.store.inbox.events import Received
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -132,6 +133,15 @@ class Metrics(Collector):
         age = GaugeMetricFamily(
             "unified_inbox_oldest_seconds", "Age of the oldest of them.", labels=["connector"]
         )
+        held = GaugeMetricFamily(
+            "unified_inbox_held_events",
+            "Events that can't be read yet, because a transaction is open somewhere on the server "
+            "(`unified doctor` names it).",
+            labels=["connector"],
+        )
+        held_age = GaugeMetricFamily(
+            "unified_inbox_held_oldest_seconds", "Age of the oldest of them.", labels=["connector"]
+        )
         states = GaugeMetricFamily(
             "unified_connections", "Connections by connector and state.", labels=["connector", "state"]
         )
@@ -142,8 +152,14 @@ class Metrics(Collector):
                 depth.add_metric([connector], sum(one.events for one in waiting))
                 oldest = min((one.oldest_at for one in waiting if one.oldest_at), default=now)
                 age.add_metric([connector], max((now - oldest).total_seconds(), 0.0))
+                async with self._db.scheduler() as conn:
+                    held_up = await horizon.held_up(conn, connector)
+                behind = held_up.connections.values() if held_up else ()
+                held.add_metric([connector], sum(one.events for one in behind))
+                oldest = min((one.oldest_at for one in behind), default=now)
+                held_age.add_metric([connector], max((now - oldest).total_seconds(), 0.0))
             for labels, count in (await Registry(self._db).states()).items():
                 states.add_metric(labels, count)
         except StoreError:
             return []
-        return [depth, age, states]
+        return [depth, age, held, held_age, states]

@@ -62,6 +62,8 @@ class DrainResult:
         oldest_wait: Seconds from the receipt of an event to its commit, at most.
         requests: HTTP requests sent.
         error: Why the connection can't be used; its events wait.
+        held: Events that are stored and can't be read yet, behind the inbox's horizon.
+        held_by: What keeps them there, and how to end it.
     """
 
     connection: str
@@ -73,6 +75,8 @@ class DrainResult:
     oldest_wait: float = 0.0
     requests: int = 0
     error: str | None = None
+    held: int = 0
+    held_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import BusyError
 from unified.store.inbox import events as inbox
-from unified.store.inbox import retention
+from unified.store.inbox import horizon, retention
 from unified.store.inbox.events import Waiting
 from unified.sync.connection_drain import ConnectionDrain, DrainResult
 from unified.sync.mapper import Mapper
@@ -72,7 +72,7 @@ async def drain(
         on_progress: Called after each commit with the connection's counts so far.
 
     Returns:
-        One result for each connection that had something waiting.
+        One result for each connection that had something waiting, or has events that can't be read yet.
 
     Raises:
         UnreachableError: If the database fails. What was committed stays.
@@ -87,7 +87,18 @@ async def drain(
             raise failures.exceptions[0] from None
         finally:
             await run.close()
-    return run.results
+    return await _with_held(db, source, run.results)
+
+
+async def _with_held(db: Database, source: str, results: Sequence[DrainResult]) -> list[DrainResult]:
+    """Add what can't be read yet to what was done."""
+    async with db.scheduler() as conn:
+        held_up = await horizon.held_up(conn, source)
+    found = {result.connection_id: result for result in results}
+    for connection_id, held in (held_up.connections if held_up else {}).items():
+        result = found.setdefault(connection_id, DrainResult(held.connection, connection_id))
+        result.held, result.held_by = held.events, held_up.by if held_up else None
+    return list(found.values())
 
 
 class _Run:

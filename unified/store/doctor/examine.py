@@ -25,6 +25,7 @@ from unified.store.database import (
 from unified.store.doctor import access
 from unified.store.doctor.findings import Finding, Findings, ask, ask_as
 from unified.store.errors import PoolerError
+from unified.store.inbox import horizon
 from unified.store.migrate import UTC_NAMES
 from unified.store.migrations import HEAD
 from unified.store.restored import SAID
@@ -79,6 +80,7 @@ async def examine(url: str, *, is_embedded: bool = False) -> list[Finding]:
             access.isolation,
             access.grants,
             _positions,
+            _held_up,
             _partitions,
             _connections,
             _dead_letters,
@@ -272,7 +274,7 @@ async def _transactions(conn: AsyncConnection[Any]) -> Findings:
     rows = await ask(
         conn,
         """
-        SELECT l.pid, a.application_name, a.usename, a.state, clock_timestamp() - a.xact_start
+        SELECT l.pid, a.application_name, a.usename, a.datname, a.state, clock_timestamp() - a.xact_start
         FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
         WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid IS NOT NULL
             AND l.pid <> pg_backend_pid()
@@ -280,7 +282,7 @@ async def _transactions(conn: AsyncConnection[Any]) -> Findings:
         """,
     )
     hidden = 0
-    for pid, application, user, state, age in rows:
+    for pid, application, user, database, state, age in rows:
         if age is None:
             hidden += 1
         elif age > _LONG_TRANSACTION:
@@ -288,7 +290,8 @@ async def _transactions(conn: AsyncConnection[Any]) -> Findings:
                 "wrong",
                 "transactions",
                 f"pid {pid} ({application or 'no application_name'}, of {user}) has had a transaction open for "
-                f"{_ago(age)} ({state}) and holds up webhooks and routes on the whole server; end it, or "
+                f"{_ago(age)} ({state}) in the database {database} and holds up webhooks and routes on the whole "
+                "server; end it, or "
                 f"SELECT pg_terminate_backend({pid})",
             )
     if hidden:
@@ -311,6 +314,20 @@ async def _positions(conn: AsyncConnection[Any]) -> Findings:
     ((is_foreign,),) = await ask_as(conn, SCHEDULER_ROLE, "SELECT positions_are_foreign()")
     if is_foreign:
         yield Finding("wrong", "positions", SAID)
+
+
+async def _held_up(conn: AsyncConnection[Any]) -> Findings:
+    async with conn.transaction():
+        await conn.execute(f"SET LOCAL ROLE {SCHEDULER_ROLE}".encode())
+        found = await horizon.held_up(conn)
+    for held in found.connections.values() if found else ():
+        age = datetime.now(UTC) - held.oldest_at
+        yield Finding(
+            "wrong",
+            held.connection,
+            f"{held.events} webhook event(s), the oldest of {_ago(age)} ago, can't be read yet; they wait for "
+            f"{found.by if found else ''}",
+        )
 
 
 async def _partitions(conn: AsyncConnection[Any]) -> Findings:

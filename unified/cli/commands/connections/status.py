@@ -3,7 +3,7 @@
 It is looked at often, so it asks the database alone: no adapter is imported for it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, get_args
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from unified.cli.output import print_json, table
 from unified.cli.session import Session, asynchronous, open_session
 from unified.store.connections import statistics
 from unified.store.connections.rows import ConnectionSummary
-from unified.store.inbox import dead_letters
+from unified.store.inbox import dead_letters, horizon
 from unified.store.inbox import events as inbox
 from unified.store.workspaces import workspaces
 
@@ -27,7 +27,8 @@ async def status(
 ) -> None:
     """Show how each connection stands: state, last sync, records stored and rejected, waiting webhooks, error.
 
-    WAITING counts events that are to be applied, up to 1,000; DEAD those that were given up
+    WAITING counts events that are to be applied, up to 1,000, those too that can't be read yet because of a transaction
+    that is open somewhere on the server; ERROR then names it. DEAD counts those that were given up
     (`unified webhooks dead-letters`).
     """
     async with open_session() as session:
@@ -39,7 +40,9 @@ async def status(
             if workspace in (None, connection.workspace)
         ]
         waiting = await _waiting(session, {connection.connector for connection in connections})
-        found = [await _state(session, each, waiting.get(each.id)) for each in connections]
+        async with session.db.scheduler() as conn:
+            held_up = await horizon.held_up(conn)
+        found = [await _state(session, each, waiting.get(each.id), held_up) for each in connections]
     if as_json:
         print_json(found)
         return
@@ -63,9 +66,9 @@ async def status(
                 each["last_sync_at"],
                 sum(each["rows"].values()),
                 sum(each["rejects"].values()),
-                each["webhooks"]["waiting"],
+                each["webhooks"]["waiting"] + each["webhooks"]["held"],
                 each["webhooks"]["dead_letters"]["dead"],
-                "; ".join(filter(None, (each["error"], each["webhooks"]["error"]))),
+                "; ".join(filter(None, (each["error"], each["webhooks"]["error"], _held(each["webhooks"])))),
             )
             for each in found
         ),
@@ -83,9 +86,19 @@ async def _waiting(session: Session, connectors: Iterable[str]) -> dict[UUID, in
     }
 
 
+def _held(webhooks: Mapping[str, Any]) -> str | None:
+    if not webhooks["held"]:
+        return None
+    return f"{webhooks['held']:,} event(s) can't be read yet; they wait for {webhooks['held_by']}"
+
+
 async def _state(
-    session: Session, connection: ConnectionSummary, waiting: inbox.Waiting | None
+    session: Session,
+    connection: ConnectionSummary,
+    waiting: inbox.Waiting | None,
+    held_up: horizon.HeldUp | None,
 ) -> dict[str, Any]:
+    held = held_up.connections.get(connection.id) if held_up else None
     async with session.db.workspace(connection.workspace_id) as conn:
         rows = await statistics.live_by_stream(conn, connection.id)
         rejected = await statistics.rejects_by_stream(conn, connection.id)
@@ -104,6 +117,8 @@ async def _state(
             "waiting": waiting.events if waiting else 0,
             "oldest_at": waiting.oldest_at if waiting else None,
             "error": waiting.trouble.error if waiting and waiting.trouble else None,
+            "held": held.events if held else 0,
+            "held_by": held_up.by if held and held_up else None,
             "dead_letters": {state: letters.get(state, 0) for state in get_args(dead_letters.State)},
         },
     }

@@ -57,5 +57,10 @@ async def drain(
             ),
             empty=f"Nothing waits for {source}.",
         )
+    for result in results:
+        if result.held:
+            say(
+                f"{result.connection}: {result.held:,} event(s) can't be read yet; they wait for {result.held_by}"
+            )
     if unusable := [result for result in results if result.error]:
         raise CommandError("; ".join(str(result.error) for result in unusable))
