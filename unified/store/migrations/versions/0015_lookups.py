@@ -2,8 +2,8 @@
 
 from unified.store.migrations.sql import run_sql_beside
 
-revision = "0009"
-down_revision = "0008"
+revision = "0015"
+down_revision = "0014"
 
 
 def upgrade() -> None:
