@@ -54,6 +54,7 @@ from unified.sandbox.vault import binary
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database, beside
+from unified.store.inbox import strays
 from unified.store.inbox.endpoints import EndpointLookup, Endpoints
 from unified.store.inbox.events import append
 from unified.store.migrate import ensure_database
@@ -157,8 +158,9 @@ class Stage:
         )
         metrics, provider = Metrics(db), load_provider()
         inbox = GroupCommit(partial(append, db), waiting=10)
+        lost = GroupCommit(partial(strays.append, db), waiting=10)
         ingress = WebhookIngress(
-            EndpointLookup(db, CredentialStore(db, provider)), inbox, settings, metrics.delivery
+            EndpointLookup(db, CredentialStore(db, provider)), inbox, lost, settings, metrics.delivery
         )
         services = open_services(db, provider, settings)
         app = Application(ingress, management_api(services, metrics), pages(services, metrics))

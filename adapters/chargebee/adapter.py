@@ -171,6 +171,10 @@ class ChargebeeAdapter(BaseAdapter[ChargebeeConfig]):
             self.http.request("GET", f"/api/v2/{stream.name}", _ANYTHING, params=[("limit", "1")])
             for stream in self.streams
         )
+        return await self.account()
+
+    async def account(self) -> Account:
+        """The site that the address names; its key says whether it is a test site."""
         site = httpx.URL(self.config.base_url).host.partition(".")[0]
         return Account(site, site, not self.credentials["api_key"].reveal().startswith("test_"))
 

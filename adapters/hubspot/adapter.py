@@ -29,6 +29,7 @@ from unified.kit.http.limits import Limit, rate_limits
 from unified.kit.registry import register_adapter
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
+from unified.kit.webhooks.owners import Owner
 from unified.schema import UnifiedBase, UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
@@ -44,6 +45,8 @@ class HubSpotConfig(AdapterConfig):
     """Settings of a HubSpot connection."""
 
     hosts: ClassVar[tuple[str, ...]] = ("hubapi.com",)  # and a data centre's own below it
+
+    reads: ClassVar[frozenset[str]] = AdapterConfig.reads | {"properties"}
 
     base_url: str = Field(default="https://api.hubapi.com", description="Where the API lives.")
     search_lag: float = Field(
@@ -149,11 +152,20 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
 
     async def test(self) -> Account:
         """Ask whose portal the token opens, and whether it may read every kind of record that a stream needs."""
-        api = HubSpotApi(self.http)
-        details = await api.account()
-        await api.touch()
+        account = await self.account()
+        await HubSpotApi(self.http).touch()
+        return account
+
+    async def account(self) -> Account:
+        """Whose portal the token opens."""
+        details = await HubSpotApi(self.http).account()
         live = details.account_type == "STANDARD" if details.account_type else None
         return Account(str(details.portal_id), details.ui_domain, live)
+
+    @classmethod
+    def owner(cls, event: ReceivedEvent) -> Owner:
+        """Whose an event is; see :meth:`unified.kit.adapter.BaseAdapter.owner`."""
+        return webhooks.owner(event)
 
     def subjects(self, event: ReceivedEvent) -> Iterable[Subject]:
         """The records that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`."""

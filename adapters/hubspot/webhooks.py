@@ -5,7 +5,8 @@ Events: https://developers.hubspot.com/docs/api-reference/latest/webhooks/guide.
 (``contact.creation``) and a generic one (``object.creation`` with an ``objectTypeId``).
 
 A payload holds one property at most, so an event only says which record to read again. That goes for
-deletions too: the record may have been restored since, or belong to another account that uses the same app.
+deletions too: the record may have been restored since. An app has one URL for all accounts that use it, so each event
+names its portal.
 """
 
 import hashlib
@@ -33,6 +34,7 @@ from unified.kit.webhooks.deliveries import (
     seconds,
 )
 from unified.kit.webhooks.meaning import Subject
+from unified.kit.webhooks.owners import Owner
 from unified.schema import UnifiedEvent
 
 # What stands before a company's id where the contacts associated with it are to be fetched.
@@ -116,7 +118,12 @@ class _Event(msgspec.Struct, rename="camel"):
                 yield kind, str(object_id)
 
 
+class _Scope(msgspec.Struct, rename="camel"):
+    portal_id: _Id | None = None
+
+
 _EVENT = msgspec.json.Decoder(_Event)
+_SCOPE = msgspec.json.Decoder(_Scope)
 
 
 class _Verifier(SharedSecretVerifier):
@@ -195,6 +202,15 @@ def event_key(raw: Mapping[str, Any]) -> str:
     named = (raw.get(name) for name in ("portalId", "subscriptionId", "objectId", "occurredAt", "eventId"))
     digest = hashlib.sha256(change).hexdigest()[:16]
     return ":".join(("" if part is None else str(part)) for part in (*named, digest))
+
+
+def owner(received: ReceivedEvent) -> Owner:
+    """The portal that an event is of: an app has one URL for all portals that use it."""
+    try:
+        portal_id = _SCOPE.decode(received.body).portal_id
+    except (msgspec.MsgspecError, UnicodeError):
+        return Owner()
+    return Owner(None if portal_id is None else str(portal_id))
 
 
 def subjects(received: ReceivedEvent) -> Iterable[Subject]:

@@ -16,6 +16,7 @@ from adapters.stripe.sources import Events, Objects
 from adapters.stripe.writing import StripeWriter
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import (
+    UNKNOWN_ACCOUNT,
     Account,
     AdapterConfig,
     Capability,
@@ -32,6 +33,7 @@ from unified.kit.reading.windows import side_by_side
 from unified.kit.registry import register_adapter
 from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
 from unified.kit.webhooks.meaning import Subject
+from unified.kit.webhooks.owners import Owner
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
 # https://docs.stripe.com/api/versioning: answers keep this version's shape until somebody changes this line.
@@ -59,7 +61,14 @@ class StripeConfig(AdapterConfig):
 
     hosts: ClassVar[tuple[str, ...]] = ("stripe.com",)
 
+    reads: ClassVar[frozenset[str]] = AdapterConfig.reads | {"stripe_account"}
+
     base_url: str = Field(default="https://api.stripe.com", description="Where the API lives.")
+    stripe_account: str | None = Field(
+        default=None,
+        pattern=r"^acct_[A-Za-z0-9_]{1,120}$",
+        description="A connected account (acct_…) to read and write with a platform's key (Stripe Connect).",
+    )
 
 
 class _AccountObject(msgspec.Struct):
@@ -131,10 +140,13 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
             limits["search"] = RateLimit(_SEARCHES_PER_SECOND)
         else:
             limits = dict.fromkeys(_ENDPOINTS, RateLimit(rate or _REQUESTS_PER_SECOND))
+        headers = {"stripe-version": API_VERSION}
+        if self.config.stripe_account is not None:  # https://docs.stripe.com/connect/authentication
+            headers["stripe-account"] = self.config.stripe_account
         return HttpClient(
             self.config,
             label=self.label,
-            headers={"stripe-version": API_VERSION},
+            headers=headers,
             auth=self.authentication(),
             limits=limits,
             refusals=_REFUSALS,
@@ -147,13 +159,22 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         """
         reader = StripeReader(self.http, self.clock)
         await side_by_side([reader.touch(stream.name) for stream in self.streams])
+        return await self.account()
+
+    async def account(self) -> Account:
+        """Whose account the key opens (https://docs.stripe.com/api/accounts/retrieve)."""
         try:
             account = await self.http.request("GET", "/v1/account", _ACCOUNT)
         except PermissionDeniedError:
-            account = _AccountObject("unknown")
+            account = _AccountObject(UNKNOWN_ACCOUNT)
         dashboard = (account.settings or {}).get("dashboard") or {}
         name = (account.business_profile or {}).get("name") or dashboard.get("display_name")
         return Account(account.id, name, self._livemode)
+
+    @classmethod
+    def owner(cls, event: ReceivedEvent) -> Owner:
+        """Whose an event is: see :meth:`BaseAdapter.owner`."""
+        return webhooks.owner(event)
 
     def subjects(self, event: ReceivedEvent) -> Iterable[Subject]:
         """The object that an event is about: see :meth:`BaseAdapter.subjects`."""

@@ -23,6 +23,7 @@ from unified.kit.webhooks.deliveries import (
     seconds,
 )
 from unified.kit.webhooks.meaning import Subject
+from unified.kit.webhooks.owners import Owner
 
 # Which stream an object belongs to.
 _STREAMS = {"customer": "customers", "invoice": "invoices"}
@@ -50,10 +51,15 @@ class _Related(msgspec.Struct):
     type: Any = None
 
 
+class _Scope(msgspec.Struct):
+    account: Any = None
+    context: Any = None
+    livemode: Any = None
+
+
 class _Event(msgspec.Struct):
     data: _Data | None = None
     related_object: _Related | None = None
-    account: str | None = None
 
     @property
     def subject(self) -> _Subject:
@@ -65,6 +71,7 @@ class _Event(msgspec.Struct):
 
 
 _EVENT = msgspec.json.Decoder(_Event)
+_SCOPE = msgspec.json.Decoder(_Scope)
 
 
 class StripeVerifier(SharedSecretVerifier):
@@ -95,18 +102,32 @@ class StripeVerifier(SharedSecretVerifier):
         return [ReceivedEvent(event.id, event.type, read_time(event.created), delivery.body)]
 
 
+def owner(received: ReceivedEvent) -> Owner:
+    """The connected account that an event is of, and its mode; it names no account where that is the endpoint's own.
+
+    ``account`` of a snapshot (https://docs.stripe.com/connect/webhooks), ``context`` of a thin event, which may be a
+    path of ids (https://docs.stripe.com/context).
+    """
+    try:
+        scope = _SCOPE.decode(received.body)
+    except (msgspec.MsgspecError, UnicodeError):
+        return Owner()
+    named = scope.account or scope.context
+    account = named.rpartition("/")[2] if isinstance(named, str) else None
+    return Owner(account or None, scope.livemode if isinstance(scope.livemode, bool) else None)
+
+
 def subjects(received: ReceivedEvent) -> Iterable[Subject]:
     """The object that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`.
 
-    Events of connected accounts (``account``) are kept, but this connection's key does not read their
-    objects. A preview (``invoice.upcoming``) is not an invoice yet. Stripe brings nothing back: a deletion is final.
+    A preview (``invoice.upcoming``) is not an invoice yet. Stripe brings nothing back: a deletion is final.
     What a thin event names (https://docs.stripe.com/event-destinations#thin-events) is read again, whatever happened to
     it.
     """
     event = _EVENT.decode(received.body)
     subject = event.subject
     stream = _STREAMS.get(subject.object) if isinstance(subject.object, str) else None
-    if event.account or stream is None or not isinstance(subject.id, str):
+    if stream is None or not isinstance(subject.id, str):
         return
     is_gone = received.event_type == f"{subject.object}.deleted"
     if received.event_type != "invoice.upcoming":

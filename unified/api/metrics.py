@@ -23,6 +23,7 @@ from unified.store.errors import StoreError
 from unified.store.inbox import events as inbox
 from unified.store.inbox import horizon
 from unified.store.inbox.events import Received
+from unified.store.inbox.strays import Stray
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -67,6 +68,7 @@ class Metrics(Collector):
             "unified_ingress_refused", "Deliveries turned away, by reason.", ["reason"], registry=counted
         )
         self._accepted, self._duplicate = events.labels("accepted"), events.labels("duplicate")
+        self._stray = events.labels("stray")
         self._refused = {status: refused.labels(reason) for status, reason in _REASONS.items()}
         self._deliveries = Counter("unified_ingress_deliveries", "Deliveries answered.", registry=counted)
         self._series: dict[tuple[str, str, int], Histogram] = {}
@@ -107,6 +109,17 @@ class Metrics(Collector):
             self._accepted.inc(new)
             self._duplicate.inc(len(rows) - new)
             return new
+
+        return count
+
+    def strayed(
+        self, write: Callable[[Sequence[Stray]], Awaitable[None]]
+    ) -> Callable[[Sequence[Stray]], Awaitable[None]]:
+        """What notes events that belong to no connection, counted."""
+
+        async def count(strays: Sequence[Stray]) -> None:
+            await write(strays)
+            self._stray.inc(len(strays))
 
         return count
 

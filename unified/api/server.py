@@ -19,6 +19,7 @@ from unified.api.protocol import BoundedProtocol
 from unified.api.settings import Settings
 from unified.store.database import Database
 from unified.store.errors import StoreError
+from unified.store.inbox import strays as stray_events
 from unified.store.inbox.endpoints import EndpointLookup
 from unified.store.inbox.events import append
 from unified.store.secrets.credentials import CredentialStore
@@ -71,10 +72,13 @@ def webhook_server(db: Database, provider: KeyProvider, settings: Settings) -> u
     endpoints = EndpointLookup(db, CredentialStore(db, provider))
     services, metrics = open_services(db, provider, settings), Metrics(db)
     inbox = GroupCommit(metrics.counted(partial(append, db)), waiting=settings.waiting)
+    strays = GroupCommit(
+        metrics.strayed(partial(stray_events.append, db)), waiting=settings.waiting, writers=1
+    )
     protocol = type("Protocol", (BoundedProtocol,), {"most_connections": settings.connections})
     config = uvicorn.Config(
         Application(
-            WebhookIngress(endpoints, inbox, settings, metrics.delivery),
+            WebhookIngress(endpoints, inbox, strays, settings, metrics.delivery),
             management_api(services, metrics),
             pages(services, metrics),
         ),

@@ -36,6 +36,7 @@ from unified.kit.secrets import Secret
 from unified.kit.streams import Changes, Cursor, Origin, Page
 from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
 from unified.kit.webhooks.meaning import Subject, meaning
+from unified.kit.webhooks.owners import Owner
 from unified.kit.writing.changes import Write, Written
 from unified.schema.base import UnifiedBase, connection_namespace
 from unified.schema.field_rules import FieldRule, apply_rules
@@ -201,6 +202,14 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             ProviderError: If it opens none, with the reason.
         """
 
+    async def account(self) -> Account:
+        """Whose account this credential opens, by as few requests as it takes; :meth:`test` tries more than that.
+
+        Raises:
+            ProviderError: If it opens none, with the reason.
+        """
+        return await self.test()
+
     def pull(self, stream: str, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
         """Read a stream from where it stands.
 
@@ -273,6 +282,11 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         raise ConfigurationError(
             f"{self.name} takes no webhooks, so it does not say what a received {event.event_type} means"
         )
+
+    @classmethod
+    def owner(cls, event: ReceivedEvent) -> Owner:  # noqa: ARG003 - most systems have an endpoint for each account
+        """The account and the mode that a received event names. Pure; it fails for no event that was received."""
+        return Owner()
 
     def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
         """Say what received events mean for the tables. Pure; it fails for no event that was received.

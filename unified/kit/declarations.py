@@ -24,6 +24,9 @@ ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
 KeyPlace = Literal["header", "basic_user", "query"]
 """Where an API key goes: into a header, as the user of basic authentication without a password, or into the query."""
 
+UNKNOWN_ACCOUNT = "unknown"
+"""The id of an account whose credential may not say whose it is."""
+
 STREAM_NAME = r"[a-z][a-z0-9_]{0,39}"
 """What a stream may be called, as a regular expression."""
 
@@ -54,6 +57,8 @@ class AdapterConfig(BaseModel):
 
     # Hosts that base_url may name, and all below them; empty where each customer has one of their own.
     hosts: ClassVar[tuple[str, ...]] = ()
+    # Settings that say what is read: where one of them changes, the connection's streams are read anew.
+    reads: ClassVar[frozenset[str]] = frozenset(("base_url",))
 
     base_url: str = Field(description="Where the API lives.")
     timeout: float = Field(default=30.0, gt=0, le=300, description="Seconds for one response.")
@@ -113,7 +118,7 @@ class Account:
     """Whose account a credential opens; the answer of :meth:`BaseAdapter.test`.
 
     Attributes:
-        id: The account's id at the provider.
+        id: The account's id at the provider; ``UNKNOWN_ACCOUNT`` where the credential may not say.
         name: Its name for people, where the provider says so.
         livemode: False for a test account; None where unknown.
     """

@@ -13,6 +13,7 @@ StoreError
 │   └── RestoredError      the tables are from another server's dump, and not yet numbered anew
 ├── RoleError              the login lacks a role, or a role has rights that break isolation
 ├── RecordError            a value can't be stored; it names the column, never the value
+├── AccountChangedError    the connection is another account's by now
 ├── DuplicateNameError     the name is taken
 ├── VersionConflictError   somebody else changed it first
 └── InvalidSettingError    a name, an interval or a rule can't be used
@@ -101,6 +102,13 @@ class RecordError(StoreError):
         super().__init__(message)
         self.source_id = source_id
         self.column = column
+
+
+class AccountChangedError(StoreError):
+    """What was to be stored is of an account that the connection no longer leads to; nothing of it was stored."""
+
+    def __init__(self) -> None:
+        super().__init__("its credentials open another account by now; the next run reads that one")
 
 
 class DuplicateNameError(StoreError):

@@ -20,7 +20,9 @@ from unified.store.connections.registry import Registry, presentable
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.records import cursors, history, quality
+from unified.store.records.cursors import StoredCursor
 from unified.store.records.tables import StreamKey
+from unified.sync import scope
 from unified.sync.bracket import closing, named
 from unified.sync.errors import ConnectionBusyError, PullError, SyncError
 from unified.sync.mapper import Mapper
@@ -95,7 +97,13 @@ async def recorded(
 
     async def close(error: str | None) -> None:
         await history.finish(
-            db, key, history_id, is_complete=result.is_complete, requests=result.requests, error=error
+            db,
+            key,
+            history_id,
+            mode=result.mode,
+            is_complete=result.is_complete,
+            requests=result.requests,
+            error=error,
         )
         if mode != "remap":
             await registry.finish_sync(*ids)
@@ -144,17 +152,20 @@ async def sync_stream(
     async with lease(db, connection, stream):
         declared = get_adapter(connection.connector).stream(stream)
         key = StreamKey.of(connection, declared)
-        stored = await cursors.load(db, key)
-        cursor = stored.cursor if stored and (is_unfinished(stored.cursor) or not full) else None
-        mode: history.Mode = "full" if cursor is None or is_unfinished(cursor) else "incremental"
         async with (
-            recorded(db, connection, key, mode, run_id) as (history_id, result),
-            await factory.create(connection.workspace_id, connection.id, purpose="sync") as adapter,
+            recorded(db, connection, key, _mode(await cursors.load(db, key), full=full), run_id) as (
+                history_id,
+                result,
+            ),
+            _opened(db, factory, connection, beside) as (adapter, epoch),
             nullcontext(beside.mapper) if beside else Mapper() as mapper,
         ):
-            if beside:
-                beside.share_limits(adapter.http)
-            adapter.clock = await db.clock(not_before=stored.observed_at if stored else None)
+            settings = scope.scope_of(adapter.config)
+            found = await cursors.load(db, key)
+            stored = scope.usable(found, settings, f"{connection.key}: {stream}")
+            result.mode = _mode(stored, full=full)
+            cursor = stored.cursor if stored and (is_unfinished(stored.cursor) or not full) else None
+            adapter.clock = await db.clock(not_before=found.observed_at if found else None)
             result.started_at = adapter.clock()
             mapping = Mapping(adapter, stream, await field_rules.read(db, connection, stream))
             pull = Pull(
@@ -165,7 +176,9 @@ async def sync_stream(
                 mapper,
                 result,
                 history_id=history_id,
-                is_first_load=stored is None or stored.refreshed_at is None,
+                scope=settings,
+                epoch=epoch,
+                is_first_load=found is None or found.refreshed_at is None,
                 on_progress=on_progress,
             )
             try:
@@ -175,11 +188,28 @@ async def sync_stream(
                         await beside.wait_for(declared.customers)
                     customers = StreamKey.of(connection, adapter.stream(declared.customers))
                     result.is_complete = await _complete_customers(
-                        db, adapter, connection, key, customers, mapper
+                        db, adapter, connection, key, customers, mapper, epoch
                     )
             finally:
                 result.note(adapter.http)
     return result
+
+
+def _mode(stored: StoredCursor | None, *, full: bool) -> history.Mode:
+    return "full" if full or stored is None or is_unfinished(stored.cursor) else "incremental"
+
+
+@asynccontextmanager
+async def _opened(
+    db: Database, factory: AdapterFactory, connection: Connection, beside: SideBySide | None
+) -> AsyncGenerator[tuple[BaseAdapter[Any], int], None]:
+    """A connection's adapter, open, once it is settled whose account it reads; and the connection's epoch."""
+    before = await scope.known_account(db, connection)
+    async with await factory.create(connection.workspace_id, connection.id, purpose="sync") as adapter:
+        if beside:
+            beside.share_limits(adapter.http)
+        settled = await scope.settled_account(db, adapter, connection, before)
+        yield adapter, settled.epoch
 
 
 async def sync_connection(
@@ -265,6 +295,7 @@ async def _complete_customers(
     invoices: StreamKey,
     customers: StreamKey,
     mapper: Mapper,
+    epoch: int,
 ) -> bool:
     """Store customers that invoices name and no list showed: created a moment ago, or deleted long ago.
 
@@ -282,5 +313,7 @@ async def _complete_customers(
     mapping = Mapping(adapter, stream, await field_rules.read(db, connection, stream))
     async with aclosing(adapter.fetch(stream, missing)) as pages:
         async for page in pages:
-            await store_pages(db, customers, mapping, mapper, [page], adapter.clock(), keep_unknown=True)
+            await store_pages(
+                db, customers, mapping, mapper, [page], adapter.clock(), keep_unknown=True, epoch=epoch
+            )
     return len(missing) < _MISSING_CUSTOMERS

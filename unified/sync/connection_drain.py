@@ -15,19 +15,23 @@ from uuid import UUID
 
 from unified.kit.errors import AdapterError
 from unified.kit.factory import AdapterFactory
+from unified.kit.registry import get_adapter
+from unified.kit.webhooks.owners import belongs_to
 from unified.store.connections import field_rules
 from unified.store.connections.registry import presentable
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import BusyError, NotMigratedError, RoleError, StoreError, UnreachableError
-from unified.store.inbox import dead_letters
+from unified.store.inbox import dead_letters, strays
 from unified.store.inbox import events as inbox
 from unified.store.inbox.dead_letters import GIVE_UP_AFTER, Failure
-from unified.store.inbox.events import Inbox, StoredEvent, Trouble
+from unified.store.inbox.events import Inbox, Received, StoredEvent, Trouble
+from unified.store.inbox.strays import Stray
 from unified.store.positions import BEGINNING, Position
 from unified.store.records import cursors
 from unified.store.records.batches import MergeCounts
 from unified.store.records.tables import StreamKey
+from unified.sync import scope
 from unified.sync.bracket import unexpected
 from unified.sync.events import Interpreter, Meaning
 from unified.sync.mapper import Mapper
@@ -58,6 +62,7 @@ class DrainResult:
         events: Events taken from the inbox.
         retried: Dead letters tried again.
         failed: Events of both kinds that are dead letters now.
+        strays: Events that belong to no connection of the workspace; they were let go.
         counts: The outcomes of the records, by stream.
         oldest_wait: Seconds from the receipt of an event to its commit, at most.
         requests: HTTP requests sent.
@@ -71,6 +76,7 @@ class DrainResult:
     events: int = 0
     retried: int = 0
     failed: int = 0
+    strays: int = 0
     counts: dict[str, MergeCounts] = field(default_factory=dict)
     oldest_wait: float = 0.0
     requests: int = 0
@@ -208,6 +214,7 @@ class ConnectionDrain:
     async def _connected(self) -> Interpreter:
         if self._interpreter is None:
             connection = self._connection
+            before = await scope.known_account(self._db, connection)
             adapter = await self._factory.create(connection.workspace_id, connection.id, purpose="drain")
             streams = adapter.all_streams()
             stored = [await cursors.load(self._db, StreamKey.of(connection, stream)) for stream in streams]
@@ -220,7 +227,12 @@ class ConnectionDrain:
                 for stream in streams
             }
             await adapter.connect()
-            self._interpreter = Interpreter(connection, adapter, mappings, self._mapper)
+            try:
+                account = await scope.settled_account(self._db, adapter, connection, before)
+            except BaseException:
+                await adapter.disconnect()
+                raise
+            self._interpreter = Interpreter(connection, adapter, mappings, self._mapper, account)
         return self._interpreter
 
     async def _commit(self, former: Position, position: Position, meaning: Meaning, now: datetime) -> None:
@@ -231,10 +243,28 @@ class ConnectionDrain:
         async def settle(transaction: Any) -> None:
             await dead_letters.solve(transaction, self._connection, applied)
             await dead_letters.keep(transaction, self._connection, meaning.failures, now)
+            await self._pass_on(transaction, meaning.strays)
             await inbox.settle(transaction, self._connection, former, position)
 
         counts = await commit(self._db, self._connection.workspace_id, meaning.merging, settle)
         self._count(meaning.events, meaning.failures, counts)
+
+    async def _pass_on(self, transaction: Any, events: Sequence[StoredEvent]) -> None:
+        """Give events of other accounts, which came before it was known whose this one is, to whom they belong."""
+        if not events:
+            return
+        connection, adapter = self._connection, get_adapter(self._connection.connector)
+        readers = await strays.readers(transaction, connection)
+        lost, found = [], []
+        for one in events:
+            owner = adapter.owner(one.event)
+            theirs = [to for to in belongs_to(owner, connection.id, readers) if to != connection.id]
+            found += [Received(connection.workspace_id, to, one.event) for to in theirs]
+            if not theirs:
+                lost.append(Stray(connection.workspace_id, connection.id, owner))
+        await inbox.append_within(transaction, found)
+        await strays.count(transaction, lost)
+        self.result.strays += len(lost)
 
     def _count(
         self, events: Sequence[StoredEvent], failures: Sequence[Failure], counts: dict[StreamKey, MergeCounts]

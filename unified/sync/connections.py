@@ -6,6 +6,10 @@ The rules are the same for all three:
 - A credential is tried at the provider before it is stored. What the provider refuses is not stored.
 - Until an admin has approved a connection its credential is used for nothing, so a new one is stored untried.
 - A connection is stored together with its credential, or not at all.
+- Credentials never follow a connection to another host: they are given anew, in the same change or after they were
+  deleted.
+- Other credentials or settings may lead to another account or to other records: the next sync asks, and reads anew
+  (`unified.sync.scope`). A change says so.
 
 Where a tenant may lead a credential is the API's rule (`unified.api.management.destinations`); it comes in here as
 a check of the settings.
@@ -22,23 +26,27 @@ from pydantic import ValidationError
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Account, AdapterConfig, ConnectionRef
 from unified.kit.errors import AdapterError, ConfigurationError
-from unified.kit.factory import AdapterFactory, build_adapter
+from unified.kit.factory import AdapterFactory, build_adapter, config_of
+from unified.kit.origins import origin_of
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
-from unified.store.connections import changes
+from unified.store.connections import accounts, changes
+from unified.store.connections.accounts import KnownAccount
 from unified.store.connections.approval import ensure_approved
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.registry import presentable
-from unified.store.connections.rows import Connection
+from unified.store.connections.rows import Connection, read_connection
 from unified.store.database import Database
 from unified.store.secrets.credentials import (
     CredentialExpiredError,
     CredentialNotFoundError,
     CredentialStore,
 )
+from unified.store.secrets.rows import read_infos
 from unified.store.workspaces import workspaces
 from unified.sync.authorization import AuthorizedConnections
-from unified.sync.errors import CredentialRefusedError
+from unified.sync.errors import CredentialRefusedError, OtherHostError
+from unified.sync.scope import identity, scope_of
 from unified.sync.trials import account_of
 
 Fault = Mapping[str, Any]
@@ -107,6 +115,21 @@ class Trial:
 
     account: Account | None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A connection that was changed.
+
+    Attributes:
+        connection: As it is now.
+        trial: What the provider said beforehand, if it was asked.
+        notices: What follows for its records, for people.
+    """
+
+    connection: Connection
+    trial: Trial | None
+    notices: Sequence[str] = ()
 
 
 class Connections:
@@ -184,22 +207,25 @@ class Connections:
         sync_interval: timedelta | None = None,
         secrets: Mapping[str, Secret] | None = None,
         expires_at: datetime | None = None,
+        check: Check | None = None,
+        if_version: int | None = None,
         test: bool = True,
-    ) -> Trial | None:
+    ) -> Changed:
         """Change settings or the interval, replace secrets; what is not given stays as it is.
 
         Args:
             connection: Which connection.
-            settings: All its settings.
+            settings: Settings to change; None takes one back to its default.
             sync_interval: How often to sync it.
             secrets: By field; each becomes the next version of its field, the other fields stay.
             expires_at: When these secrets stop being released, with a time zone; None never.
+            check: A further rule for its settings.
+            if_version: Change it only if this is still its version.
             test: Whether to try the connection as it will be at the provider first.
 
-        Returns:
-            The trial, if there was one.
-
         Raises:
+            OtherHostError: If credentials that stay would go to another host.
+            VersionConflictError: If it has another version by now.
             UnusableSettingsError: If the settings do not fit its connector.
             CredentialFieldsError: If its connector has no such secrets.
             ConnectionNotApprovedError: If it is to be tried and is not approved.
@@ -209,13 +235,18 @@ class Connections:
         """
         adapter, secrets = get_adapter(connection.connector), secrets or {}
         _check_fields(adapter, secrets)
-        if settings is not None:
-            settings = checked_settings(adapter, settings)
         trial = None
-        if test:
-            used = connection.settings if settings is None else settings
-            trial = await _accepted(await self._changed_adapter(connection, used, secrets))
         async with self._db.workspace(connection.workspace_id) as conn:
+            used = await self._changed_settings(conn, connection, settings or {}, secrets, check)
+        if test:
+            proposed = await self._changed_adapter(connection, used, secrets)
+            trial = await _accepted(proposed)
+        async with self._db.workspace(connection.workspace_id) as conn:
+            # Locked, so that neither settings nor credentials change between the look at them and the change.
+            await changes.lock(conn, connection.id, if_version)
+            before = await read_connection(conn, connection.id)
+            used = await self._changed_settings(conn, before, settings or {}, secrets, check)
+            account = await accounts.known(conn, connection.id)
             if secrets:
                 await self._credentials.put(
                     connection.workspace_id,
@@ -229,9 +260,14 @@ class Connections:
                 )
             if settings is not None or sync_interval is not None:
                 await changes.update(
-                    conn, connection.id, settings=settings, sync_interval=sync_interval, actor=self._actor
+                    conn,
+                    connection.id,
+                    settings=None if settings is None else used,
+                    sync_interval=sync_interval,
+                    actor=self._actor,
                 )
-        return trial
+            after = await read_connection(conn, connection.id)
+        return Changed(after, trial, _notices(before, after, account, proposed if trial else None, trial))
 
     async def test(self, workspace_id: UUID, connection_id: UUID) -> tuple[Connection, Trial]:
         """Ask the provider whose account a connection's stored credential opens, and note the answer.
@@ -251,6 +287,33 @@ class Connections:
         async with self._db.workspace(workspace_id) as conn:
             return await changes.note_test(conn, connection_id, trial.reason), trial
 
+    async def _changed_settings(
+        self,
+        conn: Any,
+        connection: Connection,
+        wanted: Mapping[str, Any],
+        secrets: Mapping[str, Secret],
+        check: Check | None,
+    ) -> Mapping[str, Any]:
+        """All settings of a connection as it will be, checked.
+
+        Raises:
+            UnusableSettingsError: If they do not fit its connector.
+            OtherHostError: If credentials that stay would go to another host.
+        """
+        if not wanted:
+            return connection.settings
+        adapter = get_adapter(connection.connector)
+        merged = {
+            name: value for name, value in {**connection.settings, **wanted}.items() if value is not None
+        }
+        settings = checked_settings(adapter, merged, check)
+        leaves = origin_of(adapter, settings) != origin_of(adapter, connection.settings)
+        stay = {one.field for one in await read_infos(conn, connection.id)} - secrets.keys()
+        if leaves and stay:
+            raise OtherHostError
+        return settings
+
     async def _changed_adapter(
         self, connection: Connection, settings: Mapping[str, Any], secrets: Mapping[str, Secret]
     ) -> BaseAdapter[Any]:
@@ -258,7 +321,7 @@ class Connections:
         place = connection.workspace_id, connection.id
         async with self._db.workspace(connection.workspace_id) as conn:
             await ensure_approved(conn, connection.id, connection.key)
-        ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
+        ref = _ref(connection)
         if secrets.keys() >= {one.name for one in get_adapter(connection.connector).credential_fields}:
             return build_adapter(connection.connector, settings, secrets, ref)
         try:
@@ -275,6 +338,32 @@ class Connections:
             ref,
             tokens=None if secrets else stored.tokens,
         )
+
+
+def _notices(
+    before: Connection,
+    after: Connection,
+    account: KnownAccount,
+    tried: BaseAdapter[Any] | None,
+    trial: Trial | None,
+) -> list[str]:
+    """What a change means for the records: said at once, though the next sync is what finds out for sure."""
+    notices = []
+    if tried is not None and trial is not None and trial.account is not None:
+        account_id, livemode = identity(tried, trial.account)
+        if account.is_other(account_id, livemode=livemode):
+            notices.append(
+                f"It opens another account or mode than its records are of, which is {account}. The next sync reads "
+                "all of it, and what is stored of the other one counts as deleted."
+            )
+    reads = [scope_of(config_of(one.connector, one.settings, _ref(one))) for one in (before, after)]
+    if reads[0] != reads[1]:
+        notices.append("Other settings say what is read: the next sync reads everything anew.")
+    return notices
+
+
+def _ref(connection: Connection) -> ConnectionRef:
+    return ConnectionRef(connection.id, connection.workspace_id, connection.key)
 
 
 def checked_settings(

@@ -5,7 +5,8 @@ SyncError
 ├── PullError               the source or the database failed; its cause says how
 ├── RouteBusyError          another process runs this route at the moment
 ├── RouteError              one of a route's connections can't be used, or the database failed
-└── CredentialRefusedError  the provider refuses a credential; it is not stored
+├── CredentialRefusedError  the provider refuses a credential; it is not stored
+└── OtherHostError          credentials that stay would go to another host; nothing is changed
 """
 
 from unified.kit import errors as kit
@@ -53,3 +54,15 @@ class CredentialRefusedError(SyncError):
     """A credential that was to be stored opens no account, or the provider does not say; nothing was stored."""
 
     retry = False
+
+
+class OtherHostError(SyncError):
+    """Settings were to lead a connection to another host, which would receive the credentials that stay."""
+
+    retry = False
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another host would receive the credentials: give them anew together with the address, or delete them "
+            "first and store them afterwards. Nothing was changed."
+        )

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from unified.kit.adapter import BaseAdapter
@@ -20,6 +20,8 @@ from unified.kit.errors import (
     RequestRefusedError,
 )
 from unified.kit.streams import Changes, Page, RawRecord
+from unified.kit.webhooks.owners import Reader, belongs_to
+from unified.store.connections.accounts import KnownAccount
 from unified.store.connections.registry import presentable
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.inbox.dead_letters import Failure
@@ -49,11 +51,13 @@ class Meaning:
         events: Those that this is about: all that were asked about, or the first of them.
         merging: What to store, by stream, in the order in which to store it.
         failures: Events that can't be applied.
+        strays: Events that are another account's, as is known now.
     """
 
     events: Sequence[StoredEvent]
     merging: MappingOf[StreamKey, Batch]
     failures: Sequence[Failure]
+    strays: Sequence[StoredEvent] = ()
 
 
 class Interpreter:
@@ -65,8 +69,11 @@ class Interpreter:
         adapter: BaseAdapter[Any],
         mappings: MappingOf[str, Mapping],
         mapper: Mapper,
+        account: KnownAccount,
     ) -> None:
         """Interpret events of ``connection`` by its open ``adapter``; ``mapper`` applies the mapping of each stream.
+
+        ``account`` is whose the connection was when its credentials were read.
 
         The order of ``mappings`` is that of the streams in a commit: the same for all, so that no two can lock each
         other out.
@@ -75,6 +82,7 @@ class Interpreter:
         self.adapter = adapter
         self._mappings = mappings
         self._mapper = mapper
+        self._account = account
         self._most_fetched = _FETCHED_FIRST
 
     async def interpret(self, events: Sequence[StoredEvent]) -> Meaning:
@@ -86,13 +94,24 @@ class Interpreter:
         Raises:
             AdapterError: If the connection can't be used.
         """
-        changes, failures = _understand(self.adapter, events)
+        own = self._own(events)
+        changes, failures = _understand(self.adapter, own)
         while len(events) > 1 and (ids := _count_ids(changes)) > self._most_fetched:
             events = events[: max(1, len(events) * self._most_fetched // ids)]
-            changes, failures = _understand(self.adapter, events)
+            own = self._own(events)
+            changes, failures = _understand(self.adapter, own)
         pages, failed_ids = await self._fetch(changes)
-        failures += _failures(self.adapter, events, failed_ids)
-        return Meaning(events, await self._map(changes, pages, events), failures)
+        failures += _failures(self.adapter, own, failed_ids)
+        merging = await self._map(changes, pages, own) if own else {}
+        taken = set(map(id, own))
+        return Meaning(events, merging, failures, [one for one in events if id(one) not in taken])
+
+    def _own(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:
+        """Those of the account that this connection reads."""
+        here = Reader(self._connection.id, self._account.id, self._account.livemode)
+        return [
+            one for one in events if belongs_to(self.adapter.owner(one.event), here.connection_id, [here])
+        ]
 
     async def _fetch(self, changes: Changes) -> tuple[dict[str, list[Page]], dict[tuple[str, str], str]]:
         """Pages by stream, and why single records could not be had, by stream and id."""
@@ -130,7 +149,8 @@ class Interpreter:
                 # What is stored already is not looked up first: what an event speaks of has mostly changed, and the
                 # merge finds what has not.
                 sifted = mapping.sift(met, {})
-                merging[key] = sifted.batch(await self._mapper.encode(mapping, sifted.candidates, synced_at))
+                batch = sifted.batch(await self._mapper.encode(mapping, sifted.candidates, synced_at))
+                merging[key] = replace(batch, epoch=self._account.epoch)
         return merging
 
 

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -156,6 +156,8 @@ class Pull:
         result: PullResult,
         *,
         history_id: UUID,
+        scope: str | None = None,
+        epoch: int | None = None,
         is_first_load: bool = False,
         on_progress: OnProgress = lambda _: None,
     ) -> None:
@@ -169,6 +171,8 @@ class Pull:
             mapper: Where.
             result: Filled with what is done, also where the pull fails.
             history_id: The entry of the history whose counts go up.
+            scope: The settings that say what is read, for the cursor.
+            epoch: The connection's when its credentials were read.
             is_first_load: No full refresh of the stream has been done yet.
             on_progress: Called after each commit with the counts so far.
         """
@@ -178,6 +182,8 @@ class Pull:
         self._mapping = mapping
         self._mapper = mapper
         self._history_id = history_id
+        self._scope = scope
+        self._epoch = epoch
         self._is_first_load = is_first_load
         self._result = result
         self._on_progress = on_progress
@@ -280,7 +286,7 @@ class Pull:
             is_first_load=self._is_first_load,
         )
         self._in_flight.update(batch.ids())
-        return batch
+        return replace(batch, scope=self._scope, epoch=self._epoch)
 
     async def _commit(self, ready: "asyncio.Queue[Batch | None]") -> None:
         """Commit batches one after the other, until there are no more."""

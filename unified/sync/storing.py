@@ -28,6 +28,7 @@ async def store_pages(
     *,
     history_id: UUID | None = None,
     keep_unknown: bool = False,
+    epoch: int | None = None,
 ) -> MergeCounts:
     """Store consecutive pages of one stream in one commit, the last page's cursor with them.
 
@@ -40,12 +41,14 @@ async def store_pages(
         synced_at: When they were read.
         history_id: The sync whose counts go up.
         keep_unknown: Whether deleted records that were never stored get rows: something stored names them.
+        epoch: The connection's when its credentials were read.
 
     Raises:
+        AccountChangedError: If the connection is another account's by now.
         StoreError: If the database fails; then nothing was stored.
     """
     batch = await prepare(db, key, mapping, mapper, pages, synced_at, history_id=history_id)
-    batch = replace(batch, keep_unknown=keep_unknown)
+    batch = replace(batch, keep_unknown=keep_unknown, epoch=epoch)
     return (await commit(db, key.workspace_id, {key: batch}))[key]
 
 

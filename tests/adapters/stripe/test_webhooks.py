@@ -18,6 +18,7 @@ from unified.kit.registry import get_verifier
 from unified.kit.streams import Tombstone
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import meaning
+from unified.kit.webhooks.owners import Owner
 from unified.schema import UnifiedEvent
 
 if TYPE_CHECKING:
@@ -107,10 +108,21 @@ def test_a_deletion_is_final_in_whatever_order_it_comes() -> None:
         assert found.tombstones["invoices"] == [Tombstone("in_1", datetime.fromtimestamp(1_700_000_000, UTC))]
 
 
-def test_events_of_connected_accounts_are_kept_and_touch_nothing() -> None:
-    found = changes([event("customer.deleted", {"object": "customer", "id": "cus_1"}, account="acct_2")])
-    assert len(found.records["events"]) == 1
-    assert not any((*found.fetch.values(), *found.tombstones.values()))
+@pytest.mark.parametrize(
+    ("more", "owner"),
+    [
+        ({"account": "acct_2", "livemode": True}, Owner("acct_2", livemode=True)),
+        ({"livemode": False}, Owner(None, livemode=False)),
+        ({"context": "acct_3", "livemode": True}, Owner("acct_3", livemode=True)),
+        ({"context": "org_1/acct_4"}, Owner("acct_4")),
+        ({"account": None, "context": None, "livemode": None}, Owner()),
+        ({"account": 7, "livemode": "yes"}, Owner()),
+    ],
+)
+def test_an_event_names_its_account_and_mode(stripe: Stripe, more: dict[str, Any], owner: Owner) -> None:
+    one = event("customer.updated", {"object": "customer", "id": "cus_1"}, **more)
+    assert stripe.adapter().owner(one) == owner
+    assert changes([one]).fetch["customers"] == ["cus_1"]
 
 
 def test_an_event_without_an_object_is_a_record() -> None:
@@ -214,3 +226,11 @@ def test_a_thin_event_is_a_row_and_what_it_names_is_read_again(
     wanted = ["cus_1"] if resource[0] == "customer" else []
     assert found.fetch.get("customers", []) == wanted
     assert not any(found.tombstones.values())
+
+
+async def test_a_connected_account_is_named_in_every_request(
+    stripe: Stripe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stripe.adapter(stripe_account="acct_Joined") as joined, stripe.adapter() as own:
+        sent = [one.http._client.headers.get("stripe-account") for one in (joined, own)]
+    assert sent == ["acct_Joined", None]

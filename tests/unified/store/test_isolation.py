@@ -62,6 +62,7 @@ DUTIES: dict[str, dict[str, set[str]]] = {
         "webhook_configs": {"SELECT"},
         "webhook_inbox": {"INSERT"},
         "webhook_seen": {"INSERT", "SELECT"},
+        "webhook_strays": {"INSERT", "SELECT", "UPDATE"},
     },
     API_ROLE: {
         "api_tokens": {"SELECT", "UPDATE"},
@@ -169,7 +170,11 @@ def test_the_ingress_can_do_nothing_but_find_endpoints_and_append(admin: psycopg
         """,
         (INGRESS_ROLE,),
     ).fetchall()
-    assert set(tables) == {("webhook_inbox", "INSERT"), ("webhook_seen", "INSERT")}
+    assert set(tables) == {
+        ("webhook_inbox", "INSERT"),
+        ("webhook_seen", "INSERT"),
+        ("webhook_strays", "INSERT"),
+    }
     columns = admin.execute(
         """
         SELECT table_name, array_agg(column_name::text ORDER BY column_name) FROM information_schema.role_column_grants
@@ -178,7 +183,15 @@ def test_the_ingress_can_do_nothing_but_find_endpoints_and_append(admin: psycopg
         (INGRESS_ROLE,),
     ).fetchall()
     assert dict(columns) == {
-        "connector_configs": ["connector", "id", "workspace_id"],
+        "connector_configs": [
+            "account_doubts",
+            "account_id",
+            "account_livemode",
+            "account_settled",
+            "connector",
+            "id",
+            "workspace_id",
+        ],
         "webhook_configs": [
             "connector_config_id",
             "endpoint_path",
@@ -191,6 +204,7 @@ def test_the_ingress_can_do_nothing_but_find_endpoints_and_append(admin: psycopg
             "workspace_id",
         ],
         "webhook_seen": ["connection_id", "event_hash", "workspace_id"],
+        "webhook_strays": ["account", "connection_id", "events", "events", "last_at", "mode", "workspace_id"],
     }
 
 

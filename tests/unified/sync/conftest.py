@@ -1,7 +1,7 @@
 """Connections under test, each with a stand-in of its own, in the workspace ``acme`` of a shared database."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -58,11 +58,14 @@ def plans() -> Iterator[Plans]:
 def source_of(database: Database) -> Iterator[MakeSource]:
     """Connects ``acme/main`` to a new stand-in of a kind and size.
 
-    The stand-in's clock stands still at the present, or so many days ``behind``. Its data are a day older.
+    The stand-in's clock stands still at the present, or so many days ``behind``. Its data are a day older. It has an
+    account of its own for each of ``more`` keys.
     """
     servers: list[SandboxServer] = []
 
-    async def make(connector: str, *, behind: float = 0, db: Database = database, **size: Any) -> Source:
+    async def make(
+        connector: str, *, behind: float = 0, db: Database = database, more: Sequence[str] = (), **size: Any
+    ) -> Source:
         began = time.time() - (behind + 1) * 86_400
         key = KEYS[connector]
         sandbox: StripeSandbox | HubSpotSandbox
@@ -71,7 +74,7 @@ def source_of(database: Database) -> Iterator[MakeSource]:
                 **{"customers": 250, "invoices": 120, **size},
                 now=began,
                 limits=None,
-                api_keys={key: AccountSpec()},
+                api_keys={one: AccountSpec() for one in (key, *more)},
             )
             server = SandboxServer(stripe=sandbox)
         else:
@@ -79,7 +82,7 @@ def source_of(database: Database) -> Iterator[MakeSource]:
                 **{"contacts": 450, "companies": 20, "invoices": 60, **size},
                 now=began,
                 limits=None,
-                api_keys={key: PortalSpec()},
+                api_keys={one: PortalSpec() for one in (key, *more)},
             )
             server = SandboxServer(hubspot=sandbox)
         sandbox.clock.advance(days=1)

@@ -109,7 +109,7 @@ async def test_hubspots_deliveries(hubspot: Source) -> None:
     hubspot.rename(renamed, "Webhook")
     hubspot.change("archive_contact", archived)
     common = {
-        "portalId": 1,
+        "portalId": hubspot.data.portal_id,
         "appId": 2,
         "subscriptionId": 3,
         "occurredAt": 1_790_000_000_000,

@@ -29,6 +29,7 @@ from unified.kit.webhooks.deliveries import UNREADABLE, Answer, Delivery, Verifi
 from unified.store.errors import StoreError
 from unified.store.inbox.endpoints import EndpointLookup
 from unified.store.inbox.events import Received
+from unified.store.inbox.strays import Stray
 
 PREFIX = "/webhooks/"
 
@@ -54,12 +55,17 @@ class WebhookIngress:
         self,
         endpoints: EndpointLookup,
         inbox: GroupCommit[Received],
+        strays: GroupCommit[Stray],
         settings: Settings,
         count: Callable[[int], None],
     ) -> None:
-        """Find endpoints in ``endpoints``, commit to ``inbox``, and ``count`` the status of each answer."""
+        """Find endpoints in ``endpoints``, commit to ``inbox``, and what belongs to nobody to ``strays``.
+
+        ``count`` is told the status of each answer.
+        """
         self._endpoints = endpoints
         self._inbox = inbox
+        self._strays = strays
         self._count = count
         self._log = AccessLog()
         self._public_url = settings.public_url
@@ -138,7 +144,11 @@ class WebhookIngress:
         if wanted := [
             event for event in received if event.event_type == UNREADABLE or endpoint.wants(event.event_type)
         ]:
-            await self._inbox.commit(endpoint.rows(wanted), len(delivery.body))
+            rows, strays = endpoint.sorted_out(wanted)
+            if rows:
+                await self._inbox.commit(rows, len(delivery.body))
+            if strays:
+                await self._strays.commit(strays, 0)
         return answers.STORED
 
 

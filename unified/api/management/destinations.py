@@ -3,44 +3,20 @@
 The person who sets a base URL decides who receives the credentials. So through the API it leads to the provider's own
 address. Any other host, a private one above all, has to be named by the installation's operator, in
 ``UNIFIED_API_HOSTS``; no permission inside a workspace replaces that. A connector without an address of its own may
-lead to any public host, by https. And credentials never follow a connection to another host: they are given anew there.
+lead to any public host, by https. That credentials never follow a connection to another host is a rule for everybody
+(`unified.sync.connections`).
 
 The HTTP client checks each address once more when it connects (`unified.kit.http.client`): a name may lead
 anywhere by then.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-
-import httpx
 
 from unified.api.settings import HOSTS_VARIABLE
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import AdapterConfig
+from unified.kit.origins import Origin
 from unified.sync.connections import Check, Fault
-
-_DEFAULT_PORTS = {"https": 443, "http": 80}
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What a browser calls an origin: scheme, host and port of a URL."""
-
-    scheme: str
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, url: str) -> "Origin | None":
-        """The origin of a URL; None where it has none."""
-        try:
-            parts = httpx.URL(url)  # as the client will read it, and nobody else
-        except (httpx.InvalidURL, TypeError):
-            return None
-        if parts.scheme not in _DEFAULT_PORTS or not parts.host or parts.userinfo:
-            return None
-        return cls(parts.scheme, parts.raw_host.decode(), parts.port or _DEFAULT_PORTS[parts.scheme])
 
 
 def destination_check(hosts: frozenset[str]) -> Check:
@@ -54,11 +30,6 @@ def destination_check(hosts: frozenset[str]) -> Check:
         return _fault_of_destination(adapter, config, hosts)
 
     return check
-
-
-def origin_of(adapter: type[BaseAdapter[Any]], settings: Mapping[str, Any]) -> Origin | None:
-    """Where a connection with these settings sends its credentials."""
-    return Origin.of(str(settings.get("base_url", adapter.config_model.model_fields["base_url"].default)))
 
 
 def _fault_of_destination(

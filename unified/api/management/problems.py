@@ -52,7 +52,7 @@ from unified.store.workspaces.members import (
 from unified.store.workspaces.rows import WorkspaceNotFoundError
 from unified.store.workspaces.tokens import InvalidTokenError, TokenNotFoundError
 from unified.sync.connections import CredentialFieldsError, UnusableSettingsError
-from unified.sync.errors import CredentialRefusedError
+from unified.sync.errors import CredentialRefusedError, OtherHostError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
@@ -83,6 +83,7 @@ STATUS_OF: dict[type[Exception], int] = {
     InvalidSubjectError: 422,
     KeyReusedError: 422,
     ConfigurationError: 422,
+    OtherHostError: 409,
     BusyError: 503,
     UnreachableError: 503,
     NotMigratedError: 503,

@@ -21,11 +21,13 @@ from unified.kit.errors import ConfigurationError
 from unified.kit.registry import get_adapter, get_verifier
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
+from unified.kit.webhooks.owners import Reader, belongs_to
 from unified.store import audit
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.inbox.events import Received
+from unified.store.inbox.strays import READERS, Stray
 from unified.store.rows import fetch
 from unified.store.secrets.credentials import WEBHOOK_SECRET, CredentialNotFoundError, CredentialStore
 
@@ -292,6 +294,8 @@ class ActiveEndpoint:
         id: Row of ``webhook_configs``.
         workspace_id: The tenant.
         connection_id: Whose events are delivered here.
+        connector: The system that delivers them.
+        readers: The workspace's connections to that system, and whose accounts they read.
         verifier: Checks and reads deliveries.
         secrets: All that are good at present; none where none is stored.
         event_types: See :class:`Endpoint`.
@@ -300,6 +304,8 @@ class ActiveEndpoint:
     id: UUID
     workspace_id: UUID
     connection_id: UUID
+    connector: str
+    readers: Sequence[Reader]
     verifier: Verifier
     secrets: Sequence[Secret] = field(repr=False)
     event_types: Sequence[str]
@@ -311,9 +317,18 @@ class ActiveEndpoint:
             for wanted in self.event_types
         )
 
-    def rows(self, events: Sequence[ReceivedEvent]) -> list[Received]:
-        """Events of a delivery as the inbox takes them."""
-        return [Received(self.workspace_id, self.connection_id, event) for event in events]
+    def sorted_out(self, events: Sequence[ReceivedEvent]) -> tuple[list[Received], list[Stray]]:
+        """Events of a delivery: for the inboxes of the connections that they belong to, or strays."""
+        adapter = get_adapter(self.connector)
+        rows: list[Received] = []
+        strays: list[Stray] = []
+        for event in events:
+            owner = adapter.owner(event)
+            found = belongs_to(owner, self.connection_id, self.readers)
+            rows += [Received(self.workspace_id, connection_id, event) for connection_id in found]
+            if not found:
+                strays.append(Stray(self.workspace_id, self.connection_id, owner))
+        return rows, strays
 
 
 # What was looked up is believed so long: an endpoint that is paused takes deliveries for that time yet, one that was
@@ -336,6 +351,7 @@ class _Target:
     workspace_id: UUID
     connection_id: UUID
     connector: str
+    readers: Sequence[Reader]
     verifier: str
     options: Mapping[str, str]
     event_types: Sequence[str]
@@ -436,22 +452,26 @@ class EndpointLookup:
         except CredentialNotFoundError:
             revealed = {}  # and so no delivery is signed
         ids = target.id, target.workspace_id, target.connection_id
-        endpoint = ActiveEndpoint(*ids, verifier, tuple(revealed.values()), target.event_types)
+        of = target.connector, target.readers
+        endpoint = ActiveEndpoint(*ids, *of, verifier, tuple(revealed.values()), target.event_types)
         return _Found(target, endpoint, now + SECRET_SECONDS)
 
     async def _look_up(self, connector: str, path: str) -> _Target | None:
         async with self._db.ingress() as conn:
-            found = await fetch(
-                conn,
-                _Target,
-                """
-                SELECT w.id, w.workspace_id, w.connector_config_id AS connection_id, c.connector, w.verifier,
-                    w.options, w.event_types, w.updated_at
+            result = await conn.execute(
+                f"""
+                SELECT w.id, w.workspace_id, w.connector_config_id, c.connector, (
+                    SELECT jsonb_agg(jsonb_build_array(o.connection_id, o.account, o.livemode) ORDER BY o.connection_id)
+                    FROM ({READERS} WHERE r.workspace_id = c.workspace_id AND r.connector = c.connector) AS o
+                ), w.verifier, w.options, w.event_types, w.updated_at
                 FROM webhook_configs AS w
                 JOIN connector_configs AS c ON (c.workspace_id, c.id) = (w.workspace_id, w.connector_config_id)
                 WHERE w.endpoint_path = %(path)s AND w.is_active AND c.connector = %(connector)s
-                """,
-                path=path,
-                connector=connector,
+                """.encode(),  # noqa: S608 - from above
+                {"path": path, "connector": connector},
             )
-        return found[0] if found else None
+            row = await result.fetchone()
+        if row is None:
+            return None
+        readers = tuple(Reader(UUID(one), *rest) for one, *rest in row[4])
+        return _Target(row[0], row[1], row[2], row[3], readers, row[5], row[6], row[7], row[8])

@@ -133,6 +133,12 @@ async def append(db: Database, rows: Sequence[Received]) -> int:
         UnreachableError, BusyError: If the server fails. It may have stored all of them, or none.
         psycopg.DataError: If PostgreSQL can't hold one of them; none is stored.
     """
+    async with db.ingress() as conn:
+        return await append_within(conn, rows)
+
+
+async def append_within(conn: AsyncConnection[Any], rows: Sequence[Received]) -> int:
+    """Store events as :func:`append` does, by a connection of the caller's; how many were new."""
     # Each key once and in order, so that two writers of the same events can't lock each other out.
     fresh = {
         (row.workspace_id, row.connection_id, event_hash(row.event.dedupe_key)): row.event for row in rows
@@ -148,27 +154,26 @@ async def append(db: Database, rows: Sequence[Received]) -> int:
         "times": [event.occurred_at for event in events],
         "bodies": [event.body for event in events],
     }
-    async with db.ingress() as conn:
-        result = await conn.execute(
-            """
-            WITH delivered AS MATERIALIZED (
-                SELECT * FROM unnest(%(workspaces)b::uuid[], %(connections)b::uuid[], %(hashes)b::uuid[],
-                    %(keys)b::text[], %(types)b::text[], %(times)b::timestamptz[], %(bodies)b::bytea[])
-                    AS d (workspace_id, connection_id, event_hash, event_key, event_type, occurred_at, body)
-            ), fresh AS (
-                INSERT INTO webhook_seen (workspace_id, connection_id, event_hash)
-                SELECT workspace_id, connection_id, event_hash FROM delivered
-                ON CONFLICT DO NOTHING
-                RETURNING workspace_id, connection_id, event_hash
-            )
-            INSERT INTO webhook_inbox
-                (workspace_id, connection_id, event_key, event_type, occurred_at, body)
-            SELECT workspace_id, connection_id, event_key, event_type, occurred_at, body
-            FROM delivered JOIN fresh USING (workspace_id, connection_id, event_hash)
-            """,
-            columns,
+    result = await conn.execute(
+        """
+        WITH delivered AS MATERIALIZED (
+            SELECT * FROM unnest(%(workspaces)b::uuid[], %(connections)b::uuid[], %(hashes)b::uuid[],
+                %(keys)b::text[], %(types)b::text[], %(times)b::timestamptz[], %(bodies)b::bytea[])
+                AS d (workspace_id, connection_id, event_hash, event_key, event_type, occurred_at, body)
+        ), fresh AS (
+            INSERT INTO webhook_seen (workspace_id, connection_id, event_hash)
+            SELECT workspace_id, connection_id, event_hash FROM delivered
+            ON CONFLICT DO NOTHING
+            RETURNING workspace_id, connection_id, event_hash
         )
-        return result.rowcount
+        INSERT INTO webhook_inbox
+            (workspace_id, connection_id, event_key, event_type, occurred_at, body)
+        SELECT workspace_id, connection_id, event_key, event_type, occurred_at, body
+        FROM delivered JOIN fresh USING (workspace_id, connection_id, event_hash)
+        """,
+        columns,
+    )
+    return result.rowcount
 
 
 async def waiting(

@@ -24,7 +24,7 @@ from unified.schema import UnifiedBase
 from unified.schema.entities import INVOICES
 from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.database import Database
-from unified.store.errors import RecordError
+from unified.store.errors import AccountChangedError, RecordError
 from unified.store.plans import avoid_nested_loops
 from unified.store.records import deletions, merge_sql, staging
 from unified.store.records.deletions import Deletion
@@ -118,6 +118,8 @@ class Batch:
         refresh_started_at: Set on every batch of a full refresh: when that refresh began.
         refresh_done: True on its last one: what it never met is deleted.
         history_id: The row of ``sync_history`` whose counts go up.
+        scope: What the cursor was made with; None leaves that as it is.
+        epoch: The connection's when its credentials were read; None stores whatever it is by now.
     """
 
     observed_at: datetime
@@ -131,6 +133,8 @@ class Batch:
     refresh_started_at: datetime | None = None
     refresh_done: bool = False
     history_id: UUID | None = None
+    scope: str | None = None
+    epoch: int | None = None
 
     def ids(self) -> list[str]:
         """Source ids of all records that this batch may change."""
@@ -220,6 +224,7 @@ async def merge(connection: AsyncConnection[Any], key: StreamKey, batch: Batch) 
 
     Raises:
         RecordError: If PostgreSQL can't hold a value.
+        AccountChangedError: If the connection is another account's by now.
         ConnectionNotFoundError: If the connection was removed meanwhile.
         ValueError: If it has deletions of a log: what happened can't be deleted.
     """
@@ -273,7 +278,9 @@ class _Merge:
         await avoid_nested_loops(self._cursor.connection)
         await self._execute(merge_sql.FLOOR)
         if row := await self._cursor.fetchone():
-            self._parameters["floor"] = row[0]
+            epoch, self._parameters["floor"] = row
+            if self._batch.epoch not in (None, epoch):
+                raise AccountChangedError
 
     async def store_rows(self) -> tuple[int, int]:
         """Stage the rows and merge them; how many were inserted and updated."""
@@ -379,6 +386,7 @@ class _Merge:
             await self._execute(
                 merge_sql.MOVE_CURSOR,
                 cursor=Jsonb(self._batch.cursor),
+                scope=self._batch.scope,
                 observed=self._batch.observed_at,
                 refreshed=self._batch.refresh_started_at if self._batch.refresh_done else None,
             )

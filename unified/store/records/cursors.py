@@ -18,12 +18,14 @@ class StoredCursor:
             that was set back, its records would look older than those stored and lose.
         refreshed_at: Start of the last full refresh that ran to its end; None before the first.
         updated_at: When it was committed.
+        scope: The settings that say what is read, as they were; None where an earlier release made the cursor.
     """
 
     cursor: dict[str, Any]
     observed_at: datetime
     refreshed_at: datetime | None
     updated_at: datetime
+    scope: str | None
 
 
 async def load(database: Database, key: StreamKey) -> StoredCursor | None:
@@ -31,7 +33,7 @@ async def load(database: Database, key: StreamKey) -> StoredCursor | None:
     async with database.workspace(key.workspace_id) as connection:
         result = await connection.execute(
             """
-            SELECT cursor, observed_at, refreshed_at, updated_at FROM cursors
+            SELECT cursor, observed_at, refreshed_at, updated_at, scope FROM cursors
             WHERE connector_config_id = %(connection)s AND stream = %(stream)s
             """,
             key.parameters(),

@@ -85,6 +85,7 @@ async def finish(
     key: StreamKey,
     history_id: UUID,
     *,
+    mode: Mode | None = None,
     is_complete: bool,
     requests: int = 0,
     error: str | None = None,
@@ -95,6 +96,7 @@ async def finish(
         database: Where.
         key: Which stream.
         history_id: From :func:`begin`.
+        mode: What it turned out to be: changes that can't be followed any more become a full sync; None leaves it.
         is_complete: Whether it reached the end of the stream.
         requests: HTTP requests it took.
         error: Why it ended early.
@@ -103,9 +105,10 @@ async def finish(
         await connection.execute(
             """
             UPDATE sync_history
-            SET finished_at = now(), is_complete = %s, requests = %s, error_message = %s WHERE id = %s
+            SET finished_at = now(), mode = coalesce(%s, mode), is_complete = %s, requests = %s, error_message = %s
+            WHERE id = %s
             """,
-            (is_complete, requests, error, history_id),
+            (mode, is_complete, requests, error, history_id),
         )
 
 

@@ -30,10 +30,13 @@ _NOTED = """, noted AS (
         GROUP BY part
     )"""
 
-# The last full refresh that ran to its end, which confirmed all that is stored.
+# The connection's epoch, which stays until the commit, and the last full refresh that ran to its end, which confirmed
+# all that is stored.
 FLOOR = """
-    SELECT refreshed_at FROM cursors
-    WHERE connector_config_id = %(connection)s AND stream = %(stream)s
+    SELECT c.account_epoch, (
+        SELECT refreshed_at FROM cursors WHERE connector_config_id = %(connection)s AND stream = %(stream)s
+    )
+    FROM connector_configs AS c WHERE c.id = %(connection)s FOR SHARE OF c
 """
 
 # One for each table and session; emptied by every commit.
@@ -260,10 +263,11 @@ BURY_UNMET = """
 
 # Where the stream goes on from.
 MOVE_CURSOR = """
-    INSERT INTO cursors AS c (workspace_id, connector_config_id, stream, cursor, observed_at, refreshed_at)
-    VALUES (%(workspace)s, %(connection)s, %(stream)s, %(cursor)s, %(observed)s, %(refreshed)s)
+    INSERT INTO cursors AS c (workspace_id, connector_config_id, stream, cursor, scope, observed_at, refreshed_at)
+    VALUES (%(workspace)s, %(connection)s, %(stream)s, %(cursor)s, %(scope)s, %(observed)s, %(refreshed)s)
     ON CONFLICT (workspace_id, connector_config_id, stream) DO UPDATE SET
-        cursor = excluded.cursor, observed_at = greatest(c.observed_at, excluded.observed_at),
+        cursor = excluded.cursor, scope = coalesce(excluded.scope, c.scope),
+        observed_at = greatest(c.observed_at, excluded.observed_at),
         refreshed_at = coalesce(excluded.refreshed_at, c.refreshed_at), updated_at = now()
 """
 

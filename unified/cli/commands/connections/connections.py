@@ -186,9 +186,11 @@ async def update(
     secret_stdin: SecretStdin = False,
     no_test: NoTest = False,
 ) -> None:
-    """Change a connection's settings or replace its secret; its records stay.
+    """Change a connection's settings or replace its secret.
 
-    What was given is tried at the provider first, as with `unified connections add`.
+    Its records stay, unless the secret opens another account: then the next sync reads that one, and what is stored of
+    the former one counts as deleted. Another host is given the secret anew (--secret). What was given is tried at the
+    provider first, as with `unified connections add`.
     """
     async with open_session() as session:
         connection = await session.connection(name)
@@ -200,15 +202,15 @@ async def update(
         replaced = (
             read_secrets(adapter.credential_fields, from_stdin=secret_stdin) if secret or secret_stdin else {}
         )
-        trial = await connections.change(
+        changed = await connections.change(
             connection,
             settings=chosen,
             sync_interval=timedelta(minutes=interval) if interval else None,
             secrets=replaced,
             test=not no_test and connection.approval == "approved",
         )
-        _say_trial(trial)
-    say(f"Changed {connection.key}.")
+        _say_trial(changed.trial)
+    say(" ".join((f"Changed {connection.key}.", *changed.notices)))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from unified.cli.settings import assignments_of
 from unified.kit.declarations import CredentialField
 from unified.kit.secrets import Secret
 from unified.store.connections.rows import Connection
+from unified.store.inbox import strays
 from unified.store.inbox.endpoints import FORMER_SECRET_KEPT, Endpoint, Endpoints, made_secret
 from unified.store.workspaces import workspaces
 
@@ -106,13 +108,20 @@ async def list_(
     public_url: PublicUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List endpoints."""
+    """List endpoints.
+
+    NOBODY'S counts events that came in at a connection's endpoints and are of accounts that no connection of the
+    workspace reads; they are not kept. --json names the accounts.
+    """
     base = _public_url(public_url)
     async with open_session() as session:
         connections = [await session.connection(name)] if name else await _all_connections(session)
         endpoints = _endpoints(session)
+        lost = {one.id: await _strays(session, one) for one in connections}
         found = [
-            _describe(connection, endpoint) | ({"url": _url(base, connection, endpoint)} if urls else {})
+            _describe(connection, endpoint)
+            | {"strays": lost[connection.id]}
+            | ({"url": _url(base, connection, endpoint)} if urls else {})
             for connection in connections
             for endpoint in await endpoints.list(connection)
         ]
@@ -120,7 +129,16 @@ async def list_(
         print_json(found)
         return
     table(
-        ("ID", "CONNECTION", "SIGNED AS", "EVENTS", "TAKES", "ADDED (UTC)", *(("URL",) if urls else ())),
+        (
+            "ID",
+            "CONNECTION",
+            "SIGNED AS",
+            "EVENTS",
+            "TAKES",
+            "NOBODY'S",
+            "ADDED (UTC)",
+            *(("URL",) if urls else ()),
+        ),
         (
             (
                 each["id"][:_ID_SHOWN],
@@ -128,6 +146,7 @@ async def list_(
                 each["verifier"],
                 ", ".join(each["events"]) or "all",
                 "deliveries" if each["is_active"] else "paused",
+                sum(one["events"] for one in each["strays"]) or "",
                 each["created_at"],
                 *((each["url"],) if urls else ()),
             )
@@ -263,3 +282,8 @@ def _asked_secret() -> Secret | None:
     say("Enter that URL at the provider, then paste the signing secret that it shows; nothing for later.")
     text = typer.prompt("Signing secret", default="", show_default=False, hide_input=True, err=True)
     return Secret(text.strip()) if text.strip() else None
+
+
+async def _strays(session: Session, connection: Connection) -> list[dict[str, Any]]:
+    async with session.db.workspace(connection.workspace_id) as conn:
+        return [asdict(one) for one in await strays.listed(conn, connection.id)]

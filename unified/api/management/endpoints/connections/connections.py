@@ -11,21 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unified.api.management.access.callers import Caller, Rule
 from unified.api.management.answers import IfMatch, json_answer, no_content
-from unified.api.management.destinations import destination_check, origin_of
+from unified.api.management.destinations import destination_check
 from unified.api.management.paging import AskedPage, Page
-from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
-from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store import removal
 from unified.store.connections import approval
-from unified.store.connections import changes as connection_changes
 from unified.store.connections import rows as connections
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
-from unified.store.connections.rows import Approval, Connection, SyncStatus, connection_key
-from unified.store.secrets.rows import has_credentials
-from unified.sync.connections import Connections, NewConnection, checked_settings
+from unified.store.connections.rows import Approval, Connection, SyncStatus
+from unified.sync.connections import Connections, NewConnection
 
 _MINUTE = timedelta(minutes=1)
 _USUAL_MINUTES = DEFAULT_SYNC_INTERVAL // _MINUTE
@@ -151,35 +147,20 @@ async def change_connection(
 ) -> Response:
     """Change settings or the interval. Other settings wait for approval again, where the workspace asks for it.
 
-    Credentials never follow a connection to another host: delete them first, and store them anew afterwards.
+    Credentials never follow a connection to another host: delete them first, and store them anew afterwards. Settings
+    that say what is read make the next sync read everything anew.
     """
-    async with services.db.workspace(caller.workspace_id) as conn:
-        # Locked, so that no credentials are stored between the look at them and the change.
-        await connection_key(conn, connection_id, lock=True)
-        connection = await connections.read_connection(conn, connection_id)
-        settings = None
-        if wanted.settings is not None:
-            adapter = get_adapter(connection.connector)
-            settings = checked_settings(
-                adapter,
-                _merged(connection.settings, wanted.settings),
-                destination_check(services.settings.management.open_hosts),
-            )
-            leaves = origin_of(adapter, settings) != origin_of(adapter, connection.settings)
-            if leaves and await has_credentials(conn, connection_id):
-                raise Problem(
-                    409, "Another host would receive the credentials; delete them first, and store them anew."
-                )
-        minutes = wanted.sync_interval_minutes
-        changed = await connection_changes.update(
-            conn,
-            connection_id,
-            settings=settings,
-            sync_interval=None if minutes is None else minutes * _MINUTE,
-            if_version=if_match,
-            actor=caller.actor,
-        )
-    return shown(changed)
+    connection = await services.registry.get_connection(caller.workspace_id, connection_id)
+    minutes = wanted.sync_interval_minutes
+    changed = await Connections(services.db, services.credentials, actor=caller.actor).change(
+        connection,
+        settings=wanted.settings,
+        sync_interval=None if minutes is None else minutes * _MINUTE,
+        check=destination_check(services.settings.management.open_hosts),
+        if_version=if_match,
+        test=False,
+    )
+    return shown(changed.connection)
 
 
 @routes.delete("/{connection_id}", status_code=204)
@@ -258,10 +239,6 @@ async def _decide(
             services.db, caller.workspace_id, connection_id, decision, actor=caller.actor, if_version=if_match
         )
     )
-
-
-def _merged(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in {**before, **wanted}.items() if value is not None}
 
 
 def _config(connection: Connection) -> Config:

@@ -1,0 +1,91 @@
+"""What a stream's cursor was made with: the account, its mode, and the settings that say what is read.
+
+A cursor is good for these alone. The account is the connection's: it is asked for again once credentials or settings
+were changed (:mod:`unified.store.connections.accounts`). The settings are each stream's: its cursor keeps them, and
+where they are others, the stream is read anew.
+"""
+
+import hashlib
+import json
+import logging
+from typing import Any
+
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import UNKNOWN_ACCOUNT, Account, AdapterConfig
+from unified.kit.errors import PermissionDeniedError
+from unified.store.connections import accounts
+from unified.store.connections.accounts import KnownAccount
+from unified.store.connections.rows import ConnectionSummary
+from unified.store.database import Database
+from unified.store.records.cursors import StoredCursor
+
+_log = logging.getLogger(__name__)
+
+
+async def known_account(db: Database, connection: ConnectionSummary) -> KnownAccount:
+    """What is known of a connection's account; read before its credentials are, so that no change is overlooked."""
+    async with db.workspace(connection.workspace_id) as conn:
+        return await accounts.known(conn, connection.id)
+
+
+async def settled_account(
+    db: Database, adapter: BaseAdapter[Any], connection: ConnectionSummary, before: KnownAccount
+) -> KnownAccount:
+    """Make sure whose account an open adapter reads, by asking where that is in doubt.
+
+    Records of another account are buried, and its streams begin anew.
+
+    Raises:
+        ProviderError: If the provider does not answer as documented.
+        StoreError: If the database fails.
+    """
+    if before.is_settled:
+        return before
+    account_id, livemode = identity(adapter, await _asked(adapter))
+    settled = await accounts.settle(
+        db, connection, account_id, livemode=livemode, doubts=before.doubts, actor="sync"
+    )
+    if before.epoch != settled.epoch:
+        _log.warning(
+            "%s: it opens account %s now; the records of %s count as deleted, and all is read anew",
+            connection.key,
+            settled,
+            before,
+        )
+    return settled
+
+
+def identity(adapter: BaseAdapter[Any], account: Account) -> tuple[str, bool | None]:
+    """What tells an account from others: its id, and its mode.
+
+    A credential that may not say whose it is stands for itself: another one may open another account.
+    """
+    if account.id != UNKNOWN_ACCOUNT:
+        return account.id, account.livemode
+    revealed = [adapter.credentials[name].reveal() for name in sorted(adapter.credentials)]
+    digest = hashlib.sha256(json.dumps([adapter.connection.id.hex, revealed]).encode()).hexdigest()
+    return f"{UNKNOWN_ACCOUNT}:{digest[:8]}", account.livemode
+
+
+def scope_of(config: AdapterConfig) -> str:
+    """The settings that say what is read, as a cursor keeps them: equal where the same is read."""
+    told = config.model_dump(mode="json", include=set(config.reads))
+    told["base_url"] = config.base_url.rstrip("/")
+    return json.dumps(
+        {name: sorted(value) if isinstance(value, list) else value for name, value in told.items()}
+    )
+
+
+def usable(stored: StoredCursor | None, scope: str, what: str) -> StoredCursor | None:
+    """A stored cursor, or None where it was made with other settings: then all is read anew."""
+    if stored is None or stored.scope in (None, scope):
+        return stored
+    _log.warning("%s: settings that say what is read were changed, so all of it is read anew", what)
+    return None
+
+
+async def _asked(adapter: BaseAdapter[Any]) -> Account:
+    try:
+        return await adapter.account()
+    except PermissionDeniedError:
+        return Account(UNKNOWN_ACCOUNT)
