@@ -1,6 +1,6 @@
 """Whose account a connection's records are, and what goes when its credentials open another one.
 
-A change of credentials or settings raises a doubt (migration 0015), which :mod:`unified.sync.scope` settles before
+A change of credentials or settings raises a doubt (migration 0016), which :mod:`unified.sync.scope` settles before
 anything else is read. Records of two accounts, or of test and live mode, never stand side by side: as another account
 is settled, all that is stored of the former one is buried, and nothing of it is stored afterwards.
 

@@ -1,9 +1,9 @@
-"""Accounts: whose records a connection has, and the settings that its cursors were made with."""
+"""Strays: received events that belong to no connection of their workspace."""
 
 from unified.store.migrations.sql import run_sql_beside
 
-revision = "0015"
-down_revision = "0014"
+revision = "0017"
+down_revision = "0016"
 
 
 def upgrade() -> None:

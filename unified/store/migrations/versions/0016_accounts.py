@@ -1,4 +1,4 @@
-"""Strays: received events that belong to no connection of their workspace."""
+"""Accounts: whose records a connection has, and the settings that its cursors were made with."""
 
 from unified.store.migrations.sql import run_sql_beside
 
