@@ -115,6 +115,16 @@ RESOLVED = (
     SELECT workspace_id, unified_id, 1, '{stripe}', '{}', '{}', '{}' FROM unified_customers
     """,
 )
+# From 0014 on an identity's record says its stream.
+RESOLVED_IN_STREAMS = (
+    """
+    INSERT INTO identity_records (workspace_id, unified_id, connection_id, source_system, stream, source_id,
+        content_hash, keys)
+    SELECT workspace_id, unified_id, connection_id, source_system, stream, source_id, content_hash, '{16}'
+    FROM unified_customers
+    """,
+    *RESOLVED[1:],
+)
 # What has to come through as it is, and from which revision on it is there.
 KEPT = {
     "workspaces": "0001",
@@ -242,7 +252,8 @@ async def test_from_each_earlier_revision_with_rows(at_0001: str, revision: str)
     bring_to(at_0001, revision)
     for values in filled:
         act(at_0001, values, ROUTED if revision >= "0005" else ())
-        act(at_0001, values, RESOLVED if revision >= "0006" else ())
+        resolved = RESOLVED_IN_STREAMS if revision >= "0014" else RESOLVED
+        act(at_0001, values, resolved if revision >= "0006" else ())
     before = contents(at_0001, revision)
 
     migrate(at_0001, [ENTRY])
