@@ -35,6 +35,10 @@ class SyncConfig(dg.Config):
     """How to run a sync; the launchpad shows these."""
 
     full: bool = Field(default=False, description="Read everything anew instead of the changes only.")
+    bury: bool = Field(
+        default=False,
+        description="Let a full refresh mark any share of the records as deleted; a person has looked at it.",
+    )
     time_limit_minutes: float = Field(
         default=10.0, gt=0, description="Stop there; the next run goes on from where this one stood."
     )
@@ -90,6 +94,7 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
                     connection,
                     stream.name,
                     full=config.full,
+                    bury=config.bury,
                     time_limit=config.time_limit_minutes * 60,
                     run_id=context.run.run_id,
                 )

@@ -72,6 +72,13 @@ class AdapterConfig(BaseModel):
         default=None, gt=0, description="Overrides the provider's limit, for an account that has another one."
     )
     concurrency: int = Field(default=16, ge=1, le=64, description="Requests under way at once.")
+    bury_at_most: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Share of a table that a full refresh may mark as deleted without a person's word; ten records "
+        "always, unless it is 0.",
+    )
     allow_private_hosts: bool = Field(default=False, description="Permit loopback and private addresses.")
 
     @field_validator("base_url")

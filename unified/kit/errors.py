@@ -12,6 +12,7 @@ AdapterError
 │   ├── UnavailableError         unreachable, cut off, timed out or 5xx after all retries
 │   │   └── UndecidedError           … and the change that was sent may have been applied all the same
 │   └── ProtocolError            the answer is not what the API documents
+│       └── SingleRecordsError       single records of that kind can't be read
 ├── StaleCursorError         the provider no longer has the changes since this cursor
 ├── MappingError             one raw record can't become a unified one
 ├── SignatureError           a webhook delivery is not proven to come from its provider
@@ -81,6 +82,10 @@ class ProtocolError(ProviderError):
 
 MAY_PASS = (RateLimitedError, UnavailableError, ProtocolError)
 """Errors that may be over in a minute. All others stay until somebody changes something."""
+
+
+class SingleRecordsError(ProtocolError):
+    """The source shows no single records of this kind: all that can be known is what its lists say."""
 
 
 class StaleCursorError(AdapterError):

@@ -13,8 +13,9 @@ from uuid import UUID
 from unified.kit.adapter import BaseAdapter
 from unified.kit.factory import AdapterFactory
 from unified.kit.http.client import HttpClient
-from unified.kit.reading.refresh import is_unfinished
+from unified.kit.reading.refresh import Refresh, is_unfinished
 from unified.kit.registry import get_adapter
+from unified.kit.streams import Cursor
 from unified.store.connections import field_rules
 from unified.store.connections.registry import Registry, presentable
 from unified.store.connections.rows import Connection
@@ -124,6 +125,7 @@ async def sync_stream(
     stream: str,
     *,
     full: bool = False,
+    bury: bool = False,
     time_limit: float | None = None,
     run_id: str | None = None,
     on_progress: OnProgress = lambda _: None,
@@ -137,6 +139,7 @@ async def sync_stream(
         connection: Which connection.
         stream: Which of its streams.
         full: Read everything anew instead of the changes only. An unfinished full refresh goes on either way.
+        bury: Let a full refresh bury any share of what is stored. A refresh that stopped for want of that ends so.
         time_limit: Seconds after which to stop; the next sync goes on from there.
         run_id: Dagster's run, for the history.
         on_progress: Called after each commit with the counts so far.
@@ -164,7 +167,7 @@ async def sync_stream(
             found = await cursors.load(db, key)
             stored = scope.usable(found, settings, f"{connection.key}: {stream}")
             result.mode = _mode(stored, full=full)
-            cursor = stored.cursor if stored and (is_unfinished(stored.cursor) or not full) else None
+            cursor = stored.cursor if stored and _goes_on(stored.cursor, full=full, bury=bury) else None
             adapter.clock = await db.clock(not_before=found.observed_at if found else None)
             result.started_at = adapter.clock()
             mapping = Mapping(adapter, stream, await field_rules.read(db, connection, stream))
@@ -178,6 +181,7 @@ async def sync_stream(
                 history_id=history_id,
                 scope=settings,
                 epoch=epoch,
+                bury=bury,
                 is_first_load=found is None or found.refreshed_at is None,
                 on_progress=on_progress,
             )
@@ -193,6 +197,12 @@ async def sync_stream(
             finally:
                 result.note(adapter.http)
     return result
+
+
+def _goes_on(cursor: Cursor, *, full: bool, bury: bool) -> bool:
+    """Whether a sync goes on from a cursor. Where all was listed and only burying is left, ``full`` lists anew."""
+    refresh = Refresh.load(cursor)
+    return not full or (refresh is not None and (bury or bool(refresh.windows)))
 
 
 def _mode(stored: StoredCursor | None, *, full: bool) -> history.Mode:
@@ -219,6 +229,7 @@ async def sync_connection(
     *,
     streams: Sequence[str] = (),
     full: bool = False,
+    bury: bool = False,
     time_limit: float | None = None,
     on_progress: OnProgress = lambda _: None,
 ) -> list[PullResult]:
@@ -241,6 +252,7 @@ async def sync_connection(
                 connection,
                 name,
                 full=full,
+                bury=bury,
                 time_limit=time_limit,
                 on_progress=on_progress,
                 beside=beside,

@@ -36,7 +36,7 @@ FETCH_SECONDS = 5.0
 _FETCHED_FIRST, _FETCHED_LEAST, _FETCHED_MOST = 500, 50, 4_000
 
 # The provider's word on what was asked for, not on the connection.
-_ABOUT_RECORDS = (RequestRefusedError, NotFoundError, ProtocolError)
+ABOUT_RECORDS = (RequestRefusedError, NotFoundError, ProtocolError, PermissionDeniedError)
 # Failed requests that the search for the records to blame may cost.
 _MOST_PROBES = 40
 
@@ -120,7 +120,7 @@ class Interpreter:
         started = time.monotonic()
         for stream, ids in changes.fetch.items():
             if ids:
-                search = _Search(self.adapter, stream)
+                search = Search(self.adapter, stream)
                 await search.fetch(ids)
                 pages[stream] = search.pages
                 failed |= {(stream, one): error for one, error in search.failed.items()}
@@ -196,7 +196,7 @@ def _failures(
     return failures
 
 
-class _Search:
+class Search:
     """Fetches records, and finds out which of them the provider does not give."""
 
     def __init__(self, adapter: BaseAdapter[Any], stream: str) -> None:
@@ -217,7 +217,7 @@ class _Search:
                 got = [page async for page in pages]
         except PermissionDeniedError as error:
             self.failed |= dict.fromkeys(ids, str(error))  # to this kind of record, so to each of them
-        except _ABOUT_RECORDS as error:
+        except ABOUT_RECORDS as error:
             self._probes += 1
             if self._probes > _MOST_PROBES:
                 if not self.pages:

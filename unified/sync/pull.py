@@ -27,6 +27,7 @@ from unified.store.database import Database
 from unified.store.records import history
 from unified.store.records.batches import Batch, MergeCounts
 from unified.store.records.tables import StreamKey
+from unified.sync.burial import make_sure
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
 from unified.sync.storing import commit, prepare
@@ -158,6 +159,7 @@ class Pull:
         history_id: UUID,
         scope: str | None = None,
         epoch: int | None = None,
+        bury: bool = False,
         is_first_load: bool = False,
         on_progress: OnProgress = lambda _: None,
     ) -> None:
@@ -173,6 +175,7 @@ class Pull:
             history_id: The entry of the history whose counts go up.
             scope: The settings that say what is read, for the cursor.
             epoch: The connection's when its credentials were read.
+            bury: Whether a full refresh may bury any share of what is stored: a person has said so.
             is_first_load: No full refresh of the stream has been done yet.
             on_progress: Called after each commit with the counts so far.
         """
@@ -183,6 +186,7 @@ class Pull:
         self._mapper = mapper
         self._history_id = history_id
         self._scope = scope
+        self._bury = bury
         self._epoch = epoch
         self._is_first_load = is_first_load
         self._result = result
@@ -291,8 +295,25 @@ class Pull:
     async def _commit(self, ready: "asyncio.Queue[Batch | None]") -> None:
         """Commit batches one after the other, until there are no more."""
         while (batch := await ready.get()) is not None:
-            counts = await commit(self._db, self._key.workspace_id, {self._key: batch})
-            self._in_flight -= Counter(batch.ids())
-            self._result.add(counts[self._key])
-            self._result.note(self._adapter.http)
-            self._on_progress(self._result)
+            if batch.refresh_done and batch.refresh_started_at and not self._key.entity.is_log:
+                # What it brought first, without the end: what it has not met is asked for before it is buried.
+                await self._store(replace(batch, refresh_done=False, cursor=None))
+                await self._make_sure(batch.refresh_started_at)
+                batch = replace(batch, rows=(), confirmed=(), rejects=(), deletions=())
+            await self._store(batch)
+
+    async def _store(self, batch: Batch) -> None:
+        counts = await commit(self._db, self._key.workspace_id, {self._key: batch})
+        self._in_flight -= Counter(batch.ids())
+        self._result.add(counts[self._key])
+        self._result.note(self._adapter.http)
+        self._on_progress(self._result)
+
+    async def _make_sure(self, started_at: datetime) -> None:
+        """Ask for what a full refresh has not met, and store what is there; see :mod:`unified.sync.burial`."""
+        looking = make_sure(self._db, self._adapter, self._key, started_at, by_word=self._bury)
+        async with aclosing(looking) as found:
+            async for pages, met in found:
+                self._result.read += sum(len(page.records) for page in pages)
+                batch = await self._map([*pages] or [Page((), started_at, None)])
+                await self._store(replace(batch, refresh_started_at=started_at, met=met))

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from unified.kit.declarations import Stream
-from unified.kit.errors import ConfigurationError, NotFoundError, ProtocolError, RequestRefusedError
+from unified.kit.errors import ConfigurationError, NotFoundError, RequestRefusedError, SingleRecordsError
 from unified.kit.reading.changes import Since, provider_time
 from unified.kit.reading.lists import ListEndpoint, Parameters
 from unified.kit.reading.paging import Part, Path, Position, read_pages, within
@@ -293,7 +293,7 @@ class ListSource:
 
     async def _one(self, source_id: str) -> RawRecord | None:
         if self._listing.one is None:
-            raise ProtocolError(
+            raise SingleRecordsError(
                 f"{self._http.label}: single {self._stream.name} can't be read; wait for the next sync"
             )
         path = self._listing.one.format(id=quote(source_id, safe=""))

@@ -116,6 +116,7 @@ class Batch:
         keep_unknown: Whether those of them that were never stored get rows: something stored names them.
         cursor: Where the stream goes on from; None leaves it where it is.
         refresh_started_at: Set on every batch of a full refresh: when that refresh began.
+        met: Ids that it knows to be there beside those.
         refresh_done: True on its last one: what it never met is deleted.
         history_id: The row of ``sync_history`` whose counts go up.
         scope: What the cursor was made with; None leaves that as it is.
@@ -131,6 +132,7 @@ class Batch:
     keep_unknown: bool = False
     cursor: Mapping[str, Any] | None = None
     refresh_started_at: datetime | None = None
+    met: Sequence[str] = ()
     refresh_done: bool = False
     history_id: UUID | None = None
     scope: str | None = None
@@ -355,6 +357,7 @@ class _Merge:
         if started_at is None:
             return 0
         met = _ids(self._rows) + _ids(self._batch.confirmed) + _ids(self._batch.rejects)
+        met += self._batch.met
         if met:
             await self._execute(
                 merge_sql.REMEMBER_MET,

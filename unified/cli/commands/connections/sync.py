@@ -26,6 +26,12 @@ async def sync(
     full: Annotated[
         bool, typer.Option("--full", help="Read everything anew instead of the changes only.")
     ] = False,
+    bury: Annotated[
+        bool,
+        typer.Option(
+            "--bury", help="Let a full refresh mark any share of the records as deleted (see bury_at_most)."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Pull a connection's changes now.
@@ -38,7 +44,13 @@ async def sync(
         factory = session.adapters()
         with progress_of(connection.key) as report:
             results = await sync_connection(
-                session.db, factory, connection, streams=stream or (), full=full, on_progress=report
+                session.db,
+                factory,
+                connection,
+                streams=stream or (),
+                full=full,
+                bury=bury,
+                on_progress=report,
             )
     show_results(results, as_json=as_json)
 
