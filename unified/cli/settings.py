@@ -38,7 +38,8 @@ def chosen_settings(
     try:
         return checked_settings(adapter, chosen)
     except UnusableSettingsError as error:
-        raise UsageError(str(error)) from None
+        msg = f"{error}; `unified connectors` lists them"
+        raise UsageError(msg) from None
 
 
 def assignments_of(given: Sequence[str] | None) -> dict[str, str]:

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from psycopg import AsyncConnection
 from pydantic import ValidationError
 
 from unified.kit.adapter import BaseAdapter
@@ -52,6 +53,9 @@ from unified.sync.trials import account_of
 Fault = Mapping[str, Any]
 """What is wrong with a setting: ``loc``, ``type`` and ``msg``, as pydantic says it, without the value."""
 
+# For a person, where pydantic's words are for the author of a model.
+_WORDS = {"missing": "it is needed", "extra_forbidden": "there is no such setting"}
+
 Check = Callable[[type[BaseAdapter[Any]], AdapterConfig], Fault | None]
 """A further rule for settings that fit the connector's model."""
 
@@ -65,7 +69,10 @@ class UnusableSettingsError(ConfigurationError):
     """
 
     def __init__(self, connector: str, faults: Sequence[Fault]) -> None:
-        found = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+        found = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {_WORDS.get(fault['type'], fault['msg'])}"
+            for fault in faults
+        )
         super().__init__(f"these settings do not fit {connector}: {found}")
         self.connector = connector
         self.faults = faults
@@ -141,6 +148,24 @@ class Connections:
         self._credentials = credentials
         self._actor = actor
 
+    async def rehearse(self, workspace_id: UUID, new: NewConnection) -> None:
+        """Refuse what can't be added whatever its secrets are, before a person is asked for them.
+
+        Args:
+            workspace_id: The workspace.
+            new: The connection.
+
+        Raises:
+            ConfigurationError: If there is no such connector.
+            UnusableSettingsError: If the settings do not fit it.
+            DuplicateNameError: If the workspace has a connection of that name.
+            InvalidSettingError: If the name or the interval is not usable.
+            WorkspaceNotFoundError: If there is no such workspace.
+        """
+        settings = checked_settings(get_adapter(new.connector), new.settings)
+        async with self._db.workspace(workspace_id) as conn, conn.transaction(force_rollback=True):
+            await self._store(conn, workspace_id, new, settings)
+
     async def add(
         self, workspace_id: UUID, new: NewConnection, *, check: Check | None = None, test: bool = True
     ) -> tuple[Connection, Trial | None]:
@@ -178,16 +203,7 @@ class Connections:
                 ref = ConnectionRef(uuid4(), workspace_id, f"{workspace.slug}/{new.name}")
                 trial = await _accepted(build_adapter(new.connector, settings, new.secrets, ref))
         async with self._db.workspace(workspace_id) as conn:
-            connection = await changes.add(
-                conn,
-                workspace_id,
-                new.connector,
-                new.name,
-                settings,
-                sync_interval=new.sync_interval,
-                is_active=new.is_active,
-                actor=self._actor,
-            )
+            connection = await self._store(conn, workspace_id, new, settings)
             if new.secrets:
                 await self._credentials.put(
                     workspace_id,
@@ -198,6 +214,20 @@ class Connections:
                     within=conn,
                 )
         return connection, trial
+
+    async def _store(
+        self, conn: AsyncConnection[Any], workspace_id: UUID, new: NewConnection, settings: Mapping[str, Any]
+    ) -> Connection:
+        return await changes.add(
+            conn,
+            workspace_id,
+            new.connector,
+            new.name,
+            settings,
+            sync_interval=new.sync_interval,
+            is_active=new.is_active,
+            actor=self._actor,
+        )
 
     async def change(
         self,

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from unified.cli.output import out
-from unified.cli.session import UsageError
+from unified.cli.session import CommandError, UsageError
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 _LONGEST_NAME = 63
@@ -51,7 +51,11 @@ def init(
         "version": installed.version.partition("+")[0],
         "source": _source(installed.read_text("direct_url.json")),
     }
-    (folder / package).mkdir(parents=True)
+    try:
+        (folder / package).mkdir(parents=True)
+    except FileNotFoundError as error:  # a place such as /proc takes no folder
+        msg = f"{folder} can't be made: {error.strerror}; choose another place"
+        raise CommandError(msg) from None
     with as_file(files("unified.cli.init") / "template") as template:
         for target, origin in _FILES.items():
             text = (template / origin).read_text()

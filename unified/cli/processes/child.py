@@ -195,5 +195,6 @@ def free_port(host: str, port: int, option: str = "--port") -> int:
         with socket.create_server((host, port)) as listener:
             return int(listener.getsockname()[1])
     except OSError as error:
-        msg = f"can't listen on {host}:{port} ({error.strerror}); choose another with {option}"
+        reason = os.strerror(error.errno) if error.errno else error.strerror  # without the address once more
+        msg = f"can't listen on {host}:{port} ({reason}); choose another with {option}"
         raise CommandError(msg) from error

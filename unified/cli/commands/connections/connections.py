@@ -1,5 +1,6 @@
 """`unified connections`: a workspace's use of a connector, with its settings and encrypted credentials."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -91,24 +92,20 @@ async def add(
         if is_embedded():
             migrate_database(session.db.url)  # the adapter may have been installed just now
         owner = await _workspace(session, workspace)
-        connections = (
-            session.connections()
-        )  # before anybody is asked for a secret: there may be no key for it
+        # Before anybody is asked for a secret: there may be no key for it, and the name may be taken.
+        connections = session.connections()
+        new = NewConnection(
+            connector=connector,
+            name=name,
+            settings=chosen,
+            sync_interval=timedelta(minutes=interval) if interval else DEFAULT_SYNC_INTERVAL,
+        )
+        await connections.rehearse(owner.id, new)
         oauth = oauth or adapter.credential_kind is CredentialKind.OAUTH_TOKEN
         if oauth:
             declared(adapter)
         secrets = {} if oauth else read_secrets(adapter.credential_fields, from_stdin=secret_stdin)
-        connection, trial = await connections.add(
-            owner.id,
-            NewConnection(
-                connector=connector,
-                name=name,
-                settings=chosen,
-                secrets=secrets,
-                sync_interval=timedelta(minutes=interval) if interval else DEFAULT_SYNC_INTERVAL,
-            ),
-            test=not no_test,
-        )
+        connection, trial = await connections.add(owner.id, replace(new, secrets=secrets), test=not no_test)
         _say_trial(trial)
     if oauth:
         say(f"Added {connection.key}. `unified connections authorize {connection.key}` comes next.")

@@ -85,6 +85,26 @@ def test_a_missing_secret_says_how_to_give_it(unified: Unified, sandbox: Sandbox
     assert "--secret-stdin" in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says", "code"),
+    [
+        (("stripe", "Bad Name"), "a connection 'Bad Name' can't be: use 1 to 63 lower-case letters", 1),
+        (("stripe", "taken"), "there is a connection 'taken' already", 1),
+        (("chargebee", "other"), "base_url: it is needed; `unified connectors` lists them", 2),
+        (("stripe", "other", "--set", "typo=1"), "typo: there is no such setting", 2),
+    ],
+)
+def test_what_is_mistyped_is_refused_before_a_secret_is_asked_for(
+    unified: Unified, stripe: str, arguments: tuple[str, ...], says: str, code: int
+) -> None:
+    name = stripe.partition("/")[2]
+    line = unified.refused(
+        "connections", "add", *(name if one == "taken" else one for one in arguments), code=code
+    )
+    assert says.replace("taken", name) in line
+    assert [each["name"] for each in unified.json("connections", "list")] == [stripe]
+
+
 def test_settings_are_checked_by_the_adapter(unified: Unified, stripe: str) -> None:
     assert "timeout" in unified.refused("connections", "update", stripe, "--set", "timeout=-1", code=2)
     assert "KEY=VALUE" in unified.refused("connections", "update", stripe, "--set", "timeout", code=2)
