@@ -1,6 +1,9 @@
 """Arguments and questions that several commands share."""
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -22,6 +25,16 @@ PatienceSeconds = Annotated[
 ]
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a question at once: ``asyncio.run`` uses the first one to cancel a task that waits for it."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before something that can't be undone.
 
@@ -38,4 +51,5 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         msg = f"{question} There is nobody to ask here: say --yes"
         raise UsageError(msg)
-    typer.confirm(question, abort=True, err=True)
+    with interruptible():
+        typer.confirm(question, abort=True, err=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
+from unified.cli.arguments import interruptible
 from unified.cli.session import UsageError
 from unified.kit.declarations import CredentialField
 from unified.kit.secrets import Secret
@@ -40,7 +41,8 @@ def read_secrets(fields: Sequence[CredentialField], *, from_stdin: bool) -> dict
         for field in fields:
             if not found[field.name]:
                 typer.echo(field.hint, err=True)
-                found[field.name] = typer.prompt(field.label, hide_input=True, err=True).strip()
+                with interruptible():
+                    found[field.name] = typer.prompt(field.label, hide_input=True, err=True).strip()
     if missing := [field for field in fields if not found[field.name]]:
         names = " and ".join(f"{field.label} ({variable_of(field)})" for field in missing)
         msg = f"no {names}: set that environment variable, use --secret-stdin, or run this in a terminal"

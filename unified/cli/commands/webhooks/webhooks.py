@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from unified.api.settings import PUBLIC_URL_VARIABLE, Settings
-from unified.cli.arguments import AsJson, Name, Yes, confirm
+from unified.cli.arguments import AsJson, Name, Yes, confirm, interruptible
 from unified.cli.commands.webhooks import received
 from unified.cli.output import out, print_json, say, table
 from unified.cli.secrets import read_secrets, variable_of
@@ -280,7 +280,8 @@ def _asked_secret() -> Secret | None:
     if not sys.stdin.isatty():
         return None
     say("Enter that URL at the provider, then paste the signing secret that it shows; nothing for later.")
-    text = typer.prompt("Signing secret", default="", show_default=False, hide_input=True, err=True)
+    with interruptible():
+        text = typer.prompt("Signing secret", default="", show_default=False, hide_input=True, err=True)
     return Secret(text.strip()) if text.strip() else None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pty
 import signal
 import subprocess
 import time
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unified.cli.conftest import Unified
+from tests.waiting import LIMIT_SECONDS
 from unified.cli.session import open_session
 from unified.sandbox.faults import Fault
 from unified.store.workspaces import workspaces
@@ -88,7 +91,7 @@ def test_a_missing_secret_says_how_to_give_it(unified: Unified, sandbox: Sandbox
 @pytest.mark.parametrize(
     ("arguments", "says", "code"),
     [
-        (("stripe", "Bad Name"), "a connection 'Bad Name' can't be: use 1 to 63 lower-case letters", 1),
+        (("stripe", "Bad Name"), "is not valid: use 1 to 63 lower-case letters", 1),
         (("stripe", "taken"), "there is a connection 'taken' already", 1),
         (("chargebee", "other"), "base_url: it is needed; `unified connectors` lists them", 2),
         (("stripe", "other", "--set", "typo=1"), "typo: there is no such setting", 2),
@@ -283,3 +286,23 @@ def test_remove_asks_and_takes_everything_along(unified: Unified, stripe: str) -
     unified.ok("connections", "remove", stripe, "--yes")
     assert unified.json("status") == []
     assert stripe in unified.refused("sync", stripe)
+
+
+def test_ctrl_c_at_the_question_for_a_secret_ends_the_command_at_once(unified: Unified) -> None:
+    terminal, its_end = pty.openpty()
+    command = unified.command("connections", "add", "stripe", "unasked")
+    with subprocess.Popen(
+        command,
+        env=unified.environment(),
+        stdin=its_end,
+        stdout=its_end,
+        stderr=its_end,
+        start_new_session=True,
+    ) as process:
+        os.close(its_end)
+        shown = b""
+        while b"secret or restricted API key" not in shown:
+            shown += os.read(terminal, 4096)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT_SECONDS) == 130
+    os.close(terminal)
