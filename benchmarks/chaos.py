@@ -22,7 +22,7 @@ from pathlib import Path
 import psycopg
 from rig import IngressProcess, Installation, PostgresServer, install
 
-from unified.store.patience import Patience
+from unified.store.server.patience import Patience
 
 PATIENCE_SECONDS = 120.0  # for the next delivery to be acknowledged
 SENDERS = 16

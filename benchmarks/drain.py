@@ -38,7 +38,7 @@ from unified.store.inbox import events as inbox
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.workspaces import workspaces
-from unified.sync.authorization import AuthorizedConnections
+from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.drain import drain
 
 API_KEY = "sk_test_fake_of_the_benchmarks"

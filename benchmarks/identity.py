@@ -28,8 +28,8 @@ from unified.kit.registry import get_adapter
 from unified.schema import UnifiedAddress, UnifiedCustomer, connection_namespace, unified_id
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
-from unified.store.records import batches
-from unified.store.records.batches import Batch, Row
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch, Row
 from unified.store.records.tables import StreamKey
 from unified.store.workspaces import workspaces
 

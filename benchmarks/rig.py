@@ -36,7 +36,7 @@ WORKSPACE = "bench"
 _KEEPER = """
 import sys
 from pathlib import Path
-from unified.store import embedded
+from unified.store.server import embedded
 print(embedded.start(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from unified.store import embedded
+from unified.store.server import embedded
 
 COMMANDS = {"help": ["--help"], "status": ["status"]}
 

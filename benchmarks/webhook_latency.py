@@ -26,7 +26,7 @@ import psycopg
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
 from unified.sandbox.webhooks import Endpoint
-from unified.store import embedded
+from unified.store.server import embedded
 
 KEY = "sk_test_fake_acme"
 SECRET = "whsec_fake_benchmark"  # noqa: S105 - opens nothing

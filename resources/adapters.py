@@ -5,7 +5,7 @@ import dagster as dg
 from resources.store import CredentialStoreResource
 from unified.kit.factory import AdapterFactory
 from unified.store.database import Database
-from unified.sync.authorization import AuthorizedConnections
+from unified.sync.access.authorization import AuthorizedConnections
 
 
 class AdaptersResource(dg.ConfigurableResource["AdaptersResource"]):

@@ -87,7 +87,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
         return
-    from unified.store import embedded  # noqa: PLC0415
+    from unified.store.server import embedded  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("home")
     url = embedded.start(folder)

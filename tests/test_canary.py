@@ -58,7 +58,7 @@ from unified.store.inbox import strays
 from unified.store.inbox.endpoints import EndpointLookup, Endpoints
 from unified.store.inbox.events import append
 from unified.store.migrate import ensure_database
-from unified.store.records import batches
+from unified.store.records.merge import batches
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.providers import load_provider
 from unified.store.workspaces import tokens, workspaces

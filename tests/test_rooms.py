@@ -16,6 +16,7 @@ def test_a_room_has_fifteen_modules_at_most() -> None:
     sizes = {
         str(room.relative_to(ROOT)): sum(path.name != "__init__.py" for path in room.glob("*.py"))
         for room in rooms
+        if room.name != "versions"  # of migrations: one for each, read in their order
     }
     assert sizes.keys() >= {"unified/store", "adapters/stripe"}
     assert {room: size for room, size in sizes.items() if size > MOST_MODULES} == {}

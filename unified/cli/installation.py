@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from unified.schema.entities import RECORDS
 from unified.store import migrate
 from unified.store.database import beside, database_url
-from unified.store.embedded import home
+from unified.store.server.embedded import home
 
 DAGSTER_URL_VARIABLE = "DAGSTER_POSTGRES_URL"
 

@@ -66,7 +66,7 @@ class Session:
     def adapters(self) -> "AdapterFactory":
         """Makes adapters of stored connections, in the command's name."""
         from unified.kit.factory import AdapterFactory  # noqa: PLC0415 - as above
-        from unified.sync.authorization import AuthorizedConnections  # noqa: PLC0415 - as above
+        from unified.sync.access.authorization import AuthorizedConnections  # noqa: PLC0415 - as above
 
         return AdapterFactory(AuthorizedConnections(self.db, self.credentials(), actor=ACTOR))
 

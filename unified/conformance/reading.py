@@ -163,6 +163,7 @@ async def fetch_brings_each_id_once_as_record_or_tombstone(bench: Bench, stream:
         async for page in adapter.fetch(stream, asked):
             assert page.cursor is None, "a page that was fetched moves no cursor"
             found += [record.source_id for record in page.records]
-            tombstones += [tombstone.source_id for tombstone in page.tombstones]
+            # What was merged into a record may come with it, though nobody asked for it.
+            tombstones += [stone.source_id for stone in page.tombstones if stone.merged_into is None]
     assert sorted(map(str, found)) == sorted(set(known[:120]))
     assert (len(tombstones), set(tombstones)) == (len(gone), gone)

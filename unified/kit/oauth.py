@@ -1,7 +1,7 @@
 """OAuth 2.0 as a client: the calls to the token endpoint that a connector declares.
 
-Which app asks is in ``oauth_app``. Here is nothing that lasts: who refreshes when is ``unified.sync.authorization``'s,
-where tokens are kept the store's.
+Which app asks is in ``oauth_app``. Here is nothing that lasts: who refreshes when is
+``unified.sync.access.authorization``'s, where tokens are kept the store's.
 
 Calls go through :class:`unified.kit.http.client.HttpClient` and not through authlib's session: it has the guard against
 private addresses, follows no redirect and puts no secret into an error, whereas a session holds tokens and refreshes

@@ -83,7 +83,7 @@ def database_url() -> str:
     """
     if url := os.environ.get("DATABASE_URL"):
         return check_url(url)
-    from unified.store import embedded  # noqa: PLC0415 - of no use with a server of one's own
+    from unified.store.server import embedded  # noqa: PLC0415 - of no use with a server of one's own
 
     return embedded.start(embedded.home())
 
@@ -175,7 +175,7 @@ class _Connection(Session):
         try:
             return await super().connect(conninfo, **kwargs)
         except psycopg.OperationalError:
-            from unified.store import embedded  # noqa: PLC0415 - of no use with a server of one's own
+            from unified.store.server import embedded  # noqa: PLC0415 - of no use with a server of one's own
 
             if not await asyncio.to_thread(embedded.revive, conninfo):
                 raise

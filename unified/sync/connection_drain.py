@@ -29,7 +29,7 @@ from unified.store.inbox.events import Inbox, Received, StoredEvent, Trouble
 from unified.store.inbox.strays import Stray
 from unified.store.positions import BEGINNING, Position
 from unified.store.records import cursors
-from unified.store.records.batches import MergeCounts
+from unified.store.records.merge.batches import MergeCounts
 from unified.store.records.tables import StreamKey
 from unified.sync import scope
 from unified.sync.bracket import unexpected

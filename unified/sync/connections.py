@@ -21,7 +21,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from psycopg import AsyncConnection
 from pydantic import ValidationError
 
 from unified.kit.adapter import BaseAdapter
@@ -45,10 +44,10 @@ from unified.store.secrets.credentials import (
 )
 from unified.store.secrets.rows import read_infos
 from unified.store.workspaces import workspaces
-from unified.sync.authorization import AuthorizedConnections
+from unified.sync.access.authorization import AuthorizedConnections
+from unified.sync.access.trials import account_of
 from unified.sync.errors import CredentialRefusedError, OtherHostError
 from unified.sync.scope import identity, scope_of
-from unified.sync.trials import account_of
 
 Fault = Mapping[str, Any]
 """What is wrong with a setting: ``loc``, ``type`` and ``msg``, as pydantic says it, without the value."""
@@ -216,7 +215,7 @@ class Connections:
         return connection, trial
 
     async def _store(
-        self, conn: AsyncConnection[Any], workspace_id: UUID, new: NewConnection, settings: Mapping[str, Any]
+        self, conn: Any, workspace_id: UUID, new: NewConnection, settings: Mapping[str, Any]
     ) -> Connection:
         return await changes.add(
             conn,

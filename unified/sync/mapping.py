@@ -22,14 +22,14 @@ from unified.kit.streams import Page
 from unified.schema.field_rules import FieldRule
 from unified.schema.unusable import has_unusable
 from unified.store.errors import RecordError
-from unified.store.records import batches
-from unified.store.records.batches import Batch, Confirmed, Reject, Row
-from unified.store.records.deletions import Deletion
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch, Confirmed, Reject, Row
+from unified.store.records.merge.deletions import Deletion
 
 Outcome = tuple[bytes, int, bool] | str
-"""What mapping made of a record: its own columns, as :class:`unified.store.records.batches.Row` holds them, the hash of
-its content, and whether a field of it could not be read; or why it can't be mapped. Plain, as many of them travel
-between processes."""
+"""What mapping made of a record: its own columns, as :class:`unified.store.records.merge.batches.Row` holds them, the
+hash of its content, and whether a field of it could not be read; or why it can't be mapped. Plain, as many of them
+travel between processes."""
 
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
 

@@ -25,7 +25,7 @@ from unified.kit.http.client import HttpClient
 from unified.kit.streams import Cursor, Page
 from unified.store.database import Database
 from unified.store.records import history
-from unified.store.records.batches import Batch, MergeCounts
+from unified.store.records.merge.batches import Batch, MergeCounts
 from unified.store.records.tables import StreamKey
 from unified.sync.burial import make_sure
 from unified.sync.mapper import Mapper

@@ -11,8 +11,8 @@ from uuid import UUID
 from unified.kit.streams import Page
 from unified.store.database import Database
 from unified.store.errors import RecordError
-from unified.store.records import batches
-from unified.store.records.batches import Batch, MergeCounts, Reject
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch, MergeCounts, Reject
 from unified.store.records.tables import StreamKey
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping, readable_ids

@@ -18,8 +18,8 @@ from unified.cli.installation import migrate_database
 from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
-from unified.store import embedded
 from unified.store.migrate import ensure_database
+from unified.store.server import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

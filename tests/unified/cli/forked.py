@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tests.waiting import LIMIT_SECONDS
 from unified.cli.main import _PANELS, load, main
-from unified.store.patience import Patience
+from unified.store.server.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

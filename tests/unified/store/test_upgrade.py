@@ -12,9 +12,10 @@ from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 from unified.store.database import APP_ROLE, OWNER_ROLE, Database, beside
 from unified.store.migrate import ConnectorEntry, ensure_database, migrate
 from unified.store.migrations import FOLDER
-from unified.store.records import batches, cursors
-from unified.store.records.batches import Batch, MergeCounts
-from unified.store.records.deletions import Deletion
+from unified.store.records import cursors
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch, MergeCounts
+from unified.store.records.merge.deletions import Deletion
 from unified.store.records.raw_json import received
 from unified.store.records.tables import StreamKey
 

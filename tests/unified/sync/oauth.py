@@ -22,8 +22,8 @@ from unified.store.secrets.authorizations import Authorizations
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.secrets.opening import StoredConnections
-from unified.sync.authorization import AuthorizedConnections, ConnectionTokens
-from unified.sync.consent import Authorized, Authorizer
+from unified.sync.access.authorization import AuthorizedConnections, ConnectionTokens
+from unified.sync.access.consent import Authorized, Authorizer
 
 OWN_APP = {"client_id": Secret(CLIENT_ID), "client_secret": Secret(CLIENT_SECRET)}
 TOKEN_PATH = "/oauth/2026-03/token"

@@ -24,7 +24,7 @@ from unified.store.secrets.authorizations import Authorizations
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.secrets.opening import StoredConnections
-from unified.sync.authorization import ConnectionTokens
+from unified.sync.access.authorization import ConnectionTokens
 
 
 def digest(token: str) -> str:

@@ -9,10 +9,10 @@ import pytest
 from tests.conftest import connectors
 from tests.unified.sync.conftest import MakeSource
 from tests.unified.sync.source import Source, cursors_locked, until
-from unified.store import embedded
 from unified.store.database import Database
 from unified.store.errors import UnreachableError
 from unified.store.migrate import migrate
+from unified.store.server import embedded
 from unified.sync.errors import PullError
 
 

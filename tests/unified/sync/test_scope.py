@@ -10,8 +10,8 @@ from tests.unified.sync.source import KEYS, Source
 from unified.kit.secrets import Secret
 from unified.store.connections import accounts
 from unified.store.errors import AccountChangedError
-from unified.store.records import batches
-from unified.store.records.batches import Batch
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync.connections import Connections

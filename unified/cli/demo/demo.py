@@ -20,7 +20,7 @@ from unified.cli.processes.ingress import HOST, running_ingress
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.session import CommandError
 from unified.store.database import Database, database_url
-from unified.store.embedded import home
+from unified.store.server.embedded import home
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

@@ -14,7 +14,7 @@ import psutil
 
 from unified.cli.output import say
 from unified.cli.session import CommandError
-from unified.store.patience import Patience
+from unified.store.server.patience import Patience
 
 GRACE_SECONDS = 15
 """How long a child may usually take to end by itself before it is killed."""

@@ -1,6 +1,6 @@
 """Which customers changed since: the log that every commit of rows adds to, read in an order that misses nothing.
 
-`unified.store.records.batches` writes it with the rows. Who reads it keeps a :class:`Position` of its own.
+`unified.store.records.merge.batches` writes it with the rows. Who reads it keeps a :class:`Position` of its own.
 How long it is kept is `unified.store.inbox.retention`'s; a reader that comes later than ``KEPT`` reads all
 customers instead.
 """

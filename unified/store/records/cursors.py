@@ -1,4 +1,7 @@
-"""Where each stream's pull goes on from. :mod:`unified.store.records.batches` moves it, together with the rows."""
+"""Where each stream's pull goes on from.
+
+:mod:`unified.store.records.merge.batches` moves it, together with the rows.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime

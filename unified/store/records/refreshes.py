@@ -1,6 +1,6 @@
 """What a full refresh has not met: asked before it is buried (:mod:`unified.sync.burial`).
 
-What a refresh meets is remembered, and buried, by :mod:`unified.store.records.batches`.
+What a refresh meets is remembered, and buried, by :mod:`unified.store.records.merge.batches`.
 """
 
 from datetime import datetime

@@ -1,4 +1,7 @@
-"""Raw records that could not become unified ones, with the reason. :mod:`unified.store.records.batches` keeps them."""
+"""Raw records that could not become unified ones, with the reason.
+
+:mod:`unified.store.records.merge.batches` keeps them.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,7 @@
 """The unified tables as code sees them: their columns, how a record becomes a row and a row a record.
 
 Columns follow from the models (a migration test holds the SQL to them). How rows get into the tables is
-:mod:`unified.store.records.batches`; which workspace's rows are seen is decided by the transaction
+:mod:`unified.store.records.merge.batches`; which workspace's rows are seen is decided by the transaction
 (:mod:`unified.store.database`).
 """
 

@@ -5,7 +5,7 @@ an end and no lock, because a lock would have to be held while a provider is ask
 lease has run out, with tokens in hand: they are stored unless a higher fence has stored others meanwhile.
 
 The tokens themselves are kept by `unified.store.secrets.credentials`, written in the same transaction as what
-is noted here. What a refresh is and when it is due, `unified.sync.authorization` knows; consents under way,
+is noted here. What a refresh is and when it is due, `unified.sync.access.authorization` knows; consents under way,
 `unified.store.secrets.consents`.
 """
 

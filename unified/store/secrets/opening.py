@@ -1,6 +1,6 @@
 """Opens stored connections for an adapter factory: settings from the registry, secrets from the credential store.
 
-Whose tokens refresh themselves is opened by `unified.sync.authorization`, which builds on this.
+Whose tokens refresh themselves is opened by `unified.sync.access.authorization`, which builds on this.
 """
 
 from uuid import UUID

@@ -5,7 +5,6 @@ What a provider of keys does is `unified.store.secrets.keys`'s and `unified.stor
 
 import os
 
-from unified.store.embedded import home
 from unified.store.secrets.keys import (
     KEY_FILE,
     MASTER_KEYS_VARIABLE,
@@ -15,6 +14,7 @@ from unified.store.secrets.keys import (
     LocalKeyProvider,
     MasterKeyError,
 )
+from unified.store.server.embedded import home
 
 PROVIDER_VARIABLE = "UNIFIED_KEY_PROVIDER"
 

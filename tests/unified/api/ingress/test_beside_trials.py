@@ -6,8 +6,8 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING
 
-from tests.unified.sync.test_trials import adapter
-from unified.sync import trials
+from tests.unified.sync.access.test_trials import adapter
+from unified.sync.access import trials
 
 if TYPE_CHECKING:
     from tests.unified.api.conftest import Ingress

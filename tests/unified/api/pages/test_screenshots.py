@@ -13,7 +13,7 @@ from tests.unified.api.pages.conftest import PROVIDER
 from unified.kit.factory import AdapterFactory
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.workspaces import workspaces
-from unified.sync.authorization import AuthorizedConnections
+from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.connection import sync_connection
 
 if TYPE_CHECKING:

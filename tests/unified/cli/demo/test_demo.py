@@ -22,13 +22,13 @@ from unified.cli.demo.steps import DemoConnection, compare, make_connections, tr
 from unified.cli.processes.sandbox import Sandbox
 from unified.cli.session import ACTOR, CommandError
 from unified.kit.factory import AdapterFactory
-from unified.store import embedded
-from unified.store.cluster import Cluster
 from unified.store.connections.registry import Registry
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, generate_key
 from unified.store.secrets.opening import StoredConnections
 from unified.store.secrets.providers import load_provider
+from unified.store.server import embedded
+from unified.store.server.cluster import Cluster
 from unified.sync.connection import sync_connection
 
 if TYPE_CHECKING:

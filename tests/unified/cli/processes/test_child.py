@@ -12,7 +12,7 @@ import pytest
 from unified.cli.processes import child as module
 from unified.cli.processes.child import child
 from unified.cli.session import CommandError
-from unified.store import patience
+from unified.store.server import patience
 
 if TYPE_CHECKING:
     from pathlib import Path

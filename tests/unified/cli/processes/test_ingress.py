@@ -12,8 +12,8 @@ import psutil
 from tests.waiting import LIMIT_SECONDS
 from unified.cli.processes.child import free_port
 from unified.cli.processes.ingress import HOST, running_ingress
-from unified.store.cluster import Cluster
-from unified.store.patience import Patience
+from unified.store.server.cluster import Cluster
+from unified.store.server.patience import Patience
 
 if TYPE_CHECKING:
     import pytest

@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 from tests.streams import key_of
 from tests.unified.store.inbox.rows import add_connection
-from tests.unified.store.records.test_batches import batch, row
+from tests.unified.store.records.merge.test_batches import batch, row
 from unified.store.connections import statistics
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
-from unified.store.records import batches, history
-from unified.store.records.batches import Batch
+from unified.store.records import history
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -7,9 +7,10 @@ from unified.schema import UnifiedCustomer
 from unified.schema.entities import INVOICES
 from unified.store.database import Database
 from unified.store.positions import BEGINNING, Position
-from unified.store.records import batches, changes
-from unified.store.records.batches import Batch
-from unified.store.records.deletions import Deletion
+from unified.store.records import changes
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch
+from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,9 +14,10 @@ from unified.schema.entities import INVOICES
 from unified.schema.invoice import UnifiedInvoice
 from unified.store.connections import statistics
 from unified.store.database import Database
-from unified.store.records import batches, quality
-from unified.store.records.batches import Batch, Reject, Row
-from unified.store.records.deletions import Deletion
+from unified.store.records import quality
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch, Reject, Row
+from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -10,9 +10,10 @@ import pytest
 from unified.schema import UnifiedBase, UnifiedInvoice, connection_namespace, unified_id
 from unified.schema.entities import CUSTOMERS, INVOICES, RECORDS, Entity
 from unified.store.database import Database
-from unified.store.records import batches, cursors, lookups, quality, rejects, tables
-from unified.store.records.batches import Batch, Confirmed, MergeCounts, Reject, Row
-from unified.store.records.deletions import Deletion
+from unified.store.records import cursors, lookups, quality, rejects, tables
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch, Confirmed, MergeCounts, Reject, Row
+from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

@@ -18,8 +18,8 @@ from unified.store.identities import settings as identity_settings
 from unified.store.identities.golden import IdentityError
 from unified.store.identities.scopes import Resolved
 from unified.store.identities.settings import IdentitySettings
-from unified.store.records import batches
-from unified.store.records.batches import Batch, Row
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch, Row
 from unified.sync.identities import clusters, rules
 from unified.sync.identities.explain import explain
 from unified.sync.identities.resolve import IdentitiesBusyError

@@ -14,13 +14,13 @@ import pytest
 from tests.conftest import connectors
 from tests.unified.store.inbox.rows import received
 from tests.unified.sync.routes.pair import Pair, person
-from unified.store import embedded
 from unified.store.database import Database, beside
 from unified.store.doctor.examine import examine
 from unified.store.errors import RestoredError
 from unified.store.inbox import events as inbox
 from unified.store.migrate import migrate
 from unified.store.routes.routes import Route
+from unified.store.server import embedded
 from unified.sync.identities.resolve import resolve
 
 BURN = """

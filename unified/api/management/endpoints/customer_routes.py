@@ -23,7 +23,7 @@ from unified.store.routes import pushes
 from unified.store.routes.pushes import Side
 from unified.store.routes.routes import Route, Routes, RouteStatus
 from unified.store.routes.settings import Direction, OnDelete, OnMissing, Policy, RouteField, RouteSettings
-from unified.sync.authorization import AuthorizedConnections
+from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.errors import RouteError
 from unified.sync.routes.run import preview_route
 

@@ -27,7 +27,7 @@ from unified.kit.oauth_app import CLIENT_ID, CLIENT_SECRET
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store.connections.rows import Connection
-from unified.sync.consent import Authorized, Authorizer
+from unified.sync.access.consent import Authorized, Authorizer
 
 REDIRECT_URL = "http://127.0.0.1:8976/oauth/callback"
 """To be named in the OAuth app. The port is fixed because not every provider takes any."""

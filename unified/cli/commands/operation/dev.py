@@ -31,9 +31,9 @@ from unified.cli.processes.ingress import HOST, Ingress, running_ingress
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.session import CommandError
 from unified.store.database import Database, database_url
-from unified.store.embedded import home, revive
 from unified.store.secrets import data_keys
 from unified.store.secrets.providers import load_provider
+from unified.store.server.embedded import home, revive
 from unified.store.workspaces import workspaces
 
 # Ticks of inbox sensors look for most of a minute, and the code server serves each in a thread. Its default, four more

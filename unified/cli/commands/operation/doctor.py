@@ -92,7 +92,7 @@ async def _findings(*, with_providers: bool) -> AsyncIterator[Finding]:
 
 
 def _home() -> Path:
-    """The folder of an embedded installation; unlike `unified.store.embedded.home` it is not made."""
+    """The folder of an embedded installation; unlike `unified.store.server.embedded.home` it is not made."""
     return Path(os.environ.get("UNIFIED_HOME") or ".unified").absolute()
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.conftest import execute
 from tests.unified.cli.conftest import Unified
-from unified.store import embedded
 from unified.store.database import beside
+from unified.store.server import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ import pytest
 
 from tests.unified.cli.conftest import Unified
 from tests.unified.sync.identities.tenant import Tenant
-from unified.store import embedded
 from unified.store.database import Database
+from unified.store.server import embedded
 
 IDS: dict[str, str] = {}
 

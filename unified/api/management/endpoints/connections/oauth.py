@@ -33,7 +33,7 @@ from unified.kit.secrets import Secret
 from unified.store.connections.registry import presentable
 from unified.store.secrets.authorizations import OtherAccountError
 from unified.store.secrets.consents import LIFETIME, ConsentError
-from unified.sync.consent import Authorized, Authorizer
+from unified.sync.access.consent import Authorized, Authorizer
 
 CALLBACK_PATH = "/oauth/callback"
 

@@ -2,8 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from unified.store import patience
-from unified.store.patience import Patience
+from unified.store.server import patience
+from unified.store.server.patience import Patience
 
 
 @pytest.fixture

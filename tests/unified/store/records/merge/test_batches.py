@@ -17,9 +17,10 @@ from unified.schema import UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS
 from unified.store.database import Database
 from unified.store.errors import RecordError
-from unified.store.records import batches, cursors, history, rejects, tables
-from unified.store.records.batches import Batch, Confirmed, MergeCounts, Reject, Row
-from unified.store.records.deletions import Deletion
+from unified.store.records import cursors, history, rejects, tables
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch, Confirmed, MergeCounts, Reject, Row
+from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,8 +5,8 @@
   state of it that comes late is stored as deleted.
 - Invoices that name a record that was merged into another one go to that one.
 
-The statements are in :mod:`unified.store.records.merge_sql`; what else a commit does in
-:mod:`unified.store.records.batches`.
+The statements are in :mod:`unified.store.records.merge.merge_sql`; what else a commit does in
+:mod:`unified.store.records.merge.batches`.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -19,7 +19,7 @@ from psycopg import AsyncCursor
 from unified.kit.registry import get_adapter
 from unified.schema import connection_namespace, unified_id
 from unified.schema.entities import INVOICES
-from unified.store.records import merge_sql
+from unified.store.records.merge import merge_sql
 from unified.store.records.tables import StreamKey
 
 Execute = Callable[..., Awaitable[AsyncCursor[Any]]]

@@ -1,7 +1,7 @@
 """From a person's consent, or an app's own right, to a connection that is authorized by OAuth.
 
 Shared by the command line and the API, which differ in how a browser gets away and comes back. What keeps the tokens
-alive afterwards is ``unified.sync.authorization``.
+alive afterwards is ``unified.sync.access.authorization``.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ from unified.store.secrets.authorization_rows import REFRESH_TOKEN
 from unified.store.secrets.authorizations import Authorizations
 from unified.store.secrets.consents import Consent, Consents, state_for
 from unified.store.secrets.credentials import CredentialStore
-from unified.sync.authorization import pair_of
-from unified.sync.trials import account_of
+from unified.sync.access.authorization import pair_of
+from unified.sync.access.trials import account_of
 
 _STATE_LENGTH = 43  # 256 bits
 

@@ -15,17 +15,17 @@ import psycopg
 import pytest
 
 from tests.conftest import connectors
-from unified.store import embedded
-from unified.store.cluster import Cluster
 from unified.store.database import Database, beside
 from unified.store.errors import UnreachableError
 from unified.store.migrate import migrate
+from unified.store.server import embedded
+from unified.store.server.cluster import Cluster
 
 # Opens the server, says so, misses it when asked to, and leaves at any other line.
 USER = """
 import sys
 from pathlib import Path
-from unified.store import embedded
+from unified.store.server import embedded
 url = embedded.start(Path(sys.argv[1]))
 print("open", flush=True)
 while sys.stdin.readline().strip() == "revive":
@@ -250,7 +250,7 @@ def test_a_server_that_is_slow_to_start_is_waited_for(folder: Path, monkeypatch:
         asked.append(number)
         return f"starting {len(asked)}" if number == 7 and len(asked) < 60 else found
 
-    monkeypatch.setattr("unified.store.cluster.PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr("unified.store.server.cluster.PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr(Cluster, "_line", slowly)
     assert beside(embedded.start(folder), "postgres") == url
     assert len(asked) >= 60

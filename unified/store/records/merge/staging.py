@@ -1,6 +1,6 @@
 """Rows on their way into a staging table by binary COPY, and which of them PostgreSQL can't hold.
 
-Which statement merges them from there: `unified.store.records.batches`.
+Which statement merges them from there: `unified.store.records.merge.batches`.
 """
 
 import struct
@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import psycopg
 from psycopg import AsyncCursor, sql
 
-from unified.store.records import merge_sql
+from unified.store.records.merge import merge_sql
+from unified.store.records.merge.rows import HEADER, TRAILER, copied_row
 from unified.store.records.raw_json import stored
-from unified.store.records.rows import HEADER, TRAILER, copied_row
 from unified.store.records.tables import UnifiedTable
 
 _COUNT = struct.Struct("!H")

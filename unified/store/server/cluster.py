@@ -1,8 +1,9 @@
 """One PostgreSQL cluster on disk, run by the programs that a wheel brings: made, started, looked at, stopped.
 
-Who shares it, and when it is started and stopped, is the business of :mod:`unified.store.embedded`. The wheel's own
-Python code is not used: it gives a server ten seconds to start, takes any process that has the number of a killed
-server for that server, hands the whole environment on, and opens the folders above the data to everybody.
+Who shares it, and when it is started and stopped, is the business of :mod:`unified.store.server.embedded`.
+The wheel's own Python code is not used: it gives a server ten seconds to start, takes any process that has
+the number of a killed server for that server, hands the whole environment on, and opens the folders above the
+data to everybody.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from urllib.parse import quote
 import psutil
 
 from unified.store.errors import UnreachableError
-from unified.store.patience import Patience
+from unified.store.server.patience import Patience
 
 PATIENCE_SECONDS = 120.0
 """How long a starting server may show no progress, in its log or its state, before it is given up."""

@@ -4,7 +4,7 @@ It lives in ``<home>/postgres``, speaks over a Unix socket that only its user ca
 installed. Every process that opens it holds a shared lock; the kernel drops that lock however the process
 ends, so a killed process does not keep the server alive for ever. If the server itself is killed, the next of
 them to miss it starts it again. A server of one's own (``DATABASE_URL``) makes all this unused. How a server is
-run is in :mod:`unified.store.cluster`.
+run is in :mod:`unified.store.server.cluster`.
 """
 
 import atexit
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from unified.store.cluster import Cluster
 from unified.store.errors import HomeError, UnreachableError
+from unified.store.server.cluster import Cluster
 
 DATABASE = "unified"
 _AGAIN_SECONDS = 10.0
@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 # What differs from PostgreSQL's defaults, and why.
 _SERVER_SETTINGS = """\
-# Written by unified/store/embedded.py at each start; changes made here are lost.
+# Written by unified/store/server/embedded.py at each start; changes made here are lost.
 unix_socket_permissions = 0700                  # whoever can open the socket is the superuser
 max_connections = 200                           # Dagster keeps several per process
 max_wal_size = 2GB                              # a first load must not force a checkpoint every few seconds

@@ -2,7 +2,7 @@
 
 The HTTP server asks in somebody's name while it takes webhooks. So an adapter's test runs on an event loop of its own,
 in a thread of its own, and its answers are small: neither what a provider sends nor an adapter that blocks can hold up
-deliveries and probes. What follows from the answer: ``unified.sync.connections`` and ``unified.sync.consent``.
+deliveries and probes. What follows from the answer: ``unified.sync.connections`` and ``unified.sync.access.consent``.
 """
 
 import asyncio

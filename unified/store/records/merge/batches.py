@@ -1,6 +1,6 @@
 """One commit of a sync: rows, deletions, rejects, cursor and counts, all together or not at all.
 
-Rows go into a temporary staging table (:mod:`unified.store.records.staging`), and one statement merges those that
+Rows go into a temporary staging table (:mod:`unified.store.records.merge.staging`), and one statement merges those that
 changed. Order does not matter: each record carries ``observed_at``, and the newest observation wins whichever comes
 first.
 Nothing is lost from the count: read = inserted + updated + unchanged + rejected.
@@ -26,9 +26,9 @@ from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.database import Database
 from unified.store.errors import AccountChangedError, RecordError
 from unified.store.plans import avoid_nested_loops
-from unified.store.records import deletions, merge_sql, staging
-from unified.store.records.deletions import Deletion
-from unified.store.records.rows import row_encoder
+from unified.store.records.merge import deletions, merge_sql, staging
+from unified.store.records.merge.deletions import Deletion
+from unified.store.records.merge.rows import row_encoder
 from unified.store.records.tables import TABLES, StreamKey
 
 

@@ -10,9 +10,9 @@ import pytest
 from unified.schema import UnifiedCustomer, UnifiedInvoice
 from unified.schema.entities import INVOICES
 from unified.store.database import Database
-from unified.store.records import batches
-from unified.store.records.batches import Batch, MergeCounts, Row
-from unified.store.records.deletions import Deletion
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch, MergeCounts, Row
+from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)

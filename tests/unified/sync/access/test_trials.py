@@ -16,7 +16,7 @@ from unified.kit.errors import ProtocolError, UnavailableError
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
 from unified.kit.secrets import Secret
-from unified.sync import trials
+from unified.sync.access import trials
 
 if TYPE_CHECKING:
     from collections.abc import Callable

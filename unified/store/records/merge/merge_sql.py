@@ -1,6 +1,6 @@
 """The SQL of one commit, statement by statement.
 
-What runs when, with which data: see :mod:`unified.store.records.batches`.
+What runs when, with which data: see :mod:`unified.store.records.merge.batches`.
 
 Braces hold names: the key's own leaf as ``{leaf}``, the others as :func:`names` has them. ``%(…)s`` are
 parameters, those of :meth:`unified.store.records.tables.StreamKey.parameters` among them.

@@ -6,7 +6,7 @@ A refresh token may be good for one use, so the order matters. Nothing is asked 
 nothing is used before it is stored. Killed before the provider was asked, nothing is lost: the next one waits for the
 lease to run out and goes on with the same token. Killed between the provider's answer and the commit, the new pair is
 gone with the process: a provider that honours the former token a little longer gives another pair, one that does not
-answers ``invalid_grant``, and only a person can help. How a first grant comes about: ``unified.sync.consent``.
+answers ``invalid_grant``, and only a person can help. How a first grant comes about: ``unified.sync.access.consent``.
 """
 
 import asyncio

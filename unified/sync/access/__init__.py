@@ -1,0 +1,1 @@
+"""Access to a provider: OAuth tokens, a person's consent, and whether credentials open an account."""
