@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+# OpenBao's own limit (max_request_size of a listener).
+_MOST_BYTES = 32 * 2**20
+
 
 class VaultFront:
     """A server of one's own at :attr:`url`; use it as a context manager.
@@ -101,6 +104,9 @@ class VaultFront:
                 return JSONResponse(
                     {"auth": {"client_token": self.vault.give_token(), "lease_duration": 1200}, "data": None}
                 )
+        if len(body) > _MOST_BYTES:
+            # As OpenBao does, which hangs up while more is sent: its answer is then lost at times, here as well.
+            return self._failed(request, body, JSONResponse({"errors": ["request body too large"]}, 413))
         headers = {
             name: value for name, value in request.headers.items() if name.startswith(("x-", "content-t"))
         }

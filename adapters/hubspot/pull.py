@@ -93,7 +93,11 @@ class Objects:
         reading = by_ids(await self._resolve(ids), read, clock=self._clock, size=BATCH)
         async with aclosing(reading) as pages:
             async for page in pages:
-                yield replace(page, tombstones=[*page.tombstones, *_merged_away(page.records)])
+                merged = _merged_away(page.records)
+                named = {one.source_id for one in merged}
+                # Of what was merged it is known when and into what, which says more than that it is not found.
+                missing = [one for one in page.tombstones if one.source_id not in named]
+                yield replace(page, tombstones=[*missing, *merged])
 
     async def _resolve(self, ids: Sequence[str]) -> list[str]:
         """Ids of records; a company's place is taken by those of its contacts."""

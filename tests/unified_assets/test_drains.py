@@ -113,8 +113,9 @@ def test_what_changed_nothing_is_an_observation(installation: Installation) -> N
 def test_events_that_nothing_pulls_have_an_asset(installation: Installation) -> None:
     connection = installation.add("acme/hubspot", "hubspot")
     contact = installation.sandbox.hubspot.mutate("create_contact", None, lastname="Lovelace")
+    portal = installation.sandbox.hubspot.account().portal_id
     event = {
-        "eventId": 1, "subscriptionId": 2, "portalId": 3, "occurredAt": 1_790_000_000_000, "attemptNumber": 0,
+        "eventId": 1, "subscriptionId": 2, "portalId": portal, "occurredAt": 1_790_000_000_000, "attemptNumber": 0,
         "subscriptionType": "contact.creation", "objectId": int(contact["id"]),
     }  # fmt: skip
     receive(installation, connection, [event])

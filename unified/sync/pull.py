@@ -299,7 +299,7 @@ class Pull:
                 # What it brought first, without the end: what it has not met is asked for before it is buried.
                 await self._store(replace(batch, refresh_done=False, cursor=None))
                 await self._make_sure(batch.refresh_started_at)
-                batch = replace(batch, rows=(), confirmed=(), rejects=(), deletions=())
+                batch = replace(batch, rows=(), confirmed=(), rejects=(), deletions=(), unusable=0)
             await self._store(batch)
 
     async def _store(self, batch: Batch) -> None:

@@ -270,7 +270,12 @@ def _stored(conn: Connection[Any], table: Table, owner: UUID) -> dict[str, Any]:
         (owner,),
     ).fetchone()
     assert found, f"{table.name} has no row to try on"
-    return {**found[0], "": found[1]}
+    # PostgreSQL takes no values for columns that it generates.
+    generated = conn.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attgenerated <> ''", (table.name,)
+    ).fetchall()
+    given = {name: value for name, value in found[0].items() if (name,) not in generated}
+    return {**given, "": found[1]}
 
 
 def _attempt(

@@ -5,10 +5,11 @@ from typing import Any, ClassVar
 import pytest
 
 from adapters.stripe.adapter import StripeAdapter
-from unified.api.management.destinations import destination_check, origin_of
+from unified.api.management.destinations import destination_check
 from unified.api.management.problems import explained
 from unified.api.settings import ManagementSettings
 from unified.kit.declarations import AdapterConfig
+from unified.kit.origins import origin_of
 from unified.sync.connections import UnusableSettingsError, checked_settings
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import execute
 from tests.unified.cli.conftest import Unified
 from unified.cli.commands.operation.doctor import _findings
 from unified.cli.session import Session, open_session
 from unified.kit.secrets import Secret
 from unified.sandbox.server import SandboxServer
+from unified.store.database import database_url
 from unified.store.doctor.findings import Finding
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.secrets.keys import generate_key
@@ -66,6 +68,8 @@ def test_an_installation_put_wrong(
     unified: Unified, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNIFIED_HOME", str(unified.home))
+    # The servers of the tests are allowed to forget; this one is looked at as a user's is.
+    execute(database_url(), "ALTER SYSTEM RESET fsync", "SELECT pg_reload_conf()")
 
     async def connect() -> None:
         async with open_session() as session:
