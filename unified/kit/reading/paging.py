@@ -183,15 +183,8 @@ class Token(Paging):
 
 
 @dataclass(frozen=True, slots=True)
-class Offset(Paging):
-    """The request counts the records before the page (QuickBooks counts from 1).
-
-    Attributes:
-        parameter: Takes the number of the first record.
-        size: Records on a full page; one with fewer is the last.
-        first: Number of the very first record.
-        size_parameter: Takes the size, where it is asked for.
-    """
+class _Numbered(Paging):
+    """The request states a number, of records or of pages; a page that is not full is the last."""
 
     shifts: ClassVar[bool] = True
 
@@ -201,18 +194,37 @@ class Offset(Paging):
     size_parameter: str | None = None
 
     def parameters(self, at: Position | None) -> Mapping[str, str]:
-        """The number of the first record, and the size."""
+        """The number, and the size where it is asked for."""
         size = {} if self.size_parameter is None else {self.size_parameter: str(self.size)}
         return {self.parameter: str(self.first if at is None else at), **size}
 
     def following(self, answer: Answer, at: Position | None) -> Position | None:
-        """As many records further on."""
+        """The number of the next page, if this one is full."""
         number = self.first if at is None else int(at)
-        return number + len(answer.items) if len(answer.items) >= self.size else None
+        return number + self._step(answer) if len(answer.items) >= self.size else None
+
+    def _step(self, answer: Answer) -> int:  # noqa: ARG002 - for those that count records
+        """By how much a page moves the number."""
+        return 1
 
 
 @dataclass(frozen=True, slots=True)
-class PageNumber(Paging):
+class Offset(_Numbered):
+    """The request counts the records before the page (QuickBooks counts from 1).
+
+    Attributes:
+        parameter: Takes the number of the first record.
+        size: Records on a full page; one with fewer is the last.
+        first: Number of the very first record.
+        size_parameter: Takes the size, where it is asked for.
+    """
+
+    def _step(self, answer: Answer) -> int:
+        return len(answer.items)
+
+
+@dataclass(frozen=True, slots=True)
+class PageNumber(_Numbered):
     """The request counts pages (Xero).
 
     Attributes:
@@ -222,22 +234,7 @@ class PageNumber(Paging):
         size_parameter: Takes the size, where it is asked for.
     """
 
-    shifts: ClassVar[bool] = True
-
-    parameter: str
-    size: int
     first: int = 1
-    size_parameter: str | None = None
-
-    def parameters(self, at: Position | None) -> Mapping[str, str]:
-        """The number of the page, and the size."""
-        size = {} if self.size_parameter is None else {self.size_parameter: str(self.size)}
-        return {self.parameter: str(self.first if at is None else at), **size}
-
-    def following(self, answer: Answer, at: Position | None) -> Position | None:
-        """The next number."""
-        number = self.first if at is None else int(at)
-        return number + 1 if len(answer.items) >= self.size else None
 
 
 @dataclass(frozen=True, slots=True)
