@@ -25,7 +25,7 @@ from unified.kit.declarations import (
     CredentialKind,
     Stream,
 )
-from unified.kit.errors import ConfigurationError, NotFoundError, PermissionDeniedError, RequestRefusedError
+from unified.kit.errors import ConfigurationError, PermissionDeniedError, RequestRefusedError
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
 from unified.kit.http.refusals import Meaning, Refusals
@@ -165,7 +165,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         """Whose account the key opens (https://docs.stripe.com/api/accounts/retrieve)."""
         try:
             account = await self.http.request("GET", "/v1/account", _ACCOUNT)
-        except (PermissionDeniedError, NotFoundError):  # a key without that right, a proxy without that path
+        except PermissionDeniedError:
             account = _AccountObject(UNKNOWN_ACCOUNT)
         dashboard = (account.settings or {}).get("dashboard") or {}
         name = (account.business_profile or {}).get("name") or dashboard.get("display_name")

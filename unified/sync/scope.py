@@ -12,7 +12,7 @@ from typing import Any
 
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import UNKNOWN_ACCOUNT, Account, AdapterConfig
-from unified.kit.errors import PermissionDeniedError
+from unified.kit.errors import NotFoundError, PermissionDeniedError
 from unified.store.connections import accounts
 from unified.store.connections.accounts import KnownAccount
 from unified.store.connections.rows import ConnectionSummary
@@ -41,7 +41,7 @@ async def settled_account(
     """
     if before.is_settled:
         return before
-    account_id, livemode = identity(adapter, await _asked(adapter))
+    account_id, livemode = identity(adapter, await _asked(adapter, before))
     settled = await accounts.settle(
         db, connection, account_id, livemode=livemode, doubts=before.doubts, actor="sync"
     )
@@ -84,8 +84,17 @@ def usable(stored: StoredCursor | None, scope: str, what: str) -> StoredCursor |
     return None
 
 
-async def _asked(adapter: BaseAdapter[Any]) -> Account:
+async def _asked(adapter: BaseAdapter[Any], before: KnownAccount) -> Account:
+    """Whose account it is, or nobody's where the credential may not say.
+
+    A server that knows the records but not the account, such as a proxy, is taken as it is. One that has answered
+    before is not: then it is another server, and what is stored stays until somebody has looked at its address.
+    """
     try:
         return await adapter.account()
     except PermissionDeniedError:
+        return Account(UNKNOWN_ACCOUNT)
+    except NotFoundError:
+        if before.id is not None:
+            raise
         return Account(UNKNOWN_ACCOUNT)

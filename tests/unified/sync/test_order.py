@@ -69,7 +69,7 @@ async def test_the_newest_state_wins(database: Database, stream: StreamKey, stor
         state, source_id = records[record][number], ids[record]
         if state == DELETED:
             return Page([], at(number), None, [Tombstone(source_id, at(number))])
-        body = {"id": source_id, "name": state, "metadata": "no object" if state == BROKEN else {}}
+        body = {"id": source_id, "name": state, "object": "subscription" if state == BROKEN else "customer"}
         return Page([RawRecord(source_id, json.dumps(body).encode())], at(number), None)
 
     async with Mapper() as mapper:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.unified.sync.conftest import MakeSource
 from tests.unified.sync.source import KEYS, Source
+from unified.kit.errors import NotFoundError
 from unified.kit.secrets import Secret
 from unified.store.connections import accounts
 from unified.store.errors import AccountChangedError
@@ -105,6 +106,20 @@ async def test_keys_that_may_not_say_whose_they_are_count_as_two(source_of: Make
     await source.use_key("rk_test_fake_other")
     assert (await source.sync()).mode == "full"
     assert await live(source) == held(source, "rk_test_fake_other")
+
+
+async def test_a_server_without_accounts_is_read_until_one_has_answered(source_of: MakeSource) -> None:
+    source = await source_of("stripe")
+    source.fault("status", "/v1/account", status=404, times=None)
+    assert (await source.sync()).mode == "full"
+    assert (await source.sync()).mode == "incremental"
+    source.sandbox.faults.clear()
+    await source.use_key(source.secret)
+    assert (await source.sync()).mode == "full"  # it has an account, so nothing shows that it is the same
+    source.fault("status", "/v1/account", status=404, times=None)
+    await source.use_key(source.secret)
+    assert isinstance((await source.assert_fails()).__cause__, NotFoundError)
+    assert await live(source) == held(source, source.secret)
 
 
 async def test_what_is_still_read_of_a_former_account_is_not_stored(source_of: MakeSource) -> None:
