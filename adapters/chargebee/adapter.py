@@ -35,8 +35,9 @@ from unified.kit.reading.paging import Token
 from unified.kit.reading.windows import side_by_side
 from unified.kit.registry import register_adapter
 from unified.kit.streams import RawRecord
-from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
+from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
+from unified.kit.webhooks.signatures import Verifier
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
 # https://apidocs.chargebee.com/docs/api/error-handling: 150 requests a minute for every site; larger plans have more.

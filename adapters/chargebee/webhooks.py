@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from unified.kit.webhooks.basic import BasicVerifier
-from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent, Text, read_json, read_time
+from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
+from unified.kit.webhooks.payloads import Text, read_json, read_time
 
 # Which stream a resource of an event's content belongs to.
 _STREAMS = {"customer": "customers", "invoice": "invoices"}

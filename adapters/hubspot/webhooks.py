@@ -21,20 +21,11 @@ import msgspec
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
 from unified.kit.errors import MappingError, PayloadError, SignatureError
 from unified.kit.streams import Origin
-from unified.kit.webhooks.deliveries import (
-    Claim,
-    Delivery,
-    ReceivedEvent,
-    SharedSecretVerifier,
-    Text,
-    header,
-    hmac_sha256,
-    read_each,
-    read_time,
-    seconds,
-)
+from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.owners import Owner
+from unified.kit.webhooks.payloads import Text, read_each, read_time
+from unified.kit.webhooks.signatures import Claim, SharedSecretVerifier, header, hmac_sha256, seconds
 from unified.schema import UnifiedEvent
 
 # What stands before a company's id where the contacts associated with it are to be fetched.

@@ -31,9 +31,10 @@ from unified.kit.http.limits import RateLimit
 from unified.kit.http.refusals import Meaning, Refusals
 from unified.kit.reading.windows import side_by_side
 from unified.kit.registry import register_adapter
-from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
+from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.owners import Owner
+from unified.kit.webhooks.signatures import Verifier
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
 # https://docs.stripe.com/api/versioning: answers keep this version's shape until somebody changes this line.

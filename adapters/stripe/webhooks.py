@@ -10,20 +10,11 @@ from typing import Any
 import msgspec
 
 from unified.kit.errors import ConfigurationError
-from unified.kit.webhooks.deliveries import (
-    Claim,
-    Delivery,
-    ReceivedEvent,
-    SharedSecretVerifier,
-    Text,
-    header,
-    hmac_sha256,
-    read_json,
-    read_time,
-    seconds,
-)
+from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.owners import Owner
+from unified.kit.webhooks.payloads import Text, read_json, read_time
+from unified.kit.webhooks.signatures import Claim, SharedSecretVerifier, header, hmac_sha256, seconds
 
 # Which stream an object belongs to.
 _STREAMS = {"customer": "customers", "invoice": "invoices"}

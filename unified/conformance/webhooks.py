@@ -11,7 +11,8 @@ from unified.conformance.bench import Bench
 from unified.conformance.checks import check
 from unified.kit.errors import SignatureError
 from unified.kit.secrets import Secret
-from unified.kit.webhooks.deliveries import Answer, Delivery, ReceivedEvent, Verifier
+from unified.kit.webhooks.deliveries import Answer, Delivery, ReceivedEvent
+from unified.kit.webhooks.signatures import Verifier
 from unified.sandbox.webhooks import Endpoint
 
 _FORGED = "forged"

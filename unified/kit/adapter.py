@@ -34,9 +34,10 @@ from unified.kit.http.authentication import OAuthAuthentication, TokenSource, fi
 from unified.kit.http.client import HttpClient
 from unified.kit.secrets import Secret
 from unified.kit.streams import Changes, Cursor, Origin, Page
-from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
+from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject, meaning
 from unified.kit.webhooks.owners import Owner
+from unified.kit.webhooks.signatures import Verifier
 from unified.kit.writing.changes import Write, Written
 from unified.schema.base import UnifiedBase, connection_namespace
 from unified.schema.field_rules import FieldRule, apply_rules

@@ -16,7 +16,9 @@ MOVED = {
     "adapters.streams": ("unified.kit.streams",),
     "adapters.transport": ("unified.kit.http.transport",),
     "adapters.verifiers": ("unified.kit.webhooks.verifiers", "unified.kit.registry"),
-    "adapters.webhooks": ("unified.kit.webhooks.deliveries",),
+    "adapters.webhooks": tuple(
+        f"unified.kit.webhooks.{one}" for one in ("deliveries", "payloads", "signatures")
+    ),
     "adapters.windows": ("unified.kit.reading.windows",),
     "adapters.writing": ("unified.kit.writing.changes",),
 }

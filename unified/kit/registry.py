@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from unified.kit import moved
 from unified.kit.adapter import BaseAdapter
 from unified.kit.errors import ConfigurationError
-from unified.kit.webhooks.deliveries import Verifier
+from unified.kit.webhooks.signatures import Verifier
 from unified.kit.webhooks.verifiers import SHARED, HmacVerifier, read_options
 
 ENTRY_POINTS = "unified_assets.adapters"

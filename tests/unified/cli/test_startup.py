@@ -29,6 +29,7 @@ ALWAYS_LEFT = {
     "fastapi",
     "httpx",
     "matplotlib",
+    "msgspec",
     "pandas",
     "sqlalchemy",
     "stamina",

@@ -25,7 +25,8 @@ from unified.api.settings import Settings
 from unified.kit.errors import ConfigurationError, PayloadError, SignatureError
 from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
-from unified.kit.webhooks.deliveries import UNREADABLE, Answer, Delivery, Verifier
+from unified.kit.webhooks.deliveries import UNREADABLE, Answer, Delivery
+from unified.kit.webhooks.signatures import Verifier
 from unified.store.errors import StoreError
 from unified.store.inbox.endpoints import EndpointLookup
 from unified.store.inbox.events import Received

@@ -6,7 +6,8 @@ Nothing signs the body or the time. What such a delivery says is a reason to loo
 import base64
 
 from unified.kit.errors import ConfigurationError, SignatureError
-from unified.kit.webhooks.deliveries import Claim, Delivery, SharedSecretVerifier, header
+from unified.kit.webhooks.deliveries import Delivery
+from unified.kit.webhooks.signatures import Claim, SharedSecretVerifier, header
 
 
 class BasicVerifier(SharedSecretVerifier):

@@ -1,7 +1,7 @@
 """What received events mean for the tables: which records to read again, and which are gone.
 
 A connector says of one event which records it is about (:class:`Subject`); what follows for many is the same for all
-of them. Not here: how a delivery is verified and taken apart (``deliveries``, ``verifiers``), and who reads the
+of them. Not here: how a delivery is verified and taken apart (``signatures``, ``payloads``), and who reads the
 records (``unified.sync``).
 """
 

@@ -10,19 +10,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from unified.kit.errors import ConfigurationError, PayloadError
-from unified.kit.webhooks.deliveries import (
+from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
+from unified.kit.webhooks.payloads import Text, body_key, header_text, read_json, read_time
+from unified.kit.webhooks.signatures import (
     Claim,
-    Delivery,
-    ReceivedEvent,
     SharedSecretVerifier,
-    Text,
     Verifier,
-    body_key,
     header,
-    header_text,
     hmac_sha256,
-    read_json,
-    read_time,
     seconds,
 )
 

@@ -21,21 +21,14 @@ from typing import Any, Literal
 import msgspec
 
 from unified.kit.errors import ConfigurationError
-from unified.kit.webhooks.deliveries import (
-    Answer,
+from unified.kit.webhooks.deliveries import Answer, Delivery, ReceivedEvent
+from unified.kit.webhooks.payloads import Text, body_key, header_text, read_each, read_json, read_time
+from unified.kit.webhooks.signatures import (
     Claim,
-    Delivery,
-    ReceivedEvent,
     SharedSecretVerifier,
-    Text,
     Verifier,
-    body_key,
     header,
-    header_text,
     hmac_sha256,
-    read_each,
-    read_json,
-    read_time,
     seconds,
 )
 from unified.kit.webhooks.standard import UNTYPED, StandardEd25519Verifier, StandardVerifier, plain_event

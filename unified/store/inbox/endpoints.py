@@ -20,8 +20,9 @@ from psycopg.types.json import Jsonb
 from unified.kit.errors import ConfigurationError
 from unified.kit.registry import get_adapter, get_verifier
 from unified.kit.secrets import Secret
-from unified.kit.webhooks.deliveries import ReceivedEvent, Verifier
+from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.owners import Reader, belongs_to
+from unified.kit.webhooks.signatures import Verifier
 from unified.store import audit
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database

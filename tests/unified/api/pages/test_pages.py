@@ -268,6 +268,23 @@ async def test_another_workspaces_connection_is_not_there(site: Site) -> None:
     assert await site.registry.get_connection(theirs.workspace_id, theirs.id) == theirs
 
 
+@pytest.mark.parametrize("path", ["/nothing", "/connectorsX", "/connectors/a/b/c", "/sign-in/a/b", "/assets/nothing"])
+async def test_an_address_that_is_nowhere_is_a_page_for_a_browser(site: Site, path: str) -> None:
+    async with site.visit() as page:
+        answer = await page.goto(path)
+        assert answer is not None
+        assert (answer.status, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert "no such page" in await page.locator("main").inner_text()
+
+
+async def test_what_is_nowhere_below_the_api_is_json_for_a_browser_too(site: Site) -> None:
+    async with site.visit() as page:
+        for path in ("/api/nothing", "/docs/nothing"):
+            answer = await page.goto(path)
+            assert answer is not None
+            assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
 async def test_markup_of_others_is_shown_as_text(site: Site) -> None:
     workspace = await site.workspace()
     connection = await site.connection(workspace)

@@ -13,7 +13,8 @@ import pytest
 from tests.unified.kit.webhooks.senders import SENDERS, URL, b64, unix
 from unified.kit.errors import SignatureError
 from unified.kit.registry import get_verifier
-from unified.kit.webhooks.deliveries import Delivery, SharedSecretVerifier
+from unified.kit.webhooks.deliveries import Delivery
+from unified.kit.webhooks.signatures import SharedSecretVerifier
 
 
 def ours(name: str, message: bytes) -> bytes:

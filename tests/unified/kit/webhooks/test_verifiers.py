@@ -17,7 +17,8 @@ from tests.unified.kit.webhooks.senders import NOW, SENDERS, URL, Sender
 from unified.kit.errors import ConfigurationError, PayloadError, SignatureError
 from unified.kit.registry import get_verifier, list_verifiers
 from unified.kit.secrets import Secret
-from unified.kit.webhooks.deliveries import MOST_SIGNATURES, TOLERANCE, Answer, Delivery, Verifier
+from unified.kit.webhooks.deliveries import Answer, Delivery
+from unified.kit.webhooks.signatures import MOST_SIGNATURES, TOLERANCE, Verifier
 
 VECTORS = Path(__file__).parents[5] / "shared" / "data" / "webhooks" / "signature_vectors.json"
 # Which headers sign the request, by their part in it.
