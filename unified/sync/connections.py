@@ -27,7 +27,7 @@ from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Account, AdapterConfig, ConnectionRef
 from unified.kit.errors import AdapterError, ConfigurationError
 from unified.kit.factory import AdapterFactory, build_adapter, config_of
-from unified.kit.origins import origin_of
+from unified.kit.origins import origin_of, usable_base_url
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store.connections import accounts, changes
@@ -337,7 +337,9 @@ class Connections:
             name: value for name, value in {**connection.settings, **wanted}.items() if value is not None
         }
         settings = checked_settings(adapter, merged, check)
-        leaves = origin_of(adapter, settings) != origin_of(adapter, connection.settings)
+        leaves = origin_of(adapter.config_model, settings) != origin_of(
+            adapter.config_model, connection.settings
+        )
         stay = {one.field for one in await read_infos(conn, connection.id)} - secrets.keys()
         if leaves and stay:
             raise OtherHostError
@@ -415,6 +417,11 @@ def checked_settings(
         raise UnusableSettingsError(adapter.name, [{**fault} for fault in faults]) from None
     if check and (fault := check(adapter, config)):
         raise UnusableSettingsError(adapter.name, [fault])
+    try:
+        usable_base_url(config)
+    except ConfigurationError as error:
+        fault = {"loc": ("base_url",), "type": "destination", "msg": str(error)}
+        raise UnusableSettingsError(adapter.name, [fault]) from None
     return config.model_dump(mode="json", exclude_unset=True)
 
 

@@ -34,6 +34,7 @@ from unified.kit.http.answers import Answer
 from unified.kit.http.authentication import SECRETS
 from unified.kit.http.limits import RateLimit
 from unified.kit.http.refusals import Refusals
+from unified.kit.origins import usable_base_url
 from unified.kit.secrets import Secret, without, without_lookalikes
 
 # A retry is one line of the application's own log, not of structlog's on standard output.
@@ -143,7 +144,7 @@ class HttpClient:
         from unified.kit.http.transport import GuardedTransport  # noqa: PLC0415 - most processes ask no provider
 
         self._client = httpx.AsyncClient(
-            base_url=_checked_base_url(config, label),
+            base_url=_base_url_of(config, label),
             auth=auth,
             headers={
                 "accept": "application/json",
@@ -428,25 +429,11 @@ def _not_json(answer: Answer) -> str:
     return f"something that is not the JSON it documents ({answer.kind or 'no content type'})"
 
 
-def _checked_base_url(config: Any, label: str) -> httpx.URL:
+def _base_url_of(config: Any, label: str) -> httpx.URL:
     try:
-        url = httpx.URL(config.base_url)
-    except httpx.InvalidURL as error:
-        msg = f"{label}: base_url is not a URL ({error})"
-        raise ConfigurationError(msg) from error
-    if url.scheme not in ("https", "http") or not url.host or url.userinfo:
-        msg = f"{label}: base_url must look like https://host/path, without a user"
-        raise ConfigurationError(msg)
-    if url.scheme == "http" and not config.allow_private_hosts:
-        msg = f"{label}: base_url must be https; plain http is for private hosts, with allow_private_hosts"
-        raise ConfigurationError(msg)
-    is_known = any(f".{url.host}".endswith(f".{host}") for host in config.hosts)
-    if config.hosts and not is_known and not config.allow_private_hosts:
-        raise ForbiddenHostError(
-            f"{label}: base_url leads to {url.host}, which is not one of this system's hosts "
-            f"({', '.join(config.hosts)}); correct it"
-        )
-    return url
+        return usable_base_url(config)
+    except ConfigurationError as error:
+        raise type(error)(f"{label}: base_url {error}") from None
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:

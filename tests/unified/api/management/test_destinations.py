@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from adapters.stripe.adapter import StripeAdapter
+from adapters.stripe.adapter import StripeAdapter, StripeConfig
 from unified.api.management.destinations import destination_check
 from unified.api.management.problems import explained
 from unified.api.settings import ManagementSettings
@@ -83,9 +83,9 @@ def test_a_connector_without_an_address_of_its_own_may_lead_to_any_host_by_https
 
 
 def test_the_origin_tells_apart_whom_credentials_go_to() -> None:
-    usual = origin_of(StripeAdapter, {})
-    assert usual == origin_of(StripeAdapter, {"base_url": "https://API.stripe.com:443/other"})
-    assert usual != origin_of(StripeAdapter, {"base_url": "http://api.stripe.com"})
+    usual = origin_of(StripeConfig, {})
+    assert usual == origin_of(StripeConfig, {"base_url": "https://API.stripe.com:443/other"})
+    assert usual != origin_of(StripeConfig, {"base_url": "http://api.stripe.com"})
 
 
 def test_hosts_come_from_the_environment() -> None:

@@ -268,7 +268,9 @@ async def test_another_workspaces_connection_is_not_there(site: Site) -> None:
     assert await site.registry.get_connection(theirs.workspace_id, theirs.id) == theirs
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/connectorsX", "/connectors/a/b/c", "/sign-in/a/b", "/assets/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/connectorsX", "/connectors/a/b/c", "/sign-in/a/b", "/assets/nothing"]
+)
 async def test_an_address_that_is_nowhere_is_a_page_for_a_browser(site: Site, path: str) -> None:
     async with site.visit() as page:
         answer = await page.goto(path)

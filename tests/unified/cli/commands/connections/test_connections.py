@@ -78,7 +78,7 @@ def test_a_private_host_is_refused_unless_opted_into(unified: Unified, sandbox: 
         f"{sandbox.url}/stripe",
         "--secret-stdin",
     )
-    assert "allow_private_hosts" in unified.refused(*arguments, stdin=KEY)
+    assert "allow_private_hosts" in unified.refused(*arguments, stdin=KEY, code=2)
 
 
 def test_a_missing_secret_says_how_to_give_it(unified: Unified, sandbox: SandboxServer) -> None:
@@ -95,6 +95,17 @@ def test_a_missing_secret_says_how_to_give_it(unified: Unified, sandbox: Sandbox
         (("stripe", "taken"), "there is a connection 'taken' already", 1),
         (("chargebee", "other"), "base_url: it is needed; `unified connectors` lists them", 2),
         (("stripe", "other", "--set", "typo=1"), "typo: there is no such setting", 2),
+        (
+            ("stripe", "other", "--base-url", "https://api.stripe.example"),
+            "base_url: leads to api.stripe.example, which is not one of this system's hosts (stripe.com)",
+            2,
+        ),
+        (("hubspot", "other", "--base-url", "http://api.hubapi.com"), "base_url: must be https", 2),
+        (
+            ("hubspot", "other", "--base-url", "api.hubapi.com"),
+            "base_url: must look like https://host/path",
+            2,
+        ),
     ],
 )
 def test_what_is_mistyped_is_refused_before_a_secret_is_asked_for(
