@@ -40,6 +40,9 @@ _STREAMS = {"contact": "customers", "invoice": "invoices"}
 
 _GENERIC = "object"
 _USER = "userId:"
+# ``contact.privacyDeletion``; ``contact.deletion`` comes beside it
+# (https://developers.hubspot.com/changelog/now-live-webhooks-now-support-privacy-compliant-contact-deletions).
+_ERASED = "privacyDeletion"
 # What changes the name that a company's contacts carry, beside a change of that property.
 _RENAMING = ("merge", "restore")
 
@@ -207,15 +210,19 @@ def owner(received: ReceivedEvent) -> Owner:
 def subjects(received: ReceivedEvent) -> Iterable[Subject]:
     """The records that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`.
 
-    A company that is renamed, merged or restored means its contacts, which carry its name.
+    A company that is renamed, merged or restored means its contacts, which carry its name. A contact that was deleted
+    for privacy can't be restored
+    (https://knowledge.hubspot.com/privacy-and-consent/how-do-i-perform-a-gdpr-delete-in-hubspot).
     """
     event = _EVENT.decode(received.body)
     renames = event.change in _RENAMING or (
         event.change == "propertyChange" and event.property_name in COMPANY_PROPERTIES
     )
+    is_erased = event.change == _ERASED
     for kind, object_id in event.subjects():
         if kind in _STREAMS:
-            yield Subject(_STREAMS[kind], object_id)
+            deleted_at = event.time if is_erased else None
+            yield Subject(_STREAMS[kind], object_id, deleted_at, erase=is_erased)
         elif kind == "company" and renames:
             yield Subject("customers", OF_COMPANY + object_id)
 

@@ -50,6 +50,10 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "commands.records.identities:app",
             "Resolve, list, explain, merge and split customers across sources.",
         ),
+        "privacy": (
+            "commands.records.privacy:app",
+            "Delete a person's data on request, and let records come in again.",
+        ),
         "query": ("commands.records.query:query", "Ask one workspace's tables in SQL, read-only."),
     },
     "Routes": {

@@ -77,11 +77,13 @@ class Changes:
         tombstones: Records that are gone for good, whatever is delivered later. Count them as observed when
             they were received: providers round the time of a deletion down, and it has to win over what was
             read before.
+        erasures: Ids of records that the source deleted for the sake of a person's privacy.
     """
 
     records: Mapping[str, Sequence[RawRecord]]
     fetch: Mapping[str, Sequence[str]]
     tombstones: Mapping[str, Sequence[Tombstone]] = field(default_factory=dict)
+    erasures: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from unified.store.database import Database
 from unified.store.records import cursors, history, quality
 from unified.store.records.cursors import StoredCursor
 from unified.store.records.tables import StreamKey
-from unified.sync import scope
+from unified.sync import privacy, scope
 from unified.sync.bracket import closing, named
 from unified.sync.errors import ConnectionBusyError, PullError, SyncError
 from unified.sync.mapper import Mapper
@@ -196,6 +196,7 @@ async def sync_stream(
                     )
             finally:
                 result.note(adapter.http)
+            await privacy.complete(db, connection)
     return result
 
 

@@ -28,10 +28,10 @@ from unified.store.inbox.dead_letters import GIVE_UP_AFTER, Failure
 from unified.store.inbox.events import Inbox, Received, StoredEvent, Trouble
 from unified.store.inbox.strays import Stray
 from unified.store.positions import BEGINNING, Position
-from unified.store.records import cursors
+from unified.store.records import cursors, suppressions
 from unified.store.records.merge.batches import MergeCounts
 from unified.store.records.tables import StreamKey
-from unified.sync import scope
+from unified.sync import privacy, scope
 from unified.sync.bracket import unexpected
 from unified.sync.events import Interpreter, Meaning
 from unified.sync.mapper import Mapper
@@ -244,10 +244,23 @@ class ConnectionDrain:
             await dead_letters.solve(transaction, self._connection, applied)
             await dead_letters.keep(transaction, self._connection, meaning.failures, now)
             await self._pass_on(transaction, meaning.strays)
+            await self._suppress(transaction, meaning)
             await inbox.settle(transaction, self._connection, former, position)
 
         counts = await commit(self._db, self._connection.workspace_id, meaning.merging, settle)
         self._count(meaning.events, meaning.failures, counts)
+        await privacy.complete(self._db, self._connection)
+
+    async def _suppress(self, transaction: Any, meaning: Meaning) -> None:
+        """Suppress what the source deleted for privacy, and keep no event that names a suppressed record."""
+        connection = self._connection
+        for stream, ids in meaning.erasures.items():
+            await suppressions.add(
+                transaction, connection.workspace_id, connection.id, stream, ids, actor=connection.connector
+            )
+        if traces := await suppressions.traces_of(transaction, connection.id):
+            named = [one for one in meaning.events if traces.are_in(one.event.body)]
+            await inbox.remove(transaction, connection, named)
 
     async def _pass_on(self, transaction: Any, events: Sequence[StoredEvent]) -> None:
         """Give events of other accounts, which came before it was known whose this one is, to whom they belong."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from unified.kit.adapter import BaseAdapter
@@ -52,12 +52,14 @@ class Meaning:
         merging: What to store, by stream, in the order in which to store it.
         failures: Events that can't be applied.
         strays: Events that are another account's, as is known now.
+        erasures: Ids of records, by stream, that the source deleted for the sake of a person's privacy.
     """
 
     events: Sequence[StoredEvent]
     merging: MappingOf[StreamKey, Batch]
     failures: Sequence[Failure]
     strays: Sequence[StoredEvent] = ()
+    erasures: MappingOf[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Interpreter:
@@ -104,7 +106,8 @@ class Interpreter:
         failures += _failures(self.adapter, own, failed_ids)
         merging = await self._map(changes, pages, own) if own else {}
         taken = set(map(id, own))
-        return Meaning(events, merging, failures, [one for one in events if id(one) not in taken])
+        strays = [one for one in events if id(one) not in taken]
+        return Meaning(events, merging, failures, strays, changes.erasures)
 
     def _own(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:
         """Those of the account that this connection reads."""

@@ -56,6 +56,7 @@ class PullResult:
         rejected: Records that could not be mapped and were set aside.
         unusable: Records, of those that were mapped, with a field that could not be read and is kept aside.
         deleted: Records newly known to be deleted; they are not among ``read``.
+        suppressed: Records of persons whose data were deleted on request: left out, or stored without personal columns.
         is_complete: Whether it reached the end, or stopped at its time limit.
         source_count: The source's own count of live records, where it gave one.
         seconds: How long it took.
@@ -75,6 +76,7 @@ class PullResult:
     rejected: int = 0
     unusable: int = 0
     deleted: int = 0
+    suppressed: int = 0
     is_complete: bool = False
     source_count: int | None = None
     seconds: float = 0.0
@@ -91,6 +93,7 @@ class PullResult:
         self.rejected += counts.rejected
         self.unusable += counts.unusable
         self.deleted += counts.deleted
+        self.suppressed += counts.suppressed
 
     def note(self, http: HttpClient) -> None:
         """Take over what a client has sent so far."""

@@ -166,7 +166,6 @@ CONTACTS, COMPANIES, INVOICES = {"objectTypeId": "0-1"}, {"objectTypeId": "0-2"}
         ("contact.creation", {"objectId": 1}, {"customers": ["1"]}),
         ("contact.propertyChange", {"objectId": 1, "propertyName": "x"}, {"customers": ["1"]}),
         ("contact.deletion", {"objectId": 1}, {"customers": ["1"]}),
-        ("contact.privacyDeletion", {"objectId": 1}, {"customers": ["1"]}),
         ("contact.restore", {"objectId": "1"}, {"customers": ["1"]}),
         (
             "contact.merge",
@@ -211,6 +210,21 @@ def test_what_an_event_makes_read_again(kind: str, fields: dict[str, Any], fetch
     assert {stream: ids for stream, ids in found.fetch.items() if ids} == fetched
     assert not found.tombstones
     assert [record.source_id for record in found.records["events"]] == [one.dedupe_key] * 2
+    assert not found.erasures
+
+
+def test_a_deletion_for_privacy_is_final() -> None:
+    """HubSpot restores no such contact, so it is not read again, whatever else is said of it."""
+    found = changes(
+        events(
+            {"subscriptionType": "contact.deletion", "objectId": 1},
+            {"subscriptionType": "contact.privacyDeletion", "objectId": 1},
+            {"subscriptionType": "contact.creation", "objectId": 2},
+        )
+    )
+    assert found.erasures == {"customers": ["1"]}
+    assert found.fetch == {"customers": ["2"]}
+    assert [stone.source_id for stone in found.tombstones["customers"]] == ["1"]
 
 
 @pytest.mark.parametrize("body", [b"7", b"{}", b"null", b'[{"subscriptionType":1}]'])

@@ -14,7 +14,14 @@ from unified.api.management.access.callers import Access
 from unified.api.management.access.jwks import Jwks
 from unified.api.management.access.jwts import JwtVerifier
 from unified.api.management.edge import Edge
-from unified.api.management.endpoints import customer_routes, identities, operation, received, webhooks
+from unified.api.management.endpoints import (
+    customer_routes,
+    identities,
+    operation,
+    privacy,
+    received,
+    webhooks,
+)
 from unified.api.management.endpoints.connections import (
     connections,
     connectors,
@@ -46,6 +53,7 @@ ROUTERS = (
     mappings.routes,
     customer_routes.routes,
     identities.routes,
+    privacy.routes,
     webhooks.of_connection,
     received.routes,
     webhooks.routes,

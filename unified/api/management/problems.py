@@ -39,6 +39,7 @@ from unified.store.errors import (
 from unified.store.idempotency import KeyReusedError, UnderWayError
 from unified.store.identities.golden import IdentityError, IdentityNotFoundError
 from unified.store.inbox.endpoints import EndpointNotFoundError
+from unified.store.privacy.persons import UnknownRecordError
 from unified.store.routes.pushes import DecisionError
 from unified.store.routes.routes import RouteNotFoundError
 from unified.store.secrets.credentials import CredentialExpiredError, InvalidCredentialError
@@ -53,6 +54,8 @@ from unified.store.workspaces.rows import WorkspaceNotFoundError
 from unified.store.workspaces.tokens import InvalidTokenError, TokenNotFoundError
 from unified.sync.connections import CredentialFieldsError, UnusableSettingsError
 from unified.sync.errors import CredentialRefusedError, OtherHostError
+from unified.sync.identities.resolve import IdentitiesBusyError
+from unified.sync.privacy import PrivacyRequestError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
@@ -66,6 +69,7 @@ STATUS_OF: dict[type[Exception], int] = {
     IdentityNotFoundError: 404,
     MemberNotFoundError: 404,
     TokenNotFoundError: 404,
+    UnknownRecordError: 404,
     DuplicateNameError: 409,
     DuplicateMemberError: 409,
     CredentialExpiredError: 409,
@@ -74,6 +78,7 @@ STATUS_OF: dict[type[Exception], int] = {
     UnderWayError: 409,
     DecisionError: 409,
     IdentityError: 409,
+    IdentitiesBusyError: 409,
     ConnectionNotApprovedError: 409,
     VersionConflictError: 412,
     RoleBeyondError: 403,
@@ -83,6 +88,7 @@ STATUS_OF: dict[type[Exception], int] = {
     InvalidSubjectError: 422,
     KeyReusedError: 422,
     ConfigurationError: 422,
+    PrivacyRequestError: 422,
     OtherHostError: 409,
     BusyError: 503,
     UnreachableError: 503,

@@ -24,12 +24,14 @@ class Subject:
         source_id: Its id, or whatever else :meth:`unified.kit.adapter.BaseAdapter.fetch` of that stream takes.
         deleted_at: When it was deleted, where that is final: it is not read again, whatever other events say.
         record: The record itself, whole and never to change, as JSON: it is not read again either.
+        erase: Whether the source deleted it for the sake of a person's privacy: all that is stored of it is emptied.
     """
 
     stream: str
     source_id: str
     deleted_at: datetime | None = None
     record: bytes | None = None
+    erase: bool = False
 
 
 def meaning(
@@ -48,6 +50,7 @@ def meaning(
     """
     fetch: dict[str, dict[str, None]] = {}
     gone: dict[str, dict[str, Tombstone]] = {}
+    erasures: dict[str, dict[str, None]] = {}
     records: dict[str, list[RawRecord]] = {}
     if log is not None:
         records[log] = [RawRecord(event.dedupe_key, event.body) for event in events]
@@ -57,6 +60,8 @@ def meaning(
         except msgspec.MsgspecError:
             continue
         for one in found:
+            if one.erase:
+                erasures.setdefault(one.stream, {})[one.source_id] = None
             ids = fetch.setdefault(one.stream, {})
             if one.record is not None:
                 records.setdefault(one.stream, []).append(RawRecord(one.source_id, one.record))
@@ -68,4 +73,5 @@ def meaning(
         records=records,
         fetch={name: [one for one in ids if one not in gone.get(name, ())] for name, ids in fetch.items()},
         tombstones={name: list(stones.values()) for name, stones in gone.items()},
+        erasures={name: list(ids) for name, ids in erasures.items()},
     )

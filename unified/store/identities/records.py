@@ -4,6 +4,7 @@ Which keys a customer has is decided in `unified.sync.identities`. What is chang
 whose links that touches; :mod:`unified.store.identities.scopes` works the queue off.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -250,37 +251,69 @@ async def forget(conn: AsyncConnection[Any], workspace_id: UUID, connection_id: 
     connection's row is gone already, for which its removal waited: a run that is under way holds it until it has stored
     what it read.
     """
+    rows = await conn.execute(
+        "SELECT unified_id FROM identity_records WHERE connection_id = %s", (connection_id,)
+    )
+    await remove(conn, workspace_id, [row[0] for row in await rows.fetchall()])
+
+
+async def remove(conn: AsyncConnection[Any], workspace_id: UUID, unified_ids: Sequence[UUID]) -> Counter[str]:
+    """Take out records for good: their keys, what was decided or found about them, golden customers with their values.
+
+    Identities that have other records stay; the next run makes their golden customers anew.
+
+    Args:
+        conn: A transaction of the workspace, which keeps runs from storing these records meanwhile.
+        workspace_id: The workspace.
+        unified_ids: Which records.
+
+    Returns:
+        How many rows of each table went.
+    """
+    counts: Counter[str] = Counter()
+    if not unified_ids:
+        return counts
     await conn.execute(identity_sql.STAGING)
     await conn.execute(
-        """
-        INSERT INTO staged_identity_records (unified_id)
-        SELECT unified_id FROM identity_records WHERE connection_id = %s
-        """,
-        (connection_id,),
+        "INSERT INTO staged_identity_records (unified_id) SELECT unnest(%s::uuid[])", (list(unified_ids),)
     )
     for table in ("identity_decisions", "identity_matches"):
-        await conn.execute(
+        result = await conn.execute(
             f"""
             DELETE FROM {table} WHERE low_id IN (SELECT unified_id FROM staged_identity_records)
                 OR high_id IN (SELECT unified_id FROM staged_identity_records)
             """  # noqa: S608 - names from above
         )
+        counts[table] = result.rowcount
     # Whichever number of records a rule allows: what is queued too much does no harm.
-    await _remove_staged(conn, workspace_id, dict.fromkeys(range(_RULES), 1_000), all_golden=True)
+    most = dict.fromkeys(range(_RULES), 1_000)
+    counts["identity_records"] = await _count_staged(conn)
+    counts["golden_customers"] = await _remove_staged(conn, workspace_id, most, all_golden=True)
+    return counts
+
+
+async def _count_staged(conn: AsyncConnection[Any]) -> int:
+    rows = await conn.execute(
+        "SELECT count(*) FROM staged_identity_records JOIN identity_records USING (unified_id)"
+    )
+    row = await rows.fetchone()
+    return int(row[0]) if row else 0
 
 
 async def _remove_staged(
     conn: AsyncConnection[Any], workspace_id: UUID, most: Most, *, all_golden: bool
-) -> None:
+) -> int:
+    """Remove what is staged; how many golden customers went with it."""
     parameters = live_parameters(most) | {"workspace": workspace_id, "all_golden": all_golden}
     await conn.execute(identity_sql.TOUCHED_KEYS)
     await conn.execute(identity_sql.QUEUE_CARRIERS, parameters)
     await conn.execute(identity_sql.QUEUE_LEFT_BEHIND, parameters)
     await conn.execute(identity_sql.FORGET_KEYS)
     await conn.execute(identity_sql.QUEUE_CARRIERS, parameters)
-    await conn.execute(identity_sql.REMOVE_MEMBERS, parameters)
+    golden = await conn.execute(identity_sql.REMOVE_MEMBERS, parameters)
     await conn.execute(identity_sql.REMOVE)
     await conn.execute("TRUNCATE staged_identity_records, touched_identity_keys")
+    return golden.rowcount
 
 
 async def _stage(conn: AsyncConnection[Any], keyed: Sequence[Keyed]) -> None:

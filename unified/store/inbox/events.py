@@ -391,6 +391,20 @@ async def replay(db: Database, connection: ConnectionSummary, since: datetime, u
         return result.rowcount
 
 
+async def remove(
+    conn: AsyncConnection[Any], connection: ConnectionSummary, events: Sequence[StoredEvent]
+) -> None:
+    """Delete events of a connection, the copies that dead letters keep too; each is known by its key from then on."""
+    ids = [one.position.id for one in events if one.position]
+    await conn.execute(
+        "DELETE FROM webhook_inbox WHERE connection_id = %s AND id = ANY(%s)", (connection.id, ids)
+    )
+    await conn.execute(
+        "DELETE FROM webhook_dead_letters WHERE connection_id = %s AND event_hash = ANY(%s)",
+        (connection.id, [event_hash(one.event.dedupe_key) for one in events]),
+    )
+
+
 async def forget(conn: AsyncConnection[Any], connection_id: UUID) -> None:
     """Delete what a connection received, as it is removed; the rest of what it has goes with its row."""
     for table in ("webhook_inbox", "webhook_seen"):

@@ -144,6 +144,18 @@ async def read_chunks(
                 yield columns, rows
 
 
+async def tables(conn: AsyncConnection[Any]) -> list[str]:
+    """The names of all derived tables."""
+    rows = await conn.execute(
+        """
+        SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+            AND starts_with(relname, %s) ORDER BY relname
+        """,
+        (PREFIX,),
+    )
+    return [row[0] for row in await rows.fetchall()]
+
+
 def _column_type(name: str, values: Sequence[Any]) -> str | None:
     """The type that holds all values of a column; None where there are none."""
     found = {_value_type(name, kind) for kind in {type(value) for value in values} - {type(None)}}

@@ -176,16 +176,16 @@ async def read(
     Args:
         connection: A transaction of the key's workspace.
         key: Which records.
-        with_deleted: Whether tombstones come too. A record that was only ever known as deleted has no content
-            and never comes.
+        with_deleted: Whether tombstones come too. One that has no content never comes: it was only ever known as
+            deleted, or its person's data were deleted.
 
     Yields:
         Records as today's model, ordered by source id.
     """
     query = sql.SQL(
         "SELECT * FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s "
-        "AND raw_data IS NOT NULL {} ORDER BY source_id"
-    ).format(key.leaf, sql.SQL("" if with_deleted else "AND deleted_at IS NULL"))
+        "AND (deleted_at IS NULL {}) ORDER BY source_id"
+    ).format(key.leaf, sql.SQL("OR raw_data IS NOT NULL" if with_deleted else ""))
     async with connection.cursor("records", row_factory=dict_row) as cursor:
         cursor.itersize = READ_CHUNK
         await cursor.execute(query, key.parameters())
@@ -230,12 +230,13 @@ async def read_raw(
         limit: How many at most.
 
     Returns:
-        Live records by ascending source id; fewer than ``limit`` means that these are the last.
+        Live records by ascending source id, without those whose raw record was deleted with a person's data; fewer than
+        ``limit`` means that these are the last.
     """
     query = sql.SQL(
         "SELECT source_id, convert_to(raw_data::text, 'UTF8'), observed_at, synced_at FROM {} "
         "WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id > %(after)s "
-        "AND deleted_at IS NULL ORDER BY source_id LIMIT %(limit)s"
+        "AND deleted_at IS NULL AND raw_data IS NOT NULL ORDER BY source_id LIMIT %(limit)s"
     ).format(key.leaf)
     values = key.parameters() | {"after": after, "limit": limit}
     rows = await (await connection.execute(query, values)).fetchall()

@@ -23,6 +23,7 @@ _ADMIN = _MEMBER | {
     "tokens:read",
     "tokens:write",
     "audit:read",
+    "privacy:write",  # delete a person's data for good
 }
 _OWNER = _ADMIN | {"owners:write"}  # make an owner, or unmake one
 

@@ -85,12 +85,7 @@ async def resolve(
         IdentitiesBusyError: If another process is at it.
         StoreError: If the database fails; what was done so far stands, and the next run goes on from there.
     """
-    async with db.exclusive(f"identities/{workspace_id}") as is_mine:
-        if not is_mine:
-            msg = (
-                "the workspace's identities are being resolved by another process; try again when it is done"
-            )
-            raise IdentitiesBusyError(msg)
+    async with alone(db, workspace_id):
         run = _Run(db, workspace_id, on_progress)
         await run.read_changes(full=full)
         await run.work_off()
@@ -104,13 +99,18 @@ async def settle(db: Database, workspace_id: UUID, records: Sequence[UUID]) -> N
         IdentitiesBusyError: If a run is under way. It takes effect with that run or the next one.
         StoreError: If the database fails.
     """
-    async with _alone(db, workspace_id):
+    async with alone(db, workspace_id):
         await _Run(db, workspace_id, lambda _: None).settle(records)
 
 
 @asynccontextmanager
-async def _alone(db: Database, workspace_id: UUID) -> AsyncIterator[None]:
-    """Be the only one who resolves a workspace, until the block or the process ends."""
+async def alone(db: Database, workspace_id: UUID) -> AsyncIterator[None]:
+    """Be the only one who resolves a workspace, until the block or the process ends.
+
+    Raises:
+        IdentitiesBusyError: If another process is at it.
+        StoreError: If the database fails.
+    """
     async with db.exclusive(f"identities/{workspace_id}") as is_mine:
         if not is_mine:
             msg = (

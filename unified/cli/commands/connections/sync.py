@@ -9,7 +9,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from unified.cli.arguments import AsJson, Name
-from unified.cli.output import err, print_json, table
+from unified.cli.output import err, print_json, say, table
 from unified.cli.session import asynchronous, open_session
 from unified.sync.connection import sync_connection
 from unified.sync.pull import OnProgress, PullResult
@@ -134,3 +134,8 @@ def show_results(results: list[PullResult], *, as_json: bool) -> None:
         ),
         empty="",
     )
+    if left_out := sum(r.suppressed for r in results):
+        say(
+            f"{left_out:,} record(s) of persons whose data were deleted on request were left out, or stored without "
+            "personal columns (docs/privacy.md)."
+        )

@@ -8,7 +8,7 @@ Nothing is lost from the count: read = inserted + updated + unchanged + rejected
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -21,15 +21,18 @@ from psycopg import AsyncConnection, AsyncCursor, sql
 from psycopg.types.json import Jsonb
 
 from unified.schema import UnifiedBase
-from unified.schema.entities import INVOICES
+from unified.schema.entities import CUSTOMERS, INVOICES
 from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.database import Database
 from unified.store.errors import AccountChangedError, RecordError
 from unified.store.plans import avoid_nested_loops
+from unified.store.records import suppressions
 from unified.store.records.merge import deletions, merge_sql, staging
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.merge.rows import row_encoder
 from unified.store.records.tables import TABLES, StreamKey
+
+_NAMELESS = "it can't be mapped, and names a person whose data were deleted on request; see the source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,8 @@ class Batch:
 class MergeCounts:
     """The outcomes of the records of some batches; ``deleted`` counts live ones that became tombstones.
 
-    ``unusable`` counts records with a field that could not be read; each is one of the others as well.
+    ``unusable`` counts records with a field that could not be read, ``suppressed`` those of a person whose data were
+    deleted on request: left out, or stored without personal columns. Each is one of the others as well.
     """
 
     inserted: int = 0
@@ -156,6 +160,7 @@ class MergeCounts:
     rejected: int = 0
     deleted: int = 0
     unusable: int = 0
+    suppressed: int = 0
 
     @property
     def read(self) -> int:
@@ -248,6 +253,7 @@ async def merge(connection: AsyncConnection[Any], key: StreamKey, batch: Batch) 
         rejected=len(batch.rejects),
         deleted=deleted,
         unusable=batch.unusable,
+        suppressed=step.suppressed,
     )
     await step.count(counts)
     return counts
@@ -263,6 +269,10 @@ class _Merge:
         # A record may be met changed and, in a later page, as it is stored: then nothing changed.
         met: list[Row | Confirmed] = [*batch.rows, *batch.confirmed]
         self._rows = [item for item in _newest(met) if isinstance(item, Row)]
+        self._rejects = list(batch.rejects)
+        # Rows that name a person whose data were deleted on request, and how many records that concerns.
+        self._nameless: list[str] = []
+        self.suppressed = 0
         self._parameters = key.parameters() | {"version": key.table.version, "floor": None}
 
     async def _execute(self, query: str, **parameters: Any) -> AsyncCursor[Any]:
@@ -280,9 +290,30 @@ class _Merge:
         await avoid_nested_loops(self._cursor.connection)
         await self._execute(merge_sql.FLOOR)
         if row := await self._cursor.fetchone():
-            epoch, self._parameters["floor"] = row
+            epoch, self._parameters["floor"], has_suppressed = row
             if self._batch.epoch not in (None, epoch):
                 raise AccountChangedError
+            if has_suppressed:
+                await self._leave_out()
+
+    async def _leave_out(self) -> None:
+        """Leave out customers whose data were deleted on request, and the personal columns of what names them."""
+        traces = await suppressions.traces_of(self._cursor.connection, self._key.connection_id)
+        if traces is None:
+            return
+        stream, found = self._key.stream, self._rows
+        if self._key.entity is CUSTOMERS:
+            self._rows = [row for row in found if not traces.names(stream, row.source_id)]
+        else:
+            self._nameless = [row.source_id for row in found if traces.are_in(row.raw)]
+        self.suppressed = len(found) - len(self._rows) + len(self._nameless)
+        for place, reject in reversed(list(enumerate(self._batch.rejects))):
+            is_own = traces.names(stream, reject.source_id)
+            if is_own or traces.are_in(reject.raw):
+                self.suppressed += 1
+                # One that only names the person may state money that misses, so that it fails stays known.
+                kept = reject.source_id is not None and not is_own
+                self._rejects[place : place + 1] = [replace(reject, raw=b"", error=_NAMELESS)] * kept
 
     async def store_rows(self) -> tuple[int, int]:
         """Stage the rows and merge them; how many were inserted and updated."""
@@ -290,6 +321,8 @@ class _Merge:
             return 0, 0
         await self._execute(merge_sql.STAGING)
         await self._stage()
+        if self._nameless:
+            await self._execute(merge_sql.EMPTY_STAGED, ids=self._nameless)
         await deletions.exclude_merges(self._execute, self._key)
         await self._execute(merge_sql.MERGE)
         row = await self._cursor.fetchone()
@@ -340,7 +373,7 @@ class _Merge:
                 solved=_ids(solved),
                 observed=[item.observed_at for item in solved],
             )
-        rejects = _newest(self._batch.rejects)
+        rejects = _newest(self._rejects)
         if rejects:
             await self._execute(
                 merge_sql.SET_ASIDE,

@@ -4,6 +4,7 @@
 - A record that was never stored gets no row. That it was deleted is remembered beside the table, so that an older
   state of it that comes late is stored as deleted.
 - Invoices that name a record that was merged into another one go to that one.
+- What is merged with a record whose person's data were deleted is that person's as well, and is emptied next.
 
 The statements are in :mod:`unified.store.records.merge.merge_sql`; what else a commit does in
 :mod:`unified.store.records.merge.batches`.
@@ -19,6 +20,7 @@ from psycopg import AsyncCursor
 from unified.kit.registry import get_adapter
 from unified.schema import connection_namespace, unified_id
 from unified.schema.entities import INVOICES
+from unified.store.records import suppressions
 from unified.store.records.merge import merge_sql
 from unified.store.records.tables import StreamKey
 
@@ -111,6 +113,16 @@ async def _merge(execute: Execute, key: StreamKey, gone: Sequence[Deletion]) -> 
     told = {"losers": [loser for loser, _ in new], "winners": [winner for _, winner in new]}
     await execute(merge_sql.REMEMBER_MERGES, **told)
     await execute(merge_sql.FOLLOW_MERGES, losers=told["losers"])
+    pairs = await execute(merge_sql.MERGED_WITH_SUPPRESSED, losers=told["losers"])
+    if one_person := {source_id for pair in await pairs.fetchall() for source_id in pair}:
+        await suppressions.add(
+            pairs.connection,
+            key.workspace_id,
+            key.connection_id,
+            key.stream,
+            sorted(one_person),
+            actor=key.connector,
+        )
     streams = [one.name for one in get_adapter(key.connector).all_streams() if one.customers == key.stream]
     if streams:
         await execute(merge_sql.MOVE_INVOICES, invoice_streams=streams)

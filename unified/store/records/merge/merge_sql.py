@@ -11,6 +11,7 @@ from functools import cache
 from psycopg import sql
 
 from unified.schema.entities import CUSTOMERS
+from unified.store.records import suppressions
 from unified.store.records.tables import UnifiedTable
 
 # Written by the merge itself, the same for the whole batch.
@@ -30,17 +31,20 @@ _NOTED = """, noted AS (
         GROUP BY part
     )"""
 
-# The connection's epoch, which stays until the commit, and the last full refresh that ran to its end, which confirmed
-# all that is stored.
+# The connection's epoch, which stays until the commit; the last full refresh that ran to its end, which confirmed all
+# that is stored; and whether any record of a person was deleted on request. None is until the commit.
 FLOOR = """
     SELECT c.account_epoch, (
         SELECT refreshed_at FROM cursors WHERE connector_config_id = %(connection)s AND stream = %(stream)s
-    )
+    ), EXISTS (SELECT FROM suppressed_records WHERE connector_config_id = %(connection)s)
     FROM connector_configs AS c WHERE c.id = %(connection)s FOR SHARE OF c
 """
 
 # One for each table and session; emptied by every commit.
 STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ({definitions}) {options}"
+
+# Staged rows that name a person whose data were deleted on request.
+EMPTY_STAGED = "UPDATE {staging} SET {emptying} WHERE source_id = ANY(%(ids)s)"
 
 # Staged rows into the leaf: new ones, and those that differ and are not older than what is stored.
 MERGE = """
@@ -176,6 +180,19 @@ FOLLOW_MERGES = """
         AND m.source_id <> w.merged_into
 """
 
+# All records that were merged with these, where the data of one of them were deleted on request: it is one person.
+MERGED_WITH_SUPPRESSED = """
+    SELECT m.source_id, m.merged_into FROM merged_records AS m
+    WHERE m.connector_config_id = %(connection)s AND m.stream = %(stream)s AND m.merged_into IN (
+        SELECT merged_into FROM merged_records
+        WHERE connector_config_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(losers)s)
+    ) AND EXISTS (
+        SELECT FROM merged_records AS o JOIN suppressed_records AS s ON s.source_id IN (o.source_id, o.merged_into)
+        WHERE o.connector_config_id = %(connection)s AND o.stream = %(stream)s AND o.merged_into = m.merged_into
+            AND s.connector_config_id = %(connection)s AND s.stream = %(stream)s
+    )
+"""
+
 # Stored invoices go to the record that theirs was merged into: all of a connection, or (below) some of them.
 MOVE_INVOICES = """
     UPDATE {invoices} AS t SET customer_id = m.merged_into, synced_at = now()
@@ -300,6 +317,7 @@ def names(table: UnifiedTable) -> dict[str, sql.Composable]:
     return {
         "noted": sql.SQL(_NOTED if table.entity is CUSTOMERS else ""),
         "staging": sql.Identifier(f"staging_{table.entity.table}"),
+        "emptying": suppressions.emptying(table),
         "columns": comma.join(map(sql.Identifier, columns)),
         "definitions": comma.join(
             sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(types[name])) for name in columns
