@@ -15,7 +15,7 @@ from unified.kit.declarations import Stream
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.errors import StoreError
-from unified.store.records import tables
+from unified.store.records import burials, tables
 from unified.sync.connection import sync_stream
 from unified.sync.errors import SyncError
 from unified.sync.pull import PullResult
@@ -37,7 +37,8 @@ class SyncConfig(dg.Config):
     full: bool = Field(default=False, description="Read everything anew instead of the changes only.")
     bury: bool = Field(
         default=False,
-        description="Let a full refresh mark any share of the records as deleted; a person has looked at it.",
+        description="Let the full refresh that waits for a word, or one that begins with this run, mark any share of "
+        "the records as deleted; a person has looked at it.",
     )
     time_limit_minutes: float = Field(
         default=10.0, gt=0, description="Stop there; the next run goes on from where this one stood."
@@ -88,9 +89,15 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
         with interruptible(context.run.run_id), failures():
             async with database.open() as db:
                 connection = await Registry(db).find(context.partition_key)
+                actor = f"dagster run {context.run.run_id}"
+                if config.bury:
+                    async with db.workspace(connection.workspace_id) as conn:
+                        await burials.confirm(
+                            conn, connection.workspace_id, connection.id, actor=actor, stream=stream.name
+                        )
                 result = await sync_stream(
                     db,
-                    adapters.factory(db, actor=f"dagster run {context.run.run_id}"),
+                    adapters.factory(db, actor=actor),
                     connection,
                     stream.name,
                     full=config.full,

@@ -3,7 +3,8 @@
 A list leaves things out: customers on a test clock, records that the credential may not see, whatever a filter hides.
 So each record that a refresh has not met is asked for by its id. What is there is stored and counts as met, and so
 does what the source does not clearly say is gone. And where more is gone than a share of the table, a person has to say
-that it is right: until then nothing is buried.
+that it is right: until then nothing is buried. The refresh is kept for that (:mod:`unified.store.records.burials`), and
+its stream goes on with what changes: nothing is listed or asked for again before somebody has spoken.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -28,7 +29,23 @@ _CHUNK = 500
 
 
 class BurialRefusedError(AdapterError):
-    """More is gone than may be buried without a person's word; nothing was buried."""
+    """More is gone than may be buried without a person's word; nothing was buried.
+
+    Attributes:
+        missing: Live records that the refresh has not met.
+        gone: How many of them are gone, at least.
+        living: Live records that are stored.
+    """
+
+    def __init__(self, key: str, most: int, *, missing: int, gone: int, living: int) -> None:
+        super().__init__(
+            f"a full refresh has not met {missing} of {living} records, and at least {gone} of them are gone; "
+            f"{most} may be marked as deleted without a word (bury_at_most), so none was, and the next syncs read "
+            f"the changes only. If that is right, run `unified sync {key} --bury`, or confirm it on the connection's "
+            f"page. If it is not, see what the credential may read and what hides them, then run "
+            f"`unified sync {key} --full`"
+        )
+        self.missing, self.gone, self.living = missing, gone, living
 
 
 async def make_sure(
@@ -70,13 +87,7 @@ async def make_sure(
             gone += len(ids) - len(kept)
             yield [replace(page, tombstones=()) for page in found if page.records], kept
         if gone > most and not by_word:
-            key_of = adapter.connection.key
-            raise BurialRefusedError(
-                f"a full refresh has not met {missing} of {living} records, and at least {gone} of them are gone; "
-                f"{most} may be marked as deleted without a word (bury_at_most), so none was. If that is right, run "
-                f"`unified sync {key_of} --full --bury`. If it is not, see what the credential may read and what "
-                f"hides them, then run `unified sync {key_of} --full`"
-            )
+            raise BurialRefusedError(adapter.connection.key, most, missing=missing, gone=gone, living=living)
         if found is None:
             return
         after = ids[-1]

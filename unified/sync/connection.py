@@ -20,7 +20,7 @@ from unified.store.connections import field_rules
 from unified.store.connections.registry import Registry, presentable
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.records import cursors, history, quality
+from unified.store.records import burials, cursors, history, quality
 from unified.store.records.cursors import StoredCursor
 from unified.store.records.tables import StreamKey
 from unified.sync import privacy, scope
@@ -139,7 +139,8 @@ async def sync_stream(
         connection: Which connection.
         stream: Which of its streams.
         full: Read everything anew instead of the changes only. An unfinished full refresh goes on either way.
-        bury: Let a full refresh bury any share of what is stored. A refresh that stopped for want of that ends so.
+        bury: Let a full refresh bury any share of what is stored. Where one waits for a person's word, this is not it:
+            see :func:`unified.store.records.burials.confirm`.
         time_limit: Seconds after which to stop; the next sync goes on from there.
         run_id: Dagster's run, for the history.
         on_progress: Called after each commit with the counts so far.
@@ -167,6 +168,10 @@ async def sync_stream(
             found = await cursors.load(db, key)
             stored = scope.usable(found, settings, f"{connection.key}: {stream}")
             result.mode = _mode(stored, full=full)
+            # What is confirmed is buried by the refresh that found it: it is not listed anew.
+            is_settled = stored is not None and not is_unfinished(stored.cursor)
+            waiting = await _confirmed(db, key) if is_settled else None
+            full = full and waiting is None
             cursor = stored.cursor if stored and _goes_on(stored.cursor, full=full, bury=bury) else None
             adapter.clock = await db.clock(not_before=found.observed_at if found else None)
             result.started_at = adapter.clock()
@@ -186,6 +191,8 @@ async def sync_stream(
                 on_progress=on_progress,
             )
             try:
+                if waiting is not None and cursor is not None:
+                    await pull.bury(waiting, cursor)
                 await pull.run(cursor, time_limit)
                 if declared.customers and result.is_complete:
                     if beside:
@@ -198,6 +205,13 @@ async def sync_stream(
                 result.note(adapter.http)
             await privacy.complete(db, connection)
     return result
+
+
+async def _confirmed(db: Database, key: StreamKey) -> burials.WaitingBurial | None:
+    """The stream's full refresh that a person has let mark much as deleted, if there is one."""
+    async with db.workspace(key.workspace_id) as conn:
+        found = await burials.waiting(conn, key.connection_id, key.stream)
+    return next((one for one in found if one.confirmed_at), None)
 
 
 def _goes_on(cursor: Cursor, *, full: bool, bury: bool) -> bool:

@@ -12,7 +12,7 @@ import gc
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -24,10 +24,11 @@ from unified.kit.errors import AdapterError, StaleCursorError
 from unified.kit.http.client import HttpClient
 from unified.kit.streams import Cursor, Page
 from unified.store.database import Database
-from unified.store.records import history
+from unified.store.records import burials, history
+from unified.store.records.burials import WaitingBurial
 from unified.store.records.merge.batches import Batch, MergeCounts
 from unified.store.records.tables import StreamKey
-from unified.sync.burial import make_sure
+from unified.sync.burial import BurialRefusedError, make_sure
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
 from unified.sync.storing import commit, prepare
@@ -298,23 +299,63 @@ class Pull:
     async def _commit(self, ready: "asyncio.Queue[Batch | None]") -> None:
         """Commit batches one after the other, until there are no more."""
         while (batch := await ready.get()) is not None:
-            if batch.refresh_done and batch.refresh_started_at and not self._key.entity.is_log:
+            started_at = batch.refresh_started_at
+            if batch.refresh_done and started_at and not self._key.entity.is_log:
                 # What it brought first, without the end: what it has not met is asked for before it is buried.
                 await self._store(replace(batch, refresh_done=False, cursor=None))
-                await self._make_sure(batch.refresh_started_at)
                 batch = replace(batch, rows=(), confirmed=(), rejects=(), deletions=(), unusable=0)
-            await self._store(batch)
+                await self._end_refresh(batch, started_at)
+            else:
+                await self._store(batch)
 
-    async def _store(self, batch: Batch) -> None:
-        counts = await commit(self._db, self._key.workspace_id, {self._key: batch})
+    async def _end_refresh(self, batch: Batch, started_at: datetime) -> None:
+        """Bury what is gone; or let that wait for a person's word, and have the stream go on with what changes."""
+        try:
+            await self._make_sure(started_at, by_word=self._bury)
+        except BurialRefusedError as refused:
+            counts = {"missing": refused.missing, "gone": refused.gone, "living": refused.living}
+
+            async def keep(conn: Any) -> None:
+                await burials.keep(conn, self._key, started_at, **counts)
+
+            await self._store(replace(batch, refresh_done=False), keep)
+            raise
+        await self._store(batch)
+
+    async def bury(self, waiting: WaitingBurial, cursor: Cursor) -> None:
+        """Carry out a burial that a person has confirmed.
+
+        Args:
+            waiting: The refresh that waited.
+            cursor: The stream's, which stays.
+
+        Raises:
+            ProviderError: If the source fails.
+            StoreError: If the database fails.
+        """
+        started_at = waiting.refresh_started_at
+        await self._make_sure(started_at, by_word=True)
+        end = Batch(
+            observed_at=started_at,
+            cursor=cursor,
+            refresh_started_at=started_at,
+            refresh_done=True,
+            history_id=self._history_id,
+            scope=self._scope,
+            epoch=self._epoch,
+        )
+        await self._store(end)
+
+    async def _store(self, batch: Batch, also: Callable[[Any], Awaitable[None]] | None = None) -> None:
+        counts = await commit(self._db, self._key.workspace_id, {self._key: batch}, also)
         self._in_flight -= Counter(batch.ids())
         self._result.add(counts[self._key])
         self._result.note(self._adapter.http)
         self._on_progress(self._result)
 
-    async def _make_sure(self, started_at: datetime) -> None:
+    async def _make_sure(self, started_at: datetime, *, by_word: bool) -> None:
         """Ask for what a full refresh has not met, and store what is there; see :mod:`unified.sync.burial`."""
-        looking = make_sure(self._db, self._adapter, self._key, started_at, by_word=self._bury)
+        looking = make_sure(self._db, self._adapter, self._key, started_at, by_word=by_word)
         async with aclosing(looking) as found:
             async for pages, met in found:
                 self._result.read += sum(len(page.records) for page in pages)

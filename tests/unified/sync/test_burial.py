@@ -9,6 +9,7 @@ from tests.unified.sync.conftest import MakeSource
 from tests.unified.sync.source import Source
 from unified.kit.errors import PermissionDeniedError, ProtocolError, SingleRecordsError
 from unified.kit.reading.windows import WindowPage
+from unified.store.records import burials
 
 
 @pytest.fixture
@@ -50,18 +51,99 @@ async def gone_of(stripe: Source, number: int) -> list[str]:
     return ids
 
 
+async def confirmed(stripe: Source) -> None:
+    connection = stripe.connection
+    async with stripe.db.workspace(connection.workspace_id) as conn:
+        await burials.confirm(conn, connection.workspace_id, connection.id, actor="a person")
+
+
+async def waiting(stripe: Source) -> list[burials.WaitingBurial]:
+    async with stripe.db.workspace(stripe.connection.workspace_id) as conn:
+        return await burials.waiting(conn, stripe.connection.id)
+
+
 async def test_more_than_a_share_needs_a_word(stripe: Source) -> None:
     await stripe.sync()
     ids = await gone_of(stripe, 100)
     known = await stripe.tombstones()
     for _ in range(2):
         error = await stripe.assert_fails(full=True)
-        assert "unified sync acme/main --full --bury" in str(error)
+        assert "unified sync acme/main --bury" in str(error)
         assert await stripe.tombstones() == known
     result = await stripe.sync(full=True, bury=True)
     assert (result.deleted, result.is_complete) == (100, True)
     assert set(ids) <= await stripe.tombstones()
     assert (await stripe.sync()).mode == "incremental"
+    assert await waiting(stripe) == []
+
+
+async def test_what_waits_is_kept_and_the_stream_goes_on(stripe: Source, hide: set[str]) -> None:
+    """Deleted where no event says so: only the full refresh knows of it."""
+    await stripe.sync()
+    known = sorted(await stripe.stored())
+    gone, kept = known[:100], known[100:]
+    buried = await stripe.tombstones()
+    hide.update(gone)
+    stripe.fault("status", "/v1/customers/", status=404, code="resource_missing", times=None)
+    await stripe.assert_fails(full=True)
+    stripe.sandbox.faults.clear()
+    stripe.rename(kept[0], "New name")
+    hide.add(kept[0])
+    stripe.sandbox.stats.reset()
+    for _ in range(2):
+        result = await stripe.sync()
+        assert (result.mode, result.deleted, result.is_complete) == ("incremental", 0, True)
+    assert stripe.requests < 6, "neither listed nor asked for anew"
+    assert (await stripe.stored())[kept[0]]["name"] == "New name"
+    (one,) = await waiting(stripe)
+    assert (one.stream, one.missing, one.living, one.confirmed_at) == (
+        "customers",
+        100,
+        len(known),
+        None,
+    )
+    assert one.gone > len(known) * 0.3
+    assert (await stripe.state()).sync_status == "success"
+    # One of them changes, so it is there all the same; the others go once a person has spoken.
+    stripe.rename(gone[0], "Still here")
+    await stripe.sync()
+    await confirmed(stripe)
+    await confirmed(stripe)
+    stripe.fault("status", "/v1/customers/", status=404, code="resource_missing", times=None)
+    listed = stripe.requests_of("/customers")
+    result = await stripe.sync(full=True)
+    assert (result.deleted, stripe.requests_of("/customers")) == (99, listed)
+    assert await stripe.tombstones() == buried | set(gone[1:])
+    stripe.sandbox.faults.clear()
+    assert await waiting(stripe) == []
+    async with stripe.db.workspace(stripe.connection.workspace_id) as conn:
+        rows = await conn.execute("SELECT actor, detail FROM audit_log WHERE action = 'connection.bury'")
+        ((actor, detail),) = await rows.fetchall()
+    assert (actor, detail["customers"]["missing"]) == ("a person", 100)
+
+
+async def test_a_later_refresh_takes_the_place_of_one_that_waits(stripe: Source, hide: set[str]) -> None:
+    await stripe.sync()
+    known = sorted(await stripe.stored())
+    hide.update(known[:100])
+    stripe.fault("status", "/v1/customers/", status=404, code="resource_missing", times=None)
+    await stripe.assert_fails(full=True)
+    hide.difference_update(known[:10])
+    stripe.sandbox.clock.advance(seconds=5)
+    await stripe.assert_fails(full=True)
+    (one,) = await waiting(stripe)
+    assert one.missing == 90
+    await confirmed(stripe)
+    # What is said of one does not count for the next.
+    async with stripe.db.workspace(stripe.connection.workspace_id) as conn:
+        await burials.keep(
+            conn, stripe.key("customers"), one.refresh_started_at, missing=90, gone=80, living=250
+        )
+    assert (await stripe.sync()).deleted == 0
+    hide.clear()
+    assert (await stripe.sync(full=True)).deleted == 0
+    assert await waiting(stripe) == []
+    assert sorted(await stripe.stored()) == known
 
 
 async def test_listing_anew_ends_a_refusal_where_all_are_listed_again(stripe: Source, hide: set[str]) -> None:

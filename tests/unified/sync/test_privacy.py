@@ -46,8 +46,8 @@ IMPERSONAL = {
     "ended_sessions", "idempotency_keys", "identity_aliases", "identity_keys", "identity_matches", "identity_queue",
     "identity_records", "identity_state", "inbox_cursors", "merged_records", "pending_authorizations",
     "position_server", "reader_logins", "refresh_seen", "route_cursors", "routes", "schema_mappings",
-    "suppressed_records", "sync_history", "unknown_deletions", "webhook_configs", "webhook_seen", "webhook_strays",
-    "workspace_keys", "workspace_members", "workspaces",
+    "suppressed_records", "sync_history", "unknown_deletions", "waiting_burials", "webhook_configs",
+    "webhook_seen", "webhook_strays", "workspace_keys", "workspace_members", "workspaces",
 }  # fmt: skip
 # Columns of text in personal tables that say what kind of thing a row is, or which.
 KINDS = {

@@ -21,7 +21,7 @@ from unified.kit.registry import discover_adapters
 from unified.store.connections import rows as stored
 from unified.store.connections import statistics
 from unified.store.connections.rows import Connection
-from unified.store.records import history, quality, rejects
+from unified.store.records import burials, history, quality, rejects
 from unified.store.records.tables import StreamKey
 
 PER_PAGE = 50
@@ -36,6 +36,7 @@ CredentialWriter = Annotated[Caller, Depends(Rule("credentials:write", in_worksp
 DONE = {
     "added": "The connection was added.",
     "sync": "A sync was asked for. It begins within seconds, once Dagster has taken it up.",
+    "bury": "What is gone will be marked as deleted by a sync, which was asked for.",
     "test": "The provider accepts the credentials.",
     "pause": "It is paused: no sync by schedule.",
     "resume": "It is synced by schedule again.",
@@ -115,6 +116,16 @@ async def sync(
         await syncs.sync_connection(caller, services, connection_id, wanted)
 
     return await _carry_out(request, caller, services, connection_id, "sync", work)
+
+
+@routes.post("/connectors/{connection_id}/bury")
+async def bury(request: Request, caller: configs.Writer, services: Use, connection_id: UUID) -> Response:
+    """Say that what a full refresh did not find is gone."""
+
+    async def work() -> None:
+        await syncs.confirm_burials(caller, services, connection_id)
+
+    return await _carry_out(request, caller, services, connection_id, "bury", work)
 
 
 @routes.post("/connectors/{connection_id}/test")
@@ -270,6 +281,7 @@ async def _page(
             if "records:read" in caller.permissions
             else []
         )
+        waiting = await burials.waiting(conn, connection_id)
         streams = adapter.all_streams() if adapter else ()
         rows = {
             stream.name: await quality.live_records(conn, StreamKey.of(connection, stream))
@@ -286,6 +298,7 @@ async def _page(
         notice=notice,
         problem=problem.detail if problem else None,
         rows=rows,
+        burials=waiting,
         bars=chart.bars(pulls),
         chart=chart,
         pulls=[syncs.shown_entry(pull, dagster_url) for pull in pulls[:_PULLS_LISTED]],

@@ -19,7 +19,14 @@ from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSu
 from unified.store.database import Database
 
 # What was kept for going on with the former account's streams.
-_FORGOTTEN = ("cursors", "refresh_seen", "rejects", "unknown_deletions", "merged_records")
+_FORGOTTEN = (
+    "cursors",
+    "refresh_seen",
+    "waiting_burials",
+    "rejects",
+    "unknown_deletions",
+    "merged_records",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,16 @@
 """What syncs have done, as the API tells it: history, rejects, statistics."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from tests.streams import key_of
 from tests.unified.api.management.rig import CONFIGS, PROVIDER, Tenant
 from unified.kit.factory import AdapterFactory
 from unified.store.connections.registry import Registry
+from unified.store.records import burials
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.opening import StoredConnections
 from unified.sync.connection import sync_connection
@@ -91,3 +94,26 @@ async def test_rejects_are_for_those_who_may_read_records(acme: Tenant) -> None:
     viewer = await acme.api.with_role(acme, "viewer")
     await viewer.ask("GET", place, 403)
     await viewer.ask("GET", f"{CONFIGS}/{connection['id']}/history")
+
+
+async def test_a_burial_that_waits_is_confirmed_once(acme: Tenant) -> None:
+    connection = await acme.add()
+    place = f"{CONFIGS}/{connection['id']}"
+    assert await acme.ask("GET", f"{place}/burials") == []
+    await acme.ask("POST", f"{place}/burials/confirm", 409)
+    db = acme.api.db
+    stored = await Registry(db).get_connection(acme.id, UUID(connection["id"]))
+    async with db.workspace(acme.id) as conn:
+        now = datetime.now(UTC)
+        await burials.keep(conn, key_of(stored, "customers"), now, missing=90, gone=40, living=100)
+    (waiting,) = await acme.ask("GET", f"{place}/burials")
+    assert (waiting["stream"], waiting["missing"], waiting["confirmed_at"]) == ("customers", 90, None)
+    (first,) = await acme.ask("POST", f"{place}/burials/confirm", 202)
+    assert first["confirmed_by"].startswith("token:")
+    assert await acme.ask("POST", f"{place}/burials/confirm", 202) == [first]
+    assert (await acme.ask("GET", place))["sync_requested_at"]
+    entries = (await acme.ask("GET", "/api/audit?action=connection.bury"))["items"]
+    assert [one["detail"] for one in entries] == [{"customers": {"missing": 90, "gone": 40, "living": 100}}]
+    viewer = await acme.api.with_role(acme, "viewer")
+    await viewer.ask("GET", f"{place}/burials")
+    await viewer.ask("POST", f"{place}/burials/confirm", 403)

@@ -12,6 +12,7 @@ import pytest
 from cryptography.fernet import Fernet
 from playwright.async_api import expect
 
+from tests.streams import key_of
 from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import DAGSTER_URL, PROVIDER, STRIPE_KEY
 from tests.waiting import LIMIT_SECONDS
@@ -22,6 +23,7 @@ from unified.api.pages.session import LIFETIMES, Session, Sessions
 from unified.api.settings import Settings
 from unified.cli.commands.access.sign_in import sign_in_link
 from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET
+from unified.store.records import burials
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.workspaces import tokens
 from unified.store.workspaces.permissions import SCOPES
@@ -140,6 +142,25 @@ async def test_a_new_connection_waits_for_approval_where_that_is_asked_for(site:
     assert (await site.registry.get_connection(workspace.id, connection.id)).approval == "approved"
 
 
+async def test_what_is_gone_waits_for_a_word(site: Site) -> None:
+    workspace = await site.workspace()
+    connection = await site.connection(workspace)
+    async with site.db.workspace(workspace.id) as conn:
+        now = datetime.now(UTC)
+        await burials.keep(conn, key_of(connection, "customers"), now, missing=1_400, gone=310, living=2_000)
+    async with site.visit(await site.token(workspace, "viewer")) as page:
+        await page.goto(f"/connectors/{connection.id}")
+        await expect(page.get_by_text("has not found 1,400 of 2,000 records")).to_be_visible()
+        await expect(page.get_by_role("button", name="Mark them as deleted")).to_have_count(0)
+    async with site.visit(await site.token(workspace, "member")) as page:
+        await page.goto(f"/connectors/{connection.id}")
+        await press(page, "Mark them as deleted")
+        await expect(page.get_by_role("status")).to_contain_text("marked as deleted by a sync")
+        await expect(page.get_by_text("The next sync marks them")).to_be_visible()
+        await expect(page.get_by_role("button", name="Mark them as deleted")).to_have_count(0)
+    assert (await site.registry.get_connection(workspace.id, connection.id)).sync_requested_at is not None
+
+
 async def test_history_is_drawn_and_leads_to_dagster(site: Site) -> None:
     workspace = await site.workspace()
     connection = await site.connection(workspace)
@@ -227,6 +248,7 @@ async def test_a_viewer_sees_no_buttons_and_is_refused(site: Site) -> None:
         csrf = await page.locator("input[name=csrf]").first.get_attribute("value")
         actions = (
             "sync",
+            "bury",
             "test",
             "pause",
             "resume",
@@ -259,7 +281,7 @@ async def test_another_workspaces_connection_is_not_there(site: Site) -> None:
             texts.add(await page.locator("main").inner_text())
         assert len(texts) == 1  # whether it exists elsewhere is not told
         csrf = await page.locator("input[name=csrf]").first.get_attribute("value") or ""
-        for action in ("sync", "test", "pause", "credentials", "authorize", "replay", "approve"):
+        for action in ("sync", "bury", "test", "pause", "credentials", "authorize", "replay", "approve"):
             form = {"csrf": csrf, "version": "1", "api_key": "sk_test_fake_x"}
             sent = await page.request.post(f"/connectors/{theirs.id}/{action}", form=form)
             assert sent.status == 404, action

@@ -3,7 +3,7 @@
 It is looked at often, so it asks the database alone: no adapter is imported for it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, get_args
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from unified.store.connections import statistics
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.inbox import dead_letters, horizon
 from unified.store.inbox import events as inbox
+from unified.store.records import burials
 from unified.store.workspaces import workspaces
 
 
@@ -68,7 +69,7 @@ async def status(
                 sum(each["rejects"].values()),
                 each["webhooks"]["waiting"] + each["webhooks"]["held"],
                 each["webhooks"]["dead_letters"]["dead"],
-                "; ".join(filter(None, (each["error"], each["webhooks"]["error"], _held(each["webhooks"])))),
+                "; ".join(filter(None, _troubles(each))),
             )
             for each in found
         ),
@@ -84,6 +85,21 @@ async def _waiting(session: Session, connectors: Iterable[str]) -> dict[UUID, in
         for connector in connectors
         for one in await inbox.waiting(session.db, connector, now)
     }
+
+
+def _troubles(state: Mapping[str, Any]) -> Iterator[str | None]:
+    """What is wrong with a connection, and what to do."""
+    yield state["error"]
+    yield state["webhooks"]["error"]
+    yield _held(state["webhooks"])
+    for one in state["burials"]:
+        if one["confirmed_at"]:
+            yield f"the next sync marks what is gone of {one['stream']} as deleted"
+        else:
+            yield (
+                f"a full refresh has not found {one['missing']:,} of {one['living']:,} {one['stream']}; if they are "
+                f"gone, run `unified sync {state['connection']} --bury`"
+            )
 
 
 def _held(webhooks: Mapping[str, Any]) -> str | None:
@@ -102,6 +118,7 @@ async def _state(
     async with session.db.workspace(connection.workspace_id) as conn:
         rows = await statistics.live_by_stream(conn, connection.id)
         rejected = await statistics.rejects_by_stream(conn, connection.id)
+        waiting_burials = await burials.waiting(conn, connection.id)
     letters = await dead_letters.counts(session.db, connection)
     return {
         "connection": connection.key,
@@ -113,6 +130,7 @@ async def _state(
         "rows": rows,
         "rejects": {stream: rejected.get(stream, 0) for stream in rows},
         "error": connection.error_message,
+        "burials": [{name: getattr(one, name) for name in one.__slots__} for one in waiting_burials],
         "webhooks": {
             "waiting": waiting.events if waiting else 0,
             "oldest_at": waiting.oldest_at if waiting else None,

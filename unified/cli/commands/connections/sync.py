@@ -10,7 +10,9 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 
 from unified.cli.arguments import AsJson, Name
 from unified.cli.output import err, print_json, say, table
-from unified.cli.session import asynchronous, open_session
+from unified.cli.session import ACTOR, CommandError, Session, asynchronous, open_session
+from unified.store.connections.rows import Connection
+from unified.store.records import burials
 from unified.sync.connection import sync_connection
 from unified.sync.pull import OnProgress, PullResult
 from unified.sync.remap import remap as remap_connection
@@ -29,7 +31,9 @@ async def sync(
     bury: Annotated[
         bool,
         typer.Option(
-            "--bury", help="Let a full refresh mark any share of the records as deleted (see bury_at_most)."
+            "--bury",
+            help="Let the full refresh that waits for a word mark as deleted what is gone; with --full, where none "
+            "waits, a new one, whatever its share (see bury_at_most).",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -42,6 +46,8 @@ async def sync(
     async with open_session() as session:
         connection = await session.connection(name)
         factory = session.adapters()
+        if bury:
+            await _confirm(session, connection, [*stream] if stream else [None], full=full)
         with progress_of(connection.key) as report:
             results = await sync_connection(
                 session.db,
@@ -66,6 +72,23 @@ async def remap(name: Name, *, as_json: AsJson = False) -> None:
         with progress_of(connection.key) as report:
             results = await remap_connection(session.db, connection, on_progress=report)
     show_results(results, as_json=as_json)
+
+
+async def _confirm(
+    session: Session, connection: Connection, streams: list[str | None], *, full: bool
+) -> None:
+    """Say that what waits to be marked as deleted is right."""
+    async with session.db.workspace(connection.workspace_id) as conn:
+        found = [
+            one
+            for stream in streams
+            for one in await burials.confirm(
+                conn, connection.workspace_id, connection.id, actor=ACTOR, stream=stream
+            )
+        ]
+    if not found and not full:
+        msg = f"no full refresh of {connection.key} waits for a word; `unified sync {connection.key} --full` begins one"
+        raise CommandError(msg)
 
 
 @contextmanager

@@ -402,6 +402,7 @@ class _Merge:
             if not self._key.entity.is_log:
                 deleted = await self._delete_unmet(started_at)
             await self._execute(merge_sql.FORGET_MET)
+            await self._execute(merge_sql.FORGET_WAITING)
             await self._execute(merge_sql.FORGET_UNKNOWN, started=started_at)
             await self._execute(
                 merge_sql.DROP_UNMET_REJECTS,

@@ -256,6 +256,10 @@ REMEMBER_MET = """
 # The full refresh is done.
 FORGET_MET = "DELETE FROM refresh_seen WHERE connector_config_id = %(connection)s AND stream = %(stream)s"
 
+FORGET_WAITING = (
+    "DELETE FROM waiting_burials WHERE connector_config_id = %(connection)s AND stream = %(stream)s"
+)
+
 # Rejects of records that a full refresh did not meet.
 DROP_UNMET_REJECTS = """
     DELETE FROM rejects WHERE connector_config_id = %(connection)s AND stream = %(stream)s

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unified.api.management.access.callers import Caller, Rule
 from unified.api.management.answers import json_answer
-from unified.api.management.endpoints.connections.connections import Reader
+from unified.api.management.endpoints.connections.connections import Reader, Writer
 from unified.api.management.paging import AskedPage, Page
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
@@ -21,7 +21,8 @@ from unified.store.connections import sync_requests
 from unified.store.connections.approval import ensure_approved
 from unified.store.connections.rows import connection_key, read_connection
 from unified.store.connections.sync_requests import SyncRequest
-from unified.store.records import history, rejects
+from unified.store.records import burials, history, rejects
+from unified.store.records.burials import WaitingBurial
 from unified.store.secrets.rows import has_credentials
 from unified.sync.connections import Connections
 
@@ -147,6 +148,33 @@ async def sync_connection(
             detail={"full": request.full},
         )
     return json_answer(request, 202)
+
+
+@routes.get("/burials", response_model=list[WaitingBurial])
+async def list_burials(caller: Reader, services: Use, connection_id: UUID) -> Response:
+    """Full refreshes that would mark much as deleted, and wait for a word, by stream.
+
+    Their streams go on with what changes.
+    """
+    async with services.db.workspace(caller.workspace_id) as conn:
+        await connection_key(conn, connection_id)
+        return json_answer(await burials.waiting(conn, connection_id))
+
+
+@routes.post("/burials/confirm", status_code=202, response_model=list[WaitingBurial])
+async def confirm_burials(caller: Writer, services: Use, connection_id: UUID) -> Response:
+    """Say that what waits is gone: the connection's next sync, which is asked for, marks it as deleted.
+
+    Said twice it changes nothing more.
+    """
+    async with services.db.workspace(caller.workspace_id) as conn:
+        key = await connection_key(conn, connection_id, lock=True)
+        await ensure_approved(conn, connection_id, key)
+        found = await burials.confirm(conn, caller.workspace_id, connection_id, actor=caller.actor)
+        if not found:
+            raise Problem(409, f"No full refresh of {key} waits for a word.")
+        await sync_requests.request(conn, connection_id)
+    return json_answer(found, 202)
 
 
 @routes.get("/history", response_model=Page[HistoryEntry])
