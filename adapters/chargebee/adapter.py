@@ -4,7 +4,7 @@ Source: https://apidocs.chargebee.com/docs/api (``list-ops`` for paging, order a
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -27,7 +27,7 @@ from unified.kit.declarations import (
 )
 from unified.kit.errors import NotFoundError
 from unified.kit.http.client import HttpClient
-from unified.kit.http.limits import RateLimit
+from unified.kit.http.limits import Limit
 from unified.kit.http.refusals import Refusals
 from unified.kit.reading.listing import Listing
 from unified.kit.reading.lists import ListEndpoint
@@ -35,21 +35,13 @@ from unified.kit.reading.paging import Token
 from unified.kit.reading.windows import side_by_side
 from unified.kit.registry import register_adapter
 from unified.kit.streams import RawRecord
-from unified.kit.webhooks.deliveries import ReceivedEvent
-from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.signatures import Verifier
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
-
-# https://apidocs.chargebee.com/docs/api/error-handling: 150 requests a minute for every site; larger plans have more.
-_REQUESTS_PER_SECOND = 2.5
 
 # Ids are at most 50 characters long; so many fit into a URL.
 _IDS = 50
 
 _NOT_FOUND = "resource_not_found"
-
-# https://apidocs.chargebee.com/docs/api/error-handling
-_REFUSALS = Refusals(codes_at=("api_error_code",), reasons_at=("message",))
 
 
 class ChargebeeConfig(AdapterConfig):
@@ -154,17 +146,14 @@ class ChargebeeAdapter(BaseAdapter[ChargebeeConfig]):
             source=_list("event", created="occurred_at", updated=None),
         ),
     )  # fmt: skip
+    # https://apidocs.chargebee.com/docs/api/error-handling
+    refusals: ClassVar[Refusals] = Refusals(codes_at=("api_error_code",), reasons_at=("message",))
     verifiers: ClassVar[tuple[Verifier, ...]] = (webhooks.ChargebeeVerifier(),)
+    subjects = staticmethod(webhooks.subjects)
 
-    def open_http(self) -> HttpClient:
-        """The HTTP client, with the one limit that a site has."""
-        return HttpClient(
-            self.config,
-            label=self.label,
-            auth=self.authentication(),
-            limits={"default": RateLimit(self.config.requests_per_second or _REQUESTS_PER_SECOND)},
-            refusals=_REFUSALS,
-        )
+    def limits(self) -> Sequence[Limit]:
+        """A site's, in all: https://apidocs.chargebee.com/docs/api/error-handling; larger plans have more."""
+        return (Limit(150 / 60),)
 
     async def test(self) -> Account:
         """Ask for a record of each stream: no endpoint says whose key it is, but a site is its own account."""
@@ -178,7 +167,3 @@ class ChargebeeAdapter(BaseAdapter[ChargebeeConfig]):
         """The site that the address names; its key says whether it is a test site."""
         site = httpx.URL(self.config.base_url).host.partition(".")[0]
         return Account(site, site, not self.credentials["api_key"].reveal().startswith("test_"))
-
-    def subjects(self, event: ReceivedEvent) -> Iterable[Subject]:
-        """What an event is about: see :meth:`BaseAdapter.subjects`."""
-        return webhooks.subjects(event)

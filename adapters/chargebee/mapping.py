@@ -4,7 +4,6 @@ Amounts are integers: hundredths of the currency's unit, also of a currency with
 without any (https://apidocs.chargebee.com/docs/api/currencies).
 """
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +14,7 @@ from unified.schema.customer import CustomerKind, UnifiedCustomer
 from unified.schema.event import UnifiedEvent
 from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
 from unified.schema.money import exponent, from_minor_units, settle
-from unified.schema.reading import address, currency, emails, first_of, moment, number, text
+from unified.schema.reading import address, currency, first_of, moment, number, text
 from unified.schema.unusable import Unusable
 
 # Digits of Chargebee's unit where they are not the currency's own: it knows two at most.
@@ -34,27 +33,16 @@ _KINDS = {(True, False): CustomerKind.PERSON, (False, True): CustomerKind.COMPAN
 def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
     """Map a customer (https://apidocs.chargebee.com/docs/api/customers)."""
     unusable = Unusable()
-    custom = _custom_fields(raw, "locale")
-    valid, invalid = emails([raw.get("email")])
-    if invalid:
-        custom["invalid_email"] = invalid[0]
-    person, company, phone = (
-        _joined(raw, " ", "first_name", "last_name"),
-        text(raw.get("company")),
-        text(raw.get("phone")),
-    )
+    person, company = _joined(raw, " ", "first_name", "last_name"), text(raw.get("company"))
     return unusable.record(
         UnifiedCustomer,
         **origin.identify(raw["id"]),
-        created_at=unusable.read("created_at", moment, raw.get("created_at")),
-        updated_at=unusable.read("updated_at", moment, raw.get("updated_at")),
-        custom_fields=custom,
+        created_at=unusable.time("created_at", raw.get("created_at")),
+        updated_at=unusable.time("updated_at", raw.get("updated_at")),
+        custom_fields=_custom_fields(raw, "locale"),
         raw_data=raw,
-        email=valid[0] if valid else None,
-        emails=tuple(valid),
+        **unusable.reach([raw.get("email")], [raw.get("phone")]),
         name=person or company,
-        phone=phone,
-        phones=() if phone is None else (phone,),
         company=company,
         kind=_KINDS.get((person is not None, company is not None)),
         tax_number=_joined(raw, "", "vat_number_prefix", "vat_number"),
@@ -68,17 +56,14 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
     unusable = Unusable()
     written, status, discounts = raw["currency_code"], raw.get("status"), raw.get("discounts")
 
-    def time(field: str, value: Any) -> datetime | None:
-        return unusable.read(field, moment, value)
-
     def amount(units: int | None) -> Decimal | None:
         return _amount(units, written)
 
     return unusable.record(
         UnifiedInvoice,
         **origin.identify(raw["id"]),
-        created_at=time("created_at", first_of(raw, "generated_at", "date")),
-        updated_at=time("updated_at", raw.get("updated_at")),
+        created_at=unusable.time("created_at", first_of(raw, "generated_at", "date")),
+        updated_at=unusable.time("updated_at", raw.get("updated_at")),
         custom_fields=_custom_fields(raw, "subscription_id", "po_number"),
         raw_data=raw,
         customer_id=text(raw.get("customer_id")),
@@ -93,9 +78,9 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
         amount_due=amount(raw.get("amount_due")),
         amount_paid=amount(raw.get("amount_paid")),
         amount_remaining=amount(raw.get("amount_due")),
-        issue_date=time("issue_date", raw.get("date")),
-        due_date=time("due_date", raw.get("due_date")),
-        paid_date=time("paid_date", raw.get("paid_at")),
+        issue_date=unusable.time("issue_date", raw.get("date")),
+        due_date=unusable.time("due_date", raw.get("due_date")),
+        paid_date=unusable.time("paid_date", raw.get("paid_at")),
         line_items=unusable.each(
             "line_items", raw.get("line_items") or [], lambda line, part: _line(line, written, part)
         ),
@@ -140,8 +125,8 @@ def _line(raw: dict[str, Any], currency: str, unusable: Unusable) -> UnifiedLine
             "tax": _amount(raw.get("tax_amount"), currency),
             "discount": _amount(raw.get("discount_amount"), currency),
             "item_id": text(raw.get("entity_id")),
-            "period_start": unusable.read("period_start", moment, raw.get("date_from")),
-            "period_end": unusable.read("period_end", moment, raw.get("date_to")),
+            "period_start": unusable.time("period_start", raw.get("date_from")),
+            "period_end": unusable.time("period_end", raw.get("date_to")),
         },
     )
 

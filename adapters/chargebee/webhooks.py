@@ -43,9 +43,9 @@ class ChargebeeVerifier(BasicVerifier):
         return [ReceivedEvent(event.id, event.event_type, read_time(event.occurred_at), delivery.body)]
 
 
-def subjects(received: ReceivedEvent) -> Iterator[Subject]:
+def subjects(event: ReceivedEvent) -> Iterator[Subject]:
     """The resources in an event's content; see :meth:`unified.kit.adapter.BaseAdapter.subjects`."""
-    content = _EVENT.decode(received.body).content
+    content = _EVENT.decode(event.body).content
     for noun, stream in _STREAMS.items():
         found = content.get(noun)
         record_id = found.get("id") if isinstance(found, dict) else None

@@ -4,7 +4,7 @@ Here: what the adapter declares, its HTTP client and its account. Reading is in 
 (endpoints) and ``related`` (associations); writing in ``writing``; mapping in ``mapping``.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -24,12 +24,8 @@ from unified.kit.declarations import (
     OAuth,
     Stream,
 )
-from unified.kit.http.client import HttpClient
-from unified.kit.http.limits import Limit, rate_limits
+from unified.kit.http.limits import Limit
 from unified.kit.registry import register_adapter
-from unified.kit.webhooks.deliveries import ReceivedEvent
-from unified.kit.webhooks.meaning import Subject
-from unified.kit.webhooks.owners import Owner
 from unified.schema import UnifiedBase, UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
@@ -130,24 +126,20 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         ),
     )
     delivered_streams = (Stream("events", EVENTS, to_unified=webhooks.to_event),)
+    refusals = REFUSALS
     verifiers = (
         webhooks.HubSpotVerifier(),
         webhooks.HubSpotV1Verifier(),
         webhooks.HubSpotV2Verifier(),
     )
+    owner = staticmethod(webhooks.owner)
+    subjects = staticmethod(webhooks.subjects)
 
-    def open_http(self) -> HttpClient:
-        """A client with the token, and a limit for searches, which count in the general one as well."""
-        limits = (
+    def limits(self) -> Sequence[Limit]:
+        """One for all requests, and one for searches, which count in the former as well."""
+        return (
             Limit(_REQUESTS_PER_SECOND, share=_HEADROOM, burst=_BURST, stated=STATED_RATE),
             Limit(self.config.searches_per_second, "search", share=_HEADROOM, within="default"),
-        )
-        return HttpClient(
-            self.config,
-            label=self.label,
-            auth=self.authentication(),
-            limits=rate_limits(limits, fixed=self.config.requests_per_second),
-            refusals=REFUSALS,
         )
 
     async def test(self) -> Account:
@@ -161,15 +153,6 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         details = await HubSpotApi(self.http).account()
         live = details.account_type == "STANDARD" if details.account_type else None
         return Account(str(details.portal_id), details.ui_domain, live)
-
-    @classmethod
-    def owner(cls, event: ReceivedEvent) -> Owner:
-        """Whose an event is; see :meth:`unified.kit.adapter.BaseAdapter.owner`."""
-        return webhooks.owner(event)
-
-    def subjects(self, event: ReceivedEvent) -> Iterable[Subject]:
-        """The records that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`."""
-        return webhooks.subjects(event)
 
     def from_unified(
         self, stream: str, record: UnifiedBase, fields: Collection[str] | None = None

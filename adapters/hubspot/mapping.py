@@ -7,16 +7,14 @@ Every property is text or null.
 """
 
 from collections.abc import Collection
-from datetime import datetime
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from unified.kit.streams import Origin
 from unified.kit.writing.changes import choose
 from unified.schema import InvoiceStatus, UnifiedAddress, UnifiedCustomer, UnifiedInvoice, UnifiedLineItem
 from unified.schema.money import parse_amount
-from unified.schema.reading import address, currency, emails, joined, moment, number
+from unified.schema.reading import address, currency, emails, joined, number
 from unified.schema.unusable import Unusable
 
 Properties = dict[str, str | None]
@@ -58,8 +56,7 @@ _BOOKKEEPING = ("createdate", "hs_createdate", "hs_lastmodifieddate", "hs_object
 NOT_CUSTOM_OF_CONTACTS = frozenset((*_CONTACT_FIELDS, *_BOOKKEEPING))
 _NOT_CUSTOM_OF_INVOICES = frozenset((*_INVOICE_FIELDS, *_BOOKKEEPING))
 
-# ISO 8601, a date, or Unix milliseconds.
-_moment = partial(moment, per_second=1000)
+_PER_SECOND = 1000  # Unix milliseconds, where a time is not ISO 8601 or a date
 
 _STATUSES = {
     "draft": InvoiceStatus.DRAFT,
@@ -76,33 +73,27 @@ def customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
     read goes into the custom fields (``invalid_email``, …).
     """
     properties: Properties = raw["properties"]
-    get, unusable = properties.get, Unusable()
+    get, unusable = properties.get, Unusable(per_second=_PER_SECOND)
     companies = raw.get("associations", {}).get("companies", ())
     custom: dict[str, Any] = _custom(properties, NOT_CUSTOM_OF_CONTACTS)
     if companies:
         custom["company_ids"] = [company["id"] for company in companies]
 
-    email, invalid = emails([get("email")])
     more, more_invalid = unusable.read("additional_emails", _further_emails, get("hs_additional_emails")) or (
         [],
         [],
     )
-    if invalid:
-        custom["invalid_email"] = invalid[0]
     if more_invalid:
         custom["invalid_additional_emails"] = more_invalid
-    phones = tuple(dict.fromkeys(number for number in (get("phone"), get("mobilephone")) if number))
+    reached = unusable.reach([get("email")], [get("phone"), get("mobilephone")])
     return unusable.record(
         UnifiedCustomer,
         **origin.identify(raw["id"]),
         **_life(raw, unusable),
         custom_fields=custom,
         raw_data=raw,
-        email=email[0] if email else None,
-        emails=tuple(dict.fromkeys((*email, *more))),
+        **{**reached, "emails": tuple(dict.fromkeys((*reached["emails"], *more)))},
         name=unusable.read("name", joined, (get("firstname"), get("lastname"))),
-        phone=phones[0] if phones else None,
-        phones=phones,
         company=next((company["name"] for company in companies if company.get("name")), None)
         or get("company")
         or None,
@@ -113,7 +104,7 @@ def customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
 def invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
     """Map an invoice. All amounts are HubSpot's own; ``hs_amount_billed`` includes tax and is the total."""
     properties: Properties = raw["properties"]
-    get, unusable = properties.get, Unusable()
+    get, unusable = properties.get, Unusable(per_second=_PER_SECOND)
     associations = raw.get("associations", {})
     code = unusable.read("currency", currency, get("hs_currency"))
     contacts = [contact["id"] for contact in associations.get("contacts", ())]
@@ -126,9 +117,6 @@ def invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
 
     def amount(name: str) -> Decimal | None:
         return parse_amount(get(name), code or "")
-
-    def time(name: str, field: str) -> datetime | None:
-        return unusable.read(field, _moment, get(name))
 
     return unusable.record(
         UnifiedInvoice,
@@ -147,9 +135,9 @@ def invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
         amount_paid=amount("hs_amount_paid"),
         amount_remaining=amount("hs_balance_due"),
         currency=code,
-        issue_date=time("hs_invoice_date", "issue_date"),
-        due_date=time("hs_due_date", "due_date"),
-        paid_date=time("hs_payment_date", "paid_date"),
+        issue_date=unusable.time("issue_date", get("hs_invoice_date")),
+        due_date=unusable.time("due_date", get("hs_due_date")),
+        paid_date=unusable.time("paid_date", get("hs_payment_date")),
         memo=get("hs_comments") or None,
         hosted_url=get("hs_invoice_link") or None,
         pdf_url=get("hs_pdf_download_link") or None,
@@ -215,7 +203,7 @@ def _life(raw: dict[str, Any], unusable: Unusable) -> dict[str, Any]:
     """When a record was made, changed and archived."""
     times = {"created_at": "createdAt", "updated_at": "updatedAt", "deleted_at": "archivedAt"}
     return {
-        **{field: unusable.read(field, _moment, raw.get(name)) for field, name in times.items()},
+        **{field: unusable.time(field, raw.get(name)) for field, name in times.items()},
         "is_active": not raw.get("archived", False),
     }
 

@@ -24,7 +24,7 @@ from unified.kit.declarations import Stream
 from unified.kit.reading.changes import Since, Step, in_steps
 from unified.kit.reading.paging import misplaced
 from unified.kit.reading.raw import by_ids
-from unified.kit.reading.refresh import Refresh, is_unfinished
+from unified.kit.reading.refresh import Refresh, RefreshedSource
 from unified.kit.reading.windows import Window, WindowPage, read_windows
 from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
 from unified.schema.entities import CUSTOMERS
@@ -55,7 +55,7 @@ class _Merged(msgspec.Struct, rename={"updated_at": "updatedAt"}):
 _MERGED = msgspec.json.Decoder(_Merged)
 
 
-class Objects:
+class Objects(RefreshedSource):
     """Contacts or invoices."""
 
     def __init__(self, adapter: BaseAdapter[Any], stream: Stream) -> None:
@@ -68,16 +68,12 @@ class Objects:
         self._since = Since(
             timedelta(seconds=lag), _OVERLAP, _BIN_KEEPS, late=timedelta(seconds=late if lag else 0)
         )
-        self._readers = min(adapter.config.concurrency, _READERS)
+        self.readers = min(adapter.config.concurrency, _READERS)
 
     @property
     def properties(self) -> Sequence[str]:
         """What is read of each record."""
         return self._source.properties
-
-    def pull(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
-        """Read from where the cursor stands; see :meth:`unified.kit.adapter.BaseAdapter.pull`."""
-        return self._refresh(cursor) if cursor is None or is_unfinished(cursor) else self._changes(cursor)
 
     async def fetch(self, ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         """Read single records; :meth:`unified.kit.adapter.BaseAdapter.fetch`. An id merged away counts as gone.
@@ -108,28 +104,23 @@ class Objects:
 
     # Full refresh
 
-    async def _refresh(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
-        """All live records. What is made or modified meanwhile comes with the changes that follow."""
-        refresh = Refresh.load(cursor)
-        if refresh is None:
-            started_at = self._settled()
-            windows, now = await self._span(())
-            refresh = Refresh(started_at, windows, {"since": self._since.settled(now).isoformat()})
+    async def begin(self) -> Refresh:
+        """All ids, in one window."""
+        started_at = self._settled()
+        windows, now = await self._span(())
+        return Refresh(started_at, windows, {"since": self._since.settled(now).isoformat()})
 
-        async def fetch(window: Window) -> WindowPage:
-            return await self._window(window, ())
+    async def window(self, window: Window) -> WindowPage:
+        """A page of the search for all records."""
+        return await self._window(window, ())
 
-        reading = refresh.pages(fetch, readers=self._readers, source_count=self._count)
-        async with aclosing(reading) as pages:
-            async for page in pages:
-                yield page
-
-    async def _count(self) -> int:
+    async def count(self) -> int:
+        """By the search, which counts what it finds."""
         return (await self._api.search(self._source.kind, (), ("hs_object_id",), limit=1)).total
 
     # Changes
 
-    async def _changes(self, cursor: Cursor) -> AsyncGenerator[Page, None]:
+    async def changes(self, cursor: Cursor) -> AsyncGenerator[Page, None]:
         """What was modified, the contacts of modified companies, what was archived.
 
         A cursor inside a pull holds ``until``, from where the next one will go on, the ``step`` and how far
@@ -159,7 +150,7 @@ class Objects:
             return await self._window(window, changed)
 
         windows = [Window(low, high) for low, high in at]
-        async with aclosing(read_windows(windows, fetch, readers=self._readers)) as pages:
+        async with aclosing(read_windows(windows, fetch, readers=self.readers)) as pages:
             async for page, left in pages:
                 yield Page(page.records, page.observed_at, {"at": _dump(left)}, page.tombstones)
 

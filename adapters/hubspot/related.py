@@ -16,12 +16,9 @@ from adapters.hubspot.mapping import (
     INVOICE_PROPERTIES,
     LINE_PROPERTIES,
 )
+from unified.kit.reading.raw import id_of
 from unified.kit.reading.windows import side_by_side
 from unified.kit.streams import RawRecord
-
-
-class _Head(msgspec.Struct):
-    id: str
 
 
 class _CompanyProperties(msgspec.Struct):
@@ -42,18 +39,14 @@ class _Company(msgspec.Struct):
     domain: str | None = None
 
 
-_HEAD = msgspec.json.Decoder(_Head)
 _COMPANY = msgspec.json.Decoder(_CompanyObject)
 _ENCODER = msgspec.json.Encoder()
 
 
 def read_id(record: msgspec.Raw) -> str | None:
     """A record's id, which is a number in decimal text; None where it has no readable one."""
-    try:
-        found = _HEAD.decode(record).id
-    except msgspec.MsgspecError:
-        return None
-    return found if found.isdecimal() else None
+    found = id_of(record)
+    return found if isinstance(found, str) and found.isdecimal() else None
 
 
 class Companies:

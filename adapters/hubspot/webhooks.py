@@ -198,30 +198,30 @@ def event_key(raw: Mapping[str, Any]) -> str:
     return ":".join(("" if part is None else str(part)) for part in (*named, digest))
 
 
-def owner(received: ReceivedEvent) -> Owner:
+def owner(event: ReceivedEvent) -> Owner:
     """The portal that an event is of: an app has one URL for all portals that use it."""
     try:
-        portal_id = _SCOPE.decode(received.body).portal_id
+        portal_id = _SCOPE.decode(event.body).portal_id
     except (msgspec.MsgspecError, UnicodeError):
         return Owner()
     return Owner(None if portal_id is None else str(portal_id))
 
 
-def subjects(received: ReceivedEvent) -> Iterable[Subject]:
+def subjects(event: ReceivedEvent) -> Iterable[Subject]:
     """The records that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`.
 
     A company that is renamed, merged or restored means its contacts, which carry its name. A contact that was deleted
     for privacy can't be restored
     (https://knowledge.hubspot.com/privacy-and-consent/how-do-i-perform-a-gdpr-delete-in-hubspot).
     """
-    event = _EVENT.decode(received.body)
-    renames = event.change in _RENAMING or (
-        event.change == "propertyChange" and event.property_name in COMPANY_PROPERTIES
+    said = _EVENT.decode(event.body)
+    renames = said.change in _RENAMING or (
+        said.change == "propertyChange" and said.property_name in COMPANY_PROPERTIES
     )
-    is_erased = event.change == _ERASED
-    for kind, object_id in event.subjects():
+    is_erased = said.change == _ERASED
+    for kind, object_id in said.subjects():
         if kind in _STREAMS:
-            deleted_at = event.time if is_erased else None
+            deleted_at = said.time if is_erased else None
             yield Subject(_STREAMS[kind], object_id, deleted_at, erase=is_erased)
         elif kind == "company" and renames:
             yield Subject("customers", OF_COMPANY + object_id)

@@ -4,7 +4,8 @@ How each stream is read is said by ``sources`` (order), ``changes`` (the events 
 a record means by ``mapping``; how customers are written by ``writing``; what a delivery means by ``webhooks``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
@@ -27,13 +28,10 @@ from unified.kit.declarations import (
 )
 from unified.kit.errors import ConfigurationError, PermissionDeniedError, RequestRefusedError
 from unified.kit.http.client import HttpClient
-from unified.kit.http.limits import RateLimit
+from unified.kit.http.limits import Limit
 from unified.kit.http.refusals import Meaning, Refusals
 from unified.kit.reading.windows import side_by_side
 from unified.kit.registry import register_adapter
-from unified.kit.webhooks.deliveries import ReceivedEvent
-from unified.kit.webhooks.meaning import Subject
-from unified.kit.webhooks.owners import Owner
 from unified.kit.webhooks.signatures import Verifier
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
@@ -45,16 +43,7 @@ API_VERSION = "2026-09-30.endive"
 # busy at once.
 _REQUESTS_PER_SECOND = 25.0
 _SEARCHES_PER_SECOND = 20.0
-_ENDPOINTS = ("default", "customers", "customer", "invoices", "invoice", "lines", "events", "event", "search")
-
-# https://docs.stripe.com/api/errors and https://docs.stripe.com/error-low-level: a 409 is a lock that another request
-# holds, where Stripe does not say otherwise.
-_REFUSALS = Refusals(
-    codes_at=("error.code",),
-    reasons_at=("error.message",),
-    statuses={409: Meaning(RequestRefusedError, retry=True)},
-    retry_header="stripe-should-retry",
-)
+_ENDPOINTS = ("customers", "customer", "invoices", "invoice", "lines", "events", "event")
 
 
 class StripeConfig(AdapterConfig):
@@ -122,36 +111,41 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         ),
         Stream("events", EVENTS, source=Events, to_unified=mapping.to_event),
     )
+    # https://docs.stripe.com/api/errors and https://docs.stripe.com/error-low-level: a 409 is a lock that another
+    # request holds, where Stripe does not say otherwise.
+    refusals: ClassVar[Refusals] = Refusals(
+        codes_at=("error.code",),
+        reasons_at=("error.message",),
+        statuses={409: Meaning(RequestRefusedError, retry=True)},
+        retry_header="stripe-should-retry",
+    )
     verifiers: ClassVar[tuple[Verifier, ...]] = (webhooks.StripeVerifier(),)
+    owner = staticmethod(webhooks.owner)
+    subjects = staticmethod(webhooks.subjects)
+
+    def limits(self) -> Sequence[Limit]:
+        """One for a sandbox, or where the settings name a rate, and one for each endpoint of a live account."""
+        one = Limit(_REQUESTS_PER_SECOND)
+        if not self._livemode or self.config.requests_per_second is not None:
+            return (one,)
+        return (one, *(replace(one, name=name) for name in _ENDPOINTS), Limit(_SEARCHES_PER_SECOND, "search"))
+
+    def headers(self) -> Mapping[str, str]:
+        """The API's version, and the connected account: https://docs.stripe.com/connect/authentication."""
+        account = self.config.stripe_account
+        return {"stripe-version": API_VERSION, **({"stripe-account": account} if account else {})}
 
     def open_http(self) -> HttpClient:
-        """The HTTP client, with one rate limit for a sandbox and one per endpoint for a live account.
+        """The HTTP client.
 
         Raises:
             ConfigurationError: If the key can't be one that reads an account.
         """
-        key = self.credentials["api_key"].reveal()
-        if not key.startswith(("sk_", "rk_")):
+        if not self.credentials["api_key"].reveal().startswith(("sk_", "rk_")):
             raise ConfigurationError(
                 f"connection {self.connection.key}: its key is not a Stripe key, which starts with sk_ or rk_"
             )
-        rate = self.config.requests_per_second
-        if self._livemode and rate is None:
-            limits = {name: RateLimit(_REQUESTS_PER_SECOND) for name in _ENDPOINTS}
-            limits["search"] = RateLimit(_SEARCHES_PER_SECOND)
-        else:
-            limits = dict.fromkeys(_ENDPOINTS, RateLimit(rate or _REQUESTS_PER_SECOND))
-        headers = {"stripe-version": API_VERSION}
-        if self.config.stripe_account is not None:  # https://docs.stripe.com/connect/authentication
-            headers["stripe-account"] = self.config.stripe_account
-        return HttpClient(
-            self.config,
-            label=self.label,
-            headers=headers,
-            auth=self.authentication(),
-            limits=limits,
-            refusals=_REFUSALS,
-        )
+        return super().open_http()
 
     async def test(self) -> Account:
         """Ask whose account the key opens, and whether it may read every stream.
@@ -171,15 +165,6 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         dashboard = (account.settings or {}).get("dashboard") or {}
         name = (account.business_profile or {}).get("name") or dashboard.get("display_name")
         return Account(account.id, name, self._livemode)
-
-    @classmethod
-    def owner(cls, event: ReceivedEvent) -> Owner:
-        """Whose an event is: see :meth:`BaseAdapter.owner`."""
-        return webhooks.owner(event)
-
-    def subjects(self, event: ReceivedEvent) -> Iterable[Subject]:
-        """The object that an event is about: see :meth:`BaseAdapter.subjects`."""
-        return webhooks.subjects(event)
 
     @property
     def _livemode(self) -> bool:

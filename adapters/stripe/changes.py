@@ -19,9 +19,10 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from adapters.stripe.reading import BEGINNING, END, StripeReader, behind
+from adapters.stripe.reading import StripeReader
 from unified.kit.errors import ProviderError
 from unified.kit.reading.changes import Since, provider_time
+from unified.kit.reading.ranges import BEGINNING, END, Place, behind
 from unified.kit.reading.windows import Window, WindowPage, read_windows
 from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
 
@@ -149,11 +150,11 @@ class ObjectChanges:
 
         Where reading one of them fails, the page ends before its event: what was read before is kept.
         """
-        listing = await self._reader.page("events", window, _EVENTS[self._stream])
-        events = [event for event in map(self._decode, listing.objects) if event is not None]
+        page = await self._reader.events(window, _EVENTS[self._stream])
+        events = [event for event in map(self._decode, page.items) if event is not None]
         ids, tombstones = self._changed(events)
         records: list[RawRecord] = []
-        observed_at, rest, done, is_cut = listing.observed_at, listing.rest, 0, False
+        observed_at, rest, done, is_cut = page.observed_at, page.rest, 0, False
         try:
             async for now in self._reader.current(self._stream, ids):
                 observed_at = now.observed_at
@@ -164,7 +165,7 @@ class ObjectChanges:
             unread = set(ids[done:])
             self._read -= unread
             read = takewhile(lambda event: event.data.object.id not in unread, events)
-            rest = behind(window, [(event.id, event.created) for event in read])
+            rest = behind(window, [Place(event.id, event.created) for event in read])
             if rest is None:
                 raise
             is_cut = True

@@ -7,7 +7,6 @@ ones from raw records that were stored long ago. https://docs.stripe.com/changel
 
 import re
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -20,7 +19,7 @@ from unified.schema.address import UnifiedAddress
 from unified.schema.customer import CustomerKind, UnifiedCustomer
 from unified.schema.event import UnifiedEvent
 from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
-from unified.schema.reading import address, currency, emails, first_of, moment, number, text
+from unified.schema.reading import address, currency, first_of, moment, number, text
 from unified.schema.unusable import PREFIX, Unusable
 
 # What the type of a thin event begins with.
@@ -53,31 +52,24 @@ def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
     _check_kind(raw, "customer")
     unusable = Unusable()
     custom = unusable.read("metadata", _metadata_of, raw) or {}
-    valid, invalid = emails([raw.get("email")])
-    if invalid:
-        custom["invalid_email"] = invalid[0]
     if raw.get("customer_account"):
         custom["customer_account"] = raw["customer_account"]
     tax_kind, tax_number = unusable.read("tax_number", _first_tax_id, raw.get("tax_ids")) or (None, None)
     if tax_kind:
         custom["tax_number_type"] = tax_kind
     person, company = text(raw.get("individual_name")), text(raw.get("business_name"))
-    phone = text(raw.get("phone"))
     gone = bool(raw.get("deleted"))
     return unusable.record(
         UnifiedCustomer,
         **origin.identify(raw["id"]),
-        created_at=unusable.read("created_at", moment, raw.get("created")),
+        created_at=unusable.time("created_at", raw.get("created")),
         deleted_at=origin.observed_at if gone else None,
         is_active=not gone,
         livemode=raw.get("livemode"),
         custom_fields=custom,
         raw_data=raw,
-        email=valid[0] if valid else None,
-        emails=tuple(valid),
+        **unusable.reach([raw.get("email")], [raw.get("phone")]),
         name=text(raw.get("name")) or person or company,
-        phone=phone,
-        phones=() if phone is None else (phone,),
         company=company,
         billing_address=unusable.read("billing_address", _billing, raw.get("address")),
         shipping_address=unusable.read("shipping_address", _shipping, raw.get("shipping")),
@@ -146,13 +138,10 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
     def amount(name: str) -> Decimal | None:
         return money.amount(raw.get(name), written)
 
-    def time(field: str, value: Any) -> datetime | None:
-        return unusable.read(field, moment, value)
-
     return unusable.record(
         UnifiedInvoice,
         **origin.identify(raw["id"]),
-        created_at=time("created_at", raw.get("created")),
+        created_at=unusable.time("created_at", raw.get("created")),
         livemode=raw.get("livemode"),
         custom_fields=custom,
         raw_data=raw,
@@ -168,9 +157,11 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
         amount_due=amount("amount_due"),
         amount_paid=amount("amount_paid"),
         amount_remaining=amount("amount_remaining"),
-        issue_date=time("issue_date", raw.get("effective_at") or _transition(transitions, "finalized_at")),
-        due_date=time("due_date", raw.get("due_date")),
-        paid_date=time("paid_date", _transition(transitions, "paid_at")),
+        issue_date=unusable.time(
+            "issue_date", raw.get("effective_at") or _transition(transitions, "finalized_at")
+        ),
+        due_date=unusable.time("due_date", raw.get("due_date")),
+        paid_date=unusable.time("paid_date", _transition(transitions, "paid_at")),
         line_items=unusable.each(
             "line_items", raw["lines"]["data"], lambda line, part: _line(line, written, part)
         ),
@@ -230,8 +221,8 @@ def _line(raw: dict[str, Any], currency: str, unusable: Unusable) -> UnifiedLine
             "tax": money.amount_sum(first_of(raw, "taxes", "tax_amounts"), currency),
             "discount": money.amount_sum(raw.get("discount_amounts"), currency),
             "item_id": _id(price.get("product")) or _id(price.get("price")) or _id(price.get("id")),
-            "period_start": unusable.read("period_start", moment, period.get("start")),
-            "period_end": unusable.read("period_end", moment, period.get("end")),
+            "period_start": unusable.time("period_start", period.get("start")),
+            "period_end": unusable.time("period_end", period.get("end")),
         },
     )
 

@@ -93,14 +93,14 @@ class StripeVerifier(SharedSecretVerifier):
         return [ReceivedEvent(event.id, event.type, read_time(event.created), delivery.body)]
 
 
-def owner(received: ReceivedEvent) -> Owner:
+def owner(event: ReceivedEvent) -> Owner:
     """The connected account that an event is of, and its mode; it names no account where that is the endpoint's own.
 
     ``account`` of a snapshot (https://docs.stripe.com/connect/webhooks), ``context`` of a thin event, which may be a
     path of ids (https://docs.stripe.com/context).
     """
     try:
-        scope = _SCOPE.decode(received.body)
+        scope = _SCOPE.decode(event.body)
     except (msgspec.MsgspecError, UnicodeError):
         return Owner()
     named = scope.account or scope.context
@@ -108,18 +108,17 @@ def owner(received: ReceivedEvent) -> Owner:
     return Owner(account or None, scope.livemode if isinstance(scope.livemode, bool) else None)
 
 
-def subjects(received: ReceivedEvent) -> Iterable[Subject]:
+def subjects(event: ReceivedEvent) -> Iterable[Subject]:
     """The object that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`.
 
     A preview (``invoice.upcoming``) is not an invoice yet. Stripe brings nothing back: a deletion is final.
     What a thin event names (https://docs.stripe.com/event-destinations#thin-events) is read again, whatever happened to
     it.
     """
-    event = _EVENT.decode(received.body)
-    subject = event.subject
+    subject = _EVENT.decode(event.body).subject
     stream = _STREAMS.get(subject.object) if isinstance(subject.object, str) else None
     if stream is None or not isinstance(subject.id, str):
         return
-    is_gone = received.event_type == f"{subject.object}.deleted"
-    if received.event_type != "invoice.upcoming":
-        yield Subject(stream, subject.id, deleted_at=received.occurred_at if is_gone else None)
+    is_gone = event.event_type == f"{subject.object}.deleted"
+    if event.event_type != "invoice.upcoming":
+        yield Subject(stream, subject.id, deleted_at=event.occurred_at if is_gone else None)

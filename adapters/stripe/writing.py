@@ -19,8 +19,7 @@ from unified.kit.declarations import Stream
 from unified.kit.errors import ConfigurationError, PermissionDeniedError, RequestRefusedError
 from unified.kit.reading.lists import ListEndpoint
 from unified.kit.reading.paging import Token
-from unified.kit.reading.raw import raw_record
-from unified.kit.reading.windows import side_by_side
+from unified.kit.reading.raw import found_once, id_of, raw_record
 from unified.kit.streams import Page, RawRecord
 from unified.kit.writing.changes import CUSTOM, Write, Written
 from unified.kit.writing.one_by_one import OneByOne
@@ -36,12 +35,7 @@ _CLAUSES = 10
 _SEARCH_PAGING = Token("page", ("next_page",))
 
 
-class _Head(msgspec.Struct):
-    id: str | None = None
-
-
 _OBJECT = msgspec.json.Decoder(msgspec.Raw)
-_HEAD = msgspec.json.Decoder(_Head)
 
 
 class StripeWriter:
@@ -80,9 +74,9 @@ class StripeWriter:
             limit=limit,
             effect="repeatable",
         )
-        return raw_record(_id_of(raw), raw)
+        return raw_record(id_of(raw), raw)
 
-    async def find(self, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
+    def find(self, field: str, values: Sequence[str]) -> AsyncGenerator[Page, None]:
         """Customers that have a value; see :meth:`unified.kit.adapter.BaseAdapter.find`.
 
         Those with an e-mail address are listed, which is up to date and regards case
@@ -99,13 +93,7 @@ class StripeWriter:
             queries += [partial(self._if_offered, *search) for search in searches]
         else:
             queries = [partial(self._all, *search) for search in searches]
-        seen: set[str | None] = set()
-        for at in range(0, len(queries), self._at_once):
-            observed_at = self._clock()
-            found = await side_by_side([query() for query in queries[at : at + self._at_once]])
-            records = {_id_of(raw): raw_record(_id_of(raw), raw) for some in found for raw in some}
-            yield Page([record for key, record in records.items() if key not in seen], observed_at, None)
-            seen.update(records)
+        return found_once(queries, clock=self._clock, at_once=self._at_once)
 
     def _searches(self, field: str, values: Sequence[str]) -> list[tuple[ListEndpoint, tuple[str, str]]]:
         clauses = [f"{_search_field(field)}:{_quoted(value)}" for value in values]
@@ -124,14 +112,6 @@ class StripeWriter:
 
     async def _all(self, listed: ListEndpoint, condition: tuple[str, str]) -> list[msgspec.Raw]:
         return [raw async for part in listed.pages(self._http, [condition]) for raw in part.items]
-
-
-def _id_of(raw: msgspec.Raw) -> str | None:
-    """A customer's id; None where an answer names none."""
-    try:
-        return _HEAD.decode(raw).id
-    except msgspec.MsgspecError:
-        return None
 
 
 def form(body: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, str]]:

@@ -32,6 +32,8 @@ from unified.kit.declarations import (
 from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.http.authentication import OAuthAuthentication, TokenSource, fixed_authentication
 from unified.kit.http.client import HttpClient
+from unified.kit.http.limits import Limit, rate_limits
+from unified.kit.http.refusals import Refusals
 from unified.kit.secrets import Secret
 from unified.kit.streams import Changes, Cursor, Origin, Page
 from unified.kit.webhooks.deliveries import ReceivedEvent
@@ -49,7 +51,7 @@ class BaseAdapter(ABC, Generic[ConfigT]):
     """One connection to one system.
 
     Subclasses declare what they are in class variables, register with ``@register_adapter`` and implement
-    :meth:`open_http` and :meth:`test`. Their streams say how each is read, mapped and written; whatever a
+    :meth:`limits` and :meth:`test`. Their streams say how each is read, mapped and written; whatever a
     stream does not say, a subclass does in the method of that name. Use an instance in ``async with``.
 
     Type parameter:
@@ -71,6 +73,8 @@ class BaseAdapter(ABC, Generic[ConfigT]):
     streams: ClassVar[tuple[Stream, ...]]
     # Streams that no request lists: only webhooks bring their records.
     delivered_streams: ClassVar[tuple[Stream, ...]] = ()
+    # How the provider says no.
+    refusals: ClassVar[Refusals] = Refusals()
     # How its deliveries may be signed, the usual way first; none without Capability.WEBHOOK.
     verifiers: ClassVar[tuple[Verifier, ...]] = ()
 
@@ -191,9 +195,31 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             label=self.label,
         )
 
-    @abstractmethod
+    def limits(self) -> Sequence[Limit]:
+        """What the provider allows this connection, the limit ``default`` among it.
+
+        The setting ``requests_per_second`` takes the place of that one's rate.
+        """
+        raise ConfigurationError(f"the adapter {self.name} declares no limits")
+
+    def headers(self) -> Mapping[str, str]:
+        """What every request carries beside the credential, such as the API's version."""
+        return {}
+
     def open_http(self) -> HttpClient:
-        """Make the HTTP client with the provider's authentication, limits and errors."""
+        """The HTTP client, with the credential, limits, headers and refusals that are declared.
+
+        Raises:
+            ConfigurationError: If the credential or the settings can't work.
+        """
+        return HttpClient(
+            self.config,
+            label=self.label,
+            headers=self.headers(),
+            auth=self.authentication(),
+            limits=rate_limits(self.limits(), fixed=self.config.requests_per_second),
+            refusals=self.refusals,
+        )
 
     @abstractmethod
     async def test(self) -> Account:

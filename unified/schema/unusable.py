@@ -5,14 +5,16 @@ A field that a record can do without is null where its value can't be read, and 
 invoice without its total would be missing from every sum, and nobody would see it. Those make it a reject.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache, partial
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from unified.schema.base import UnifiedBase, UnifiedModel
 from unified.schema.money import Money
+from unified.schema.reading import emails, moment
 
 PREFIX = "invalid_"
 """What the keys of ``custom_fields`` begin with that hold an unusable value."""
@@ -38,9 +40,10 @@ class Unusable:
         values: As they were written, by the name of their field.
     """
 
-    def __init__(self) -> None:
-        """Begin with a record of which all can be read."""
+    def __init__(self, *, per_second: int = 1) -> None:
+        """Begin with a record of which all can be read; ``per_second`` is 1000 where its times count milliseconds."""
         self.values: dict[str, Any] = {}
+        self._per_second = per_second
 
     def read(self, name: str, reader: Callable[[_Value], _Read], value: _Value) -> _Read | None:
         """Read the value of a field that the record can do without; None where that fails.
@@ -55,6 +58,25 @@ class Unusable:
         except _UNREADABLE:
             self.values[name] = value
             return None
+
+    def time(self, name: str, value: str | float | None) -> datetime | None:
+        """Read a time; see :func:`unified.schema.reading.moment`."""
+        return self.read(name, partial(moment, per_second=self._per_second), value)
+
+    def reach(self, mails: Iterable[Any], phones: Sequence[Any]) -> dict[str, Any]:
+        """How a customer is reached: ``email``, ``emails``, ``phone`` and ``phones``, the main one first."""
+        valid, invalid = emails(mails)
+        if invalid:
+            self.values["email"] = invalid[0]
+        if odd := [phone for phone in phones if phone and not isinstance(phone, str)]:
+            self.values["phone"] = odd[0]
+        numbers = tuple(dict.fromkeys(phone for phone in phones if phone and isinstance(phone, str)))
+        return {
+            "email": next(iter(valid), None),
+            "emails": tuple(valid),
+            "phone": next(iter(numbers), None),
+            "phones": numbers,
+        }
 
     def model(self, model: type[_Model], fields: Mapping[str, Any]) -> _Model:
         """A model without those of its fields that it refuses and can do without.
@@ -92,7 +114,7 @@ class Unusable:
         """
         found: list[_Read] = []
         for place, item in enumerate(items):
-            part = Unusable()
+            part = Unusable(per_second=self._per_second)
             if isinstance(item, dict):
                 found.append(reader(item, part))
                 written: Any = part.values

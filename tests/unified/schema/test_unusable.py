@@ -94,3 +94,22 @@ def test_one_odd_line_does_not_cost_the_others() -> None:
     lines = unusable.each("line_items", written, line)
     assert [one.quantity for one in lines] == [Decimal(1), None, None]
     assert unusable.values == {"line_items": {"1": None, "b": {"quantity": "x"}, "3": {"quantity": []}}}
+
+
+def test_a_customer_is_reached_by_what_can_be_used() -> None:
+    unusable = Unusable()
+    reached = unusable.reach(
+        ["not one", "A@b.example", None, "a@b.example"], ["1", "", None, {"a": 1}, "2", "1"]
+    )
+    assert reached == {
+        "email": "A@b.example", "emails": ("A@b.example", "a@b.example"), "phone": "1", "phones": ("1", "2")
+    }  # fmt: skip
+    assert unusable.values == {"email": "not one", "phone": {"a": 1}}
+    assert Unusable().reach([], []) == {"email": None, "emails": (), "phone": None, "phones": ()}
+
+
+def test_times_count_what_the_source_counts() -> None:
+    unusable = Unusable(per_second=1000)
+    assert unusable.time("due_date", 1000) == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+    assert unusable.time("paid_date", "never") is None
+    assert unusable.values == {"paid_date": "never"}

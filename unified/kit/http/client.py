@@ -121,7 +121,7 @@ class HttpClient:
             config: The connection's :class:`unified.kit.declarations.AdapterConfig`.
             label: Names the connection in errors: ``stripe connection acme/main``.
             headers: Sent with every request; they appear in no error.
-            limits: Rate limits by name; a request without a name takes ``default``.
+            limits: Rate limits by name; a request whose limit is not among them takes ``default``.
             auth: Proves who sends a request; :meth:`unified.kit.adapter.BaseAdapter.authentication` makes it.
             refusals: How the provider's refusals are read.
             most_bytes: What an answer may hold, decompressed.
@@ -179,7 +179,10 @@ class HttpClient:
 
     def is_saturated(self, limit: str = "default") -> bool:
         """Whether a further request under this limit would only wait for others."""
-        return self._limits[limit].is_saturated
+        return self._limit(limit).is_saturated
+
+    def _limit(self, name: str) -> RateLimit:
+        return self._limits.get(name) or self._limits["default"]
 
     async def request(
         self,
@@ -322,7 +325,7 @@ class HttpClient:
             ):
                 with attempt:
                     self.traffic.retries += attempt.num > 1
-                    return await self._attempt(request, self._limits[limit], accept, read)
+                    return await self._attempt(request, self._limit(limit), accept, read)
         except (RequestRefusedError, NotFoundError):
             raise  # its word on this very request, earlier attempts included
         except (_Retry, ProviderError) as last:

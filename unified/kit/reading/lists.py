@@ -3,8 +3,9 @@
 Not here: which lists make a stream, and when they are read (``listing`` for the usual case, else the adapter).
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
@@ -13,6 +14,7 @@ from unified.kit.http.client import HttpClient
 from unified.kit.reading.paging import Answer, Paging, Part, Path, Position, items_in, read_pages
 
 Parameters = Sequence[tuple[str, str]]
+_Made = TypeVar("_Made")
 
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
 
@@ -40,10 +42,23 @@ class ListEndpoint:
     is_optional: bool = False
 
     async def page(self, http: HttpClient, at: Position | None = None, params: Parameters = ()) -> Part:
-        """Ask for one page.
+        """Ask for one page; see :meth:`read`."""
+        return await self.read(
+            http, lambda answer: Part(answer.items, self.paging.following(answer, at)), at, params
+        )
+
+    async def read(
+        self,
+        http: HttpClient,
+        made: Callable[[Answer], _Made],
+        at: Position | None = None,
+        params: Parameters = (),
+    ) -> _Made:
+        """Ask for one page, and make something of it.
 
         Args:
             http: The connection's client.
+            made: Reads the answer.
             at: Where the page begins; by default it is the first one.
             params: Further conditions, the same for every page of a list.
 
@@ -63,7 +78,7 @@ class ListEndpoint:
             else:
                 body = await http.request("GET", path, _ANYTHING, params=asked, limit=self.limit)
             items = items_in(body, self.items, is_optional=self.is_optional)
-            return Part(items, self.paging.following(Answer(what, items, body, headers), at))
+            return made(Answer(what, items, body, headers))
         except msgspec.MsgspecError as error:
             raise ProtocolError(f"{what} has another form than documented: {error}") from error
 

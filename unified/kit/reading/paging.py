@@ -152,13 +152,16 @@ class AfterId(Paging):
 
     def following(self, answer: Answer, at: Position | None) -> Position | None:  # noqa: ARG002
         """The last record's id."""
-        follows = _flag(answer.body, self.more) if self.more else len(answer.items) >= (self.size or 1)
-        if not follows:
+        if not self.follows(answer):
             return None
         position = _position(within(answer.items[-1], self.id)) if answer.items else None
         if position is None:
             raise ProtocolError(f"{answer.what} has no record to go on from, yet more follow")
         return position
+
+    def follows(self, answer: Answer) -> bool:
+        """Whether an answer says that more follows."""
+        return _flag(answer.body, self.more) if self.more else len(answer.items) >= (self.size or 1)
 
 
 @dataclass(frozen=True, slots=True)

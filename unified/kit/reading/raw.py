@@ -21,6 +21,47 @@ def raw_record(source_id: Any, body: msgspec.Raw | bytes) -> RawRecord:
     return RawRecord(source_id if isinstance(source_id, str) and source_id else None, bytes(body))
 
 
+class _Head(msgspec.Struct):
+    id: Any = None
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+
+
+def id_of(record: msgspec.Raw) -> Any:
+    """What stands in a record's ``id``; None where that can't be read."""
+    try:
+        return _HEAD.decode(record).id
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+async def found_once(
+    look_ups: Sequence[Callable[[], Coroutine[Any, Any, Iterable[msgspec.Raw]]]],
+    *,
+    clock: Callable[[], datetime],
+    at_once: int,
+) -> AsyncGenerator[Page, None]:
+    """Records that several look-ups find, each once.
+
+    Args:
+        look_ups: Each sends requests and returns what they find.
+        clock: Says when they were asked.
+        at_once: Look-ups under way at once.
+
+    Yields:
+        Pages without a cursor.
+    """
+    met: set[str | None] = set()
+    for at in range(0, len(look_ups), at_once):
+        observed_at = clock()
+        found = await side_by_side(look_up() for look_up in look_ups[at : at + at_once])
+        records = [raw_record(id_of(raw), raw) for some in found for raw in some]
+        new = {record.source_id: record for record in records if record.source_id not in met}
+        yield Page(list(new.values()), observed_at, None)
+        met.update(new)
+
+
 async def each_by_id(
     ids: Iterable[str],
     read: Callable[[str], Coroutine[Any, Any, RawRecord | None]],

@@ -5,12 +5,13 @@ first page is read (``then``), and travels in the refresh's cursor. A refresh th
 it stood, however long ago that was.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 
-from unified.kit.reading.windows import Fetch, Window, read_windows
+from unified.kit.reading.windows import Fetch, Window, WindowPage, read_windows
 from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
 
 _KEY = "refresh"
@@ -89,3 +90,46 @@ class Refresh:
             refresh_done=True,
             source_count=source_count,
         )
+
+
+class RefreshedSource(ABC):
+    """A stream that is read whole by windows, and followed by its changes from then on; an adapter says how.
+
+    Attributes:
+        readers: Pages under way at once.
+    """
+
+    readers: int
+
+    def pull(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
+        """All of it, or what changed; see :meth:`unified.kit.adapter.BaseAdapter.pull`."""
+        return self._refresh(cursor) if cursor is None or is_unfinished(cursor) else self.changes(cursor)
+
+    async def _refresh(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
+        refresh = Refresh.load(cursor) or await self.begin()
+        reading = refresh.pages(
+            self.window, readers=self.readers, is_saturated=self.is_saturated, source_count=self.count
+        )
+        async with aclosing(reading) as pages:
+            async for page in pages:
+                yield page
+
+    @abstractmethod
+    async def begin(self) -> Refresh:
+        """A new full refresh: its windows, and the cursor with which changes are followed after it."""
+
+    @abstractmethod
+    async def window(self, window: Window) -> WindowPage:
+        """One page of a window."""
+
+    @abstractmethod
+    def changes(self, cursor: Cursor) -> AsyncGenerator[Page, None]:
+        """What changed since a cursor."""
+
+    def is_saturated(self) -> bool:
+        """Whether requests for windows wait for a rate limit; see :func:`unified.kit.reading.windows.read_windows`."""
+        return False
+
+    async def count(self) -> int | None:
+        """How many live records the source has, where it can say so."""
+        return None

@@ -1,13 +1,15 @@
 """Raw records by their ids."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
-from unified.kit.reading.raw import by_ids, raw_record
+from unified.kit.reading.raw import by_ids, found_once, id_of, raw_record
 from unified.kit.streams import Page, RawRecord
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -47,3 +49,32 @@ async def test_what_may_only_be_hidden_is_not_buried() -> None:
     # Of a batch with a record whose id can't be read nobody knows which one is missing.
     pages, _ = await read(["b", "x", "c"], known)
     assert [[one.source_id for one in page.tombstones] for page in pages] == [[], ["c"]]
+
+
+@pytest.mark.parametrize(
+    ("record", "found"),
+    [(b'{"id": "a", "x": 1}', "a"), (b"{}", None), (b"5", None), (b'{"id": "\xff"}', None)],
+)
+def test_an_id_is_read_as_far_as_there_is_one(record: bytes, found: str | None) -> None:
+    assert id_of(msgspec.Raw(record)) == found
+
+
+async def test_what_several_look_ups_find_comes_once() -> None:
+    under_way = 0
+
+    async def look_up(*names: str) -> list[msgspec.Raw]:
+        nonlocal under_way
+        under_way += 1
+        assert under_way <= 2
+        await asyncio.sleep(0)
+        under_way -= 1
+        return [msgspec.Raw(b'{"id": "%b"}' % name.encode()) for name in names]
+
+    look_ups = [
+        partial(look_up, "a", "b"),
+        partial(look_up, "b"),
+        partial(look_up, "a", "c"),
+        partial(look_up),
+    ]
+    pages = [page async for page in found_once(look_ups, clock=lambda: NOW, at_once=2)]
+    assert [[one.source_id for one in page.records] for page in pages] == [["a", "b"], ["c"]]
