@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from unified.kit.errors import ProtocolError, RateLimitedError, UnavailableError
-from unified.kit.http.client import Effect, HttpClient
+from unified.kit.http.attempts import Effect
+from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import StatedRate
 from unified.kit.http.refusals import Meaning, Refusals
 from unified.kit.reading.changes import provider_time

@@ -22,7 +22,7 @@ from adapters.hubspot.webhooks import OF_COMPANY
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Stream
 from unified.kit.reading.changes import Since, Step, in_steps
-from unified.kit.reading.paging import misplaced
+from unified.kit.reading.pages import misplaced
 from unified.kit.reading.raw import by_ids
 from unified.kit.reading.refresh import Refresh, RefreshedSource
 from unified.kit.reading.windows import Window, WindowPage, read_windows

@@ -7,34 +7,23 @@ business here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from math import isfinite
-from types import TracebackType
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
 
-import httpx
-import msgspec
 from pydantic import ValidationError
 
+from unified.kit.connected import ConfigT, Connected
 from unified.kit.declarations import (
     Account,
     AdapterConfig,
     Capability,
-    ConnectionRef,
-    CredentialField,
-    CredentialKind,
-    KeyPlace,
     OAuth,
     Source,
     Stream,
 )
+from unified.kit.decoding import decode_record, describe_faults, unexpected
 from unified.kit.errors import ConfigurationError, MappingError
-from unified.kit.http.authentication import OAuthAuthentication, TokenSource, fixed_authentication
-from unified.kit.http.client import HttpClient
-from unified.kit.http.limits import Limit, rate_limits
-from unified.kit.http.refusals import Refusals
-from unified.kit.secrets import Secret
 from unified.kit.streams import Changes, Cursor, Origin, Page
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject, meaning
@@ -44,10 +33,8 @@ from unified.kit.writing.changes import Write, Written
 from unified.schema.base import UnifiedBase, connection_namespace
 from unified.schema.field_rules import FieldRule, apply_rules
 
-ConfigT = TypeVar("ConfigT", bound=AdapterConfig)
 
-
-class BaseAdapter(ABC, Generic[ConfigT]):
+class BaseAdapter(Connected[ConfigT], ABC):
     """One connection to one system.
 
     Subclasses declare what they are in class variables, register with ``@register_adapter`` and implement
@@ -58,50 +45,16 @@ class BaseAdapter(ABC, Generic[ConfigT]):
         ConfigT: The adapter's settings model.
     """
 
-    name: ClassVar[str]
     display_name: ClassVar[str]
     capabilities: ClassVar[frozenset[Capability]]
     config_model: ClassVar[type[AdapterConfig]]
-    credential_kind: ClassVar[CredentialKind]
-    credential_fields: ClassVar[tuple[CredentialField, ...]]
-    # Where an API key goes, and the header's or the query parameter's name; in the usual header it is a bearer token.
-    api_key_place: ClassVar[KeyPlace] = "header"
-    api_key_header: ClassVar[str] = "authorization"
-    api_key_parameter: ClassVar[str] = "api_key"
     # Where connections are authorized by OAuth, beside or instead of the kind above; None nowhere.
     oauth: ClassVar[OAuth | None] = None
     streams: ClassVar[tuple[Stream, ...]]
     # Streams that no request lists: only webhooks bring their records.
     delivered_streams: ClassVar[tuple[Stream, ...]] = ()
-    # How the provider says no.
-    refusals: ClassVar[Refusals] = Refusals()
     # How its deliveries may be signed, the usual way first; none without Capability.WEBHOOK.
     verifiers: ClassVar[tuple[Verifier, ...]] = ()
-
-    def __init__(
-        self,
-        config: ConfigT,
-        credentials: Mapping[str, Secret],
-        connection: ConnectionRef,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        tokens: TokenSource | None = None,
-    ) -> None:
-        """Prepare a connection without touching the network.
-
-        Args:
-            config: The connection's settings.
-            credentials: Secrets by the names in ``credential_fields``; mapping works without them.
-            connection: Whom this adapter works for.
-            clock: Returns the time at which pages are observed.
-            tokens: Access tokens of a connection that is authorized by OAuth.
-        """
-        self.config = config
-        self.credentials = credentials
-        self.connection = connection
-        self.clock = clock
-        self.tokens = tokens
-        self._http: HttpClient | None = None
 
     @classmethod
     def all_streams(cls) -> tuple[Stream, ...]:
@@ -121,105 +74,6 @@ class BaseAdapter(ABC, Generic[ConfigT]):
                 return stream
         msg = f"{cls.name} has no stream {name!r}; it has {', '.join(s.name for s in streams)}"
         raise ConfigurationError(msg)
-
-    @property
-    def http(self) -> HttpClient:
-        """The open HTTP client.
-
-        Raises:
-            ConfigurationError: Outside ``async with`` (or :meth:`connect` … :meth:`disconnect`).
-        """
-        if self._http is None:
-            msg = f"the {self.name} adapter is not connected; use it in `async with`"
-            raise ConfigurationError(msg)
-        return self._http
-
-    async def connect(self) -> None:
-        """Open the HTTP client. Nothing is sent yet; :meth:`test` asks the provider.
-
-        Raises:
-            ConfigurationError: If a credential is missing.
-        """
-        if self.tokens is None and self.credential_kind is CredentialKind.OAUTH_TOKEN:
-            msg = (
-                f"connection {self.connection.key} is not authorized; "
-                f"run `unified connections authorize {self.connection.key}`"
-            )
-            raise ConfigurationError(msg)
-        missing = [field.label for field in self.credential_fields if field.name not in self.credentials]
-        if missing and self.tokens is None:
-            msg = (
-                f"connection {self.connection.key} has no {' and no '.join(missing)}; "
-                "remove it and add it again with `unified connections add`"
-            )
-            raise ConfigurationError(msg)
-        if self._http is None:
-            self._http = self.open_http()
-
-    async def disconnect(self) -> None:
-        """Close the HTTP client and its connections."""
-        if self._http is not None:
-            http, self._http = self._http, None
-            await http.aclose()
-
-    async def __aenter__(self) -> Self:
-        await self.connect()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.disconnect()
-
-    @property
-    def label(self) -> str:
-        """Names the connection in errors, e.g. ``stripe connection acme/main``."""
-        return f"{self.name} connection {self.connection.key}"
-
-    def authentication(self) -> httpx.Auth:
-        """How this connection's requests prove who sends them: for :class:`HttpClient`'s ``auth``.
-
-        Raises:
-            ConfigurationError: If no header can carry the credential.
-        """
-        if self.tokens is not None:
-            return OAuthAuthentication(self.tokens, label=self.label)
-        fields = [field.name for field in self.credential_fields]
-        return fixed_authentication(
-            self.credential_kind,
-            self.credentials,
-            fields,
-            header=self.api_key_header,
-            place=self.api_key_place,
-            parameter=self.api_key_parameter,
-            label=self.label,
-        )
-
-    def limits(self) -> Sequence[Limit]:
-        """What the provider allows this connection, the limit ``default`` among it.
-
-        The setting ``requests_per_second`` takes the place of that one's rate.
-        """
-        raise ConfigurationError(f"the adapter {self.name} declares no limits")
-
-    def headers(self) -> Mapping[str, str]:
-        """What every request carries beside the credential, such as the API's version."""
-        return {}
-
-    def open_http(self) -> HttpClient:
-        """The HTTP client, with the credential, limits, headers and refusals that are declared.
-
-        Raises:
-            ConfigurationError: If the credential or the settings can't work.
-        """
-        return HttpClient(
-            self.config,
-            label=self.label,
-            headers=self.headers(),
-            auth=self.authentication(),
-            limits=rate_limits(self.limits(), fixed=self.config.requests_per_second),
-            refusals=self.refusals,
-        )
 
     @abstractmethod
     async def test(self) -> Account:
@@ -437,50 +291,4 @@ class BaseAdapter(ABC, Generic[ConfigT]):
             msg = f"the record lacks {error}"
             raise MappingError(msg) from error
         except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
-            raise _unexpected(error) from error
-
-
-def decode_record(body: bytes | memoryview) -> Any:
-    """Decode a raw record as mappings take it: without U+0000, which no column keeps.
-
-    Raises:
-        MappingError: If it is not JSON.
-    """
-    try:
-        raw = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        try:
-            raw = _LENIENT.decode(body)
-        except (ValueError, RecursionError) as error:
-            raise _unexpected(error) from error
-    return _without_nul(raw) if b"\\u0000" in bytes(body) else raw
-
-
-def _number(digits: str) -> float | str:
-    """A number of JSON; the text of one that is too large, which only the field that has it fails to read."""
-    value = float(digits)
-    return value if isfinite(value) else digits
-
-
-_LENIENT = msgspec.json.Decoder(float_hook=_number)
-
-
-def _unexpected(error: Exception) -> MappingError:
-    return MappingError(f"the record has an unexpected form: {error}")
-
-
-def describe_faults(error: ValidationError) -> str:
-    """What a model refuses, field by field, without the values, which may be personal or secret."""
-    faults = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
-
-
-def _without_nul(value: Any) -> Any:
-    """PostgreSQL's text can't hold U+0000. The raw record keeps it; the unified one does without."""
-    if isinstance(value, str):
-        return value.replace("\0", "")
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-    return value
+            raise unexpected(error) from error

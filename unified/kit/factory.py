@@ -8,8 +8,9 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from unified.kit.adapter import BaseAdapter, describe_faults
+from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import AdapterConfig, ConnectionRef, CredentialKind
+from unified.kit.decoding import describe_faults
 from unified.kit.errors import ConfigurationError
 from unified.kit.http.authentication import TokenSource
 from unified.kit.registry import get_adapter

@@ -25,7 +25,7 @@ from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import AdapterConfig, Assertion, OAuth, Tenants
 from unified.kit.errors import ConfigurationError, RequestRefusedError, UnavailableError, UndecidedError
 from unified.kit.http.authentication import HeaderAuthentication, basic_authentication
-from unified.kit.http.client import Effect, HttpClient
+from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
 from unified.kit.http.refusals import Refusals
 from unified.kit.oauth_app import OAuthClient, usual_base_url
@@ -322,9 +322,13 @@ class TokenEndpoint:
         )
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                effect: Effect = "once" if form else "none"
                 return await endpoint.request(
-                    method, target.path, decoder, form=form or None, effect=effect, secrets=secrets
+                    method,
+                    target.path,
+                    decoder,
+                    form=form or None,
+                    effect="once" if form else "none",
+                    secrets=secrets,
                 )
         except TimeoutError:
             raise UnavailableError(

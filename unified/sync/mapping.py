@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, TypeGuard
 import msgspec
 import xxhash
 
-from unified.kit.adapter import BaseAdapter, decode_record
+from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import ConnectionRef
+from unified.kit.decoding import decode_record
 from unified.kit.errors import MappingError
 from unified.kit.factory import build_adapter
 from unified.kit.streams import Page
@@ -143,7 +144,7 @@ class Mapping:
         text states its digits as well.
 
         Args:
-            raw: From :func:`unified.kit.adapter.decode_record`.
+            raw: From :func:`unified.kit.decoding.decode_record`.
         """
         return xxhash.xxh3_64_intdigest(_CANONICAL.encode(raw), self._seed) - (1 << 63)
 

@@ -3,7 +3,7 @@
 # ruff: noqa: ARG002 - a contract's methods take what they do not need
 
 import pickle
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -11,6 +11,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from tests.unified.kit.conftest import Answer, ScriptedProvider
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import (
     Account,
@@ -21,10 +22,11 @@ from unified.kit.declarations import (
     CredentialKind,
     Stream,
 )
-from unified.kit.errors import ConfigurationError, MappingError
+from unified.kit.errors import ConfigurationError, MappingError, RateLimitedError
 from unified.kit.factory import AdapterFactory, OpenedConnection, build_adapter
 from unified.kit.http.client import HttpClient
-from unified.kit.http.limits import RateLimit
+from unified.kit.http.limits import Limit, RateLimit
+from unified.kit.http.refusals import Meaning, Refusals
 from unified.kit.secrets import Secret
 from unified.kit.streams import Cursor, Origin, Page, RawRecord
 from unified.kit.writing.changes import Write, Written
@@ -327,3 +329,44 @@ def test_what_a_stream_does_not_say_is_refused_by_name() -> None:
         ConfigurationError, match="declared has no stream 'orders'; it has customers, invoices, events"
     ):
         adapter.pull("orders", None)
+
+
+class DeclaringAdapter(BaseAdapter[AdapterConfig]):
+    name = "declaring"
+    display_name = "Declaring"
+    capabilities = frozenset()
+    config_model = AdapterConfig
+    credential_kind = CredentialKind.BEARER_TOKEN
+    credential_fields = (CredentialField("token", "access token", "from the settings page"),)
+    streams = ()
+    refusals = Refusals(codes_at=("why",), codes={"BUSY": Meaning(RateLimitedError)})
+
+    def limits(self) -> Sequence[Limit]:
+        return (Limit(1e6), Limit(1e6, "search"))
+
+    def headers(self) -> Mapping[str, str]:
+        return {"x-version": "7"}
+
+    async def test(self) -> Account:
+        await self.http.request("GET", "/", msgspec.json.Decoder(), limit="not declared")
+        return Account("declaring")
+
+
+async def test_the_client_is_made_of_what_an_adapter_declares(provider: ScriptedProvider) -> None:
+    provider.script = [Answer(), Answer(400, b'{"why": "BUSY"}')]
+    config = AdapterConfig(base_url=provider.url, allow_private_hosts=True, retry_count=0)
+    async with DeclaringAdapter(config, KEYS, REF) as adapter:
+        assert await adapter.test() == Account("declaring")
+        assert "x-version: 7" in provider.requests[0]
+        assert not adapter.http.is_saturated("not declared")
+        with pytest.raises(RateLimitedError):
+            await adapter.test()
+
+
+async def test_an_adapter_without_limits_is_refused_in_one_line() -> None:
+    class Unlimited(DeclaringAdapter):
+        limits = BaseAdapter.limits
+
+    config = AdapterConfig(base_url="https://api.example.com")
+    with pytest.raises(ConfigurationError, match="the adapter declaring declares no limits"):
+        await Unlimited(config, KEYS, REF).connect()

@@ -6,7 +6,7 @@ import httpx
 import msgspec
 import pytest
 
-from unified.kit.adapter import decode_record
+from unified.kit.decoding import decode_record
 from unified.kit.errors import MappingError
 from unified.kit.http.answers import Answer
 

@@ -13,13 +13,9 @@ from unified.store.errors import DuplicateNameError
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import KeyProvider, LocalKeyProvider, MasterKeyError, generate_key
 from unified.store.workspaces import workspaces
-from unified.sync.connections import (
-    Connections,
-    CredentialFieldsError,
-    NewConnection,
-    UnusableSettingsError,
-)
+from unified.sync.connections import Connections, CredentialFieldsError, NewConnection
 from unified.sync.errors import CredentialRefusedError
+from unified.sync.settings import UnusableSettingsError
 
 KEY = {"api_key": Secret(KEYS["stripe"])}
 WRONG = {"api_key": Secret("sk_test_fake_nobody")}

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from tests.unified.sync.source import Source
-from unified.kit.adapter import decode_record
 from unified.kit.declarations import ConnectionRef
+from unified.kit.decoding import decode_record
 from unified.kit.factory import build_adapter
 from unified.kit.secrets import Secret
 from unified.sync.mapping import Mapping

@@ -109,7 +109,7 @@ async def test_what_postgresql_refuses_is_set_aside_and_the_rest_committed(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second net, under a mapping that lets something slip."""
-    monkeypatch.setattr("unified.kit.adapter._without_nul", lambda raw: raw)
+    monkeypatch.setattr("unified.kit.decoding._without_nul", lambda raw: raw)
     result = await sync_with(source, replace=text_with_nul(source))
     assert (result.rejected, result.inserted) == (1, len(source.expected()) - 1)
     (reject,) = await source.rejects()

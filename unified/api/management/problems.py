@@ -52,10 +52,11 @@ from unified.store.workspaces.members import (
 )
 from unified.store.workspaces.rows import WorkspaceNotFoundError
 from unified.store.workspaces.tokens import InvalidTokenError, TokenNotFoundError
-from unified.sync.connections import CredentialFieldsError, UnusableSettingsError
+from unified.sync.connections import CredentialFieldsError
 from unified.sync.errors import CredentialRefusedError, OtherHostError
 from unified.sync.identities.resolve import IdentitiesBusyError
 from unified.sync.privacy import PrivacyRequestError
+from unified.sync.settings import UnusableSettingsError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5

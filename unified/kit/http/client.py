@@ -12,47 +12,35 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
-import stamina
 
 from unified.kit.errors import (
     ConfigurationError,
     ForbiddenHostError,
-    NotFoundError,
     ProtocolError,
-    ProviderError,
     RateLimitedError,
-    RequestRefusedError,
     UnavailableError,
-    UndecidedError,
 )
 from unified.kit.http import bodies
 from unified.kit.http.answers import Answer
+from unified.kit.http.attempts import Effect, Retry, is_open, tried
 from unified.kit.http.authentication import SECRETS
 from unified.kit.http.limits import RateLimit
 from unified.kit.http.refusals import Refusals
 from unified.kit.origins import usable_base_url
 from unified.kit.secrets import Secret, without, without_lookalikes
 
-# A retry is one line of the application's own log, not of structlog's on standard output.
-stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
-
 _Decoded = TypeVar("_Decoded")
 _Read = TypeVar("_Read")
-
-Effect = Literal["none", "repeatable", "once"]
-"""What a request changes at the provider: nothing; something that a repetition leaves as it is; or something
-that a repetition would do twice."""
 
 # Of these it is certain that the request did not leave.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 # No wait between two attempts is longer, whatever the provider asks for; a longer one is for the next run.
 LONGEST_WAIT = 120.0
-_LONGEST_BACKOFF = 30.0
 # Requests that have to wait come back spread over this additional share of the wait.
 _SPREAD = 0.1
 
@@ -77,22 +65,6 @@ class Traffic:
     retries: int = 0
     refused: int = 0
     waited: float = 0.0
-
-
-class _Retry(Exception):  # noqa: N818 - a signal to the retry loop, never seen outside
-    """An attempt failed in a way that may pass.
-
-    Attributes:
-        error: How it failed.
-        wait: Seconds to wait first, or None.
-        decided: Whether the provider certainly did nothing.
-    """
-
-    def __init__(self, error: ProviderError, wait: float | None = None, *, decided: bool = False) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.wait = wait
-        self.decided = decided
 
 
 class HttpClient:
@@ -304,37 +276,11 @@ class HttpClient:
         effect: Effect,
         read: Callable[[Answer], _Read],
     ) -> _Read:
-        decided = True
+        async def attempt(number: int) -> _Read:
+            self.traffic.retries += number > 1
+            return await self._attempt(request, self._limit(limit), accept, read)
 
-        def retry(error: Exception) -> bool | float:
-            nonlocal decided
-            decided = decided and (error.decided if isinstance(error, _Retry) else not _is_open(error))
-            if not isinstance(error, _Retry) or (effect == "once" and not decided):
-                return False
-            # The provider's own wait where it gave one, else exponential backoff.
-            return True if error.wait is None else error.wait
-
-        try:
-            async for attempt in stamina.retry_context(
-                on=retry,
-                attempts=self._attempts,
-                timeout=None,
-                wait_initial=self._retry_delay,
-                wait_max=_LONGEST_BACKOFF,
-                wait_jitter=self._retry_delay,
-            ):
-                with attempt:
-                    self.traffic.retries += attempt.num > 1
-                    return await self._attempt(request, self._limit(limit), accept, read)
-        except (RequestRefusedError, NotFoundError):
-            raise  # its word on this very request, earlier attempts included
-        except (_Retry, ProviderError) as last:
-            failure = last.error if isinstance(last, _Retry) else last
-            if effect != "none" and not decided:
-                msg = f"{failure}; whether it was carried out is open"
-                raise UndecidedError(msg, status=failure.status, code=failure.code) from None
-            raise failure from None
-        raise AssertionError("unreachable")
+        return await tried(attempt, attempts=self._attempts, delay=self._retry_delay, effect=effect)
 
     async def _attempt(
         self,
@@ -353,11 +299,11 @@ class HttpClient:
                 response = await self._client.send(request)
             except httpx.TimeoutException as error:
                 msg = f"{what} timed out; is the provider slow?"
-                raise _Retry(UnavailableError(msg), decided=isinstance(error, _NOT_SENT)) from error
+                raise Retry(UnavailableError(msg), decided=isinstance(error, _NOT_SENT)) from error
             except httpx.HTTPError as error:
                 reason = self._silenced(str(error), request) or type(error).__name__
                 msg = f"{what} got no answer ({reason}); check base_url and the network"
-                raise _Retry(UnavailableError(msg), decided=isinstance(error, _NOT_SENT)) from error
+                raise Retry(UnavailableError(msg), decided=isinstance(error, _NOT_SENT)) from error
             except bodies.BodyError as error:
                 msg = f"{what} was answered by a body that {error}; ask for less at once, or correct base_url"
                 raise ProtocolError(msg) from None
@@ -375,7 +321,7 @@ class HttpClient:
                 return read(answer)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 msg = f"{what} answered {self._silenced(_not_json(answer), request)}; is base_url right?"
-                raise _Retry(ProtocolError(msg, status=answer.status)) from error
+                raise Retry(ProtocolError(msg, status=answer.status)) from error
         raise self._refused(answer, request, what, limit, sent)
 
     def _refused(
@@ -396,7 +342,7 @@ class HttpClient:
             return failure
         if wait is not None:
             wait += random.random() * max(self._retry_delay, _SPREAD * wait)  # noqa: S311 - only to spread them
-        return _Retry(failure, wait, decided=not _is_open(failure))
+        return Retry(failure, wait, decided=not is_open(failure))
 
     def _silenced(self, text: str, request: httpx.Request) -> str:
         """What a provider or a library says about a request, without what the request was sent with."""
@@ -412,18 +358,6 @@ class HttpClient:
             # An unreadable date is left out; the last one read is still valid.
             with contextlib.suppress(ValueError):
                 self.server_time = email.utils.parsedate_to_datetime(date).astimezone(UTC)
-
-
-def _is_open(error: Exception) -> bool:
-    """Whether a failure leaves open what the provider did."""
-    if isinstance(error, ProtocolError):
-        # No status: a body that could not be taken in, of an answer that may have been one of success.
-        return error.status is None or httpx.codes.is_success(error.status)
-    return (
-        isinstance(error, UnavailableError)
-        and error.status is not None
-        and error.status >= httpx.codes.INTERNAL_SERVER_ERROR
-    )
 
 
 def _not_json(answer: Answer) -> str:

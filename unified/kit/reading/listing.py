@@ -22,7 +22,8 @@ from unified.kit.declarations import Stream
 from unified.kit.errors import ConfigurationError, NotFoundError, RequestRefusedError, SingleRecordsError
 from unified.kit.reading.changes import Since, provider_time
 from unified.kit.reading.lists import ListEndpoint, Parameters
-from unified.kit.reading.paging import Part, Path, Position, read_pages, within
+from unified.kit.reading.pages import read_pages
+from unified.kit.reading.paging import Part, Path, Position, within
 from unified.kit.reading.raw import by_ids, raw_record
 from unified.kit.reading.refresh import Refresh, is_unfinished
 from unified.kit.reading.windows import Window, side_by_side

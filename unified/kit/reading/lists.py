@@ -11,7 +11,8 @@ import msgspec
 
 from unified.kit.errors import ProtocolError
 from unified.kit.http.client import HttpClient
-from unified.kit.reading.paging import Answer, Paging, Part, Path, Position, items_in, read_pages
+from unified.kit.reading.pages import read_pages
+from unified.kit.reading.paging import Answer, Paging, Part, Path, Position, items_in
 
 Parameters = Sequence[tuple[str, str]]
 _Made = TypeVar("_Made")
@@ -85,7 +86,7 @@ class ListEndpoint:
     def pages(
         self, http: HttpClient, params: Parameters = (), *, begin: Position | None = None
     ) -> AsyncGenerator[Part, None]:
-        """All pages from a position on, one after the other: :func:`unified.kit.reading.paging.read_pages`."""
+        """All pages from a position on, one after the other: :func:`unified.kit.reading.pages.read_pages`."""
 
         async def read(at: Position | None) -> Part:
             return await self.page(http, at, params)

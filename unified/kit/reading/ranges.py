@@ -9,6 +9,7 @@ Not here: how windows are split and read side by side (``windows``), and what a 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ import msgspec
 from unified.kit.errors import ConfigurationError, ProtocolError, RequestRefusedError
 from unified.kit.http.client import HttpClient
 from unified.kit.reading.lists import ListEndpoint, Parameters
-from unified.kit.reading.paging import AfterId, misplaced
+from unified.kit.reading.pages import misplaced
+from unified.kit.reading.paging import AfterId
 from unified.kit.reading.raw import id_of, raw_record
 from unified.kit.reading.windows import Window, WindowPage, as_far_as_done
 from unified.kit.streams import RawRecord
@@ -111,11 +113,7 @@ class RangedList:
         self._ranges = ranges
         self._http = http
         self._clock = clock
-        self._head: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-            msgspec.defstruct(
-                "Head", [("id", Any, None), ("number", Any, None)], rename={"number": ranges.number}
-            )
-        )
+        self._head = _head_with(ranges.number)
 
     async def page(self, window: Window, params: Parameters = ()) -> Range:
         """Read the newest page of a window.
@@ -196,6 +194,13 @@ class RangedList:
         if fault:
             name = self._endpoint.path.rpartition("/")[2]
             raise ProtocolError(f"{self._http.label}: a page of {name} {fault}")
+
+
+@cache
+def _head_with(number: str) -> msgspec.json.Decoder[Any]:
+    """Reads a record's id and its number, and skips the rest."""
+    fields = [("id", Any, None), ("number", Any, None)]
+    return msgspec.json.Decoder(msgspec.defstruct("Head", fields, rename={"number": number}))
 
 
 def behind(window: Window, places: Sequence[Place]) -> Window | None:

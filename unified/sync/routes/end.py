@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from unified.kit.adapter import BaseAdapter, describe_faults
+from unified.kit.adapter import BaseAdapter
+from unified.kit.decoding import describe_faults
 from unified.kit.errors import MappingError
 from unified.kit.streams import Page, RawRecord
 from unified.schema.base import connection_namespace, unified_id

@@ -13,7 +13,7 @@ from unified.kit.errors import RequestRefusedError, UnavailableError, UndecidedE
 
 if TYPE_CHECKING:
     from tests.unified.kit.conftest import ScriptedProvider
-    from unified.kit.http.client import Effect
+    from unified.kit.http.attempts import Effect
 
 CUT, DOWN, DONE = answer(cut=True), answer(502, b""), answer()
 LIMITED = answer(429, b"", headers={"retry-after": "0"})

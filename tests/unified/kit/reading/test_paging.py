@@ -13,6 +13,7 @@ from unified.kit.errors import ForbiddenHostError, ProtocolError
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
 from unified.kit.reading.lists import ListEndpoint
+from unified.kit.reading.pages import misplaced, read_pages
 from unified.kit.reading.paging import (
     AfterId,
     Answer,
@@ -24,8 +25,6 @@ from unified.kit.reading.paging import (
     Part,
     Position,
     Token,
-    misplaced,
-    read_pages,
 )
 
 if TYPE_CHECKING:

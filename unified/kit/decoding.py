@@ -1,0 +1,59 @@
+"""From a raw record's text to what mappings take, and the words for what is wrong with one.
+
+Not here: the mappings (each adapter's), and JSON that breaks a rule (``broken_json``).
+"""
+
+from math import isfinite
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from unified.kit.errors import MappingError
+
+
+def decode_record(body: bytes | memoryview) -> Any:
+    """Decode a raw record as mappings take it: without U+0000, which no column keeps.
+
+    Raises:
+        MappingError: If it is not JSON.
+    """
+    try:
+        raw = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        try:
+            raw = _LENIENT.decode(body)
+        except (ValueError, RecursionError) as error:
+            raise unexpected(error) from error
+    return _without_nul(raw) if b"\\u0000" in bytes(body) else raw
+
+
+def _number(digits: str) -> float | str:
+    """A number of JSON; the text of one that is too large, which only the field that has it fails to read."""
+    value = float(digits)
+    return value if isfinite(value) else digits
+
+
+_LENIENT = msgspec.json.Decoder(float_hook=_number)
+
+
+def unexpected(error: Exception) -> MappingError:
+    """What the failure of a mapping is that nobody foresaw."""
+    return MappingError(f"the record has an unexpected form: {error}")
+
+
+def describe_faults(error: ValidationError) -> str:
+    """What a model refuses, field by field, without the values, which may be personal or secret."""
+    faults = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+
+
+def _without_nul(value: Any) -> Any:
+    """PostgreSQL's text can't hold U+0000. The raw record keeps it; the unified one does without."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return value
