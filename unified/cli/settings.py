@@ -6,7 +6,7 @@ from typing import Any
 
 from unified.cli.session import UsageError
 from unified.kit.adapter import BaseAdapter
-from unified.sync.settings import UnusableSettingsError, checked_settings
+from unified.kit.settings import UnusableSettingsError, checked_settings
 
 
 def chosen_settings(

@@ -25,6 +25,7 @@ from unified.kit.factory import AdapterFactory, build_adapter, config_of
 from unified.kit.origins import origin_of
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
+from unified.kit.settings import Check, checked_settings
 from unified.store.connections import accounts, changes
 from unified.store.connections.accounts import KnownAccount
 from unified.store.connections.approval import ensure_approved
@@ -43,7 +44,6 @@ from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.access.trials import account_of
 from unified.sync.errors import CredentialRefusedError, OtherHostError
 from unified.sync.scope import identity, scope_of
-from unified.sync.settings import Check, checked_settings
 
 
 class CredentialFieldsError(ConfigurationError):

@@ -7,6 +7,7 @@ import pytest
 from tests.unified.sync.conftest import COMMON, KEYS
 from tests.unified.sync.source import Source
 from unified.kit.secrets import Secret
+from unified.kit.settings import UnusableSettingsError
 from unified.store.connections import approval
 from unified.store.connections.approval import ConnectionNotApprovedError
 from unified.store.errors import DuplicateNameError
@@ -15,7 +16,6 @@ from unified.store.secrets.keys import KeyProvider, LocalKeyProvider, MasterKeyE
 from unified.store.workspaces import workspaces
 from unified.sync.connections import Connections, CredentialFieldsError, NewConnection
 from unified.sync.errors import CredentialRefusedError
-from unified.sync.settings import UnusableSettingsError
 
 KEY = {"api_key": Secret(KEYS["stripe"])}
 WRONG = {"api_key": Secret("sk_test_fake_nobody")}

@@ -16,7 +16,7 @@ from unified.api.settings import HOSTS_VARIABLE
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import AdapterConfig
 from unified.kit.origins import Origin
-from unified.sync.settings import Check, Fault
+from unified.kit.settings import Check, Fault
 
 
 def destination_check(hosts: frozenset[str]) -> Check:

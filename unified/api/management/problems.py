@@ -25,6 +25,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from unified.kit.errors import ConfigurationError
+from unified.kit.settings import UnusableSettingsError
 from unified.store.connections.approval import ConnectionNotApprovedError
 from unified.store.connections.rows import ConnectionNotFoundError, UnknownConnectorError
 from unified.store.errors import (
@@ -56,7 +57,6 @@ from unified.sync.connections import CredentialFieldsError
 from unified.sync.errors import CredentialRefusedError, OtherHostError
 from unified.sync.identities.resolve import IdentitiesBusyError
 from unified.sync.privacy import PrivacyRequestError
-from unified.sync.settings import UnusableSettingsError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5

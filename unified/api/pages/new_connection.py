@@ -18,10 +18,10 @@ from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import CredentialKind
 from unified.kit.registry import discover_adapters
 from unified.kit.secrets import Secret
+from unified.kit.settings import UnusableSettingsError, checked_settings
 from unified.store.errors import DuplicateNameError
 from unified.sync.connections import CredentialFieldsError
 from unified.sync.errors import CredentialRefusedError
-from unified.sync.settings import UnusableSettingsError, checked_settings
 
 SECRET_PREFIX = "secret."  # noqa: S105 - a prefix
 _SETTINGS = "/body/settings/"

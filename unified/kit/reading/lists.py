@@ -5,7 +5,7 @@ Not here: which lists make a stream, and when they are read (``listing`` for the
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ Parameters = Sequence[tuple[str, str]]
 _Made = TypeVar("_Made")
 
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
+# An object is taken apart with the first look at it; whatever else comes in its place is a fault of the list's.
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw] | str | int | float | bool | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,14 @@ class ListEndpoint:
         asked = None if link else [*self.params, *params, *self.paging.parameters(at).items()]
         headers: Mapping[str, str] = {}
         try:
+            decoder: msgspec.json.Decoder[Any] = _OBJECT if self.items else _ANYTHING
             if self.paging.in_headers:
                 answer = await http.exchange("GET", path, params=asked, limit=self.limit)
-                body, headers = _ANYTHING.decode(answer.body), answer.headers
+                body, headers = decoder.decode(answer.body), answer.headers
             else:
-                body = await http.request("GET", path, _ANYTHING, params=asked, limit=self.limit)
+                body = await http.request("GET", path, decoder, params=asked, limit=self.limit)
+            if self.items and not isinstance(body, dict):
+                raise msgspec.ValidationError("it is not an object")
             items = items_in(body, self.items, is_optional=self.is_optional)
             return made(Answer(what, items, body, headers))
         except msgspec.MsgspecError as error:

@@ -27,6 +27,9 @@ Path = tuple[str, ...]
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 
+Json = msgspec.Raw | Mapping[str, msgspec.Raw]
+"""Any JSON, or an object of which the first level is taken apart already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -48,43 +51,44 @@ class Answer:
     Attributes:
         what: Names the connection and the list in errors.
         items: What is on the page, as JSON.
-        body: The whole answer.
+        body: The whole answer; several things are asked of it, so an object is taken apart once.
         headers: Its headers, by lower-case name.
     """
 
     what: str
     items: Sequence[msgspec.Raw]
-    body: msgspec.Raw
+    body: Json
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def within(raw: msgspec.Raw | None, path: Path) -> msgspec.Raw | None:
+def within(json: Json | None, path: Path) -> msgspec.Raw | None:
     """What stands under some keys of a JSON object, or None where one of them is missing or null.
 
     Args:
-        raw: The object.
-        path: Keys from its top down; none of them stands for the object itself.
+        json: The object.
+        path: Keys from its top down; none of them stands for the object itself, where it is not taken apart.
 
     Raises:
         msgspec.MsgspecError: If there is no object where a key is looked for.
     """
     for key in path:
-        raw = None if raw is None else (_PARTS.decode(raw) or {}).get(key)
-    return None if raw is None or bytes(raw) == b"null" else raw
+        parts = json if isinstance(json, Mapping) else {} if json is None else _PARTS.decode(json) or {}
+        json = parts.get(key)
+    return json if isinstance(json, msgspec.Raw) and bytes(memoryview(json)[:5]) != b"null" else None
 
 
-def items_in(raw: msgspec.Raw, path: Path, *, is_optional: bool = False) -> list[msgspec.Raw]:
+def items_in(json: Json, path: Path, *, is_optional: bool = False) -> list[msgspec.Raw]:
     """The list under some keys of an answer.
 
     Args:
-        raw: The answer.
+        json: The answer.
         path: The keys.
         is_optional: Whether a list without anything in it may be missing, or null.
 
     Raises:
         msgspec.MsgspecError: If no list is there.
     """
-    found = within(raw, path)
+    found = within(json, path)
     if found is None and not is_optional:
         raise msgspec.ValidationError(f"there is no list at {'.'.join(path) or 'its top'}")
     return [] if found is None else _LIST.decode(found)
@@ -282,7 +286,7 @@ class LinkHeader(Paging):
         return next((link["url"] for name, link in links.items() if "next" in (name or "").split()), None)
 
 
-def _flag(body: msgspec.Raw, path: Path) -> bool:
+def _flag(body: Json, path: Path) -> bool:
     found = within(body, path)
     return found is not None and msgspec.json.decode(found, type=bool)
 

@@ -10,7 +10,7 @@ from unified.api.management.problems import explained
 from unified.api.settings import ManagementSettings
 from unified.kit.declarations import AdapterConfig
 from unified.kit.origins import origin_of
-from unified.sync.settings import UnusableSettingsError, checked_settings
+from unified.kit.settings import UnusableSettingsError, checked_settings
 
 
 class _Anywhere(StripeAdapter):
