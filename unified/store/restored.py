@@ -2,12 +2,14 @@
 
 A position is the id of a transaction (:mod:`unified.store.positions`), and each server counts its own. In a new one the
 counter begins anew, so what is stored from now on would come before positions that the dump brought along, and be
-passed over in silence: events in the inbox, changes for routes and identities.
+passed over in silence: events in the inbox, changes for routes, identities and readers of lists.
 """
 
 from typing import Any
 
 from psycopg import AsyncConnection, Connection
+
+from unified.schema.entities import ENTITIES
 
 SAID = (
     "it was restored from a dump of another server, whose transaction ids its positions are, so webhooks, routes and "
@@ -15,9 +17,11 @@ SAID = (
 )
 """What is wrong with a database whose positions are another server's, and what to do."""
 
+# Whose rows have a place in the order of changes.
+_ORDERED = (*(entity.table for entity in ENTITIES), "golden_customers")
 _TABLES = (
     "webhook_inbox", "inbox_cursors", "customer_changes", "route_cursors", "identity_state", "identity_queue",
-    "position_server",
+    "sync_history", *_ORDERED, "position_server",
 )  # fmt: skip
 # Forced row level security hides all rows from their owner.
 _FORCED = _TABLES[:-1]
@@ -42,6 +46,11 @@ _FORGET_CHANGES = """
     WITH queued AS (DELETE FROM identity_queue RETURNING workspace_id, unified_id)
     INSERT INTO identity_queue (workspace_id, unified_id) SELECT DISTINCT workspace_id, unified_id FROM queued
 """
+# Rows keep their order where the counter is beyond it already; the others come first, once more for each reader.
+_FORGET_ORDER = """
+    UPDATE {} SET changed_xid = '0' WHERE changed_xid >= pg_current_xact_id()
+"""
+_FORGET_PLACES = "UPDATE sync_history SET changes_from = '0' WHERE changes_from <> '0'"
 _ADOPT = "UPDATE position_server SET identifier = server_identifier()"
 
 
@@ -64,7 +73,8 @@ def renumber(conn: Connection[Any]) -> None:
         conn.execute(f"LOCK TABLE {', '.join(_TABLES)} IN ACCESS EXCLUSIVE MODE".encode())
         for table in _FORCED:
             conn.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY".encode())
-        for statements in (_NUMBER_INBOX, _FORGET_CHANGES, _ADOPT):
-            conn.execute(statements)
+        order = [_FORGET_ORDER.format(table) for table in _ORDERED]
+        for statements in (_NUMBER_INBOX, _FORGET_CHANGES, *order, _FORGET_PLACES, _ADOPT):
+            conn.execute(statements.encode())
         for table in _FORCED:
             conn.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY".encode())

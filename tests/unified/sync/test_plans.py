@@ -6,7 +6,11 @@ import pytest
 
 from tests.unified.sync.plans import Plans
 from unified.schema.entities import CUSTOMERS
+from unified.store.connections.registry import Registry
 from unified.store.database import Database
+from unified.store.lists import pages
+from unified.store.lists.declared import LISTS
+from unified.store.lists.pages import Place, Wanted
 from unified.store.records import lookups
 from unified.store.records.tables import StreamKey
 from unified.store.workspaces import workspaces
@@ -53,4 +57,48 @@ async def test_each_key_of_a_route_is_looked_up_by_an_index(
     async with database.workspace(workspace.id) as conn:
         assert await lookups.by_key(conn, key, name, ["a", "b"]) == []
     assert [text for text in plans.explained if connector in text]
+    assert plans.lacking == {}
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_each_list_is_read_by_an_index_in_both_its_orders(
+    database: Database, plans: Plans, name: str
+) -> None:
+    workspace, which = await workspaces.create(database, "acme"), LISTS[name]
+    wanted = Wanted(fields=which.usual)
+    key = [UUID(int=1) if kind is UUID else "a" for kind in which.key.values()]
+    async with database.workspace(workspace.id) as conn:
+        begun = await pages.start(conn)
+        for after in (None, key):
+            assert await pages.in_order(conn, which, wanted, after=after, limit=100) == []
+        place = Place.at("0")
+        found = await pages.in_order_of_changes(
+            conn, which, wanted, after=place, before=begun.horizon, limit=100
+        )
+        assert found == []
+    assert len([text for text in plans.explained if which.table in text]) == 3
+    assert plans.lacking == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "filtered"),
+    [
+        ("customers", {"email": ["Ann@acme.com"]}),
+        ("customers", {"email": ["Ann@acme.com", "b@acme.com"]}),
+        ("customers", {"tax_number": ["DE1"]}),
+        ("customers", {"source_id": ["1", "2"]}),
+        ("invoices", {"customer_id": ["1"]}),
+    ],
+)
+async def test_what_a_list_looks_up_is_looked_up_by_an_index(
+    database: Database, plans: Plans, name: str, filtered: dict[str, list[str]]
+) -> None:
+    registry, which = Registry(database), LISTS[name]
+    workspace = await workspaces.create(database, "acme")
+    await registry.add_connection(workspace.id, "stripe", "main")
+    async with database.workspace(workspace.id) as conn:
+        wanted = Wanted(fields=which.usual, values=filtered)
+        assert await pages.in_order(conn, which, wanted, after=None, limit=100) == []
+    (text,) = [text for text in plans.explained if which.table in text]
+    assert "connection_id" in text
     assert plans.lacking == {}

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Depends, Header, Response
+from fastapi import Depends, Header, Request, Response
+from xxhash import xxh3_128_hexdigest
 
 from unified.api.management.problems import Problem
 
@@ -25,6 +26,24 @@ def json_answer(
     """
     etag = {} if version is None else {"etag": f'"{version}"'}
     return Response(msgspec.json.encode(value), status, {**etag, **(headers or {})}, "application/json")
+
+
+def unless_known(request: Request, answer: Response, *, of: Any = None) -> Response:
+    """An answer with an ETag made of its content; 304 without content where ``If-None-Match`` has it already.
+
+    Args:
+        request: What is answered.
+        answer: How, where that is not known.
+        of: What of it counts, where the rest may differ from answer to answer.
+    """
+    digest = xxh3_128_hexdigest(answer.body if of is None else msgspec.json.encode(of))
+    etag = f'"{digest}"' if of is None else f'W/"{digest}"'
+    known = [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
+    if "*" in known or etag.removeprefix("W/") in (one.removeprefix("W/") for one in known):
+        kept = {"link": answer.headers["link"]} if "link" in answer.headers else {}
+        answer = Response(status_code=304, headers=kept)
+    answer.headers["etag"] = etag
+    return answer
 
 
 def no_content() -> Response:

@@ -31,6 +31,7 @@ from unified.api.management.endpoints.connections import (
     statistics,
     syncs,
 )
+from unified.api.management.endpoints.records import records
 from unified.api.management.endpoints.workspaces import audit, members, tokens, workspaces
 from unified.api.management.problems import answer_problems
 from unified.api.management.services import Services
@@ -52,6 +53,7 @@ ROUTERS = (
     credentials.routes,
     mappings.routes,
     customer_routes.routes,
+    records.routes,
     identities.routes,
     privacy.routes,
     webhooks.of_connection,

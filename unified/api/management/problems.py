@@ -6,6 +6,7 @@
 | 401 | nobody is known by these credentials |
 | 403 | known, but not permitted |
 | 404 | there is no such thing in this workspace |
+| 410 | the database was restored, and what was remembered of it is of before |
 | 409 | the name is taken, or the state does not allow it |
 | 412, 428 | somebody else changed it first; ``If-Match`` is missing |
 | 422 | a value is not usable; ``errors`` says which |
@@ -40,6 +41,7 @@ from unified.store.errors import (
 from unified.store.idempotency import KeyReusedError, UnderWayError
 from unified.store.identities.golden import IdentityError, IdentityNotFoundError
 from unified.store.inbox.endpoints import EndpointNotFoundError
+from unified.store.lists.pages import TooSlowError
 from unified.store.privacy.persons import UnknownRecordError
 from unified.store.routes.pushes import DecisionError
 from unified.store.routes.routes import RouteNotFoundError
@@ -88,6 +90,7 @@ STATUS_OF: dict[type[Exception], int] = {
     InvalidTokenError: 422,
     InvalidSubjectError: 422,
     KeyReusedError: 422,
+    TooSlowError: 422,
     ConfigurationError: 422,
     PrivacyRequestError: 422,
     OtherHostError: 409,

@@ -51,7 +51,9 @@ class ManagementRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **settings: Any) -> None:
         """Take what FastAPI's route takes, and describe what all have in common."""
         super().__init__(path, endpoint, **settings)
-        self.openapi_extra = {**common_to(self.rule, self.methods or ()), **(self.openapi_extra or {})}
+        common, own = common_to(self.rule, self.methods or ()), self.openapi_extra or {}
+        parameters = [*common["parameters"], *own.get("parameters", ())]
+        self.openapi_extra = {**common, **own, "parameters": parameters}
 
     @cached_property
     def rule(self) -> Rule:

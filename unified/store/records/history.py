@@ -72,8 +72,10 @@ async def begin(database: Database, key: StreamKey, mode: Mode, run_id: str | No
     async with database.workspace(key.workspace_id) as connection:
         await connection.execute(
             """
-            INSERT INTO sync_history (id, workspace_id, connector_config_id, stream, mode, run_id)
-            VALUES (%(id)s, %(workspace)s, %(connection)s, %(stream)s, %(mode)s, %(run)s)
+            INSERT INTO sync_history (id, workspace_id, connector_config_id, stream, mode, run_id,
+                changes_from, started_at)
+            VALUES (%(id)s, %(workspace)s, %(connection)s, %(stream)s, %(mode)s, %(run)s,
+                pg_snapshot_xmin(pg_current_snapshot()), clock_timestamp())  -- the snapshot is the earlier one
             """,
             key.parameters() | {"id": history_id, "mode": mode, "run": run_id},
         )

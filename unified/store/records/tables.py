@@ -98,7 +98,7 @@ class UnifiedTable:
 
     def __post_init__(self) -> None:
         fields = self.entity.model.model_fields.items()
-        columns = tuple(Column(name, _pg_type(info.annotation, info.metadata)) for name, info in fields)
+        columns = tuple(Column(name, column_type(info.annotation, info.metadata)) for name, info in fields)
         object.__setattr__(self, "columns", columns)
 
     @property
@@ -144,21 +144,22 @@ _SCALARS: dict[type, str] = {
     int: "bigint",
     Decimal: "numeric",
     AwareDatetime: "timestamptz",
+    datetime: "timestamptz",
     UUID: "uuid",
 }
 
 
-def _pg_type(annotation: Any, metadata: Collection[Any]) -> str:
-    """The type of the column that a field of this type is stored in."""
+def column_type(annotation: Any, metadata: Collection[Any] = ()) -> str:
+    """PostgreSQL's name of the type of the column that a field of this type is stored in."""
     if SkipValidation in metadata:
         return "json"  # kept as the source sent it, byte for byte
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _pg_type(arguments[0], ())
+        return column_type(arguments[0])
     if origin in (Union, UnionType):
         (inner,) = (argument for argument in arguments if argument is not type(None))
-        return _pg_type(inner, ())
-    if origin is tuple and _pg_type(arguments[0], ()) == "text":
+        return column_type(inner)
+    if origin in (tuple, list) and column_type(arguments[0]) == "text":
         return "text[]"
     if origin in (tuple, dict) or issubclass(annotation, UnifiedModel):
         return "jsonb"

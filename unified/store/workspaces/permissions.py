@@ -13,7 +13,8 @@ _MEMBER = _VIEWER | {
     "connections:write",  # add, change, pause, remove
     "connections:sync",  # ask for a sync, test
     "credentials:write",
-    "records:read",  # what providers sent, as far as it could not be used: rejects, dead letters
+    "records:read",  # customers, invoices and the rest; what could not be used: rejects, dead letters
+    "records:raw",  # records as providers sent them
     "webhooks:write",  # add, roll the secret, replay
 }
 _ADMIN = _MEMBER | {

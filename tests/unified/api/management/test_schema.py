@@ -96,7 +96,7 @@ async def _furnished(db: Database, provider: LocalKeyProvider, address: str, san
     place = {"base_url": f"{sandbox_url}/stripe", "allow_private_hosts": True, "retry_count": 0}
     connection = await registry.add_connection(workspace.id, "stripe", "main", place)
     endpoint = await Endpoints(db, CredentialStore(db, provider)).create(connection)
-    ids = {"connection_id": str(connection.id), "webhook_id": str(endpoint.id)}
+    ids = {"connection_id": str(connection.id), "connection": "main", "webhook_id": str(endpoint.id)}
     return Served(address, {**ids, "name": "stripe", "workspace": WORKSPACE})
 
 

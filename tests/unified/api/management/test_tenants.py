@@ -17,6 +17,7 @@ from unified.store.connections.registry import Registry
 from unified.store.inbox import dead_letters
 from unified.store.inbox.dead_letters import Failure
 from unified.store.inbox.events import StoredEvent
+from unified.store.lists.declared import LISTS
 from unified.store.records import history
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -75,6 +76,8 @@ async def furnish(tenant: Tenant) -> dict[str, str]:
     await customers.resolve()
     return {
         "connection_id": connection["id"],
+        "connection": connection["id"],
+        "source_id": "1",
         "identity_id": str(customers.id(("stripe", "1"))),
         "webhook_id": webhook["id"],
         "route_id": route["id"],
@@ -130,7 +133,8 @@ async def test_what_is_another_workspaces_is_not_there(api: Api, acme: Tenant, h
 
 async def test_lists_hold_nothing_of_another_workspace(api: Api, acme: Tenant) -> None:
     await furnish(await api.tenant("globex"))
-    for path in (CONFIGS, "/api/webhooks/dead-letters", "/api/routes", "/api/identities"):
+    lists = [f"/api/{name}" for name in LISTS]
+    for path in (CONFIGS, "/api/webhooks/dead-letters", "/api/routes", *lists):
         assert (await acme.ask("GET", path))["items"] == []
     for path in ("/api/webhooks/waiting", "/api/statistics"):
         assert await acme.ask("GET", path) == []
@@ -142,14 +146,14 @@ async def test_another_workspaces_filter_is_not_there_either(api: Api, acme: Ten
     await acme.ask("GET", "/api/webhooks/dead-letters", 404, params=where)
 
 
-async def test_a_cursor_of_another_workspace_shows_nothing_of_it(api: Api, acme: Tenant) -> None:
+async def test_a_cursor_of_another_workspace_is_refused(api: Api, acme: Tenant) -> None:
     globex = await api.tenant("globex")
     for name in ("a", "b"):
         await globex.add(name)
     await acme.add("c")
     cursor = (await globex.ask("GET", CONFIGS, params={"limit": 1}))["next"]
-    found = await acme.ask("GET", CONFIGS, params={"cursor": cursor})
-    assert [one["name"] for one in found["items"]] == ["c"]
+    await acme.ask("GET", CONFIGS, 422, params={"cursor": cursor})
+    assert [one["name"] for one in (await acme.ask("GET", CONFIGS))["items"]] == ["c"]
 
 
 async def test_two_tenants_may_use_the_same_names_and_keys(api: Api, acme: Tenant) -> None:

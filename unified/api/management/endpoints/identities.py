@@ -1,4 +1,7 @@
-"""`/api/identities`: one customer across sources: golden values, records with reasons, merges and splits."""
+"""`/api/identities/…`: one customer across sources: golden values, records with reasons, merges and splits.
+
+The list of identities is made with the other lists: :mod:`unified.api.management.endpoints.records`.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from unified.api.management.answers import json_answer
 from unified.api.management.endpoints.connections.connections import Writer
 from unified.api.management.endpoints.connections.syncs import RecordReader
-from unified.api.management.paging import AskedPage, Page
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
 from unified.store.identities import decisions as identity_decisions
@@ -73,26 +75,6 @@ class Split(BaseModel):
         list[UUID], Field(min_length=1, max_length=100, description="`unified_id`s of those that leave.")
     ]
     note: Annotated[str | None, Field(max_length=1_000, description="Why, for those who come after.")] = None
-
-
-@routes.get("", response_model=Page[GoldenCustomer])
-async def list_identities(
-    caller: RecordReader,
-    services: Use,
-    page: AskedPage,
-    search: Annotated[
-        str | None, Query(max_length=300, description="Part of an e-mail address, a name or a company.")
-    ] = None,
-    least_records: Annotated[
-        int, Query(ge=1, le=1_000, description="Only with so many records or more.")
-    ] = 1,
-) -> Response:
-    """List golden customers by id."""
-    async with services.db.workspace(caller.workspace_id) as conn:
-        found = await identities.listing(
-            conn, search=search, least_records=least_records, after=page.after(UUID), limit=page.fetch
-        )
-    return page.answer(found, key=lambda one: one.identity_id)
 
 
 @routes.get("/refused", response_model=list[RefusedGroup])

@@ -1,0 +1,1 @@
+"""The lists of what is stored, and single records."""
