@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, errors, sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -361,6 +361,8 @@ class Database:
         with clear_errors(f"locking {key}"):
             async with await _connect(self.url) as connection:
                 await connection.set_autocommit(True)
+                # Not every login may take locks: a reader's may not.
+                await connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(APP_ROLE)))
                 row = await (
                     await connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (key,))
                 ).fetchone()

@@ -30,6 +30,7 @@ from unified.store.database import (
 )
 from unified.store.errors import InvalidSettingError, NewerDatabaseError, RoleError
 from unified.store.migrations import FOLDER, HEAD
+from unified.store.readers import keep_locks
 from unified.store.records import views
 from unified.store.restored import renumber
 from unified.store.sessions import link_settings
@@ -92,8 +93,9 @@ def migrate(url: str, connectors: Sequence[ConnectorEntry]) -> list[str]:
     """
     ensure_database(url)
     with _administrator(url) as connection:
-        connection.execute("SELECT pg_advisory_lock(hashtextextended('unified/migrate', 0))")
+        _lock(connection)
         _create_roles(connection)
+        keep_locks(connection)
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER_ROLE)))
         before = _revision(connection)
         if before and before > HEAD:
@@ -252,6 +254,15 @@ def _create_roles(connection: Connection[Any]) -> None:
     connection.execute(
         sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(APP_ROLE))
     )
+
+
+def _lock(connection: Connection[Any]) -> None:
+    """Keep two migrations apart, until the connection ends."""
+    may_lock = connection.execute("SELECT has_function_privilege('pg_advisory_lock(bigint)', 'EXECUTE')")
+    if may_lock.fetchone() != (True,):
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER_ROLE)))
+    connection.execute("SELECT pg_advisory_lock(hashtextextended('unified/migrate', 0))")
+    connection.execute("RESET ROLE")
 
 
 def _let_act(connection: Connection[Any], role: str) -> bool:

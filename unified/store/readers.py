@@ -7,16 +7,25 @@ tables ask ``reader_logins`` which workspace that login reads (migration 0008).
 
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection, errors, sql
+from psycopg import AsyncConnection, Connection, errors, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from unified.store.database import READER_ROLE, Database, clear_errors
+from unified.store.database import (
+    API_ROLE,
+    APP_ROLE,
+    INGRESS_ROLE,
+    OWNER_ROLE,
+    READER_ROLE,
+    SCHEDULER_ROLE,
+    Database,
+    clear_errors,
+)
 from unified.store.errors import RoleError
 from unified.store.sessions import Session
 
@@ -37,6 +46,14 @@ _SETTINGS = {
 }
 
 _POOLER = ".pooler.supabase.com"
+
+# PostgreSQL lets everybody take advisory locks, and shows their keys to everybody in pg_locks: a reader could hold a
+# sync's for as long as a statement may take (https://www.postgresql.org/docs/current/functions-admin.html).
+_LOCK_FUNCTIONS = """
+    SELECT oid::regprocedure::text FROM pg_proc
+    WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_(xact_)?lock'
+"""
+_LOCKING_ROLES = (OWNER_ROLE, APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE)
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +89,41 @@ async def connect(db: Database, workspace_id: UUID) -> AsyncIterator[AsyncConnec
                 async with db.owner() as conn:
                     await conn.execute("DELETE FROM reader_logins WHERE login = %s", (name,))
                 await _remove(administrator, name)
+
+
+def keep_locks(connection: Connection[Any]) -> None:
+    """Let only the app's own roles take advisory locks in this database.
+
+    A superuser's login can do that. Where another one migrates, nothing changes, and `unified doctor` says how.
+
+    Args:
+        connection: An administrator's, in autocommit; the roles are there.
+    """
+    is_super = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = session_user").fetchone()
+    if is_super == (True,):
+        functions = [row[0] for row in connection.execute(_LOCK_FUNCTIONS).fetchall()]
+        for statement in lock_grants(functions):
+            connection.execute(statement.encode())
+
+
+def lock_grants(functions: Sequence[str]) -> tuple[str, str]:
+    """The statements of a superuser's that let only the app's own roles call functions.
+
+    Args:
+        functions: Names with the types of their arguments.
+    """
+    names = ", ".join(functions)
+    return (
+        f"REVOKE EXECUTE ON FUNCTION {names} FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION {names} TO {', '.join(_LOCKING_ROLES)}",
+    )
+
+
+async def lock_functions(conn: AsyncConnection[Any]) -> list[str]:
+    """Functions that take advisory locks, and that a reader may call."""
+    query = f"{_LOCK_FUNCTIONS} AND has_function_privilege(%s, oid, 'EXECUTE') ORDER BY 1"
+    rows = await conn.execute(query.encode(), (READER_ROLE,))
+    return [row[0] for row in await rows.fetchall()]
 
 
 async def _make(administrator: AsyncConnection[Any], name: str, password: str) -> None:

@@ -1,6 +1,7 @@
 """A reader sees its own workspace and can do nothing else, whatever SQL it is given."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,6 +14,8 @@ from psycopg.conninfo import make_conninfo
 from tests.unified.store.tenants import OTHER, OWN, fill
 from unified.store import readers
 from unified.store.database import READER_ROLE, Database
+from unified.store.doctor.examine import examine
+from unified.store.doctor.findings import Finding
 from unified.store.errors import RoleError
 from unified.store.query import QueryError, ask
 
@@ -136,6 +139,12 @@ async def test_no_setting_leads_to_another_workspace(statement: str, database: D
         "SELECT * FROM unified_customers_stripe",
         "SELECT * FROM reader_logins",
         "SELECT nextval('webhook_inbox_id')",
+        "SELECT pg_advisory_lock(1)",
+        "SELECT pg_advisory_lock_shared(1, 2)",
+        "SELECT pg_try_advisory_lock(1)",
+        "SELECT pg_advisory_xact_lock(1)",
+        "SELECT pg_try_advisory_xact_lock_shared(1)",
+        "SELECT query_to_xml('SELECT pg_advisory_lock(1)', true, true, '')",
         "LOAD 'plpgsql'",
         "LISTEN everything",
         "",
@@ -190,6 +199,30 @@ async def test_the_database_refuses_it_and_not_a_look_at_the_text(
         await conn.execute(f"SET app.workspace_id = '{OTHER}'".encode())
         seen = await (await conn.execute("SELECT id FROM workspaces")).fetchall()
     assert seen == [(OWN,)]
+
+
+async def test_a_reader_holds_up_no_sync(database: Database, two: None) -> None:
+    """It sees the keys of the app's locks, and can't take one."""
+    key = f"sync/{uuid4()}/customers"
+    async with readers.connect(database, OWN) as conn:
+        with pytest.raises(errors.InsufficientPrivilege):
+            await conn.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (key,))
+        async with database.exclusive(key) as is_mine, database.exclusive(key) as is_anothers:
+            assert (is_mine, is_anothers) == (True, False)
+        assert await readers.lock_functions(conn) == []
+
+
+async def test_the_doctor_says_where_readers_may_take_locks(database_url: str) -> None:
+    def findings(found: Sequence[Finding]) -> list[str]:
+        return [one.message for one in found if "locks of syncs" in one.message]
+
+    assert findings(await examine(database_url)) == []
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint) TO PUBLIC")
+        (message,) = findings(await examine(database_url))
+        for statement in message.partition("of this database: ")[2].split("; "):
+            connection.execute(statement.encode())
+    assert findings(await examine(database_url)) == []
 
 
 def test_no_function_that_runs_as_its_owner_is_open_to_a_reader_but_one(database_url: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from unified.store import readers
 from unified.store.database import (
     API_ROLE,
     APP_ROLE,
@@ -172,6 +173,13 @@ async def grants(conn: AsyncConnection[Any]) -> Findings:
             "grants",
             f"{APP_ROLE} may not make temporary tables, where batches are staged: "
             f"GRANT TEMPORARY ON DATABASE {conn.info.dbname} TO {APP_ROLE}",
+        )
+    if functions := await readers.lock_functions(conn):
+        yield Finding(
+            "advice",
+            "grants",
+            "a question of `unified query` may hold the locks of syncs for a minute, as PostgreSQL lets everybody take "
+            f"them; as a superuser of this database: {'; '.join(readers.lock_grants(functions))}",
         )
     strangers = await ask(
         conn,
