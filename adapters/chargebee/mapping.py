@@ -4,7 +4,6 @@ Amounts are integers: hundredths of the currency's unit, also of a currency with
 without any (https://apidocs.chargebee.com/docs/api/currencies).
 """
 
-from decimal import Decimal
 from typing import Any
 
 from unified.kit.errors import MappingError
@@ -13,12 +12,14 @@ from unified.schema.address import UnifiedAddress
 from unified.schema.customer import CustomerKind, UnifiedCustomer
 from unified.schema.event import UnifiedEvent
 from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
-from unified.schema.money import exponent, from_minor_units, settle
+from unified.schema.money import MinorUnits, settle
 from unified.schema.reading import address, currency, first_of, moment, number, text
 from unified.schema.unusable import Unusable
 
 # Digits of Chargebee's unit where they are not the currency's own: it knows two at most.
 MINOR_UNITS = dict.fromkeys("BHD IQD JOD KWD LYD OMR TND CLF UYW".split(), 2)  # noqa: SIM905 - a list to read
+
+_UNITS = MinorUnits(MINOR_UNITS)
 
 # https://apidocs.chargebee.com/docs/api/invoices: payment_due is retried, not_paid no longer is; both are still owed.
 _STATUSES = {
@@ -56,9 +57,6 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
     unusable = Unusable()
     written, status, discounts = raw["currency_code"], raw.get("status"), raw.get("discounts")
 
-    def amount(units: int | None) -> Decimal | None:
-        return _amount(units, written)
-
     return unusable.record(
         UnifiedInvoice,
         **origin.identify(raw["id"]),
@@ -71,13 +69,13 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
         status=unusable.read("status", _STATUSES.get, status or ""),
         remote_status=status,
         currency=unusable.read("currency", currency, written),
-        subtotal=amount(raw.get("sub_total")),
-        tax=amount(raw.get("tax")),
-        discount=amount(sum(one["amount"] for one in discounts) if discounts else None),
-        total=amount(raw["total"]),
-        amount_due=amount(raw.get("amount_due")),
-        amount_paid=amount(raw.get("amount_paid")),
-        amount_remaining=amount(raw.get("amount_due")),
+        subtotal=_UNITS.amount(raw.get("sub_total"), written),
+        tax=_UNITS.amount(raw.get("tax"), written),
+        discount=_UNITS.total(discounts or None, written),
+        total=_UNITS.amount(raw["total"], written),
+        amount_due=_UNITS.amount(raw.get("amount_due"), written),
+        amount_paid=_UNITS.amount(raw.get("amount_paid"), written),
+        amount_remaining=_UNITS.amount(raw.get("amount_due"), written),
         issue_date=unusable.time("issue_date", raw.get("date")),
         due_date=unusable.time("due_date", raw.get("due_date")),
         paid_date=unusable.time("paid_date", raw.get("paid_at")),
@@ -112,7 +110,7 @@ def to_event(raw: dict[str, Any], origin: Origin) -> UnifiedEvent:
 def _line(raw: dict[str, Any], currency: str, unusable: Unusable) -> UnifiedLineItem:
     """Where prices of more digits are on, their exact values stand beside, in whole units of the currency."""
     unit = number(raw.get("unit_amount_in_decimal"))
-    price = _amount(raw.get("unit_amount"), currency) if unit is None else settle(unit, currency)
+    price = _UNITS.amount(raw.get("unit_amount"), currency) if unit is None else settle(unit, currency)
     quantity = first_of(raw, "quantity_in_decimal", "quantity")
     return unusable.model(
         UnifiedLineItem,
@@ -121,19 +119,14 @@ def _line(raw: dict[str, Any], currency: str, unusable: Unusable) -> UnifiedLine
             "description": text(raw.get("description")),
             "quantity": unusable.read("quantity", number, quantity),
             "unit_price": price,
-            "amount": _amount(raw.get("amount"), currency),
-            "tax": _amount(raw.get("tax_amount"), currency),
-            "discount": _amount(raw.get("discount_amount"), currency),
+            "amount": _UNITS.amount(raw.get("amount"), currency),
+            "tax": _UNITS.amount(raw.get("tax_amount"), currency),
+            "discount": _UNITS.amount(raw.get("discount_amount"), currency),
             "item_id": text(raw.get("entity_id")),
             "period_start": unusable.time("period_start", raw.get("date_from")),
             "period_end": unusable.time("period_end", raw.get("date_to")),
         },
     )
-
-
-def _amount(units: int | None, currency: str) -> Decimal | None:
-    digits = MINOR_UNITS.get(currency, exponent(currency))
-    return None if units is None else from_minor_units(units, currency, digits=digits)
 
 
 def _address(raw: dict[str, Any]) -> UnifiedAddress | None:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from adapters.stripe import money
+from adapters.stripe.money import UNITS
 from unified.kit.errors import MappingError
 from unified.kit.streams import Origin
 from unified.kit.writing.changes import choose
@@ -136,7 +136,7 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
     status = raw.get("status")
 
     def amount(name: str) -> Decimal | None:
-        return money.amount(raw.get(name), written)
+        return UNITS.amount(raw.get(name), written)
 
     return unusable.record(
         UnifiedInvoice,
@@ -151,9 +151,9 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
         remote_status=status,
         currency=code,
         subtotal=amount("subtotal"),
-        tax=amount("tax") if taxes is None else money.amount_sum(taxes, written),
-        discount=money.amount_sum(raw.get("total_discount_amounts"), written),
-        total=money.amount(raw["total"], written),
+        tax=amount("tax") if taxes is None else UNITS.total(taxes, written),
+        discount=UNITS.total(raw.get("total_discount_amounts"), written),
+        total=UNITS.amount(raw["total"], written),
         amount_due=amount("amount_due"),
         amount_paid=amount("amount_paid"),
         amount_remaining=amount("amount_remaining"),
@@ -216,10 +216,10 @@ def _line(raw: dict[str, Any], currency: str, unusable: Unusable) -> UnifiedLine
             "source_id": text(raw.get("id")),
             "description": text(raw.get("description")),
             "quantity": unusable.read("quantity", number, first_of(raw, "quantity_decimal", "quantity")),
-            "unit_price": money.unit_amount(unit, currency),
-            "amount": money.amount(raw.get("amount"), currency),
-            "tax": money.amount_sum(first_of(raw, "taxes", "tax_amounts"), currency),
-            "discount": money.amount_sum(raw.get("discount_amounts"), currency),
+            "unit_price": UNITS.price(unit, currency),
+            "amount": UNITS.amount(raw.get("amount"), currency),
+            "tax": UNITS.total(first_of(raw, "taxes", "tax_amounts"), currency),
+            "discount": UNITS.total(raw.get("discount_amounts"), currency),
             "item_id": _id(price.get("product")) or _id(price.get("price")) or _id(price.get("id")),
             "period_start": unusable.time("period_start", period.get("start")),
             "period_end": unusable.time("period_end", period.get("end")),

@@ -4,9 +4,11 @@ Providers write amounts in their own ways (integer minor units, decimal strings)
 adapters; what a currency itself is lives here.
 """
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, localcontext
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -117,6 +119,37 @@ def exact(amount: Decimal) -> Decimal:
     if _EXACTLY.plus(amount) != amount:
         raise ValueError(f"an amount of more than {MOST_DIGITS} digits can't be kept exactly")
     return amount
+
+
+@dataclass(frozen=True, slots=True)
+class MinorUnits:
+    """How a provider counts money: integers in a minor unit whose digits are its own, not always ISO 4217's.
+
+    Attributes:
+        known: Digits of that unit by ISO 4217 code in upper case, where they are not the usual ones.
+        usual: Digits for all other currencies; None for each currency's own.
+    """
+
+    known: Mapping[str, int]
+    usual: int | None = None
+
+    def digits(self, currency: str) -> int:
+        """Digits of the minor unit in which a currency is counted."""
+        return self.known.get(currency, exponent(currency) if self.usual is None else self.usual)
+
+    def amount(self, units: int | None, currency: str) -> Decimal | None:
+        """An amount in whole currency units, for example 10.50 USD of 1050; None where there is none."""
+        return None if units is None else from_minor_units(units, currency, digits=self.digits(currency))
+
+    def total(self, parts: Iterable[Mapping[str, Any]] | None, currency: str) -> Decimal | None:
+        """The sum of a list of taxes or discounts, each with its ``amount``; None where there is no list."""
+        return None if parts is None else self.amount(sum(part["amount"] for part in parts), currency)
+
+    def price(self, units: str | int | None, currency: str) -> Decimal | None:
+        """A price for one thing, which may be finer than the minor unit: ``"0.25"`` for a quarter of a cent."""
+        if units is None:
+            return None
+        return settle(exact(Decimal(str(units))).scaleb(-self.digits(currency)), currency)
 
 
 def parse_amount(text: str | None, currency: str) -> Decimal | None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from adapters.stripe.money import MINOR_UNITS, amount, amount_sum, digits, unit_amount
+from adapters.stripe.money import MINOR_UNITS, UNITS
 from tests.properties import given
 from unified.schema.money import exponent, to_minor_units
 
@@ -30,7 +30,7 @@ CURRENCIES = sorted({*MINOR_UNITS, "USD", "EUR", "HUF", "TWD"})
     ],
 )
 def test_amounts_of_special_currencies(minor_units: int, currency: str, text: Any) -> None:
-    assert str(amount(minor_units, currency)) == text
+    assert str(UNITS.amount(minor_units, currency)) == text
 
 
 @pytest.mark.parametrize(
@@ -48,35 +48,39 @@ def test_amounts_of_special_currencies(minor_units: int, currency: str, text: An
     ],
 )
 def test_prices_finer_than_a_cent_are_exact(text: Any, currency: str, price: str) -> None:
-    assert str(unit_amount(text, currency)) == price
+    assert str(UNITS.price(text, currency)) == price
 
 
 @given(st.integers(-(10**15), 10**15), st.sampled_from(CURRENCIES))
 def test_no_amount_is_ever_rounded(minor_units: int, currency: str) -> None:
-    value = amount(minor_units, currency)
+    value = UNITS.amount(minor_units, currency)
     assert value is not None
-    assert to_minor_units(value, currency, digits=digits(currency)) == minor_units
+    assert to_minor_units(value, currency, digits=UNITS.digits(currency)) == minor_units
     assert -value.as_tuple().exponent >= exponent(currency)
 
 
 @given(st.decimals(-(10**9), 10**9, places=12, allow_nan=False), st.sampled_from(CURRENCIES))
 def test_no_price_is_ever_rounded(units: Decimal, currency: str) -> None:
-    assert unit_amount(str(units), currency) == units.scaleb(-digits(currency))
+    assert UNITS.price(str(units), currency) == units.scaleb(-UNITS.digits(currency))
 
 
 @given(st.lists(st.integers(-(10**9), 10**9)), st.sampled_from(CURRENCIES))
 def test_sums_are_exact(parts: Any, currency: str) -> None:
-    assert amount_sum([{"amount": part} for part in parts], currency) == Decimal(sum(parts)).scaleb(
-        -digits(currency)
+    assert UNITS.total([{"amount": part} for part in parts], currency) == Decimal(sum(parts)).scaleb(
+        -UNITS.digits(currency)
     )
 
 
 def test_what_is_not_stated_stays_unknown() -> None:
-    assert (amount(None, "USD"), amount_sum(None, "USD"), unit_amount(None, "USD")) == (None, None, None)
-    assert amount_sum([], "USD") == 0
+    assert (UNITS.amount(None, "USD"), UNITS.total(None, "USD"), UNITS.price(None, "USD")) == (
+        None,
+        None,
+        None,
+    )
+    assert UNITS.total([], "USD") == 0
 
 
 @pytest.mark.parametrize("wrong", [10.5, "1050", True])
 def test_an_amount_that_is_no_integer_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError):
-        amount(wrong, "USD")
+        UNITS.amount(wrong, "USD")

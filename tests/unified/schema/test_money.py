@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from tests.properties import given
-from unified.schema.money import Money, exponent, from_minor_units, parse_amount, settle, to_minor_units
+from unified.schema.money import (
+    MinorUnits,
+    Money,
+    exponent,
+    from_minor_units,
+    parse_amount,
+    settle,
+    to_minor_units,
+)
 
 CURRENCIES = st.sampled_from(["USD", "JPY", "KWD", "ISK", "CLF", "EUR"])
 MONEY: TypeAdapter[Decimal] = TypeAdapter(Money)
@@ -102,3 +110,15 @@ def test_money_takes_decimals_integers_and_decimal_text() -> None:
     assert MONEY.validate_python(Decimal("1.10")) == Decimal("1.10")
     assert MONEY.validate_python(3) == Decimal(3)
     assert MONEY.validate_json('"1.10"') == Decimal("1.10")
+
+
+def test_a_providers_minor_units_are_its_own() -> None:
+    own, two = MinorUnits({"BHD": 2}), MinorUnits({"BHD": 2}, usual=2)
+    assert [own.digits(code) for code in ("BHD", "JPY", "USD")] == [2, 0, 2]
+    assert [two.digits(code) for code in ("BHD", "JPY", "USD")] == [2, 2, 2]
+    assert str(own.amount(1050, "BHD")) == "10.500"
+    assert str(two.amount(500, "JPY")) == "5"
+    assert str(own.price("0.25", "USD")) == "0.0025"
+    assert str(own.total([{"amount": 1}, {"amount": 99}], "USD")) == "1.00"
+    assert str(own.total([], "USD")) == "0.00"
+    assert own.amount(None, "USD") is own.price(None, "USD") is own.total(None, "USD") is None

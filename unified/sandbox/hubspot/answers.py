@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from unified.sandbox.hubspot.portal import HubSpotPortal, State
+    from unified.sandbox.hubspot.portal import HubSpotPortal
+    from unified.sandbox.hubspot.standing import State
 
 VERSIONS = ("2026-03", "2026-09")
 MAX_BATCH = 100

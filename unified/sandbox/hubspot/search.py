@@ -11,9 +11,10 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from unified.sandbox.clock import parse_ms
-from unified.sandbox.hubspot.portal import HubSpotPortal, State
+from unified.sandbox.hubspot.standing import State
 
 if TYPE_CHECKING:
+    from unified.sandbox.hubspot.portal import HubSpotPortal
     from unified.sandbox.hubspot.records import Kind
 
 MAX_RESULTS = 10_000

@@ -13,8 +13,9 @@ from unified.sandbox.collection import Collection
 from unified.sandbox.data import CURRENCY_BY_CODE, snap
 from unified.sandbox.draw import seed_of
 from unified.sandbox.stripe.events import Events
-from unified.sandbox.stripe.invoices import MAX_LINES, Invoices, settle, shown
+from unified.sandbox.stripe.invoices import MAX_LINES, Invoices, shown
 from unified.sandbox.stripe.records import Customers
+from unified.sandbox.stripe.settlement import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,7 +13,8 @@ import msgspec
 from unified.sandbox.clock import DAY, Clock
 from unified.sandbox.collection import Collection
 from unified.sandbox.draw import IdCodec
-from unified.sandbox.stripe.invoices import Invoices, settle, shown
+from unified.sandbox.stripe.invoices import Invoices, shown
+from unified.sandbox.stripe.settlement import settle
 from unified.sandbox.stripe.versions import LATEST, OLD, as_of
 
 if TYPE_CHECKING:

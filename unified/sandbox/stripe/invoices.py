@@ -1,8 +1,7 @@
 """Stripe's invoices and lines, as pure functions of (seed, index), in the shape of versions since basil.
 
-Amounts add up as Stripe's do: subtotal - discounts + exclusive taxes + shipping = total, and what is due
-follows from the total, the starting balance and credit notes. Here an invoice carries all its lines; what
-the API embeds (ten) is cut when it is shown.
+Here an invoice carries all its lines; what the API embeds (ten) is cut when it is shown. What its amounts add up to:
+``settlement``.
 """
 
 from __future__ import annotations
@@ -10,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unified.sandbox.clock import DAY
-from unified.sandbox.data import CURRENCIES, CURRENCY_BY_CODE, PRODUCTS, Currency, decimal_text, price, snap
+from unified.sandbox.data import CURRENCIES, PRODUCTS, Currency, decimal_text, price, snap
 from unified.sandbox.draw import Draw, IdCodec, seed_of
 from unified.sandbox.history import creation_times
 from unified.sandbox.stripe.records import Customers, stripe_address
+from unified.sandbox.stripe.settlement import dated, settle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ class Invoices:
             "lines": lines,
         }
         settle(invoice, status, partly_paid=draw.chance(100), credit=draw.chance(40))
-        _date(
+        dated(
             invoice,
             draw,
             min(self._until, created + draw.between(1, 20 * DAY)) if created <= self._until else created,
@@ -228,75 +228,6 @@ class Invoices:
                 }
             )
         return lines
-
-
-def settle(
-    invoice: dict[str, Any], status: str | None, *, partly_paid: bool = False, credit: bool = False
-) -> None:
-    """Set the status and every amount that follows from lines, shipping and balances.
-
-    Args:
-        invoice: its lines in `lines`; changed in place.
-        status: the status it takes; an invoice with nothing due is paid once it is open.
-        partly_paid: an open invoice has a tenth paid.
-        credit: part of it was credited: before payment, or after where it is paid.
-    """
-    currency = CURRENCY_BY_CODE[invoice["currency"]]
-    lines = invoice["lines"]
-    taxes: dict[tuple[str, str], dict[str, Any]] = {}
-    for line in lines:
-        for tax in line["taxes"]:
-            key = (tax["tax_behavior"], tax["tax_rate_details"]["tax_rate"])
-            if key in taxes:
-                taxes[key]["amount"] += tax["amount"]
-                taxes[key]["taxable_amount"] += tax["taxable_amount"]
-            else:
-                taxes[key] = dict(tax)
-    off = sum(discount["amount"] for line in lines for discount in line["discount_amounts"])
-    subtotal = sum(line["amount"] for line in lines)
-    exclusive = sum(tax["amount"] for tax in taxes.values() if tax["tax_behavior"] == "exclusive")
-    inclusive = sum(tax["amount"] for tax in taxes.values() if tax["tax_behavior"] == "inclusive")
-    shipping = invoice["shipping_cost"]["amount_total"] if invoice["shipping_cost"] else 0
-    total = subtotal - off + exclusive + shipping
-    if credit and total > 0:
-        kind = "post_payment_credit_notes_amount" if status == "paid" else "pre_payment_credit_notes_amount"
-        invoice[kind] = snap(total // 5, currency)
-    balance = total + invoice["starting_balance"] - invoice["pre_payment_credit_notes_amount"]
-    due = max(0, balance)
-    if status == "open" and due == 0:
-        status = "paid"
-    paid = due if status == "paid" else snap(due // 10, currency) if status == "open" and partly_paid else 0
-    invoice.update(
-        status=status,
-        subtotal=subtotal,
-        subtotal_excluding_tax=subtotal - inclusive,
-        total=total,
-        total_excluding_tax=total - exclusive - inclusive,
-        total_discount_amounts=[{"amount": off, "discount": name} for name in invoice["discounts"]],
-        total_taxes=list(taxes.values()),
-        amount_shipping=shipping,
-        amount_due=due,
-        amount_paid=paid,
-        amount_remaining=due - paid,
-        ending_balance=None if status in ("draft", None) else min(0, balance),
-    )
-
-
-def _date(invoice: dict[str, Any], draw: Draw, closed: int) -> None:
-    """Set the times that the status asks for; `closed` is when it was paid, voided or written off."""
-    status, created = invoice["status"], invoice["created"]
-    finalized = None if status in ("draft", None) else min(created + draw.below(3600), closed)
-    invoice["effective_at"] = finalized
-    invoice["status_transitions"] = {
-        "finalized_at": finalized,
-        "marked_uncollectible_at": closed if status == "uncollectible" else None,
-        "paid_at": closed if status == "paid" else None,
-        "voided_at": closed if status == "void" else None,
-    }
-    if finalized is None:
-        invoice.update(
-            number=None, attempted=False, attempt_count=0, hosted_invoice_url=None, invoice_pdf=None
-        )
 
 
 def shown(invoice: dict[str, Any], lines: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
