@@ -46,12 +46,15 @@ class HeldUp:
     by: str
 
 
-async def held_up(conn: AsyncConnection[Any], connector: str | None = None) -> HeldUp | None:
+async def held_up(
+    conn: AsyncConnection[Any], connector: str | None = None, *, workspace_id: UUID | None = None
+) -> HeldUp | None:
     """Events that are held up, and by what.
 
     Args:
         conn: A transaction of the scheduler's role.
         connector: Of whose connections; by default of all.
+        workspace_id: Of this workspace's connections only.
 
     Returns:
         None where nothing is.
@@ -70,9 +73,10 @@ async def held_up(conn: AsyncConnection[Any], connector: str | None = None) -> H
             ) AS held
         ) AS i
         WHERE (%(connector)s::text IS NULL OR c.connector = %(connector)s) AND i.events > 0
+            AND (%(workspace)s::uuid IS NULL OR c.workspace_id = %(workspace)s)
         ORDER BY i.oldest_at
         """,
-        {"connector": connector, "patience": PATIENCE, "most": MOST_COUNTED},
+        {"connector": connector, "workspace": workspace_id, "patience": PATIENCE, "most": MOST_COUNTED},
     )
     held = {connection_id: Held(*rest) for connection_id, *rest in await result.fetchall()}
     return HeldUp(held, await _holder(conn)) if held else None

@@ -4,13 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
-from tests.unified.api.management.rig import CONFIGS, PROVIDER, Tenant
+from tests.unified.api.management.rig import CONFIGS, PROVIDER, Api, Tenant
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
-from unified.store.inbox import dead_letters
+from unified.store.database import beside
+from unified.store.inbox import dead_letters, horizon
 from unified.store.inbox import events as inbox
 from unified.store.inbox.dead_letters import Failure
 from unified.store.inbox.endpoints import EndpointLookup
@@ -130,6 +132,27 @@ async def test_what_was_received_is_seen_and_applied_once_more(acme: Tenant) -> 
     assert await acme.ask("POST", replay, 202, json=span) == {"waiting": 3}
     for bad in ({**span, **one}, {"until": span["since"]}, {"since": "2026-01-01T00:00:00"}, {"ids": []}):
         await acme.ask("POST", replay, 422, json=bad)
+
+
+async def test_what_can_not_be_read_yet_is_there_with_what_holds_it(
+    api: Api, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(horizon, "PATIENCE", timedelta(0))
+    other = await api.tenant("other")
+    here, there = await acme.add(), await other.add()
+    await receive(other, there["id"], "evt_1")
+    with psycopg.connect(beside(api.db.url, "postgres"), application_name="forgotten") as writer:
+        writer.execute("SELECT pg_current_xact_id()")
+        await receive(acme, here["id"], "evt_1", "evt_2")
+        (one,) = await acme.ask("GET", "/api/webhooks/waiting")
+        assert (one["connection_id"], one["events"], one["held"]) == (here["id"], 0, 2)
+        assert f"pid {writer.info.backend_pid} (forgotten, of" in one["held_by"]
+        assert one["held_since"]
+        (theirs,) = await other.ask("GET", "/api/webhooks/waiting")
+        assert (theirs["held"], theirs["held_by"], theirs["held_since"]) == (0, None, None)
+        writer.rollback()
+    (one,) = await acme.ask("GET", "/api/webhooks/waiting")
+    assert (one["events"], one["held"], one["held_by"]) == (2, 0, None)
 
 
 async def test_a_viewer_sees_endpoints_and_no_letters(acme: Tenant) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 from cryptography.fernet import Fernet
 from playwright.async_api import expect
@@ -22,7 +23,11 @@ from unified.api.pages.app import pages
 from unified.api.pages.session import LIFETIMES, Session, Sessions
 from unified.api.settings import Settings
 from unified.cli.commands.access.sign_in import sign_in_link
+from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET
+from unified.store.inbox import events as inbox
+from unified.store.inbox import horizon
+from unified.store.inbox.events import Received
 from unified.store.records import burials
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.workspaces import tokens
@@ -228,6 +233,25 @@ async def test_dead_letters_are_replayed(site: Site) -> None:
         await expect(page.get_by_role("row", name=re.compile("evt_2"))).to_contain_text("dead")
         await press(page, "Replay all")
         await expect(page.get_by_role("row", name=re.compile("evt_2"))).to_contain_text("waiting")
+
+
+async def test_events_that_can_not_be_read_yet_are_shown_with_what_holds_them(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(horizon, "PATIENCE", timedelta(0))
+    workspace = await site.workspace()
+    connection = await site.connection(workspace)
+    with psycopg.connect(site.db.url, application_name="forgotten") as writer:
+        writer.execute("SELECT pg_current_xact_id()")
+        events = [ReceivedEvent(key, "customer.updated", None, b"{}") for key in ("a", "b")]
+        await inbox.append(site.db, [Received(workspace.id, connection.id, one) for one in events])
+        async with site.visit(await site.token(workspace, "viewer")) as page:
+            await page.goto("/webhooks")
+            row = page.get_by_role("region", name="Waiting events").get_by_role("row").last
+            await expect(row).to_contain_text("2 of them can't be read yet")
+            await expect(row).to_contain_text(f"pid {writer.info.backend_pid} (forgotten, of")
+            await expect(row.get_by_role("cell").first).to_have_text("2")
+        writer.rollback()
 
 
 async def test_a_viewer_sees_no_buttons_and_is_refused(site: Site) -> None:

@@ -17,7 +17,7 @@ from unified.api.management.paging import AskedPage, Page
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
 from unified.store.connections.rows import connection_key
-from unified.store.inbox import dead_letters
+from unified.store.inbox import dead_letters, horizon
 from unified.store.inbox import events as inbox
 from unified.store.inbox.dead_letters import DeadLetter, State
 
@@ -55,6 +55,15 @@ class WaitingEvents:
     connection_id: UUID
     events: Annotated[int, Field(description=f"Events in the inbox, counted up to {inbox.MOST_COUNTED:,}.")]
     oldest_at: Annotated[datetime | None, Field(description="When the first of them was received.")]
+    held: Annotated[
+        int,
+        Field(
+            description=f"Events that are stored and can't be read yet, counted up to {inbox.MOST_COUNTED:,}: they "
+            "wait for a transaction that is open somewhere on the database server."
+        ),
+    ]
+    held_since: Annotated[datetime | None, Field(description="When the first of these was received.")]
+    held_by: Annotated[str | None, Field(description="That transaction, and how to end it.")]
     dead_letters: Annotated[
         dict[State, int],
         Field(description="By state: tried again by themselves, given up, or applied since."),
@@ -84,7 +93,7 @@ async def replay_events(caller: Writer, services: Use, connection_id: UUID, want
 
 @routes.get("/webhooks/waiting", response_model=list[WaitingEvents])
 async def list_waiting(caller: Reader, services: Use) -> Response:
-    """Connections that have events waiting or dead letters."""
+    """Connections that have events waiting, those too that can't be read yet, or dead letters."""
     return json_answer(await waiting_events(caller, services))
 
 
@@ -94,9 +103,11 @@ async def waiting_events(caller: Caller, services: Services) -> list[WaitingEven
     async with services.db.workspace(caller.workspace_id) as conn:
         waiting = {one.connection.id: one for one in await inbox.waiting_in(conn, now)}
         letters = await dead_letters.counts_by_connection(conn)
+    async with services.db.scheduler() as conn:
+        held_up = await horizon.held_up(conn, workspace_id=caller.workspace_id)
     return [
-        _waiting(connection_id, waiting.get(connection_id), letters.get(connection_id, {}))
-        for connection_id in sorted({*waiting, *letters})
+        _waiting(connection_id, waiting.get(connection_id), letters.get(connection_id, {}), held_up)
+        for connection_id in sorted({*waiting, *letters, *(held_up.connections if held_up else ())})
     ]
 
 
@@ -123,13 +134,20 @@ async def list_dead_letters(
 
 
 def _waiting(
-    connection_id: UUID, waiting: inbox.Waiting | None, letters: Mapping[State, int]
+    connection_id: UUID,
+    waiting: inbox.Waiting | None,
+    letters: Mapping[State, int],
+    held_up: horizon.HeldUp | None,
 ) -> WaitingEvents:
+    held = held_up.connections.get(connection_id) if held_up else None
     trouble = waiting.trouble if waiting else None
     return WaitingEvents(
         connection_id=connection_id,
         events=waiting.events if waiting else 0,
         oldest_at=waiting.oldest_at if waiting else None,
+        held=held.events if held else 0,
+        held_since=held.oldest_at if held else None,
+        held_by=held_up.by if held and held_up else None,
         dead_letters={state: letters.get(state, 0) for state in get_args(State)},
         error=trouble.error if trouble else None,
         retry_at=trouble.retry_at if trouble else None,
