@@ -4,8 +4,9 @@
 |---|---|
 | ``/webhooks/{connector}/{endpoint_path}`` | `ingress`, by itself: deliveries pass no framework |
 | ``/``, ``/connectors…``, ``/webhooks``, ``/sign-in…``, ``/sign-out``, ``/assets/…`` | `pages` |
-| ``/api/…``, ``/docs``, ``/openapi.json``, ``/healthz``, ``/readyz``, ``/metrics`` | `management` |
-| what is nowhere | `pages` where a browser asks for a page, else `management` |
+| ``/api/…``, ``/docs``, ``/openapi.json``, ``/healthz``, ``/readyz``, ``/metrics``, and all others | `management` |
+
+A browser that asks for a page where none is, below ``/webhooks/`` too, is shown one that says so: `pages`.
 """
 
 import re
@@ -29,9 +30,10 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["path"].startswith(PREFIX):
+        path, is_browser = scope["path"], _asks_for_a_page(scope)
+        if path.startswith(PREFIX) and not is_browser:
             await self._ingress(scope, receive, send)
-        elif PATHS.match(scope["path"]) or (_asks_for_a_page(scope) and not _MANAGEMENT.match(scope["path"])):
+        elif PATHS.match(path) or (is_browser and not _MANAGEMENT.match(path)):
             await self._pages(scope, receive, send)
         else:
             await self._others(scope, receive, send)
@@ -39,4 +41,5 @@ class Application:
 
 def _asks_for_a_page(scope: Scope) -> bool:
     """Whether a request is a browser's that goes to an address; programs ask for anything, or for JSON."""
-    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
+    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
+    return scope["method"] == "GET" and b"text/html" in accepted

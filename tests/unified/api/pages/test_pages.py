@@ -315,7 +315,8 @@ async def test_another_workspaces_connection_is_not_there(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/connectorsX", "/connectors/a/b/c", "/sign-in/a/b", "/assets/nothing"]
+    "path",
+    ["/nothing", "/connectorsX", "/connectors/a/b/c", "/sign-in/a/b", "/assets/nothing", "/webhooks/a/b"],
 )
 async def test_an_address_that_is_nowhere_is_a_page_for_a_browser(site: Site, path: str) -> None:
     async with site.visit() as page:
