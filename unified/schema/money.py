@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, localco
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 # ISO 4217 minor-unit digits that differ from two (https://www.iso.org/iso-4217-currency-codes.html).
 _ISO_EXPONENTS = {
@@ -25,6 +25,8 @@ _ISO_EXPONENTS = {
 # As many digits as a Decimal keeps through arithmetic. What has more would be rounded by the first sum.
 MOST_DIGITS = 28
 _EXACTLY = Context(prec=MOST_DIGITS, traps=[InvalidOperation])
+_TOO_MUCH = 10**MOST_DIGITS
+_INEXACT = f"an amount of more than {MOST_DIGITS} digits can't be kept exactly"
 
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code, upper case.")]
 
@@ -66,8 +68,10 @@ def from_minor_units(amount: int, currency: str, *, digits: int | None = None) -
     if type(amount) is not int:
         msg = f"minor units must be an integer, got {type(amount).__name__}"
         raise TypeError(msg)
+    if not -_TOO_MUCH < amount < _TOO_MUCH:
+        raise ValueError(_INEXACT)
     own = exponent(currency)
-    value = exact(Decimal(amount)).scaleb(-(own if digits is None else digits))
+    value = Decimal(amount).scaleb(-(own if digits is None else digits))
     return settle(value, currency) if digits is not None and digits != own else value
 
 
@@ -117,7 +121,7 @@ def exact(amount: Decimal) -> Decimal:
         ValueError: If it has more than :data:`MOST_DIGITS` digits: it would be rounded silently.
     """
     if _EXACTLY.plus(amount) != amount:
-        raise ValueError(f"an amount of more than {MOST_DIGITS} digits can't be kept exactly")
+        raise ValueError(_INEXACT)
     return amount
 
 
@@ -178,17 +182,24 @@ def parse_amount(text: str | None, currency: str) -> Decimal | None:
     return settle(exact(amount), currency)
 
 
-def _refuse_float(amount: object) -> object:
+def _exact_input(amount: object) -> object:
+    if type(amount) is Decimal:
+        return exact(amount) if amount.is_finite() else amount
     if isinstance(amount, float):
         msg = "money must be a Decimal, an integer or decimal text; a float is not exact"
         raise ValueError(msg)  # noqa: TRY004 - pydantic turns ValueError into a validation error
+    if isinstance(amount, int | str):
+        try:
+            return _exact_input(Decimal(amount))
+        except InvalidOperation:
+            return amount  # pydantic says what is wrong with it
     return amount
 
 
-# Pydantic's Decimal refuses infinity and NaN by itself.
+# One function for all that is asked of an amount: a record has dozens, and each call from pydantic into Python costs as
+# much as all else that is done with one. Pydantic's Decimal refuses infinity and NaN by itself.
 Money = Annotated[
     Decimal,
-    BeforeValidator(_refuse_float),
-    AfterValidator(exact),
+    BeforeValidator(_exact_input),
     Field(description="Exact amount in whole currency units, never a float."),
 ]

@@ -19,7 +19,7 @@ from unified.kit.declarations import ConnectionRef
 from unified.kit.decoding import decode_record
 from unified.kit.errors import MappingError
 from unified.kit.factory import build_adapter
-from unified.kit.streams import Page
+from unified.kit.streams import Origin, Page
 from unified.schema.field_rules import FieldRule
 from unified.schema.unusable import has_unusable
 from unified.store.errors import RecordError
@@ -189,14 +189,18 @@ class Mapping:
         for body, observed_at in records:
             if origin is None or origin.observed_at != observed_at:
                 origin = self._adapter.origin(self._stream.name, observed_at, synced_at)
-            try:
-                raw = decode_record(body)
-                content_hash = self.content_hash(raw)
-                record = self._adapter.map_decoded(self._stream.name, raw, origin, self._rules)
-                outcomes.append((batches.encode(record), content_hash, has_unusable(record)))
-            except (MappingError, RecordError) as error:
-                outcomes.append(str(error))
+            outcomes.append(self._outcome(body, origin))
         return outcomes
+
+    def _outcome(self, body: bytes | memoryview, origin: Origin) -> Outcome:
+        """What becomes of one record. Its hundreds of objects end with this call: the next one's take their place."""
+        try:
+            raw = decode_record(body)
+            content_hash = self.content_hash(raw)
+            record = self._adapter.map_decoded(self._stream.name, raw, origin, self._rules)
+            return batches.encode(record), content_hash, has_unusable(record)
+        except (MappingError, RecordError) as error:
+            return str(error)
 
 
 def _rebuild(
