@@ -1,13 +1,13 @@
 """From raw records to rows: hash, leave out what is stored, map the rest, set aside what can't be mapped.
 
-Each record has two hashes. That of its bytes costs next to nothing and leaves out what is stored byte for byte. What is
-left is mapped, and decoded for that, which is when the hash of its content is taken: of what the JSON says, whatever
-the order of its keys, its white space and the way its numbers are written. The merge goes by that one.
+Each record has a hash of its bytes, which costs next to nothing and leaves out what is stored byte for byte. One that
+is stored in other bytes is compared with these by what the JSON says, whatever the order of its keys, its white space
+and the way its numbers are written: :meth:`Mapping.confirm`.
 """
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple, TypeGuard
 
@@ -27,10 +27,9 @@ from unified.store.records.merge import batches
 from unified.store.records.merge.batches import Batch, Confirmed, Reject, Row
 from unified.store.records.merge.deletions import Deletion
 
-Outcome = tuple[bytes, int, bool] | str
-"""What mapping made of a record: its own columns, as :class:`unified.store.records.merge.batches.Row` holds them, the
-hash of its content, and whether a field of it could not be read; or why it can't be mapped. Plain, as many of them
-travel between processes."""
+Outcome = tuple[bytes, bool] | str
+"""What mapping made of a record: its own columns, as :class:`unified.store.records.merge.batches.Row` holds them, and
+whether a field of it could not be read; or why it can't be mapped. Plain, as many of them travel between processes."""
 
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
 
@@ -41,13 +40,13 @@ class Candidate(NamedTuple):
     Attributes:
         source_id: Its id.
         body: Its JSON text.
-        raw_hash: From :meth:`Mapping.raw_hash`.
+        content_hash: From :meth:`Mapping.content_hash`.
         observed_at: When its source was in this state.
     """
 
     source_id: str
     body: bytes | memoryview
-    raw_hash: int
+    content_hash: int
     observed_at: datetime
 
 
@@ -75,12 +74,14 @@ class Sifted:
         """
         rows, rejects, deletions = [], list(self.unreadable), []
         unusable = 0
-        for (source_id, body, raw_hash, observed_at), outcome in zip(self.candidates, outcomes, strict=True):
+        for (source_id, body, content_hash, observed_at), outcome in zip(
+            self.candidates, outcomes, strict=True
+        ):
             if isinstance(outcome, str):
                 rejects.append(Reject(source_id, body, outcome, observed_at))
             else:
-                encoded, content_hash, is_partly_unusable = outcome
-                rows.append(Row(source_id, observed_at, encoded, body, content_hash, raw_hash))
+                encoded, is_partly_unusable = outcome
+                rows.append(Row(source_id, observed_at, encoded, body, content_hash))
                 unusable += is_partly_unusable
         for page in self.pages:
             deletions += [
@@ -103,7 +104,7 @@ class Sifted:
 class Mapping:
     """How one stream of one connection is mapped at present.
 
-    The versions of mapping and model, and the workspace's rules, are part of each record's hashes: when one of
+    The versions of mapping and model, and the workspace's rules, are part of each record's hash: when one of
     them changes, records that the source did not touch are mapped again as well.
 
     It can be pickled, for a process that maps: it travels as what it is made of, without the adapter's credentials.
@@ -132,28 +133,16 @@ class Mapping:
         )
         return _rebuild, parts
 
-    def raw_hash(self, body: bytes | memoryview) -> int:
+    def content_hash(self, body: bytes | memoryview) -> int:
         """Hash of a raw record's bytes under this mapping, as PostgreSQL's signed bigint."""
         return xxhash.xxh3_64_intdigest(body, self._seed) - (1 << 63)
-
-    def content_hash(self, raw: Any) -> int:
-        """Hash of what a raw record says under this mapping, as PostgreSQL's signed bigint.
-
-        Two records have the same where no mapping could distinguish them: keys in any order, any white space, and one
-        number written in two ways (1.5 and 1.50). Text is never taken for a number: a provider that states money as
-        text states its digits as well.
-
-        Args:
-            raw: From :func:`unified.kit.decoding.decode_record`.
-        """
-        return xxhash.xxh3_64_intdigest(_CANONICAL.encode(raw), self._seed) - (1 << 63)
 
     def sift(self, pages: Sequence[Page], stored: MappingOf[str, int]) -> Sifted:
         """Sort out what is stored already.
 
         Args:
             pages: Consecutive pages of one pull, at least one.
-            stored: Hashes of the bytes of records that are stored and alive, by source id.
+            stored: Hashes of records that are stored and alive, by source id.
         """
         candidates: list[Candidate] = []
         confirmed: list[Confirmed] = []
@@ -165,12 +154,33 @@ class Mapping:
                     error = "the record has no readable id"
                     unreadable.append(Reject(None, body, error, page.observed_at))
                     continue
-                raw_hash = self.raw_hash(body)
-                if stored.get(source_id) == raw_hash:
-                    confirmed.append(Confirmed(source_id, raw_hash, page.observed_at))
+                content_hash = self.content_hash(body)
+                if stored.get(source_id) == content_hash:
+                    confirmed.append(Confirmed(source_id, content_hash, page.observed_at))
                 else:
-                    candidates.append(Candidate(source_id, body, raw_hash, page.observed_at))
+                    candidates.append(Candidate(source_id, body, content_hash, page.observed_at))
         return Sifted(pages, candidates, confirmed, unreadable)
+
+    def confirm(self, sifted: Sifted, stored: MappingOf[str, int], bodies: MappingOf[str, bytes]) -> Sifted:
+        """Leave out what is stored already in other bytes that say the same.
+
+        Args:
+            sifted: From :meth:`sift`.
+            stored: As there.
+            bodies: The JSON text that is stored of its candidates, by source id; those without are new.
+        """
+        candidates: list[Candidate] = []
+        confirmed = list(sifted.confirmed)
+        for candidate in sifted.candidates:
+            body = bodies.get(candidate.source_id)
+            # Where the stored text has another hash under this mapping, it was mapped by a former one.
+            if body is None or (hash_ := stored[candidate.source_id]) != self.content_hash(body):
+                candidates.append(candidate)
+            elif says_the_same(candidate.body, body):
+                confirmed.append(Confirmed(candidate.source_id, hash_, candidate.observed_at))
+            else:
+                candidates.append(candidate)
+        return replace(sifted, candidates=candidates, confirmed=confirmed)
 
     def encode(
         self, records: Iterable[tuple[bytes | memoryview, datetime]], synced_at: datetime
@@ -195,10 +205,8 @@ class Mapping:
     def _outcome(self, body: bytes | memoryview, origin: Origin) -> Outcome:
         """What becomes of one record. Its hundreds of objects end with this call: the next one's take their place."""
         try:
-            raw = decode_record(body)
-            content_hash = self.content_hash(raw)
-            record = self._adapter.map_decoded(self._stream.name, raw, origin, self._rules)
-            return batches.encode(record), content_hash, has_unusable(record)
+            record = self._adapter.map_record(self._stream.name, body, origin, self._rules)
+            return batches.encode(record), has_unusable(record)
         except (MappingError, RecordError) as error:
             return str(error)
 
@@ -207,6 +215,18 @@ def _rebuild(
     connector: str, settings: MappingOf[str, Any], ref: ConnectionRef, stream: str, rules: Sequence[FieldRule]
 ) -> Mapping:
     return Mapping(build_adapter(connector, settings, {}, ref), stream, rules)
+
+
+def says_the_same(one: bytes | memoryview, other: bytes | memoryview) -> bool:
+    """Whether two raw records say the same, so that no mapping could distinguish them.
+
+    Keys may come in any order, with any white space, and a number may be written in two ways (1.5 and 1.50). Text is
+    never taken for a number: a provider that states money as text states its digits as well.
+    """
+    try:
+        return _CANONICAL.encode(decode_record(one)) == _CANONICAL.encode(decode_record(other))
+    except MappingError:
+        return False
 
 
 def readable_ids(pages: Sequence[Page]) -> set[str]:

@@ -1,5 +1,6 @@
 """The one way from pages into a table: hash, leave out what is stored, map, commit."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Mapping as MappingOf
 from collections.abc import Set as AbstractSet
@@ -11,6 +12,7 @@ from uuid import UUID
 from unified.kit.streams import Page
 from unified.store.database import Database
 from unified.store.errors import RecordError
+from unified.store.records import tables
 from unified.store.records.merge import batches
 from unified.store.records.merge.batches import Batch, MergeCounts, Reject
 from unified.store.records.tables import StreamKey
@@ -81,12 +83,17 @@ async def prepare(
     Raises:
         StoreError: If the database fails.
     """
-    stored: MappingOf[str, int] = {}
-    if not is_first_load:
+    if is_first_load:
+        sifted = mapping.sift(pages, {})
+    else:
         ids = readable_ids(pages) - in_flight
         async with db.workspace(key.workspace_id) as connection:
             stored = await batches.known_hashes(connection, key, list(ids))
-    sifted = mapping.sift(pages, stored)
+            sifted = mapping.sift(pages, stored)
+            doubtful = [one.source_id for one in sifted.candidates if one.source_id in stored]
+            bodies = await tables.bodies(connection, key, doubtful) if doubtful else {}
+        if bodies:
+            sifted = await asyncio.to_thread(mapping.confirm, sifted, stored, bodies)
     outcomes = await mapper.encode(mapping, sifted.candidates, synced_at)
     batch = sifted.batch(outcomes)
     return replace(batch, history_id=history_id)

@@ -27,7 +27,6 @@ OWN_COLUMNS = {
     "stream": "text",
     "schema_version": "text",
     "content_hash": "bigint",
-    "raw_hash": "bigint",
     "changed_xid": "xid8",
 }
 

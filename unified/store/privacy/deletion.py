@@ -189,7 +189,7 @@ async def lift(db: Database, workspace_id: UUID, ids: Iterable[UUID], *, actor: 
             ).items():
                 # Not as the source has it, whatever that says: so it counts as changed when it is read.
                 await conn.execute(
-                    f"UPDATE {INVOICES.table} SET content_hash = 0, raw_hash = NULL"  # noqa: S608 - a constant
+                    f"UPDATE {INVOICES.table} SET content_hash = 0"  # noqa: S608 - a constant
                     " WHERE connection_id = %s AND stream = %s AND source_id = ANY(%s)",
                     (connection_id, invoice_stream, list(invoices)),
                 )

@@ -98,10 +98,10 @@ async def _empty_customers(conn: _Conn, connection: ConnectionSummary, ids: _Ids
         query = sql.SQL(
             """
             WITH changed AS (
-                UPDATE {leaf} SET {emptying}, content_hash = 0, raw_hash = NULL, is_active = false, synced_at = now(),
+                UPDATE {leaf} SET {emptying}, content_hash = 0, is_active = false, synced_at = now(),
                     deleted_at = coalesce(deleted_at, now()), observed_at = greatest(observed_at, now())
                 WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s)
-                    AND ({differs} OR deleted_at IS NULL OR content_hash <> 0 OR raw_hash IS NOT NULL)
+                    AND ({differs} OR deleted_at IS NULL OR content_hash <> 0)
                 RETURNING source_id
             ), noted AS (
                 INSERT INTO customer_changes (workspace_id, connection_id, source_ids)

@@ -242,3 +242,20 @@ async def read_raw(
     values = key.parameters() | {"after": after, "limit": limit}
     rows = await (await connection.execute(query, values)).fetchall()
     return [StoredRaw(source_id, received(body), *times) for source_id, body, *times in rows]
+
+
+async def bodies(connection: AsyncConnection[Any], key: StreamKey, ids: Collection[str]) -> dict[str, bytes]:
+    """The JSON text of live records, as it was received, by source id; those without are left out.
+
+    Args:
+        connection: A transaction of the key's workspace.
+        key: Which stream.
+        ids: Source ids of a batch at most: all is held in memory.
+    """
+    query = sql.SQL(
+        "SELECT source_id, convert_to(raw_data::text, 'UTF8') FROM {} "
+        "WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s) "
+        "AND deleted_at IS NULL AND raw_data IS NOT NULL"
+    ).format(key.leaf)
+    rows = await (await connection.execute(query, key.parameters() | {"ids": list(ids)})).fetchall()
+    return {source_id: received(body) for source_id, body in rows}

@@ -47,8 +47,7 @@ class Row:
         observed_at: When the source was in this state.
         encoded: Its own columns, from :func:`encode`.
         raw: The JSON text that it was mapped from.
-        content_hash: Signed 64-bit hash of what ``raw`` says and of the mapping's version; equal means nothing changed.
-        raw_hash: Such a hash of the very bytes; None where nothing looks them up.
+        content_hash: Signed 64-bit hash of ``raw`` and of the mapping's version; equal means nothing changed.
     """
 
     source_id: str
@@ -56,7 +55,6 @@ class Row:
     encoded: bytes
     raw: bytes | memoryview
     content_hash: int
-    raw_hash: int | None = None
 
     @classmethod
     def of(cls, record: UnifiedBase, raw: bytes | memoryview, content_hash: int) -> "Row":
@@ -74,7 +72,7 @@ class Confirmed:
 
     Attributes:
         source_id: Its id in its source.
-        content_hash: One of the two hashes that it is stored with.
+        content_hash: The hash that it is stored with.
         observed_at: When the source was seen to be still in that state.
     """
 
@@ -194,11 +192,10 @@ async def known_hashes(
         ids: Source ids to look up.
 
     Returns:
-        Hashes of their bytes by source id; ids that are not stored are missing. Where a row has none, its content hash,
-        which in earlier releases was taken of the bytes.
+        Hashes by source id; ids that are not stored are missing.
     """
     query = sql.SQL(
-        "SELECT source_id, coalesce(raw_hash, content_hash) FROM {} "
+        "SELECT source_id, content_hash FROM {} "
         "WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s) "
         "AND deleted_at IS NULL AND schema_version = %(version)s"
     ).format(key.leaf)
@@ -465,7 +462,7 @@ def _ids(items: Sequence[Row | Confirmed | Deletion | Reject]) -> list[str]:
 @cache
 def _encoder(model: type[UnifiedBase]) -> Callable[[UnifiedBase], bytes]:
     table = next(table for entity, table in TABLES.items() if entity.model is model)
-    return row_encoder(table, merge_sql.staged_columns(table)[:-3])
+    return row_encoder(table, merge_sql.staged_columns(table)[:-2])
 
 
 def _bad_value(source_id: str, column: str | None, reason: str | None) -> RecordError:

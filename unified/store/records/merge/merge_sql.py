@@ -67,7 +67,7 @@ CONFIRM = """
     FROM unnest(%(ids)s::text[], %(hashes)s::bigint[], %(observed)s::timestamptz[])
         AS s (source_id, content_hash, observed_at)
     WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = ANY(%(ids)s)
-        AND t.source_id = s.source_id AND s.content_hash IN (t.content_hash, t.raw_hash)
+        AND t.source_id = s.source_id AND t.content_hash = s.content_hash
         AND t.deleted_at IS NULL AND t.observed_at < s.observed_at
 """
 
@@ -303,19 +303,16 @@ COUNT = """
 
 
 def staged_columns(table: UnifiedTable) -> list[str]:
-    """The columns that are copied: the record's own, then the raw record and its hashes."""
+    """The columns that are copied: the record's own, then the raw record and its hash."""
     own = [column.name for column in table.columns if column.name not in (*_BATCH_COLUMNS, "raw_data")]
-    return [*own, "raw_data", "content_hash", "raw_hash"]
+    return [*own, "raw_data", "content_hash"]
 
 
 @cache
 def names(table: UnifiedTable) -> dict[str, sql.Composable]:
     """What the statements have in their braces, but for ``{leaf}``."""
     columns = staged_columns(table)
-    types = {column.name: column.type for column in table.columns} | {
-        "content_hash": "bigint",
-        "raw_hash": "bigint",
-    }
+    types = {column.name: column.type for column in table.columns} | {"content_hash": "bigint"}
     changing = [name for name in (*columns, "schema_version") if name not in _KEY_COLUMNS]
     comma = sql.SQL(", ")
     return {

@@ -65,20 +65,16 @@ def row_encoder(table: UnifiedTable, columns: Sequence[str]) -> Callable[[Unifie
     return encode
 
 
-def copied_row(
-    count: int, encoded: bytes, raw: bytes | memoryview, content_hash: int, raw_hash: int | None
-) -> bytes:
+def copied_row(count: int, encoded: bytes, raw: bytes | memoryview, content_hash: int) -> bytes:
     """A whole row.
 
     Args:
         count: Of its columns.
-        encoded: All but the last three, from :func:`row_encoder`.
-        raw: For the first of these, of type ``json``.
-        content_hash: For the next, of type ``bigint``.
-        raw_hash: For the last, of type ``bigint``.
+        encoded: All but the last two, from :func:`row_encoder`.
+        raw: For the last but one, of type ``json``.
+        content_hash: For the last, of type ``bigint``.
     """
-    hashes = _INT8.pack(8, content_hash), _NULL if raw_hash is None else _INT8.pack(8, raw_hash)
-    return b"".join((_COUNT.pack(count), encoded, _LENGTH.pack(len(raw)), raw, *hashes))
+    return b"".join((_COUNT.pack(count), encoded, _LENGTH.pack(len(raw)), raw, _INT8.pack(8, content_hash)))
 
 
 def _sized(data: bytes | bytearray | memoryview) -> bytes:

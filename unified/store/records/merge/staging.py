@@ -32,11 +32,7 @@ class Staged(Protocol):
 
     @property
     def content_hash(self) -> int:
-        """The hash of what that says and of its mapping."""
-
-    @property
-    def raw_hash(self) -> int | None:
-        """The hash of its bytes, where something looks for it."""
+        """The hash of that and of its mapping."""
 
 
 async def copy(cursor: AsyncCursor[Any], table: UnifiedTable, rows: Iterable[Staged]) -> None:
@@ -104,7 +100,7 @@ async def _copy(
 
 
 def _row(columns: int, row: Staged) -> bytes:
-    return copied_row(columns, row.encoded, stored(row.raw), row.content_hash, row.raw_hash)
+    return copied_row(columns, row.encoded, stored(row.raw), row.content_hash)
 
 
 def _values(row: bytes) -> Iterator[bytes]:
