@@ -69,7 +69,7 @@ class StripeReader:
 
     async def listed(self, name: str, window: Window) -> WindowPage:
         """The newest page of a window of ``customers``, ``invoices`` or ``events``, invoices with all their lines."""
-        return await self._list(name).records(window, self._whole if name == "invoices" else None)
+        return await self._list(name).records(window, self._completed)
 
     def current(self, name: str, ids: Iterable[str]) -> AsyncGenerator[Page, None]:
         """Objects as they are now, those that are gone as tombstones; events are only missing once they are old."""
@@ -80,7 +80,9 @@ class StripeReader:
             raw = await _unless_missing(self.http.request("GET", path, _OBJECT, limit=limit))
             if raw is None or _head_of(raw).deleted is True:
                 return None
-            return await self._whole(raw_record(id_of(raw), raw))
+            record = raw_record(id_of(raw), raw)
+            completing = self._completed(record)
+            return record if completing is None else await completing
 
         return each_by_id(
             ids, read, clock=self.clock, size=_FETCHED_AT_ONCE, missing_is_gone=name != "events"
@@ -89,10 +91,14 @@ class StripeReader:
     def _list(self, name: str) -> RangedList:
         return RangedList(stripe_list(f"/v1/{name}", limit=name), _CREATED, self.http, self.clock)
 
-    async def _whole(self, record: RawRecord) -> RawRecord | None:
-        """An invoice with all its lines in place of the first ten; None where it was deleted meanwhile."""
+    def _completed(self, record: RawRecord) -> Coroutine[Any, Any, RawRecord | None] | None:
+        """Completes an invoice of more than ten lines; None where there is nothing to complete."""
         if not _MORE.search(record.body) or not _head_of(record.body).lines.has_more:
-            return record
+            return None
+        return self._with_all_lines(record)
+
+    async def _with_all_lines(self, record: RawRecord) -> RawRecord | None:
+        """An invoice with all its lines in place of the first ten; None where it was deleted meanwhile."""
         lines = await _unless_missing(self._lines(str(record.source_id)))
         if lines is None:
             return None

@@ -10,7 +10,6 @@ from psycopg import sql
 
 from tests.unified.sync.source import Source
 from unified.kit.declarations import ConnectionRef
-from unified.kit.decoding import decode_record
 from unified.kit.factory import build_adapter
 from unified.kit.secrets import Secret
 from unified.sync.mapping import Mapping, says_the_same

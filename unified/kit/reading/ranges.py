@@ -147,29 +147,39 @@ class RangedList:
     async def records(
         self,
         window: Window,
-        complete: Callable[[RawRecord], Coroutine[Any, Any, RawRecord | None]] | None = None,
+        complete: Callable[[RawRecord], Coroutine[Any, Any, RawRecord | None] | None] = lambda _: None,
     ) -> WindowPage:
         """The newest page of a window as raw records.
 
         Args:
             window: Which range.
-            complete: Completes one of them by requests of its own; None where it was deleted meanwhile. Where it fails,
-                the page ends before that record, and the rest of the window begins with it.
+            complete: Completes one of them by requests of its own, and is answered None where it was deleted meanwhile;
+                None where it needs no request. Where a request fails, the page ends before that record, and the rest of
+                the window begins with it.
 
         Raises:
             ProviderError: If nothing of the page was read.
         """
         page = await self.page(window)
-        found = [raw_record(place.id, item) for item, place in zip(page.items, page.places, strict=True)]
-        if complete is None:
-            return WindowPage(found, page.observed_at, page.rest)
-        whole, failure = await as_far_as_done(complete(record) for record in found)
+        found: list[RawRecord | None] = [
+            raw_record(place.id, item) for item, place in zip(page.items, page.places, strict=True)
+        ]
+        # Most need none. A task for each of them would cost more than all else that is done with it here.
+        requests = {
+            place: request
+            for place, record in enumerate(found)
+            if record is not None and (request := complete(record)) is not None
+        }
+        completed, failure = await as_far_as_done(requests.values())
         rest = page.rest
         if failure is not None:
-            rest = behind(window, page.places[: len(whole)])
+            found = found[: list(requests)[len(completed)]]
+            rest = behind(window, page.places[: len(found)])
             if rest is None:
                 raise failure
-        living = [record for record in whole if record is not None]
+        for place, record in zip(requests, completed, strict=False):
+            found[place] = record
+        living = [record for record in found if record is not None]
         return WindowPage(living, page.observed_at, rest, is_cut=failure is not None)
 
     def _place(self, item: msgspec.Raw) -> Place:
