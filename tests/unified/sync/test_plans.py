@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from tests.unified.sync.plans import Plans
@@ -102,3 +103,46 @@ async def test_what_a_list_looks_up_is_looked_up_by_an_index(
     (text,) = [text for text in plans.explained if which.table in text]
     assert "connection_id" in text
     assert plans.lacking == {}
+
+
+async def test_a_page_in_the_middle_reads_no_more_rows_than_it_has(
+    database: Database, database_url: str
+) -> None:
+    which, workspace = LISTS["customers"], await workspaces.create(database, "acme")
+    connection = await Registry(database).add_connection(workspace.id, "stripe", "main")
+    with psycopg.connect(database_url, autocommit=True) as superuser:
+        superuser.execute(
+            """
+            INSERT INTO unified_customers (workspace_id, connection_id, source_system, stream, source_id, unified_id,
+                schema_version, content_hash, observed_at, synced_at, is_active, email, changed_xid)
+            SELECT %s, %s, 'stripe', 'customers', lpad(n::text, 5, '0'), gen_random_uuid(), '1.1.0', n, now(), now(),
+                true, n || '@acme.com', (3 + n / 100)::text::xid8
+            FROM generate_series(1, 5000) AS n
+            """,
+            (workspace.id, connection.id),
+        )
+        superuser.execute("VACUUM ANALYZE unified_customers")
+    some, one = Wanted(fields=which.usual), Wanted(fields=which.usual, values={"email": ["7@ACME.com"]})
+    reads: list[int] = []
+    for way in ("in order", "in order of changes", "looked up"):
+        async with database.workspace(workspace.id) as conn:
+            begun = await pages.start(conn)
+            if way == "in order of changes":
+                found = await pages.in_order_of_changes(
+                    conn, which, some, after=Place.at("30"), before=begun.horizon, limit=10
+                )
+            else:
+                after = (connection.id, "02500", "customers") if way == "in order" else None
+                wanted = one if way == "looked up" else some
+                found = await pages.in_order(conn, which, wanted, after=after, limit=10)
+            rows = await conn.execute(
+                """
+                SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_all_tables
+                WHERE relname = 'unified_customers_stripe'
+                """
+            )
+            row = await rows.fetchone()
+            assert row is not None
+            reads.append(row[0])
+            assert len(found) == (1 if way == "looked up" else 10)
+    assert max(reads) <= 20, reads
