@@ -189,5 +189,6 @@ def _asset_events(
                 "deleted": counts.deleted,
                 "rejected": counts.rejected,
                 "with_unusable_fields": counts.unusable,
+                "suppressed": counts.suppressed,
             },
         )

@@ -43,6 +43,7 @@ async def describe(
         "deleted": result.deleted,
         "rejected": result.rejected,
         "with_unusable_fields": result.unusable,
+        "suppressed": result.suppressed,
         "seconds": round(result.seconds, 2),
         "requests": result.requests,
         "retries": result.retries,

@@ -65,8 +65,8 @@ def test_metadata_shows_counts_traffic_a_preview_and_a_picture_but_no_person(
     shown = metadata(result, "stripe/customers")
     assert set(shown) == {
         "dagster/row_count", "mode", "complete", "read", "inserted", "updated", "unchanged", "deleted", "rejected",
-        "with_unusable_fields", "seconds", "requests", "retries", "refused_429", "rate_limit_wait_seconds", "preview",
-        "records_per_day",
+        "with_unusable_fields", "suppressed", "seconds", "requests", "retries", "refused_429",
+        "rate_limit_wait_seconds", "preview", "records_per_day",
     }  # fmt: skip
     picture = re.fullmatch(
         r"!\[records created per day\]\(data:image/png;base64,(.+)\)", shown["records_per_day"]

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from adapters.hubspot.adapter import HubSpotAdapter
 from tests.unified.sync.deliveries import Event, deliver, drained
 from tests.unified.sync.source import Source
 from unified.schema import connection_namespace, unified_id
@@ -367,6 +368,23 @@ async def test_a_source_announces_it(hubspot: Source) -> None:
     assert all(each.emptied_at and each.suppressed_by == "hubspot" for each in kept)
     assert (await hubspot.sync(full=True)).suppressed == 1, "the stand-in has it still"
     assert one in await hubspot.tombstones()
+
+
+async def test_an_event_that_breaks_its_adapter_stops_nothing(
+    hubspot: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hubspot.sync_all()
+    one, unified = await person_of(hubspot)
+    await privacy.delete(hubspot.db, hubspot.connection.workspace_id, ids=[unified], actor="test")
+
+    def broken(*_: Any) -> Any:
+        raise KeyError("odd")
+
+    await deliver(hubspot, [event_of(hubspot, "creation", "31"), event_of(hubspot, "creation", one)])
+    monkeypatch.setattr(HubSpotAdapter, "subjects", broken)
+    result = await drained(hubspot)
+    assert result is not None
+    assert result.error is None
 
 
 async def test_while_identities_are_resolved_it_waits(

@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from psycopg import AsyncConnection, sql
 
 from unified.kit.declarations import ConnectionRef
@@ -147,7 +146,7 @@ async def about(conn: AsyncConnection[Any], connection_id: UUID) -> About:
         event = ReceivedEvent("", "", None, body)
         try:
             return [(one.stream, one.source_id) for one in subjects(event)]
-        except (AdapterError, msgspec.MsgspecError, UnicodeError):
+        except Exception:  # noqa: BLE001 - an event that breaks an adapter must not stop what is stored beside it
             return []
 
     return named
