@@ -6,15 +6,17 @@ another full refresh has listed everything anew. Who asks for it, and when: :mod
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from psycopg import AsyncConnection
 
 from unified.store import audit
 from unified.store.errors import StoreError
-from unified.store.records.tables import StreamKey
 from unified.store.rows import fetch
+
+if TYPE_CHECKING:  # for `unified status`, which asks what waits and imports no model for it
+    from unified.store.records.tables import StreamKey
 
 
 class NothingWaitsError(StoreError):
@@ -47,7 +49,13 @@ class WaitingBurial:
 
 
 async def keep(
-    conn: AsyncConnection[Any], key: StreamKey, started_at: datetime, *, missing: int, gone: int, living: int
+    conn: AsyncConnection[Any],
+    key: "StreamKey",
+    started_at: datetime,
+    *,
+    missing: int,
+    gone: int,
+    living: int,
 ) -> None:
     """Let a refresh wait, in place of a former one of its stream, whatever was said about that.
 
