@@ -14,8 +14,7 @@ import dagster as dg
 from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
 from unified.store.database import Database
-from unified.store.inbox import events as inbox
-from unified.store.inbox import horizon
+from unified.store.inbox import backlog, horizon
 from unified_assets.drains import lease_of
 
 WATCH_SECONDS = 25.0
@@ -62,7 +61,7 @@ async def _watch(
         since: datetime | None = None
         while True:
             started = time.monotonic()
-            found = await inbox.waiting(db, source, clock(), **({"received_since": since} if since else {}))
+            found = await backlog.waiting(db, source, clock(), **({"received_since": since} if since else {}))
             pause = max(_LOOK_SECONDS, _SHARE * (time.monotonic() - started))
             obstacle = "nothing waits"
             if due := [one for one in found if one.is_due(clock())]:

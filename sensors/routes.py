@@ -11,7 +11,9 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from resources.store import DatabaseResource
-from unified.store.routes.routes import Routes, RouteSummary
+from unified.store.routes import runs
+from unified.store.routes.routes import Routes
+from unified.store.routes.rows import RouteSummary
 from unified_assets.partitions import CONNECTION_TAG
 from unified_assets.routes import JOB, routes
 
@@ -52,7 +54,7 @@ def routes_sensor() -> dg.SensorDefinition:
 async def _look(database: DatabaseResource) -> tuple[list[RouteSummary], list[RouteSummary], datetime]:
     async with database.open() as db:
         now = (await db.clock())()
-        return await Routes(db).all(), await Routes(db).due(now), now
+        return await Routes(db).all(), await runs.due(db, now), now
 
 
 def _runs(instance: dg.DagsterInstance, due: list[RouteSummary], now: datetime) -> Iterator[dg.RunRequest]:

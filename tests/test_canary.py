@@ -55,8 +55,9 @@ from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database, beside
 from unified.store.inbox import strays
-from unified.store.inbox.endpoints import EndpointLookup, Endpoints
+from unified.store.inbox.endpoints import Endpoints
 from unified.store.inbox.events import append
+from unified.store.inbox.lookup import EndpointLookup
 from unified.store.migrate import ensure_database
 from unified.store.records.merge import batches
 from unified.store.secrets.credentials import CredentialStore

@@ -13,8 +13,9 @@ from resources.adapters import AdaptersResource
 from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
 from unified.store.database import Database
-from unified.store.routes import pushes
-from unified.store.routes.routes import Route, Routes
+from unified.store.routes import review
+from unified.store.routes.routes import Routes
+from unified.store.routes.rows import Route
 from unified.store.routes.settings import STREAM
 from unified.sync.routes.push import RouteResult
 from unified.sync.routes.run import run_route
@@ -90,7 +91,7 @@ def route_job() -> Any:
 async def _describe(db: Database, route: Route, result: RouteResult) -> dict[str, Any]:
     """What one materialization did, and how the route stands after it."""
     async with db.workspace(route.workspace_id) as conn:
-        standing = await pushes.counts(conn, route)
+        standing = await review.counts(conn, route)
     return {
         "source": route.source,
         "target": route.target,

@@ -123,14 +123,14 @@ def test_what_comes_while_a_tick_looks_is_seen(
     monkeypatch.setattr(inbox_sensors, "WATCH_SECONDS", 60.0)
     connection = installation.add("acme/stripe", "stripe")
     looked = threading.Event()
-    waiting_of = inbox_sensors.inbox.waiting
+    waiting_of = inbox_sensors.backlog.waiting
 
     async def look(*args: Any, **options: Any) -> Any:
         found = await waiting_of(*args, **options)
         looked.set()
         return found
 
-    monkeypatch.setattr(inbox_sensors.inbox, "waiting", look)
+    monkeypatch.setattr(inbox_sensors.backlog, "waiting", look)
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(tick(installation)))
     thread.start()

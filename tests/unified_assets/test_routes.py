@@ -7,7 +7,8 @@ import dagster as dg
 from resources.store import DatabaseResource
 from sensors.routes import routes_sensor
 from tests.unified_assets.conftest import Installation, failures, metadata
-from unified.store.routes.routes import Route, Routes
+from unified.store.routes.routes import Routes
+from unified.store.routes.rows import Route
 from unified.store.routes.settings import RouteSettings
 
 

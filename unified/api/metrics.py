@@ -20,8 +20,7 @@ from unified.kit.registry import list_adapters
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.errors import StoreError
-from unified.store.inbox import events as inbox
-from unified.store.inbox import horizon
+from unified.store.inbox import backlog, horizon
 from unified.store.inbox.events import Received
 from unified.store.inbox.strays import Stray
 
@@ -140,7 +139,7 @@ class Metrics(Collector):
         """What waits in the database; where it can't be asked the gauges are absent, and the counters stay."""
         depth = GaugeMetricFamily(
             "unified_inbox_events",
-            f"Events that wait to be applied, counted up to {inbox.MOST_COUNTED} a connection.",
+            f"Events that wait to be applied, counted up to {backlog.MOST_COUNTED} a connection.",
             labels=["connector"],
         )
         age = GaugeMetricFamily(
@@ -161,7 +160,7 @@ class Metrics(Collector):
         now = datetime.now(UTC)
         try:
             for connector in list_adapters():
-                waiting = await inbox.waiting(self._db, connector, now)
+                waiting = await backlog.waiting(self._db, connector, now)
                 depth.add_metric([connector], sum(one.events for one in waiting))
                 oldest = min((one.oldest_at for one in waiting if one.oldest_at), default=now)
                 age.add_metric([connector], max((now - oldest).total_seconds(), 0.0))

@@ -20,8 +20,8 @@ from unified.api.settings import Settings
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.inbox import strays as stray_events
-from unified.store.inbox.endpoints import EndpointLookup
 from unified.store.inbox.events import append
+from unified.store.inbox.lookup import EndpointLookup
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import KeyProvider
 

@@ -22,10 +22,11 @@ from unified.store.connections.registry import presentable
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import BusyError, NotMigratedError, RoleError, StoreError, UnreachableError
-from unified.store.inbox import dead_letters, strays
+from unified.store.inbox import dead_letters, progress, strays
 from unified.store.inbox import events as inbox
 from unified.store.inbox.dead_letters import GIVE_UP_AFTER, Failure
-from unified.store.inbox.events import Inbox, Received, StoredEvent, Trouble
+from unified.store.inbox.events import Received, StoredEvent
+from unified.store.inbox.progress import Inbox, Trouble
 from unified.store.inbox.strays import Stray
 from unified.store.positions import BEGINNING, Position
 from unified.store.records import cursors, suppressions
@@ -155,7 +156,7 @@ class ConnectionDrain:
         """
         now = self._clock()
         async with self._db.workspace(self._connection.workspace_id) as transaction:
-            state = await inbox.load(transaction, self._connection)
+            state = await progress.load(transaction, self._connection)
             letters = await dead_letters.due(transaction, self._connection, now, BATCH_LETTERS)
             if letters or self._ahead is None or self._ahead.follows != state.position:
                 await self._forget_ahead()
@@ -245,7 +246,7 @@ class ConnectionDrain:
             await dead_letters.keep(transaction, self._connection, meaning.failures, now)
             await self._pass_on(transaction, meaning.strays)
             await self._suppress(transaction, meaning)
-            await inbox.settle(transaction, self._connection, former, position)
+            await progress.settle(transaction, self._connection, former, position)
 
         counts = await commit(self._db, self._connection.workspace_id, meaning.merging, settle)
         self._count(meaning.events, meaning.failures, counts)
@@ -307,7 +308,7 @@ class ConnectionDrain:
         self.result.error = error
         attempts = state.trouble.attempts + 1 if state.trouble else 1
         since = state.trouble.since if state.trouble else now
-        trouble = Trouble(error, attempts, since, now + inbox.retry_after(attempts))
+        trouble = Trouble(error, attempts, since, now + progress.retry_after(attempts))
         position, goes_on = state.position, True
         while goes_on:
             async with self._db.workspace(self._connection.workspace_id) as transaction:
@@ -316,6 +317,6 @@ class ConnectionDrain:
                 failures = [Failure(one, error, is_final=True) for one in late]
                 await dead_letters.keep(transaction, self._connection, failures, now)
                 former, position = position, (late[-1].position if late else None) or position
-                await inbox.settle(transaction, self._connection, former, position, trouble)
+                await progress.settle(transaction, self._connection, former, position, trouble)
             self.result.failed += len(late)
             goes_on = bool(late)

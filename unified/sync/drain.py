@@ -20,9 +20,8 @@ from unified.kit.factory import AdapterFactory
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import BusyError
-from unified.store.inbox import events as inbox
-from unified.store.inbox import horizon, retention
-from unified.store.inbox.events import Waiting
+from unified.store.inbox import backlog, horizon, retention
+from unified.store.inbox.backlog import Waiting
 from unified.sync.connection_drain import ConnectionDrain, DrainResult
 from unified.sync.mapper import Mapper
 
@@ -133,14 +132,14 @@ class _Run:
         if time_limit is not None:
             self._deadline = busy_at + time_limit
         async with asyncio.TaskGroup() as tasks:
-            self._begin(await inbox.waiting(self._db, source, self._clock()), tasks)
+            self._begin(await backlog.waiting(self._db, source, self._clock()), tasks)
             while self._active or time.monotonic() < min(busy_at + linger, self._deadline):
                 if self._active:
                     busy_at = time.monotonic()
                 started = time.monotonic()
                 if started < self._deadline:
                     since = self._clock() - _POLL_REACH
-                    found = await inbox.waiting(self._db, source, self._clock(), received_since=since)
+                    found = await backlog.waiting(self._db, source, self._clock(), received_since=since)
                     self._begin(found, tasks)
                 # However many connections there are, looking takes a small part of the time.
                 await asyncio.sleep(max(POLL_SECONDS, 4 * (time.monotonic() - started)))

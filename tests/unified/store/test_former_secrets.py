@@ -21,7 +21,7 @@ from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
 from unified.store.database import APP_ROLE, Database
-from unified.store.inbox.endpoints import EndpointLookup
+from unified.store.inbox.lookup import EndpointLookup
 from unified.store.migrate import ConnectorEntry, migrate
 from unified.store.secrets import data_keys
 from unified.store.secrets.credentials import CredentialStore

@@ -11,7 +11,7 @@ from tests.streams import key_of
 from tests.unified.store.inbox.rows import T0, add_connection, event, received
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
-from unified.store.inbox import dead_letters
+from unified.store.inbox import backlog, dead_letters
 from unified.store.inbox import events as inbox
 from unified.store.inbox.dead_letters import DeadLetter, Failure
 from unified.store.inbox.events import StoredEvent
@@ -115,5 +115,5 @@ async def test_what_waits_is_seen_inside_its_workspace_only(database: Database) 
     ours, theirs = await add_connection(database), await add_connection(database, "other")
     await inbox.append(database, [*received(ours, "a", "b"), *received(theirs, "c")])
     async with database.workspace(ours.workspace_id) as conn:
-        (waiting,) = await inbox.waiting_in(conn, NOW)
+        (waiting,) = await backlog.waiting_in(conn, NOW)
     assert (waiting.connection.key, waiting.events) == (ours.key, 2)

@@ -17,7 +17,7 @@ from tests.unified.sync.source import KEYS, Source, until
 from unified.kit.streams import Changes
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store import removal
-from unified.store.inbox import dead_letters
+from unified.store.inbox import backlog, dead_letters
 from unified.store.inbox import events as inbox
 from unified.store.workspaces import workspaces
 from unified.sync.connection_drain import ConnectionDrain
@@ -224,14 +224,14 @@ async def test_a_revoked_key_holds_up_nobody_else(stripe: Source) -> None:
     await assert_applied(revoked, [])
 
     now = datetime.now(UTC)
-    (waiting,) = await inbox.waiting(stripe.db, "stripe", now)
+    (waiting,) = await backlog.waiting(stripe.db, "stripe", now)
     assert waiting.trouble is not None
     assert (waiting.events, waiting.trouble.error, waiting.is_due(now)) == (len(events), error, False)
     assert await drained(revoked) is None  # not before its time
     for attempts in range(2, 8):
         now = waiting.trouble.retry_at
         assert await drained(revoked, clock=lambda now=now: now) is not None
-        (waiting,) = await inbox.waiting(stripe.db, "stripe", now)
+        (waiting,) = await backlog.waiting(stripe.db, "stripe", now)
         assert waiting.trouble is not None
         assert waiting.trouble.attempts == attempts
         assert waiting.trouble.retry_at - now == min(HOUR, timedelta(minutes=2 ** (attempts - 1)))
@@ -254,7 +254,7 @@ async def test_a_revoked_key_holds_up_nobody_else(stripe: Source) -> None:
     assert (result.retried, result.failed, result.error) == (len(events), 0, None)
     await assert_applied(revoked, events)
     assert await dead_letters.counts(stripe.db, revoked.connection) == {"replayed": len(events)}
-    assert await inbox.waiting(stripe.db, "stripe", week_later) == []
+    assert await backlog.waiting(stripe.db, "stripe", week_later) == []
 
 
 async def test_what_was_put_off_meanwhile_is_not_tried_again(stripe: Source) -> None:

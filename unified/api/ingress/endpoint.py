@@ -28,8 +28,8 @@ from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import UNREADABLE, Answer, Delivery
 from unified.kit.webhooks.signatures import Verifier
 from unified.store.errors import StoreError
-from unified.store.inbox.endpoints import EndpointLookup
 from unified.store.inbox.events import Received
+from unified.store.inbox.lookup import EndpointLookup
 from unified.store.inbox.strays import Stray
 
 PREFIX = "/webhooks/"

@@ -43,8 +43,8 @@ from unified.store.identities.golden import IdentityError, IdentityNotFoundError
 from unified.store.inbox.endpoints import EndpointNotFoundError
 from unified.store.lists.pages import TooSlowError
 from unified.store.privacy.persons import UnknownRecordError
-from unified.store.routes.pushes import DecisionError
-from unified.store.routes.routes import RouteNotFoundError
+from unified.store.routes.review import DecisionError
+from unified.store.routes.rows import RouteNotFoundError
 from unified.store.secrets.credentials import CredentialExpiredError, InvalidCredentialError
 from unified.store.workspaces.members import (
     DuplicateMemberError,

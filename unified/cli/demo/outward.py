@@ -15,7 +15,8 @@ from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.identities import golden as identities
 from unified.store.identities.golden import IdentityRecord
-from unified.store.routes.routes import Route, Routes
+from unified.store.routes.routes import Routes
+from unified.store.routes.rows import Route
 from unified.store.routes.settings import RouteSettings
 from unified.sync.routes.run import preview_route
 

@@ -18,7 +18,7 @@ import dagster as dg
 from unified.cli.installation import is_embedded
 from unified.cli.session import CommandError
 from unified.store.connections.rows import ConnectionSummary
-from unified.store.routes.routes import RouteSummary
+from unified.store.routes.rows import RouteSummary
 from unified.store.server.embedded import home
 from unified_assets.definitions import defs
 from unified_assets.identities import KEY

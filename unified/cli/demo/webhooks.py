@@ -12,8 +12,7 @@ from unified.cli.session import ACTOR
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
-from unified.store.inbox import dead_letters
-from unified.store.inbox import events as inbox
+from unified.store.inbox import backlog, dead_letters
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.secrets.credentials import CredentialNotFoundError, CredentialStore
 from unified.store.secrets.providers import load_provider
@@ -84,7 +83,7 @@ async def change_and_wait(
         connection.connector, demo.key, CHANGES[connection.connector][0], changed, phone=_NEW_PHONE
     )
     while time.monotonic() < changed_at + patience:
-        waiting = await inbox.waiting(db, connection.connector, clock())
+        waiting = await backlog.waiting(db, connection.connector, clock())
         if any(one.connection.id == connection.id for one in waiting):
             break
         await asyncio.sleep(_LOOK_SECONDS)
@@ -105,7 +104,7 @@ async def find_delivered(db: Database, demo: DemoConnection, changed: str) -> li
             (connection.id, changed),
         )
         (count,) = await events.fetchone() or (0,)
-    waiting = await inbox.waiting(db, connection.connector, (await db.clock())())
+    waiting = await backlog.waiting(db, connection.connector, (await db.clock())())
     left = sum(one.events for one in waiting if one.connection.id == connection.id)
     letters = sum((await dead_letters.counts(db, connection)).values())
     return [

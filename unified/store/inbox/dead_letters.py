@@ -16,7 +16,8 @@ from psycopg.rows import class_row
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
-from unified.store.inbox.events import StoredEvent, event_hash, retry_after
+from unified.store.inbox.events import StoredEvent, event_hash
+from unified.store.inbox.progress import retry_after
 
 GIVE_UP_AFTER = timedelta(hours=24)
 """How long an event is tried again, and how long events wait for a connection that can't be used."""

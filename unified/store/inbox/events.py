@@ -1,30 +1,24 @@
 """The inbox: events that providers delivered, kept until they are applied and for some days after.
 
 The ingress appends to it, for all workspaces at once. A drain reads one connection's events in order and settles them
-in the transaction that stores what they brought: an event is applied once, whatever crashes. What can't be applied
-goes to :mod:`unified.store.inbox.dead_letters`, how long all of it is kept is :mod:`unified.store.inbox.retention`'s.
+(:mod:`unified.store.inbox.progress`) in the transaction that stores what they brought: an event is applied once,
+whatever crashes. What waits is :mod:`unified.store.inbox.backlog`'s, what can't be applied goes to
+:mod:`unified.store.inbox.dead_letters`, how long all of it is kept is :mod:`unified.store.inbox.retention`'s.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection
 
 from unified.kit.webhooks.deliveries import ReceivedEvent
-from unified.store.connections.rows import SUMMARIES, ConnectionNotFoundError, ConnectionSummary
+from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
-from unified.store.errors import BusyError
-from unified.store.positions import BEGINNING, Position
-from unified.store.rows import fetch
-
-# How far `waiting` counts: enough to see that there is much, little enough to look often.
-MOST_COUNTED = 1_000
-
-_EVER = datetime.min.replace(tzinfo=UTC)
+from unified.store.positions import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,59 +53,6 @@ class StoredEvent:
     position: Position | None = None
     attempts: int = 0
     first_failed_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why a connection's events wait: it can't be used at present.
-
-    Attributes:
-        error: The reason, without a secret.
-        attempts: How often it was tried.
-        since: When it failed first.
-        retry_at: When it will be tried again.
-    """
-
-    error: str
-    attempts: int
-    since: datetime
-    retry_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Inbox:
-    """How far a connection's inbox is applied.
-
-    Attributes:
-        position: The last event that was.
-        trouble: Set while the connection can't be used.
-    """
-
-    position: Position = BEGINNING
-    trouble: Trouble | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What a connection has waiting; no event can be seen from here.
-
-    Attributes:
-        connection: Which connection.
-        events: Events that can be applied, counted up to ``MOST_COUNTED``.
-        oldest_at: When the first of them was received.
-        letters: Dead letters whose time has come, counted likewise.
-        trouble: Set while the connection can't be used; then all wait for ``retry_at``.
-    """
-
-    connection: ConnectionSummary
-    events: int
-    oldest_at: datetime | None
-    letters: int
-    trouble: Trouble | None
-
-    def is_due(self, now: datetime) -> bool:
-        """Whether a drain has something to do here."""
-        return (self.events or self.letters) > 0 and (self.trouble is None or self.trouble.retry_at <= now)
 
 
 def event_hash(dedupe_key: str) -> UUID:
@@ -176,88 +117,6 @@ async def append_within(conn: AsyncConnection[Any], rows: Sequence[Received]) ->
     return result.rowcount
 
 
-async def waiting(
-    db: Database, connector: str, now: datetime, *, received_since: datetime = _EVER
-) -> list[Waiting]:
-    """What waits for a drain, connection by connection: counts and ages, as the scheduler's role may see.
-
-    Args:
-        db: Where.
-        connector: Of whose connections.
-        now: Dead letters are counted that are due by then.
-        received_since: Look at events received since then only. A time of today spares most partitions, which is
-            for who looks several times a second.
-
-    Returns:
-        Connections that have something waiting, those in trouble too, the oldest event first.
-    """
-    async with db.scheduler() as conn:
-        return await _waiting(conn, now, received_since, connector)
-
-
-async def waiting_in(conn: AsyncConnection[Any], now: datetime) -> list[Waiting]:
-    """What waits in one workspace, in a transaction of its own; see :func:`waiting`."""
-    return await _waiting(conn, now, _EVER, None)
-
-
-async def _waiting(
-    conn: AsyncConnection[Any], now: datetime, received_since: datetime, connector: str | None
-) -> list[Waiting]:
-    result = await conn.execute(
-        """
-        SELECT c.id, i.events, i.oldest_at, l.letters, k.error, k.attempts, k.failing_since, k.next_attempt_at
-        FROM connector_configs AS c
-        LEFT JOIN inbox_cursors AS k ON (k.workspace_id, k.connection_id) = (c.workspace_id, c.id)
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS events, min(received_at) AS oldest_at FROM (
-                SELECT received_at FROM webhook_inbox AS i
-                WHERE (i.workspace_id, i.connection_id) = (c.workspace_id, c.id)
-                    AND (i.xid, i.id) > (coalesce(k.xid, '0'), coalesce(k.id, 0))
-                    AND i.xid < pg_snapshot_xmin(pg_current_snapshot())
-                    AND i.received_at >= %(since)s
-                ORDER BY i.xid, i.id LIMIT %(most)s
-            ) AS first
-        ) AS i
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS letters FROM (
-                SELECT FROM webhook_dead_letters AS d
-                WHERE (d.workspace_id, d.connection_id) = (c.workspace_id, c.id)
-                    AND d.state = 'waiting' AND d.next_attempt_at <= %(now)s
-                LIMIT %(most)s
-            ) AS due
-        ) AS l
-        WHERE (%(connector)s::text IS NULL OR c.connector = %(connector)s) AND (i.events > 0 OR l.letters > 0)
-        ORDER BY i.oldest_at NULLS LAST
-        """,
-        {"connector": connector, "now": now, "since": received_since, "most": MOST_COUNTED},
-    )
-    found = await result.fetchall()
-    if not found:
-        return []
-    summaries = await fetch(
-        conn, ConnectionSummary, SUMMARIES + " WHERE c.id = ANY(%(ids)s)", ids=[row[0] for row in found]
-    )
-    known = {summary.id: summary for summary in summaries}
-    return [
-        Waiting(known[connection_id], events, oldest_at, letters, _trouble(*rest))
-        for connection_id, events, oldest_at, letters, *rest in found
-        if connection_id in known
-    ]
-
-
-async def load(conn: AsyncConnection[Any], connection: ConnectionSummary) -> Inbox:
-    """How far a connection's inbox is applied, in a transaction of its workspace."""
-    result = await conn.execute(
-        """
-        SELECT xid::text, id, error, attempts, failing_since, next_attempt_at FROM inbox_cursors
-        WHERE connection_id = %s
-        """,
-        (connection.id,),
-    )
-    row = await result.fetchone()
-    return Inbox(Position(*row[:2]), _trouble(*row[2:])) if row else Inbox()
-
-
 async def read(
     conn: AsyncConnection[Any],
     connection: ConnectionSummary,
@@ -306,59 +165,6 @@ async def read(
             StoredEvent(ReceivedEvent(*event), received_at, Position(xid, number))
             for xid, number, received_at, *event in await cursor.fetchall()
         ]
-
-
-async def settle(
-    conn: AsyncConnection[Any],
-    connection: ConnectionSummary,
-    former: Position,
-    position: Position,
-    trouble: Trouble | None = None,
-) -> None:
-    """Move a connection's cursor, as part of the transaction that stores what the events up to there brought.
-
-    Args:
-        conn: A transaction of the workspace.
-        connection: Whose cursor.
-        former: Where it stood when the events were read.
-        position: The last event that is applied, or set aside.
-        trouble: Why the connection can't be used; None where it can.
-
-    Raises:
-        BusyError: If the cursor was moved meanwhile: these events are applied already.
-        ConnectionNotFoundError: If the connection was removed.
-    """
-    try:
-        result = await conn.execute(
-            """
-            INSERT INTO inbox_cursors AS k
-                (workspace_id, connection_id, xid, id, error, attempts, failing_since, next_attempt_at)
-            VALUES (%(workspace)s, %(connection)s, %(xid)s::text::xid8, %(id)s,
-                %(error)s, %(attempts)s, %(since)s, %(retry_at)s)
-            ON CONFLICT (workspace_id, connection_id) DO UPDATE SET
-                xid = excluded.xid, id = excluded.id, error = excluded.error, attempts = excluded.attempts,
-                failing_since = excluded.failing_since, next_attempt_at = excluded.next_attempt_at, updated_at = now()
-            WHERE (k.xid, k.id) = (%(former_xid)s::text::xid8, %(former_id)s)
-            """,
-            {
-                "workspace": connection.workspace_id,
-                "connection": connection.id,
-                "xid": position.xid,
-                "id": position.id,
-                "error": trouble.error if trouble else None,
-                "attempts": trouble.attempts if trouble else 0,
-                "since": trouble.since if trouble else None,
-                "retry_at": trouble.retry_at if trouble else None,
-                "former_xid": former.xid,
-                "former_id": former.id,
-            },
-        )
-    except errors.ForeignKeyViolation:
-        raise ConnectionNotFoundError(connection.id) from None  # removed meanwhile
-    if not result.rowcount:
-        raise BusyError(
-            f"another drain has moved the inbox of {connection.key}; nothing of this one is stored"
-        )
 
 
 async def replay(db: Database, connection: ConnectionSummary, since: datetime, until: datetime) -> int:
@@ -412,16 +218,3 @@ async def forget(conn: AsyncConnection[Any], connection_id: UUID) -> None:
             f"DELETE FROM {table} WHERE connection_id = %s",  # noqa: S608 - names from above
             (connection_id,),
         )
-
-
-# What can't be used or applied is tried again after a minute, then after twice as long each time.
-_FIRST_RETRY, _LAST_RETRY = timedelta(minutes=1), timedelta(hours=1)
-
-
-def retry_after(attempts: int) -> timedelta:
-    """How long to wait after so many attempts."""
-    return min(_FIRST_RETRY * (1 << min(attempts - 1, 10)), _LAST_RETRY)
-
-
-def _trouble(error: str | None, attempts: int | None, since: Any, retry_at: Any) -> Trouble | None:
-    return Trouble(error, attempts or 0, since, retry_at) if error is not None else None

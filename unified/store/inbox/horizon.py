@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from unified.store.inbox.events import MOST_COUNTED
+from unified.store.inbox.backlog import MOST_COUNTED
 
 PATIENCE = timedelta(seconds=5)
 """Nothing is held up that was received so lately: each event waits for a moment for those that came with it."""

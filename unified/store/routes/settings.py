@@ -175,24 +175,3 @@ def read_settings(document: Mapping[str, Any]) -> RouteSettings:
         return RouteSettings(**values)
     except TypeError as error:
         raise InvalidSettingError(f"a route's settings can't be read: {error}") from None
-
-
-def way_between(onward: Mapping[str, Sequence[tuple[str, str]]], begin: str, goal: str) -> list[str]:
-    """How one gets from one connection to another.
-
-    Args:
-        onward: Routes that lead on from each connection: their names and where they end.
-        begin: Where to begin.
-        goal: Where to get.
-
-    Returns:
-        The shortest way, step by step, for people; empty if there is none.
-    """
-    ways: dict[str, list[str]] = {begin: []}
-    queue = [begin]
-    for place in queue:
-        for name, end in onward.get(place, ()):
-            if end not in ways:
-                ways[end] = [*ways[place], f"{place} -> {end} ({name})"]
-                queue.append(end)
-    return ways.get(goal, [])

@@ -19,8 +19,8 @@ from unified.schema.field_rules import FieldRule
 from unified.store.connections.rows import Connection
 from unified.store.records import lookups
 from unified.store.records.tables import StreamKey
-from unified.store.routes.pushes import Side
 from unified.store.routes.settings import STREAM, RouteSettings
+from unified.store.routes.sides import Side
 from unified.sync.routes.reconcile import View
 
 _EVER = datetime.min.replace(tzinfo=UTC)

@@ -1,7 +1,7 @@
 """Which record may be what a push created whose answer was lost. Pure.
 
 On a two-way route such a record comes back as a stranger. Were it taken for one, it would be created once more on
-the side where it began. Which pushes were lost is kept in the outbox (:func:`unified.store.routes.pushes.lost`).
+the side where it began. Which pushes were lost is kept in the outbox (:func:`unified.store.routes.outbox.lost`).
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from unified.schema.customer import UnifiedCustomer
-from unified.store.routes.pushes import Entry
+from unified.store.routes.outbox import Entry
 from unified.sync.routes.end import RouteEnd
 
 _CLOCKS_APART = timedelta(minutes=5)

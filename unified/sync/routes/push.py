@@ -18,12 +18,16 @@ from unified.kit.errors import AdapterError
 from unified.kit.writing.changes import Write, Written
 from unified.store.database import Database
 from unified.store.records import changes, lookups
-from unified.store.routes import pushes
-from unified.store.routes.pushes import SIDES, Entry, Link, RouteCursor, Side, other
-from unified.store.routes.routes import LONGEST_ABSENCE, Route
+from unified.store.routes import cursors, links, outbox
+from unified.store.routes.cursors import RouteCursor
+from unified.store.routes.outbox import Entry
+from unified.store.routes.rows import Route
+from unified.store.routes.runs import LONGEST_ABSENCE
 from unified.store.routes.settings import STREAM
+from unified.store.routes.sides import SIDES, Side, other
 from unified.sync.routes.end import RouteEnd
-from unified.sync.routes.plan import Plan, Planner
+from unified.sync.routes.plan import Plan
+from unified.sync.routes.planner import Planner
 from unified.sync.routes.settlement import Settlement, due
 
 CHUNK = 1_000
@@ -92,7 +96,7 @@ async def work(
     after = ("", "")
     while True:
         async with db.workspace(route.workspace_id) as conn:
-            due = await pushes.in_state(conn, route, "due", after=after, limit=CHUNK)
+            due = await outbox.in_state(conn, route, "due", after=after, limit=CHUNK)
         if not due:
             return
         after = (due[-1].side, due[-1].record_id)
@@ -107,7 +111,7 @@ async def _changed(
     """Ids of a side's records that changed since its cursor; all of them where it has none or was away for too long."""
     now = (await db.clock())()
     async with db.workspace(route.workspace_id) as conn:
-        cursor = await pushes.load_cursor(conn, route, end.side)
+        cursor = await cursors.load(conn, route, end.side)
         if cursor is None or (cursor.scanned_to is None and now - cursor.as_of > LONGEST_ABSENCE):
             cursor = RouteCursor(await changes.horizon(conn), now, scanned_to="")
     while cursor.scanned_to is not None:
@@ -155,9 +159,9 @@ class Push:
         """Recover what an earlier run left, then push until all is done or the time is up."""
         await self._recover()
         async with self._db.workspace(self._route.workspace_id) as conn:
-            await pushes.release(conn, self._route)
+            await outbox.release(conn, self._route)
             if retry_refused:
-                await pushes.ask_again(conn, self._route)
+                await outbox.ask_again(conn, self._route)
         former: Side | None = None
         try:
             async with aclosing(work(self._db, self._route, self._ends)) as chunks:
@@ -190,10 +194,10 @@ class Push:
             await self._wait(most=0)
         plans = await self._planner.plan(side, ids)
         async with self._db.workspace(self._route.workspace_id) as conn:
-            await pushes.forget_links(
+            await links.forget(
                 conn, self._route, [plan.former.source.id for plan in plans if plan.former is not None]
             )
-            rivals = await pushes.save_links(
+            rivals = await links.save(
                 conn, self._route, [plan.link for plan in plans if plan.link is not None]
             )
             for plan in plans:
@@ -202,16 +206,16 @@ class Push:
             entries = [push for plan in plans for push in plan.pushes]
             kept = [plan.entry for plan in plans if plan.entry is not None]
             staying = {(entry.side, entry.record_id) for entry in (*entries, *kept)}
-            await pushes.take_out(conn, self._route, about - staying)
+            await outbox.take_out(conn, self._route, about - staying)
             # What a person skipped, or what was sent, is in the outbox as it is.
             news = [
                 entry for entry in kept if entry.state in ("review", "refused", "due") and not entry.is_lost
             ]
-            await pushes.put(conn, self._route, news)
-            await pushes.suggest(conn, self._route, [e for e in news if e.state == "review" and e.other_id])
-            await pushes.put(conn, self._route, entries)
+            await outbox.put(conn, self._route, news)
+            await outbox.suggest(conn, self._route, [e for e in news if e.state == "review" and e.other_id])
+            await outbox.put(conn, self._route, entries)
             if cursor is not None:
-                await pushes.move_cursor(conn, self._route, side, cursor)
+                await cursors.move(conn, self._route, side, cursor)
         self._count(plans)
         await self._wait(most=_AT_ONCE - 1)
         if entries:
@@ -259,7 +263,7 @@ class Push:
         after = ("", "")
         while True:
             async with self._db.workspace(self._route.workspace_id) as conn:
-                left = await pushes.in_state(conn, self._route, "sending", after=after, limit=CHUNK)
+                left = await outbox.in_state(conn, self._route, "sending", after=after, limit=CHUNK)
             if not left:
                 return
             after = (left[-1].side, left[-1].record_id)
@@ -295,7 +299,7 @@ class Push:
         except AdapterError:
             unsent = [entry for entry in open_entries.values() if entry.sent_at is None]
             async with self._db.workspace(self._route.workspace_id) as conn:
-                await pushes.put(conn, self._route, [due(entry) for entry in unsent])
+                await outbox.put(conn, self._route, [due(entry) for entry in unsent])
             raise
 
     async def _write(
@@ -340,22 +344,21 @@ class Push:
         route = self._route
         now = end.adapter.clock()
         async with self._db.workspace(route.workspace_id) as conn:
-            known: dict[tuple[Side, str], Link] = {}
+            known: dict[tuple[Side, str], links.Link] = {}
             for side in SIDES:
                 ids = [entry.record_id for entry, _ in answers if entry.side == side]
                 if ids:
                     known |= {
-                        (side, one): link
-                        for one, link in (await pushes.links(conn, route, side, ids)).items()
+                        (side, one): link for one, link in (await links.read(conn, route, side, ids)).items()
                     }
             created = [one.source_id for _, one in answers if one.outcome == "conflict" and one.source_id]
-            taken = await pushes.links(conn, route, end.side, created) if created else {}
+            taken = await links.read(conn, route, end.side, created) if created else {}
             settled = Settlement(end, now, self._route.settings.on_missing == "recreate", taken)
             for entry, one in answers:
                 settled.add(entry, one, known.get((entry.side, entry.record_id)))
-            await pushes.forget_links(conn, route, settled.forgotten)
-            settled.give_way(await pushes.save_links(conn, route, settled.links))
-            await pushes.put(conn, route, settled.entries)
-            await pushes.take_out(conn, route, settled.done)
+            await links.forget(conn, route, settled.forgotten)
+            settled.give_way(await links.save(conn, route, settled.links))
+            await outbox.put(conn, route, settled.entries)
+            await outbox.take_out(conn, route, settled.done)
         self._unknown |= settled.unknown
         outcomes |= settled.outcomes

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from unified.store.routes.pushes import SIDES, LinkEnd, Side, other
+from unified.store.routes.links import LinkEnd
 from unified.store.routes.settings import Policy
+from unified.store.routes.sides import SIDES, Side, other
 
 Differs = Callable[[Side, str, Any, Any], bool]
 """Whether a side keeps two values of a field apart: side, rule, value, value."""

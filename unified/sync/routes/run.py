@@ -9,13 +9,15 @@ from typing import Any
 from unified.kit.factory import AdapterFactory
 from unified.store.connections import field_rules
 from unified.store.database import Database
-from unified.store.routes.pushes import SIDES, Side, other
-from unified.store.routes.routes import Route, Routes, ends
+from unified.store.routes import runs
+from unified.store.routes.rows import Route, ends
 from unified.store.routes.settings import STREAM
+from unified.store.routes.sides import SIDES, Side, other
 from unified.sync.bracket import closing, named
 from unified.sync.errors import RouteBusyError, RouteError
 from unified.sync.routes.end import RouteEnd, names_at
-from unified.sync.routes.plan import Plan, Planner
+from unified.sync.routes.plan import Plan
+from unified.sync.routes.planner import Planner
 from unified.sync.routes.push import OnProgress, Push, RouteResult, work
 
 
@@ -70,11 +72,10 @@ async def run_route(
         RouteError: If a connection can't be used, or the database fails. What was done before stays, nothing is lost.
     """
     result = RouteResult(route.key)
-    routes = Routes(db)
     started = time.monotonic()
 
     async def close(error: str | None) -> None:
-        await routes.finish(route, result.counts(), error)
+        await runs.finish(db, route, result.counts(), error)
 
     with named(route.key, RouteError):
         async with db.exclusive(f"route/{route.id}") as is_ours:
@@ -82,7 +83,7 @@ async def run_route(
                 raise RouteBusyError(
                     f"{route.key}: another process runs this route at the moment; wait for it"
                 )
-            await routes.begin(route)
+            await runs.begin(db, route)
             async with (
                 closing(route.key, RouteError, close),
                 _opened(db, factory, route, "push") as opened,

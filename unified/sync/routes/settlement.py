@@ -7,8 +7,10 @@ from typing import Any
 
 from unified.kit.writing.changes import Written
 from unified.store.connections.registry import presentable
-from unified.store.routes import pushes
-from unified.store.routes.pushes import SIDES, Entry, Link, LinkEnd, Side
+from unified.store.routes import outbox
+from unified.store.routes.links import Link, LinkEnd
+from unified.store.routes.outbox import Entry
+from unified.store.routes.sides import SIDES, Side
 from unified.sync.identities import normalize
 from unified.sync.routes.end import RouteEnd
 
@@ -106,7 +108,7 @@ class Settlement:
         reason = f"its counterpart {entry.other_id} at {self.end.connection.key} was deleted"
         return self._gone(link, reason, "deleted" if entry.operation == "delete" else "left_out")
 
-    def _wait_for(self, entry: Entry, state: pushes.State, reason: str | None, **more: Any) -> str:
+    def _wait_for(self, entry: Entry, state: outbox.State, reason: str | None, **more: Any) -> str:
         reason = presentable(reason or "no reason was given")
         attempts = entry.attempts + 1
         waiting = Entry(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unified.api.conftest import signed, stripe_event
 from unified.api.ingress import endpoint
-from unified.store.inbox.endpoints import EndpointLookup
+from unified.store.inbox.lookup import EndpointLookup
 
 if TYPE_CHECKING:
     import httpx

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from tests.unified.api.management.rig import Api, Tenant
-from unified.store.routes import pushes
-from unified.store.routes.pushes import Entry
+from unified.store.routes import outbox, runs
+from unified.store.routes.outbox import Entry
 from unified.store.routes.routes import Routes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -42,7 +42,7 @@ async def test_a_route_from_its_addition_to_its_removal(api: Api, acme: Tenant) 
 
     assert (await acme.ask("POST", f"{place}/pause"))["is_active"] is False
     assert (await acme.ask("POST", f"{place}/run", 202, json={"retry_refused": True}))["requested_at"]
-    due = await Routes(api.db).due((await api.db.clock())())
+    due = await runs.due(api.db, (await api.db.clock())())
     assert made["id"] in {str(route.id) for route in due}
     assert (await acme.ask("POST", f"{place}/resume"))["is_active"] is True
     await acme.client.request("DELETE", place)
@@ -107,7 +107,7 @@ async def test_what_waits_is_listed_and_decided(api: Api, acme: Tenant) -> None:
             )
             for number in range(3)
         ]
-        await pushes.put(conn, route, waiting)
+        await outbox.put(conn, route, waiting)
     place = f"{ROUTES}/{made['id']}/review"
     page = await acme.ask("GET", place, params={"limit": 2})
     rest = await acme.ask("GET", place, params={"limit": 2, "cursor": page["next"]})

@@ -15,8 +15,8 @@ from unified.store.database import beside
 from unified.store.inbox import dead_letters, horizon
 from unified.store.inbox import events as inbox
 from unified.store.inbox.dead_letters import Failure
-from unified.store.inbox.endpoints import EndpointLookup
 from unified.store.inbox.events import Received, StoredEvent
+from unified.store.inbox.lookup import EndpointLookup
 from unified.store.secrets.credentials import CredentialStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,6 +10,7 @@ from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.inbox import events as inbox
+from unified.store.inbox import progress
 from unified.store.inbox.events import Received, StoredEvent
 from unified.store.positions import BEGINNING, Position
 from unified.store.workspaces import workspaces
@@ -50,7 +51,7 @@ async def settle(
     position = events[-1].position
     assert position is not None
     async with db.workspace(connection.workspace_id) as conn:
-        await inbox.settle(conn, connection, former, position)
+        await progress.settle(conn, connection, former, position)
     return position
 
 

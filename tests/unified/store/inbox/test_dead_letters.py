@@ -7,8 +7,7 @@ import pytest
 from tests.unified.store.inbox.rows import T0, add_connection, event, keys_of
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
-from unified.store.inbox import dead_letters
-from unified.store.inbox import events as inbox
+from unified.store.inbox import backlog, dead_letters, progress
 from unified.store.inbox.dead_letters import DeadLetter, Failure
 from unified.store.inbox.events import StoredEvent
 
@@ -44,7 +43,7 @@ async def only(db: Database, connection: ConnectionSummary) -> DeadLetter:
 
 
 def test_waiting_doubles_up_to_an_hour() -> None:
-    minutes = [inbox.retry_after(attempts) // MINUTE for attempts in (1, 2, 3, 6, 7, 8, 1000)]
+    minutes = [progress.retry_after(attempts) // MINUTE for attempts in (1, 2, 3, 6, 7, 8, 1000)]
     assert minutes == [1, 2, 4, 32, 60, 60, 60]
 
 
@@ -56,9 +55,9 @@ async def test_a_failed_event_is_tried_again_until_a_day_is_over(
     attempts = 1
     while (letter := await only(database, connection)).state == "waiting":
         assert letter.attempts == attempts
-        assert letter.next_attempt_at == now + inbox.retry_after(attempts)
+        assert letter.next_attempt_at == now + progress.retry_after(attempts)
         assert await due(database, connection, letter.next_attempt_at - MINUTE / 2) == []
-        assert [one.connection for one in await inbox.waiting(database, "stripe", now)] == []
+        assert [one.connection for one in await backlog.waiting(database, "stripe", now)] == []
         now = letter.next_attempt_at
         (again,) = await due(database, connection, now)
         assert (again.event, again.received_at, again.attempts) == (
@@ -66,7 +65,7 @@ async def test_a_failed_event_is_tried_again_until_a_day_is_over(
             T0,
             attempts,
         )
-        (waiting,) = await inbox.waiting(database, "stripe", now)
+        (waiting,) = await backlog.waiting(database, "stripe", now)
         assert (waiting.events, waiting.letters, waiting.is_due(now)) == (0, 1, True)
         await fail(database, connection, now, again)
         attempts += 1

@@ -14,8 +14,9 @@ from unified.kit.secrets import Secret
 from unified.store import audit, removal
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
-from unified.store.inbox import endpoints as webhooks
-from unified.store.inbox.endpoints import Endpoint, EndpointLookup, EndpointNotFoundError, Endpoints
+from unified.store.inbox import lookup as webhooks
+from unified.store.inbox.endpoints import Endpoint, EndpointNotFoundError, Endpoints
+from unified.store.inbox.lookup import EndpointLookup
 from unified.store.secrets.credentials import (
     CredentialNotFoundError,
     CredentialStore,

@@ -12,8 +12,8 @@ from tests.conftest import AddConnection
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store.database import Database, beside
 from unified.store.doctor.examine import examine
+from unified.store.inbox import backlog, horizon
 from unified.store.inbox import events as inbox
-from unified.store.inbox import horizon
 from unified.store.inbox.events import Received
 from unified.store.inbox.horizon import HeldUp
 from unified.store.records.tables import StreamKey
@@ -66,7 +66,7 @@ async def test_what_waits_and_for_whom(
 ) -> None:
     with open_writer(database_url, how) as name:
         await _deliver(database, stream, 3)
-        assert await inbox.waiting(database, "stripe", datetime.now(UTC)) == [], "none can be read"
+        assert await backlog.waiting(database, "stripe", datetime.now(UTC)) == [], "none can be read"
         found = await _held_up(database)
         assert found is not None
         assert name in found.by
@@ -80,7 +80,7 @@ async def test_what_waits_and_for_whom(
             for line in lines
         ), lines
     assert await _held_up(database) is None
-    (waiting,) = await inbox.waiting(database, "stripe", datetime.now(UTC))
+    (waiting,) = await backlog.waiting(database, "stripe", datetime.now(UTC))
     assert waiting.events == 3
 
 

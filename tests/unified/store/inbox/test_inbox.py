@@ -17,8 +17,10 @@ from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import INGRESS_ROLE, Database
 from unified.store.errors import BusyError
+from unified.store.inbox import backlog, progress
 from unified.store.inbox import events as inbox
-from unified.store.inbox.events import Inbox, Received, Trouble
+from unified.store.inbox.events import Received
+from unified.store.inbox.progress import Inbox, Trouble
 from unified.store.positions import BEGINNING
 
 ROOT = Path(__file__).parents[4]
@@ -137,7 +139,7 @@ async def test_two_drains_can_not_both_move_a_cursor(
     with pytest.raises(BusyError, match="of-main/main"):
         await settle(database, connection, BEGINNING, [a, b])
     async with database.workspace(connection.workspace_id) as conn:
-        assert await inbox.load(conn, connection) == Inbox(after)
+        assert await progress.load(conn, connection) == Inbox(after)
     assert keys_of(await read(database, connection, after)) == ["b"]
 
 
@@ -149,7 +151,7 @@ async def test_what_waits_is_told_by_connection_without_a_body(
     await inbox.append(database, received(other, "o"))
     await inbox.append(database, received(connection, "a", "b", "c"))
     now = datetime.now(UTC)
-    found = await inbox.waiting(database, "stripe", now)
+    found = await backlog.waiting(database, "stripe", now)
     assert [(one.connection.key, one.events, one.letters) for one in found] == [
         ("of-other/other", 1, 0),
         ("of-main/main", 3, 0),
@@ -158,19 +160,21 @@ async def test_what_waits_is_told_by_connection_without_a_body(
     oldest = found[0].oldest_at
     assert oldest is not None
     assert now - HOUR < oldest < now + HOUR
-    assert await inbox.waiting(database, "hubspot", now) == []
-    assert await inbox.waiting(database, "stripe", now, received_since=now + HOUR) == []
+    assert await backlog.waiting(database, "hubspot", now) == []
+    assert await backlog.waiting(database, "stripe", now, received_since=now + HOUR) == []
 
     events = await read(database, connection)
     after = await settle(database, connection, BEGINNING, events[:2])
     trouble = Trouble("the key is revoked", 3, now, now + HOUR)
     async with database.workspace(connection.workspace_id) as conn:
-        await inbox.settle(conn, connection, after, after, trouble)
-    (_, ours) = await inbox.waiting(database, "stripe", now)
+        await progress.settle(conn, connection, after, after, trouble)
+    (_, ours) = await backlog.waiting(database, "stripe", now)
     assert (ours.events, ours.trouble) == (1, trouble)
     assert (ours.is_due(now), ours.is_due(now + HOUR)) == (False, True)
     await settle(database, connection, after, events)
-    assert [one.connection.key for one in await inbox.waiting(database, "stripe", now)] == ["of-other/other"]
+    assert [one.connection.key for one in await backlog.waiting(database, "stripe", now)] == [
+        "of-other/other"
+    ]
 
 
 async def test_a_span_of_time_is_replayed(database: Database, connection: ConnectionSummary) -> None:

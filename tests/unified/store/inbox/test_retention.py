@@ -10,7 +10,7 @@ from unified.store import removal
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.inbox import events as inbox
-from unified.store.inbox import retention
+from unified.store.inbox import progress, retention
 from unified.store.inbox.retention import Tended, tend
 from unified.store.positions import BEGINNING
 
@@ -38,7 +38,7 @@ async def receive(db: Database, connection: ConnectionSummary, key: str, at: dat
 
 async def drain(db: Database, connection: ConnectionSummary) -> None:
     async with db.workspace(connection.workspace_id) as conn:
-        former = (await inbox.load(conn, connection)).position
+        former = (await progress.load(conn, connection)).position
     await settle(db, connection, former, await read(db, connection))
 
 

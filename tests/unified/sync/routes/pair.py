@@ -6,9 +6,11 @@ from typing import Any
 from tests.unified.sync.source import HubSpotSource, StripeSource
 from unified.kit.factory import AdapterFactory
 from unified.store.database import Database
-from unified.store.routes import pushes
-from unified.store.routes.pushes import Entry, Link
-from unified.store.routes.routes import Route, Routes
+from unified.store.routes import links, outbox
+from unified.store.routes.links import Link
+from unified.store.routes.outbox import Entry
+from unified.store.routes.routes import Routes
+from unified.store.routes.rows import Route
 from unified.store.routes.settings import RouteSettings
 from unified.sync.routes.push import RouteResult
 from unified.sync.routes.run import Preview, preview_route, run_route
@@ -76,13 +78,13 @@ class Pair:
     async def links(self, route: Route) -> dict[str, Link]:
         async with self.db.workspace(route.workspace_id) as conn:
             rows = await (await conn.execute("SELECT source_id FROM pushed_records")).fetchall()
-            return await pushes.links(conn, route, "source", [row[0] for row in rows])
+            return await links.read(conn, route, "source", [row[0] for row in rows])
 
     async def outbox(self, route: Route) -> dict[str, Entry]:
         found = {}
         async with self.db.workspace(route.workspace_id) as conn:
             for state in ("sending", "due", "refused", "review", "skipped"):
-                found |= {one.record_id: one for one in await pushes.in_state(conn, route, state)}
+                found |= {one.record_id: one for one in await outbox.in_state(conn, route, state)}
         return found
 
     # What is there

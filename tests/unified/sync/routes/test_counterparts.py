@@ -6,9 +6,9 @@ import pytest
 
 from tests.unified.sync.routes.pair import Pair, person
 from tests.unified.sync.routes.test_push import decide
-from unified.store.routes import pushes
-from unified.store.routes.pushes import Entry
-from unified.store.routes.routes import Route
+from unified.store.routes import outbox, review
+from unified.store.routes.outbox import Entry
+from unified.store.routes.rows import Route
 
 
 async def settle(pair: Pair, route: Route) -> None:
@@ -111,10 +111,10 @@ async def test_contacts_of_which_a_person_says_that_they_are_one_customer(pair: 
     route = await pair.route(direction="two_way")
     asked = [Entry(side="target", record_id=one, state="review", reason="?") for one in (first, second)]
     async with pair.db.workspace(route.workspace_id) as conn:
-        await pushes.put(conn, route, asked)
+        await outbox.put(conn, route, asked)
         for one in (first, second):
-            await pushes.decide(conn, route, "target", one, "link", customer)
+            await review.decide(conn, route, "target", one, "link", customer)
     await settle(pair, route)
-    links, outbox = await pair.links(route), await pair.outbox(route)
+    links, left = await pair.links(route), await pair.outbox(route)
     assert links[customer].target.id == first
-    assert {record: entry.state for record, entry in outbox.items()} == {second: "review"}
+    assert {record: entry.state for record, entry in left.items()} == {second: "review"}

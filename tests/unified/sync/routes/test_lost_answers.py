@@ -6,8 +6,8 @@ import pytest
 
 from tests.unified.sync.routes.pair import Pair, person
 from tests.unified.sync.routes.test_push_kill import kill, run_when_free
-from unified.store.routes import pushes
-from unified.store.routes.routes import Route
+from unified.store.routes import review, runs
+from unified.store.routes.rows import Route
 
 PEOPLE = 5
 CREATE = "/crm/objects/2026-09/contacts/batch/create"
@@ -39,16 +39,16 @@ def contacts(pair: Pair) -> dict[str, dict[str, Any]]:
 
 async def decide(pair: Pair, route: Route, side: Any, record: str, decision: Any, other: Any = None) -> None:
     async with pair.db.workspace(route.workspace_id) as conn:
-        await pushes.decide(conn, route, side, record, decision, other)
+        await review.decide(conn, route, side, record, decision, other)
 
 
 async def counts(pair: Pair, route: Route) -> dict[str, int]:
     async with pair.db.workspace(route.workspace_id) as conn:
-        return await pushes.counts(conn, route)
+        return await review.counts(conn, route)
 
 
 async def is_due(pair: Pair) -> bool:
-    return bool(await pair.routes.due((await pair.db.clock())()))
+    return bool(await runs.due(pair.db, (await pair.db.clock())()))
 
 
 @pytest.mark.parametrize("how", ["cut", "killed"])

@@ -8,9 +8,9 @@ import pytest
 
 from tests.unified.sync.routes.pair import Pair, person
 from unified.schema.conditions import Condition
-from unified.store.routes import pushes
-from unified.store.routes.pushes import DecisionError
-from unified.store.routes.routes import Route
+from unified.store.routes import review
+from unified.store.routes.review import DecisionError
+from unified.store.routes.rows import Route
 from unified.store.routes.settings import RouteField
 from unified.sync.errors import RouteError
 
@@ -87,7 +87,7 @@ async def decide(
     pair: Pair, route: Route, record_id: str, decision: Any, other_id: str | None = None
 ) -> None:
     async with pair.db.workspace(route.workspace_id) as conn:
-        await pushes.decide(conn, route, "source", record_id, decision, other_id)
+        await review.decide(conn, route, "source", record_id, decision, other_id)
 
 
 async def test_what_is_not_certain_waits_for_a_person_whose_word_stays(pair: Pair) -> None:

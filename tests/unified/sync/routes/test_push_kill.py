@@ -11,7 +11,7 @@ import pytest
 
 from tests.unified.sync.routes.pair import Pair, person
 from tests.unified.sync.victim import MASTER_KEY
-from unified.store.routes.routes import Route
+from unified.store.routes.rows import Route
 from unified.sync.errors import RouteBusyError
 from unified.sync.routes.push import RouteResult
 

@@ -12,8 +12,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.properties import given, settings
-from unified.store.routes.pushes import SIDES, LinkEnd, Side, other
+from unified.store.routes.links import LinkEnd
 from unified.store.routes.settings import Policy
+from unified.store.routes.sides import SIDES, Side, other
 from unified.sync.routes.reconcile import View, needs_fresh_look, reconcile
 
 FIELDS = ("name", "email", "note")

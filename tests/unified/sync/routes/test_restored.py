@@ -18,8 +18,10 @@ from unified.store.database import Database, beside
 from unified.store.doctor.examine import examine
 from unified.store.errors import RestoredError
 from unified.store.inbox import events as inbox
+from unified.store.inbox import progress
 from unified.store.migrate import migrate
-from unified.store.routes.routes import Route
+from unified.store.routes import runs
+from unified.store.routes.rows import Route
 from unified.store.server import embedded
 from unified.sync.identities.resolve import resolve
 
@@ -62,7 +64,7 @@ async def unapplied(db: Database, pair: Pair) -> list[str]:
     """Keys of the events that a drain reads next."""
     billing = pair.stripe.connection
     async with db.workspace(billing.workspace_id) as conn:
-        at = await inbox.load(conn, billing)
+        at = await progress.load(conn, billing)
         found = await inbox.read(conn, billing, at.position, limit=10, most_bytes=1_000)
     return [one.event.dedupe_key for one in found]
 
@@ -77,10 +79,10 @@ async def live(pair: Pair) -> Route:
     billing = pair.stripe.connection
     await inbox.append(pair.db, received(billing, "evt_1"))
     async with pair.db.workspace(billing.workspace_id) as conn:
-        start = (await inbox.load(conn, billing)).position
+        start = (await progress.load(conn, billing)).position
         (first,) = await inbox.read(conn, billing, start, limit=10, most_bytes=1_000)
         assert first.position is not None
-        await inbox.settle(conn, billing, start, first.position)
+        await progress.settle(conn, billing, start, first.position)
     await inbox.append(pair.db, received(billing, "evt_2"))
     return route
 
@@ -92,7 +94,7 @@ async def goes_on(url: str, pair: Pair, route: Route, name: str) -> None:
         assert await unapplied(db, pair) == ["evt_2"], (
             "the one that was received and not applied, and no other"
         )
-        assert await here.routes.due((await db.clock())()), "the route looks at all customers again"
+        assert await runs.due(db, (await db.clock())()), "the route looks at all customers again"
         await here.run(route)
         await resolve(db, route.workspace_id)
         here.stripe.change("update_customer", here.customers()["ada.lovelace@example.com"]["id"], name=name)

@@ -17,7 +17,7 @@ from tests.unified.sync.victim import MASTER_KEY, stop_here
 from unified.kit.factory import AdapterFactory
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
-from unified.store.routes import pushes
+from unified.store.routes import outbox
 from unified.store.routes.routes import Routes
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
@@ -29,7 +29,7 @@ from unified.sync.routes.settlement import Settlement
 
 def stop_at(point: str) -> None:
     """Make the process stop at a point."""
-    settle, put = Push._settle, pushes.put
+    settle, put = Push._settle, outbox.put
 
     async def settled(self: Push, *args: Any) -> None:
         await settle(self, *args)
@@ -43,7 +43,7 @@ def stop_at(point: str) -> None:
 
     match point:
         case "planned":
-            pushes.put = put_first  # type: ignore[assignment]
+            outbox.put = put_first  # type: ignore[assignment]
         case "intended":
             Push._send = stop_here  # type: ignore[method-assign, assignment]
         case "sent":

@@ -19,10 +19,11 @@ from unified.api.management.route import router
 from unified.api.management.services import Services, Use
 from unified.kit.factory import AdapterFactory
 from unified.schema.conditions import Condition
-from unified.store.routes import pushes
-from unified.store.routes.pushes import Side
-from unified.store.routes.routes import Route, Routes, RouteStatus
+from unified.store.routes import outbox, review
+from unified.store.routes.routes import Routes
+from unified.store.routes.rows import Route, RouteStatus
 from unified.store.routes.settings import Direction, OnDelete, OnMissing, Policy, RouteField, RouteSettings
+from unified.store.routes.sides import Side
 from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.errors import RouteError
 from unified.sync.routes.run import preview_route
@@ -301,7 +302,7 @@ async def run_route_now(
     route = await _found(services, caller, route_id)
     if wanted is not None and wanted.retry_refused:
         async with services.db.workspace(caller.workspace_id) as conn:
-            await pushes.ask_again(conn, route)
+            await outbox.ask_again(conn, route)
     return await _shown(services, await _routes(services, caller).request(route), 202)
 
 
@@ -348,7 +349,7 @@ async def list_waiting(caller: RecordReader, services: Use, route_id: UUID, page
     """Records that a person may decide about, by side and id."""
     route = await _found(services, caller, route_id)
     async with services.db.workspace(caller.workspace_id) as conn:
-        found = await pushes.waiting(
+        found = await review.waiting(
             conn, route, after=page.after(tuple[str, str]) or ("", ""), limit=page.fetch
         )
     return page.answer(found, lambda one: (one.side, one.record_id))
@@ -363,7 +364,7 @@ async def decide(caller: Syncer, services: Use, route_id: UUID, verdict: Verdict
         )
     route = await _found(services, caller, route_id)
     async with services.db.workspace(caller.workspace_id) as conn:
-        await pushes.decide(conn, route, verdict.side, verdict.record_id, verdict.decision, verdict.other_id)
+        await review.decide(conn, route, verdict.side, verdict.record_id, verdict.decision, verdict.other_id)
     return no_content()
 
 
@@ -382,7 +383,7 @@ async def _activated(services: Services, caller: Caller, route_id: UUID, *, is_a
 
 async def _shown(services: Services, route: Route, status: int = 200) -> Response:
     async with services.db.workspace(route.workspace_id) as conn:
-        records = await pushes.counts(conn, route)
+        records = await review.counts(conn, route)
     where = {"location": f"{routes.prefix}/{route.id}"} if status == 201 else {}  # noqa: PLR2004
     return json_answer(_entry(route, records), status, version=route.version, headers=where)
 

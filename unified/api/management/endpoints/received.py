@@ -17,8 +17,9 @@ from unified.api.management.paging import AskedPage, Page
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
 from unified.store.connections.rows import connection_key
-from unified.store.inbox import dead_letters, horizon
+from unified.store.inbox import backlog, dead_letters, horizon
 from unified.store.inbox import events as inbox
+from unified.store.inbox.backlog import Waiting
 from unified.store.inbox.dead_letters import DeadLetter, State
 
 routes = router("/api", "Received events")
@@ -53,12 +54,12 @@ class WaitingEvents:
     """What a connection has to apply, and what it could not."""
 
     connection_id: UUID
-    events: Annotated[int, Field(description=f"Events in the inbox, counted up to {inbox.MOST_COUNTED:,}.")]
+    events: Annotated[int, Field(description=f"Events in the inbox, counted up to {backlog.MOST_COUNTED:,}.")]
     oldest_at: Annotated[datetime | None, Field(description="When the first of them was received.")]
     held: Annotated[
         int,
         Field(
-            description=f"Events that are stored and can't be read yet, counted up to {inbox.MOST_COUNTED:,}: they "
+            description=f"Events that are stored and can't be read yet, counted up to {backlog.MOST_COUNTED:,}: they "
             "wait for a transaction that is open somewhere on the database server."
         ),
     ]
@@ -101,7 +102,7 @@ async def waiting_events(caller: Caller, services: Services) -> list[WaitingEven
     """What the connections of the caller's workspace have to apply, and what they could not."""
     now = (await services.db.clock())()
     async with services.db.workspace(caller.workspace_id) as conn:
-        waiting = {one.connection.id: one for one in await inbox.waiting_in(conn, now)}
+        waiting = {one.connection.id: one for one in await backlog.waiting_in(conn, now)}
         letters = await dead_letters.counts_by_connection(conn)
     async with services.db.scheduler() as conn:
         held_up = await horizon.held_up(conn, workspace_id=caller.workspace_id)
@@ -135,7 +136,7 @@ async def list_dead_letters(
 
 def _waiting(
     connection_id: UUID,
-    waiting: inbox.Waiting | None,
+    waiting: Waiting | None,
     letters: Mapping[State, int],
     held_up: horizon.HeldUp | None,
 ) -> WaitingEvents:

@@ -14,8 +14,8 @@ from unified.cli.output import print_json, table
 from unified.cli.session import Session, asynchronous, open_session
 from unified.store.connections import statistics
 from unified.store.connections.rows import ConnectionSummary
-from unified.store.inbox import dead_letters, horizon
-from unified.store.inbox import events as inbox
+from unified.store.inbox import backlog, dead_letters, horizon
+from unified.store.inbox.backlog import Waiting
 from unified.store.records import burials
 from unified.store.workspaces import workspaces
 
@@ -77,13 +77,13 @@ async def status(
     )
 
 
-async def _waiting(session: Session, connectors: Iterable[str]) -> dict[UUID, inbox.Waiting]:
+async def _waiting(session: Session, connectors: Iterable[str]) -> dict[UUID, Waiting]:
     """What waits in the inboxes, by connection."""
     now = (await session.db.clock())()
     return {
         one.connection.id: one
         for connector in connectors
-        for one in await inbox.waiting(session.db, connector, now)
+        for one in await backlog.waiting(session.db, connector, now)
     }
 
 
@@ -111,7 +111,7 @@ def _held(webhooks: Mapping[str, Any]) -> str | None:
 async def _state(
     session: Session,
     connection: ConnectionSummary,
-    waiting: inbox.Waiting | None,
+    waiting: Waiting | None,
     held_up: horizon.HeldUp | None,
 ) -> dict[str, Any]:
     held = held_up.connections.get(connection.id) if held_up else None

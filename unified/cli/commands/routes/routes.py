@@ -11,10 +11,11 @@ from unified.cli.arguments import AsJson, Yes, confirm
 from unified.cli.commands.routes.rules import condition_of, rule_of
 from unified.cli.output import out, print_json, say, table
 from unified.cli.session import ACTOR, Session, UsageError, asynchronous, open_session
-from unified.store.routes import pushes
-from unified.store.routes.pushes import Decision, Side
-from unified.store.routes.routes import Route, Routes, RouteSummary
+from unified.store.routes import review
+from unified.store.routes.routes import Routes
+from unified.store.routes.rows import Route, RouteSummary
 from unified.store.routes.settings import Direction, OnDelete, OnMissing, Policy, RouteSettings
+from unified.store.routes.sides import Side
 from unified.sync.routes.push import RouteResult
 from unified.sync.routes.run import preview_route, run_route
 
@@ -117,7 +118,7 @@ async def list_routes(*, as_json: AsJson = False) -> None:
         for summary in await routes.all():
             route = await routes.get(summary.workspace_id, summary.id)
             async with session.db.workspace(route.workspace_id) as conn:
-                rows.append((route, await pushes.counts(conn, route)))
+                rows.append((route, await review.counts(conn, route)))
     if as_json:
         print_json([{**_describe(route), "records": counts} for route, counts in rows])
         return
@@ -227,9 +228,9 @@ async def remove(name: RouteName, *, yes: Yes = False) -> None:
     say(f"Removed {route.key}.")
 
 
-@app.command()
+@app.command("review")
 @asynchronous
-async def review(
+async def decide(
     name: RouteName,
     record: Annotated[str | None, typer.Argument(help="Decide about this record.", metavar="RECORD")] = None,
     *,
@@ -256,10 +257,10 @@ async def review(
         route = await _route(session, name)
         async with session.db.workspace(route.workspace_id) as conn:
             if decision is not None and record is not None:
-                await pushes.decide(conn, route, where, record, decision, link)
+                await review.decide(conn, route, where, record, decision, link)
                 say(f"{route.key}: the next run acts on that.")
                 return
-            found = await pushes.waiting(conn, route, limit=limit)
+            found = await review.waiting(conn, route, limit=limit)
     if as_json:
         print_json([asdict(one) for one in found])
         return
@@ -280,7 +281,7 @@ async def review(
 
 
 def _decision(link: str | None, *, create: bool, skip: bool) -> Any:
-    chosen: list[Decision | str] = [
+    chosen: list[str] = [
         name
         for name, is_chosen in (("link", link is not None), ("create", create), ("skip", skip))
         if is_chosen

@@ -1,0 +1,112 @@
+"""What waits in the inboxes: events that can be applied, and dead letters whose time has come.
+
+What can't be applied yet, as a transaction is open, is counted by :mod:`unified.store.inbox.horizon`.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from unified.store.connections.rows import SUMMARIES, ConnectionSummary
+from unified.store.database import Database
+from unified.store.inbox.progress import Trouble, trouble_of
+from unified.store.rows import fetch
+
+# How far `waiting` counts: enough to see that there is much, little enough to look often.
+MOST_COUNTED = 1_000
+
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a connection has waiting; no event can be seen from here.
+
+    Attributes:
+        connection: Which connection.
+        events: Events that can be applied, counted up to ``MOST_COUNTED``.
+        oldest_at: When the first of them was received.
+        letters: Dead letters whose time has come, counted likewise.
+        trouble: Set while the connection can't be used; then all wait for ``retry_at``.
+    """
+
+    connection: ConnectionSummary
+    events: int
+    oldest_at: datetime | None
+    letters: int
+    trouble: Trouble | None
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether a drain has something to do here."""
+        return (self.events or self.letters) > 0 and (self.trouble is None or self.trouble.retry_at <= now)
+
+
+async def waiting(
+    db: Database, connector: str, now: datetime, *, received_since: datetime = _EVER
+) -> list[Waiting]:
+    """What waits for a drain, connection by connection: counts and ages, as the scheduler's role may see.
+
+    Args:
+        db: Where.
+        connector: Of whose connections.
+        now: Dead letters are counted that are due by then.
+        received_since: Look at events received since then only. A time of today spares most partitions, which is
+            for who looks several times a second.
+
+    Returns:
+        Connections that have something waiting, those in trouble too, the oldest event first.
+    """
+    async with db.scheduler() as conn:
+        return await _waiting(conn, now, received_since, connector)
+
+
+async def waiting_in(conn: AsyncConnection[Any], now: datetime) -> list[Waiting]:
+    """What waits in one workspace, in a transaction of its own; see :func:`waiting`."""
+    return await _waiting(conn, now, _EVER, None)
+
+
+async def _waiting(
+    conn: AsyncConnection[Any], now: datetime, received_since: datetime, connector: str | None
+) -> list[Waiting]:
+    result = await conn.execute(
+        """
+        SELECT c.id, i.events, i.oldest_at, l.letters, k.error, k.attempts, k.failing_since, k.next_attempt_at
+        FROM connector_configs AS c
+        LEFT JOIN inbox_cursors AS k ON (k.workspace_id, k.connection_id) = (c.workspace_id, c.id)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS events, min(received_at) AS oldest_at FROM (
+                SELECT received_at FROM webhook_inbox AS i
+                WHERE (i.workspace_id, i.connection_id) = (c.workspace_id, c.id)
+                    AND (i.xid, i.id) > (coalesce(k.xid, '0'), coalesce(k.id, 0))
+                    AND i.xid < pg_snapshot_xmin(pg_current_snapshot())
+                    AND i.received_at >= %(since)s
+                ORDER BY i.xid, i.id LIMIT %(most)s
+            ) AS first
+        ) AS i
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS letters FROM (
+                SELECT FROM webhook_dead_letters AS d
+                WHERE (d.workspace_id, d.connection_id) = (c.workspace_id, c.id)
+                    AND d.state = 'waiting' AND d.next_attempt_at <= %(now)s
+                LIMIT %(most)s
+            ) AS due
+        ) AS l
+        WHERE (%(connector)s::text IS NULL OR c.connector = %(connector)s) AND (i.events > 0 OR l.letters > 0)
+        ORDER BY i.oldest_at NULLS LAST
+        """,
+        {"connector": connector, "now": now, "since": received_since, "most": MOST_COUNTED},
+    )
+    found = await result.fetchall()
+    if not found:
+        return []
+    summaries = await fetch(
+        conn, ConnectionSummary, SUMMARIES + " WHERE c.id = ANY(%(ids)s)", ids=[row[0] for row in found]
+    )
+    known = {summary.id: summary for summary in summaries}
+    return [
+        Waiting(known[connection_id], events, oldest_at, letters, trouble_of(*rest))
+        for connection_id, events, oldest_at, letters, *rest in found
+        if connection_id in known
+    ]
