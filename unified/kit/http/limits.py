@@ -182,7 +182,7 @@ class RateLimit:
                 now, began=self._first_refused, refused=self._last_refused, in_a_row=self._refusals
             )
             self._refusals = 0
-            self._next = min(self._next, now + 1.0 / self.rate)
+            self._next = min(self._next, max(now, sent + 1.0 / self.rate))
 
     def refused(self, sent: float, pause: float | None = None) -> None:
         """Slow down after a refusal. The answers to requests that were already under way count as one.

@@ -12,7 +12,7 @@ Here is arithmetic alone. Whose turn it is, and who waits, is ``limits``'.
 # The pace starts so far below the estimate, more where that proves too high, and rises by this share while the requests
 # of one estimate go out.
 _MARGIN, _WIDEST_MARGIN, _MARGIN_STEP = 0.015, 0.1, 0.015
-_RISE = 0.035
+_RISE = 0.02
 
 # An estimate remembers so many requests, or what went out in so many seconds, or in so many rests after a refusal, so
 # that refusals stay rare and rests short beside the time between them.
@@ -110,10 +110,10 @@ class Pace:
         was_estimated, was = self.is_estimated, self.rate
         memories = self._risen / self._requests if was_estimated else 0.0
         if not self._take(count, seconds, ready):
-            # Too few to count: they count along with what comes next.
-            if not self._lift:
+            # Too few to count: they count along with what comes next. What was refused so soon is half as likely.
+            if self._lift < self._margin:
                 self._seconds /= max(_TOO_SOON, min(1.0, count / seconds * self._seconds / self._requests))
-            self._lift = 0.0
+            self._trust, self._lift = self._trust / 2, self._lift / 2
         else:
             self._counted, self._count_began = 1, now
             if was_estimated or in_a_row == 1:

@@ -240,26 +240,42 @@ def test_what_a_provider_allows_is_used_and_hardly_exceeded(rate: float, declare
     end = settled + max(30.0, 250 / rate)
     jitter = 0.0 if rate <= 1 else 0.2
     outcome = run(allowing(rate, how), declared, end, jitter=jitter)
-    assert outcome.through(settled, end) >= 0.93 * rate
-    assert outcome.refused(settled) <= 0.025
+    assert outcome.through(settled, end) >= 0.95 * rate
+    assert outcome.refused(settled) <= 0.02
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_a_provider_that_saves_nothing_up_is_used_as_well(rate: float) -> None:
-    # Not a request may come too early, so the network must not vary.
+    # Not a request may come too early, so the network does not vary here.
     settled = max(5.0, 60 / rate)
     end = settled + max(30.0, 250 / rate)
     outcome = run(allowing(rate, "flat bucket"), 4 * rate, end, jitter=0.0)
-    assert outcome.through(settled, end) >= 0.94 * rate
+    assert outcome.through(settled, end) >= 0.95 * rate
     assert outcome.refused(settled) <= 0.02
+
+
+@pytest.mark.parametrize(("rate", "share"), [(6, 0.93), (20, 0.93), (60, 0.86), (200, 0.62)])
+def test_a_provider_that_saves_nothing_up_behind_a_network_that_varies(rate: float, share: float) -> None:
+    """Nobody reaches 95 % of 60 a second here, nor of 200.
+
+    Requests take up to 2 ms longer than the fastest. One that arrives earlier than a turn after the last is refused,
+    and the time by which it is later is lost. Which it will be is not known when it is sent. Were it known to the
+    microsecond when the last one arrived, a request of which 2 % are refused would still be sent to arrive 0.96 ms late
+    on average: 2 ms x (1/2 - 0.02). So no more than rate / (1 + rate x 0.00096) come through: 94.6 % of 60 a second,
+    83.9 % of 200. One who does not know it has to leave room for the last one's delay as well, 1.6 ms in all for 2 %
+    of refusals: 91.2 % and 75.8 %, of which each refusal costs another turn or two.
+    """
+    outcome = run(allowing(rate, "flat bucket"), 4 * rate, 60, jitter=0.2)
+    assert outcome.through(10, 60) >= share * rate
+    assert outcome.refused(10) <= 0.02
 
 
 @pytest.mark.parametrize("how", ["fixed of ten seconds", "sliding of ten seconds"])
 @pytest.mark.parametrize("rate", [2, 6, 20])
 def test_a_long_window_is_found_out_within_three(rate: float, how: str) -> None:
     outcome = run(allowing(rate, how), 4 * rate, 120)
-    assert outcome.through(0, 120) >= 0.94 * rate
-    assert outcome.refused(30) <= 0.03
+    assert outcome.through(0, 120) >= 0.95 * rate
+    assert outcome.refused(30) <= 0.02
 
 
 def test_six_a_second_of_twenty_five_declared() -> None:
