@@ -26,7 +26,6 @@ from unified.kit.declarations import (
     Stream,
 )
 from unified.kit.errors import NotFoundError
-from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import Limit
 from unified.kit.http.refusals import Refusals
 from unified.kit.reading.listing import Listing
@@ -80,14 +79,11 @@ def _deleted_at(record: dict[str, Any]) -> datetime | None:
     return datetime.fromtimestamp(record["updated_at"], UTC) if record.get("deleted") else None
 
 
-async def _with_all_lines(adapter: "ChargebeeAdapter", invoices: Sequence[RawRecord]) -> Sequence[RawRecord]:
-    """Invoices whole: a site with enterprise-scale invoicing shows a hundred lines, and where more begin."""
-    whole = await side_by_side([_with_its_lines(adapter.http, invoice) for invoice in invoices])
-    return [invoice for invoice in whole if invoice is not None]
+async def _with_all_lines(adapter: "ChargebeeAdapter", invoice: RawRecord) -> RawRecord | None:
+    """An invoice whole: a site with enterprise-scale invoicing shows a hundred lines, and where more begin.
 
-
-async def _with_its_lines(http: HttpClient, invoice: RawRecord) -> RawRecord | None:
-    """https://apidocs.chargebee.com/docs/api/invoices/retrieve-an-invoice."""
+    https://apidocs.chargebee.com/docs/api/invoices/retrieve-an-invoice.
+    """
     try:
         fields = msgspec.json.decode(invoice.body, type=dict[str, msgspec.Raw])
         begin = msgspec.json.decode(
@@ -105,7 +101,7 @@ async def _with_its_lines(http: HttpClient, invoice: RawRecord) -> RawRecord | N
         params=(("line_items_limit", "300"),),
     )
     try:
-        async for part in further.pages(http, begin=begin):
+        async for part in further.pages(adapter.http, begin=begin):
             lines += part.items
     except NotFoundError as error:
         if error.code != _NOT_FOUND:

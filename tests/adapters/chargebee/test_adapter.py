@@ -11,7 +11,7 @@ import pytest
 
 from tests.adapters.chargebee.test_conformance import ChargebeeBench
 from unified.conformance.bench import Copy
-from unified.kit.errors import AuthenticationError, RequestRefusedError
+from unified.kit.errors import AuthenticationError, RequestRefusedError, UnavailableError
 from unified.schema.customer import CustomerKind
 from unified.schema.invoice import InvoiceStatus
 
@@ -58,6 +58,31 @@ async def test_an_invoice_has_all_its_lines(bench: ChargebeeBench) -> None:
     copy = Copy("invoices")
     await bench.sync(copy)
     assert bench.ids("invoices") - copy.records.keys() == {made[750]}  # deleted meanwhile
+
+
+@pytest.mark.parametrize("is_first_page", [True, False])
+async def test_an_invoice_whose_lines_fail_does_not_cost_those_before_it(
+    bench: ChargebeeBench, *, is_first_page: bool
+) -> None:
+    line = next(iter(bench.provider.account().all("invoices").values()))["line_items"][0]
+    lines = [{**line, "id": f"li_{at}"} for at in range(150)]
+    for _ in range(8 if is_first_page else 240):
+        bench.provider.mutate("create", None, "invoices", line_items=[line])
+    long = [bench.provider.mutate("create", None, "invoices", line_items=lines)["id"] for _ in range(2)]
+    # The long ones come behind all others, or behind a page or two of them.
+    bench.fault("status", f"/api/v2/invoices/{long[1]}", status=500, times=None)
+    copy = Copy("invoices")
+    with pytest.raises(UnavailableError):
+        await bench.sync(copy)
+    assert copy.records.keys() == bench.ids("invoices") - {long[1]}
+    kept = dict(copy.records)
+    bench.provider.faults.clear()
+    pages = await bench.sync(copy)
+    assert copy.records.keys() == bench.ids("invoices")
+    assert [one["id"] for one in copy.records[long[1]]["line_items"]] == [one["id"] for one in lines]
+    assert copy.records | kept == copy.records
+    again = sum(len(page.records) for page in pages)
+    assert again <= 101, "the pages before the one that failed are not read again"
 
 
 def test_what_an_invoice_says(bench: ChargebeeBench) -> None:

@@ -9,11 +9,11 @@ from several requests (``changes.in_steps``); an adapter writes a source of its 
 """
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -26,7 +26,7 @@ from unified.kit.reading.pages import read_pages
 from unified.kit.reading.paging import Part, Path, Position, within
 from unified.kit.reading.raw import by_ids, raw_record
 from unified.kit.reading.refresh import Refresh, is_unfinished
-from unified.kit.reading.windows import Window, side_by_side
+from unified.kit.reading.windows import Window, as_far_as_done, side_by_side
 from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
 
 # By so much the clock of a provider that does not say what time it is may be behind ours.
@@ -66,8 +66,9 @@ class Listing:
         batch: Ids in one such request.
         is_gone: Whether a 404 to ``one`` says that the record does not exist, and not that the path is wrong: by
             default it never does.
-        complete: Completes the records of a page by further requests, such as an invoice's lines. It is given the
-            connected adapter and the records, and leaves out those that are gone meanwhile.
+        complete: Completes a record by further requests, such as an invoice's lines. It is given the connected adapter
+            and the record, and answers None where that is gone meanwhile. Where it fails, the records before it are
+            kept, and the next pull reads the page again.
     """
 
     endpoint: ListEndpoint
@@ -82,11 +83,18 @@ class Listing:
     many: Callable[[Sequence[str]], Parameters] | None = None
     batch: int = 100
     is_gone: Callable[[NotFoundError], bool] = lambda _: False
-    complete: Callable[[Any, Sequence[RawRecord]], Awaitable[Sequence[RawRecord]]] | None = None
+    complete: Callable[[Any, RawRecord], Coroutine[Any, Any, RawRecord | None]] | None = None
 
     def __call__(self, adapter: Any, stream: Stream) -> "ListSource":
         """What reads the stream of a connected adapter."""
         return ListSource(self, adapter, stream)
+
+
+class _Onward(NamedTuple):
+    """Where a list goes on: at a position, None for its start, or nowhere."""
+
+    at: Position | None
+    is_end: bool
 
 
 class ListSource:
@@ -139,10 +147,10 @@ class ListSource:
         if refresh.windows:
             reading = self._read(self._listing.refresh, refresh.windows[0].page)
             async with aclosing(reading) as pages:
-                async for page, following in pages:
+                async for page, onward in pages:
                     # The first answer says what time it is there, and so where the changes go on from afterwards.
                     then = refresh.then or {"since": self._complete_until().isoformat()}
-                    left = [] if following is None else [replace(_WHOLE, page=following)]
+                    left = [] if onward.is_end else [replace(_WHOLE, page=onward.at)]
                     refresh = Refresh(refresh.started_at, left, then)
                     yield refresh.page(page.records, page.observed_at, page.tombstones)
         yield refresh.end()
@@ -159,7 +167,7 @@ class ListSource:
         is_checked, is_done = since is None, False
         while not is_done:
             async with aclosing(self._read(self._conditions(asked), cursor.get("at"))) as pages:
-                async for page, following in pages:
+                async for page, onward in pages:
                     if since is not None and not is_checked:
                         self._check(since)
                         is_checked = True
@@ -168,31 +176,31 @@ class ListSource:
                             self._complete_until() if since is None else max(since, self._complete_until())
                         )
                         cursor = {**cursor, "until": until.isoformat()}
-                    is_done = following is None
-                    onward = None if is_done else self._onward(page, asked)
-                    if onward is not None:
-                        cursor = {**cursor, "from": onward.isoformat(), "at": None}
+                    is_done = onward.is_end
+                    later = None if is_done else self._later(page, asked)
+                    if later is not None:
+                        cursor = {**cursor, "from": later.isoformat(), "at": None}
                     else:
-                        cursor = {"since": cursor["until"]} if is_done else {**cursor, "at": following}
+                        cursor = {"since": cursor["until"]} if is_done else {**cursor, "at": onward.at}
                     yield replace(page, cursor=cursor)
-                    if onward is not None:
-                        asked = onward
+                    if later is not None:
+                        asked = later
                         break
 
     def _conditions(self, asked: datetime | None) -> Parameters:
         since = self._listing.since
         return self._listing.refresh if asked is None or since is None else since(asked)
 
-    def _onward(self, page: Page, asked: datetime | None) -> datetime | None:
-        """Where to ask on from instead of the next page's number; None where that is safe, or the time stands still.
+    def _later(self, page: Page, asked: datetime | None) -> datetime | None:
+        """From which time to ask on, instead of the next page; None where that is safe, or the time stands still.
 
         A record that changes while the list is read moves to its end, and the first one of the next page to this one.
         """
         if asked is None or self._listing.changed_at is None or not self._listing.endpoint.paging.shifts:
             return None
         times = [time for record in page.records if (time := self._time(self._listing.changed_at, record))]
-        onward = max(times, default=asked) - _SAME_SECOND
-        return onward if onward > asked else None
+        later = max(times, default=asked) - _SAME_SECOND
+        return later if later > asked else None
 
     def _check(self, since: datetime) -> None:
         now = provider_time(self._http, self._clock)
@@ -210,10 +218,15 @@ class ListSource:
 
     async def _read(
         self, params: Parameters, begin: Position | None
-    ) -> AsyncGenerator[tuple[Page, Position | None], None]:
-        """Pages without a cursor from a position on, each with where the next one begins."""
+    ) -> AsyncGenerator[tuple[Page, _Onward], None]:
+        """Pages without a cursor from a position on, each with where to go on.
+
+        Raises:
+            ProviderError: If a record can't be completed, once the page as far as it was has been yielded.
+        """
         endpoint = self._listing.endpoint
         observed_at = self._clock()
+        asked = begin
         first: Part | None = None
         if begin is not None:
             try:
@@ -225,7 +238,8 @@ class ListSource:
                 begin = None
 
         async def read(at: Position | None) -> Part:
-            nonlocal first
+            nonlocal asked, first
+            asked = at
             part, first = first, None
             return part or await endpoint.page(self._http, at, params)
 
@@ -233,12 +247,23 @@ class ListSource:
         reading = read_pages(read, what=what, begin=begin, may_be_empty=endpoint.may_be_empty)
         async with aclosing(reading) as parts:
             async for part in parts:
-                records, gone = await self._records(part)
-                yield Page(records, observed_at, None, gone), part.following
+                living, gone = self._records(part)
+                records, failure = await as_far_as_done(self._whole(one) for one in living)
+                found = [record for record in records if record is not None]
+                if failure is None:
+                    yield (
+                        Page(found, observed_at, None, gone),
+                        _Onward(part.following, part.following is None),
+                    )
+                elif not records:
+                    raise failure
+                else:
+                    yield Page(found, observed_at, None, gone), _Onward(asked, is_end=False)
+                    raise failure
                 observed_at = self._clock()
 
-    async def _records(self, part: Part) -> tuple[Sequence[RawRecord], list[Tombstone]]:
-        """Living records, completed, and those that the list shows as deleted."""
+    def _records(self, part: Part) -> tuple[list[RawRecord], list[Tombstone]]:
+        """Living records, and those that the list shows as deleted."""
         living: list[RawRecord] = []
         gone: list[Tombstone] = []
         for item in part.items:
@@ -248,11 +273,16 @@ class ListSource:
                 gone.append(Tombstone(record.source_id, deleted_at))
             else:
                 living.append(record)
-        return await self._completed(living), gone
+        return living, gone
+
+    async def _whole(self, record: RawRecord) -> RawRecord | None:
+        """A record, completed; None where it is gone meanwhile."""
+        complete = self._listing.complete
+        return record if complete is None else await complete(self._adapter, record)
 
     async def _completed(self, records: Sequence[RawRecord]) -> Sequence[RawRecord]:
-        complete = self._listing.complete
-        return records if complete is None else await complete(self._adapter, records)
+        whole = await side_by_side(self._whole(record) for record in records)
+        return [record for record in whole if record is not None]
 
     def _record(self, item: msgspec.Raw) -> RawRecord:
         """An item's record; a reject where it has another form, which keeps the others of its page as they are."""

@@ -255,8 +255,8 @@ async def test_a_cursor_that_is_too_old_is_stale_but_a_log_goes_on(
 
 
 async def test_records_are_completed_before_they_are_handed_on(provider: ScriptedProvider) -> None:
-    async def complete(adapter: Adapter, records: Sequence[RawRecord]) -> list[RawRecord]:
-        return [RawRecord(f"{adapter.name} {one.source_id}", one.body) for one in records]
+    async def complete(adapter: Adapter, one: RawRecord) -> RawRecord:
+        return RawRecord(f"{adapter.name} {one.source_id}", one.body)
 
     provider.script = [answer(*things("a"))]
     pages = await pull(provider, Listing(LIST, record=("thing",), complete=complete))
