@@ -18,7 +18,7 @@ from unified.store.identities.golden import IdentityRecord
 from unified.store.routes.routes import Routes
 from unified.store.routes.rows import Route
 from unified.store.routes.settings import RouteSettings
-from unified.sync.routes.run import preview_route
+from unified.sync.routes.preview import preview_route
 
 ROUTE = "people"
 _DOMAIN = "@aurora.example"

@@ -1,13 +1,12 @@
 """Asking a provider whose account a credential opens, away from whatever else this process does.
 
-The HTTP server asks in somebody's name while it takes webhooks. So an adapter's test runs on an event loop of its own,
-in a thread of its own, and its answers are small: neither what a provider sends nor an adapter that blocks can hold up
-deliveries and probes. What follows from the answer: ``unified.sync.connections`` and ``unified.sync.access.consent``.
+An adapter's test runs aside (``unified.sync.aside``), and its answers are small: neither what a provider sends nor an
+adapter that blocks can hold up deliveries and probes. What follows from the answer: ``unified.sync.connections`` and
+``unified.sync.access.consent``.
 """
 
 import asyncio
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from unified.kit.adapter import BaseAdapter
@@ -15,6 +14,7 @@ from unified.kit.declarations import Account
 from unified.kit.errors import UnavailableError
 from unified.kit.http.authentication import TokenSource
 from unified.kit.secrets import Secret
+from unified.sync.aside import Aside
 
 TEST_SECONDS = 15.0
 """How long a provider is waited for, however often the connection's settings would try again."""
@@ -23,8 +23,7 @@ TEST_BYTES = 2**20
 """What one answer may hold, decompressed: whose account it is takes a few kilobytes."""
 
 # More wait for a thread, within the same time.
-_AT_ONCE = 16
-_threads = ThreadPoolExecutor(_AT_ONCE, "trial")
+_trials = Aside("trial", at_once=16)
 
 
 async def account_of(adapter: BaseAdapter[Any]) -> Account:
@@ -36,19 +35,16 @@ async def account_of(adapter: BaseAdapter[Any]) -> Account:
     Raises:
         AdapterError: As :meth:`unified.kit.adapter.BaseAdapter.test` raises it, or if there is no answer in time.
     """
-    here = asyncio.get_running_loop()
     if adapter.tokens is not None:
-        adapter.tokens = _TokensElsewhere(adapter.tokens, here)
-    asking = here.run_in_executor(_threads, lambda: asyncio.run(_asked(adapter)))
+        adapter.tokens = _TokensElsewhere(adapter.tokens, asyncio.get_running_loop())
     try:
-        async with asyncio.timeout(TEST_SECONDS):
-            return await asking
+        return await _trials.run(lambda: _asked(adapter), seconds=TEST_SECONDS)
     except TimeoutError:
         raise UnavailableError(f"{adapter.connection.key}: no answer within {TEST_SECONDS:.0f} s") from None
 
 
 async def _asked(adapter: BaseAdapter[Any]) -> Account:
-    async with asyncio.timeout(TEST_SECONDS), adapter:
+    async with adapter:
         adapter.http.bound(TEST_BYTES)
         return await adapter.test()
 

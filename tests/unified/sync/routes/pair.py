@@ -12,8 +12,9 @@ from unified.store.routes.outbox import Entry
 from unified.store.routes.routes import Routes
 from unified.store.routes.rows import Route
 from unified.store.routes.settings import RouteSettings
+from unified.sync.routes.preview import Preview, preview_route
 from unified.sync.routes.push import RouteResult
-from unified.sync.routes.run import Preview, preview_route, run_route
+from unified.sync.routes.run import run_route
 
 
 def person(name: str, **fields: object) -> dict[str, object]:

@@ -2,7 +2,8 @@
 
 A key that is not known makes them be fetched again, which rotation needs, but not more often than every
 :data:`REFETCH_SECONDS`, or made-up key ids would make us flood the issuer. While the issuer is away the keys that are
-there go on being used, for :data:`STALE_SECONDS` at most: a key that was withdrawn must not live for ever.
+there go on being used, for :data:`STALE_SECONDS` at most: a key that was withdrawn must not live for ever. They are
+fetched and read aside, so an issuer holds up nothing else.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
+from unified.sync.aside import Aside
+
 FRESH_SECONDS = 600.0
 STALE_SECONDS = 24 * 3600.0
 REFETCH_SECONDS = 30.0
@@ -29,6 +32,9 @@ _WEAKEST_RSA = 2048
 
 _ALGORITHMS = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
 _CURVES = {"EC": "P-256", "OKP": "Ed25519"}
+
+# One fetch of an issuer's is under way at a time.
+_fetches = Aside("jwks", at_once=2)
 
 _log = logging.getLogger(__name__)
 
@@ -100,8 +106,7 @@ class Jwks:
 
     async def _replace(self) -> None:
         try:
-            async with asyncio.timeout(FETCH_SECONDS):
-                keys = _read(await self._download())
+            keys = await _fetches.run(self._load, seconds=FETCH_SECONDS)
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             _log.warning("the JWKS at %s can't be used: %s", self._url, str(error) or type(error).__name__)
         else:
@@ -110,20 +115,24 @@ class Jwks:
         finally:
             self._fetching = None
 
-    async def _download(self) -> bytes:
-        # The environment's proxies are not used: one of them could give us keys of its own.
+    async def _load(self) -> dict[str, PublicKey]:
+        # The environment's proxies are not used: one of them could give us keys of its own. Nothing is decompressed: a
+        # few kilobytes could become hundreds of megabytes.
+        headers = {"accept-encoding": "identity"}
         async with (
-            httpx.AsyncClient(trust_env=False, follow_redirects=False) as client,
+            httpx.AsyncClient(trust_env=False, follow_redirects=False, headers=headers) as client,
             client.stream("GET", self._url) as response,
         ):
             if response.status_code != httpx.codes.OK:
                 raise ValueError(f"it was answered with {response.status_code}")
+            if "content-encoding" in response.headers:
+                raise ValueError("it is compressed, which was not asked for")
             body = b""
-            async for piece in response.aiter_bytes():
+            async for piece in response.aiter_raw():
                 body += piece
                 if len(body) > _LARGEST:
                     raise ValueError("it has too many bytes")
-        return body
+        return _read(body)
 
 
 def _read(body: bytes) -> dict[str, PublicKey]:

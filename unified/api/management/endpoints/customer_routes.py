@@ -1,6 +1,5 @@
 """`/api/routes`: standing orders to push customers from one connection to another; preview, run, and decisions."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -17,16 +16,14 @@ from unified.api.management.paging import AskedPage, Page
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
-from unified.kit.factory import AdapterFactory
 from unified.schema.conditions import Condition
 from unified.store.routes import outbox, review
 from unified.store.routes.routes import Routes
 from unified.store.routes.rows import Route, RouteStatus
 from unified.store.routes.settings import Direction, OnDelete, OnMissing, Policy, RouteField, RouteSettings
 from unified.store.routes.sides import Side
-from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.errors import RouteError
-from unified.sync.routes.run import preview_route
+from unified.sync.routes.preview import preview_aside
 
 PREVIEW_SECONDS = 30.0
 
@@ -315,10 +312,15 @@ async def preview(
 ) -> Response:
     """Say what a run would push, field by field. Both systems are read; nothing is sent."""
     route = await _found(services, caller, route_id)
-    factory = AdapterFactory(AuthorizedConnections(services.db, services.credentials, actor=caller.actor))
     try:
-        async with asyncio.timeout(PREVIEW_SECONDS):
-            found = await preview_route(services.db, factory, route, limit=limit)
+        found = await preview_aside(
+            services.db.url,
+            services.provider,
+            route,
+            actor=caller.actor,
+            limit=limit,
+            seconds=PREVIEW_SECONDS,
+        )
     except RouteError as error:
         raise Problem(409, str(error)) from None
     except TimeoutError:

@@ -16,8 +16,9 @@ from unified.store.routes.routes import Routes
 from unified.store.routes.rows import Route, RouteSummary
 from unified.store.routes.settings import Direction, OnDelete, OnMissing, Policy, RouteSettings
 from unified.store.routes.sides import Side
+from unified.sync.routes.preview import preview_route
 from unified.sync.routes.push import RouteResult
-from unified.sync.routes.run import preview_route, run_route
+from unified.sync.routes.run import run_route
 
 app = typer.Typer(
     no_args_is_help=True,
