@@ -12,11 +12,11 @@ from pydantic import Field
 from resources.adapters import AdaptersResource
 from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
+from unified.schema.entities import CUSTOMERS
 from unified.store.database import Database
 from unified.store.routes import review
 from unified.store.routes.routes import Routes
 from unified.store.routes.rows import Route
-from unified.store.routes.settings import STREAM
 from unified.sync.routes.push import RouteResult
 from unified.sync.routes.run import run_route
 from unified_assets.interrupts import interruptible
@@ -42,12 +42,14 @@ def route_asset(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.AssetsDefiniti
     """The asset of all routes, which stand after the customers of all sources."""
 
     @dg.asset(
-        key=["routes", STREAM],
+        key=["routes", CUSTOMERS.name],
         # A route's partition depends on those of its two connections, which no partition mapping can say: it would have
         # to ask the database. That is the sensor's; here stands what a person should see.
         deps=[
-            dg.AssetDep(dg.AssetKey([adapter.name, STREAM]), partition_mapping=dg.AllPartitionMapping())
+            dg.AssetDep(dg.AssetKey([adapter.name, stream.name]), partition_mapping=dg.AllPartitionMapping())
             for adapter in adapters
+            for stream in adapter.streams
+            if stream.entity is CUSTOMERS
         ],
         description="Customers that changed at one connection, pushed to another. Table `pushed_records`.",
         group_name="routes",
@@ -82,7 +84,7 @@ def route_job() -> Any:
     """The job that runs one route."""
     return dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.assets(["routes", STREAM]),
+        selection=dg.AssetSelection.assets(["routes", CUSTOMERS.name]),
         executor_def=dg.in_process_executor,
         description="Push what changed along one route.",
     )

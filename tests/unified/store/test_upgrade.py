@@ -268,7 +268,10 @@ async def test_from_each_earlier_revision_with_rows(at_0001: str, revision: str)
     for table, rows in before.items():
         assert len(rows) >= 2, table
         for former in rows:
-            # A release may add columns, and move one: the secret of a webhook.
+            # A release may add columns, and move some: the secret of a webhook, and the stream of a route.
+            if table == "routes" and "stream" in former:
+                stream = former.pop("stream")
+                former |= {"source_stream": stream, "target_stream": stream}
             assert any(former.items() <= now.items() for now in after[table]), (table, former)
         assert len(after[table]) == len(rows), table
     for entity in (CUSTOMERS, INVOICES, EVENTS):

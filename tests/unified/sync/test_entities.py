@@ -11,24 +11,33 @@ from psycopg import sql
 
 from tests.conftest import migrated_database
 from tests.streams import key_of
+from tests.unified.sync.conftest import COMMON, SETTINGS
 from tests.unified.sync.desk import Desk, DeskAdapter
+from tests.unified.sync.source import KEYS, StripeSource
 from unified.cli.installation import migrate_database
 from unified.kit import registry
 from unified.kit.factory import AdapterFactory
 from unified.kit.secrets import Secret
+from unified.sandbox.server import SandboxServer
+from unified.sandbox.stripe import AccountSpec, StripeSandbox
 from unified.schema.field_rules import FieldRule
 from unified.store import removal
 from unified.store.connections import field_rules, statistics
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
+from unified.store.errors import DuplicateNameError, InvalidSettingError
 from unified.store.records import rejects
+from unified.store.routes import runs
+from unified.store.routes.routes import Routes
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, generate_key
 from unified.store.secrets.opening import StoredConnections
 from unified.store.workspaces import workspaces
 from unified.sync.connection import sync_connection, sync_stream
 from unified.sync.remap import remap
+from unified.sync.routes.preview import preview_route
+from unified.sync.routes.run import run_route
 from unified_assets.checks import evaluate
 from unified_assets.sources import source_assets
 
@@ -41,6 +50,7 @@ class Case:
     desk: Desk
     connection: Connection
     factory: AdapterFactory
+    master_key: str
 
     async def rows(self, relation: str, columns: str = "stream, source_id, name") -> list[Any]:
         """Live rows as the workspace sees them."""
@@ -78,7 +88,8 @@ async def case(database_url: str) -> AsyncIterator[Case]:
             workspace = await workspaces.create(db, "acme")
             settings = {"base_url": desk.url, "allow_private_hosts": True, "retry_count": 0}
             connection = await Registry(db).add_connection(workspace.id, "desk", "desk", settings)
-            credentials = CredentialStore(db, LocalKeyProvider([generate_key()]))
+            master_key = generate_key()
+            credentials = CredentialStore(db, LocalKeyProvider([master_key]))
             secret = {"api_key": Secret("desk_fake_key")}
             await credentials.put(workspace.id, connection.id, DeskAdapter.credential_kind, secret)
             desk.put("accounts", {"id": "1", "name": "Acme"}, {"id": "2", "name": "Globex"})
@@ -93,6 +104,7 @@ async def case(database_url: str) -> AsyncIterator[Case]:
                 desk,
                 connection,
                 AdapterFactory(StoredConnections(Registry(db), credentials, actor="test")),
+                master_key,
             )
 
 
@@ -194,3 +206,78 @@ def test_each_stream_is_an_asset_and_those_of_an_entity_name_one_table() -> None
     }
     (dependency,) = assets["desk/bills"].dependency_keys
     assert dependency.to_user_string() == "desk/accounts"
+
+
+# Routes ------------------------------------------------------------------------------------------
+
+
+def names_in(billing: StripeSource) -> set[str]:
+    return {str(one["name"]) for one in billing.data.all_customers()}
+
+
+@pytest_asyncio.fixture
+async def billing(case: Case) -> AsyncIterator[StripeSource]:
+    """A connection ``acme/billing`` to an empty Stripe account."""
+    stripe = StripeSandbox(customers=0, invoices=0, limits=None, api_keys={KEYS["stripe"]: AccountSpec()})
+    with SandboxServer(stripe=stripe) as server:
+        settings = {"base_url": f"{server.url}/stripe", **COMMON, **SETTINGS["stripe"]}
+        connection = await Registry(case.db).add_connection(
+            case.connection.workspace_id, "stripe", "billing", settings
+        )
+        source = StripeSource(case.db, connection, stripe, case.master_key)
+        await source.use_key(KEYS["stripe"])
+        yield source
+
+
+async def test_a_route_leads_from_one_stream_and_heeds_its_changes_alone(
+    case: Case, billing: StripeSource
+) -> None:
+    routes = Routes(case.db)
+    await sync_connection(case.db, case.factory, case.connection)
+    people = await routes.add("people", case.connection, billing.connection, from_stream="contacts")
+    result = await run_route(case.db, case.factory, people)
+    assert (result.looked_at, result.created) == (3, 3)
+    assert names_in(billing) == {"Ann", "Ben", "Cy"}
+    async with case.db.workspace(people.workspace_id) as conn:
+        rows = await conn.execute("SELECT DISTINCT source_stream, target_stream FROM pushed_records")
+        assert await rows.fetchall() == [("contacts", "customers")]
+
+    async def due() -> list[str]:
+        return [one.name for one in await runs.due(case.db, (await case.db.clock())())]
+
+    case.desk.put("accounts", {"id": "1", "name": "Acme Inc"})
+    await sync_connection(case.db, case.factory, case.connection)
+    assert await due() == []
+    case.desk.put("contacts", {"id": "2", "name": "Bea"})
+    await sync_connection(case.db, case.factory, case.connection)
+    assert await due() == ["people"]
+    result = await run_route(case.db, case.factory, people)
+    assert (result.looked_at, result.updated) == (1, 1)
+    assert names_in(billing) == {"Ann", "Bea", "Cy"}
+    # Where none is named, it is the connector's first one; between the same connections there may be both.
+    companies = await routes.add("companies", case.connection, billing.connection)
+    assert (companies.source_stream, companies.target_stream) == ("accounts", "customers")
+    assert {one.record_id: one.name for one in await preview_route(case.db, case.factory, companies)} == {
+        "1": "Acme Inc",
+        "2": "Globex",
+    }
+
+
+async def test_a_stream_that_is_not_there_is_refused_with_those_that_are(
+    case: Case, billing: StripeSource
+) -> None:
+    routes = Routes(case.db)
+    ends = case.connection, billing.connection
+    with pytest.raises(
+        InvalidSettingError, match="no stream of customers 'deals'; it has accounts, contacts"
+    ):
+        await routes.add("x", *ends, from_stream="deals")
+    with pytest.raises(InvalidSettingError, match="no stream of customers 'contacts'; it has customers"):
+        await routes.add("x", *ends, to_stream="contacts")
+    with pytest.raises(InvalidSettingError, match="desk takes no contacts"):
+        await routes.add("x", billing.connection, case.connection, to_stream="contacts")
+    await routes.add("people", *ends, from_stream="contacts")
+    with pytest.raises(DuplicateNameError, match=r"from acme/desk \(contacts\) to acme/billing"):
+        await routes.add("again", *ends, from_stream="contacts")
+    with pytest.raises(DuplicateNameError, match="a route 'people'"):
+        await routes.add("people", *ends)

@@ -137,9 +137,10 @@ async def _bury(conn: AsyncConnection[Any], connection: ConnectionSummary) -> No
     for entity in ENTITIES:
         noted = (
             """
-            INSERT INTO customer_changes (workspace_id, connection_id, source_ids)
-            SELECT %(workspace)s, %(connection)s, array_agg(source_id)
-            FROM (SELECT source_id, row_number() OVER () / 2000 AS part FROM buried) AS b GROUP BY part
+            INSERT INTO customer_changes (workspace_id, connection_id, stream, source_ids)
+            SELECT %(workspace)s, %(connection)s, stream, array_agg(source_id)
+            FROM (SELECT stream, source_id, row_number() OVER () / 2000 AS part FROM buried) AS b
+            GROUP BY stream, part
             """
             if entity is CUSTOMERS
             else "SELECT count(*) FROM buried"
@@ -150,7 +151,7 @@ async def _bury(conn: AsyncConnection[Any], connection: ConnectionSummary) -> No
                 UPDATE {entity.table} SET deleted_at = now(), is_active = false, synced_at = now(),
                     observed_at = greatest(observed_at, now())
                 WHERE connection_id = %(connection)s AND source_system = %(source)s AND deleted_at IS NULL
-                RETURNING source_id
+                RETURNING stream, source_id
             ) {noted}
             """.encode(),  # noqa: S608 - names from above
             of,

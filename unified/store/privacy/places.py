@@ -104,8 +104,8 @@ async def _empty_customers(conn: _Conn, connection: ConnectionSummary, ids: _Ids
                     AND ({differs} OR deleted_at IS NULL OR content_hash <> 0)
                 RETURNING source_id
             ), noted AS (
-                INSERT INTO customer_changes (workspace_id, connection_id, source_ids)
-                SELECT %(workspace)s, %(connection)s, array_agg(source_id) FROM changed HAVING count(*) > 0
+                INSERT INTO customer_changes (workspace_id, connection_id, stream, source_ids)
+                SELECT %(workspace)s, %(connection)s, %(stream)s, array_agg(source_id) FROM changed HAVING count(*) > 0
             )
             SELECT count(*) FROM changed
             """

@@ -39,13 +39,14 @@ async def horizon(conn: AsyncConnection[Any]) -> Position:
 
 
 async def read(
-    conn: AsyncConnection[Any], connection_id: UUID, after: Position, *, limit: int
+    conn: AsyncConnection[Any], connection_id: UUID, stream: str, after: Position, *, limit: int
 ) -> tuple[list[Changed], Position]:
-    """A connection's next changes, none of which another one can come before any more.
+    """A stream's next changes, none of which another one can come before any more.
 
     Args:
         conn: A transaction of the workspace.
         connection_id: Whose customers.
+        stream: Of which stream.
         after: The last change dealt with.
         limit: How many statements' changes at most.
 
@@ -58,14 +59,14 @@ async def read(
         SELECT pg_snapshot_xmin(pg_current_snapshot())::text, c.xid::text, c.id, c.source_ids
         FROM (SELECT) AS once LEFT JOIN LATERAL (
             SELECT xid, id, source_ids FROM customer_changes
-            WHERE workspace_id = current_workspace() AND connection_id = %(connection)s
+            WHERE workspace_id = current_workspace() AND connection_id = %(connection)s AND stream = %(stream)s
                 AND (xid, id) > (%(xid)s::text::xid8, %(id)s::bigint)
                 AND xid < pg_snapshot_xmin(pg_current_snapshot())
             ORDER BY xid, id LIMIT %(limit)s
         ) AS c ON true
         ORDER BY c.xid, c.id
         """,
-        {"connection": connection_id, "xid": after.xid, "id": after.id, "limit": limit},
+        {"connection": connection_id, "stream": stream, "xid": after.xid, "id": after.id, "limit": limit},
     )
     rows = await result.fetchall()
     found = [Changed(Position(xid, number), ids) for _, xid, number, ids in rows if xid is not None]

@@ -103,8 +103,10 @@ async def save(conn: AsyncConnection[Any], route: Route, changed: Iterable[Link]
                     "workspace": route.workspace_id,
                     "route": route.id,
                     "source_connection": route.source_connection_id,
+                    "source_stream": route.source_stream,
                     "source": link.source.id,
                     "target_connection": route.target_connection_id,
+                    "target_stream": route.target_stream,
                     "target": link.target.id,
                     "state": "unlinked" if link.reason else "linked",
                     "rule": link.rule,
@@ -133,10 +135,12 @@ _SAVE_LINK = """
         WHERE (route_id, source_id, target_id) = (%(route)s, %(source)s, %(target)s)
         RETURNING 1
     ), made AS (
-        INSERT INTO pushed_records (workspace_id, route_id, source_connection_id, source_id, target_connection_id,
-            target_id, state, rule, reason, version, content_hash, source_base, target_base)
-        SELECT %(workspace)s, %(route)s, %(source_connection)s, %(source)s, %(target_connection)s, %(target)s,
-            %(state)s, %(rule)s, %(reason)s, %(version)s, %(hash)s, %(source_base)s, %(target_base)s
+        INSERT INTO pushed_records (workspace_id, route_id, source_connection_id, source_stream, source_id,
+            target_connection_id, target_stream, target_id, state, rule, reason, version, content_hash, source_base,
+            target_base)
+        SELECT %(workspace)s, %(route)s, %(source_connection)s, %(source_stream)s, %(source)s, %(target_connection)s,
+            %(target_stream)s, %(target)s, %(state)s, %(rule)s, %(reason)s, %(version)s, %(hash)s,
+            %(source_base)s, %(target_base)s
         WHERE NOT EXISTS (SELECT FROM known)
         ON CONFLICT DO NOTHING
         RETURNING 1

@@ -17,7 +17,7 @@ from unified.store import audit
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.errors import DuplicateNameError, InvalidSettingError, VersionConflictError
-from unified.store.routes.cycles import refuse_cycle
+from unified.store.routes.cycles import place, refuse_cycle
 from unified.store.routes.rows import (
     MARK,
     ROUTES,
@@ -29,7 +29,7 @@ from unified.store.routes.rows import (
     read_route,
     read_routes,
 )
-from unified.store.routes.settings import RouteSettings, checked
+from unified.store.routes.settings import RouteSettings, checked, stream_of
 from unified.store.rows import fetch
 
 
@@ -42,7 +42,14 @@ class Routes:
         self._actor = actor
 
     async def add(
-        self, name: str, source: Connection, target: Connection, settings: RouteSettings | None = None
+        self,
+        name: str,
+        source: Connection,
+        target: Connection,
+        settings: RouteSettings | None = None,
+        *,
+        from_stream: str | None = None,
+        to_stream: str | None = None,
     ) -> Route:
         """Add a route.
 
@@ -51,24 +58,31 @@ class Routes:
             source: Where records come from.
             target: Where they go to; of the same workspace.
             settings: What to do; by default all fields, one way, the source wins.
+            from_stream: The source's stream of customers; by default its connector's only or first one.
+            to_stream: The target's, likewise.
 
         Raises:
-            InvalidSettingError: If source and target are one or of two workspaces, or a setting can't work.
+            InvalidSettingError: If source and target are one or of two workspaces, one has no such stream, or a setting
+                can't work.
             CycleError: If records could come back to where they came from; the message names the way.
-            DuplicateNameError: If the workspace has a route of that name, or another between the two.
+            DuplicateNameError: If the workspace has a route of that name, or another between the two streams.
         """
-        settings = checked(settings or RouteSettings(), source, target)
+        streams = stream_of(source, from_stream), stream_of(target, to_stream)
+        settings = checked(settings or RouteSettings(), source, target, streams)
         route_id = uuid4()
         async with self._db.workspace(source.workspace_id) as conn:
-            await refuse_cycle(conn, name, source, target, settings.direction)
+            await refuse_cycle(
+                conn, name, place(source.name, streams[0]), place(target.name, streams[1]), settings.direction
+            )
             try:
                 await conn.execute(
                     """
-                    INSERT INTO routes (id, workspace_id, name, source_connection_id, target_connection_id,
-                        direction, fields, filter, conflict_policy, match_keys, on_delete, on_missing,
-                        interval_minutes)
-                    VALUES (%(id)s, %(workspace)s, %(name)s, %(source)s, %(target)s, %(direction)s, %(fields)s,
-                        %(filter)s, %(conflict_policy)s, %(match_keys)s, %(on_delete)s, %(on_missing)s, %(interval)s)
+                    INSERT INTO routes (id, workspace_id, name, source_connection_id, source_stream,
+                        target_connection_id, target_stream, direction, fields, filter, conflict_policy, match_keys,
+                        on_delete, on_missing, interval_minutes)
+                    VALUES (%(id)s, %(workspace)s, %(name)s, %(source)s, %(from_stream)s, %(target)s, %(to_stream)s,
+                        %(direction)s, %(fields)s, %(filter)s, %(conflict_policy)s, %(match_keys)s,
+                        %(on_delete)s, %(on_missing)s, %(interval)s)
                     """,
                     _columns(settings)
                     | {
@@ -76,12 +90,15 @@ class Routes:
                         "workspace": source.workspace_id,
                         "name": name,
                         "source": source.id,
+                        "from_stream": streams[0],
                         "target": target.id,
+                        "to_stream": streams[1],
                     },
                 )
             except errors.UniqueViolation as error:
-                is_name = "name" in (error.diag.constraint_name or "")
-                what = f"a route {name!r}" if is_name else f"a route from {source.key} to {target.key}"
+                is_name = error.diag.constraint_name != "one_route_between_two_streams"
+                between = f"{place(source.key, streams[0])} to {place(target.key, streams[1])}"
+                what = f"a route {name!r}" if is_name else f"a route from {between}"
                 raise DuplicateNameError(f"there is {what} already") from None
             except errors.CheckViolation:
                 raise InvalidSettingError(
@@ -146,8 +163,9 @@ class Routes:
         """
         async with self._db.workspace(route.workspace_id) as conn:
             source, target = await ends(conn, route)
-            settings = checked(settings, source, target)
-            await refuse_cycle(conn, route.name, source, target, settings.direction, route.id)
+            settings = checked(settings, source, target, (route.source_stream, route.target_stream))
+            begin, end = place(source.name, route.source_stream), place(target.name, route.target_stream)
+            await refuse_cycle(conn, route.name, begin, end, settings.direction, route.id)
             done = await conn.execute(
                 """
                 UPDATE routes SET direction = %(direction)s, fields = %(fields)s, filter = %(filter)s,

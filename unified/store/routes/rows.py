@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 from unified.store.connections.rows import Connection, read_connection
 from unified.store.errors import StoreError
 from unified.store.routes.settings import RouteSettings, read_settings
+from unified.store.routes.sides import Side
 
 RouteStatus = Literal["idle", "running", "error", "success"]
 
@@ -72,8 +73,10 @@ class Route(RouteSummary):
     Attributes:
         source: Name of the connection that its records come from.
         source_connection_id: That connection.
+        source_stream: The stream of that connection.
         target: Name of the connection that they go to.
         target_connection_id: That connection.
+        target_stream: The stream of that connection.
         settings: What it does.
         version: Goes up with each change to what it does.
         counts: What its last run did.
@@ -81,11 +84,17 @@ class Route(RouteSummary):
 
     source: str
     source_connection_id: UUID
+    source_stream: str
     target: str
     target_connection_id: UUID
+    target_stream: str
     settings: RouteSettings
     version: int
     counts: Mapping[str, int] = field(default_factory=dict)
+
+    def stream(self, side: Side) -> str:
+        """The stream of a side."""
+        return self.source_stream if side == "source" else self.target_stream
 
 
 _SUMMARY = """
@@ -95,7 +104,8 @@ _SUMMARY = """
 _FROM = "FROM routes AS r JOIN workspaces AS w ON w.id = r.workspace_id"
 SUMMARIES = f"SELECT {_SUMMARY} {_FROM}"
 ROUTES = f"""
-    SELECT {_SUMMARY}, s.name AS source, r.source_connection_id, t.name AS target, r.target_connection_id,
+    SELECT {_SUMMARY}, s.name AS source, r.source_connection_id, r.source_stream, t.name AS target,
+        r.target_connection_id, r.target_stream,
         jsonb_build_object('fields', r.fields, 'direction', r.direction, 'filter', r.filter, 'conflict_policy',
             r.conflict_policy, 'match_keys', r.match_keys, 'on_delete', r.on_delete, 'on_missing', r.on_missing,
             'interval', r.interval_minutes) AS settings,

@@ -66,6 +66,8 @@ async def due(db: Database, now: datetime) -> list[RouteSummary]:
                     AND (k.xid IS NULL OR k.scanned_to IS NOT NULL OR k.route_version <> r.version OR EXISTS (
                         SELECT FROM customer_changes AS l
                         WHERE (l.workspace_id, l.connection_id) = (c.workspace_id, c.id)
+                            AND l.stream = CASE WHEN c.id = r.source_connection_id
+                                THEN r.source_stream ELSE r.target_stream END
                             AND (l.xid, l.id) > (k.xid, k.id) AND l.xid < pg_snapshot_xmin(pg_current_snapshot())
                     ))
             ) END

@@ -9,10 +9,10 @@ from unified.kit.errors import ConfigurationError
 from unified.kit.registry import get_adapter
 from unified.schema.conditions import CUSTOM, Condition, check_field
 from unified.schema.customer import UnifiedCustomer
+from unified.schema.entities import CUSTOMERS
 from unified.store.connections.rows import Connection
 from unified.store.errors import InvalidSettingError
 
-STREAM = "customers"
 Direction = Literal["one_way", "two_way"]
 Policy = Literal["source_wins", "target_wins", "newest_wins"]
 OnDelete = Literal["ignore", "archive"]
@@ -66,8 +66,40 @@ class RouteSettings:
     interval: timedelta | None = None
 
 
-def checked(settings: RouteSettings, source: Connection, target: Connection) -> RouteSettings:
+def stream_of(connection: Connection, name: str | None) -> str:
+    """The stream of a connection's customers that a route means; the connector's first one unless it is named.
+
+    Raises:
+        InvalidSettingError: If there is no such stream; the message names those there are.
+    """
+    try:
+        adapter = get_adapter(connection.connector)
+    except ConfigurationError as error:
+        raise InvalidSettingError(str(error)) from None
+    names = [stream.name for stream in adapter.streams if stream.entity is CUSTOMERS]
+    if not names:
+        raise InvalidSettingError(
+            f"{connection.connector} has no customers, so {connection.key} can't be in a route"
+        )
+    if name is None:
+        return names[0]
+    if name not in names:
+        raise InvalidSettingError(
+            f"{connection.connector} has no stream of customers {name!r}; it has {', '.join(names)}"
+        )
+    return name
+
+
+def checked(
+    settings: RouteSettings, source: Connection, target: Connection, streams: tuple[str, str]
+) -> RouteSettings:
     """Settings with all fields named, after a look whether they can work between two connections.
+
+    Args:
+        settings: Which.
+        source: Where records come from.
+        target: Where they go to.
+        streams: The streams of the two, as :func:`stream_of` names them.
 
     Raises:
         InvalidSettingError: If they can't; the message says what to change.
@@ -82,8 +114,8 @@ def checked(settings: RouteSettings, source: Connection, target: Connection) -> 
         )
     _check_words(settings)
     is_two_way = settings.direction == "two_way"
-    into_target = _writable(target)
-    into_source = _writable(source) if is_two_way else None
+    into_target = _writable(target, streams[1])
+    into_source = _writable(source, streams[0]) if is_two_way else None
     fields = tuple(settings.fields) or tuple(
         RouteField(name, name)
         for name in sorted(into_target - _NOT_BY_DEFAULT)
@@ -135,14 +167,13 @@ def _check_words(settings: RouteSettings) -> None:
             )
 
 
-def _writable(connection: Connection) -> frozenset[str]:
-    try:
-        stream = get_adapter(connection.connector).stream(STREAM)
-    except ConfigurationError as error:
-        raise InvalidSettingError(str(error)) from None
+def _writable(connection: Connection, name: str) -> frozenset[str]:
+    stream = get_adapter(connection.connector).stream(name)
     if not stream.writable_fields:
+        others = [one.name for one in get_adapter(connection.connector).streams if one.writable_fields]
+        hint = f"; it takes {', '.join(others)}" if others else ""
         raise InvalidSettingError(
-            f"{connection.connector} takes no {STREAM}, so {connection.key} can't be a target"
+            f"{connection.connector} takes no {name}, so {connection.key} can't be a target{hint}"
         )
     return stream.writable_fields
 

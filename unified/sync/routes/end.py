@@ -19,7 +19,7 @@ from unified.schema.field_rules import FieldRule
 from unified.store.connections.rows import Connection
 from unified.store.records import lookups
 from unified.store.records.tables import StreamKey
-from unified.store.routes.settings import STREAM, RouteSettings
+from unified.store.routes.settings import RouteSettings
 from unified.store.routes.sides import Side
 from unified.sync.routes.reconcile import View
 
@@ -37,6 +37,7 @@ class RouteEnd:
     Attributes:
         side: Which.
         connection: The connection there.
+        stream: Its stream whose records travel, or are written.
         adapter: Its adapter, connected.
         names: What each rule's field is called here, by rule.
         rules: What the workspace maps beyond the adapter's mapping.
@@ -45,6 +46,7 @@ class RouteEnd:
 
     side: Side
     connection: Connection
+    stream: str
     adapter: BaseAdapter[Any]
     names: Mapping[str, str]
     rules: Sequence[FieldRule]
@@ -52,7 +54,7 @@ class RouteEnd:
     key: StreamKey = field(init=False)
 
     def __post_init__(self) -> None:
-        self.key = StreamKey.of(self.connection, self.adapter.stream(STREAM))
+        self.key = StreamKey.of(self.connection, self.adapter.stream(self.stream))
 
     # Reading
 
@@ -69,7 +71,7 @@ class RouteEnd:
         """
         found: dict[str, UnifiedCustomer | None] = {}
         if ids:
-            async with aclosing(self.adapter.fetch(STREAM, sorted(ids))) as pages:
+            async with aclosing(self.adapter.fetch(self.stream, sorted(ids))) as pages:
                 async for page in pages:
                     found |= {record.source_id: record for record in self._mapped(page)}
                     found |= dict.fromkeys(stone.source_id for stone in page.tombstones)
@@ -82,7 +84,7 @@ class RouteEnd:
             AdapterError: If it does not say.
         """
         found: list[UnifiedCustomer] = []
-        async with aclosing(self.adapter.find(STREAM, name, values)) as pages:
+        async with aclosing(self.adapter.find(self.stream, name, values)) as pages:
             async for page in pages:
                 found += self._mapped(page)
         return found
@@ -98,9 +100,9 @@ class RouteEnd:
 
     def read(self, raw: RawRecord, observed_at: datetime) -> UnifiedCustomer | None:
         """Map one raw record; None if it can't be."""
-        origin = self.adapter.origin(STREAM, observed_at, observed_at)
+        origin = self.adapter.origin(self.stream, observed_at, observed_at)
         try:
-            record = self.adapter.map_record(STREAM, raw.body, origin, self.rules)
+            record = self.adapter.map_record(self.stream, raw.body, origin, self.rules)
         except MappingError:
             return None
         return record if isinstance(record, UnifiedCustomer) else None
@@ -166,7 +168,7 @@ class RouteEnd:
             ConfigurationError: If it takes no such field.
         """
         fields = None if rules is None else tuple(self.names[rule] for rule in rules)
-        return self.adapter.from_unified(STREAM, record, fields)
+        return self.adapter.from_unified(self.stream, record, fields)
 
     def answered(self, raw: RawRecord | None, sent: Mapping[str, Any]) -> dict[str, Any]:
         """What the system now has in the fields that were sent, by rule; what was sent where it does not say."""
@@ -176,7 +178,7 @@ class RouteEnd:
         return {rule: field_value(record, self.names[rule]) for rule in sent}
 
     def _blank(self) -> dict[str, Any]:
-        namespace = connection_namespace(self.connection.workspace_id, self.connection.id, STREAM)
+        namespace = connection_namespace(self.connection.workspace_id, self.connection.id, self.stream)
         return {
             "source_system": self.connection.connector,
             "source_id": "new",

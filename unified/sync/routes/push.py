@@ -23,7 +23,6 @@ from unified.store.routes.cursors import RouteCursor
 from unified.store.routes.outbox import Entry
 from unified.store.routes.rows import Route
 from unified.store.routes.runs import LONGEST_ABSENCE
-from unified.store.routes.settings import STREAM
 from unified.store.routes.sides import SIDES, Side, other
 from unified.sync.routes.end import RouteEnd
 from unified.sync.routes.plan import Plan
@@ -122,7 +121,9 @@ async def _changed(
         yield ids, cursor
     while True:
         async with db.workspace(route.workspace_id) as conn:
-            found, position = await changes.read(conn, end.connection.id, cursor.position, limit=_LOG_ROWS)
+            found, position = await changes.read(
+                conn, end.connection.id, end.stream, cursor.position, limit=_LOG_ROWS
+            )
         ids = list(dict.fromkeys(one for change in found for one in change.source_ids))
         is_last = len(found) < _LOG_ROWS
         cursor = RouteCursor(position, now if is_last else cursor.as_of)
@@ -322,7 +323,7 @@ class Push:
         settling: asyncio.Task[None] | None = None
         answers: list[tuple[Entry, Written]] = []
         try:
-            async with aclosing(end.adapter.write(STREAM, writes)) as written:
+            async with aclosing(end.adapter.write(end.stream, writes)) as written:
                 async for one in written:
                     answers.append((open_entries.pop(one.write.idempotency_key), one))
                     # In a task, so that requests go on being sent meanwhile.

@@ -9,7 +9,6 @@ from unified.store.connections import field_rules
 from unified.store.database import Database
 from unified.store.routes import runs
 from unified.store.routes.rows import Route, ends
-from unified.store.routes.settings import STREAM
 from unified.store.routes.sides import SIDES, Side
 from unified.sync.bracket import closing, named
 from unified.sync.errors import RouteBusyError, RouteError
@@ -97,9 +96,10 @@ async def opened(
             found[side] = RouteEnd(
                 side,
                 connection,
+                route.stream(side),
                 adapter,
                 names_at(side, route.settings),
-                await field_rules.read(db, connection, STREAM),
+                await field_rules.read(db, connection, route.stream(side)),
                 is_written=side == "target" or route.settings.direction == "two_way",
             )
         yield found

@@ -379,7 +379,8 @@ async def test_a_commit_that_comes_late_is_not_missed(tenant: Tenant) -> None:
             (tenant.workspace_id, tenant.connections["stripe"].id, tenant.id(("stripe", "1"))),
         )
         await late.execute(
-            "INSERT INTO customer_changes (workspace_id, connection_id, source_ids) VALUES (%s, %s, '{1}')",
+            "INSERT INTO customer_changes (workspace_id, connection_id, stream, source_ids)"
+            " VALUES (%s, %s, 'customers', '{1}')",
             (tenant.workspace_id, tenant.connections["stripe"].id),
         )
         await tenant.add("hubspot", "2", email="ben@acme.com")

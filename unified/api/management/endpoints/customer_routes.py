@@ -131,6 +131,15 @@ class NewRoute(Orders):
     ]
     source_connection_id: Annotated[UUID, Field(description="Where customers come from.")]
     target_connection_id: Annotated[UUID, Field(description="Where they go to.")]
+    source_stream: Annotated[
+        str | None,
+        Field(
+            max_length=40, description="The source's stream of customers; by default its only or first one."
+        ),
+    ] = None
+    target_stream: Annotated[
+        str | None, Field(max_length=40, description="The target's stream of customers, likewise.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +151,12 @@ class RouteEntry:
     name: str
     source: Annotated[str, Field(description="Name of the connection that customers come from.")]
     source_connection_id: UUID
+    source_stream: Annotated[
+        str, Field(description="The stream that they come from.", examples=["customers"])
+    ]
     target: Annotated[str, Field(description="Name of the connection that they go to.")]
     target_connection_id: UUID
+    target_stream: Annotated[str, Field(description="The stream that they go to.", examples=["customers"])]
     fields: list[FieldRule]
     direction: Direction
     filter: list[FilterCondition]
@@ -243,7 +256,14 @@ async def add_route(caller: Writer, services: Use, new: NewRoute) -> Response:
     """Add a route between two connections. A circle of routes is refused with the way that it would take."""
     source = await services.registry.get_connection(caller.workspace_id, new.source_connection_id)
     target = await services.registry.get_connection(caller.workspace_id, new.target_connection_id)
-    route = await _routes(services, caller).add(new.name, source, target, new.settings())
+    route = await _routes(services, caller).add(
+        new.name,
+        source,
+        target,
+        new.settings(),
+        from_stream=new.source_stream,
+        to_stream=new.target_stream,
+    )
     return await _shown(services, route, 201)
 
 

@@ -12,6 +12,7 @@ from unified.cli.commands.routes.rules import condition_of, rule_of
 from unified.cli.output import out, print_json, say, table
 from unified.cli.session import ACTOR, Session, UsageError, asynchronous, open_session
 from unified.store.routes import review
+from unified.store.routes.cycles import place
 from unified.store.routes.routes import Routes
 from unified.store.routes.rows import Route, RouteSummary
 from unified.store.routes.settings import Direction, OnDelete, OnMissing, Policy, RouteSettings
@@ -85,6 +86,13 @@ async def add(
     on_missing: Annotated[
         str, typer.Option(help="When its counterpart was deleted: unlink the two, or recreate it.")
     ] = "unlink",
+    from_stream: Annotated[
+        str | None,
+        typer.Option(
+            help="The source's stream of customers, such as contacts; by default its only or first one."
+        ),
+    ] = None,
+    to_stream: Annotated[str | None, typer.Option(help="The target's stream of customers, likewise.")] = None,
     every: Annotated[
         int | None,
         typer.Option(
@@ -105,7 +113,9 @@ async def add(
     )
     async with open_session() as session:
         ends = await session.connection(source), await session.connection(target)
-        route = await Routes(session.db, actor=ACTOR).add(name, *ends, settings)
+        route = await Routes(session.db, actor=ACTOR).add(
+            name, *ends, settings, from_stream=from_stream, to_stream=to_stream
+        )
     say(f"Added {route.key}: {_way(route)}. `unified routes preview {route.key}` shows what it would do.")
 
 
@@ -313,7 +323,8 @@ async def _activate(name: str, *, is_active: bool) -> str:
 
 def _way(route: Route) -> str:
     direction: Direction = route.settings.direction
-    return f"{route.source} {'<->' if direction == 'two_way' else '->'} {route.target}"
+    begin, end = place(route.source, route.source_stream), place(route.target, route.target_stream)
+    return f"{begin} {'<->' if direction == 'two_way' else '->'} {end}"
 
 
 def _describe(route: Route) -> dict[str, Any]:

@@ -25,8 +25,8 @@ _STAGED_WHOLE = 8160
 # Which customers a statement changed (:mod:`unified.store.records.changes`): its ``{noted}``, before its last
 # SELECT. In parts, so that a reader never has to take in all that one statement buried.
 _NOTED = """, noted AS (
-        INSERT INTO customer_changes (workspace_id, connection_id, source_ids)
-        SELECT %(workspace)s, %(connection)s, array_agg(source_id)
+        INSERT INTO customer_changes (workspace_id, connection_id, stream, source_ids)
+        SELECT %(workspace)s, %(connection)s, %(stream)s, array_agg(source_id)
         FROM (SELECT source_id, row_number() OVER () / 2000 AS part FROM changed) AS c
         GROUP BY part
     )"""
