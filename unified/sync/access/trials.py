@@ -1,7 +1,7 @@
 """Asking a provider whose account a credential opens, away from whatever else this process does.
 
-An adapter's test runs aside (``unified.sync.aside``), and its answers are small: neither what a provider sends nor an
-adapter that blocks can hold up deliveries and probes. What follows from the answer: ``unified.sync.connections`` and
+An adapter's test runs aside (``aside``), and its answers are small: neither what a provider sends nor an adapter that
+blocks can hold up deliveries and probes. What follows from the answer: ``unified.sync.connections`` and
 ``unified.sync.access.consent``.
 """
 
@@ -14,7 +14,7 @@ from unified.kit.declarations import Account
 from unified.kit.errors import UnavailableError
 from unified.kit.http.authentication import TokenSource
 from unified.kit.secrets import Secret
-from unified.sync.aside import Aside
+from unified.sync.access.aside import Aside
 
 TEST_SECONDS = 15.0
 """How long a provider is waited for, however often the connection's settings would try again."""

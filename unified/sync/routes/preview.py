@@ -11,8 +11,8 @@ from unified.store.routes.rows import Route
 from unified.store.routes.sides import Side, other
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import KeyProvider
+from unified.sync.access.aside import Aside
 from unified.sync.access.authorization import AuthorizedConnections
-from unified.sync.aside import Aside
 from unified.sync.bracket import named
 from unified.sync.errors import RouteError
 from unified.sync.routes.plan import Plan

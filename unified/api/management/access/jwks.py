@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from unified.sync.aside import Aside
+from unified.sync.access.aside import Aside
 
 FRESH_SECONDS = 600.0
 STALE_SECONDS = 24 * 3600.0
