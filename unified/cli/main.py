@@ -79,7 +79,10 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "openapi": ("commands.operation.openapi:openapi", "Print the API's OpenAPI document."),
     },
     "Mapping": {
-        "mappings": ("commands.records.mappings:app", "Add, list and remove a connection's own field rules."),
+        "mappings": (
+            "commands.records.mappings:app",
+            "Try, set, list and remove a connection's own field rules.",
+        ),
         "remap": (
             "commands.connections.sync:remap",
             "Map stored raw records anew, without asking the provider.",

@@ -22,8 +22,9 @@ from unified.kit.declarations import (
     Source,
     Stream,
 )
-from unified.kit.decoding import decode_record, describe_faults, unexpected
+from unified.kit.decoding import decode_exactly, decode_record, describe_faults, unexpected
 from unified.kit.errors import ConfigurationError, MappingError
+from unified.kit.mapping.compiled import FieldRules
 from unified.kit.streams import Changes, Cursor, Origin, Page
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject, meaning
@@ -31,7 +32,6 @@ from unified.kit.webhooks.owners import Owner
 from unified.kit.webhooks.signatures import Verifier
 from unified.kit.writing.changes import Write, Written
 from unified.schema.base import UnifiedBase, connection_namespace
-from unified.schema.field_rules import FieldRule, apply_rules
 
 
 class BaseAdapter(Connected[ConfigT], ABC):
@@ -261,7 +261,7 @@ class BaseAdapter(Connected[ConfigT], ABC):
         return Origin(self.name, namespace, observed_at, synced_at)
 
     def map_record(
-        self, stream: str, body: bytes | memoryview, origin: Origin, rules: Sequence[FieldRule] = ()
+        self, stream: str, body: bytes | memoryview, origin: Origin, rules: FieldRules | None = None
     ) -> UnifiedBase:
         """Decode one raw record, map it, and apply the workspace's own field rules.
 
@@ -274,15 +274,10 @@ class BaseAdapter(Connected[ConfigT], ABC):
         Raises:
             MappingError: If it can't become a unified record; the reason may quote the value at fault, no more.
         """
-        return self.map_decoded(stream, decode_record(body), origin, rules)
-
-    def map_decoded(
-        self, stream: str, raw: dict[str, Any], origin: Origin, rules: Sequence[FieldRule] = ()
-    ) -> UnifiedBase:
-        """:meth:`map_record` for a record that :func:`decode_record` has decoded."""
+        raw = decode_record(body)
         try:
             record = self.to_unified(stream, raw, origin)
-            return apply_rules(record, raw, rules) if rules else record
+            return record if rules is None else rules.apply(record, decode_exactly(body))
         except MappingError:
             raise
         except ValidationError as error:

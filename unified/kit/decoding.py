@@ -3,6 +3,7 @@
 Not here: the mappings (each adapter's), and JSON that breaks a rule (``broken_json``).
 """
 
+from decimal import Decimal, InvalidOperation
 from math import isfinite
 from typing import Any
 
@@ -13,7 +14,7 @@ from unified.kit.errors import MappingError
 
 
 def decode_record(body: bytes | memoryview) -> Any:
-    """Decode a raw record as mappings take it: without U+0000, which no column keeps.
+    """Decode a raw record as adapters' mappings take it: without U+0000, which no column keeps.
 
     Raises:
         MappingError: If it is not JSON.
@@ -28,13 +29,35 @@ def decode_record(body: bytes | memoryview) -> Any:
     return _without_nul(raw) if b"\\u0000" in bytes(body) else raw
 
 
+def decode_exactly(body: bytes | memoryview) -> Any:
+    """Decode a raw record as rules take it: as :func:`decode_record`, and each fraction a Decimal of its very digits.
+
+    Raises:
+        MappingError: If it is not JSON.
+    """
+    try:
+        raw = _EXACT.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise unexpected(error) from error
+    return _without_nul(raw) if b"\\u0000" in bytes(body) else raw
+
+
 def _number(digits: str) -> float | str:
     """A number of JSON; the text of one that is too large, which only the field that has it fails to read."""
     value = float(digits)
     return value if isfinite(value) else digits
 
 
+def _decimal(digits: str) -> Decimal | str:
+    """A number of JSON by its digits; the text of one whose exponent no Decimal has."""
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        return digits
+
+
 _LENIENT = msgspec.json.Decoder(float_hook=_number)
+_EXACT = msgspec.json.Decoder(float_hook=_decimal)
 
 
 def unexpected(error: Exception) -> MappingError:

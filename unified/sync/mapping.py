@@ -19,8 +19,9 @@ from unified.kit.declarations import ConnectionRef
 from unified.kit.decoding import decode_record
 from unified.kit.errors import MappingError
 from unified.kit.factory import build_adapter
+from unified.kit.mapping.compiled import FieldRules
+from unified.kit.mapping.rules import Rule, digest
 from unified.kit.streams import Origin, Page
-from unified.schema.field_rules import FieldRule
 from unified.schema.unusable import has_unusable
 from unified.store.errors import RecordError
 from unified.store.records.merge import batches
@@ -110,15 +111,20 @@ class Mapping:
     It can be pickled, for a process that maps: it travels as what it is made of, without the adapter's credentials.
     """
 
-    def __init__(self, adapter: BaseAdapter[Any], stream: str, rules: Sequence[FieldRule] = ()) -> None:
-        """Map ``stream`` as ``adapter`` and the workspace's ``rules`` say."""
+    def __init__(self, adapter: BaseAdapter[Any], stream: str, rules: Sequence[Rule] = ()) -> None:
+        """Map ``stream`` as ``adapter`` and the workspace's ``rules`` say.
+
+        Raises:
+            ConfigurationError: If a rule can't work.
+        """
         self._adapter = adapter
         self._stream = adapter.stream(stream)
-        self._rules = rules
+        self._declared = rules
+        self._rules = FieldRules(self._stream.entity.model, rules) if rules else None
         parts = (
             self._stream.mapping_version,
             self._stream.entity.model.__schema_version__,
-            sorted(map(repr, rules)),
+            [digest(rules)] if rules else [],
         )
         self._seed = xxhash.xxh3_64_intdigest(repr(parts).encode())
 
@@ -129,7 +135,7 @@ class Mapping:
             adapter.config.model_dump(),
             adapter.connection,
             self._stream.name,
-            self._rules,
+            self._declared,
         )
         return _rebuild, parts
 
@@ -212,7 +218,7 @@ class Mapping:
 
 
 def _rebuild(
-    connector: str, settings: MappingOf[str, Any], ref: ConnectionRef, stream: str, rules: Sequence[FieldRule]
+    connector: str, settings: MappingOf[str, Any], ref: ConnectionRef, stream: str, rules: Sequence[Rule]
 ) -> Mapping:
     return Mapping(build_adapter(connector, settings, {}, ref), stream, rules)
 

@@ -27,13 +27,14 @@ from unified.kit.factory import AdapterFactory, OpenedConnection, build_adapter
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import Limit, RateLimit
 from unified.kit.http.refusals import Meaning, Refusals
+from unified.kit.mapping.compiled import FieldRules
+from unified.kit.mapping.rules import Rule
 from unified.kit.secrets import Secret
 from unified.kit.streams import Cursor, Origin, Page, RawRecord
 from unified.kit.writing.changes import Write, Written
 from unified.schema.base import UnifiedBase
 from unified.schema.customer import UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
-from unified.schema.field_rules import FieldRule
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 REF = ConnectionRef(uuid4(), uuid4(), "acme/demo")
@@ -74,9 +75,10 @@ def adapter(**settings: Any) -> DemoAdapter:
     return DemoAdapter(DemoConfig(**settings), KEYS, REF)
 
 
-def map_record(body: bytes, *rules: FieldRule) -> UnifiedBase:
+def map_record(body: bytes, *rules: Rule) -> UnifiedBase:
     demo = adapter()
-    return demo.map_record("customers", body, demo.origin("customers", NOW, NOW), rules)
+    own = FieldRules(UnifiedCustomer, rules) if rules else None
+    return demo.map_record("customers", body, demo.origin("customers", NOW, NOW), own)
 
 
 async def test_a_connection_without_its_credential_is_refused() -> None:
@@ -150,7 +152,7 @@ def test_a_nul_that_no_table_can_hold_is_left_out() -> None:
 
 
 def test_the_workspaces_own_rules_are_applied() -> None:
-    rule = FieldRule("vat.number", "tax_number")
+    rule = Rule(source="vat.number", target="tax_number")
     record = map_record(b'{"id": "1", "vat": {"number": "CHE-1"}}', rule)
     assert isinstance(record, UnifiedCustomer)
     assert record.tax_number == "CHE-1"

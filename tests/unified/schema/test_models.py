@@ -17,7 +17,6 @@ from unified.schema import (
     unified_id,
 )
 from unified.schema.customer import check_email
-from unified.schema.field_rules import FieldRule, apply_rules
 from unified.schema.versions import UnknownSchemaVersionError, json_schemas, read, upgrade
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -146,33 +145,3 @@ def test_the_models_are_published_as_json_schema() -> None:
     assert set(schemas) == {"UnifiedCustomer", "UnifiedInvoice", "UnifiedEvent", "UnifiedRecord"}
     assert schemas["UnifiedInvoice"]["x-schema-version"] == UnifiedInvoice.__schema_version__
     assert "line_items" in schemas["UnifiedInvoice"]["properties"]
-
-
-RAW = {"metadata": {"vat": "CHE-1", "tier": "gold"}, "lists": [{"id": 7}]}
-
-
-def test_field_rules_fill_fields_and_custom_fields() -> None:
-    customer = UnifiedCustomer(**identity(custom_fields={"kept": 1}))
-    rules = [
-        FieldRule("metadata.vat", "tax_number"),
-        FieldRule("metadata.tier", "custom_fields.tier"),
-        FieldRule("lists.0.id", "custom_fields.first"),
-        FieldRule("metadata.absent", "name"),
-        FieldRule("lists.9.id", "custom_fields.none"),
-    ]
-    mapped = apply_rules(customer, RAW, rules)
-    assert mapped.tax_number == "CHE-1"
-    assert mapped.custom_fields == {"kept": 1, "tier": "gold", "first": 7}
-    assert mapped.name is None
-
-
-def test_a_field_rule_may_not_change_what_a_record_is() -> None:
-    for target in ("source_id", "unified_id", "raw_data", "custom_fields", "custom_fields.", "nonsense"):
-        with pytest.raises(ValueError, match="a rule can't fill"):
-            FieldRule("metadata.vat", target).check(UnifiedCustomer)
-    FieldRule("metadata.vat", "tax_number").check(UnifiedCustomer)
-
-
-def test_a_value_that_does_not_fit_its_field_is_refused() -> None:
-    with pytest.raises(ValidationError, match="email"):
-        apply_rules(UnifiedCustomer(**identity()), RAW, [FieldRule("metadata.tier", "email")])

@@ -1,6 +1,7 @@
 """A database of an earlier revision, with rows in it, comes to this release with all that it holds."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,6 +9,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from unified.kit.mapping.compiled import FieldRules
+from unified.kit.mapping.rules import Rule
+from unified.schema import UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 from unified.store.database import APP_ROLE, OWNER_ROLE, Database, beside
 from unified.store.migrate import ConnectorEntry, ensure_database, migrate
@@ -21,6 +25,9 @@ from unified.store.records.tables import StreamKey
 
 REVISIONS = sorted(path.name[:4] for path in FOLDER.glob("versions/[0-9]*.sql"))
 ENTRY = ConnectorEntry("stripe", "Stripe", ("READ",), ("customers", "invoices", "events"))
+
+
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -309,3 +316,42 @@ async def goes_on(url: str, key: StreamKey) -> None:
             assert await batches.known_hashes(conn, key, ["cus_1"]) == {"cus_1": 1}
         gone = Batch(observed_at=now, deletions=[Deletion("cus_1", now, now)])
         assert await batches.commit(database, key, gone) == MergeCounts(deleted=1)
+
+
+def test_former_field_rules_read_what_they_read_before(at_0001: str) -> None:
+    """Their paths were names of any characters between dots; some of these mean more today."""
+    workspace = uuid4()
+    ids = fill(at_0001, workspace)
+    paths = {
+        "custom_fields.plain": "metadata.vat-id",
+        "custom_fields.index": "lines.0.id",
+        "custom_fields.bracket": "metadata.a[0]",
+        "custom_fields.star": "metadata.*",
+        "custom_fields.dollar": "$.x",
+        "custom_fields.quote": r"metadata.it's [\]",
+        "custom_fields.empty": "metadata..x",
+    }
+    for target, path in paths.items():
+        act(
+            at_0001,
+            {**ids, "workspace": workspace, "target": target, "path": path},
+            (
+                """
+                INSERT INTO schema_mappings (workspace_id, connector_config_id, stream, source_path, target_field)
+                VALUES (%(workspace)s, %(connection)s, 'customers', %(path)s, %(target)s)
+                """,
+            ),
+        )
+    migrate(at_0001, [ENTRY])
+    raw = {
+        "metadata": {"vat-id": 1, "a[0]": 3, "*": 4, r"it's [\]": 6, "": {"x": 7}},
+        "lines": [{"id": 2}],
+        "$": {"x": 5},
+    }
+    with psycopg.connect(at_0001) as admin:
+        rules = [Rule.model_validate(rule) for (rule,) in admin.execute("SELECT rule FROM schema_mappings")]
+    customer = UnifiedCustomer(
+        source_system="stripe", source_id="1", unified_id=uuid4(), observed_at=NOW, synced_at=NOW
+    )
+    found = FieldRules(UnifiedCustomer, rules).apply(customer, raw).custom_fields
+    assert found == {"plain": 1, "index": 2, "bracket": 3, "star": 4, "dollar": 5, "quote": 6, "empty": 7}

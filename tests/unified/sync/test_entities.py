@@ -17,10 +17,10 @@ from tests.unified.sync.source import KEYS, StripeSource
 from unified.cli.installation import migrate_database
 from unified.kit import registry
 from unified.kit.factory import AdapterFactory
+from unified.kit.mapping.rules import Rule
 from unified.kit.secrets import Secret
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import AccountSpec, StripeSandbox
-from unified.schema.field_rules import FieldRule
 from unified.store import removal
 from unified.store.connections import field_rules, statistics
 from unified.store.connections.registry import Registry
@@ -35,7 +35,7 @@ from unified.store.secrets.keys import LocalKeyProvider, generate_key
 from unified.store.secrets.opening import StoredConnections
 from unified.store.workspaces import workspaces
 from unified.sync.connection import sync_connection, sync_stream
-from unified.sync.remap import remap
+from unified.sync.remapping.remap import remap
 from unified.sync.routes.preview import preview_route
 from unified.sync.routes.run import run_route
 from unified_assets.checks import evaluate
@@ -158,7 +158,9 @@ async def test_rejects_counts_rules_and_remaps_are_a_streams_own(case: Case) -> 
     assert counted.rows == {"accounts": 2, "contacts": 3, "bills": 1, "deals": 2, "tickets": 1}
     assert live == {case.connection.id: 9}
 
-    await field_rules.put(case.db, case.connection, "deals", FieldRule("title", "custom_fields.label"))
+    await field_rules.put(
+        case.db, case.connection, "deals", Rule(source="title", target="custom_fields.label")
+    )
     done = {each.stream: each for each in await remap(case.db, case.connection)}
     assert (done["deals"].updated, done["tickets"].updated, done["contacts"].updated) == (2, 0, 0)
     assert await case.rows("unified_records", "name, custom_fields ->> 'label'") == [

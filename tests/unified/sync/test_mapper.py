@@ -16,15 +16,15 @@ import pytest
 from tests.waiting import LIMIT_SECONDS
 from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import build_adapter
+from unified.kit.mapping.rules import Rule
 from unified.kit.secrets import Secret
-from unified.schema.field_rules import FieldRule
 from unified.sync import mapper as mapper_module
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Candidate, Mapping
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SECRET = "sk_test_fake_that_stays_here"
-RULES = (FieldRule("metadata.vat", "tax_number"),)
+RULES = (Rule(source="metadata.vat", target="tax_number"),)
 
 PARENT = """
 import asyncio, sys

@@ -2,7 +2,7 @@
 
 from tests.unified.sync.conftest import MakeSource
 from tests.unified.sync.source import Source
-from unified.schema.field_rules import FieldRule
+from unified.kit.mapping.rules import Rule
 from unified.store.connections import field_rules
 
 
@@ -66,7 +66,7 @@ async def test_a_refresh_goes_on_although_the_mapping_changed(source_of: MakeSou
         if first.read:
             break
     assert "refresh" in cursor.cursor
-    rule = FieldRule("metadata.crm_id", "custom_fields.crm")
+    rule = Rule(source="metadata.crm_id", target="custom_fields.crm")
     await field_rules.put(source.db, source.connection, "customers", rule)
 
     # A full one was not asked for: the unfinished one goes on, mapping anew what it meets.

@@ -1,11 +1,18 @@
 """A connection's own field rules: what its workspace maps beyond the adapter's mapping of a stream.
 
-Each change of one has its entry in the audit log. What a rule is and how it is applied: `unified.schema.field_rules`.
+Each change of one has its entry in the audit log. What a rule is: `unified.kit.mapping`.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
 from unified.kit.errors import ConfigurationError
+from unified.kit.mapping.compiled import check
+from unified.kit.mapping.rules import Rule
 from unified.kit.registry import get_adapter
-from unified.schema.field_rules import FieldRule
 from unified.store.connections.changes import log
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
@@ -13,50 +20,68 @@ from unified.store.errors import InvalidSettingError
 from unified.store.rows import explained, fetch
 
 
-async def read(db: Database, connection: ConnectionSummary, stream: str) -> list[FieldRule]:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    rule: dict[str, Any]
+
+
+async def read(db: Database, connection: ConnectionSummary, stream: str) -> list[Rule]:
     """The rules of a stream, by target."""
     async with db.workspace(connection.workspace_id) as conn:
-        return await fetch(
+        rows = await fetch(
             conn,
-            FieldRule,
+            _Row,
             """
-            SELECT source_path, target_field FROM schema_mappings
+            SELECT rule FROM schema_mappings
             WHERE connector_config_id = %(id)s AND stream = %(stream)s AND is_active ORDER BY target_field
             """,
             id=connection.id,
             stream=stream,
         )
+    return [Rule.model_validate(row.rule) for row in rows]
+
+
+def with_new(rules: Sequence[Rule], new: Sequence[Rule]) -> list[Rule]:
+    """The rules of a stream once new ones are set: each replaces the one that fills the same field."""
+    replaced = {rule.target for rule in new}
+    kept = [rule for rule in rules if rule.target not in replaced]
+    return sorted([*kept, *new], key=lambda rule: rule.target)
 
 
 async def put(
-    db: Database, connection: ConnectionSummary, stream: str, rule: FieldRule, *, actor: str = "unified"
+    db: Database, connection: ConnectionSummary, stream: str, *rules: Rule, actor: str = "unified"
 ) -> None:
-    """Add a rule, or replace the one that fills the same field; the audit log says that ``actor`` did.
+    """Set rules, all or none; each replaces the one that fills the same field. The audit log says that ``actor`` did.
 
     Raises:
-        InvalidSettingError: If the connector has no such stream, or the rule can't work for its model.
+        InvalidSettingError: If the connector has no such stream, or the rules can't work for its model or beside the
+            others.
         ConnectionNotFoundError: If the connection is gone.
     """
-    if not rule.source_path:
-        raise InvalidSettingError("a field rule needs a source path, such as metadata.vat_id")
     try:
-        rule.check(get_adapter(connection.connector).stream(stream).entity.model)
-    except (ConfigurationError, ValueError) as error:
+        model = get_adapter(connection.connector).stream(stream).entity.model
+        check(model, rules)
+        check(model, with_new(await read(db, connection, stream), rules))
+    except ConfigurationError as error:
         raise InvalidSettingError(str(error)) from None
     async with db.workspace(connection.workspace_id) as conn:
-        with explained("field rule", without=ConnectionNotFoundError(connection.key)):
-            await conn.execute(
-                """
-                INSERT INTO schema_mappings
-                    (workspace_id, connector_config_id, stream, source_path, target_field)
-                VALUES (%s, %s, %s, %s, %s)
-                ON CONFLICT (workspace_id, connector_config_id, stream, target_field)
-                DO UPDATE SET source_path = excluded.source_path, is_active = true, updated_at = now()
-                """,
-                (connection.workspace_id, connection.id, stream, rule.source_path, rule.target_field),
-            )
-        detail = {"stream": stream, "source_path": rule.source_path, "target_field": rule.target_field}
-        await log(conn, connection, "mapping.set", actor, detail)
+        for rule in rules:
+            with explained("field rule", without=ConnectionNotFoundError(connection.key)):
+                await conn.execute(
+                    """
+                    INSERT INTO schema_mappings (workspace_id, connector_config_id, stream, target_field, rule)
+                    VALUES (%s, %s, %s, %s, %s)
+                    ON CONFLICT (workspace_id, connector_config_id, stream, target_field)
+                    DO UPDATE SET rule = excluded.rule, is_active = true, updated_at = now()
+                    """,
+                    (connection.workspace_id, connection.id, stream, rule.target, Jsonb(rule.as_json())),
+                )
+            await log(conn, connection, "mapping.set", actor, {"stream": stream, **_audited(rule)})
+
+
+def _audited(rule: Rule) -> dict[str, Any]:
+    """What the audit log says of a rule."""
+    return {"source_path": rule.source, "target_field": rule.target, "rule": rule.as_json()}
 
 
 async def remove(

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from unified.kit.adapter import BaseAdapter
 from unified.kit.decoding import describe_faults
 from unified.kit.errors import MappingError
+from unified.kit.mapping.compiled import FieldRules
 from unified.kit.streams import Page, RawRecord
 from unified.schema.base import connection_namespace, unified_id
 from unified.schema.conditions import CUSTOM, field_value
 from unified.schema.customer import UnifiedCustomer
-from unified.schema.field_rules import FieldRule
 from unified.store.connections.rows import Connection
 from unified.store.records import lookups
 from unified.store.records.tables import StreamKey
@@ -49,7 +49,7 @@ class RouteEnd:
     stream: str
     adapter: BaseAdapter[Any]
     names: Mapping[str, str]
-    rules: Sequence[FieldRule]
+    rules: FieldRules | None
     is_written: bool
     key: StreamKey = field(init=False)
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from unified.kit.factory import AdapterFactory
+from unified.kit.mapping.compiled import FieldRules
 from unified.store.connections import field_rules
 from unified.store.database import Database
 from unified.store.routes import runs
@@ -93,13 +94,14 @@ async def opened(
             adapter = await factory.create(connection.workspace_id, connection.id, purpose=purpose)
             adapter.clock = clock
             await stack.enter_async_context(adapter)
+            rules = await field_rules.read(db, connection, route.stream(side))
             found[side] = RouteEnd(
                 side,
                 connection,
                 route.stream(side),
                 adapter,
                 names_at(side, route.settings),
-                await field_rules.read(db, connection, route.stream(side)),
+                FieldRules(adapter.stream(route.stream(side)).entity.model, rules) if rules else None,
                 is_written=side == "target" or route.settings.direction == "two_way",
             )
         yield found

@@ -1,11 +1,20 @@
 """Connections over HTTP, from the first to the last, against the stand-in for Stripe."""
 
+from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from tests.streams import key_of
 from tests.unified.api.management.rig import CONFIGS, Api, Tenant
+from unified.kit.declarations import ConnectionRef
+from unified.kit.factory import build_adapter
+from unified.kit.streams import Page, RawRecord
+from unified.store.connections.registry import Registry
+from unified.sync.mapper import Mapper
+from unified.sync.mapping import Mapping
+from unified.sync.storing import store_pages
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -182,3 +191,42 @@ async def test_field_rules(acme: Tenant) -> None:
     await acme.ask("DELETE", place, 204, params=which)
     await acme.ask("DELETE", place, 404, params=which)
     assert await acme.ask("GET", place) == []
+    stepped = {**rule, "steps": [{"do": "template", "text": "{{ value }}"}, "trim"], "required": True}
+    kept = {**stepped, "steps": [stepped["steps"][0], {"do": "trim"}]}
+    assert await acme.ask("PUT", place, json=stepped) == kept
+    assert await acme.ask("GET", place) == [kept]
+    for steps in (["exec"], [{"do": "template", "text": "{{ value.__class__() }}"}], "trim"):
+        await acme.ask("PUT", place, 422, json={**rule, "steps": steps})
+
+
+async def test_field_rules_are_tried_on_what_is_stored(acme: Tenant) -> None:
+    connection = await acme.add()
+    place = f"{CONFIGS}/{connection['id']}/mappings"
+    stored = await Registry(acme.api.db).get_connection(acme.id, UUID(connection["id"]))
+    raw = b'{"id": "cus_1", "name": "Ada", "metadata": {"vat": "CHE-1"}}'
+    ref = ConnectionRef(stored.id, stored.workspace_id, stored.key)
+    mapping = Mapping(build_adapter("stripe", {}, {}, ref), "customers")
+    page = Page([RawRecord("cus_1", raw)], datetime(2026, 11, 28, tzinfo=UTC), {})
+    async with Mapper() as mapper:
+        await store_pages(acme.api.db, key_of(stored, "customers"), mapping, mapper, [page], page.observed_at)
+    wanted = {"stream": "customers", "rules": [{"target": "tax_number", "source": "metadata.vat"}]}
+    tried = await acme.ask("POST", f"{place}/try", json=wanted)
+    assert (tried["records"], tried["rules"][0]["filled"], tried["rules"][0]["examples"]) == (
+        1,
+        1,
+        [["AAA-9", "AAA-9"]],
+    )
+    found = await acme.ask("POST", f"{place}/diff", json=wanted)
+    assert found["fields"] == [
+        {
+            "name": "tax_number",
+            "filled": 1,
+            "changed": 0,
+            "cleared": 0,
+            "examples": [["cus_1", None, "CHE-1"]],
+        }
+    ]
+    assert (found["looked_at"], found["changed"], found["stored"]) == (1, 1, 1)
+    assert await acme.ask("GET", place) == []
+    wrong = {"stream": "customers", "rules": [{"target": "source_id", "source": "a"}]}
+    assert "can't fill" in (await acme.ask("POST", f"{place}/try", 422, json=wrong))["detail"]

@@ -27,6 +27,8 @@ BODIES: dict[str, Any] = {
     "change_connection": {"settings": {"retry_count": 1}},
     "put_credentials": {"fields": {"api_key": "sk_test_fake_mine"}},
     "set_mapping": {"stream": "customers", "source_path": "a", "target_field": "name"},
+    "try_mappings": {"stream": "customers"},
+    "diff_mappings": {"stream": "customers"},
     "change_webhook": {"is_active": False},
     "roll_secret": {"secret": "whsec_fake_mine"},
     "change_member": {"role": "owner"},

@@ -3,7 +3,7 @@ from uuid import uuid4
 
 import pytest
 
-from unified.schema.field_rules import FieldRule
+from unified.kit.mapping.rules import Rule
 from unified.store import audit
 from unified.store.connections import field_rules
 from unified.store.connections.registry import Registry
@@ -21,13 +21,13 @@ async def connection(database: Database) -> Connection:
 
 
 async def test_field_rules(database: Database, connection: Connection) -> None:
-    vat = FieldRule("metadata.vat", "tax_number")
-    region = FieldRule("metadata.region", "custom_fields.region")
-    for rule in (vat, region, replace(vat, source_path="metadata.vat_id")):
+    vat = Rule(source="metadata.vat", target="tax_number")
+    region = Rule(source="metadata.region", target="custom_fields.region")
+    for rule in (vat, region, vat.model_copy(update={"source": "metadata.vat_id"})):
         await field_rules.put(database, connection, "customers", rule)
     assert await field_rules.read(database, connection, "customers") == [
         region,
-        FieldRule("metadata.vat_id", "tax_number"),
+        Rule(source="metadata.vat_id", target="tax_number"),
     ]
     assert await field_rules.read(database, connection, "invoices") == []
     await field_rules.remove(database, connection, "customers", "tax_number", actor="ann")
@@ -44,13 +44,28 @@ async def test_field_rules(database: Database, connection: Connection) -> None:
 
 async def test_a_rule_that_can_not_work_is_refused(database: Database, connection: Connection) -> None:
     for stream, rule in (
-        ("orders", FieldRule("a", "tax_number")),
-        ("customers", FieldRule("", "tax_number")),
-        ("customers", FieldRule("a", "source_id")),
-        ("invoices", FieldRule("a", "tax_number")),
+        ("orders", Rule(source="a", target="tax_number")),
+        ("customers", Rule(source="a[", target="tax_number")),
+        ("customers", Rule(target="tax_number")),
+        ("customers", Rule(source="a", target="source_id")),
+        ("invoices", Rule(source="a", target="tax_number")),
     ):
         with pytest.raises(InvalidSettingError):
             await field_rules.put(database, connection, stream, rule)
+    whole = Rule(source="address", target="billing_address")
+    part = Rule(source="city", target="billing_address.city")
+    await field_rules.put(database, connection, "customers", whole)
+    with pytest.raises(InvalidSettingError, match="a rule fills billing_address as a whole"):
+        await field_rules.put(database, connection, "customers", part)
+    with pytest.raises(InvalidSettingError, match=r"rule 2 \(nonsense\)"):
+        await field_rules.put(
+            database,
+            connection,
+            "customers",
+            Rule(source="a", target="name"),
+            Rule(source="a", target="nonsense"),
+        )
+    assert await field_rules.read(database, connection, "customers") == [whole]
     gone = replace(connection, id=uuid4())
     with pytest.raises(ConnectionNotFoundError):
-        await field_rules.put(database, gone, "customers", FieldRule("a", "tax_number"))
+        await field_rules.put(database, gone, "customers", Rule(source="a", target="tax_number"))

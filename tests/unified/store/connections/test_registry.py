@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from tests.streams import key_of
+from unified.kit.mapping.rules import Rule
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import ReceivedEvent
-from unified.schema.field_rules import FieldRule
 from unified.store import removal
 from unified.store.connections import field_rules
 from unified.store.connections.registry import MAX_ERROR_LENGTH, Registry, presentable
@@ -185,7 +185,7 @@ async def furnish(database: Database, connection: Connection) -> None:
     where = (connection.workspace_id, connection.id)
     await store.put(*where, "api_key", {"api_key": Secret("sk_test_fake_1")})
     await bring(database, connection, "cus_1")
-    await field_rules.put(database, connection, "customers", FieldRule("metadata.vat", "tax_number"))
+    await field_rules.put(database, connection, "customers", Rule(source="metadata.vat", target="tax_number"))
     async with database.workspace(connection.workspace_id) as conn:
         await conn.execute(
             """

@@ -15,7 +15,7 @@ from unified.store.connections.rows import Connection
 from unified.store.records import burials
 from unified.sync.connection import sync_connection
 from unified.sync.pull import OnProgress, PullResult
-from unified.sync.remap import remap as remap_connection
+from unified.sync.remapping.remap import remap as remap_connection
 
 
 @asynchronous

@@ -1,20 +1,28 @@
 """`unified mappings`: a connection's own field rules, beyond what its adapter maps."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from unified.cli.arguments import AsJson, Name
 from unified.cli.output import print_json, say, table
-from unified.cli.session import ACTOR, asynchronous, open_session
+from unified.cli.session import ACTOR, UsageError, asynchronous, open_session
+from unified.kit.mapping.refusals import RuleError
+from unified.kit.mapping.rules import Rule, read_rules
 from unified.kit.registry import get_adapter
-from unified.schema.field_rules import FieldRule
 from unified.store.connections import field_rules
+from unified.sync.remapping.trials import MOST_RECORDS, RulesPreview, try_rules
+
+_LONGEST_CELL = 60
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Add, list and remove a connection's own field rules; `unified remap` applies them.",
+    help="Try, set, list and remove a connection's own field rules; `unified remap` applies them to what is stored.",
 )
 
 Stream = Annotated[
@@ -23,24 +31,58 @@ Stream = Annotated[
 Target = Annotated[
     str, typer.Argument(help="Field of the unified record, or custom_fields.<key>.", metavar="TARGET_FIELD")
 ]
+NewSource = Annotated[
+    str | None, typer.Argument(help="Where the value stands, such as metadata.vat_id.", metavar="SOURCE_PATH")
+]
+NewTarget = Annotated[
+    str | None,
+    typer.Argument(help="Field of the unified record, or custom_fields.<key>.", metavar="TARGET_FIELD"),
+]
+NewSteps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--step", help="A step, as its word or as JSON; may be repeated. docs/rules.md has them all."
+    ),
+]
+IsRequired = Annotated[
+    bool,
+    typer.Option("--required", help="Set aside a record whose value can't be read, not its field alone."),
+]
+RulesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--file", exists=True, dir_okay=False, help="A file with a JSON list of rules, instead of one."
+    ),
+]
+
+Limit = Annotated[
+    int, typer.Option("--limit", min=1, max=MOST_RECORDS, help="How many stored records to look at.")
+]
 
 
-@app.command()
+@app.command("set")
 @asynchronous
-async def add(
+async def set_(
     name: Name,
     stream: Stream,
-    source_path: Annotated[
-        str, typer.Argument(help="Dotted path in the raw record, such as metadata.vat_id.")
-    ],
-    target_field: Target,
+    source_path: NewSource = None,
+    target_field: NewTarget = None,
+    *,
+    step: NewSteps = None,
+    required: IsRequired = False,
+    file: RulesFile = None,
 ) -> None:
     """Fill a field from a place of the raw record; a rule that fills the same field is replaced."""
+    rules = _wanted(source_path, target_field, step or (), required=required, file=file)
+    if not rules:
+        raise UsageError("say what to set: SOURCE_PATH and TARGET_FIELD, or --file")
     async with open_session() as session:
         connection = await session.connection(name)
-        rule = FieldRule(source_path, target_field)
-        await field_rules.put(session.db, connection, stream, rule, actor=ACTOR)
+        await field_rules.put(session.db, connection, stream, *rules, actor=ACTOR)
     say(f"From now on. For what is stored already: `unified remap {connection.key}`.")
+
+
+app.command("add", hidden=True)(set_)  # as it was called when a rule was a path alone
 
 
 @app.command("list")
@@ -50,18 +92,103 @@ async def list_(name: Name, *, as_json: AsJson = False) -> None:
     async with open_session() as session:
         connection = await session.connection(name)
         rules = [
-            {"stream": stream.name, "source_path": rule.source_path, "target_field": rule.target_field}
-            for stream in get_adapter(connection.connector).streams
+            (stream.name, rule)
+            for stream in get_adapter(connection.connector).all_streams()
             for rule in await field_rules.read(session.db, connection, stream.name)
         ]
     if as_json:
-        print_json(rules)
+        print_json([{"stream": stream, **rule.as_row()} for stream, rule in rules])
         return
     table(
-        ("STREAM", "SOURCE PATH", "TARGET FIELD"),
-        (tuple(rule.values()) for rule in rules),
+        ("STREAM", "SOURCE PATH", "TARGET FIELD", "STEPS", "REQUIRED"),
+        ((stream, rule.source, rule.target, _shown(rule), rule.required) for stream, rule in rules),
         empty=f"{connection.key} has no rules of its own.",
     )
+
+
+@app.command("try")
+@asynchronous
+async def try_(
+    name: Name,
+    stream: Stream,
+    source_path: NewSource = None,
+    target_field: NewTarget = None,
+    *,
+    step: NewSteps = None,
+    required: IsRequired = False,
+    file: RulesFile = None,
+    limit: Limit = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Show what rules do to stored records, rule by rule. Nothing is changed; values are shown as shapes.
+
+    Tries the rules that are named, or else those that are set.
+    """
+    rules = _wanted(source_path, target_field, step or (), required=required, file=file)
+    found = await _tried(name, stream, rules, limit)
+    if as_json:
+        print_json(asdict(found.trial))
+        return
+    table(
+        ("FIELD", "SOURCE PATH", "FILLED", "NULL", "FAILED", "HOLDS", "WHY", "EXAMPLE"),
+        (
+            (
+                one.target,
+                one.source,
+                one.filled,
+                one.null,
+                one.rejected,
+                _counted(one.types),
+                _counted(one.reasons),
+                " > ".join(one.examples[0]) if one.examples else None,
+            )
+            for one in found.trial.rules
+        ),
+        empty="There are no rules to try: name SOURCE_PATH and TARGET_FIELD, or --file.",
+    )
+    for reason, count in found.trial.rejected.items():
+        say(f"{count:,} of {found.trial.records:,} records would be set aside: {reason}")
+    for remark in found.trial.remarks:
+        say(f"Look at this: {remark}.")
+
+
+@app.command()
+@asynchronous
+async def diff(
+    name: Name,
+    stream: Stream,
+    source_path: NewSource = None,
+    target_field: NewTarget = None,
+    *,
+    step: NewSteps = None,
+    required: IsRequired = False,
+    file: RulesFile = None,
+    limit: Limit = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Show how stored records would change if rules were set, field by field, old and new. Nothing is changed."""
+    rules = _wanted(source_path, target_field, step or (), required=required, file=file)
+    if not rules:
+        raise UsageError("say what would be set: SOURCE_PATH and TARGET_FIELD, or --file")
+    found = await _tried(name, stream, rules, limit)
+    if as_json:
+        print_json(asdict(found))
+        return
+    table(
+        ("FIELD", "FILLED", "CHANGED", "CLEARED", "RECORD", "IS", "WOULD BE"),
+        (
+            (change.name, change.filled, change.changed, change.cleared, record, _cut(was), _cut(would_be))
+            for change in found.fields.values()
+            for record, was, would_be in change.examples[:1]
+        ),
+        empty="No field would change.",
+    )
+    say(
+        f"Of {found.trial.records:,} records that were looked at, {found.changed:,} would change, "
+        f"{found.newly_rejected:,} would be set aside, and {found.rescued:,} would no longer be; "
+        f"{found.unusable:,} would have a field that can't be read."
+    )
+    say(f"`unified mappings set` and then `unified remap` would map all {found.stored:,} that are stored.")
 
 
 @app.command()
@@ -72,3 +199,62 @@ async def remove(name: Name, stream: Stream, target_field: Target) -> None:
         connection = await session.connection(name)
         await field_rules.remove(session.db, connection, stream, target_field, actor=ACTOR)
     say(f"From now on. For what is stored already: `unified remap {connection.key}`.")
+
+
+def _wanted(
+    source: str | None, target: str | None, steps: Sequence[str], *, required: bool, file: Path | None
+) -> tuple[Rule, ...]:
+    """The rules that arguments name; none where they name none."""
+    if file is not None:
+        if source or target or steps:
+            raise UsageError("name a rule or a file of rules, not both")
+        return _read(file.read_bytes(), str(file))
+    if target is None:
+        if source:
+            raise UsageError("name the field that the rule fills after its source path")
+        return ()
+    said: dict[str, Any] = {"target": target, "source": source}
+    if steps:
+        said["steps"] = [
+            _decoded(step.encode(), "--step") if step.startswith("{") else step for step in steps
+        ]
+    if required:
+        said["required"] = True
+    try:
+        return read_rules(said)
+    except RuleError as error:
+        raise UsageError(f"that is not a rule: {error}") from None
+
+
+def _read(text: bytes, name: str) -> tuple[Rule, ...]:
+    try:
+        return read_rules(_decoded(text, name))
+    except RuleError as error:
+        raise UsageError(f"{name} is not a list of rules: {error}") from None
+
+
+def _decoded(text: bytes, name: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{name} is not JSON: {error}") from None
+
+
+def _shown(rule: Rule) -> str:
+    steps = [step.do for step in rule.steps]
+    return ", ".join([*steps, *([f"{len(rule.lines)} rules for its lines"] if rule.lines else [])])
+
+
+async def _tried(name: str, stream: str, rules: Sequence[Rule], limit: int) -> RulesPreview:
+    async with open_session() as session:
+        connection = await session.connection(name)
+        return await try_rules(session.db, connection, stream, rules, limit=limit)
+
+
+def _counted(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{what} ({count:,})" for what, count in list(found.items())[:3])
+
+
+def _cut(value: Any) -> str | None:
+    text = None if value is None else str(value)
+    return text if text is None or len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}…"

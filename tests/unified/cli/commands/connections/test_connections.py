@@ -249,6 +249,43 @@ def test_a_field_rule_is_applied_to_stored_records_by_remap(unified: Unified, st
     assert "no rules" in unified.ok("mappings", "list", stripe)
 
 
+def test_rules_are_tried_and_compared_before_they_are_set(
+    unified: Unified, stripe: str, tmp_path: Path
+) -> None:
+    place = (stripe, "customers", "balance", "custom_fields.balance")
+    (rule,) = unified.json("mappings", "try", *place)["rules"]
+    assert rule["filled"] > 0
+    assert rule["examples"][0] == ["9", "9"]
+    found = unified.json("mappings", "diff", *place, "--limit", "10")
+    assert (found["changed"], found["trial"]["records"], found["stored"]) == (10, 10, rule["filled"])
+    assert list(found["fields"]) == ["custom_fields.balance"]
+    shown = unified.ok("mappings", "diff", *place)
+    assert "custom_fields.balance" in shown
+    assert "no rules" in unified.ok("mappings", "list", stripe), "nothing was set"
+    assert "not JSON" in unified.refused("mappings", "set", *place, "--step", "{", code=2)
+    assert "steps.0" in unified.refused("mappings", "set", *place, "--step", "nonsense", code=2)
+    assert "step 1 (money)" in unified.refused(
+        "mappings", "try", *place, "--step", '{"do": "money", "unit": "minor"}'
+    )
+    rules = tmp_path / "rules.json"
+    rules.write_text(
+        '[{"target": "tags", "source": "name", "steps": [{"do": "split", "by": " "}], "required": true}]'
+    )
+    assert "not both" in unified.refused("mappings", "set", *place, "--file", str(rules), code=2)
+    unified.ok("mappings", "set", stripe, "customers", "--file", str(rules))
+    assert unified.json("mappings", "list", stripe) == [
+        {
+            "stream": "customers",
+            "source_path": "name",
+            "target_field": "tags",
+            "steps": [{"do": "split", "by": " "}],
+            "required": True,
+        }
+    ]
+    assert "split" in unified.ok("mappings", "list", stripe)
+    unified.ok("mappings", "remove", stripe, "customers", "tags")
+
+
 def test_a_paused_connection_shows_as_such(unified: Unified, stripe: str) -> None:
     unified.ok("connections", "pause", stripe)
     assert unified.json("status")[0]["is_active"] is False

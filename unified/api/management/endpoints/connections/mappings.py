@@ -1,6 +1,5 @@
 """`/api/connectors/configs/{id}/mappings`: what a workspace maps beyond the adapter, field by field."""
 
-from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
@@ -13,8 +12,9 @@ from unified.api.management.endpoints.connections.syncs import StreamName
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Use
+from unified.kit.mapping.rules import MOST_RULES, Rule
+from unified.kit.mapping.steps import LONGEST_PATH, Steps
 from unified.kit.registry import get_adapter
-from unified.schema.field_rules import FieldRule
 from unified.store.connections import field_rules
 from unified.store.errors import InvalidSettingError
 
@@ -22,8 +22,8 @@ SourcePath = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=500,
-        description="Dotted path in the raw record.",
+        max_length=LONGEST_PATH,
+        description="Where the value stands in the raw record.",
         examples=["metadata.vat_id"],
     ),
 ]
@@ -32,7 +32,7 @@ TargetField = Annotated[
     Field(
         min_length=1,
         max_length=200,
-        description="A field of the unified record, or `custom_fields.<key>`.",
+        description="A field of the unified record, a part such as `billing_address.city`, or `custom_fields.<key>`.",
         examples=["tax_number"],
     ),
 ]
@@ -40,23 +40,28 @@ TargetField = Annotated[
 routes = router("/api/connectors/configs/{connection_id}/mappings", "Mappings")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mapping:
-    """A rule that fills a field of the unified record from a place of the raw one."""
-
-    stream: StreamName
-    source_path: SourcePath
-    target_field: TargetField
-
-
-class NewMapping(BaseModel):
-    """A rule; the one that fills the same field is replaced."""
+class Mapping(BaseModel):
+    """A rule: it fills a field of the unified record from a place of the raw one. A field has one rule."""
 
     model_config = ConfigDict(extra="forbid")
 
     stream: StreamName
-    source_path: SourcePath
+    source_path: Annotated[SourcePath | None, Field(description="Null where a step makes the value.")] = None
     target_field: TargetField
+    steps: Annotated[Steps, Field(description="What happens to the value on its way.")] = ()
+    lines: Annotated[
+        tuple[Rule, ...], Field(max_length=MOST_RULES, description="Rules for each item of `line_items`.")
+    ] = ()
+    required: Annotated[
+        bool,
+        Field(description="Whether a record whose value can't be read is set aside, not its field alone."),
+    ] = False
+
+    def as_rule(self) -> Rule:
+        """The rule that it says."""
+        more = self.model_fields_set & {"steps", "lines", "required"}
+        said = {name: getattr(self, name) for name in more}
+        return Rule(target=self.target_field, source=self.source_path, **said)
 
 
 @routes.get("", response_model=list[Mapping])
@@ -66,7 +71,7 @@ async def list_mappings(caller: Reader, services: Use, connection_id: UUID) -> R
     adapter = get_adapter(connection.connector)
     return json_answer(
         [
-            Mapping(stream=stream.name, source_path=rule.source_path, target_field=rule.target_field)
+            {"stream": stream.name, **rule.as_row()}
             for stream in adapter.all_streams()
             for rule in await field_rules.read(services.db, connection, stream.name)
         ]
@@ -74,17 +79,12 @@ async def list_mappings(caller: Reader, services: Use, connection_id: UUID) -> R
 
 
 @routes.put("", response_model=Mapping)
-async def set_mapping(caller: Writer, services: Use, connection_id: UUID, wanted: NewMapping) -> Response:
+async def set_mapping(caller: Writer, services: Use, connection_id: UUID, wanted: Mapping) -> Response:
     """Set a rule, for records that come from now on; `unified remap` applies it to those that are stored."""
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
-    await field_rules.put(
-        services.db,
-        connection,
-        wanted.stream,
-        FieldRule(wanted.source_path, wanted.target_field),
-        actor=caller.actor,
-    )
-    return json_answer(wanted.model_dump())
+    rule = wanted.as_rule()
+    await field_rules.put(services.db, connection, wanted.stream, rule, actor=caller.actor)
+    return json_answer({"stream": wanted.stream, **rule.as_row()})
 
 
 @routes.delete("", status_code=204)

@@ -5,16 +5,19 @@ from typing import Any
 import pytest
 
 from tests.unified.sync.source import Source
+from unified.kit.mapping.rules import Rule
 from unified.schema import UnifiedCustomer
-from unified.schema.field_rules import FieldRule
 from unified.store.connections import field_rules
 from unified.sync.connection import lease
 from unified.sync.errors import ConnectionBusyError
 from unified.sync.pull import PullResult
-from unified.sync.remap import remap
+from unified.sync.remapping.remap import remap
 
 # Any e-mail address is an impossible currency.
-IMPOSSIBLE = {"stripe": FieldRule("email", "currency"), "hubspot": FieldRule("properties.email", "currency")}
+IMPOSSIBLE = {
+    "stripe": Rule(source="email", target="currency", required=True),
+    "hubspot": Rule(source="properties.email", target="currency", required=True),
+}
 
 
 async def remapped(source: Source) -> PullResult:
@@ -41,7 +44,9 @@ async def test_a_new_rule_reaches_stored_records(source: Source) -> None:
     await source.sync()
     assert (await remapped(source)).unchanged == len(source.expected())
     path = {"stripe": "created", "hubspot": "properties.lifecyclestage"}[source.connector]
-    await field_rules.put(source.db, source.connection, "customers", FieldRule(path, "custom_fields.extra"))
+    await field_rules.put(
+        source.db, source.connection, "customers", Rule(source=path, target="custom_fields.extra")
+    )
 
     result = await remapped(source)
 
@@ -72,7 +77,7 @@ async def test_a_rule_that_fits_no_record_sets_them_aside_and_its_removal_brings
     again = await remapped(source)
     assert (again.read, again.rejected) == (len(source.expected()), bad)
 
-    await field_rules.remove(source.db, source.connection, "customers", rule.target_field)
+    await field_rules.remove(source.db, source.connection, "customers", rule.target)
     await remapped(source)
     assert await source.rejects() == []
     assert await source.query(content) == before
@@ -83,7 +88,7 @@ async def test_rejects_of_a_load_are_mapped_once_the_rule_is_mended(source: Sour
     await field_rules.put(source.db, source.connection, "customers", rule)
     first = await source.sync()
     assert first.rejected == with_email(source)
-    await field_rules.remove(source.db, source.connection, "customers", rule.target_field)
+    await field_rules.remove(source.db, source.connection, "customers", rule.target)
 
     result = await remapped(source)
 
