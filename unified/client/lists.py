@@ -36,7 +36,7 @@ class Found(Generic[_Item]):
 
     def _taken(self, name: str, pages: Iterator[core.RawPage]) -> Iterator[_Item]:
         for page in pages:
-            # Of items that nobody took nothing is forgotten: the place moves on with the last one of a page.
+            # It moves on once all of a page were taken, so that a reader who stops in its middle misses none.
             yield from (READERS[name].validate_python(item) for item in page.items)
             self.since = page.since
 
