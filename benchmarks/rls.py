@@ -97,13 +97,14 @@ def main() -> None:
         try:
             migrate_database(server.url)
             with psycopg.connect(server.url, autocommit=True) as conn:
-                _fill(conn, options.workspaces, options.records)
+                fill(conn, options.workspaces, options.records)
             _compare(server.url, options.rounds, explain=options.explain)
         finally:
             server.stop()
 
 
-def _fill(conn: psycopg.Connection[Any], workspaces: int, records: int) -> None:
+def fill(conn: psycopg.Connection[Any], workspaces: int, records: int) -> None:
+    """Fill a migrated database with workspaces, each with ten connections, two of which have records."""
     for statement in _FILL:
         query = statement.replace("%(workspaces)s", str(workspaces)).replace("%(records)s", str(records))
         conn.execute(query.replace("%%", "%").encode())

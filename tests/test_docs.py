@@ -14,7 +14,7 @@ from unified.cli.main import load
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
-    for pattern in ("*.md", "docs/*.md", "adapters/*/*.md", "benchmarks/*.md")
+    for pattern in ("*.md", "docs/*.md", "adapters/*/*.md", "benchmarks/*.md", "dbt/*.md")
     for path in ROOT.glob(pattern)
 )
 

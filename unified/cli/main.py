@@ -55,6 +55,10 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "Delete a person's data on request, and let records come in again.",
         ),
         "query": ("commands.records.query:query", "Ask one workspace's tables in SQL, read-only."),
+        "db": (
+            "commands.access.db:app",
+            "Give tools a login that reads one workspace; print its URL; open psql.",
+        ),
     },
     "Routes": {
         "routes": (

@@ -12,11 +12,11 @@ class UnifiedAddress(UnifiedModel):
 
     __schema_version__: ClassVar[str] = "1.1.0"
 
-    line1: str | None = None
-    line2: str | None = None
-    city: str | None = None
+    line1: Annotated[str | None, Field(description="Street and number.")] = None
+    line2: Annotated[str | None, Field(description="What follows the first line.")] = None
+    city: Annotated[str | None, Field(description="City or town.")] = None
     state: Annotated[str | None, Field(description="Subdivision, as the source writes it.")] = None
-    postal_code: str | None = None
+    postal_code: Annotated[str | None, Field(description="As the source writes it.")] = None
     country: Annotated[
         str | None, Field(description="ISO 3166-1 alpha-2 where the source knows it, else its own text.")
     ] = None

@@ -71,7 +71,9 @@ class UnifiedBase(UnifiedModel):
         default=True, description="False for a tombstone or a record that is switched off."
     )
     livemode: bool | None = Field(default=None, description="False for test data; null where unknown.")
-    tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] = Field(default=(), description="Labels that people gave the record in the source.")
     custom_fields: dict[str, Any] = Field(default_factory=dict, description="The source's own extra fields.")
     # Kept as the source sent it: checking every key of it again would cost more than mapping it.
-    raw_data: Annotated[dict[str, Any], SkipValidation] = Field(default_factory=dict, repr=False)
+    raw_data: Annotated[dict[str, Any], SkipValidation] = Field(
+        default_factory=dict, repr=False, description="The record as the source sent it."
+    )

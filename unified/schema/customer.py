@@ -58,18 +58,24 @@ class UnifiedCustomer(UnifiedBase):
     __schema_version__: ClassVar[str] = "1.1.0"
 
     email: Email | None = Field(default=None, description="Main address. Often null, never unique.")
-    name: str | None = None
-    phone: str | None = None
+    name: str | None = Field(default=None, description="Name of the person or company.")
+    phone: str | None = Field(default=None, description="Main number, as the source writes it.")
     company: str | None = Field(
         default=None, description="Name of the company that the customer is or works for."
     )
-    billing_address: UnifiedAddress | None = None
-    shipping_address: UnifiedAddress | None = None
+    billing_address: UnifiedAddress | None = Field(default=None, description="Where invoices go.")
+    shipping_address: UnifiedAddress | None = Field(default=None, description="Where goods go.")
 
     # Since 1.1.0
-    kind: CustomerKind | None = Field(default=None, description="Null where the source does not say.")
+    kind: CustomerKind | None = Field(
+        default=None, description="person or company; null where the source does not say."
+    )
     emails: tuple[Email, ...] = Field(default=(), description="All known addresses, the main one first.")
     phones: tuple[str, ...] = Field(default=(), description="All known numbers, the main one first.")
-    tax_number: str | None = None
+    tax_number: str | None = Field(
+        default=None, description="VAT or other tax number, as the source writes it."
+    )
     currency: Currency | None = Field(default=None, description="Currency that the customer is billed in.")
-    description: str | None = None
+    description: str | None = Field(
+        default=None, description="What people noted about the customer in the source."
+    )

@@ -30,8 +30,9 @@ from unified.store.database import (
 )
 from unified.store.errors import InvalidSettingError, NewerDatabaseError, RoleError
 from unified.store.migrations import FOLDER, HEAD
-from unified.store.readers import keep_locks
-from unified.store.records import views
+from unified.store.readers import doors
+from unified.store.records.views import streams as stream_views
+from unified.store.records.views.streams import DATA_SCHEMA
 from unified.store.restored import renumber
 from unified.store.sessions import link_settings
 
@@ -95,7 +96,7 @@ def migrate(url: str, connectors: Sequence[ConnectorEntry]) -> list[str]:
     with _administrator(url) as connection:
         _lock(connection)
         _create_roles(connection)
-        keep_locks(connection)
+        doors.close(connection)
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER_ROLE)))
         before = _revision(connection)
         if before and before > HEAD:
@@ -250,10 +251,35 @@ def _create_roles(connection: Connection[Any]) -> None:
             f"{connection.info.dbname}: GRANT CREATE ON SCHEMA public TO {OWNER_ROLE}"
         )
         raise RoleError(msg)
+    _create_data_schema(connection)
     # Each session stages its batches in temporary tables.
     connection.execute(
         sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(APP_ROLE))
     )
+    connection.execute(
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(READER_ROLE))
+    )
+
+
+def _create_data_schema(connection: Connection[Any]) -> None:
+    """Make the schema of the views for readers. Only what owns the database may add a schema to it."""
+    schema, owner = sql.Identifier(DATA_SCHEMA), sql.Identifier(OWNER_ROLE)
+    found = connection.execute(
+        "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = %s", (DATA_SCHEMA,)
+    ).fetchone()
+    if found is None:
+        with suppress(errors.DuplicateSchema, errors.UniqueViolation):  # another process was quicker
+            connection.execute(sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(schema, owner))
+    elif found[0] != OWNER_ROLE:
+        msg = (
+            f"preparing the database: {connection.info.dbname} has a schema {DATA_SCHEMA} of {found[0]}, and the "
+            "views for readers need that name; rename it, or give Unified Assets a database of its own"
+        )
+        raise RoleError(msg)
+    reader = sql.Identifier(READER_ROLE)
+    connection.execute(sql.SQL("SET ROLE {}").format(owner))
+    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, reader))
+    connection.execute("RESET ROLE")
 
 
 def _lock(connection: Connection[Any]) -> None:
@@ -338,8 +364,13 @@ def _take_over(connection: Connection[Any]) -> None:
 
 
 def _register_connectors(connection: Connection[Any], connectors: Sequence[ConnectorEntry]) -> None:
+    # The models, which nearly no command needs.
+    from unified.store.records.views import data  # noqa: PLC0415
+
     with connection.transaction():
-        views.follow(connection, {entry.name: entry.record_streams for entry in connectors})
+        streams = {entry.name: entry.record_streams for entry in connectors}
+        stream_views.follow(connection, streams)
+        data.follow(connection, streams)
         for entry in connectors:
             connection.execute(
                 """

@@ -20,6 +20,7 @@ from unified.store.connections.rows import (
 from unified.store.database import Database
 from unified.store.identities import records as identity_records
 from unified.store.inbox import events as inbox
+from unified.store.readers import granted
 from unified.store.rows import fetch
 from unified.store.workspaces.rows import WorkspaceNotFoundError
 
@@ -53,7 +54,7 @@ async def remove_connection(
 
 
 async def delete_workspace(db: Database, workspace_id: UUID, *, actor: str = "unified") -> None:
-    """Delete a workspace with all it owns: connections, credentials, records.
+    """Delete a workspace with all it owns: connections, credentials, records, readers.
 
     That it was removed, and what its audit log said, stays in the deployment's log, without the names of people.
 
@@ -83,6 +84,8 @@ async def delete_workspace(db: Database, workspace_id: UUID, *, actor: str = "un
             detail={"slug": row[0], "connections": len(connections)},
         )
         await conn.execute("DELETE FROM workspaces")
+    # They read nothing any more. The services' login may not remove them; who may does it with the next reader.
+    await granted.sweep(db)
 
 
 async def _forget(conn: AsyncConnection[Any], connection_id: UUID) -> None:

@@ -128,3 +128,7 @@ def conclude(findings: Sequence[Finding], seconds: float) -> None:
     out.print(
         "Next: `unified dev` shows it in Dagster's UI; `unified connections add` connects your own accounts."
     )
+    out.print(
+        "Its tables in SQL: `unified db psql --workspace demo-acme`; "
+        "`unified db grant-reader bi --workspace demo-acme` prints the URL for a BI tool (docs/connect.md)."
+    )

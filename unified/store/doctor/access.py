@@ -7,7 +7,6 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from unified.store import readers
 from unified.store.database import (
     API_ROLE,
     APP_ROLE,
@@ -19,6 +18,7 @@ from unified.store.database import (
     may_act,
 )
 from unified.store.doctor.findings import Finding, Findings, ask
+from unified.store.readers import doors
 
 _ROLES = (APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE, READER_ROLE, OWNER_ROLE)
 
@@ -137,11 +137,13 @@ async def isolation(conn: AsyncConnection[Any]) -> Findings:
     views = await ask(
         conn,
         """
-        SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
+        SELECT oid::regclass::text FROM pg_class
+        WHERE relnamespace IN ('public'::regnamespace, to_regnamespace('data'))
             AND (relkind = 'm' OR relkind = 'v' AND NOT coalesce('security_invoker=true' = ANY(reloptions), false))
-            AND has_table_privilege(%s, oid, 'SELECT')
+            AND (has_table_privilege(%s, oid, 'SELECT') OR has_table_privilege(%s, oid, 'SELECT'))
         """,
         APP_ROLE,
+        READER_ROLE,
     )
     for (name,) in views:
         yield Finding(
@@ -174,12 +176,12 @@ async def grants(conn: AsyncConnection[Any]) -> Findings:
             f"{APP_ROLE} may not make temporary tables, where batches are staged: "
             f"GRANT TEMPORARY ON DATABASE {conn.info.dbname} TO {APP_ROLE}",
         )
-    if functions := await readers.lock_functions(conn):
+    if functions := await doors.left_open(conn):
         yield Finding(
             "advice",
             "grants",
-            "a question of `unified query` may hold the locks of syncs for a minute, as PostgreSQL lets everybody take "
-            f"them; as a superuser of this database: {'; '.join(readers.lock_grants(functions))}",
+            "a reader, or a question of `unified query`, may hold the locks of syncs and more, as PostgreSQL lets "
+            f"everybody; as a superuser of this database: {'; '.join(doors.statements(functions, conn.info.dbname))}",
         )
     strangers = await ask(
         conn,

@@ -19,8 +19,8 @@ from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.records.tables import READ_CHUNK, Column
+from unified.store.records.views import data
 
-PREFIX = "derived_"
 # They hold counts of a unit, which ``item`` gives away without it.
 _NUMPY_TIMES = ("datetime64", "timedelta64")
 _LONGEST_NAME = 63
@@ -66,7 +66,7 @@ def table_name(parts: Sequence[str]) -> str:
     Raises:
         DerivedTableError: If it is longer than PostgreSQL's 63 bytes.
     """
-    name = PREFIX + "__".join(parts)
+    name = data.DERIVED + "__".join(parts)
     if len(name.encode()) > _LONGEST_NAME:
         msg = f"the asset key {'/'.join(parts)} makes a table name longer than {_LONGEST_NAME} bytes; shorten it"
         raise DerivedTableError(msg)
@@ -151,7 +151,7 @@ async def tables(conn: AsyncConnection[Any]) -> list[str]:
         SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
             AND starts_with(relname, %s) ORDER BY relname
         """,
-        (PREFIX,),
+        (data.DERIVED,),
     )
     return [row[0] for row in await rows.fetchall()]
 
@@ -219,9 +219,15 @@ async def _shape(conn: AsyncConnection[Any], table: str, types: Mapping[str, str
     present = {column.name: column.type for column in await _columns(conn, table)}
     if not present:
         await _create(conn, table)
-    for name, wanted in types.items():
-        if (change := _change(present.get(name), wanted)) is None:
-            continue
+    changes = {
+        name: change for name, wanted in types.items() if (change := _change(present.get(name), wanted))
+    }
+    if present and not changes:
+        return
+    # No column changes its type under a view.
+    await conn.execute(data.drop(table))
+    for name, change in changes.items():
+        wanted = types[name]
         parts = {
             "table": sql.Identifier(table),
             "column": sql.Identifier(name),
@@ -235,6 +241,8 @@ async def _shape(conn: AsyncConnection[Any], table: str, types: Mapping[str, str
                 "give that column another name, or make its values of one type"
             )
             raise DerivedTableError(msg) from error
+    columns = [column.name for column in await _columns(conn, table)]
+    await conn.execute(data.of_derived(table, columns).make())
 
 
 def _change(there: str | None, wanted: str | None) -> str | None:

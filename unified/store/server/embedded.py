@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from unified.store.errors import HomeError, UnreachableError
 from unified.store.server.cluster import Cluster
 
 DATABASE = "unified"
+_PORTS = range(1, 65536)
 _AGAIN_SECONDS = 10.0
 """How long a server that could not be started again is left alone."""
 
@@ -43,6 +44,15 @@ log_min_messages = warning
 log_error_verbosity = terse                     # DETAIL lines would write whole rows into the log
 timezone = 'UTC'
 log_timezone = 'UTC'
+"""
+
+
+# Whoever opens the socket is the superuser. Over the network come readers alone, each with its password.
+_LOGINS = """\
+# Written by unified/store/server/embedded.py at each start; changes made here are lost.
+local   all         all                               trust
+host    unified     +unified_reader  127.0.0.1/32     scram-sha-256
+host    all         all              all              reject
 """
 
 
@@ -93,9 +103,12 @@ def start(folder: Path) -> str:
     """
     with _thread_lock:
         if folder not in _joined:
-            cluster = Cluster((folder / "postgres").resolve(), _SERVER_SETTINGS)
+            data = (folder / "postgres").resolve()
+            cluster = Cluster(data, _SERVER_SETTINGS, _LOGINS, listening_port(folder))
             with _starting_or_stopping(folder):
                 cluster.start()
+                # It may run already, and have been started before the port was changed.
+                cluster = replace(cluster, port=cluster.listening())
                 users = _open_lock(folder / "postgres.users")
                 fcntl.flock(users, fcntl.LOCK_SH)
                 _joined[folder] = _Joined(cluster, cluster.url(DATABASE), users)
@@ -134,6 +147,44 @@ def revive(url: str) -> bool:
                 return False
             _logger.warning("the embedded PostgreSQL server was gone, and has been started again")
             return True
+
+
+def listen(folder: Path, port: int | None) -> None:
+    """Have the server listen on 127.0.0.1 from its next start on.
+
+    Only readers are let in there, each with its password. Until then a server that runs goes on as it is.
+
+    Args:
+        folder: As for :func:`start`.
+        port: Where; None closes it again.
+    """
+    file = folder / "postgres.port"
+    if port is None:
+        file.unlink(missing_ok=True)
+    else:
+        file.write_text(f"{port}\n")
+
+
+def listening_port(folder: Path) -> int | None:
+    """Where the server listens from its next start on, as :func:`listen` says; None where only on its socket.
+
+    Raises:
+        HomeError: If what is written there is not a port.
+    """
+    file = folder / "postgres.port"
+    if not file.exists():
+        return None
+    text = file.read_text().strip()
+    if not text.isdecimal() or int(text) not in _PORTS:
+        msg = f"{file} does not hold a port from {_PORTS.start} to {_PORTS.stop - 1}; `unified db listen` writes it"
+        raise HomeError(msg)
+    return int(text)
+
+
+def listens_at(folder: Path) -> int | None:
+    """Where the server that this process has joined listens on 127.0.0.1; None where only on its socket."""
+    with _thread_lock:
+        return _joined[folder].cluster.port if folder in _joined else None
 
 
 def leave(folder: Path) -> None:

@@ -109,7 +109,7 @@ class Dev:
 
     def loses_its_database(self) -> None:
         """Kill the server, and wait until Dagster reaches it again: nothing else uses it than what is running."""
-        cluster = Cluster((self.home / "postgres").resolve(), "")
+        cluster = Cluster((self.home / "postgres").resolve(), "", "")
         killed = cluster.process()
         assert killed is not None
         killed.kill()
@@ -269,3 +269,10 @@ async def test_every_kind_of_damage_is_found_and_said(
     off = r"2 of 5 findings are off:\n  demo-globex/stripe: customers: must be \d+, is \d+\n  .*events: must"
     with pytest.raises(CommandError, match=off):
         conclude(findings, seconds=1.0)
+
+
+def test_its_end_says_how_to_read_what_it_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    conclude([], seconds=1.0)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "`unified db psql --workspace demo-acme`" in said
+    assert "`unified db grant-reader bi --workspace demo-acme` prints the URL" in said

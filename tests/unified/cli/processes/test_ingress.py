@@ -25,7 +25,7 @@ def test_serve_starts_its_killed_database_again(unified: Unified, monkeypatch: p
     for name in ("DATABASE_URL", "UNIFIED_MASTER_KEYS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UNIFIED_HOME", str(unified.home))
-    cluster = Cluster((unified.home / "postgres").resolve(), "")
+    cluster = Cluster((unified.home / "postgres").resolve(), "", "")
     log = unified.home / "serve.log"
     with running_ingress(free_port(HOST, 0), log) as ingress:
         for _ in range(2):

@@ -258,7 +258,7 @@ def test_a_server_that_is_slow_to_start_is_waited_for(folder: Path, monkeypatch:
 
 
 def _cluster(folder: Path) -> Cluster:
-    return Cluster((folder / "postgres").resolve(), "")
+    return Cluster((folder / "postgres").resolve(), "", "")
 
 
 def _server(folder: Path) -> int:

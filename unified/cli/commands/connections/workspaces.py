@@ -42,6 +42,7 @@ async def list_(*, as_json: AsJson = False) -> None:
     rows = [
         {
             "workspace": one.slug,
+            "id": one.id,
             "title": one.name,
             "connections": sum(connection.workspace_id == one.id for connection in connections),
             "created_at": one.created_at,
@@ -52,7 +53,7 @@ async def list_(*, as_json: AsJson = False) -> None:
         print_json(rows)
         return
     table(
-        ("WORKSPACE", "TITLE", "CONNECTIONS", "CREATED"),
+        ("WORKSPACE", "ID", "TITLE", "CONNECTIONS", "CREATED"),
         (tuple(row.values()) for row in rows),
         empty="There are no workspaces yet; `unified connections add` makes the workspace default.",
     )
@@ -61,7 +62,7 @@ async def list_(*, as_json: AsJson = False) -> None:
 @app.command()
 @asynchronous
 async def remove(slug: Slug, *, yes: Yes = False) -> None:
-    """Remove a workspace with all it owns: connections, credentials, records.
+    """Remove a workspace with all it owns: connections, credentials, records, readers.
 
     Its audit log stays in the deployment's (`unified audit`), without the names of people.
     """

@@ -7,7 +7,7 @@ import typer
 from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, say, table
 from unified.cli.session import asynchronous, open_session
-from unified.store.query import ask
+from unified.store.readers.query import ask
 from unified.store.workspaces import workspaces
 
 _ROWS = 200

@@ -14,7 +14,7 @@ from unified.schema.entities import RECORDS
 from unified.store.database import APP_ROLE, READER_ROLE, Database
 from unified.store.migrate import ConnectorEntry, migrate
 from unified.store.records.tables import StreamKey
-from unified.store.records.views import ViewError
+from unified.store.records.views.streams import ViewError
 
 STRIPE = ConnectorEntry("stripe", "Stripe", ("READ",), ("customers", "deals"), ("deals", "tickets"))
 

@@ -14,6 +14,9 @@ from unified.schema.entities import RECORDS
 from unified.store.database import APP_ROLE, READER_ROLE
 from unified.store.errors import StoreError
 
+DATA_SCHEMA = "data"
+"""The schema of the views that are made for people (:mod:`unified.store.records.views.data`)."""
+
 _LONGEST_NAME = 63
 
 # Columns that a later release adds come last in the table, and a view may grow at its end.

@@ -1,6 +1,6 @@
 """A person's own question in SQL, answered inside one workspace and without changing anything.
 
-What keeps it there is the login that asks (:mod:`unified.store.readers`). That a statement has to begin like
+What keeps it there is the login that asks (:mod:`unified.store.readers.temporary`). That a statement has to begin like
 a question gives a better message, and no safety that it did not have before.
 """
 
@@ -11,9 +11,10 @@ from uuid import UUID
 import psycopg
 from psycopg import errors
 
-from unified.store import readers
 from unified.store.database import Database
 from unified.store.errors import StoreError
+from unified.store.readers import temporary
+from unified.store.readers.roles import STATEMENT_SECONDS
 
 _NOT_A_WORD = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
 _QUESTIONS = ("SELECT", "WITH", "TABLE", "VALUES", "EXPLAIN", "SHOW")
@@ -42,7 +43,7 @@ async def ask(
         RoleError: If there can be no reader.
     """
     _check(statement)
-    async with readers.connect(db, workspace_id) as conn:
+    async with temporary.connect(db, workspace_id) as conn:
         try:
             # Undone in any case: before PostgreSQL 16 a read-only transaction may still write large objects.
             async with conn.transaction(force_rollback=True):
@@ -50,7 +51,7 @@ async def ask(
                 cursor = await conn.execute(statement.encode(), prepare=True)
                 rows = await cursor.fetchmany(limit) if cursor.description else []
         except errors.QueryCanceled:
-            msg = f"PostgreSQL: no answer in {readers.STATEMENT_SECONDS} s; ask for less, or for a sum"
+            msg = f"PostgreSQL: no answer in {STATEMENT_SECONDS} s; ask for less, or for a sum"
             raise QueryError(msg) from None
         except psycopg.Error as error:
             if error.sqlstate is None and not isinstance(error, psycopg.ProgrammingError):

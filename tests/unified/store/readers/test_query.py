@@ -12,12 +12,12 @@ from psycopg import errors
 from psycopg.conninfo import make_conninfo
 
 from tests.unified.store.tenants import OTHER, OWN, fill
-from unified.store import readers
 from unified.store.database import READER_ROLE, Database
 from unified.store.doctor.examine import examine
 from unified.store.doctor.findings import Finding
 from unified.store.errors import RoleError
-from unified.store.query import QueryError, ask
+from unified.store.readers import doors, temporary
+from unified.store.readers.query import QueryError, ask
 
 # What a reader sees of its workspace. No secret, no inbox, nobody's token; a table more is a decision, made here.
 READABLE = {
@@ -43,7 +43,9 @@ async def answer(db: Database, statement: str, workspace: UUID = OWN) -> list[tu
 async def test_it_reads_its_own_rows_and_no_others(database: Database, database_url: str, two: None) -> None:
     with psycopg.connect(database_url) as connection:
         granted = connection.execute(
-            "SELECT table_name FROM information_schema.role_table_grants WHERE grantee = %s", (READER_ROLE,)
+            "SELECT table_name FROM information_schema.role_table_grants"
+            " WHERE grantee = %s AND table_schema = 'public'",
+            (READER_ROLE,),
         ).fetchall()
         rights = connection.execute(
             "SELECT DISTINCT privilege_type FROM information_schema.role_table_grants WHERE grantee = %s",
@@ -193,7 +195,7 @@ async def test_it_can_do_nothing_else(
 async def test_the_database_refuses_it_and_not_a_look_at_the_text(
     statement: str, database: Database, two: None
 ) -> None:
-    async with readers.connect(database, OWN) as conn:
+    async with temporary.connect(database, OWN) as conn:
         with pytest.raises((errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction)):
             await conn.execute(statement.encode())
         await conn.execute(f"SET app.workspace_id = '{OTHER}'".encode())
@@ -204,12 +206,12 @@ async def test_the_database_refuses_it_and_not_a_look_at_the_text(
 async def test_a_reader_holds_up_no_sync(database: Database, two: None) -> None:
     """It sees the keys of the app's locks, and can't take one."""
     key = f"sync/{uuid4()}/customers"
-    async with readers.connect(database, OWN) as conn:
+    async with temporary.connect(database, OWN) as conn:
         with pytest.raises(errors.InsufficientPrivilege):
             await conn.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (key,))
         async with database.exclusive(key) as is_mine, database.exclusive(key) as is_anothers:
             assert (is_mine, is_anothers) == (True, False)
-        assert await readers.lock_functions(conn) == []
+        assert await doors.left_open(conn) == []
 
 
 async def test_the_doctor_says_where_readers_may_take_locks(database_url: str) -> None:
@@ -244,7 +246,7 @@ def test_no_function_that_runs_as_its_owner_is_open_to_a_reader_but_one(database
 async def test_a_statement_that_takes_too_long_is_ended(
     database: Database, two: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(readers._SETTINGS, "statement_timeout", "300ms")
+    monkeypatch.setitem(temporary._SETTINGS, "statement_timeout", "300ms")
     for statement in (
         "SELECT pg_sleep(60)",
         "SELECT set_config('statement_timeout', '0', false), pg_sleep(60)",

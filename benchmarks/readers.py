@@ -1,0 +1,146 @@
+"""What a reader's views cost: the same questions of views and tables, in turn, on one server and one set of data.
+
+    uv run --group dev python benchmarks/readers.py
+
+Of the views as a granted reader, in a session of its own. Of the tables as a superuser, whom no policy binds, with the
+workspace and the tombstones written out. Both sides return the same rows, which is checked. The least time of each
+counts: whatever else the machine does only adds to it.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+from rig import PostgresServer
+from rls import fill
+
+from unified.cli.installation import migrate_database
+from unified.store.database import Database
+from unified.store.readers import granted, roles
+
+ALLOWED = 1.1
+READER = "bench_bi"
+
+# {customers} and so on: the view, or the table with its condition.
+QUESTIONS = {
+    "how many customers": "SELECT count(*) FROM {customers}",
+    "revenue by month and currency": """
+        SELECT date_trunc('month', synced_at), currency, count(*), sum(total) FROM {invoices}
+        WHERE status = 'paid' GROUP BY 1, 2 ORDER BY 1, 2
+    """,
+    "amounts of lines by currency": """
+        SELECT currency, count(*), sum(amount) FROM {invoice_lines} GROUP BY 1 ORDER BY 1
+    """,
+    "customers joined with their invoices": """
+        SELECT c.source_id, count(*), sum(i.total) FROM {customers} AS c
+        JOIN {invoices} AS i ON (i.connection_id, i.customer_id) = (c.connection_id, c.source_id)
+        GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT 20
+    """,
+    "a name that contains a word": """
+        SELECT source_id, name FROM {customers} WHERE name ~* 'MER 9999' ORDER BY 1, 2
+    """,
+    "a page of customers": """
+        SELECT source_id, name, email FROM {customers}
+        WHERE connection_id = '{connection}' AND source_id > 'cus_0000100' ORDER BY source_id LIMIT 1000
+    """,
+    "one customer by its address": """
+        SELECT source_id, name FROM {customers} WHERE connection_id = '{connection}' AND email_key = '4242@example.com'
+    """,
+}
+_LINES = """
+    UPDATE unified_invoices SET line_items =
+        '[{"source_id": "il_1", "amount": "10.10"}, {"source_id": "il_2", "amount": "0.20"}]'
+"""
+
+
+def main() -> None:
+    """Measure each question, and print what it costs of the views and of the tables."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--workspaces", type=int, default=20)
+    arguments.add_argument(
+        "--records", type=int, default=10_000, help="of each kind, of each of two connections"
+    )
+    arguments.add_argument("--executions", type=int, default=200, help="of each question and side, in turn")
+    arguments.add_argument("--explain", action="store_true", help="print the plans as well")
+    options = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        server = PostgresServer(Path(folder))
+        try:
+            migrate_database(server.url)
+            with psycopg.connect(server.url, autocommit=True) as conn:
+                fill(conn, options.workspaces, options.records)
+                conn.execute(_LINES)
+                conn.execute("VACUUM FULL ANALYZE unified_invoices")
+            asyncio.run(_grant(server.url))
+            _compare(server.url, options.executions, explain=options.explain)
+        finally:
+            server.stop()
+
+
+async def _grant(url: str) -> None:
+    async with Database.open(url) as db:
+        async with db.scheduler() as conn:
+            rows = await conn.execute("SELECT id FROM workspaces WHERE slug = 'w-1'")
+            ((workspace,),) = await rows.fetchall()
+        await granted.grant(db, workspace, READER)
+
+
+def _compare(url: str, executions: int, *, explain: bool) -> None:
+    with psycopg.connect(url) as plain, psycopg.connect(roles.url_of(url, READER)) as reader:
+        found = plain.execute(
+            "SELECT w.id, c.id FROM workspaces AS w JOIN connector_configs AS c ON c.workspace_id = w.id"
+            " WHERE w.slug = 'w-1' AND c.name = 'c-2'"
+        ).fetchone()
+        assert found  # noqa: S101 - it was just filled
+        worst = 0.0
+        print(f"{'':40} {'rows':>5} {'tables':>10} {'views':>10} {'ratio':>7}")
+        for name, question in QUESTIONS.items():
+            sides = list(zip((plain, reader), _sides(question, *found), strict=True))
+            rows, same = (conn.execute(statement).fetchall() for conn, statement in sides)
+            assert rows == same  # noqa: S101 - or there is nothing to compare
+            assert rows  # noqa: S101 - as above
+            if explain:
+                for conn, statement in sides:
+                    lines = conn.execute(b"EXPLAIN (ANALYZE) " + statement).fetchall()
+                    print(*(line for (line,) in lines), sep="\n")
+            times: tuple[list[float], list[float]] = ([], [])
+            for number in range(executions):
+                # Each side goes first as often as the other.
+                for side in (0, 1) if number % 2 else (1, 0):
+                    times[side].append(_timed(*sides[side]))
+            tables, views = map(min, times)
+            worst = max(worst, views / tables)
+            print(
+                f"{name:40} {len(rows):5} {tables * 1e6:7.0f} µs {views * 1e6:7.0f} µs {views / tables:7.2f}"
+            )
+        print(f"the worst ratio is {worst:.2f}, {ALLOWED} is allowed")
+
+
+def _timed(conn: psycopg.Connection, statement: bytes) -> float:
+    began = time.perf_counter()
+    conn.execute(statement).fetchall()
+    return time.perf_counter() - began
+
+
+def _sides(question: str, workspace: object, connection: object) -> tuple[bytes, bytes]:
+    """A question of the tables, and of the views."""
+    names = ("customers", "invoices", "invoice_lines")
+    mine = f"WHERE workspace_id = '{workspace}' AND deleted_at IS NULL"
+    tables = {name: f"(SELECT * FROM unified_{name} {mine})" for name in names}  # noqa: S608 - our own
+    views = {name: f"data.{name}" for name in names}
+    text = question.replace("{connection}", str(connection))
+    return _filled(text, tables), _filled(text, views)
+
+
+def _filled(question: str, places: dict[str, str]) -> bytes:
+    for name, place in places.items():
+        alias = "" if " AS " in question else f" AS {name}"
+        question = question.replace(f"{{{name}}} AS", f"{place} AS").replace(f"{{{name}}}", place + alias)
+    return question.encode()
+
+
+if __name__ == "__main__":
+    main()
