@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from unified.client import core
 from unified.client.drivers import AsyncTransport, Transport, carried_out, carried_out_async
+from unified.client.errors import UnusableQueryError
 from unified.client.frames import ArrowFrame, PandasFrame
-from unified.client.models import READERS
+from unified.client.models import read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ class Found(Generic[_Item]):
     def _taken(self, name: str, pages: Iterator[core.RawPage]) -> Iterator[_Item]:
         for page in pages:
             # It moves on once all of a page were taken, so that a reader who stops in its middle misses none.
-            yield from (READERS[name].validate_python(item) for item in page.items)
+            yield from (read(name, item) for item in page.items)
             self.since = page.since
 
 
@@ -59,8 +60,15 @@ class AsyncFound(Generic[_Item]):
     async def _taken(self, name: str, pages: AsyncIterator[core.RawPage]) -> AsyncIterator[_Item]:
         async for page in pages:
             for item in page.items:
-                yield READERS[name].validate_python(item)
+                yield read(name, item)
             self.since = page.since
+
+
+def _whole(query: dict[str, Any]) -> dict[str, Any]:
+    """A query for typed rows, which have all of their fields."""
+    if query.get("fields"):
+        raise UnusableQueryError("fields chooses the columns of a frame; typed rows are whole")
+    return query
 
 
 class List(Generic[_Item]):
@@ -81,7 +89,7 @@ class List(Generic[_Item]):
         Raises:
             ClientError: As its kinds say, when the first item is taken or any later one.
         """
-        query["updated_since"] = updated_since
+        query = _whole(query) | {"updated_since": updated_since}
         return Found(self._name, core.pages(self._name, query), self._transport)
 
     def get(self, connection: str, source_id: str, **query: Any) -> _Item:
@@ -95,7 +103,7 @@ class List(Generic[_Item]):
         Raises:
             NotFoundError: If there is none.
         """
-        steps = core.single(self._name, connection, source_id, query)
+        steps = core.single(self._name, connection, source_id, _whole(query))
         (item,) = Found[_Item](self._name, steps, self._transport)
         return item
 
@@ -131,12 +139,12 @@ class AsyncList(Generic[_Item]):
 
     def all(self, *, updated_since: Since | None = None, **query: Any) -> AsyncFound[_Item]:
         """All items that filters leave, with ``async for``; see :meth:`List.all`."""
-        query["updated_since"] = updated_since
+        query = _whole(query) | {"updated_since": updated_since}
         return AsyncFound(self._name, core.pages(self._name, query), self._transport)
 
     async def get(self, connection: str, source_id: str, **query: Any) -> _Item:
         """One record; see :meth:`List.get`."""
-        steps = core.single(self._name, connection, source_id, query)
+        steps = core.single(self._name, connection, source_id, _whole(query))
         (item,) = [one async for one in AsyncFound[_Item](self._name, steps, self._transport)]
         return item
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from unified.client.errors import ClientError
 from unified.schema import UnifiedCustomer, UnifiedEvent, UnifiedInvoice, UnifiedRecord
 from unified.schema.base import UnifiedBase
 from unified.store.identities.golden import GoldenCustomer
@@ -46,11 +47,26 @@ class Record(_OfConnection, UnifiedRecord):
 Identity = GoldenCustomer
 """One customer across sources, with the best of what its records say."""
 
-READERS: Mapping[str, TypeAdapter[Any]] = {
+_READERS: Mapping[str, TypeAdapter[Any]] = {
     "customers": TypeAdapter(Customer),
     "invoices": TypeAdapter(Invoice),
     "events": TypeAdapter(Event),
     "records": TypeAdapter(Record),
     "identities": TypeAdapter(Identity),
 }
-"""What makes an item of what a list sends."""
+
+
+def read(name: str, item: Mapping[str, Any]) -> Any:
+    """An item of a list, made of what the server sends.
+
+    Raises:
+        ClientError: If it does not fit the model, as one that an earlier release stored may not.
+    """
+    try:
+        return _READERS[name].validate_python(item)
+    except ValidationError as error:
+        faults = ", ".join(sorted({str(one["loc"][0]) for one in error.errors()}))
+        which = item.get("source_id", item.get("identity_id", "an item"))
+        raise ClientError(
+            f"{which} of {name} does not fit this release's model in {faults}; read it as a frame"
+        ) from None

@@ -83,5 +83,7 @@ async def reading(kind: str, shelf: Shelf) -> AsyncIterator[Reading]:
             if kind == "http"
             else await asyncio.to_thread(local, slug, database=api.db.url)
         )
-        yield Reading(reader)
-        await asyncio.to_thread(reader.close)
+        try:
+            yield Reading(reader)
+        finally:
+            await asyncio.to_thread(reader.close)

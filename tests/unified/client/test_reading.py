@@ -11,7 +11,16 @@ import pytest
 from tests.unified.api.management.records.shelf import BEGAN, Shelf, only
 from tests.unified.api.management.rig import Api
 from tests.unified.client.conftest import KINDS, reading
-from unified.client import Customer, Identity, Invoice, NotFoundError, UnusableQueryError, core, local
+from unified.client import (
+    ClientError,
+    Customer,
+    Identity,
+    Invoice,
+    NotFoundError,
+    UnusableQueryError,
+    core,
+    local,
+)
 from unified.schema import InvoiceStatus, UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, INVOICES
 
@@ -98,6 +107,8 @@ async def test_what_can_not_be_asked_is_said(api: Api, kind: str) -> None:
         with pytest.raises(UnusableQueryError, match=r"not known; there are .*total_min") as refused:
             await client.all("invoices", emial="x")
         assert refused.value.status == 422
+        with pytest.raises(UnusableQueryError, match="frame"):
+            await client.all("invoices", fields=["total"])
         with pytest.raises(UnusableQueryError, match="float"):
             await client.all("invoices", total_min=0.1)
         with pytest.raises(UnusableQueryError, match="zone"):
@@ -131,6 +142,18 @@ async def test_frames_are_exact(api: Api, kind: str, monkeypatch: pytest.MonkeyP
         assert polars["total"].to_list() == [LARGE, Decimal(7)]
         assert polars["total"].sum() == LARGE + 7
         assert polars["due_date"].dtype == pl.Datetime("us", "UTC")
+
+
+async def test_a_row_that_fits_no_model_is_named(api: Api, kind: str) -> None:
+    shelf = await Shelf.of(api, "unfit")
+    await shelf.put(CUSTOMERS, "1", email="ann@acme.com")
+    async with api.db.workspace(shelf.tenant.id) as conn:
+        await conn.execute("UPDATE unified_customers SET email = 'nobody'")
+    async with reading(kind, shelf) as client:
+        with pytest.raises(ClientError, match=r"^1 of customers does not fit .* in email"):
+            await client.all("customers")
+        frame = await client.call("customers", "to_pandas")
+        assert list(frame["email"]) == ["nobody"]
 
 
 async def test_an_empty_list_has_its_columns(api: Api, kind: str) -> None:

@@ -19,6 +19,9 @@ from unified.store.doctor.examine import examine
 from unified.store.errors import RestoredError
 from unified.store.inbox import events as inbox
 from unified.store.inbox import progress
+from unified.store.lists import pages
+from unified.store.lists.declared import LISTS
+from unified.store.lists.pages import Place, Wanted
 from unified.store.migrate import migrate
 from unified.store.routes import runs
 from unified.store.routes.rows import Route
@@ -87,6 +90,17 @@ async def live(pair: Pair) -> Route:
     return route
 
 
+async def in_order_of_changes(db: Database, route: Route) -> list[str]:
+    """Names of all customers, as a reader of their changes meets them."""
+    async with db.workspace(route.workspace_id) as conn:
+        begun = await pages.start(conn)
+        wanted, first = Wanted(fields=["name"]), Place.at("0")
+        rows = await pages.in_order_of_changes(
+            conn, LISTS["customers"], wanted, after=first, before=begun.horizon, limit=100
+        )
+    return [row.fields["name"] for row in rows]
+
+
 async def goes_on(url: str, pair: Pair, route: Route, name: str) -> None:
     """What happens in the restored database reaches the route, the identities and the inbox."""
     async with Database.open(url) as db:
@@ -95,6 +109,7 @@ async def goes_on(url: str, pair: Pair, route: Route, name: str) -> None:
             "the one that was received and not applied, and no other"
         )
         assert await runs.due(db, (await db.clock())()), "the route looks at all customers again"
+        assert await in_order_of_changes(db, route) == ["Ada Lovelace"], "no reader passes over what there is"
         await here.run(route)
         await resolve(db, route.workspace_id)
         here.stripe.change("update_customer", here.customers()["ada.lovelace@example.com"]["id"], name=name)
