@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.json import Jsonb
+from pydantic import ValidationError
 
 from unified.kit.errors import ConfigurationError
 from unified.kit.mapping.compiled import check
-from unified.kit.mapping.rules import Rule
+from unified.kit.mapping.rules import Rule, described
 from unified.kit.registry import get_adapter
 from unified.store.connections.changes import log
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
@@ -22,23 +23,38 @@ from unified.store.rows import explained, fetch
 
 @dataclass(frozen=True, slots=True)
 class _Row:
+    target_field: str
     rule: dict[str, Any]
 
 
 async def read(db: Database, connection: ConnectionSummary, stream: str) -> list[Rule]:
-    """The rules of a stream, by target."""
+    """The rules of a stream, by target.
+
+    Raises:
+        InvalidSettingError: If a stored rule is not one of this release's language.
+    """
     async with db.workspace(connection.workspace_id) as conn:
         rows = await fetch(
             conn,
             _Row,
             """
-            SELECT rule FROM schema_mappings
+            SELECT target_field, rule FROM schema_mappings
             WHERE connector_config_id = %(id)s AND stream = %(stream)s AND is_active ORDER BY target_field
             """,
             id=connection.id,
             stream=stream,
         )
-    return [Rule.model_validate(row.rule) for row in rows]
+    return [_rule(connection, stream, row) for row in rows]
+
+
+def _rule(connection: ConnectionSummary, stream: str, row: _Row) -> Rule:
+    try:
+        return Rule.model_validate(row.rule)
+    except ValidationError as error:
+        raise InvalidSettingError(
+            f"the rule of {connection.key} that fills {row.target_field!r} of {stream} can't be read "
+            f"({described(error)}): set it anew, or remove it with `unified mappings remove`"
+        ) from None
 
 
 def with_new(rules: Sequence[Rule], new: Sequence[Rule]) -> list[Rule]:

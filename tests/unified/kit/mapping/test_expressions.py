@@ -23,6 +23,7 @@ SCOPE: dict[str, Any] = {
         "none": None,
         "yes": True,
         "long": "x" * 50_000,
+        "longer": "x" * 70_000,
         "many": list(range(8_000)),
     },
 }
@@ -117,6 +118,7 @@ def test_what_expressions_do_not_have_is_refused_before_it_runs(source: str, rea
     [
         "{{ 'x' * 1000000000 }}",
         "{{ '%1000000000d' % 1 }}",
+        "{{ record.longer }}",
         "{{ record.long ~ record.long }}",
         "{{ record.long + record.long }}",
         "{{ record.long | replace('x', record.long) }}",

@@ -69,3 +69,15 @@ async def test_a_rule_that_can_not_work_is_refused(database: Database, connectio
     gone = replace(connection, id=uuid4())
     with pytest.raises(ConnectionNotFoundError):
         await field_rules.put(database, gone, "customers", Rule(source="a", target="tax_number"))
+
+
+async def test_a_stored_rule_of_another_release_is_named(database: Database, connection: Connection) -> None:
+    await field_rules.put(database, connection, "customers", Rule(source="a", target="name"))
+    async with database.workspace(connection.workspace_id) as conn:
+        await conn.execute("""UPDATE schema_mappings SET rule = rule || '{"steps": [{"do": "later"}]}'""")
+    with pytest.raises(
+        InvalidSettingError, match=r"acme/main that fills 'name' of customers can't be read \(steps"
+    ):
+        await field_rules.read(database, connection, "customers")
+    await field_rules.remove(database, connection, "customers", "name")
+    assert await field_rules.read(database, connection, "customers") == []
