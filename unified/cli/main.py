@@ -40,10 +40,10 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "connections": (
             "commands.connections.connections:app",
-            "Add, authorize, list, test, change and remove connections.",
+            "Add, authorize, list, show, test, change and remove connections.",
         ),
         "workspaces": ("commands.connections.workspaces:app", "Add, list and remove workspaces."),
-        "sync": ("commands.connections.sync:sync", "Pull a connection's changes now."),
+        "sync": ("commands.connections.sync:sync", "Pull the changes of one connection, or of all, now."),
         "status": ("commands.connections.status:status", "Show how each connection stands."),
         "rejects": ("commands.records.rejects:rejects", "Show records that could not be mapped, and why."),
         "identities": (
@@ -54,6 +54,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "commands.records.privacy:app",
             "Delete a person's data on request, and let records come in again.",
         ),
+        "tables": ("commands.records.tables:tables", "Show what is stored: rows, freshness, disk space."),
         "query": ("commands.records.query:query", "Ask one workspace's tables in SQL, read-only."),
         "db": (
             "commands.access.db:app",
@@ -100,6 +101,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "keys": ("commands.operation.keys:app", "Generate, rotate and retire master keys."),
         "audit": ("commands.operation.audit:audit", "Show who did what, to a workspace or the deployment."),
+        "logs": ("commands.operation.logs:logs", "Show what `unified dev` and its processes have written."),
         "doctor": ("commands.operation.doctor:examine", "Say what is misconfigured, and what to do."),
     },
 }

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ACTOR = "cli"
 """How the audit log names this command's user."""
+DEFAULT_WORKSPACE = "default"
+"""The workspace that is made by the first connection, and meant where none is named."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

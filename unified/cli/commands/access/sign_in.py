@@ -8,8 +8,7 @@ import typer
 
 from unified.api.pages.session import LIFETIMES, Session, Sessions
 from unified.api.settings import PUBLIC_URL_VARIABLE, Settings
-from unified.cli.commands.connections.connections import DEFAULT_WORKSPACE
-from unified.cli.session import ACTOR, CommandError, UsageError, asynchronous, open_session
+from unified.cli.session import ACTOR, DEFAULT_WORKSPACE, CommandError, UsageError, asynchronous, open_session
 from unified.store.database import Database
 from unified.store.secrets.keys import KeyProvider
 from unified.store.secrets.providers import load_provider

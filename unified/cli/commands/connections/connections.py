@@ -2,38 +2,38 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from unified.cli.arguments import AsJson, Name, Yes, confirm
 from unified.cli.commands.connections import authorize
+from unified.cli.commands.connections.show import described, history, secrets_of, show
 from unified.cli.installation import is_embedded, migrate_database
 from unified.cli.output import out, print_json, say, table
 from unified.cli.secrets import read_secrets
-from unified.cli.session import ACTOR, CommandError, Session, asynchronous, open_session
+from unified.cli.session import ACTOR, DEFAULT_WORKSPACE, CommandError, Session, asynchronous, open_session
 from unified.cli.settings import chosen_settings
 from unified.kit.declarations import CredentialKind
 from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
 from unified.store import removal
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
-from unified.store.connections.rows import Connection
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
 from unified.sync.connections import NewConnection, Trial
 
-DEFAULT_WORKSPACE = "default"
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Add, list, test, change and remove connections. NAME is `workspace/name`, or `name` where only one "
+    help="Add, list, show, test, change and remove connections. NAME is `workspace/name`, or `name` where only one "
     "workspace has it.",
 )
 
 app.command("authorize")(authorize.authorize)
 app.command("revoke")(authorize.revoke)
+app.command("show")(show)
+app.command("history")(history)
 
 BaseUrl = Annotated[str | None, typer.Option(help="Base URL of the API, if it is not the usual one.")]
 Settings = Annotated[
@@ -131,7 +131,7 @@ async def list_(
             else await workspaces.listed(session.db)
         )
         found = [
-            await _describe(session, each)
+            {**described(each), "secrets": await secrets_of(session, each)}
             for one in owners
             for each in await session.registry.connections(one.id)
         ]
@@ -258,18 +258,3 @@ def _say_trial(trial: Trial | None) -> None:
     if trial and (account := trial.account):
         mode = {True: "live account", False: "test account", None: "account"}[account.livemode]
         out.print(f"The credential opens {mode} {account.id}{f' ({account.name})' if account.name else ''}.")
-
-
-async def _describe(session: Session, connection: Connection) -> dict[str, Any]:
-    secrets = await session.credentials().describe(connection.workspace_id, connection.id)
-    return {
-        "name": connection.key,
-        "connector": connection.connector,
-        "is_active": connection.is_active,
-        "interval_minutes": int(connection.sync_interval / timedelta(minutes=1)),
-        "settings": dict(connection.settings),
-        "secrets": [
-            {"field": s.field, "version": s.version, "stored_at": s.updated_at, "expires_at": s.expires_at}
-            for s in secrets
-        ],
-    }

@@ -1,5 +1,7 @@
 """Questions in SQL: one workspace, one statement, nothing changed."""
 
+import json
+
 import pytest
 
 from tests.unified.cli.conftest import Unified
@@ -50,7 +52,12 @@ def test_no_setting_leads_to_another_workspace(tenants: Unified) -> None:
 
 
 def test_a_long_answer_is_cut_and_says_so(tenants: Unified) -> None:
-    answer = tenants.run("query", "SELECT generate_series(1, 9)", "--workspace", "mine", "--limit", "3")
+    ask = ("query", "SELECT generate_series(1, 9)", "--workspace", "mine", "--limit")
+    answer = tenants.run(*ask, "3")
     assert "3" in answer.stdout
     assert "4" not in answer.stdout
     assert "first 3 rows" in answer.stderr
+    answer = tenants.run(*ask, "3", "--json")
+    assert len(json.loads(answer.stdout)) == 3
+    assert "first 3 rows" in answer.stderr, "in JSON as well"
+    assert tenants.run(*ask, "9").stderr == "", "that was all"
