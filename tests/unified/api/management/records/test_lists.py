@@ -4,12 +4,13 @@ import json
 from datetime import timedelta
 from decimal import Decimal
 
+import psycopg
 import pytest
 
 from tests.unified.api.management.records.shelf import BEGAN, LISTS, ODD, Shelf, only
 from tests.unified.api.management.rig import Api
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES, RECORDS
-from unified.store.lists import declared
+from unified.store.lists import declared, pages
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -223,3 +224,16 @@ async def test_a_row_of_an_earlier_release_is_shown_as_todays_model(api: Api) ->
         await conn.execute("UPDATE unified_customers SET schema_version = '9.0.0'")
     found = only((await shelf.tenant.ask("GET", "/api/customers", params={"fields": "emails"}))["items"])
     assert found == {"emails": []}
+
+
+async def test_a_page_that_takes_too_long_is_refused_and_not_asked_for_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = await Shelf.of(api, "slow")
+    await shelf.put(CUSTOMERS, "1")
+    monkeypatch.setattr(pages, "STATEMENT_SECONDS", 0.2)
+    with psycopg.connect(api.db.url) as other:
+        other.execute("LOCK TABLE unified_customers")
+        refused = await shelf.tenant.ask("GET", "/api/customers", 422, params={"name": "Ann"})
+    assert "not found within 0.2 s" in refused["detail"]
+    assert await shelf.ids("customers") == ["1"]
