@@ -81,7 +81,8 @@ class StreamRules(Declared):
     rules: Annotated[tuple[Rule, ...], Field(max_length=MOST_RULES)]
 
 
-_RULES = TypeAdapter(Annotated[tuple[Rule, ...], Field(max_length=MOST_RULES)])
+RULES = TypeAdapter(Annotated[tuple[Rule, ...], Field(max_length=MOST_RULES)])
+"""What validates a list of rules."""
 
 
 def read_rules(found: Any) -> tuple[Rule, ...]:
@@ -91,7 +92,7 @@ def read_rules(found: Any) -> tuple[Rule, ...]:
         RuleError: If one is not a rule; it says which and what is wrong, without its values.
     """
     try:
-        return _RULES.validate_python([found] if isinstance(found, dict) else found)
+        return RULES.validate_python([found] if isinstance(found, dict) else found)
     except ValidationError as error:
         raise RuleError(described(error)) from None
 

@@ -11,6 +11,7 @@ import typer
 from unified.cli.arguments import AsJson, Name
 from unified.cli.output import print_json, say, table
 from unified.cli.session import ACTOR, UsageError, asynchronous, open_session
+from unified.kit.document.rules import read_rules_file
 from unified.kit.mapping.refusals import RuleError
 from unified.kit.mapping.rules import Rule, read_rules
 from unified.kit.registry import get_adapter
@@ -51,7 +52,10 @@ IsRequired = Annotated[
 RulesFile = Annotated[
     Path | None,
     typer.Option(
-        "--file", exists=True, dir_okay=False, help="A file with a JSON list of rules, instead of one."
+        "--file",
+        exists=True,
+        dir_okay=False,
+        help="A YAML or JSON file with a list of rules, instead of one.",
     ),
 ]
 
@@ -208,7 +212,7 @@ def _wanted(
     if file is not None:
         if source or target or steps:
             raise UsageError("name a rule or a file of rules, not both")
-        return _read(file.read_bytes(), str(file))
+        return read_rules_file(file.read_bytes(), str(file))
     if target is None:
         if source:
             raise UsageError("name the field that the rule fills after its source path")
@@ -224,13 +228,6 @@ def _wanted(
         return read_rules(said)
     except RuleError as error:
         raise UsageError(f"that is not a rule: {error}") from None
-
-
-def _read(text: bytes, name: str) -> tuple[Rule, ...]:
-    try:
-        return read_rules(_decoded(text, name))
-    except RuleError as error:
-        raise UsageError(f"{name} is not a list of rules: {error}") from None
 
 
 def _decoded(text: bytes, name: str) -> Any:

@@ -273,6 +273,11 @@ def test_rules_are_tried_and_compared_before_they_are_set(
     )
     assert "not both" in unified.refused("mappings", "set", *place, "--file", str(rules), code=2)
     unified.ok("mappings", "set", stripe, "customers", "--file", str(rules))
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("- target: name\n  sauce: a\n")
+    assert f"{wrong}:2: 0.sauce: " in unified.refused(
+        "mappings", "set", stripe, "customers", "--file", str(wrong)
+    )
     assert unified.json("mappings", "list", stripe) == [
         {
             "stream": "customers",

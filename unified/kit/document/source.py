@@ -1,0 +1,153 @@
+"""A YAML or JSON file as plain values, with the line of each, so that an error says where to look.
+
+Only plain data is read: text, whole numbers, true, false, null, lists and objects with text as keys. Tags, which could
+build objects, and aliases, by which a small file becomes a large one, are refused, and so are keys that come twice.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from unified.kit.errors import ConfigurationError
+
+MOST_BYTES = 1_000_000
+MOST_NODES = 50_000
+DEEPEST = 50
+
+_PLAIN_TAGS = {"tag:yaml.org,2002:null": None, "tag:yaml.org,2002:bool": bool, "tag:yaml.org,2002:int": int}
+_TEXT_TAGS = frozenset(
+    f"tag:yaml.org,2002:{kind}" for kind in ("str", "float", "timestamp", "value", "merge")
+)
+_MOST_FAULTS = 10
+
+Place = tuple[str | int, ...]
+"""Keys and indexes that lead to a value."""
+
+
+class DocumentError(ConfigurationError):
+    """A file that can't be used. Each fault is one line: file, line, place, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was read.
+
+    Attributes:
+        name: The file's, for errors.
+        value: What it says.
+        lines: The line of each value, from 1 on, by its place.
+    """
+
+    name: str
+    value: Any
+    lines: dict[Place, int] = field(repr=False)
+
+    def line(self, place: Sequence[str | int]) -> int:
+        """The line of a value, or of the nearest one around it that the file has.
+
+        Args:
+            place: As pydantic names it: the word of a step is in it, and in no file.
+        """
+        known: Place = ()
+        for part in place:
+            if (*known, part) in self.lines:
+                known = (*known, part)
+        return self.lines[known]
+
+    def explain(self, error: ValidationError) -> DocumentError:
+        """What a model refuses of this file, fault by fault with its line, without the values."""
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        said = [
+            f"{self.name}:{self.line(fault['loc'])}: {'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
+            for fault in faults[:_MOST_FAULTS]
+        ]
+        more = [f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []
+        return DocumentError("; ".join(said + more))
+
+
+def read_source(text: bytes, name: str) -> Source:
+    """Read a file.
+
+    Args:
+        text: Its content, in UTF-8.
+        name: The file's, for errors.
+
+    Raises:
+        DocumentError: If it is neither YAML nor JSON, is too large, or has more than plain data in it.
+    """
+    if len(text) > MOST_BYTES:
+        raise DocumentError(f"{name} is larger than {MOST_BYTES:,} bytes")
+    try:
+        decoded = text.decode()
+        _refuse_all_but_data(decoded, name)
+        node = yaml.compose(decoded, Loader=yaml.SafeLoader)
+    except UnicodeDecodeError:
+        raise DocumentError(f"{name} is not UTF-8") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f":{mark.line + 1}" if mark else ""
+        raise DocumentError(
+            f"{name}{place}: it is not YAML: {getattr(error, 'problem', None) or 'unreadable'}"
+        ) from None
+    if node is None:
+        raise DocumentError(f"{name} is empty")
+    lines: dict[Place, int] = {}
+    return Source(name, _value(node, (), lines, name), lines)
+
+
+def _refuse_all_but_data(text: str, name: str) -> None:
+    """Walk over the file's events, which are made one by one, before anything is built of them."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            raise DocumentError(f"{name}:{line}: aliases (*) are not read; write the value out")
+        if isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None) is not None:
+            raise DocumentError(
+                f"{name}:{line}: tags (!) are not read; write plain text, numbers, lists and keys"
+            )
+        if isinstance(event, yaml.DocumentStartEvent) and count > 1:
+            raise DocumentError(f"{name}:{line}: a second document (---) begins here; a file holds one")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise DocumentError(f"{name}:{line}: it is nested more than {DEEPEST} levels deep")
+        if count > MOST_NODES:
+            raise DocumentError(f"{name}:{line}: it has more than {MOST_NODES:,} values")
+
+
+def _value(node: yaml.Node, place: Place, lines: dict[Place, int], name: str) -> Any:
+    lines[place] = node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(one, (*place, index), lines, name) for index, one in enumerate(node.value)]
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Any] = {}
+        for key, line, value in _pairs(node, name):
+            if key in found:
+                raise DocumentError(f"{name}:{line}: the key {key!r} comes a second time; keep one of them")
+            found[key] = _value(value, (*place, key), lines, name)
+            lines[*place, key] = line
+        return found
+    return _scalar(node, name)
+
+
+def _pairs(node: yaml.MappingNode, name: str) -> Iterator[tuple[str, int, yaml.Node]]:
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise DocumentError(f"{name}:{line}: a key is text, not a list or an object")
+        yield key.value, line, value
+
+
+def _scalar(node: yaml.Node, name: str) -> Any:
+    if node.tag in _TEXT_TAGS:
+        return node.value  # a fraction keeps its digits, a date its text
+    kind = _PLAIN_TAGS.get(node.tag)
+    if kind is None:
+        return None
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError):
+        raise DocumentError(f"{name}:{node.start_mark.line + 1}: the number can't be read") from None
