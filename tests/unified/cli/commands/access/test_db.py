@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
+from tests.unified.cli.conftest import Unified
+from unified.store.server import embedded
+
 if TYPE_CHECKING:
-    from tests.unified.cli.conftest import Unified
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +91,29 @@ def test_listening_is_switched_on_and_off_and_a_taken_port_refused(unified: Unif
     assert "by its socket alone" in unified.run("db", "listen").stderr
     other = unified.refused("db", "listen", port, DATABASE_URL="postgresql://me@db.example.com/unified")
     assert "a server of your own" in other
+
+
+def test_the_url_of_a_reader_leads_to_the_port_where_there_is_one(
+    migrated_home: Path, tmp_path: Path
+) -> None:
+    # As root its files belong to the server's user, which shutil would not keep.
+    subprocess.run(["cp", "-a", migrated_home / "postgres", tmp_path], check=True)  # noqa: S607 - wherever it is
+    own = Unified(tmp_path)
+    own.ok("workspaces", "add", "acme")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    own.ok("db", "listen", str(port))
+    url = own.ok("db", "grant-reader", "bi", "--workspace", "acme").strip()
+    bare = own.ok("db", "url", "--reader", "bi").strip()
+    assert bare == f"postgresql://bi@127.0.0.1:{port}/unified"
+    embedded.start(tmp_path)
+    try:
+        with psycopg.connect(url) as conn:
+            assert conn.execute("SELECT session_user").fetchone() == ("bi",)
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(bare)
+    finally:
+        embedded.leave(tmp_path)
 
 
 def test_workspaces_are_listed_with_their_ids(unified: Unified) -> None:
