@@ -30,13 +30,13 @@ def test_values_have_lines() -> None:
         "steps": ["trim", {"do": "money", "unit": "cents"}],
     }
     places: list[tuple[str | int, ...]] = [
-        (0, "source"),
+        (0, "steps"),
         (0, "steps", 1, "unit"),
         (1, "sauce"),
         (1, "absent", 3),
         (),
     ]
-    assert [source.line(place) for place in places] == [3, 7, 9, 8, 2]
+    assert [source.line(place) for place in places] == [4, 7, 9, 8, 2]
 
 
 def test_a_fault_has_file_line_and_place() -> None:
