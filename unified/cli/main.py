@@ -60,6 +60,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "commands.access.db:app",
             "Give tools a login that reads one workspace; print its URL; open psql.",
         ),
+        "export": ("commands.records.export:export", "Write a stream to Parquet, CSV or JSON lines."),
     },
     "Routes": {
         "routes": (

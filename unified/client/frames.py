@@ -14,6 +14,7 @@ import msgspec
 
 from unified.client.core import RawPage
 from unified.client.errors import ClientError
+from unified.schema.arrow import decimal_type, scalar_type
 from unified.store.lists.declared import LISTS
 from unified.store.records.tables import column_type
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _READ: Mapping[str, Callable[[str], Any]] = {"numeric": Decimal, "timestamptz": datetime.fromisoformat}
-# What a column of decimals holds at least, so that one list gives one type from day to day; more where there is more.
-_SCALE = 9
-_PRECISION, _LARGEST_PRECISION = 38, 76
 
 
 class PandasFrame:
@@ -56,14 +54,8 @@ class ArrowFrame:
 
     def __init__(self, name: str, query: Mapping[str, Any]) -> None:
         """Of the list of that name, with the fields that a query chooses."""
-        self._pa = pa = _library("pyarrow")
+        self._pa = _library("pyarrow")
         self._types = _types(name, query)
-        self._arrow = {
-            "boolean": pa.bool_(),
-            "bigint": pa.int64(),
-            "timestamptz": pa.timestamp("us", "UTC"),
-            "text[]": pa.list_(pa.string()),
-        }
         self._chunks: dict[str, list[Any]] = {column: [] for column in self._types}
 
     def add(self, page: RawPage) -> None:
@@ -73,7 +65,7 @@ class ArrowFrame:
             if kind == "jsonb":
                 values = [None if value is None else msgspec.json.encode(value).decode() for value in values]
             # Of decimals, the type that this page's need.
-            wanted = None if kind == "numeric" else self._arrow.get(kind, self._pa.string())
+            wanted = None if kind == "numeric" else scalar_type(kind)
             self._chunks[column].append(self._pa.array(values, type=wanted))
 
     def done(self) -> "pa.Table":
@@ -96,11 +88,8 @@ class ArrowFrame:
     def _decimal(self, chunks: "Sequence[pa.Array]") -> "pa.DataType":
         """The type that holds all of some chunks exactly."""
         found = [chunk.type for chunk in chunks if self._pa.types.is_decimal(chunk.type)]
-        scale = max([_SCALE, *(one.scale for one in found)])
-        whole = max([0, *(one.precision - one.scale for one in found)])
-        if whole + scale <= _PRECISION:
-            return self._pa.decimal128(_PRECISION, scale)
-        return self._pa.decimal256(_LARGEST_PRECISION, scale)
+        scale = max((one.scale for one in found), default=0)
+        return decimal_type(max((one.precision - one.scale for one in found), default=0), scale)
 
 
 def _types(name: str, query: Mapping[str, Any]) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Lists of the tables to files: Parquet, CSV, JSON lines. Not here: the SQL (:mod:`unified.store.lists.copies`)."""

@@ -1,0 +1,9 @@
+"""What stops an export."""
+
+from unified.sync.errors import SyncError
+
+
+class ExportError(SyncError):
+    """An export ended early, or can't begin. What it wrote so far stays beside its target, which is as it was."""
+
+    retry = False

@@ -1,0 +1,189 @@
+"""Parquet: CSV to Arrow and Arrow to Parquet, by column, without a Python object per value.
+
+Pieces are Arrow files in which numbers are still text. A file's columns of numbers get their type once, by all of its
+values (:func:`unified.schema.arrow.decimal_type`).
+"""
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unified.schema.arrow import decimal_type, scalar_type
+from unified.schema.invoice import UnifiedLineItem
+from unified.store.lists.copies import Form
+from unified.store.records.tables import column_type
+from unified.sync.exports.errors import ExportError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NESTED = "line_items"
+_Place = tuple[str, ...]
+"""Of a column of numbers: its name, or that of a list and a field of its items."""
+
+
+class Parquet:
+    """Parquet, compressed with zstd. Lines of an invoice are a list of structures."""
+
+    form: Form = "plain"
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        """Of these columns, with the type that PostgreSQL has them in.
+
+        Raises:
+            ExportError: If pyarrow is not installed.
+        """
+        try:
+            import pyarrow as pa  # noqa: PLC0415 - optional
+        except ImportError:
+            raise ExportError("Parquet needs pyarrow: pip install 'unified-assets[files]'") from None
+        self._pa = pa
+        self._columns = columns
+        fields = UnifiedLineItem.model_fields.items()
+        self._line = {name: column_type(info.annotation) for name, info in fields}
+
+    def keep(self, rows: bytes, piece: Path) -> None:
+        """Write the rows of a piece."""
+        table = self._read(rows)
+        options = self._pa.ipc.IpcWriteOptions(compression="lz4")
+        with (
+            self._pa.OSFile(str(piece), "wb") as out,
+            self._pa.ipc.new_file(out, table.schema, options=options) as file,
+        ):
+            file.write_table(table)
+
+    def join(self, pieces: Sequence[Path], file: Path) -> None:
+        """Make a file of pieces."""
+        try:
+            self._write(pieces, file, {})
+        except self._pa.ArrowInvalid:  # an amount needs more digits than the usual type has
+            self._write(pieces, file, {place: self._needed(pieces, place) for place in self._numbers()})
+
+    def _read(self, rows: bytes) -> "pa.Table":
+        """Rows of CSV as a table, numbers as text."""
+        from pyarrow import csv  # noqa: PLC0415 - optional
+
+        pa = self._pa
+        lists = {
+            name: self._list(name, kind) for name, kind in self._columns.items() if self._is_list(name, kind)
+        }
+        options = csv.ConvertOptions(
+            column_types={
+                name: pa.string() if name in lists else scalar_type(kind)
+                for name, kind in self._columns.items()
+            },
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=["t"],
+            false_values=["f"],
+        )
+        table = csv.read_csv(
+            io.BytesIO(rows),
+            read_options=csv.ReadOptions(column_names=list(self._columns), block_size=len(rows)),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=options,
+        )
+        for name, wanted in lists.items():
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, name, self._parsed(table[name], wanted))
+        return table
+
+    def _parsed(self, texts: "pa.ChunkedArray", wanted: "pa.DataType") -> "pa.ChunkedArray":
+        """Lists out of JSON: the texts joined to JSON lines in memory, which Arrow reads by itself."""
+        import pyarrow.compute as pc  # noqa: PLC0415 - optional
+        from pyarrow import json  # noqa: PLC0415 - optional
+
+        pa = self._pa
+        lines = pc.binary_join_element_wise(
+            '{"v":', texts, "}\n", "", null_handling="replace", null_replacement="null"
+        )
+        chunks = []
+        for chunk in lines.chunks:
+            whole = chunk.buffers()[2]
+            options = json.ParseOptions(
+                explicit_schema=pa.schema([("v", wanted)]), unexpected_field_behavior="ignore"
+            )
+            read = json.ReadOptions(block_size=max(len(whole), 1))
+            chunks += json.read_json(pa.BufferReader(whole), read_options=read, parse_options=options)[
+                "v"
+            ].chunks
+        return pa.chunked_array(chunks, type=wanted)
+
+    def _write(self, pieces: Sequence[Path], file: Path, types: Mapping[_Place, "pa.DataType"]) -> None:
+        from pyarrow import parquet  # noqa: PLC0415 - optional
+
+        schema = self._schema(types)
+        with parquet.ParquetWriter(str(file), schema, compression="zstd") as out:
+            for piece in pieces:
+                for batch in self._batches(piece):
+                    out.write_table(self._pa.Table.from_batches([batch]).cast(schema))
+
+    def _batches(self, piece: Path) -> Iterator["pa.RecordBatch"]:
+        with self._pa.OSFile(str(piece)) as source, self._pa.ipc.open_file(source) as reader:
+            for number in range(reader.num_record_batches):
+                yield reader.get_batch(number)
+
+    def _schema(self, types: Mapping[_Place, "pa.DataType"]) -> "pa.Schema":
+        """The columns of a file, those of numbers as ``types`` has them, or else as they usually are."""
+        pa = self._pa
+        fields = []
+        for name, kind in self._columns.items():
+            if name == _NESTED:
+                line = [
+                    (
+                        field,
+                        types.get((name, field), decimal_type()) if own == "numeric" else scalar_type(own),
+                    )
+                    for field, own in self._line.items()
+                ]
+                fields.append((name, pa.list_(pa.struct(line))))
+            else:
+                usual = decimal_type() if kind == "numeric" else scalar_type(kind)
+                fields.append((name, types.get((name,), usual)))
+        return pa.schema(fields)
+
+    def _is_list(self, name: str, kind: str) -> bool:
+        return name == _NESTED or kind == "text[]"
+
+    def _list(self, name: str, kind: str) -> "pa.DataType":
+        if name != _NESTED:
+            return scalar_type(kind)
+        return self._pa.list_(
+            self._pa.struct([(field, scalar_type(own)) for field, own in self._line.items()])
+        )
+
+    def _numbers(self) -> Iterable[_Place]:
+        for name, kind in self._columns.items():
+            if name == _NESTED:
+                yield from ((name, field) for field, own in self._line.items() if own == "numeric")
+            elif kind == "numeric":
+                yield (name,)
+
+    def _needed(self, pieces: Sequence[Path], place: _Place) -> "pa.DataType":
+        """The type that holds all numbers of a column; text where one is not a number."""
+        import pyarrow.compute as pc  # noqa: PLC0415 - optional
+
+        whole = scale = 0
+        for piece in pieces:
+            for batch in self._batches(piece):
+                values: Any = batch.column(place[0])
+                if len(place) > 1:
+                    values = pc.struct_field(pc.list_flatten(values), place[1])
+                try:
+                    sizes = [_digits(text) for text in pc.unique(values).to_pylist() if text is not None]
+                except InvalidOperation:
+                    return self._pa.string()
+                whole = max([whole, *(before for before, _ in sizes)])
+                scale = max([scale, *(behind for _, behind in sizes)])
+        return decimal_type(whole, scale)
+
+
+def _digits(text: str) -> tuple[int, int]:
+    """Digits of a number before the point, and behind it."""
+    _, digits, exponent = Decimal(text).as_tuple()
+    if not isinstance(exponent, int):
+        raise InvalidOperation(text)  # not a number, or infinite
+    return max(len(digits) + exponent, 0), max(-exponent, 0)
