@@ -222,7 +222,7 @@ async def plant(source: Source, one: str, unified: UUID) -> None:
 
 async def drop_derived(source: Source) -> None:
     with psycopg.connect(source.db.url, autocommit=True) as conn:
-        conn.execute("DROP TABLE IF EXISTS derived_people")
+        conn.execute("DROP TABLE IF EXISTS derived_people CASCADE")
 
 
 async def money(source: Source) -> list[tuple[Any, ...]]:

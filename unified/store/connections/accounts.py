@@ -132,7 +132,12 @@ async def settle(
 
 
 async def _bury(conn: AsyncConnection[Any], connection: ConnectionSummary) -> None:
-    """Bury every record of a connection, events too: they are of another account. Its streams begin anew."""
+    """Bury every record of a connection, events too: they are of another account. Its streams begin anew.
+
+    Records count as never observed: whatever the new account says of one of these ids is newer, also where a late
+    search index says it as of a time before the burial. What was still read of the former account is kept out by the
+    epoch.
+    """
     of = {"workspace": connection.workspace_id, "connection": connection.id, "source": connection.connector}
     for entity in ENTITIES:
         noted = (
@@ -148,11 +153,17 @@ async def _bury(conn: AsyncConnection[Any], connection: ConnectionSummary) -> No
         await conn.execute(
             f"""
             WITH buried AS (
-                UPDATE {entity.table} SET deleted_at = now(), is_active = false, synced_at = now(),
-                    observed_at = greatest(observed_at, now())
+                UPDATE {entity.table} SET deleted_at = now(), is_active = false, synced_at = now()
                 WHERE connection_id = %(connection)s AND source_system = %(source)s AND deleted_at IS NULL
                 RETURNING stream, source_id
             ) {noted}
+            """.encode(),  # noqa: S608 - names from above
+            of,
+        )
+        await conn.execute(
+            f"""
+            UPDATE {entity.table} SET observed_at = 'epoch'
+            WHERE connection_id = %(connection)s AND source_system = %(source)s AND observed_at > 'epoch'
             """.encode(),  # noqa: S608 - names from above
             of,
         )

@@ -33,7 +33,7 @@ _CHUNK = 500
 # Pushes of a person's record, and one that is on its way to it.
 _REMOVE_PUSHES = """
     DELETE FROM route_outbox AS o USING routes AS r
-    WHERE r.{connection} = %(connection)s AND r.stream = %(stream)s AND o.route_id = r.id AND (
+    WHERE r.{connection} = %(connection)s AND r.{stream} = %(stream)s AND o.route_id = r.id AND (
         o.side = {side} AND o.record_id = ANY(%(ids)s)
         OR o.side <> {side} AND o.other_id = ANY(%(ids)s) AND o.state = 'sending'
     )
@@ -43,7 +43,7 @@ _ASK_ANEW = """
     UPDATE route_outbox AS o SET candidates = '[]', other_id = NULL, decision = NULL, operation = NULL, body = NULL,
         agreed = NULL, reason = NULL, state = CASE o.state WHEN 'skipped' THEN 'skipped' ELSE 'due' END
     FROM routes AS r
-    WHERE r.{connection} = %(connection)s AND r.stream = %(stream)s AND o.route_id = r.id AND o.side <> {side}
+    WHERE r.{connection} = %(connection)s AND r.{stream} = %(stream)s AND o.route_id = r.id AND o.side <> {side}
         AND (o.other_id = ANY(%(ids)s) OR EXISTS (
             SELECT FROM jsonb_array_elements(o.candidates) AS c (one) WHERE c.one ->> 'id' = ANY(%(ids)s)
         ))
@@ -224,7 +224,7 @@ async def _empty_routes(conn: _Conn, connection: ConnectionSummary, ids: _Ids) -
         for side in ("source", "target"):
             names = {
                 "connection": sql.Identifier(f"{side}_connection_id"),
-                "id": sql.Identifier(f"{side}_id"),
+                "stream": sql.Identifier(f"{side}_stream"),
             }
             links = sql.SQL(
                 """
@@ -232,10 +232,10 @@ async def _empty_routes(conn: _Conn, connection: ConnectionSummary, ids: _Ids) -
                 WHERE {connection} = %(connection)s AND {id} = ANY(%(ids)s) AND {stream} = %(stream)s
                     AND reason IS DISTINCT FROM 'its person was deleted on request'
                 """
-            ).format(**names, stream=sql.Identifier(f"{side}_stream"))
+            ).format(**names, id=sql.Identifier(f"{side}_id"))
             counts["pushed_records"] += (await conn.execute(links, values)).rowcount
             for statement in (_REMOVE_PUSHES, _ASK_ANEW):
-                pushes = sql.SQL(statement).format(connection=names["connection"], side=sql.Literal(side))
+                pushes = sql.SQL(statement).format(**names, side=sql.Literal(side))
                 counts["route_outbox"] += (await conn.execute(pushes, values)).rowcount
     return counts
 
