@@ -8,12 +8,14 @@ reject. Money is read by :mod:`unified.schema.money`.
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from unified.schema.address import UnifiedAddress
 from unified.schema.customer import check_email
 
 _CODE_LETTERS = 3
+_EXACT = (str, int, Decimal)
 
 
 def text(value: str | None) -> str | None:
@@ -40,21 +42,17 @@ def moment(value: str | float | None, *, per_second: int = 1) -> datetime | None
     Raises:
         ValueError: If it has another form.
     """
-    if isinstance(value, bool):
-        raise ValueError("true and false are not times")  # noqa: TRY004 - see the module
-    if not isinstance(value, str):
-        return None if value is None else _from_unix(value, per_second)
-    if not value:
+    if value is None or value == "":
         return None
-    if value.lstrip("-").isdecimal():
-        return _from_unix(int(value), per_second)
-    read = datetime.fromisoformat(value)
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
-
-
-def _from_unix(value: float, per_second: int) -> datetime:
+    if isinstance(value, str):
+        if not value.lstrip("-").isdecimal():
+            read = datetime.fromisoformat(value)
+            return read if read.tzinfo else read.replace(tzinfo=UTC)
+        value = int(value)
+    elif isinstance(value, bool):
+        raise ValueError("true and false are not times")  # noqa: TRY004 - see the module
     try:
-        return datetime.fromtimestamp(value / per_second, UTC)
+        return datetime.fromtimestamp(value if per_second == 1 else value / per_second, UTC)
     except (OverflowError, OSError) as error:
         raise ValueError(f"not a time between the years 1 and 9999: {value}") from error
 
@@ -68,7 +66,7 @@ def number(value: str | int | Decimal | None) -> Decimal | None:
     if value is None or value == "":
         return None
     try:
-        read = Decimal(value if isinstance(value, str) else str(value))
+        read = Decimal(value if type(value) in _EXACT else str(value))
     except InvalidOperation as error:
         raise ValueError(f"not a decimal number: {value!r}") from error
     if not read.is_finite():
@@ -76,6 +74,7 @@ def number(value: str | int | Decimal | None) -> Decimal | None:
     return read
 
 
+@lru_cache(maxsize=256)  # each record has one, and there are few
 def currency(value: str | None) -> str | None:
     """An ISO 4217 code in upper case; None where there is none.
 

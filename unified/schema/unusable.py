@@ -7,7 +7,7 @@ invoice without its total would be missing from every sum, and nobody would see 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -61,7 +61,11 @@ class Unusable:
 
     def time(self, name: str, value: str | float | None) -> datetime | None:
         """Read a time; see :func:`unified.schema.reading.moment`."""
-        return self.read(name, partial(moment, per_second=self._per_second), value)
+        try:
+            return moment(value, per_second=self._per_second)
+        except _UNREADABLE:
+            self.values[name] = value
+            return None
 
     def reach(self, mails: Iterable[Any], phones: Sequence[Any]) -> dict[str, Any]:
         """How a customer is reached: ``email``, ``emails``, ``phone`` and ``phones``, the main one first."""
