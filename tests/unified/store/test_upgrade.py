@@ -318,6 +318,23 @@ async def goes_on(url: str, key: StreamKey) -> None:
         assert await batches.commit(database, key, gone) == MergeCounts(deleted=1)
 
 
+def test_the_view_of_a_stream_follows_its_table(at_0001: str) -> None:
+    """It has all columns; revision 0011 added one that a later one drops."""
+    bring_to(at_0001, "0011")
+    with psycopg.connect(at_0001) as admin:
+        admin.execute(
+            "INSERT INTO connectors (name, display_name, capabilities, streams, record_streams)"
+            " VALUES ('desk', 'Desk', '{READ}', '{tickets}', '{tickets}')"
+        )
+        admin.execute("CREATE VIEW desk_tickets AS SELECT * FROM unified_records")
+        admin.execute(f"ALTER VIEW desk_tickets OWNER TO {OWNER_ROLE}".encode())
+    migrate(at_0001, [ENTRY, ConnectorEntry("desk", "Desk", ("READ",), ("tickets",), ("tickets",))])
+    with psycopg.connect(at_0001) as admin:
+        columns = [column.name for column in admin.execute("SELECT * FROM desk_tickets").description or ()]
+    assert "content_hash" in columns
+    assert "raw_hash" not in columns
+
+
 def test_former_field_rules_read_what_they_read_before(at_0001: str) -> None:
     """Their paths were names of any characters between dots; some of these mean more today."""
     workspace = uuid4()

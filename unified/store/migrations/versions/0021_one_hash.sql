@@ -4,7 +4,12 @@
 DO $$
 DECLARE
     rel regclass;
+    view text;
 BEGIN
+    -- Views of streams show all columns; `unified migrate` makes them anew afterwards.
+    FOR view IN SELECT name || '_' || unnest(record_streams) FROM connectors LOOP
+        EXECUTE format('DROP VIEW IF EXISTS %I', view);
+    END LOOP;
     FOREACH rel IN ARRAY ARRAY['unified_customers', 'unified_invoices', 'unified_events', 'unified_records']::regclass[]
     LOOP
         EXECUTE format('DROP TRIGGER moved_to_end ON %s', rel);
