@@ -21,6 +21,7 @@ from unified.store.database import Database
 from unified.store.identities import records as identity_records
 from unified.store.inbox import events as inbox
 from unified.store.readers import granted
+from unified.store.records import keys
 from unified.store.rows import fetch
 from unified.store.workspaces.rows import WorkspaceNotFoundError
 
@@ -102,5 +103,6 @@ async def _forget(conn: AsyncConnection[Any], connection_id: UUID) -> None:
             f"DELETE FROM {entity.table} WHERE connection_id = %s AND source_system = %s",  # noqa: S608 - names from above
             (connection_id, row[0]),
         )
+    await keys.sweep(conn, connection_id)
     await inbox.forget(conn, connection_id)
     await identity_records.forget(conn, row[1], connection_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -303,6 +304,22 @@ def test_raw_records_with_nul_can_be_asked_of_afterwards(at_0001: str) -> None:
         kept = admin.execute("SELECT raw_data::text FROM unified_customers LIMIT 1").fetchone()
     assert kept is not None
     assert received(kept[0].encode()) == raw.encode()
+
+
+def test_custom_fields_that_routes_name_are_kept_afterwards(at_0001: str) -> None:
+    filled = [{**fill(at_0001, workspace), "workspace": workspace} for workspace in (uuid4(), uuid4())]
+    bring_to(at_0001, "0024")
+    for values, direction in zip(filled, ("one_way", "two_way"), strict=True):
+        named = ("UPDATE routes SET match_keys = '{phone,custom_fields.crm}', direction = %(direction)s",)
+        customers = ("""UPDATE unified_customers SET custom_fields = '{"crm": 7, "tier": "gold"}'""",)
+        act(at_0001, {**values, "direction": direction}, (*ROUTED, *named, *customers))
+    migrate(at_0001, [ENTRY])
+    with psycopg.connect(at_0001) as conn:
+        rows = conn.execute("SELECT connection_id, stream, source_id, field, key_hash FROM customer_keys")
+        # The route that leads one way looks nobody up where it comes from.
+        connection = filled[1]["connection"]
+        hashed = sha256(f"{connection}/customers/crm/7".encode()).digest()
+        assert rows.fetchall() == [(connection, "customers", "cus_1", "crm", hashed)]
 
 
 async def goes_on(url: str, key: StreamKey) -> None:

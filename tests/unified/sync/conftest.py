@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import migrated_database
+from tests.plans import Plans, explained
 from tests.unified.sync.oauth import Case
-from tests.unified.sync.plans import Plans, explained
 from tests.unified.sync.source import KEYS, HubSpotSource, Source, StripeSource
 from unified.sandbox.hubspot import HubSpotSandbox, PortalSpec
 from unified.sandbox.server import SandboxServer

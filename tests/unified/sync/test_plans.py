@@ -5,7 +5,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tests.unified.sync.plans import Plans
+from tests.plans import Plans
 from unified.schema.entities import CUSTOMERS
 from unified.store.connections.registry import Registry
 from unified.store.database import Database

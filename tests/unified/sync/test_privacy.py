@@ -27,6 +27,7 @@ ADDRESS = f"{CANARY}@person.example"
 
 # Where a person's rows are found, by table; ``%(id)s`` is the source id, ``%(unified)s`` the unified one.
 PERSONAL = {
+    "customer_keys": "source_id = %(id)s",
     "golden_customers": "identity_id IN (SELECT identity_id FROM customer_identities WHERE unified_id = %(unified)s)",
     "identity_decisions": "low_id = %(low)s",
     "pushed_records": "source_id = %(id)s",
@@ -171,6 +172,9 @@ async def plant(source: Source, one: str, unified: UUID) -> None:
         insert(conn, "unified_records", **mine, source_system="hubspot", stream="deals", source_id="deal",
                unified_id=uuid4(), schema_version="1.0.0", content_hash=1, observed_at=now, synced_at=now,
                is_active=True, raw_data=f'{{"mail": "{ADDRESS}"}}')  # fmt: skip
+        insert(
+            conn, "customer_keys", **mine, stream="customers", source_id=one, field="x", key_hash=bytes(32)
+        )
         low, high = sorted((unified, uuid4()))
         insert(
             conn,

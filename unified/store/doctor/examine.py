@@ -403,9 +403,13 @@ async def _dead_letters(conn: AsyncConnection[Any]) -> Findings:
         conn,
         SCHEDULER_ROLE,
         """
-        SELECT w.slug || '/' || c.name, count(*) FROM webhook_dead_letters AS d
-        JOIN connector_configs AS c ON (c.workspace_id, c.id) = (d.workspace_id, d.connection_id)
-        JOIN workspaces AS w ON w.id = c.workspace_id WHERE d.state = 'dead' GROUP BY 1 ORDER BY 1
+        SELECT w.slug || '/' || c.name, d.letters FROM connector_configs AS c
+        JOIN workspaces AS w ON w.id = c.workspace_id
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS letters FROM webhook_dead_letters
+            WHERE (workspace_id, connection_id) = (c.workspace_id, c.id) AND state = 'dead'
+        ) AS d
+        WHERE d.letters > 0 ORDER BY 1
         """,
     )
     for key, count in rows:

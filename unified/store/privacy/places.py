@@ -4,6 +4,7 @@
 - Invoices, events and other records that name the person keep ids, amounts, types and times; text and raw records go.
 - Rejects, received events (drained or not), dead letters, pushes under way, keys of identities, decisions on them and
   golden customers go as a whole. What is left of an identity is resolved anew by its next run.
+- Keys by which routes look customers up go as a whole.
 - Links of routes keep their two ids; the values go, and nothing is pushed along them.
 - Rows of derived tables go where a value is an address or a long id; the asset's next run makes its table anew.
 
@@ -22,8 +23,8 @@ from unified.schema.entities import CUSTOMERS, ENTITIES, INVOICES, Entity
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.identities import records as identity_records
 from unified.store.privacy.persons import Person
-from unified.store.records import derived, suppressions
-from unified.store.records.tables import TABLES
+from unified.store.records import derived, keys, suppressions
+from unified.store.records.tables import TABLES, StreamKey
 from unified.store.records.traces import Traces, is_distinct
 
 _Conn = AsyncConnection[Any]
@@ -74,6 +75,9 @@ async def empty(
         traces = Traces(ids, person.addresses, about)
         emptied = await _empty_customers(conn, connection, ids)
         counts[CUSTOMERS.table] += emptied
+        for stream, found in ids.items():
+            named = StreamKey(workspace_id, connection.id, connection.connector, CUSTOMERS, stream)
+            counts["customer_keys"] += await keys.remove(conn, named, found)
         invoices = await invoices_of(conn, connection, ids)
         # An event may be about one of their invoices, and say nothing of them but its values.
         traces = Traces({**ids, **invoices}, person.addresses, about)

@@ -8,10 +8,10 @@ from psycopg.rows import dict_row
 
 from unified.schema.base import UnifiedBase
 from unified.schema.conditions import CUSTOM
+from unified.store.records import keys
 from unified.store.records.tables import StreamKey
 
-# The column that each key compares, with an index. A custom field has none: it reads the connection's customers once a
-# look-up, of however many values.
+# The column that each key compares, with an index.
 _KEYS = {
     "email": "email_key",
     "phone": "phone_key",
@@ -45,13 +45,16 @@ async def by_key(
         name: ``email``, ``phone`` (by its last eight digits), ``tax_number``, ``domain_name`` or a custom field.
         values: What to look for, as the key compares it: ``lower@case``, ``12345678``, ``domain|name``.
     """
-    compared: sql.Composable
-    if name.startswith(CUSTOM):
-        compared = sql.SQL("custom_fields ->> {}").format(sql.Literal(name.removeprefix(CUSTOM)))
-    else:
-        compared = sql.Identifier(_KEYS[name])
-    condition = sql.SQL("deleted_at IS NULL AND {} = ANY(%(values)s)").format(compared)
-    return await _read(conn, key, condition, values=list(values))
+    condition = sql.SQL("deleted_at IS NULL AND {} = ANY(%(values)s)")
+    if not name.startswith(CUSTOM):
+        return await _read(conn, key, condition.format(sql.Identifier(_KEYS[name])), values=list(values))
+    field = name.removeprefix(CUSTOM)
+    ids = await keys.find(conn, key, field, values)
+    if ids is None:
+        # A run under way, whose route does not name the field any more: it reads the connection's customers once.
+        compared = sql.SQL("custom_fields ->> {}").format(sql.Literal(field))
+        return await _read(conn, key, condition.format(compared), values=list(values))
+    return await _read(conn, key, condition.format(sql.Identifier("source_id")), values=ids)
 
 
 async def ids_after(conn: AsyncConnection[Any], key: StreamKey, after: str, *, limit: int) -> list[str]:

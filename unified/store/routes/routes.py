@@ -13,10 +13,13 @@ from uuid import UUID, uuid4
 from psycopg import AsyncConnection, errors
 from psycopg.types.json import Jsonb
 
+from unified.schema.entities import CUSTOMERS
 from unified.store import audit
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.errors import DuplicateNameError, InvalidSettingError, VersionConflictError
+from unified.store.records import keys
+from unified.store.records.tables import StreamKey
 from unified.store.routes.cycles import place, refuse_cycle
 from unified.store.routes.rows import (
     MARK,
@@ -75,26 +78,27 @@ class Routes:
                 conn, name, place(source.name, streams[0]), place(target.name, streams[1]), settings.direction
             )
             try:
-                await conn.execute(
-                    """
-                    INSERT INTO routes (id, workspace_id, name, source_connection_id, source_stream,
-                        target_connection_id, target_stream, direction, fields, filter, conflict_policy, match_keys,
-                        on_delete, on_missing, interval_minutes)
-                    VALUES (%(id)s, %(workspace)s, %(name)s, %(source)s, %(from_stream)s, %(target)s, %(to_stream)s,
-                        %(direction)s, %(fields)s, %(filter)s, %(conflict_policy)s, %(match_keys)s,
-                        %(on_delete)s, %(on_missing)s, %(interval)s)
-                    """,
-                    _columns(settings)
-                    | {
-                        "id": route_id,
-                        "workspace": source.workspace_id,
-                        "name": name,
-                        "source": source.id,
-                        "from_stream": streams[0],
-                        "target": target.id,
-                        "to_stream": streams[1],
-                    },
-                )
+                async with keys.followed(conn, _streams(source, target, streams)):
+                    await conn.execute(
+                        """
+                        INSERT INTO routes (id, workspace_id, name, source_connection_id, source_stream,
+                            target_connection_id, target_stream, direction, fields, filter, conflict_policy, match_keys,
+                            on_delete, on_missing, interval_minutes)
+                        VALUES (%(id)s, %(workspace)s, %(name)s, %(source)s, %(from_stream)s, %(target)s, %(to_stream)s,
+                            %(direction)s, %(fields)s, %(filter)s, %(conflict_policy)s, %(match_keys)s,
+                            %(on_delete)s, %(on_missing)s, %(interval)s)
+                        """,
+                        _columns(settings)
+                        | {
+                            "id": route_id,
+                            "workspace": source.workspace_id,
+                            "name": name,
+                            "source": source.id,
+                            "from_stream": streams[0],
+                            "target": target.id,
+                            "to_stream": streams[1],
+                        },
+                    )
             except errors.UniqueViolation as error:
                 is_name = error.diag.constraint_name != "one_route_between_two_streams"
                 between = f"{place(source.key, streams[0])} to {place(target.key, streams[1])}"
@@ -163,19 +167,21 @@ class Routes:
         """
         async with self._db.workspace(route.workspace_id) as conn:
             source, target = await ends(conn, route)
-            settings = checked(settings, source, target, (route.source_stream, route.target_stream))
-            begin, end = place(source.name, route.source_stream), place(target.name, route.target_stream)
+            streams = route.source_stream, route.target_stream
+            settings = checked(settings, source, target, streams)
+            begin, end = place(source.name, streams[0]), place(target.name, streams[1])
             await refuse_cycle(conn, route.name, begin, end, settings.direction, route.id)
-            done = await conn.execute(
-                """
-                UPDATE routes SET direction = %(direction)s, fields = %(fields)s, filter = %(filter)s,
-                    conflict_policy = %(conflict_policy)s, match_keys = %(match_keys)s, on_delete = %(on_delete)s,
-                    on_missing = %(on_missing)s, interval_minutes = %(interval)s,
-                    version = version + 1, updated_at = now()
-                WHERE id = %(id)s AND version = coalesce(%(version)s, version)
-                """,
-                _columns(settings) | {"id": route.id, "version": if_version},
-            )
+            async with keys.followed(conn, _streams(source, target, streams)):
+                done = await conn.execute(
+                    """
+                    UPDATE routes SET direction = %(direction)s, fields = %(fields)s, filter = %(filter)s,
+                        conflict_policy = %(conflict_policy)s, match_keys = %(match_keys)s, on_delete = %(on_delete)s,
+                        on_missing = %(on_missing)s, interval_minutes = %(interval)s,
+                        version = version + 1, updated_at = now()
+                    WHERE id = %(id)s AND version = coalesce(%(version)s, version)
+                    """,
+                    _columns(settings) | {"id": route.id, "version": if_version},
+                )
             if not done.rowcount:
                 raise VersionConflictError(f"route {route.key}")
             return await self._noted(conn, "change", route.id)
@@ -210,7 +216,10 @@ class Routes:
         """
         async with self._db.workspace(route.workspace_id) as conn:
             await self._noted(conn, "remove", route.id)
-            if not (await conn.execute("DELETE FROM routes WHERE id = %s", (route.id,))).rowcount:
+            streams = _streams(*await ends(conn, route), (route.source_stream, route.target_stream))
+            async with keys.followed(conn, streams):
+                removed = await conn.execute("DELETE FROM routes WHERE id = %s", (route.id,))
+            if not removed.rowcount:
                 raise RouteNotFoundError(route.key)
 
     async def _noted(self, conn: AsyncConnection[Any], what: str, route_id: UUID) -> Route:
@@ -226,6 +235,14 @@ class Routes:
             detail={"name": route.name, "version": route.version},
         )
         return route
+
+
+def _streams(source: Connection, target: Connection, names: tuple[str, str]) -> list[StreamKey]:
+    """The two streams of a route that are named."""
+    return [
+        StreamKey(one.workspace_id, one.id, one.connector, CUSTOMERS, name)
+        for one, name in zip((source, target), names, strict=True)
+    ]
 
 
 def _columns(settings: RouteSettings) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.database import Database
 from unified.store.errors import AccountChangedError, RecordError
 from unified.store.plans import avoid_nested_loops
-from unified.store.records import suppressions
+from unified.store.records import keys, suppressions
 from unified.store.records.merge import deletions, merge_sql, staging
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.merge.rows import row_encoder
@@ -324,6 +324,8 @@ class _Merge:
         await self._execute(merge_sql.MERGE)
         row = await self._cursor.fetchone()
         assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
+        if self._key.entity is CUSTOMERS:
+            await keys.keep(self._cursor.connection, self._key, _ids(self._rows))
         await deletions.follow_merges(self._execute, self._key, _ids(self._rows))
         return int(row[0]), int(row[1])
 

@@ -1,4 +1,4 @@
-"""How PostgreSQL carries out what the syncs ask: whether each statement on a large table has an index to go by.
+"""How PostgreSQL carries out what the product asks: whether each statement on a large table has an index to go by.
 
 Statements are not listed here: whatever is executed is explained, by the role and with the values of its transaction.
 """
@@ -16,16 +16,20 @@ from psycopg.pq import TransactionStatus
 
 # Tables that grow with a tenant's records, their partitions included.
 LARGE = re.compile(
-    r"unified_(customers|invoices|events|records)|webhook_(inbox|seen|dead_letters)|customer_changes|pushed_records|"
-    r"route_outbox|identity_(records|matches|members)|customer_identities|golden_customers"
+    r"unified_(customers|invoices|events|records)|webhook_(inbox|seen|dead_letters)|customer_(changes|keys)|"
+    r"pushed_records|route_outbox|identity_(records|matches|members)|customer_identities|golden_customers"
 )
 # Row level security keeps conditions of these from an index: none is leakproof.
 LEAKY = re.compile(r"\b(lower|upper|right|left|split_part|regexp_\w+|strpos)\(|->>|#>>|@>|~~|::numeric")
 # What reads all of a tenant's rows on purpose: a part of the statement, and why.
 ON_PURPOSE = {
-    "custom_fields ->>": "a custom field of any name has no index; one reading serves all values of a look-up",
+    "custom_fields ->>": "a run under way whose route does not name the custom field any more; one reading a look-up",
 }
 
+# The first column of each index. A condition that does not begin with it reads the whole index.
+_LEADING = (
+    b"SELECT relname, pg_get_indexdef(oid, 1, true) FROM pg_class WHERE relname = ANY(%s) AND relkind = 'i'"
+)
 _ASKS = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 
 
@@ -55,11 +59,14 @@ class Plans:
             await _execute(cursor, b"SET LOCAL enable_seqscan = off")
             await _execute(cursor, f"EXPLAIN (FORMAT JSON) {text}".encode(), values, prepare=False)
             row = await cursor.fetchone()
+            assert row is not None
+            plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
+            nodes = list(_nodes(plan[0]["Plan"]))
+            await _execute(cursor, _LEADING, ([node.get("Index Name") for node in nodes],))
+            leading = dict(await cursor.fetchall())
             await _execute(cursor, b"SET LOCAL enable_seqscan = on")
-        assert row is not None
-        plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
-        for node in _nodes(plan[0]["Plan"]):
-            if (what := _lacks(node)) and not any(part in text for part in ON_PURPOSE):
+        for node in nodes:
+            if (what := _lacks(node, leading)) and not any(part in text for part in ON_PURPOSE):
                 self.lacking[text] = what
 
 
@@ -69,7 +76,7 @@ def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from _nodes(inner)
 
 
-def _lacks(node: Mapping[str, Any]) -> str | None:
+def _lacks(node: Mapping[str, Any], leading: Mapping[str, str]) -> str | None:
     """What is wrong with one step of a plan."""
     place = str(node.get("Relation Name") or node.get("Index Name") or "")
     if not LARGE.match(place):
@@ -80,6 +87,8 @@ def _lacks(node: Mapping[str, Any]) -> str | None:
     is_scan = node["Node Type"] in ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Index Scan")
     if is_scan and "Index Cond" not in node:
         return f"{place}: {node['Node Type']} without a condition, filtered by {filtered}"
+    if is_scan and (first := leading[node["Index Name"]]) not in node["Index Cond"]:
+        return f"{place}: {node['Index Name']} begins with {first}, which {node['Index Cond']} leaves open"
     return None
 
 
