@@ -18,7 +18,11 @@ Fault = Mapping[str, Any]
 """What is wrong with a setting: ``loc``, ``type`` and ``msg``, as pydantic says it, without the value."""
 
 # For a person, where pydantic's words are for the author of a model.
-_WORDS = {"missing": "it is needed", "extra_forbidden": "there is no such setting"}
+_WORDS = {
+    "missing": "it is needed",
+    "extra_forbidden": "there is no such setting",
+    "tuple_type": 'it takes a list in JSON, such as ["one", "two"]',
+}
 
 Check = Callable[[type[BaseAdapter[Any]], AdapterConfig], Fault | None]
 """A further rule for settings that fit the connector's model."""

@@ -1,5 +1,7 @@
 """`unified connectors` and `unified schemas`: what can be connected, and what its records become."""
 
+from pydantic.fields import FieldInfo
+
 from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, table
 from unified.cli.secrets import variable_of
@@ -56,5 +58,13 @@ def schemas() -> None:
     print_json(json_schemas())
 
 
-def _settings(model: type[AdapterConfig]) -> list[tuple[str, str, str | None]]:
-    return [(name, str(info.default), info.description) for name, info in model.model_fields.items()]
+def _settings(model: type[AdapterConfig]) -> list[tuple[str, str | None, str | None]]:
+    """Name, default and meaning of each; without a default where it has to be given, or may be left out."""
+    return [
+        (name, _default(info), f"Needed. {info.description}" if info.is_required() else info.description)
+        for name, info in model.model_fields.items()
+    ]
+
+
+def _default(info: FieldInfo) -> str | None:
+    return None if info.is_required() or info.default in (None, ()) else str(info.default)

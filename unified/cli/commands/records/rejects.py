@@ -27,7 +27,7 @@ async def rejects(
     async with open_session() as session:
         connection = await session.connection(name)
         adapter = get_adapter(connection.connector)
-        streams = [adapter.stream(stream)] if stream else adapter.streams
+        streams = [adapter.stream(stream)] if stream else adapter.all_streams()
         async with session.db.workspace(connection.workspace_id) as conn:
             found = [
                 {

@@ -119,6 +119,33 @@ def test_what_is_mistyped_is_refused_before_a_secret_is_asked_for(
     assert [each["name"] for each in unified.json("connections", "list")] == [stripe]
 
 
+def test_connectors_show_what_a_setting_is_without_a_default(unified: Unified) -> None:
+    assert "Pydantic" not in unified.ok("connectors")
+    settings = {
+        one["name"]: {each["name"]: each for each in one["settings"]} for one in unified.json("connectors")
+    }
+    needed = settings["chargebee"]["base_url"]
+    assert (needed["default"], needed["description"][:7]) == (None, "Needed.")
+    assert settings["hubspot"]["properties"]["default"] is None
+    assert settings["hubspot"]["search_lag"]["default"] == "30.0"
+
+
+def test_a_list_that_is_given_as_a_word_is_refused_with_its_form(
+    unified: Unified, sandbox: SandboxServer
+) -> None:
+    line = unified.refused(
+        "connections",
+        "add",
+        "hubspot",
+        "crm",
+        *to_sandbox(sandbox, "hubspot"),
+        "--set",
+        "properties=tier",
+        code=2,
+    )
+    assert 'properties: it takes a list in JSON, such as ["one", "two"]' in line
+
+
 def test_settings_are_checked_by_the_adapter(unified: Unified, stripe: str) -> None:
     assert "timeout" in unified.refused("connections", "update", stripe, "--set", "timeout=-1", code=2)
     assert "KEY=VALUE" in unified.refused("connections", "update", stripe, "--set", "timeout", code=2)

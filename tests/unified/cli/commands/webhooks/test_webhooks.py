@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from tests.waiting import LIMIT_SECONDS
 from unified.sandbox.faults import Fault
+from unified.sandbox.hubspot.webhooks import HubSpotWebhooks
 from unified.sandbox.webhooks import Endpoint
 
 if TYPE_CHECKING:
@@ -171,3 +175,28 @@ def test_a_change_is_delivered_drained_and_replayed(
     finally:
         sandbox.stripe.restore(KEY)
         sandbox.stripe.webhooks.clear()
+
+
+def test_what_only_webhooks_bring_is_among_the_rejects(
+    unified: Unified, sandbox: SandboxServer, address: str
+) -> None:
+    place = ("--base-url", f"{sandbox.url}/hubspot", "--allow-private-hosts")
+    token = "pat-fake-acme"
+    unified.ok("connections", "add", "hubspot", "crm", *place, UNIFIED_SECRET_ACCESS_TOKEN=token)
+    try:
+        url = unified.ok("webhooks", "add", "crm", "--public-url", address, UNIFIED_SECRET_WEBHOOK=SECRET)
+        endpoint = Endpoint(token, url.strip(), SECRET)
+        portal = sandbox.hubspot.account(token).portal_id
+        good = {"eventId": 1, "portalId": portal, "objectId": 1, "occurredAt": 1795800000000}
+        good["subscriptionType"] = "contact.creation"
+        body = json.dumps([good, {"portalId": portal, "occurredAt": "soon"}, None]).encode()
+        headers = HubSpotWebhooks().headers(endpoint, body, time.time())
+        answer = httpx.post(endpoint.url, content=body, headers=headers, timeout=LIMIT_SECONDS)
+        assert answer.status_code == 200
+        unified.ok("drain", "hubspot")
+        rejects = unified.json("rejects", "crm")
+        assert {one["stream"] for one in rejects} == {"events"}
+        (status,) = [one for one in unified.json("status") if one["connector"] == "hubspot"]
+        assert status["rejects"]["events"] == len(rejects) > 0
+    finally:
+        unified.ok("connections", "remove", "crm", "--yes")
