@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from resources.adapters import AdaptersResource
+from resources.files import FilesIOManager
 from resources.store import CredentialStoreResource, DatabaseResource
 from resources.tables import TablesIOManager
 from sensors.connections import connections_sensor
@@ -31,7 +32,7 @@ def build_definitions(*own: dg.Definitions, resources: Mapping[str, Any] | None 
 
     Args:
         own: The project's assets, checks, jobs, schedules, sensors and resources. They may use the resources below:
-            ``io_manager_key="tables"`` gives and takes pandas frames.
+            ``io_manager_key="tables"`` gives and takes pandas frames, ``"files"`` those of Parquet files.
         resources: Taken instead of the product's of the same name.
 
     Raises:
@@ -83,6 +84,7 @@ def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
             "credentials": credentials,
             "adapters": AdaptersResource(credentials=credentials),
             "tables": TablesIOManager(database=database),
+            "files": FilesIOManager(),
             **replaced,
         },
         executor=dg.in_process_executor,
