@@ -4,6 +4,7 @@ Rows come in the list's own order, which never changes, so a copy that was inter
 meets each row once. Not here: the files (:mod:`unified.sync.exports`), and pages of a list (``pages``).
 """
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from typing import Literal
 from uuid import UUID
 
 from psycopg import sql
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn
 
 from unified.schema.entities import EVENTS, INVOICES
 from unified.schema.invoice import UnifiedLineItem
@@ -138,22 +142,56 @@ async def copy(
         )
         values = {"ids": ids, "stream": extract.stream, "since": extract.since, "before": extract.before}
         places = {f"after_{number}": value for number, value in enumerate(after or ())}
-        async with conn.cursor().copy(_statement(extract, list(places)), {**values, **places}) as rows:
-            begin = former = b""
-            held: list[bytes] = []
-            size = 0
-            async for data in rows:
-                row = bytes(data)
-                day = row[: row.index(b",") + 1] if extract.by_day else b""
-                row_id = row[len(day) : len(day) + _ID_BYTES]
-                if held and (day != begin or (size >= PIECE_BYTES and row_id != former)):
-                    yield _piece(extract, begin, held)
-                    held, size = [], 0
-                begin, former = day, row_id
-                held.append(row)
-                size += len(row)
-            if held:
-                yield _piece(extract, begin, held)
+        async with conn.cursor().copy(_statement(extract, list(places)), {**values, **places}):
+            rows = _Rows(conn.pgconn)
+            while piece := await asyncio.to_thread(_next, extract, rows):
+                yield piece
+
+
+class _Rows:
+    """The rows of a COPY, by libpq itself: waiting for each through the event loop takes ten times as long."""
+
+    def __init__(self, pgconn: PGconn) -> None:
+        self._pgconn = pgconn
+        self._ahead: bytes | None = None
+        self._is_over = False
+
+    def next(self) -> bytes | None:
+        """The next row; None behind the last."""
+        if self._ahead is not None:
+            row, self._ahead = self._ahead, None
+            return row
+        if self._is_over:
+            return None
+        size, data = self._pgconn.get_copy_data(0)
+        if size > 0:
+            return bytes(data)
+        self._is_over = True
+        while result := self._pgconn.get_result():
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise error_from_result(result)
+        return None
+
+    def put_back(self, row: bytes) -> None:
+        """Let this row be the next."""
+        self._ahead = row
+
+
+def _next(extract: Extract, rows: _Rows) -> Piece | None:
+    """The next piece; None behind the last."""
+    begin = former = b""
+    held: list[bytes] = []
+    size = 0
+    while row := rows.next():
+        day = row[: row.index(b",") + 1] if extract.by_day else b""
+        row_id = row[len(day) : len(day) + _ID_BYTES]
+        if held and (day != begin or (size >= PIECE_BYTES and row_id != former)):
+            rows.put_back(row)
+            break
+        begin, former = day, row_id
+        held.append(row)
+        size += len(row)
+    return _piece(extract, begin, held) if held else None
 
 
 def _piece(extract: Extract, day: bytes, rows: list[bytes]) -> Piece:
