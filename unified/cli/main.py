@@ -42,6 +42,10 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "commands.connections.connections:app",
             "Add, authorize, list, show, test, change and remove connections.",
         ),
+        "apply": (
+            "commands.connections.apply:apply",
+            "Make connections, webhooks, rules and routes as a file says, or write that file.",
+        ),
         "workspaces": ("commands.connections.workspaces:app", "Add, list and remove workspaces."),
         "sync": ("commands.connections.sync:sync", "Pull the changes of one connection, or of all, now."),
         "status": ("commands.connections.status:status", "Show how each connection stands."),

@@ -162,10 +162,7 @@ class Connections:
         settings = checked_settings(adapter, new.settings, check)
         trial = None
         if new.secrets:
-            _check_fields(adapter, new.secrets)
-            if missing := {one.name for one in adapter.credential_fields} - new.secrets.keys():
-                names = ", ".join(sorted(missing))
-                raise CredentialFieldsError(f"{adapter.name} needs {names} as well", frozenset(missing))
+            check_secrets(adapter, new.secrets)
             workspace = await workspaces.read(self._db, workspace_id)
             if test and not workspace.requires_approval:
                 ref = ConnectionRef(uuid4(), workspace_id, f"{workspace.slug}/{new.name}")
@@ -232,7 +229,7 @@ class Connections:
             ConnectionNotFoundError: If it was removed meanwhile.
         """
         adapter, secrets = get_adapter(connection.connector), secrets or {}
-        _check_fields(adapter, secrets)
+        check_secrets(adapter, secrets, all_of_them=False)
         trial = None
         async with self._db.workspace(connection.workspace_id) as conn:
             used = await self._changed_settings(conn, connection, settings or {}, secrets, check)
@@ -366,10 +363,25 @@ def _ref(connection: Connection) -> ConnectionRef:
     return ConnectionRef(connection.id, connection.workspace_id, connection.key)
 
 
-def _check_fields(adapter: type[BaseAdapter[Any]], secrets: Mapping[str, Secret]) -> None:
+def check_secrets(
+    adapter: type[BaseAdapter[Any]], secrets: Mapping[str, Secret], *, all_of_them: bool = True
+) -> None:
+    """Refuse secrets that are not the ones of a connector.
+
+    Args:
+        adapter: The connector's.
+        secrets: By field.
+        all_of_them: Whether none may be missing.
+
+    Raises:
+        CredentialFieldsError: If one is unknown or missing.
+    """
     known = {one.name for one in adapter.credential_fields}
     if not known.issuperset(secrets):  # not named: a sender who mixes them up has sent a secret as a name
         raise CredentialFieldsError(f"{adapter.name} has {', '.join(sorted(known))}")
+    if all_of_them and (missing := known - secrets.keys()):
+        names = ", ".join(sorted(missing))
+        raise CredentialFieldsError(f"{adapter.name} needs {names} as well", frozenset(missing))
 
 
 async def _accepted(adapter: BaseAdapter[Any]) -> Trial:

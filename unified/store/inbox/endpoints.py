@@ -103,12 +103,7 @@ class Endpoints:
             ConfigurationError: If there is no such verifier, or the options are not its own.
             ConnectionNotFoundError: If the connection was removed.
         """
-        if verifier is None:
-            usual = get_adapter(connection.connector).verifiers
-            if not usual:
-                msg = f"{connection.connector} has no webhooks of its own; say how deliveries will be signed"
-                raise ConfigurationError(msg)
-            verifier = usual[0].name
+        verifier = verifier or usual_verifier(connection.connector)
         get_verifier(verifier, options)
         endpoint_id = uuid4()
         async with self._db.workspace(connection.workspace_id) as conn:
@@ -134,6 +129,45 @@ class Endpoints:
             endpoint = await _get(conn, endpoint_id)
             await self._log(conn, endpoint, "webhook.add", {"connection": str(connection.id)})
             return endpoint
+
+    async def add(
+        self,
+        connection: ConnectionSummary,
+        secret: Secret | None,
+        *,
+        verifier: str | None = None,
+        options: Mapping[str, str] | None = None,
+        event_types: Sequence[str] = (),
+        is_active: bool = True,
+    ) -> tuple[Endpoint, Secret | None]:
+        """Make an endpoint with its secret, or neither.
+
+        Args:
+            connection: Whose events will be delivered.
+            secret: As the provider shows it; None makes one where the provider takes ours, and else leaves it out.
+            verifier: As for :meth:`create`, like the next two.
+            options: The verifier's settings.
+            event_types: Types to keep.
+            is_active: Whether deliveries are taken.
+
+        Returns:
+            The endpoint, and the secret if it was made here: to be entered at the provider.
+
+        Raises:
+            ConfigurationError, ConnectionNotFoundError, CredentialError, MasterKeyError: As :meth:`create` and
+                :meth:`rotate` do.
+        """
+        endpoint = await self.create(connection, verifier=verifier, options=options, event_types=event_types)
+        made = None if secret else made_secret(endpoint.verifier)
+        try:
+            if not is_active:
+                await self.set_active(endpoint, is_active=False)
+            if given := secret or made:
+                await self.rotate(endpoint, given)
+        except BaseException:
+            await self.remove(endpoint)
+            raise
+        return endpoint, made
 
     async def of_workspace(self, workspace_id: UUID) -> list[Endpoint]:
         """All endpoints of a workspace, the oldest first."""
@@ -175,14 +209,9 @@ class Endpoints:
             CredentialError, MasterKeyError: If the former secret can't be read.
         """
         get_verifier(endpoint.verifier, endpoint.options).check_secret(secret)
-        current, former = (f"webhook_{endpoint.id.hex}_{which}" for which in ("current", "former"))
+        current, former = (_field(endpoint, which) for which in ("current", "former"))
         place = endpoint.workspace_id, endpoint.connection_id
-        try:
-            stored = await self._credentials.reveal(
-                *place, endpoint_id=endpoint.id, actor=self._actor, purpose="rotate"
-            )
-        except CredentialNotFoundError:
-            stored = {}
+        stored = await self.secrets(endpoint, purpose="rotate")
         try:
             # In this order: whatever is interrupted, each delivery finds the secret that it was signed with.
             for name, value, expires_at in (
@@ -202,6 +231,31 @@ class Endpoints:
             raise EndpointNotFoundError(endpoint.id) from None
         # Makes every ingress load the secrets anew.
         await self._update(endpoint, "updated_at = now()")
+
+    async def secrets(self, endpoint: Endpoint, *, purpose: str) -> dict[str, Secret]:
+        """The secrets that deliveries may be signed with at present, by field; none before the first one is set.
+
+        Args:
+            endpoint: Which.
+            purpose: What for; the audit log says so.
+
+        Raises:
+            CredentialError, MasterKeyError: If they can't be read.
+        """
+        try:
+            return await self._credentials.reveal(
+                endpoint.workspace_id,
+                endpoint.connection_id,
+                endpoint_id=endpoint.id,
+                actor=self._actor,
+                purpose=purpose,
+            )
+        except CredentialNotFoundError:
+            return {}
+
+    async def secret(self, endpoint: Endpoint, *, purpose: str) -> Secret | None:
+        """The secret that the next delivery is to be signed with; None before one is set. As :meth:`secrets`."""
+        return (await self.secrets(endpoint, purpose=purpose)).get(_field(endpoint, "current"))
 
     async def set_active(self, endpoint: Endpoint, *, is_active: bool) -> None:
         """Take deliveries again, or refuse them as if there were no endpoint.
@@ -261,6 +315,22 @@ class Endpoints:
             outcome="allowed",
             detail=detail,
         )
+
+
+def usual_verifier(connector: str) -> str:
+    """How a connector's own provider signs deliveries.
+
+    Raises:
+        ConfigurationError: If it has no webhooks.
+    """
+    usual = get_adapter(connector).verifiers
+    if not usual:
+        raise ConfigurationError(f"{connector} has no webhooks of its own; say how deliveries will be signed")
+    return usual[0].name
+
+
+def _field(endpoint: Endpoint, which: str) -> str:
+    return f"webhook_{endpoint.id.hex}_{which}"
 
 
 async def _get(conn: AsyncConnection[Any], endpoint_id: UUID) -> Endpoint:

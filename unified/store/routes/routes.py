@@ -53,6 +53,7 @@ class Routes:
         *,
         from_stream: str | None = None,
         to_stream: str | None = None,
+        is_active: bool = True,
     ) -> Route:
         """Add a route.
 
@@ -63,6 +64,7 @@ class Routes:
             settings: What to do; by default all fields, one way, the source wins.
             from_stream: The source's stream of customers; by default its connector's only or first one.
             to_stream: The target's, likewise.
+            is_active: Whether it runs by itself.
 
         Raises:
             InvalidSettingError: If source and target are one or of two workspaces, one has no such stream, or a setting
@@ -83,10 +85,10 @@ class Routes:
                         """
                         INSERT INTO routes (id, workspace_id, name, source_connection_id, source_stream,
                             target_connection_id, target_stream, direction, fields, filter, conflict_policy, match_keys,
-                            on_delete, on_missing, interval_minutes)
+                            on_delete, on_missing, interval_minutes, is_active)
                         VALUES (%(id)s, %(workspace)s, %(name)s, %(source)s, %(from_stream)s, %(target)s, %(to_stream)s,
                             %(direction)s, %(fields)s, %(filter)s, %(conflict_policy)s, %(match_keys)s,
-                            %(on_delete)s, %(on_missing)s, %(interval)s)
+                            %(on_delete)s, %(on_missing)s, %(interval)s, %(is_active)s)
                         """,
                         _columns(settings)
                         | {
@@ -97,6 +99,7 @@ class Routes:
                             "from_stream": streams[0],
                             "target": target.id,
                             "to_stream": streams[1],
+                            "is_active": is_active,
                         },
                     )
             except errors.UniqueViolation as error:

@@ -85,19 +85,7 @@ class VaultKeyProvider:
         Raises:
             MasterKeyError: If one is missing or can't be used; the message never repeats a value.
         """
-        given = {name: value for name, value in environment.items() if value}
-        if _ADDRESS not in given:
-            raise MasterKeyError(f"{_ADDRESS} is not set, and UNIFIED_KEY_PROVIDER says vault")
-        return cls(
-            VaultSettings(
-                address=given[_ADDRESS],
-                key=given.get("UNIFIED_VAULT_KEY", "unified"),
-                credential=_credential(given),
-                mount=given.get("UNIFIED_VAULT_MOUNT", "transit"),
-                namespace=given.get("VAULT_NAMESPACE"),
-                ca_file=given.get("VAULT_CACERT"),
-            )
-        )
+        return cls(vault_settings(environment))
 
     async def primary_key_id(self) -> str:
         """Names the key's latest version."""
@@ -191,6 +179,25 @@ def _damaged(key_id: str, reason: str = "it is not a ciphertext of that key") ->
     return DamagedDataKeyError(
         f"a workspace's data key does not unwrap under its master key {key_id} ({reason}): its row was changed, "
         "or that version was switched off in Vault; restore the row or allow the version again"
+    )
+
+
+def vault_settings(environment: Mapping[str, str]) -> VaultSettings:
+    """The Vault that environment variables name, as docs/keys.md lists them, and its transit key.
+
+    Raises:
+        MasterKeyError: If one is missing or can't be used; the message never repeats a value.
+    """
+    given = {name: value for name, value in environment.items() if value}
+    if _ADDRESS not in given:
+        raise MasterKeyError(f"{_ADDRESS} is not set, so it is not known where Vault is")
+    return VaultSettings(
+        address=given[_ADDRESS],
+        key=given.get("UNIFIED_VAULT_KEY", "unified"),
+        credential=_credential(given),
+        mount=given.get("UNIFIED_VAULT_MOUNT", "transit"),
+        namespace=given.get("VAULT_NAMESPACE"),
+        ca_file=given.get("VAULT_CACERT"),
     )
 
 

@@ -133,18 +133,10 @@ async def make_webhook(
 ) -> MadeWebhook:
     """Make an endpoint of a connection, with the secret that was given or one of ours; its URL is shown only now."""
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
-    endpoints = _endpoints(caller, services)
-    endpoint = await endpoints.create(
-        connection, verifier=new.verifier, options=new.options, event_types=new.event_types
-    )
     given = Secret(new.secret.get_secret_value()) if new.secret else None
-    made = None if given else made_secret(endpoint.verifier)
-    try:
-        if secret := given or made:
-            await endpoints.rotate(endpoint, secret)
-    except BaseException:
-        await endpoints.remove(endpoint)
-        raise
+    endpoint, made = await _endpoints(caller, services).add(
+        connection, given, verifier=new.verifier, options=new.options, event_types=new.event_types
+    )
     url = f"{services.settings.public_url}/webhooks/{connection.connector}/{endpoint.path}"
     return MadeWebhook(**_fields(endpoint), url=url, secret=made.reveal() if made else None)
 

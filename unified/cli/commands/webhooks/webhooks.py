@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from unified.api.settings import PUBLIC_URL_VARIABLE, Settings
+from unified.api.settings import PUBLIC_URL_VARIABLE
 from unified.cli.arguments import AsJson, Name, Yes, confirm, interruptible
 from unified.cli.commands.webhooks import received
 from unified.cli.output import out, print_json, say, table
+from unified.cli.public_url import PublicUrl, public_url_of
 from unified.cli.secrets import read_secrets, variable_of
 from unified.cli.session import ACTOR, CommandError, Session, UsageError, asynchronous, open_session
 from unified.cli.settings import assignments_of
@@ -21,9 +22,6 @@ from unified.store.connections.rows import Connection
 from unified.store.inbox import strays
 from unified.store.inbox.endpoints import FORMER_SECRET_KEPT, Endpoint, Endpoints, made_secret
 from unified.store.workspaces import workspaces
-
-USUAL_ADDRESS = "http://127.0.0.1:8000"
-"""Where `unified serve` and `unified dev` listen by default."""
 
 _SECRET = CredentialField("webhook", "Signing secret", "as the provider shows it for this URL")
 _ID_SHOWN = 8
@@ -40,9 +38,6 @@ Id = Annotated[
     typer.Option("--id", help="The endpoint, where the connection has several; `list` shows their ids."),
 ]
 SecretStdin = Annotated[bool, typer.Option("--secret-stdin", help="Read the secret from standard input.")]
-PublicUrl = Annotated[
-    str | None, typer.Option(help=f"Where providers reach `unified serve`.  [env var: {PUBLIC_URL_VARIABLE}]")
-]
 
 
 @app.command()
@@ -70,30 +65,23 @@ async def add(
     later, with `unified webhooks rotate`: until then deliveries are refused. For github, jira and hmac we
     choose the secret, and print it this once. The URL is a secret too.
     """
-    base = _public_url(public_url)
+    base = public_url_of(public_url)
     given = _given_secret(from_stdin=secret_stdin)
     async with open_session() as session:
         connection = await session.connection(name)
         endpoints = _endpoints(session)
-        endpoint = await endpoints.create(
-            connection, verifier=verifier, options=assignments_of(options), event_types=events or ()
+        endpoint, made = await endpoints.add(
+            connection, given, verifier=verifier, options=assignments_of(options), event_types=events or ()
         )
-        try:
-            secret = given or made_secret(endpoint.verifier)
-            if secret:
-                await endpoints.rotate(endpoint, secret)
-        except BaseException:
-            await endpoints.remove(endpoint)
-            raise
         out.print(_url(base, connection, endpoint), soft_wrap=True)
         if base.startswith("http://"):
             say(f"Providers need an https:// URL; --public-url or {PUBLIC_URL_VARIABLE} sets it.")
-        if secret and not given:
+        if made:
             say("Enter this secret there as well; it is not shown again:")
-            out.print(secret.reveal(), soft_wrap=True)
-        elif not secret and (asked := _asked_secret()):
+            out.print(made.reveal(), soft_wrap=True)
+        elif not given and (asked := _asked_secret()):
             await endpoints.rotate(endpoint, asked)
-        elif not secret:
+        elif not given:
             say(f"Now `unified webhooks rotate {connection.key}` takes the secret that the provider shows.")
 
 
@@ -113,7 +101,7 @@ async def list_(
     NOBODY'S counts events that came in at a connection's endpoints and are of accounts that no connection of the
     workspace reads; they are not kept. --json names the accounts.
     """
-    base = _public_url(public_url)
+    base = public_url_of(public_url)
     async with open_session() as session:
         connections = [await session.connection(name)] if name else await _all_connections(session)
         endpoints = _endpoints(session)
@@ -256,12 +244,6 @@ def _describe(connection: Connection, endpoint: Endpoint) -> dict[str, Any]:
         "is_active": endpoint.is_active,
         "created_at": endpoint.created_at,
     }
-
-
-def _public_url(option: str | None) -> str:
-    """Where providers reach the ingress."""
-    chosen = {PUBLIC_URL_VARIABLE: option or os.environ.get(PUBLIC_URL_VARIABLE, "")}
-    return Settings.from_environment(chosen, address=USUAL_ADDRESS).public_url
 
 
 def _url(base: str, connection: Connection, endpoint: Endpoint) -> str:

@@ -1,0 +1,218 @@
+"""What a file says of connections, beside those that are there."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from unified.kit.registry import get_adapter
+from unified.kit.secrets import Secret
+from unified.kit.settings import checked_settings
+from unified.store import removal
+from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
+from unified.store.connections.registry import Registry
+from unified.store.connections.rows import Connection
+from unified.store.secrets.credentials import CredentialExpiredError, CredentialNotFoundError
+from unified.store.workspaces import workspaces
+from unified.store.workspaces.rows import Workspace
+from unified.sync.connections import Connections, NewConnection, check_secrets
+from unified.sync.declared.document import DeclaredConnection
+from unified.sync.declared.steps import Ground, Step
+
+
+async def connection_steps(
+    ground: Ground, workspace: Workspace | None, name: str, wanted: DeclaredConnection, now: Connection | None
+) -> list[Step]:
+    """What makes a connection as the file says; its webhooks and rules are not among it.
+
+    Args:
+        ground: Where.
+        workspace: The workspace, if it is there already.
+        name: The connection's.
+        wanted: What the file says.
+        now: The connection, if it is there already.
+
+    Raises:
+        AdapterError, StoreError, SyncError: If it can't be made so.
+    """
+    secrets = await ground.references.all(wanted.secrets)
+    if now is None:
+        return [await _new(ground, workspace, name, wanted, secrets)]
+    path = ("connections", name)
+    if now.connector != wanted.connector:
+        reason = f"it is a connection to {now.connector}; remove it first, or give this one another name"
+        return [Step(kind="connection", name=name, action="refused", detail=[reason], path=path)]
+    return [
+        await _changed(ground, name, wanted, now, secrets),
+        *_activity(ground, name, wanted, now),
+        *_extra_settings(ground, name, wanted, now),
+    ]
+
+
+def extra_connection(ground: Ground, connection: Connection) -> Step:
+    """A connection that the file does not name."""
+
+    async def remove() -> Sequence[str]:
+        await removal.remove_connection(ground.db, connection.workspace_id, connection.id, actor=ground.actor)
+        return ()
+
+    detail = ["with its webhooks, rules and records"]
+    return Step(kind="connection", name=connection.name, action="extra", detail=detail, carry_out=remove)
+
+
+def brought_settings(connector: str) -> frozenset[str]:
+    """The settings that an OAuth grant brings (Salesforce's ``instance_url``): nobody writes them into a file."""
+    oauth = get_adapter(connector).oauth
+    return frozenset((*oauth.answer_settings.values(), *oauth.redirect_settings.values()) if oauth else ())
+
+
+async def _new(
+    ground: Ground,
+    workspace: Workspace | None,
+    name: str,
+    wanted: DeclaredConnection,
+    secrets: Mapping[str, Secret],
+) -> Step:
+    new = NewConnection(
+        connector=wanted.connector,
+        name=name,
+        settings=wanted.settings,
+        secrets=secrets,
+        sync_interval=timedelta(minutes=wanted.interval_minutes)
+        if wanted.interval_minutes
+        else DEFAULT_SYNC_INTERVAL,
+        is_active=wanted.active is not False,
+    )
+    adapter = get_adapter(wanted.connector)
+    checked_settings(adapter, wanted.settings)
+    if secrets:
+        check_secrets(adapter, secrets)
+    if workspace:
+        await _connections(ground).rehearse(workspace.id, new)
+
+    async def add() -> Sequence[str]:
+        owner = await _workspace_id(ground)
+        connection, trial = await _connections(ground).add(owner, new, test=ground.test)
+        if trial and trial.account:
+            return [f"the credential opens account {trial.account.id}"]
+        if connection.approval != "approved":
+            return ["it is used once an admin of its workspace has approved it"]
+        return (
+            ()
+            if secrets
+            else ["it has no secret yet; `unified connections authorize` or `update --secret` follows"]
+        )
+
+    detail = [wanted.connector, *([f"secrets {', '.join(sorted(secrets))}"] if secrets else [])]
+    return Step(
+        kind="connection", name=name, action="add", detail=detail, path=("connections", name), carry_out=add
+    )
+
+
+async def _changed(
+    ground: Ground, name: str, wanted: DeclaredConnection, now: Connection, secrets: Mapping[str, Secret]
+) -> Step:
+    whole = checked_settings(get_adapter(now.connector), {**now.settings, **wanted.settings})
+    settings = {key: whole.get(key) for key in wanted.settings if whole.get(key) != now.settings.get(key)}
+    interval = timedelta(minutes=wanted.interval_minutes) if wanted.interval_minutes else now.sync_interval
+    other, unknown = await _other_secrets(ground, now, secrets)
+    detail = [
+        *(f"{key}: {now.settings.get(key, 'not set')} -> {value}" for key, value in settings.items()),
+        *(
+            [f"every {_minutes(now.sync_interval)} min -> {_minutes(interval)}"]
+            if interval != now.sync_interval
+            else []
+        ),
+        *(f"secret {field} is another one" for field in sorted(other)),
+    ]
+    if unknown:
+        detail.append("its secrets are not compared before an admin has approved it")
+
+    async def change() -> Sequence[str]:
+        changed = await _connections(ground).change(
+            await ground.connection(name),
+            settings=settings or None,
+            sync_interval=interval if interval != now.sync_interval else None,
+            secrets={field: secrets[field] for field in other},
+            test=ground.test and now.approval == "approved" and bool(settings or other),
+        )
+        return changed.notices
+
+    is_other = bool(settings or other or interval != now.sync_interval)
+    return Step(
+        kind="connection",
+        name=name,
+        action="change" if is_other else "same",
+        detail=detail,
+        path=("connections", name),
+        carry_out=change if is_other else None,
+    )
+
+
+def _activity(ground: Ground, name: str, wanted: DeclaredConnection, now: Connection) -> Iterator[Step]:
+    if wanted.active in (None, now.is_active):
+        return
+
+    async def activate() -> Sequence[str]:
+        await Registry(ground.db).update_connection(
+            now.workspace_id, now.id, is_active=wanted.active, actor=ground.actor
+        )
+        return ()
+
+    yield Step(
+        kind="connection",
+        name=name,
+        action="change",
+        detail=["resume it" if wanted.active else "pause it"],
+        path=("connections", name, "active"),
+        carry_out=activate,
+    )
+
+
+def _extra_settings(ground: Ground, name: str, wanted: DeclaredConnection, now: Connection) -> Iterator[Step]:
+    extra = sorted(now.settings.keys() - wanted.settings.keys() - brought_settings(now.connector))
+    if not extra:
+        return
+
+    async def unset() -> Sequence[str]:
+        changed = await _connections(ground).change(
+            await ground.connection(name), settings=dict.fromkeys(extra), test=False
+        )
+        return changed.notices
+
+    detail = [f"the setting {key}" for key in extra]
+    yield Step(kind="connection", name=name, action="extra", detail=detail, carry_out=unset)
+
+
+async def _other_secrets(
+    ground: Ground, connection: Connection, secrets: Mapping[str, Secret]
+) -> tuple[Collection[str], bool]:
+    """The fields whose stored secret is another one or missing, and whether that can't be said."""
+    if not secrets:
+        return (), False
+    check_secrets(get_adapter(connection.connector), secrets, all_of_them=False)
+    if connection.approval != "approved":
+        return (), True
+    stored: Mapping[str, Any] = {}
+    with suppress(CredentialNotFoundError, CredentialExpiredError):  # then all of them are stored anew
+        stored = await ground.credentials.reveal(
+            connection.workspace_id, connection.id, actor=ground.actor, purpose="compare"
+        )
+    return [
+        field
+        for field, secret in secrets.items()
+        if field not in stored or stored[field].reveal() != secret.reveal()
+    ], False
+
+
+async def _workspace_id(ground: Ground) -> UUID:
+    return (await workspaces.find(ground.db, ground.workspace)).id
+
+
+def _connections(ground: Ground) -> Connections:
+    return Connections(ground.db, ground.credentials, actor=ground.actor)
+
+
+def _minutes(interval: timedelta) -> int:
+    return interval // timedelta(minutes=1)
