@@ -84,8 +84,8 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "drain": ("commands.webhooks.drain:drain", "Apply what webhooks have brought, now."),
     },
     "Management API": {
-        "token": ("commands.access.tokens:app", "Create, list and revoke API tokens."),
-        "members": ("commands.access.members:app", "Add, list, change and remove members of a workspace."),
+        "tokens": ("commands.access.tokens:app", "Add, list and revoke API tokens."),
+        "members": ("commands.access.members:app", "Add, list, update and remove members of a workspace."),
         "openapi": ("commands.operation.openapi:openapi", "Print the API's OpenAPI document."),
     },
     "Mapping": {
@@ -116,6 +116,8 @@ _REFUSALS = {
     errno.ENOTDIR, errno.EPERM, errno.EROFS,
 }  # fmt: skip
 _PLACES = {name: place for commands in _PANELS.values() for name, (place, _) in commands.items()}
+# What a command was called before this release, for as long as the next one.
+_FORMER = {"token": "tokens"}
 
 
 class _LazyGroup(TyperGroup):
@@ -123,7 +125,7 @@ class _LazyGroup(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands.update({name: TyperCommand(name) for name in _PLACES})
+        self.commands.update({name: TyperCommand(name) for name in (*_PLACES, *_FORMER)})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that ``args`` name, and the arguments left for it."""
@@ -146,7 +148,7 @@ def load(name: str) -> Any:
     Returns:
         Its click command.
     """
-    module, _, attribute = _PLACES[name].partition(":")
+    module, _, attribute = _PLACES[_FORMER.get(name, name)].partition(":")
     target = getattr(import_module(f"unified.cli.{module}"), attribute)
     if not isinstance(target, typer.Typer):
         single = typer.Typer(add_completion=False)

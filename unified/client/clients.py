@@ -83,7 +83,7 @@ class Client(Reader):
 
         Args:
             url: Where it is, such as ``https://unified.example.com``.
-            token: An API token of the workspace (``unified token create``), or a JWT.
+            token: An API token of the workspace (``unified tokens add``), or a JWT.
             workspace: Slug or id, for a JWT whose subject is a member of several.
         """
         super().__init__(HttpTransport(url, Secret(token), workspace))

@@ -12,7 +12,7 @@ from unified.store.workspaces import members, workspaces
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Add, list, change and remove members of a workspace (docs/api.md).",
+    help="Add, list, update and remove members of a workspace (docs/api.md).",
 )
 
 Workspace = Annotated[str, typer.Argument(help="The workspace.", metavar="WORKSPACE")]
@@ -50,12 +50,15 @@ async def list_(workspace: Workspace, *, as_json: AsJson = False) -> None:
 
 @app.command()
 @asynchronous
-async def change(workspace: Workspace, subject: Subject, *, role: RoleName) -> None:
+async def update(workspace: Workspace, subject: Subject, *, role: RoleName) -> None:
     """Give a member another role."""
     async with open_session() as session:
         found = await workspaces.find(session.db, workspace)
         await members.change_role(session.db, found.id, subject, role, actor=ACTOR)
     say(f"{subject} is {role} of {workspace}.")
+
+
+app.command("change", hidden=True)(update)  # as it was called before
 
 
 @app.command()

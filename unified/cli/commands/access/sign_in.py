@@ -1,22 +1,26 @@
 """`unified sign-in`: a link by which a browser is signed in to the pages, for this machine's user."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
+import httpx
 import typer
 
 from unified.api.pages.session import LIFETIMES, Session, Sessions
 from unified.api.settings import PUBLIC_URL_VARIABLE, Settings
+from unified.cli.output import say
 from unified.cli.session import ACTOR, DEFAULT_WORKSPACE, CommandError, UsageError, asynchronous, open_session
 from unified.store.database import Database
 from unified.store.secrets.keys import KeyProvider
 from unified.store.secrets.providers import load_provider
+from unified.store.server.embedded import home
 from unified.store.workspaces import tokens, workspaces
 from unified.store.workspaces.permissions import PERMISSIONS, ROLES, SCOPES, Role
 from unified.store.workspaces.rows import Workspace
 
 _LOCAL = "http://127.0.0.1:8000"
+_LOOK_SECONDS = 5.0
 
 
 @asynchronous
@@ -33,7 +37,7 @@ async def sign_in(
     """Print a link that signs a browser in to the pages: once, within ten minutes, for twelve hours.
 
     The server has to run: `unified dev`, or `unified serve`. Behind the link stands an API token of its own that
-    expires with it; `unified token list` shows it, and `unified token revoke` ends the session at once.
+    expires with it; `unified tokens list` shows it, and `unified tokens revoke` ends the session at once.
     """
     wanted = next((one for one in ROLES if one == role), None)
     if wanted is None:
@@ -48,8 +52,46 @@ async def sign_in(
         if found is None:
             msg = "there is no workspace yet; `unified workspaces add` makes one"
             raise CommandError(msg)
+        remark = await _reached(session.db, found, settings.public_url)
         link = await sign_in_link(session.db, load_provider(), found, settings.public_url, role=wanted)
     typer.echo(link)
+    if remark:
+        say(remark)
+
+
+async def _reached(db: Database, workspace: Workspace, public_url: str) -> str | None:
+    """What a person has to know about the server that the link leads to.
+
+    It is asked with a token that may do next to nothing and is revoked at once: only a server of this installation
+    knows it.
+
+    Raises:
+        CommandError: If a server of another installation answers there.
+    """
+    kept, token = await tokens.create(
+        db,
+        workspace.id,
+        "unified sign-in: which server",
+        ["audit:read"],
+        expires_at=datetime.now(UTC) + timedelta(minutes=1),
+        actor=ACTOR,
+    )
+    try:
+        async with httpx.AsyncClient(timeout=_LOOK_SECONDS) as http:
+            answer = await http.get(
+                f"{public_url}/api/audit?limit=1", headers={"authorization": f"Bearer {token.reveal()}"}
+            )
+    except httpx.HTTPError:
+        return f"Nobody answers at {public_url} yet: `unified dev` or `unified serve` starts the server."
+    finally:
+        await tokens.revoke(db, workspace.id, kept.id, actor=ACTOR)
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        msg = (
+            f"the server at {public_url} is another installation's (this one is {home()}): its link would not open "
+            "there. Start `unified dev` here with another --webhook-port, and say --public-url"
+        )
+        raise CommandError(msg)
+    return None
 
 
 async def usual_workspace(db: Database) -> Workspace | None:

@@ -1,4 +1,4 @@
-"""`unified token`: API tokens, made on this machine, where no JWT is needed to be allowed to."""
+"""`unified tokens`: API tokens, made on this machine, where no JWT is needed to be allowed to."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -15,7 +15,7 @@ from unified.store.workspaces.permissions import ADMIN_PERMISSIONS, PERMISSIONS,
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Create, list and revoke API tokens (docs/api.md).",
+    help="Add, list and revoke API tokens (docs/api.md).",
 )
 
 Workspace = Annotated[str | None, typer.Option(help="The workspace that it opens.", metavar="WORKSPACE")]
@@ -24,7 +24,7 @@ Admin = Annotated[bool, typer.Option("--admin", help="A token of the deployment,
 
 @app.command()
 @asynchronous
-async def create(
+async def add(
     *,
     name: Annotated[str, typer.Option(help="What the token is for.")],
     workspace: Workspace = None,
@@ -37,7 +37,7 @@ async def create(
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, max=3_650, help="Days until it expires.")] = None,
 ) -> None:
-    """Create a token, and print it: it can't be shown again."""
+    """Add a token, and print it: it can't be shown again."""
     _check_place(workspace, admin=admin)
     possible = ADMIN_PERMISSIONS if admin else SCOPES
     if role is not None and (role not in PERMISSIONS or admin or scope):
@@ -56,7 +56,10 @@ async def create(
             session.db, workspace_id, name, sorted(chosen), expires_at=expires_at, actor=ACTOR
         )
     typer.echo(token.reveal())
-    say(f"Created token {made.id}. Keep it: only its hash is stored.")
+    say(f"Added token {made.id}. Keep it: only its hash is stored.")
+
+
+app.command("create", hidden=True)(add)  # as it was called before
 
 
 @app.command("list")
@@ -84,7 +87,7 @@ async def list_(*, workspace: Workspace = None, admin: Admin = False, as_json: A
             )
             for token in found
         ),
-        empty="There are no tokens; `unified token create` makes one.",
+        empty="There are no tokens; `unified tokens add` makes one.",
     )
 
 
@@ -92,7 +95,7 @@ async def list_(*, workspace: Workspace = None, admin: Admin = False, as_json: A
 @asynchronous
 async def revoke(
     token_id: Annotated[
-        UUID, typer.Argument(help="The token's id, as `unified token list` shows it.", metavar="ID")
+        UUID, typer.Argument(help="The token's id, as `unified tokens list` shows it.", metavar="ID")
     ],
     *,
     workspace: Workspace = None,

@@ -1,0 +1,69 @@
+"""`unified sign-in` says which server its link leads to."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unified.cli.conftest import Unified
+from tests.waiting import LIMIT_SECONDS
+from unified.store.server import embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def address(unified: Unified) -> Iterator[str]:
+    """Where this installation's server listens."""
+    unified.ok("workspaces", "add", "acme")
+    process = subprocess.Popen(
+        unified.command("serve", "--port", "0"), env=unified.environment(), stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    while "Listening on" not in line:
+        assert line, "it ended"
+        line = process.stderr.readline()
+    yield re.findall(r"Listening on (http://\S+);", line)[0]
+    process.terminate()
+    process.communicate(timeout=LIMIT_SECONDS)
+
+
+def test_its_own_server_is_taken_for_granted(unified: Unified, address: str) -> None:
+    done = unified.run("sign-in", "acme", "--public-url", address)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{address}/sign-in/")
+    asked = [
+        one for one in unified.json("tokens", "list", "--workspace", "acme") if "which server" in one["name"]
+    ]
+    assert all(one["revoked_at"] for one in asked)
+    assert asked
+
+
+def test_a_server_that_is_not_there_is_said(unified: Unified, address: str) -> None:
+    done = unified.run("sign-in", "acme", "--public-url", "http://127.0.0.1:9")
+    assert done.returncode == 0
+    assert "Nobody answers at http://127.0.0.1:9 yet" in done.stderr
+
+
+def test_another_installations_server_is_refused(
+    migrated_home: Path, address: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("other")
+    subprocess.run(["cp", "-a", migrated_home / "postgres", home], check=True)  # noqa: S607 - wherever it is
+    embedded.start(home)
+    try:
+        other = Unified(home)
+        other.ok("workspaces", "add", "acme")
+        line = other.refused("sign-in", "acme", "--public-url", address)
+        assert f"the server at {address} is another installation's" in line
+        assert str(home) in line
+        names = [one["name"] for one in other.json("tokens", "list", "--workspace", "acme")]
+        assert names == ["unified sign-in: which server"], "no link was made"
+    finally:
+        embedded.leave(home)
