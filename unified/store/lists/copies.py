@@ -23,7 +23,7 @@ from unified.store.lists.declared import RecordList
 from unified.store.lists.pages import connection_ids
 from unified.store.records.tables import column_type
 
-PIECE_BYTES = 8 * 1024 * 1024
+PIECE_BYTES = 4 * 1024 * 1024
 """Size of a piece, more or less: what is held in memory, and read again after an interruption."""
 
 WITHOUT_DAY = "__HIVE_DEFAULT_PARTITION__"

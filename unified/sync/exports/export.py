@@ -224,9 +224,17 @@ async def _read(
         deleted=extract.deleted or request.since_last,
     )
     async with aclosing(copy(db, request.workspace_id, extract, after=progress.after)) as pieces:
-        async for piece in pieces:
-            keep = partial(file_format.keep, piece.rows)
-            await asyncio.to_thread(progress.add, piece.day, piece.count, piece.place, keep)
+        writing: asyncio.Future[None] | None = None
+        try:
+            async for piece in pieces:  # each is written while the next one is read
+                if writing is not None:
+                    await writing
+                keep = partial(file_format.keep, piece.rows)
+                add = asyncio.to_thread(progress.add, piece.day, piece.count, piece.place, keep)
+                writing = asyncio.ensure_future(add)
+        finally:
+            if writing is not None:
+                await writing
     progress.end()
 
 
