@@ -285,13 +285,16 @@ class _Merge:
     async def prepare(self) -> None:
         """Fix the plans, and read the floor: the last full refresh, which confirmed all that is stored."""
         await avoid_nested_loops(self._cursor.connection)
+        await self._execute(merge_sql.LOCK)
+        connection = await self._cursor.fetchone()
+        if connection and self._batch.epoch not in (None, *connection):
+            raise AccountChangedError
         await self._execute(merge_sql.FLOOR)
-        if row := await self._cursor.fetchone():
-            epoch, self._parameters["floor"], has_suppressed = row
-            if self._batch.epoch not in (None, epoch):
-                raise AccountChangedError
-            if has_suppressed:
-                await self._leave_out()
+        row = await self._cursor.fetchone()
+        assert row is not None  # noqa: S101 - a SELECT without FROM gives one row
+        self._parameters["floor"], has_suppressed = row
+        if has_suppressed:
+            await self._leave_out()
 
     async def _leave_out(self) -> None:
         """Leave out customers whose data were deleted on request, and the personal columns of what names them."""

@@ -31,13 +31,15 @@ _NOTED = """, noted AS (
         GROUP BY part
     )"""
 
-# The connection's epoch, which stays until the commit; the last full refresh that ran to its end, which confirmed all
-# that is stored; and whether any record of a person was deleted on request. None is until the commit.
+# The connection's epoch, which stays until the commit. A change of its account, or of what is suppressed, locks its row
+# before. A statement of its own waits for that, so that the next one sees what was done.
+LOCK = "SELECT account_epoch FROM connector_configs WHERE id = %(connection)s FOR SHARE"
+
+# The last full refresh that ran to its end, which confirmed all that is stored; whether anything is suppressed.
 FLOOR = """
-    SELECT c.account_epoch, (
+    SELECT (
         SELECT refreshed_at FROM cursors WHERE connector_config_id = %(connection)s AND stream = %(stream)s
     ), EXISTS (SELECT FROM suppressed_records WHERE connector_config_id = %(connection)s)
-    FROM connector_configs AS c WHERE c.id = %(connection)s FOR SHARE OF c
 """
 
 # One for each table and session; emptied by every commit.

@@ -1,8 +1,10 @@
 """One commit of a sync: what is counted, what wins, and that it is all or nothing."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
@@ -17,7 +19,7 @@ from unified.schema import UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS
 from unified.store.database import Database
 from unified.store.errors import RecordError
-from unified.store.records import cursors, history, rejects, tables
+from unified.store.records import cursors, history, rejects, suppressions, tables
 from unified.store.records.merge import batches
 from unified.store.records.merge.batches import Batch, Confirmed, MergeCounts, Reject, Row
 from unified.store.records.merge.deletions import Deletion
@@ -403,3 +405,18 @@ async def _staged(connection: AsyncConnection[Any]) -> int:
     result = await connection.execute("SELECT count(*) FROM pg_temp.staging_unified_customers")
     (count,) = await result.fetchone() or (-1,)
     return int(count)
+
+
+async def test_a_commit_that_waited_for_a_deletion_knows_of_it(database: Database, stream: StreamKey) -> None:
+    blocked = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with closing(psycopg.connect(database.url, autocommit=True)) as monitor:
+        async with database.workspace(stream.workspace_id) as deleting:
+            await deleting.execute("SELECT FROM connector_configs FOR UPDATE")
+            await suppressions.add(
+                deleting, stream.workspace_id, stream.connection_id, stream.stream, ["gone"], actor="test"
+            )
+            late = asyncio.create_task(batches.commit(database, stream, batch(row("gone", "x", 1))))
+            while not monitor.execute(blocked).rowcount:
+                assert not late.done()
+                await asyncio.sleep(0.02)
+    assert (await late).suppressed == 1
