@@ -40,6 +40,12 @@ _SLOW_IMPORTS = {"subprocess", "conformance", "given", "SandboxServer", "splink"
 _OWN_FOLDER = pytest.StashKey[Path]()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two processes a core, at most four: half of the time, a test waits for a process or a server."""
+    return min(4, 2 * (os.cpu_count() or 1))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Give each session a folder of its own.
