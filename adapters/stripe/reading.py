@@ -69,7 +69,10 @@ class StripeReader:
 
     async def listed(self, name: str, window: Window) -> WindowPage:
         """The newest page of a window of ``customers``, ``invoices`` or ``events``, invoices with all their lines."""
-        return await self._list(name).records(window, self._completed)
+        listed = self._list(name)
+        return await (
+            listed.records(window, self._completed) if name == "invoices" else listed.records(window)
+        )
 
     def current(self, name: str, ids: Iterable[str]) -> AsyncGenerator[Page, None]:
         """Objects as they are now, those that are gone as tombstones; events are only missing once they are old."""

@@ -26,7 +26,7 @@ def decode_record(body: bytes | memoryview) -> Any:
             raw = _LENIENT.decode(body)
         except (ValueError, RecursionError) as error:
             raise unexpected(error) from error
-    return _without_nul(raw) if b"\\u0000" in bytes(body) else raw
+    return _without_nul(raw) if _has_nul(body) else raw
 
 
 def decode_exactly(body: bytes | memoryview) -> Any:
@@ -39,7 +39,13 @@ def decode_exactly(body: bytes | memoryview) -> Any:
         raw = _EXACT.decode(body)
     except (ValueError, RecursionError) as error:
         raise unexpected(error) from error
-    return _without_nul(raw) if b"\\u0000" in bytes(body) else raw
+    return _without_nul(raw) if _has_nul(body) else raw
+
+
+def _has_nul(body: bytes | memoryview) -> bool:
+    """Whether U+0000 may stand in a text. A lone backslash is found far sooner than the escape, and most have none."""
+    text = bytes(body)
+    return b"\\" in text and b"\\u0000" in text
 
 
 def _number(digits: str) -> float | str:

@@ -15,7 +15,6 @@ from unified.store.database import Database
 from unified.store.privacy import deletion
 from unified.store.privacy.deletion import Deleted
 from unified.sync.errors import SyncError
-from unified.sync.identities.resolve import IdentitiesBusyError, alone
 
 PATIENCE_SECONDS = 30.0
 """How long a deletion waits for a run that resolves identities."""
@@ -76,6 +75,8 @@ async def complete(db: Database, connection: ConnectionSummary) -> None:
     """
     if not await deletion.is_unfinished(db, connection):
         return
+    from unified.sync.identities.resolve import IdentitiesBusyError  # noqa: PLC0415 - see _resting
+
     try:
         async with _resting(db, connection.workspace_id, 0):
             done = await deletion.complete(db, connection)
@@ -89,6 +90,9 @@ async def complete(db: Database, connection: ConnectionSummary) -> None:
 @asynccontextmanager
 async def _resting(db: Database, workspace_id: UUID, patience: float) -> AsyncIterator[None]:
     """While no identities are resolved: a run holds values that it has read, and would store them."""
+    # Every sync looks whether there is a deletion to complete; what resolves identities takes long to load.
+    from unified.sync.identities.resolve import IdentitiesBusyError, alone  # noqa: PLC0415
+
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience
     async with AsyncExitStack() as stack:

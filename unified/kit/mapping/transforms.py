@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from unified.kit.mapping import readings, steps
-from unified.kit.mapping.expressions.compiling import compile_template
 from unified.kit.mapping.paths import MOST_FOUND, Read, compile_path
 from unified.kit.mapping.refusals import UNREADABLE, Refused, RuleError, because, kind
 
@@ -248,6 +247,9 @@ def _default(step: steps.Default) -> Step:
 
 
 def _template(step: steps.Template) -> Step:
+    # Its parser is loaded where a template is written: most mappings have none.
+    from unified.kit.mapping.expressions.compiling import compile_template  # noqa: PLC0415
+
     evaluate = compile_template(step.text, NAMES)
 
     def template(value: Any, item: Any, record: Any) -> Any:

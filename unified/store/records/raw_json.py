@@ -16,6 +16,8 @@ _ESCAPES = {one: re.compile(rb"(?<!\\)((?:\\\\)*)" + re.escape(one)) for one in 
 def stored(raw: bytes | memoryview) -> bytes:
     """JSON text as it goes into a column. A source's own U+FFFD that is spelled as ours is spelled in the usual way."""
     raw = bytes(raw)
+    if b"\\" not in raw:  # hundreds of times faster than to look for an escape, and true of most
+        return raw
     return _replaced(_replaced(raw, _KEPT, _USUAL), _NUL, _KEPT)
 
 

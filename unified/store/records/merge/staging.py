@@ -5,6 +5,7 @@ Which statement merges them from there: `unified.store.records.merge.batches`.
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import psycopg
@@ -17,6 +18,7 @@ from unified.store.records.tables import UnifiedTable
 
 _COUNT = struct.Struct("!H")
 _LENGTH = struct.Struct("!i")
+_PART = 256 * 1024
 
 
 class Staged(Protocol):
@@ -93,10 +95,21 @@ async def _copy(
         staging=merge_sql.names(table)["staging"], names=sql.SQL(", ").join(map(sql.Identifier, columns))
     )
     async with cursor.copy(statement) as copied:
-        await copied.write(HEADER)
-        for row in encoded:
-            await copied.write(row)
-        await copied.write(TRAILER)
+        for part in _parts(chain([HEADER], encoded, [TRAILER])):
+            await copied.write(part)
+
+
+def _parts(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in larger pieces: each is waited for by itself, which for a row takes longer than the row."""
+    part: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        part.append(piece)
+        size += len(piece)
+        if size >= _PART:
+            yield b"".join(part)
+            part, size = [], 0
+    yield b"".join(part)
 
 
 def _row(columns: int, row: Staged) -> bytes:
