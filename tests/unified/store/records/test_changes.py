@@ -27,7 +27,7 @@ def batch(content: int, *ids: str) -> Batch:
 
 async def read(database: Database, key: StreamKey, after: Position) -> tuple[list[str], Position]:
     async with database.workspace(key.workspace_id) as conn:
-        found, position = await changes.read(conn, key.connection_id, after, limit=100)
+        found, position = await changes.read(conn, key.connection_id, key.stream, after, limit=100)
     return [one for change in found for one in change.source_ids], position
 
 
@@ -68,6 +68,6 @@ async def test_a_great_deletion_is_noted_in_parts(database: Database, stream: St
     done = Batch(observed_at=datetime.now(UTC), refresh_started_at=datetime.now(UTC), refresh_done=True)
     await batches.commit(database, stream, done)
     async with database.workspace(stream.workspace_id) as conn:
-        found, _ = await changes.read(conn, stream.connection_id, position, limit=100)
+        found, _ = await changes.read(conn, stream.connection_id, stream.stream, position, limit=100)
     assert sorted(one for change in found for one in change.source_ids) == sorted(ids)
     assert max(len(change.source_ids) for change in found) <= 2_000
