@@ -82,7 +82,7 @@ async def assert_recovers(source: Source) -> None:
     twin = type(source)(source.db, other, source.sandbox, source.master_key)
     await twin.use_key(source.secret)
     await twin.sync()
-    content = "SELECT source_id, content_hash, email, name, deleted_at FROM {leaf} ORDER BY source_id"
+    content = "SELECT source_id, raw_data::jsonb, email, name, deleted_at FROM {leaf} ORDER BY source_id"
     assert await source.query(content) == await twin.query(content)
     rows = await source.query("SELECT count(*), count(DISTINCT source_id) FROM {leaf}")
     assert rows == [(len(source.expected()), len(source.expected()))]

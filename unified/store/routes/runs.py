@@ -54,6 +54,7 @@ async def due(db: Database, now: datetime) -> list[RouteSummary]:
             ELSE EXISTS (
                 SELECT FROM route_outbox AS o
                 WHERE (o.workspace_id, o.route_id) = (r.workspace_id, r.id) AND o.state IN ('due', 'sending')
+                OFFSET 0  -- asked route by route: else the planner may read the outbox of all of them first
             ) OR EXISTS (
                 SELECT FROM connector_configs AS c
                 LEFT JOIN route_cursors AS k ON (k.workspace_id, k.route_id) = (r.workspace_id, r.id)
