@@ -248,7 +248,10 @@ class ConnectionDrain:
             await self._suppress(transaction, meaning)
             await progress.settle(transaction, self._connection, former, position)
 
-        counts = await commit(self._db, self._connection.workspace_id, meaning.merging, settle)
+        compared = self._interpreter.mappings if self._interpreter else None
+        counts = await commit(
+            self._db, self._connection.workspace_id, meaning.merging, settle, compared=compared
+        )
         self._count(meaning.events, meaning.failures, counts)
         await privacy.complete(self._db, self._connection)
 

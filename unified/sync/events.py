@@ -82,7 +82,7 @@ class Interpreter:
         """
         self._connection = connection
         self.adapter = adapter
-        self._mappings = mappings
+        self.mappings = mappings
         self._mapper = mapper
         self._account = account
         self._most_fetched = _FETCHED_FIRST
@@ -139,7 +139,7 @@ class Interpreter:
         latest = max(received.values())
         synced_at = self.adapter.clock()
         merging = {}
-        for stream, mapping in self._mappings.items():
+        for stream, mapping in self.mappings.items():
             met = list(pages.get(stream, ()))
             if stones := changes.tombstones.get(stream):
                 met.append(Page((), latest, None, stones))
@@ -149,8 +149,7 @@ class Interpreter:
             met += [Page(records, received_at, None) for received_at, records in by_receipt.items()]
             if met:
                 key = StreamKey.of(self._connection, self.adapter.stream(stream))
-                # What is stored already is not looked up first: what an event speaks of has mostly changed, and the
-                # merge finds what has not.
+                # What is stored already is looked up by the commit: the one before may be under way still.
                 sifted = mapping.sift(met, {})
                 batch = sifted.batch(await self._mapper.encode(mapping, sifted.candidates, synced_at))
                 merging[key] = replace(batch, epoch=self._account.epoch)

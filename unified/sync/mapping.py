@@ -178,15 +178,16 @@ class Mapping:
         candidates: list[Candidate] = []
         confirmed = list(sifted.confirmed)
         for candidate in sifted.candidates:
-            body = bodies.get(candidate.source_id)
-            # Where the stored text has another hash under this mapping, it was mapped by a former one.
-            if body is None or (hash_ := stored[candidate.source_id]) != self.content_hash(body):
-                candidates.append(candidate)
-            elif says_the_same(candidate.body, body):
-                confirmed.append(Confirmed(candidate.source_id, hash_, candidate.observed_at))
+            source_id, body = candidate.source_id, bodies.get(candidate.source_id)
+            if body is not None and self.is_stored(candidate.body, body, stored[source_id]):
+                confirmed.append(Confirmed(source_id, stored[source_id], candidate.observed_at))
             else:
                 candidates.append(candidate)
         return replace(sifted, candidates=candidates, confirmed=confirmed)
+
+    def is_stored(self, body: bytes | memoryview, stored: bytes, stored_hash: int) -> bool:
+        """Whether a record's stored text says the same as it, and was mapped as it would be now."""
+        return self.content_hash(stored) == stored_hash and says_the_same(body, stored)
 
     def encode(
         self, records: Iterable[tuple[bytes | memoryview, datetime]], synced_at: datetime

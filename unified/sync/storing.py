@@ -14,7 +14,7 @@ from unified.store.database import Database
 from unified.store.errors import RecordError
 from unified.store.records import tables
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, MergeCounts, Reject
+from unified.store.records.merge.batches import Batch, Confirmed, MergeCounts, Reject
 from unified.store.records.tables import StreamKey
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping, readable_ids
@@ -104,6 +104,8 @@ async def commit(
     workspace_id: UUID,
     merging: MappingOf[StreamKey, Batch],
     also: Callable[[Any], Awaitable[None]] | None = None,
+    *,
+    compared: MappingOf[str, Mapping] | None = None,
 ) -> dict[StreamKey, MergeCounts]:
     """Commit batches of one workspace together. A record that PostgreSQL can't hold becomes a reject.
 
@@ -112,6 +114,8 @@ async def commit(
         workspace_id: The tenant.
         merging: A batch for each stream.
         also: What else belongs to that transaction, which it is given; called anew where a record was refused.
+        compared: The mappings, by stream, of batches that :func:`prepare` did not make: their rows are compared with
+            what is stored here.
 
     Returns:
         The outcome of each batch.
@@ -125,6 +129,8 @@ async def commit(
         try:
             async with db.workspace(workspace_id) as transaction:
                 for key, batch in merging.items():
+                    if compared:
+                        batch = await _compared(transaction, key, compared[key.stream], batch)  # noqa: PLW2901
                     counts[key] = await batches.merge(transaction, key, batch)
                 if also is not None:
                     await also(transaction)
@@ -134,6 +140,21 @@ async def commit(
             merging[refused] = _without(merging[refused], error)
         else:
             return counts
+
+
+async def _compared(transaction: Any, key: StreamKey, mapping: Mapping, batch: Batch) -> Batch:
+    """The batch without rows that are stored already in other bytes that say the same."""
+    stored = await batches.known_hashes(transaction, key, [row.source_id for row in batch.rows])
+    doubtful = [row.source_id for row in batch.rows if stored.get(row.source_id) != row.content_hash]
+    bodies = await tables.bodies(transaction, key, [one for one in doubtful if one in stored])
+    rows, confirmed = [], list(batch.confirmed)
+    for row in batch.rows:
+        body = bodies.get(row.source_id)
+        if body is not None and mapping.is_stored(row.raw, body, stored[row.source_id]):
+            confirmed.append(Confirmed(row.source_id, stored[row.source_id], row.observed_at))
+        else:
+            rows.append(row)
+    return replace(batch, rows=rows, confirmed=confirmed)
 
 
 def _without(batch: Batch, error: RecordError) -> Batch:

@@ -136,7 +136,7 @@ class Tenant:
         found = await self.rows(
             """
             SELECT array_agg(ARRAY[source_system, source_id]),
-                to_jsonb(g) - '{identity_id,workspace_id,created_at,updated_at}'::text[],
+                to_jsonb(g) - '{identity_id,workspace_id,created_at,updated_at,changed_xid}'::text[],
                 array_agg(ARRAY[source_id, rule, confidence::text, linked_to::text, refused_group::text]
                           ORDER BY unified_id)
             FROM customer_identities JOIN golden_customers AS g USING (identity_id)
