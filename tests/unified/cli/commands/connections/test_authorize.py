@@ -129,7 +129,7 @@ def test_a_grant_that_is_gone_shows_in_the_status_until_it_is_made_anew(
     (status,) = unified.json("status")
     assert status["state"] == "needs_reauth"
     # Whichever stream found out, the reason is one.
-    assert status["error"].rpartition(": invalid_grant: ")[2] in line
+    assert status["error"].rpartition("HubSpot no longer honours")[2] in line
     with authorizing(unified, crm, "--redirect-url", ANY_PORT) as (process, url):
         httpx.get(url, follow_redirects=True, timeout=LIMIT_SECONDS)
         assert process.wait(60) == 0
