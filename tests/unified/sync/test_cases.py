@@ -30,7 +30,7 @@ from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.inbox.endpoints import Endpoints
-from unified.store.query import ask
+from unified.store.readers.query import ask
 from unified.store.routes.routes import Routes
 from unified.store.routes.settings import RouteSettings
 from unified.store.secrets.credentials import CredentialStore

@@ -40,7 +40,7 @@ async def test_a_table_that_changes_under_prepared_statements(api: Api, acme: Te
         await acme.ask("GET", CONFIGS)
     execute(
         api.db.url,
-        "ALTER TABLE connector_configs ALTER COLUMN last_sync_at TYPE timestamptz(3)",
+        "ALTER TABLE connector_configs ALTER COLUMN sync_requested_at TYPE timestamptz(3)",
         "ALTER TABLE api_tokens ALTER COLUMN expires_at TYPE timestamptz(3)",
     )
     try:
@@ -48,7 +48,7 @@ async def test_a_table_that_changes_under_prepared_statements(api: Api, acme: Te
     finally:
         execute(
             api.db.url,
-            "ALTER TABLE connector_configs ALTER COLUMN last_sync_at TYPE timestamptz",
+            "ALTER TABLE connector_configs ALTER COLUMN sync_requested_at TYPE timestamptz",
             "ALTER TABLE api_tokens ALTER COLUMN expires_at TYPE timestamptz",
         )
     assert set(statuses) <= {200, 503}, statuses
