@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+import threading
 import time
 from typing import Any, NoReturn
 
@@ -36,16 +37,27 @@ def stop_here(*_: Any, **__: Any) -> NoReturn:
 
 def stop_at(point: str | None) -> unified.sync.pull.OnProgress:
     """Make the process stop at a point; the callback that counts its commits."""
-    commits = 0
+    commits, mapped = 0, 0
+    has_committed = threading.Event()
+    encode = Mapping.encode
 
     def progress(_: unified.sync.pull.PullResult) -> None:
         nonlocal commits
         commits += 1
+        has_committed.set()
         if commits == 2 and point == "between":
             stop_here()
-        if commits == 1 and point == "mapping":
-            Mapping.encode = stop_here  # type: ignore[method-assign]
 
+    def mapping(*asked: Any) -> Any:
+        nonlocal mapped
+        mapped += 1
+        if mapped == 2:
+            has_committed.wait()  # mapping may be ahead of the commit
+            stop_here()
+        return encode(*asked)
+
+    if point == "mapping":
+        Mapping.encode = mapping  # type: ignore[method-assign]
     if point == "end":
         history.finish = stop_here
     return progress
