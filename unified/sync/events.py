@@ -149,7 +149,7 @@ class Interpreter:
             met += [Page(records, received_at, None) for received_at, records in by_receipt.items()]
             if met:
                 key = StreamKey.of(self._connection, self.adapter.stream(stream))
-                # What is stored already is looked up by the commit: the one before may be under way still.
+                # What is stored already is found by the merge: the commit before may be under way still.
                 sifted = mapping.sift(met, {})
                 batch = sifted.batch(await self._mapper.encode(mapping, sifted.candidates, synced_at))
                 merging[key] = replace(batch, epoch=self._account.epoch)

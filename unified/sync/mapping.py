@@ -2,12 +2,12 @@
 
 Each record has a hash of its bytes, which costs next to nothing and leaves out what is stored byte for byte. One that
 is stored in other bytes is compared with these by what the JSON says, whatever the order of its keys, its white space
-and the way its numbers are written: :meth:`Mapping.confirm`.
+and the way its numbers are written: :meth:`Mapping.is_stored`.
 """
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeGuard
 
@@ -166,24 +166,6 @@ class Mapping:
                 else:
                     candidates.append(Candidate(source_id, body, content_hash, page.observed_at))
         return Sifted(pages, candidates, confirmed, unreadable)
-
-    def confirm(self, sifted: Sifted, stored: MappingOf[str, int], bodies: MappingOf[str, bytes]) -> Sifted:
-        """Leave out what is stored already in other bytes that say the same.
-
-        Args:
-            sifted: From :meth:`sift`.
-            stored: As there.
-            bodies: The JSON text that is stored of its candidates, by source id; those without are new.
-        """
-        candidates: list[Candidate] = []
-        confirmed = list(sifted.confirmed)
-        for candidate in sifted.candidates:
-            source_id, body = candidate.source_id, bodies.get(candidate.source_id)
-            if body is not None and self.is_stored(candidate.body, body, stored[source_id]):
-                confirmed.append(Confirmed(source_id, stored[source_id], candidate.observed_at))
-            else:
-                candidates.append(candidate)
-        return replace(sifted, candidates=candidates, confirmed=confirmed)
 
     def is_stored(self, body: bytes | memoryview, stored: bytes, stored_hash: int) -> bool:
         """Whether a record's stored text says the same as it, and was mapped as it would be now."""

@@ -347,7 +347,8 @@ class Pull:
         await self._store(end)
 
     async def _store(self, batch: Batch, also: Callable[[Any], Awaitable[None]] | None = None) -> None:
-        counts = await commit(self._db, self._key.workspace_id, {self._key: batch}, also)
+        compared = None if self._is_first_load else {self._key.stream: self._mapping}
+        counts = await commit(self._db, self._key.workspace_id, {self._key: batch}, also, compared=compared)
         self._in_flight -= Counter(batch.ids())
         self._result.add(counts[self._key])
         self._result.note(self._adapter.http)

@@ -1,6 +1,5 @@
 """The one way from pages into a table: hash, leave out what is stored, map, commit."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Mapping as MappingOf
 from collections.abc import Set as AbstractSet
@@ -12,9 +11,8 @@ from uuid import UUID
 from unified.kit.streams import Page
 from unified.store.database import Database
 from unified.store.errors import RecordError
-from unified.store.records import tables
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Confirmed, MergeCounts, Reject
+from unified.store.records.merge.batches import Batch, MergeCounts, Reject
 from unified.store.records.tables import StreamKey
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping, readable_ids
@@ -31,6 +29,7 @@ async def store_pages(
     history_id: UUID | None = None,
     keep_unknown: bool = False,
     epoch: int | None = None,
+    are_stored: bool = False,
 ) -> MergeCounts:
     """Store consecutive pages of one stream in one commit, the last page's cursor with them.
 
@@ -44,6 +43,7 @@ async def store_pages(
         history_id: The sync whose counts go up.
         keep_unknown: Whether deleted records that were never stored get rows: something stored names them.
         epoch: The connection's when its credentials were read.
+        are_stored: Whether the pages are of what is stored: then nothing of them can be stored in other bytes.
 
     Raises:
         AccountChangedError: If the connection is another account's by now.
@@ -51,7 +51,8 @@ async def store_pages(
     """
     batch = await prepare(db, key, mapping, mapper, pages, synced_at, history_id=history_id)
     batch = replace(batch, keep_unknown=keep_unknown, epoch=epoch)
-    return (await commit(db, key.workspace_id, {key: batch}))[key]
+    compared = None if are_stored else {key.stream: mapping}
+    return (await commit(db, key.workspace_id, {key: batch}, compared=compared))[key]
 
 
 async def prepare(
@@ -83,17 +84,12 @@ async def prepare(
     Raises:
         StoreError: If the database fails.
     """
-    if is_first_load:
-        sifted = mapping.sift(pages, {})
-    else:
+    stored: MappingOf[str, int] = {}
+    if not is_first_load:
         ids = readable_ids(pages) - in_flight
         async with db.workspace(key.workspace_id) as connection:
             stored = await batches.known_hashes(connection, key, list(ids))
-            sifted = mapping.sift(pages, stored)
-            doubtful = [one.source_id for one in sifted.candidates if one.source_id in stored]
-            bodies = await tables.bodies(connection, key, doubtful) if doubtful else {}
-        if bodies:
-            sifted = await asyncio.to_thread(mapping.confirm, sifted, stored, bodies)
+    sifted = mapping.sift(pages, stored)
     outcomes = await mapper.encode(mapping, sifted.candidates, synced_at)
     batch = sifted.batch(outcomes)
     return replace(batch, history_id=history_id)
@@ -114,8 +110,8 @@ async def commit(
         workspace_id: The tenant.
         merging: A batch for each stream.
         also: What else belongs to that transaction, which it is given; called anew where a record was refused.
-        compared: The mappings, by stream, of batches that :func:`prepare` did not make: their rows are compared with
-            what is stored here.
+        compared: The mappings, by stream, where a record that is stored may come in other bytes that say the same: it
+            is left as it is then.
 
     Returns:
         The outcome of each batch.
@@ -129,9 +125,8 @@ async def commit(
         try:
             async with db.workspace(workspace_id) as transaction:
                 for key, batch in merging.items():
-                    if compared:
-                        batch = await _compared(transaction, key, compared[key.stream], batch)  # noqa: PLW2901
-                    counts[key] = await batches.merge(transaction, key, batch)
+                    is_stored = compared[key.stream].is_stored if compared else None
+                    counts[key] = await batches.merge(transaction, key, batch, is_stored)
                 if also is not None:
                     await also(transaction)
         except RecordError as error:
@@ -140,21 +135,6 @@ async def commit(
             merging[refused] = _without(merging[refused], error)
         else:
             return counts
-
-
-async def _compared(transaction: Any, key: StreamKey, mapping: Mapping, batch: Batch) -> Batch:
-    """The batch without rows that are stored already in other bytes that say the same."""
-    stored = await batches.known_hashes(transaction, key, [row.source_id for row in batch.rows])
-    doubtful = [row.source_id for row in batch.rows if stored.get(row.source_id) != row.content_hash]
-    bodies = await tables.bodies(transaction, key, [one for one in doubtful if one in stored])
-    rows, confirmed = [], list(batch.confirmed)
-    for row in batch.rows:
-        body = bodies.get(row.source_id)
-        if body is not None and mapping.is_stored(row.raw, body, stored[row.source_id]):
-            confirmed.append(Confirmed(row.source_id, stored[row.source_id], row.observed_at))
-        else:
-            rows.append(row)
-    return replace(batch, rows=rows, confirmed=confirmed)
 
 
 def _without(batch: Batch, error: RecordError) -> Batch:

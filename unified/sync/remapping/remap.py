@@ -65,7 +65,9 @@ async def _remap_stream(
         async with aclosing(_stored_pages(db, key, clock())) as stored:
             async for pages in stored:
                 result.read += len(pages)
-                counts = await store_pages(db, key, mapping, mapper, pages, clock(), history_id=history_id)
+                counts = await store_pages(
+                    db, key, mapping, mapper, pages, clock(), history_id=history_id, are_stored=True
+                )
                 result.add(counts)
                 on_progress(result)
         result.is_complete = True

@@ -6,6 +6,7 @@ first.
 Nothing is lost from the count: read = inserted + updated + unchanged + rejected.
 """
 
+import asyncio
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
@@ -26,7 +27,7 @@ from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.database import Database
 from unified.store.errors import AccountChangedError, RecordError
 from unified.store.plans import avoid_nested_loops
-from unified.store.records import keys, suppressions
+from unified.store.records import keys, suppressions, tables
 from unified.store.records.merge import deletions, merge_sql, staging
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.merge.rows import row_encoder
@@ -64,6 +65,10 @@ class Row:
             RecordError: If PostgreSQL can't hold one of its values.
         """
         return cls(record.source_id, record.observed_at, encode(record), raw, content_hash)
+
+
+IsStored = Callable[[bytes | memoryview, bytes, int], bool]
+"""Whether a record's JSON text says what another one, that is stored with a hash, says, and was mapped as now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +187,7 @@ def encode(record: UnifiedBase) -> bytes:
 
 
 async def known_hashes(
-    connection: AsyncConnection[Any], key: StreamKey, ids: Sequence[str]
+    connection: AsyncConnection[Any], key: StreamKey, ids: Sequence[str], *, lock: bool = False
 ) -> dict[str, int]:
     """The hashes of those records that are stored and not deleted, to leave out what did not change.
 
@@ -190,6 +195,7 @@ async def known_hashes(
         connection: A transaction of the key's workspace.
         key: Which stream.
         ids: Source ids to look up.
+        lock: Whether the rows stay as they are until the transaction ends.
 
     Returns:
         Hashes by source id; ids that are not stored are missing.
@@ -197,8 +203,8 @@ async def known_hashes(
     query = sql.SQL(
         "SELECT source_id, content_hash FROM {} "
         "WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s) "
-        "AND deleted_at IS NULL AND schema_version = %(version)s"
-    ).format(key.leaf)
+        "AND deleted_at IS NULL AND schema_version = %(version)s{}"
+    ).format(key.leaf, sql.SQL(" ORDER BY source_id FOR NO KEY UPDATE" if lock else ""))
     values = key.parameters() | {"ids": list(ids), "version": key.table.version}
     rows = await (await connection.execute(query, values)).fetchall()
     return dict(rows)
@@ -214,7 +220,9 @@ async def commit(database: Database, key: StreamKey, batch: Batch) -> MergeCount
         return await merge(connection, key, batch)
 
 
-async def merge(connection: AsyncConnection[Any], key: StreamKey, batch: Batch) -> MergeCounts:
+async def merge(
+    connection: AsyncConnection[Any], key: StreamKey, batch: Batch, is_stored: IsStored | None = None
+) -> MergeCounts:
     """Store a batch as part of a transaction.
 
     Args:
@@ -222,6 +230,7 @@ async def merge(connection: AsyncConnection[Any], key: StreamKey, batch: Batch) 
         key: Which stream of which connection.
         batch: What. Where it has several states of one record, the newest is stored and the others count as
             unchanged.
+        is_stored: Asked of a row whose hash is not the stored one: one that is stored in other bytes stays as it is.
 
     Returns:
         Its outcome, in counts.
@@ -237,6 +246,8 @@ async def merge(connection: AsyncConnection[Any], key: StreamKey, batch: Batch) 
         raise ValueError(msg)
     step = _Merge(connection.cursor(), key, batch)
     await step.prepare()
+    if is_stored is not None:
+        await step.compare(is_stored)
     inserted, updated = await step.store_rows()
     await step.confirm(all_rows_merged=inserted + updated == len(batch.rows))
     deleted = await step.delete()
@@ -314,6 +325,30 @@ class _Merge:
                 # One that only names the person may state money that misses, so that it fails stays known.
                 kept = reject.source_id is not None and not is_own
                 self._rejects[place : place + 1] = [replace(reject, raw=b"", error=_NAMELESS)] * kept
+
+    async def compare(self, is_stored: IsStored) -> None:
+        """Give rows that are stored in other bytes the hash of those, by which the merge leaves them as they are.
+
+        What is stored is locked from the look on.
+        """
+        connection = self._cursor.connection
+        stored = await known_hashes(connection, self._key, _ids(self._rows), lock=True) if self._rows else {}
+        doubtful = [
+            row.source_id
+            for row in self._rows
+            if row.content_hash != stored.get(row.source_id, row.content_hash)
+        ]
+        if not doubtful:
+            return
+        bodies = await tables.bodies(connection, self._key, doubtful)
+
+        def settled(row: Row) -> Row:
+            body = bodies.get(row.source_id)
+            if body is None or not is_stored(row.raw, body, stored[row.source_id]):
+                return row
+            return replace(row, content_hash=stored[row.source_id])
+
+        self._rows = await asyncio.to_thread(lambda: [settled(row) for row in self._rows])
 
     async def store_rows(self) -> tuple[int, int]:
         """Stage the rows and merge them; how many were inserted and updated."""
