@@ -10,14 +10,11 @@ What counts is the time that the server's process was on a core for (Linux): on 
 import argparse
 import asyncio
 import statistics
-import tempfile
 from pathlib import Path
 
 import psycopg
-from rig import PostgresServer
-from rls import fill
+from rls import filled
 
-from unified.cli.installation import migrate_database
 from unified.store.database import Database
 from unified.store.readers import granted, roles
 
@@ -66,18 +63,12 @@ def main() -> None:
     arguments.add_argument("--executions", type=int, default=200, help="of each question and side, in turn")
     arguments.add_argument("--explain", action="store_true", help="print the plans as well")
     options = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            migrate_database(server.url)
-            with psycopg.connect(server.url, autocommit=True) as conn:
-                fill(conn, options.workspaces, options.records)
-                conn.execute(_LINES)
-                conn.execute("VACUUM FULL ANALYZE unified_invoices")
-            asyncio.run(_grant(server.url))
-            _compare(server.url, options.executions, explain=options.explain)
-        finally:
-            server.stop()
+    with filled(options.workspaces, options.records) as url:
+        with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute(_LINES)
+            conn.execute("VACUUM FULL ANALYZE unified_invoices")
+        asyncio.run(_grant(url))
+        _compare(url, options.executions, explain=options.explain)
 
 
 async def _grant(url: str) -> None:

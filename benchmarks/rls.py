@@ -10,6 +10,8 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,13 +94,20 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=60, help="of 25 executions of each side, in turn")
     arguments.add_argument("--explain", action="store_true", help="print the plans as well")
     options = arguments.parse_args()
+    with filled(options.workspaces, options.records) as url:
+        _compare(url, options.rounds, explain=options.explain)
+
+
+@contextmanager
+def filled(workspaces: int, records: int) -> Iterator[str]:
+    """A server of its own with the database of :func:`fill`: its URL, a superuser's."""
     with tempfile.TemporaryDirectory() as folder:
         server = PostgresServer(Path(folder))
         try:
             migrate_database(server.url)
             with psycopg.connect(server.url, autocommit=True) as conn:
-                fill(conn, options.workspaces, options.records)
-            _compare(server.url, options.rounds, explain=options.explain)
+                fill(conn, workspaces, records)
+            yield server.url
         finally:
             server.stop()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ import pytest
 
 from tests.conftest import execute
 from tests.unified.cli import forked
+from tests.waiting import LIMIT_SECONDS
 from unified.cli.installation import migrate_database
 from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.server import SandboxServer
@@ -50,6 +53,21 @@ class Unified:
 
     def json(self, *arguments: str) -> Any:
         return json.loads(self.ok(*arguments, "--json"))
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """While `unified serve` runs: where it listens."""
+        process = subprocess.Popen(
+            self.command("serve", "--port", "0"), env=self.environment(), stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        while "Listening on" not in line:
+            assert line, "it ended"
+            line = process.stderr.readline()
+        yield re.findall(r"Listening on (http://\S+);", line)[0]
+        process.terminate()
+        process.communicate(timeout=LIMIT_SECONDS)
 
     def refused(self, *arguments: str, code: int = 1, stdin: str = "", **variables: str) -> str:
         """The one line that says why."""

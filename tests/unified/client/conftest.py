@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from tests.conftest import migrated_database
-from tests.unified.api.management.rig import Api, Issuer, serving
+from tests.unified.api.management.rig import Api, running
 from unified.client import AsyncClient, AsyncReader, Client, Reader, local, local_async
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
-from unified.store.database import Database
 from unified.store.workspaces import tokens
 
 if TYPE_CHECKING:
@@ -36,11 +34,8 @@ def sandbox_url() -> Iterator[str]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(server_url: str, template: str, sandbox_url: str) -> AsyncIterator[Api]:
     """The server as it ships, but for the rate."""
-    issuer = Issuer()
-    issuer.publish()
-    with migrated_database(server_url, template) as url:
-        async with Database.open(url) as db, issuer.serving(), serving(db, issuer, sandbox_url) as running:
-            yield running
+    async with running(server_url, template, sandbox_url) as api:
+        yield api
 
 
 @dataclass

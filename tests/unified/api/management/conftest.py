@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.conftest import migrated_database
-from tests.unified.api.management.rig import Api, Issuer, Tenant, serving
+from tests.unified.api.management.rig import Api, Tenant, running
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
-from unified.store.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -27,15 +25,8 @@ def sandbox_url() -> Iterator[str]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(server_url: str, template: str, sandbox_url: str) -> AsyncIterator[Api]:
     """The server as it ships, but for the rate."""
-    issuer = Issuer()
-    issuer.publish()
-    with migrated_database(server_url, template) as url:
-        async with (
-            Database.open(url) as db,
-            issuer.serving(),
-            serving(db, issuer, sandbox_url) as running,
-        ):
-            yield running
+    async with running(server_url, template, sandbox_url) as api:
+        yield api
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -16,10 +16,12 @@ import jwt
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from tests.conftest import migrated_database
 from tests.waiting import LIMIT_SECONDS
 from unified.api.server import listen, webhook_server
 from unified.api.settings import JwtSettings, ManagementSettings, Settings
 from unified.store.connections.registry import Registry
+from unified.store.database import Database
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.workspaces import members, tokens, workspaces
 from unified.store.workspaces.permissions import PERMISSIONS, SCOPES, Role
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from unified.store.database import Database
     from unified.store.workspaces.rows import Workspace
 
 ISSUER = "https://issuer.example.com"
@@ -199,6 +200,16 @@ class Api:
             timeout=LIMIT_SECONDS,
         )
         return Tenant(self, workspace_id, slug, await self.stack.enter_async_context(client))
+
+
+@asynccontextmanager
+async def running(server_url: str, template: str, sandbox_url: str) -> AsyncIterator[Api]:
+    """The server as it ships, but for the rate, before a database of its own."""
+    issuer = Issuer()
+    issuer.publish()
+    with migrated_database(server_url, template) as url:
+        async with Database.open(url) as db, issuer.serving(), serving(db, issuer, sandbox_url) as api:
+            yield api
 
 
 @asynccontextmanager

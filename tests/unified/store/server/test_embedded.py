@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from tests.conftest import connectors
+from tests.unified.store.server.conftest import is_running
 from unified.store.database import Database, beside
 from unified.store.errors import UnreachableError
 from unified.store.migrate import migrate
@@ -33,26 +34,6 @@ while sys.stdin.readline().strip() == "revive":
 """
 
 Start = Callable[[], "subprocess.Popen[str]"]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose server has stopped: making one takes longer than most of these tests."""
-    folder = tmp_path_factory.mktemp("made")
-    embedded.start(folder)
-    embedded.leave(folder)
-    return folder
-
-
-@pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Iterator[Path]:
-    """An installation's folder; whatever server is left in it is stopped."""
-    # As root its files belong to the server's user, which shutil would not keep.
-    subprocess.run(["cp", "-a", made / "postgres", tmp_path], check=True)  # noqa: S607 - wherever it is
-    yield tmp_path
-    embedded.start(tmp_path)
-    embedded.leave(tmp_path)
-    assert not _is_running(tmp_path)
 
 
 @pytest.fixture
@@ -82,9 +63,9 @@ def test_the_last_user_to_leave_stops_it(folder: Path, another: Start) -> None:
     first = another()
     embedded.start(folder)
     first.communicate("leave\n")
-    assert _is_running(folder)
+    assert is_running(folder)
     embedded.leave(folder)
-    assert not _is_running(folder)
+    assert not is_running(folder)
 
 
 def test_a_killed_user_does_not_keep_it_alive(folder: Path, another: Start) -> None:
@@ -93,7 +74,7 @@ def test_a_killed_user_does_not_keep_it_alive(folder: Path, another: Start) -> N
     victim.send_signal(signal.SIGKILL)
     victim.wait()
     embedded.leave(folder)
-    assert not _is_running(folder)
+    assert not is_running(folder)
 
 
 def test_it_starts_again_where_it_was(folder: Path) -> None:
@@ -280,7 +261,3 @@ def _query(url: str, statement: str) -> Any:
         cursor = connection.execute(statement.encode())
         row = cursor.fetchone() if cursor.description else None
         return row[0] if row else None
-
-
-def _is_running(folder: Path) -> bool:
-    return (folder / "postgres" / "postmaster.pid").exists()

@@ -1,8 +1,6 @@
 """The embedded server on 127.0.0.1: only where it was asked for, for readers alone, each with its password."""
 
 import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -15,24 +13,6 @@ from unified.store.migrate import migrate
 from unified.store.readers import granted, roles
 from unified.store.server import embedded
 from unified.store.workspaces import workspaces
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose server has stopped."""
-    folder = tmp_path_factory.mktemp("made")
-    embedded.start(folder)
-    embedded.leave(folder)
-    return folder
-
-
-@pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Iterator[Path]:
-    """An installation's folder; whatever server is left in it is stopped."""
-    # As root its files belong to the server's user, which shutil would not keep.
-    subprocess.run(["cp", "-a", made / "postgres", tmp_path], check=True)  # noqa: S607 - wherever it is
-    yield tmp_path
-    embedded.leave(tmp_path)
 
 
 def free_port() -> int:

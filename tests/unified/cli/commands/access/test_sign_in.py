@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.unified.cli.conftest import Unified
-from tests.waiting import LIMIT_SECONDS
 from unified.store.server import embedded
 
 if TYPE_CHECKING:
@@ -21,17 +19,8 @@ if TYPE_CHECKING:
 def address(unified: Unified) -> Iterator[str]:
     """Where this installation's server listens."""
     unified.ok("workspaces", "add", "acme")
-    process = subprocess.Popen(
-        unified.command("serve", "--port", "0"), env=unified.environment(), stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    while "Listening on" not in line:
-        assert line, "it ended"
-        line = process.stderr.readline()
-    yield re.findall(r"Listening on (http://\S+);", line)[0]
-    process.terminate()
-    process.communicate(timeout=LIMIT_SECONDS)
+    with unified.serving() as url:
+        yield url
 
 
 def test_its_own_server_is_taken_for_granted(unified: Unified, address: str) -> None:

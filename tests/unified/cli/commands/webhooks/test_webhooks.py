@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -47,17 +46,8 @@ def none_left(unified: Unified) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def address(unified: Unified) -> Iterator[str]:
     """Where a running `unified serve` listens."""
-    process = subprocess.Popen(
-        unified.command("serve", "--port", "0"), env=unified.environment(), stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    while "Listening on" not in line:
-        assert line, "it ended"
-        line = process.stderr.readline()
-    yield re.findall(r"Listening on (http://\S+);", line)[0]
-    process.terminate()
-    process.communicate(timeout=LIMIT_SECONDS)
+    with unified.serving() as url:
+        yield url
 
 
 def state(unified: Unified) -> Any:

@@ -1,0 +1,33 @@
+"""A folder with a server that was made and has stopped."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from unified.store.server import embedded
+
+
+def is_running(folder: Path) -> bool:
+    return (folder / "postgres" / "postmaster.pid").exists()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose server has stopped: making one takes longer than most of these tests."""
+    folder = tmp_path_factory.mktemp("made")
+    embedded.start(folder)
+    embedded.leave(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Iterator[Path]:
+    """An installation's folder; whatever server is left in it is stopped."""
+    # As root its files belong to the server's user, which shutil would not keep.
+    subprocess.run(["cp", "-a", made / "postgres", tmp_path], check=True)  # noqa: S607 - wherever it is
+    yield tmp_path
+    embedded.start(tmp_path)
+    embedded.leave(tmp_path)
+    assert not is_running(tmp_path)
