@@ -22,8 +22,6 @@ _ISO_EXPONENTS = {
     **dict.fromkeys(["CLF", "UYW"], 4),
 }
 
-_USUAL_EXPONENT = 2
-
 # As many digits as a Decimal keeps through arithmetic. What has more would be rounded by the first sum.
 MOST_DIGITS = 28
 _EXACTLY = Context(prec=MOST_DIGITS, traps=[InvalidOperation])
@@ -42,7 +40,7 @@ def exponent(currency: str) -> int:
     Returns:
         0 for JPY, 2 for USD, 3 for KWD; 2 for a code that ISO 4217 does not list otherwise.
     """
-    return _ISO_EXPONENTS.get(currency, _USUAL_EXPONENT)
+    return _ISO_EXPONENTS.get(currency, 2)
 
 
 @lru_cache(maxsize=64)
@@ -72,7 +70,7 @@ def from_minor_units(amount: int, currency: str, *, digits: int | None = None) -
         raise TypeError(msg)
     if not -_TOO_MUCH < amount < _TOO_MUCH:
         raise ValueError(_INEXACT)
-    own = _ISO_EXPONENTS.get(currency, _USUAL_EXPONENT)
+    own = exponent(currency)
     value = Decimal(amount).scaleb(-(own if digits is None else digits))
     return settle(value, currency) if digits is not None and digits != own else value
 
@@ -186,10 +184,7 @@ def parse_amount(text: str | None, currency: str) -> Decimal | None:
 
 def _exact_input(amount: object) -> object:
     if type(amount) is Decimal:
-        # As `exact`, without a call more. Infinity and NaN pydantic refuses.
-        if amount.is_finite() and _EXACTLY.plus(amount) != amount:
-            raise ValueError(_INEXACT)
-        return amount
+        return exact(amount) if amount.is_finite() else amount
     if isinstance(amount, float):
         msg = "money must be a Decimal, an integer or decimal text; a float is not exact"
         raise ValueError(msg)  # noqa: TRY004 - pydantic turns ValueError into a validation error
