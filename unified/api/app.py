@@ -4,7 +4,8 @@
 |---|---|
 | ``/webhooks/{connector}/{endpoint_path}`` | `ingress`, by itself: deliveries pass no framework |
 | ``/``, ``/connectors…``, ``/webhooks``, ``/sign-in…``, ``/sign-out``, ``/assets/…`` | `pages` |
-| ``/api/…``, ``/docs``, ``/openapi.json``, ``/healthz``, ``/readyz``, ``/metrics``, and all others | `management` |
+| ``/api/…``, ``/oauth/callback``, ``/docs``, ``/openapi.json``, ``/healthz``, ``/readyz`` | `management` |
+| ``/metrics``, and all others | `management` |
 
 A browser that asks for a page where none is, below ``/webhooks/`` too, is shown one that says so: `pages`.
 """
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from unified.api.ingress.endpoint import PREFIX, WebhookIngress
 from unified.api.pages.app import PATHS
 
-_MANAGEMENT = re.compile(r"/(?:api|docs|openapi\.json|healthz|readyz|metrics)(?:/|$)")
+_MANAGEMENT = re.compile(r"/(?:api|oauth|docs|openapi\.json|healthz|readyz|metrics)(?:/|$)")
 
 
 class Application:
