@@ -23,8 +23,8 @@ import pytest_asyncio
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from unified.store.connectors.catalogue import ConnectorEntry
     from unified.store.database import Database
-    from unified.store.migrate import ConnectorEntry
     from unified.store.records.tables import StreamKey
 
 # Where compiled modules may not be kept, each process that a test starts would compile all it imports, for seconds.
@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # Nothing here imports the product before a test needs it: tests of plain functions start in a moment.
 def connectors() -> list[ConnectorEntry]:
     """Two connectors as the catalogue has them, whatever the adapters are today."""
-    from unified.store.migrate import ConnectorEntry  # noqa: PLC0415
+    from unified.store.connectors.catalogue import ConnectorEntry  # noqa: PLC0415
 
     stripe = ("READ", "WRITE", "DELETE", "WEBHOOK"), ("customers", "invoices", "events")
     hubspot = ("READ", "WRITE", "DELETE", "BATCH"), ("customers", "invoices")

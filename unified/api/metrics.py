@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from unified.kit.registry import list_adapters
+from unified.kit.registry import discover_adapters
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.errors import StoreError
@@ -159,7 +159,7 @@ class Metrics(Collector):
         )
         now = datetime.now(UTC)
         try:
-            for connector in list_adapters():
+            for connector in discover_adapters():
                 waiting = await backlog.waiting(self._db, connector, now)
                 depth.add_metric([connector], sum(one.events for one in waiting))
                 oldest = min((one.oldest_at for one in waiting if one.oldest_at), default=now)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from unified.schema.entities import RECORDS
 from unified.store import migrate
+from unified.store.connectors.catalogue import ConnectorEntry
 from unified.store.database import beside, database_url
 from unified.store.server.embedded import home
 
@@ -52,7 +53,7 @@ def migrate_database(url: str) -> list[str]:
     from unified.kit.registry import discover_adapters  # noqa: PLC0415
 
     entries = [
-        migrate.ConnectorEntry(
+        ConnectorEntry(
             adapter.name,
             adapter.display_name,
             sorted(adapter.capabilities),

@@ -35,8 +35,8 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Connections": {
         "connectors": (
-            "commands.connections.catalogue:connectors",
-            "List the systems that can be connected, and what each needs.",
+            "commands.connectors.connectors:app",
+            "List the systems that can be connected, and what each needs; install further ones.",
         ),
         "connections": (
             "commands.connections.connections:app",
@@ -97,7 +97,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "commands.connections.sync:remap",
             "Map stored raw records anew, without asking the provider.",
         ),
-        "schemas": ("commands.connections.catalogue:schemas", "Print the JSON Schema of each unified model."),
+        "schemas": ("commands.connectors.catalogue:schemas", "Print the JSON Schema of each unified model."),
     },
     "Operation": {
         "migrate": (

@@ -16,6 +16,8 @@ import psycopg
 from psycopg import Connection, errors, sql
 
 from unified.store import poolers
+from unified.store.connectors import catalogue
+from unified.store.connectors.catalogue import ConnectorEntry
 from unified.store.database import (
     API_ROLE,
     APP_ROLE,
@@ -31,7 +33,6 @@ from unified.store.database import (
 from unified.store.errors import InvalidSettingError, NewerDatabaseError, RoleError
 from unified.store.migrations import FOLDER, HEAD
 from unified.store.readers import doors
-from unified.store.records.views import streams as stream_views
 from unified.store.records.views.streams import DATA_SCHEMA
 from unified.store.restored import renumber
 from unified.store.sessions import link_settings
@@ -42,25 +43,6 @@ _ROLES = (OWNER_ROLE, APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE, READER_R
 
 UTC_NAMES = ("UTC", "Etc/UTC")
 """Time zones that a database of Dagster's may have."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectorEntry:
-    """One connector of the catalogue: a row of ``connectors``.
-
-    Attributes:
-        name: As in ``@register_adapter``, e.g. ``stripe``.
-        display_name: For people.
-        capabilities: Of READ, WRITE, DELETE, WEBHOOK, BATCH.
-        streams: Those that are polled.
-        record_streams: Those, polled or delivered, that land in ``unified_records``: each has a view.
-    """
-
-    name: str
-    display_name: str
-    capabilities: Sequence[str]
-    streams: Sequence[str]
-    record_streams: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +63,8 @@ def migrate(url: str, connectors: Sequence[ConnectorEntry]) -> list[str]:
 
     Args:
         url: ``postgresql://`` URL of an administrator's login. The database is made if it is missing.
-        connectors: Every connector there is: each gets its partitions, and those not named are switched off.
+        connectors: Every connector of a package: each gets its partitions, and those not named are switched off. So do
+            those of installed documents, which the catalogue knows.
 
     Returns:
         The revisions applied, oldest first; empty where the tables were up to date.
@@ -107,9 +90,40 @@ def migrate(url: str, connectors: Sequence[ConnectorEntry]) -> list[str]:
                 sql.Identifier(APP_ROLE), sql.Identifier(SCHEDULER_ROLE)
             )
         )
-        _register_connectors(connection, connectors)
+        catalogue.follow(connection, [*connectors, *catalogue.documents(connection)])
         _take_over(connection)
     return applied
+
+
+def register_document(url: str, entry: ConnectorEntry) -> None:
+    """Give the connector of a document, new or of another version, its place in the catalogue, partitions and views.
+
+    Args:
+        url: ``postgresql://`` URL of a login that may act as the tables' owner.
+        entry: The connector. Nobody sees it before its document is stored.
+
+    Raises:
+        RoleError: If the login may not.
+        ViewError: If the view of a stream can't be made or dropped.
+        UnreachableError: If the server can't be reached.
+    """
+    with _owner(url) as connection:
+        kept = [known for known in catalogue.documents(connection) if known.name != entry.name]
+        catalogue.follow(connection, [*catalogue.packaged(connection), *kept, entry])
+
+
+def retire_documents(url: str) -> None:
+    """Switch connectors off whose documents nobody has any more; raises as :func:`register_document`."""
+    with _owner(url) as connection:
+        catalogue.follow(connection, [*catalogue.packaged(connection), *catalogue.documents(connection)])
+
+
+@contextmanager
+def _owner(url: str) -> Iterator[Connection[Any]]:
+    with _administrator(url) as connection:
+        _lock(connection)
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER_ROLE)))
+        yield connection
 
 
 def status(url: str) -> MigrationStatus:
@@ -360,43 +374,4 @@ def _take_over(connection: Connection[Any]) -> None:
         _logger.warning(
             "the database was restored from a dump of another server: its positions are numbered anew, and routes and "
             "identities look at all customers again"
-        )
-
-
-def _register_connectors(connection: Connection[Any], connectors: Sequence[ConnectorEntry]) -> None:
-    # The models, which nearly no command needs.
-    from unified.store.records.views import data  # noqa: PLC0415
-
-    with connection.transaction():
-        streams = {entry.name: entry.record_streams for entry in connectors}
-        stream_views.follow(connection, streams)
-        data.follow(connection, streams)
-        for entry in connectors:
-            connection.execute(
-                """
-                INSERT INTO connectors AS c (name, display_name, capabilities, streams, record_streams)
-                VALUES (%s, %s, %s, %s, %s)
-                ON CONFLICT (name) DO UPDATE SET
-                    display_name = excluded.display_name, capabilities = excluded.capabilities,
-                    streams = excluded.streams, record_streams = excluded.record_streams, is_enabled = true,
-                    updated_at = now()
-                WHERE (c.display_name, c.capabilities, c.streams, c.record_streams, c.is_enabled)
-                    IS DISTINCT FROM (excluded.display_name, excluded.capabilities, excluded.streams,
-                        excluded.record_streams, true)
-                """,
-                (
-                    entry.name,
-                    entry.display_name,
-                    list(entry.capabilities),
-                    list(entry.streams),
-                    list(entry.record_streams),
-                ),
-            )
-            connection.execute("CALL create_source_partitions(%s)", (entry.name,))
-        connection.execute(
-            """
-            UPDATE connectors SET is_enabled = false, record_streams = '{}', updated_at = now()
-            WHERE is_enabled AND name <> ALL(%s)
-            """,
-            ([entry.name for entry in connectors],),
         )

@@ -1,20 +1,38 @@
 """Which adapters are found: those of this checkout, and those of installed packages."""
 
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from adapters.stripe.adapter import StripeAdapter
 from unified.kit import moved, registry
 from unified.kit.errors import ConfigurationError
-from unified.kit.registry import discover_adapters, get_adapter, list_adapters, register_adapter
+from unified.kit.registry import (
+    Installed,
+    adapters_for,
+    discover_adapters,
+    get_adapter,
+    list_adapters,
+    register_adapter,
+    set_installed,
+)
+
+ONE, OTHER = UUID(int=1), UUID(int=2)
 
 
 @pytest.fixture(autouse=True)
-def _registered_only_for_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
+def _registered_only_for_this_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(registry, "_ADAPTERS", dict(registry._ADAPTERS))
+    yield
+    set_installed({})
+
+
+class Document(StripeAdapter):
+    name = "desk"
 
 
 def install(monkeypatch: pytest.MonkeyPatch, folder: Path, module: str, source: str, target: str) -> None:
@@ -101,3 +119,29 @@ def test_two_adapters_of_one_name_are_refused() -> None:
 
 def test_registering_twice_does_no_harm() -> None:
     assert register_adapter(StripeAdapter) is StripeAdapter
+
+
+def test_an_installed_connector_is_seen_by_its_workspaces_alone() -> None:
+    set_installed({"desk": Installed(Document, frozenset({ONE}))})
+    assert get_adapter("desk") is get_adapter("desk", ONE) is discover_adapters()["desk"] is Document
+    assert "desk" in adapters_for(ONE)
+    assert "desk" not in adapters_for(OTHER)
+    assert "desk" not in list_adapters()
+    for ask in (lambda: get_adapter("desk", OTHER), lambda: get_adapter("other")):
+        with pytest.raises(ConfigurationError, match=r"there is no connector .*; there is") as refused:
+            ask()
+        assert "desk" not in str(refused.value).partition("there is chargebee")[2]
+    set_installed({"desk": Installed(Document)})
+    assert "desk" in list_adapters()
+    assert get_adapter("desk", OTHER) is Document
+    set_installed({})
+    with pytest.raises(ConfigurationError, match="there is no connector 'desk'"):
+        get_adapter("desk")
+
+
+def test_a_document_takes_no_package_s_place_and_says_why_it_can_not_be_used() -> None:
+    set_installed({"stripe": Installed(Document), "desk": Installed("it was revoked; remove it")})
+    assert get_adapter("stripe") is StripeAdapter
+    assert "desk" not in discover_adapters()
+    with pytest.raises(ConfigurationError, match="it was revoked; remove it"):
+        get_adapter("desk")

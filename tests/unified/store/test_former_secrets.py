@@ -20,9 +20,10 @@ from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
+from unified.store.connectors.catalogue import ConnectorEntry
 from unified.store.database import APP_ROLE, Database
 from unified.store.inbox.lookup import EndpointLookup
-from unified.store.migrate import ConnectorEntry, migrate
+from unified.store.migrate import migrate
 from unified.store.secrets import data_keys
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider

@@ -42,6 +42,7 @@ UNIQUE_ACROSS_WORKSPACES = {
 DUTIES: dict[str, dict[str, set[str]]] = {
     SCHEDULER_ROLE: {
         "connector_configs": {"SELECT"},
+        "connector_documents": {"SELECT"},
         "cursors": {"SELECT"},
         "customer_changes": {"SELECT", "DELETE"},
         "identity_queue": {"SELECT"},
@@ -77,6 +78,7 @@ SHARED_TABLES = {
     "connectors",
     "alembic_version",
     "admin_tokens",
+    "deployment_documents",
     "deployment_log",
     "reader_logins",
     "position_server",

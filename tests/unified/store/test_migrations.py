@@ -12,9 +12,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from unified.schema.entities import CUSTOMERS, ENTITIES, Entity
+from unified.store.connectors.catalogue import ConnectorEntry
 from unified.store.database import Database, beside
 from unified.store.errors import RoleError
-from unified.store.migrate import ConnectorEntry, MigrationStatus, ensure_database, migrate, status
+from unified.store.migrate import MigrationStatus, ensure_database, migrate, status
 from unified.store.migrations import FOLDER, HEAD
 from unified.store.records.tables import TABLES
 

@@ -14,8 +14,9 @@ from unified.kit.mapping.compiled import FieldRules
 from unified.kit.mapping.rules import Rule
 from unified.schema import UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
+from unified.store.connectors.catalogue import ConnectorEntry
 from unified.store.database import APP_ROLE, OWNER_ROLE, Database, beside
-from unified.store.migrate import ConnectorEntry, ensure_database, migrate
+from unified.store.migrate import ensure_database, migrate
 from unified.store.migrations import FOLDER
 from unified.store.records import cursors
 from unified.store.records.merge import batches

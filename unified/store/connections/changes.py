@@ -40,7 +40,16 @@ async def add(
     actor: str,
 ) -> Connection:
     """Add a connection; the arguments and what is raised are those of ``Registry.add_connection``."""
-    rows = await conn.execute("SELECT name FROM connectors WHERE is_enabled ORDER BY name")
+    rows = await conn.execute(
+        """
+        SELECT name FROM connectors AS c
+        WHERE is_enabled AND (NOT is_document OR EXISTS (
+            SELECT FROM connector_documents AS d WHERE d.connector = c.name AND d.state = 'installed'
+            UNION ALL SELECT FROM deployment_documents AS d WHERE d.connector = c.name AND d.state = 'installed'
+        ))
+        ORDER BY name
+        """
+    )
     enabled = [row[0] for row in await rows.fetchall()]
     if connector not in enabled:
         raise UnknownConnectorError(

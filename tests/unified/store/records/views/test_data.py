@@ -14,9 +14,10 @@ from tests.unified.store.records.test_streams import at, row, store
 from unified.schema.entities import CUSTOMERS, ENTITIES, INVOICES, RECORDS
 from unified.schema.invoice import UnifiedLineItem
 from unified.store.connections.registry import Registry
+from unified.store.connectors.catalogue import ConnectorEntry
 from unified.store.database import Database
 from unified.store.errors import RoleError
-from unified.store.migrate import ConnectorEntry, migrate
+from unified.store.migrate import migrate
 from unified.store.records import derived
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import TABLES, StreamKey

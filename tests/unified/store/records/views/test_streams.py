@@ -11,8 +11,9 @@ from psycopg import errors, sql
 from tests.conftest import AddConnection, AddWorkspace
 from tests.unified.store.records.test_streams import row, store
 from unified.schema.entities import RECORDS
+from unified.store.connectors.catalogue import ConnectorEntry
 from unified.store.database import APP_ROLE, READER_ROLE, Database
-from unified.store.migrate import ConnectorEntry, migrate
+from unified.store.migrate import migrate
 from unified.store.records.tables import StreamKey
 from unified.store.records.views.streams import ViewError
 

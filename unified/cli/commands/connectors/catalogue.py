@@ -1,4 +1,4 @@
-"""`unified connectors` and `unified schemas`: what can be connected, and what its records become."""
+"""`unified connectors list` and `unified schemas`: what can be connected, and what its records become."""
 
 from pydantic.fields import FieldInfo
 
@@ -10,7 +10,7 @@ from unified.kit.registry import discover_adapters
 from unified.schema.versions import json_schemas
 
 
-def connectors(*, as_json: AsJson = False) -> None:
+def list_connectors(*, as_json: AsJson = False) -> None:
     """List the systems that can be connected: their streams, and the secrets and settings that they take."""
     adapters = discover_adapters().values()
     if as_json:

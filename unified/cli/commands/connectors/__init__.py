@@ -1,0 +1,1 @@
+"""`unified connectors`: which systems can be connected, and documents that add to them."""

@@ -1,0 +1,19 @@
+"""`unified connectors`: its subcommands, put together; by itself it lists."""
+
+import typer
+
+from unified.cli.arguments import AsJson
+from unified.cli.commands.connectors import catalogue
+
+app = typer.Typer(
+    add_completion=False,
+    help="List the systems that can be connected, and what each needs; install further ones.",
+)
+app.command("list")(catalogue.list_connectors)
+
+
+@app.callback(invoke_without_command=True)
+def connectors(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """List the systems that can be connected, and what each needs; install further ones."""
+    if context.invoked_subcommand is None:
+        catalogue.list_connectors(as_json=as_json)
