@@ -10,7 +10,8 @@ from unified.kit.declarations import ControlTotal, Stream
 from unified.kit.registry import get_adapter
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.records import cursors, quality
+from unified.store.records import cursors
+from unified.store.records.counts import kept, quality
 from unified.store.records.tables import StreamKey
 from unified.sync.pull import PullResult
 from unified_assets.partitions import connections_of
@@ -91,7 +92,7 @@ async def _source_count(db: Database, key: StreamKey, result: PullResult) -> dg.
         reason = "the source gives no count" if result.mode == "full" else "only a full refresh is counted"
         return _not_compared(SOURCE_COUNT, reason)
     async with db.workspace(key.workspace_id) as conn:
-        live = await quality.live_records(conn, key)
+        live = (await kept.live_records(conn, key, anew=True)).found
         rejected = await quality.rejected_only(conn, key)
     difference = abs(live + rejected - result.source_count)
     # Records come and go while a long refresh runs: a difference that this may explain warns, a larger one blocks.
@@ -111,7 +112,9 @@ async def _no_orphans(
     if not (result.is_complete and stored and stored.refreshed_at):
         return _not_compared(NO_ORPHANS, "customers or invoices are not all read yet")
     async with db.workspace(invoices.workspace_id) as conn:
-        orphans = await quality.unknown_customers(conn, invoices, customers, SHOWN_ORPHANS)
+        orphans = await kept.unknown_customers(
+            conn, invoices, customers, SHOWN_ORPHANS, anew=result.mode == "full"
+        )
     return dg.AssetCheckResult(
         check_name=NO_ORPHANS, passed=not orphans, metadata={"first_missing_customers": orphans}
     )
@@ -122,8 +125,10 @@ async def _money(
 ) -> dg.AssetCheckResult:
     # What was not read again was held against its raw record when it was.
     since = None if result.mode == "full" else result.started_at
-    async with db.workspace(key.workspace_id) as conn:
-        totals = await quality.invoice_totals(conn, key, control, since=since)
+    totals: list[quality.Totals] = []
+    if since is None or result.is_changed:
+        async with db.workspace(key.workspace_id) as conn:
+            totals = await quality.invoice_totals(conn, key, control, since=since)
     rows = [
         {
             "currency": each.currency,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from unified_assets.partitions import connections_of
+from unified_assets.partitions import connections_of, on_new_data
 from unified_assets.reports import bar_chart
 
 # Every run of every source loads this module, and importing pandas takes as long as importing half of Dagster. An
@@ -23,9 +23,7 @@ else:
     partitions_def=connections_of("stripe"),
     group_name="stripe",
     kinds={"pandas", "postgres"},
-    automation_condition=(
-        dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
-    ),
+    automation_condition=on_new_data() & dg.AutomationCondition.all_deps_blocking_checks_passed(),
 )
 def monthly_revenue(context: dg.AssetExecutionContext, invoices: DataFrame) -> DataFrame:
     """Paid invoices by month of payment (UTC) and currency: how many, and their totals, to the cent."""

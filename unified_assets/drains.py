@@ -7,6 +7,7 @@ is in the tables at once. The sensor that asks for these runs is in `sensors.inb
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 from pydantic import Field
@@ -18,7 +19,7 @@ from unified.store.records import tables
 from unified.sync.connection_drain import DrainResult
 from unified.sync.drain import drain
 from unified_assets.interrupts import interruptible
-from unified_assets.partitions import connections_of
+from unified_assets.partitions import DATA_VERSION_TAG, connections_of
 from unified_assets.sources import failures
 
 REPORT_SECONDS = 30.0
@@ -179,6 +180,7 @@ def _asset_events(
         yield kind(
             asset_key=dg.AssetKey([source, stream]),
             partition=result.connection,
+            tags={DATA_VERSION_TAG: str(uuid4())} if is_changed else None,
             metadata={
                 "mode": "webhooks",
                 **_counts(result),

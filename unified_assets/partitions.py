@@ -1,10 +1,15 @@
-"""Partitions: one per connection, added and removed as connections come and go."""
+"""Partitions: one per connection, added and removed as connections come and go; and what an asset of them follows."""
+
+from typing import Any
 
 import dagster as dg
 
 CONNECTION_TAG = "dagster/partition"
 """Run tag with the connection's key. Dagster itself sets it on each run of one partition, however it was asked for;
 dagster.yaml limits runs by it, so that no two runs of a connection are under way at once."""
+
+DATA_VERSION_TAG = "dagster/data_version"
+"""Tag of a materialization, where it is not a step's; it is another one whenever a record has changed."""
 
 
 def connections_of(source: str) -> dg.DynamicPartitionsDefinition:
@@ -19,3 +24,13 @@ def partition_keys(instance: dg.DagsterInstance, source: str) -> set[str]:
 
 WORKSPACES = dg.DynamicPartitionsDefinition(name="workspaces")
 """Partitions of what is made of all of a workspace's connections together; a key is a workspace's slug."""
+
+
+def on_new_data() -> "dg.AutomationCondition[Any]":
+    """As ``dg.AutomationCondition.eager()``, but a sync that changed nothing is not followed by a run.
+
+    A source's assets carry a data version, which changes when a record does.
+    """
+    return dg.AutomationCondition.eager().replace(
+        "newly_updated", dg.AutomationCondition.data_version_changed()
+    )

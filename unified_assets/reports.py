@@ -1,7 +1,11 @@
-"""What a run shows about itself: counts, traffic, a preview without personal data, a plot of records per day."""
+"""What a run shows about itself: counts and traffic, and where records changed a preview and a plot of them.
+
+A preview names no person.
+"""
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
 from typing import Any
@@ -9,9 +13,9 @@ from typing import Any
 import dagster as dg
 
 from unified.kit.declarations import Stream
-from unified.store.connections.rows import Connection
+from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
-from unified.store.records import quality
+from unified.store.records.counts import kept, quality
 from unified.store.records.tables import StreamKey
 from unified.sync.pull import PullResult
 
@@ -19,21 +23,37 @@ PREVIEW_ROWS = 5
 PLOTTED_DAYS = 90
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a run shows of one stream.
+
+    Attributes:
+        metadata: By name.
+        data_version: The same for as long as no record of the stream changes, whatever changes it.
+        is_changed: Whether a record changed since the stream was described last.
+    """
+
+    metadata: dict[str, Any]
+    data_version: str
+    is_changed: bool
+
+
 async def describe(
-    db: Database, connection: Connection, stream: Stream, result: PullResult
-) -> dict[str, Any]:
-    """Metadata of one materialization.
+    db: Database, connection: ConnectionSummary, stream: Stream, result: PullResult
+) -> Description:
+    """Describe a stream after a pull.
 
     Raises:
         StoreError: If the database fails.
     """
     key = StreamKey.of(connection, stream)
     async with db.workspace(connection.workspace_id) as conn:
-        live = await quality.live_records(conn, key)
-        newest = await quality.newest_records(conn, key, PREVIEW_ROWS)
-        days = await quality.records_by_day(conn, key, PLOTTED_DAYS)
-    return {
-        "dagster/row_count": live,
+        live = await kept.live_records(conn, key)
+        is_changed = live.is_new or result.is_changed
+        newest = await quality.newest_records(conn, key, PREVIEW_ROWS) if is_changed else []
+        days = await quality.records_by_day(conn, key, PLOTTED_DAYS) if is_changed else []
+    metadata: dict[str, Any] = {
+        "dagster/row_count": live.found,
         "mode": result.mode,
         "complete": result.is_complete,
         "read": result.read,
@@ -49,9 +69,13 @@ async def describe(
         "retries": result.retries,
         "refused_429": result.refused,
         "rate_limit_wait_seconds": round(result.rate_limit_waited, 2),
-        "preview": table(newest),
-        "records_per_day": bar_chart({"records created per day": dict(days)}),
     }
+    if is_changed:
+        metadata |= {
+            "preview": table(newest),
+            "records_per_day": bar_chart({"records created per day": dict(days)}),
+        }
+    return Description(metadata, live.version, is_changed)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:

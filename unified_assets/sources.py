@@ -106,8 +106,10 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
                     run_id=context.run.run_id,
                 )
                 context.log.info(_summary(result))
+                description = await describe(db, connection, stream, result)
                 return dg.MaterializeResult(
-                    metadata=await describe(db, connection, stream, result),
+                    metadata=description.metadata,
+                    data_version=dg.DataVersion(description.data_version),
                     check_results=await evaluate(db, connection, stream, result),
                 )
 

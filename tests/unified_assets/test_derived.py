@@ -12,6 +12,8 @@ from adapters.stripe.money import MINOR_UNITS
 from tests.unified_assets.conftest import STRIPE_KEY, Installation, metadata
 from unified.schema.money import exponent
 
+REVENUE = dg.AssetKey(["stripe", "monthly_revenue"])
+
 
 def test_monthly_revenue_is_right_to_the_cent(installation: Installation) -> None:
     expected: dict[tuple[str, str], tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
@@ -48,29 +50,52 @@ def test_monthly_revenue_of_nothing_is_empty(installation: Installation) -> None
     assert installation.execute("SELECT sum(revenue) > 0 FROM derived_stripe__monthly_revenue") == [(True,)]
 
 
+def requested(installation: Installation, cursor: Any = None) -> Any:
+    """What the automation asks for since a former answer."""
+    return dg.evaluate_automation_conditions(
+        installation.defs,
+        installation.instance,
+        asset_selection=dg.AssetSelection.assets(REVENUE),
+        cursor=cursor,
+    )
+
+
+def change(installation: Installation, secret: str) -> None:
+    """Have an account say something new of one of its invoices."""
+    account = installation.sandbox.stripe.account(secret)
+    account.update_invoice(next(account.all_invoices())["id"], metadata={"note": "new"})
+
+
+def test_it_does_not_follow_a_sync_that_changed_nothing(installation: Installation) -> None:
+    installation.add("acme/stripe", "stripe")
+    assert installation.sync("acme/stripe").success
+    first = requested(installation)
+    assert installation.sync("acme/stripe").success
+    assert installation.sync("acme/stripe", full=True).success
+    second = requested(installation, first.cursor)
+    assert second.total_requested == 0
+    # However a record is changed: this one by nobody that Dagster knows of.
+    installation.execute("UPDATE unified_invoices SET total = total WHERE status = 'paid'")
+    assert installation.sync("acme/stripe").success
+    assert requested(installation, second.cursor).get_requested_partitions(REVENUE) == {"acme/stripe"}
+
+
 @pytest.mark.parametrize("is_good", [True, False])
 def test_it_follows_invoices_whose_checks_passed(installation: Installation, is_good: bool) -> None:
-    revenue = dg.AssetKey(["stripe", "monthly_revenue"])
-
-    def requested(cursor: Any = None) -> Any:
-        return dg.evaluate_automation_conditions(
-            installation.defs,
-            installation.instance,
-            asset_selection=dg.AssetSelection.assets(revenue),
-            cursor=cursor,
-        )
-
     installation.add("acme/stripe", "stripe")
     installation.add("globex/stripe", "stripe", secret="sk_test_fake_globex")
     assert installation.sync("acme/stripe").success
     assert installation.sync("globex/stripe").success
-    before = requested()
+    before = requested(installation)
+    change(installation, "sk_test_fake_globex")
     assert installation.sync("globex/stripe").success
-    if not is_good:
+    if is_good:
+        change(installation, STRIPE_KEY)
+    else:
         installation.execute(
             "UPDATE unified_invoices SET total = total + 0.01 WHERE total > 0"
             " AND workspace_id = (SELECT id FROM workspaces WHERE slug = 'acme')"
         )
     assert installation.sync("acme/stripe", full=True).success is is_good
-    partitions = requested(before.cursor).get_requested_partitions(revenue)
+    partitions = requested(installation, before.cursor).get_requested_partitions(REVENUE)
     assert partitions == ({"acme/stripe", "globex/stripe"} if is_good else {"globex/stripe"})

@@ -17,6 +17,7 @@ from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.providers import load_provider
 from unified_assets import drains
 from unified_assets.drains import lease_of
+from unified_assets.partitions import DATA_VERSION_TAG
 
 
 def receive(installation: Installation, connection: Connection, *payloads: Any) -> None:
@@ -87,6 +88,10 @@ def test_one_run_drains_all_connections_and_reports_each(installation: Installat
     }
     customers = told["stripe/customers", "acme/stripe"]
     assert customers["kind"] == "AssetMaterialization"
+    versions = [
+        event.materialization.tags[DATA_VERSION_TAG] for event in result.get_asset_materialization_events()
+    ]
+    assert len(set(versions)) == len(versions), "what depends on the data sees that they are new"
     assert (customers["mode"], customers["events"], customers["inserted"]) == ("webhooks", 1, 1)
     assert customers["oldest_event_seconds"] >= 0
     counted = totals(result)

@@ -44,3 +44,5 @@ def test_a_workspace_is_resolved_once_it_changed(installation: Installation) -> 
     assert records == customers
     assert event.metadata["records"].value == customers[0]
     assert isinstance(ask(installation), dg.SkipReason)
+    assert installation.sync("acme/billing").success
+    assert isinstance(ask(installation), dg.SkipReason), "a sync that changed nothing"

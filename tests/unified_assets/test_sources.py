@@ -53,8 +53,12 @@ def test_a_sync_stores_all_streams_and_passes_all_checks(installation: Installat
         assert shown["requests"] > 0
         assert shown["mode"] == "full"
 
-    again = metadata(installation.sync("acme/stripe"), "stripe/customers")
-    assert (again["mode"], again["inserted"], again["updated"]) == ("incremental", 0, 0)
+    again = installation.sync("acme/stripe")
+    assert checks(again) == dict.fromkeys(STRIPE_CHECKS, True)
+    shown = metadata(again, "stripe/customers")
+    assert (shown["mode"], shown["inserted"], shown["updated"]) == ("incremental", 0, 0)
+    assert shown["dagster/row_count"] == counts["customers"]
+    assert not {"preview", "records_per_day"} & set(shown), "what has not changed is not drawn again"
 
 
 def test_metadata_shows_counts_traffic_a_preview_and_a_picture_but_no_person(

@@ -20,7 +20,8 @@ from unified.store.connections import field_rules
 from unified.store.connections.registry import Registry, presentable
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.records import burials, cursors, history, quality
+from unified.store.records import burials, cursors, history
+from unified.store.records.counts import kept
 from unified.store.records.cursors import StoredCursor
 from unified.store.records.tables import StreamKey
 from unified.sync import privacy, scope
@@ -335,7 +336,7 @@ async def _complete_customers(
     if loaded is None or loaded.refreshed_at is None:
         return True
     async with db.workspace(connection.workspace_id) as conn:
-        missing = await quality.unknown_customers(conn, invoices, customers, _MISSING_CUSTOMERS)
+        missing = await kept.unknown_customers(conn, invoices, customers, _MISSING_CUSTOMERS)
     stream = customers.stream
     mapping = Mapping(adapter, stream, await field_rules.read(db, connection, stream))
     async with aclosing(adapter.fetch(stream, missing)) as pages:

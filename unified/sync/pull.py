@@ -86,6 +86,11 @@ class PullResult:
     refused: int = 0
     rate_limit_waited: float = 0.0
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether any stored record is another one than before."""
+        return self.inserted + self.updated + self.deleted > 0
+
     def add(self, counts: MergeCounts) -> None:
         """Add what one commit did. What was read is counted where it is read, so that the sums prove something."""
         self.inserted += counts.inserted

@@ -120,6 +120,8 @@ def _value(kind: str) -> Any:
             return "{}"
         case "timestamp with time zone" | "date":
             return OLD
+        case "pg_snapshot":
+            return "1:1:"
         case _:
             return "1"  # text that PostgreSQL reads as a number of any type
 

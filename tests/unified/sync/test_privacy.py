@@ -46,7 +46,7 @@ IMPERSONAL = {
     "admin_tokens", "alembic_version", "api_tokens", "audit_log", "authorizations", "connector_configs",
     "connector_credentials", "connectors", "cursors", "customer_changes", "customer_identities", "deployment_log",
     "ended_sessions", "idempotency_keys", "identity_aliases", "identity_keys", "identity_matches", "identity_queue",
-    "identity_records", "identity_state", "inbox_cursors", "merged_records", "pending_authorizations",
+    "identity_records", "identity_state", "inbox_cursors", "kept_counts", "merged_records", "pending_authorizations",
     "position_server", "reader_logins", "refresh_seen", "route_cursors", "routes", "schema_mappings",
     "suppressed_records", "sync_history", "unknown_deletions", "waiting_burials", "webhook_configs",
     "webhook_seen", "webhook_strays", "workspace_keys", "workspace_members", "workspaces",

@@ -21,7 +21,8 @@ from unified.kit.registry import discover_adapters
 from unified.store.connections import rows as stored
 from unified.store.connections import statistics
 from unified.store.connections.rows import Connection
-from unified.store.records import burials, history, quality, rejects
+from unified.store.records import burials, history, rejects
+from unified.store.records.counts import quality
 from unified.store.records.tables import StreamKey
 
 PER_PAGE = 50

@@ -18,7 +18,7 @@ from unified.store import removal
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.records import quality
+from unified.store.records.counts import quality
 from unified.store.records.tables import StreamKey
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.providers import load_provider

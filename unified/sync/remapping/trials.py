@@ -24,7 +24,8 @@ from unified.store.connections import field_rules
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.errors import InvalidSettingError
-from unified.store.records import quality, rejects, tables
+from unified.store.records import rejects, tables
+from unified.store.records.counts import quality
 from unified.store.records.tables import StreamKey
 
 MOST_RECORDS = 10_000

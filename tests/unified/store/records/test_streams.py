@@ -10,7 +10,8 @@ import pytest
 from unified.schema import UnifiedBase, UnifiedInvoice, connection_namespace, unified_id
 from unified.schema.entities import CUSTOMERS, INVOICES, RECORDS, Entity
 from unified.store.database import Database
-from unified.store.records import cursors, lookups, quality, rejects, tables
+from unified.store.records import cursors, lookups, rejects, tables
+from unified.store.records.counts import quality
 from unified.store.records.merge import batches
 from unified.store.records.merge.batches import Batch, Confirmed, MergeCounts, Reject, Row
 from unified.store.records.merge.deletions import Deletion

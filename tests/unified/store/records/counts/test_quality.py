@@ -14,7 +14,7 @@ from unified.schema.entities import INVOICES
 from unified.schema.invoice import UnifiedInvoice
 from unified.store.connections import statistics
 from unified.store.database import Database
-from unified.store.records import quality
+from unified.store.records.counts import quality
 from unified.store.records.merge import batches
 from unified.store.records.merge.batches import Batch, Reject, Row
 from unified.store.records.merge.deletions import Deletion
