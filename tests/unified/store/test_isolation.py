@@ -82,6 +82,8 @@ SHARED_TABLES = {
     "deployment_log",
     "reader_logins",
     "position_server",
+    "revocations",
+    "signing_keys",
 }
 EVERY_TABLE = """
     SELECT oid::regclass::text FROM pg_class

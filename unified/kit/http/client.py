@@ -30,6 +30,7 @@ from unified.kit.http.attempts import Effect, Retry, is_open, tried
 from unified.kit.http.authentication import SECRETS
 from unified.kit.http.limits import RateLimit
 from unified.kit.http.refusals import Refusals
+from unified.kit.http.replay import current_replay
 from unified.kit.origins import usable_base_url
 from unified.kit.secrets import Secret, without, without_lookalikes
 
@@ -125,7 +126,7 @@ class HttpClient:
                 **headers,
             },
             timeout=config.timeout,
-            transport=GuardedTransport(label, allow_private=config.allow_private_hosts),
+            transport=current_replay() or GuardedTransport(label, allow_private=config.allow_private_hosts),
             follow_redirects=False,
         )
 

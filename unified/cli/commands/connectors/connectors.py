@@ -3,13 +3,15 @@
 import typer
 
 from unified.cli.arguments import AsJson
-from unified.cli.commands.connectors import catalogue
+from unified.cli.commands.connectors import catalogue, keys
 
 app = typer.Typer(
     add_completion=False,
     help="List the systems that can be connected, and what each needs; install further ones.",
 )
 app.command("list")(catalogue.list_connectors)
+app.command("revoke")(keys.revoke)
+app.add_typer(keys.app, name="keys")
 
 
 @app.callback(invoke_without_command=True)

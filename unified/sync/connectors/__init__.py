@@ -1,0 +1,1 @@
+"""Connector documents: checked, tried on recorded exchanges, installed, compared, upgraded, removed."""
