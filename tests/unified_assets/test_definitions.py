@@ -12,12 +12,16 @@ import pytest
 
 from tests.conftest import execute
 from tests.unified_assets.conftest import Installation, checks
+from unified.kit.registry import get_adapter
 from unified.store.database import beside
 from unified_assets.definitions import build_definitions
 from unified_assets.partitions import WORKSPACES
 from unified_assets.routes import routes
 
 ROOT = Path(__file__).parents[2]
+CUSTOMERS = [
+    "chargebee/customers", "hubspot/customers", "salesforce/accounts", "salesforce/contacts", "stripe/customers",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +42,14 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         "hubspot/customers": [],
         "hubspot/events": [],
         "hubspot/invoices": ["hubspot/customers"],
-        "routes/customers": ["chargebee/customers", "hubspot/customers", "stripe/customers"],
+        "routes/customers": CUSTOMERS,
+        "salesforce/accounts": [],
+        "salesforce/contacts": [],
         "stripe/customers": [],
         "stripe/events": [],
         "stripe/invoices": ["stripe/customers"],
         "stripe/monthly_revenue": ["stripe/invoices"],
-        "unified/customers": ["chargebee/customers", "hubspot/customers", "stripe/customers"],
+        "unified/customers": CUSTOMERS,
     }
 
 
@@ -59,7 +65,8 @@ def test_every_asset_says_what_it_is(repository: dg.RepositoryDefinition) -> Non
         assert "postgres" in spec.kinds
         if stream != "monthly_revenue":
             assert source in spec.kinds
-            assert spec.metadata["dagster/table_name"] == f"unified_{stream}_{source}"
+            entity = get_adapter(source).stream(stream).entity
+            assert spec.metadata["dagster/table_name"] == entity.leaf(source)
             columns = {column.name for column in spec.metadata["dagster/column_schema"].columns}
             assert {"source_id", "unified_id", "deleted_at"} < columns
             # Nothing pulls HubSpot's events: webhooks bring them, or nobody.
@@ -80,6 +87,8 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
             ("chargebee", "events", ["conservation", "source_count"]),
             ("hubspot", "customers", ["conservation", "source_count"]),
             ("hubspot", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
+            ("salesforce", "accounts", ["conservation", "source_count"]),
+            ("salesforce", "contacts", ["conservation", "source_count"]),
             ("unified", "customers", ["every_customer_once"]),
         ]
         for check in names
@@ -89,8 +98,9 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
 
 def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    sources = ("chargebee", "hubspot", "stripe")
-    assert jobs == {f"{source}_{kind}" for source in sources for kind in ("sync", "drain")} | {"routes_push"}
+    sources = ("chargebee", "hubspot", "salesforce", "stripe")
+    kinds = {(source, kind) for source in sources for kind in ("sync", "drain")} - {("salesforce", "drain")}
+    assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {"routes_push"}
     assert {schedule.name for schedule in repository.schedule_defs} == {f"{one}_schedule" for one in sources}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "chargebee_inbox", "connections", "derived_assets", "expiring_credentials", "failures", "hubspot_inbox",

@@ -18,7 +18,7 @@ from uuid import UUID
 import msgspec
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import ConnectionRef
+from unified.kit.declarations import ConnectionRef, CredentialKind
 from unified.kit.secrets import Secret
 from unified.kit.streams import Cursor, Page
 from unified.sandbox.faults import Fault
@@ -71,12 +71,28 @@ class Copy:
             self.cursor = msgspec.json.decode(msgspec.json.encode(page.cursor))
 
 
+@dataclass(frozen=True)
+class Granted:
+    """An access token that nobody refreshes, of a system that is opened by OAuth alone."""
+
+    token: str = field(repr=False)
+
+    async def current(self) -> Secret:
+        """The token."""
+        return Secret(self.token)
+
+    async def renewed(self, rejected: Secret) -> Secret:
+        """There is no other one."""
+        return rejected
+
+
 class Bench(ABC):
     """What the author of an adapter says to have it tested. Use an instance in ``with``: the stand-in runs meanwhile.
 
     Attributes:
         adapter_class: The adapter.
-        credentials: What opens the stand-in's first account, by the adapter's names; obviously fake.
+        credentials: What opens the stand-in's first account, by the adapter's names; obviously fake. An access token
+            where the system is opened by OAuth alone.
         settings: Beside the address and those that make the adapter quick.
         base: Path of the API below the address at which the stand-in is served.
         edits: By stream, which of ``create``, ``update`` and ``delete`` its records know at the source.
@@ -147,11 +163,14 @@ class Bench(ABC):
             "requests_per_second": 1e6,
             "retry_delay": 0,
         }
+        opens = credentials or self.credentials
+        is_oauth = self.adapter_class.credential_kind is CredentialKind.OAUTH_TOKEN
         return self.adapter_class(
             self.adapter_class.config_model.model_validate({**quick, **self.settings, **settings}),
-            {name: Secret(value) for name, value in (credentials or self.credentials).items()},
+            {name: Secret(value) for name, value in opens.items()},
             ConnectionRef(UUID(int=1), UUID(int=2), f"acme/{self.adapter_class.name}"),
             clock=self.now,
+            tokens=Granted(next(iter(opens.values()))) if is_oauth else None,
         )
 
     async def sync(self, copy: Copy, *, pages: int | None = None, **settings: Any) -> list[Page]:

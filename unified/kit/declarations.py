@@ -159,7 +159,7 @@ class Assertion:
     Used where the app's secret is a private key, in PEM.
 
     Attributes:
-        audience: Whom the JWT is for; None for the token URL.
+        audience: Whom the JWT is for; None for the token URL, ``/`` for the connection's ``base_url``.
         subject_setting: The connection's setting that names the user to act for; None for the app itself.
         algorithm: How it is signed (RFC 7518 section 3.1).
     """

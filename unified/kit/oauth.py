@@ -230,7 +230,7 @@ class TokenEndpoint:
         claims = {
             "iss": self._client.id,
             "sub": subject or self._client.id,
-            "aud": assertion.audience or self._url(self._oauth.token_url),
+            "aud": self._audience(assertion.audience),
             "iat": now,
             "exp": now + _ASSERTION_SECONDS,
             "jti": generate_token(),
@@ -241,6 +241,12 @@ class TokenEndpoint:
             raise ConfigurationError(
                 f"{self._label}: its client_secret is not a private key for {assertion.algorithm}; add it again in PEM"
             ) from None
+
+    def _audience(self, declared: str | None) -> str:
+        """Whom a signed JWT is for; see :class:`Assertion`."""
+        if declared is None:
+            return self._url(self._oauth.token_url)
+        return self._url(declared).rstrip("/") if declared.startswith("/") else declared
 
     async def revoke(self, refresh_token: Secret) -> None:
         """Give a refresh token back (RFC 7009), where the provider takes it.

@@ -9,6 +9,7 @@ import uvicorn
 
 from unified.sandbox.chargebee import ChargebeeSandbox
 from unified.sandbox.hubspot import HubSpotSandbox
+from unified.sandbox.salesforce import SalesforceSandbox
 from unified.sandbox.server import sandbox_app
 from unified.sandbox.stripe import StripeSandbox
 from unified.sandbox.tables.api import RequestLimit
@@ -26,6 +27,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--hubspot-invoices", type=int, default=1000)
     parser.add_argument("--chargebee-customers", type=int, default=1000)
     parser.add_argument("--chargebee-invoices", type=int, default=1000)
+    parser.add_argument("--salesforce-accounts", type=int, default=1000)
+    parser.add_argument("--salesforce-contacts", type=int, default=2000)
+    parser.add_argument("--salesforce-invoices", type=int, default=1000)
     parser.add_argument("--latency-ms", type=float, default=0)
     parser.add_argument("--no-limits", action="store_true", help="serve without rate limits")
     options = parser.parse_args(arguments)
@@ -40,7 +44,15 @@ def main(arguments: list[str] | None = None) -> None:
         customers=options.chargebee_customers,
         invoices=options.chargebee_invoices,
     )
-    providers = (stripe, hubspot, chargebee)
+    salesforce = SalesforceSandbox(
+        seed=options.seed,
+        # https://developer.salesforce.com/docs/atlas.en-us.salesforce_app_limits_cheatsheet.meta/: a day's requests.
+        limit=RequestLimit(100_000, 86_400),
+        Account=options.salesforce_accounts,
+        Contact=options.salesforce_contacts,
+        Invoice=options.salesforce_invoices,
+    )
+    providers = (stripe, hubspot, chargebee, salesforce)
     for provider in providers:
         provider.latency_ms = options.latency_ms
         if options.no_limits:

@@ -97,7 +97,7 @@ class Faults:
         return None
 
 
-_LISTS = ("data", "results", "list")
+_LISTS = ("data", "results", "list", "records")
 """What providers call the records of a page."""
 
 

@@ -75,6 +75,7 @@ class HttpClient:
         label: Names the connection in errors: ``stripe connection acme/main``.
         traffic: Counts of what was sent.
         server_time: The provider's clock by its last ``Date`` header, or None before the first answer.
+        noted: Called with the headers of each answer, where an adapter reads more of them than the limits do.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class HttpClient:
         self._slots = asyncio.Semaphore(config.concurrency)
         self.traffic = Traffic()
         self.server_time: datetime | None = None
+        self.noted: Callable[[Mapping[str, str]], None] | None = None
         if not all(value.isascii() and value.isprintable() for value in headers.values()):
             msg = f"{label}: its credential holds characters that no HTTP header can carry; add it again"
             raise ConfigurationError(msg)
@@ -314,6 +316,8 @@ class HttpClient:
         self._note_time(response)
         for one in self._limits.values():
             one.read(response.headers)
+        if self.noted is not None:
+            self.noted(response.headers)
         answer = Answer(response.status_code, response.headers, response.content)
         is_fine = answer.status in accept or (answer.is_success and not self._refusals.is_fault(answer))
         if is_fine:

@@ -1,0 +1,1 @@
+"""The Salesforce adapter; its README says what it reads and how."""

@@ -1,0 +1,111 @@
+"""Salesforce's accounts and contacts as unified records. Pure: no I/O, no clock.
+
+Fields: https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_account.htm
+and ``…_contact.htm``. Which of them a record has depends on the org, its features and the user: any may be missing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from unified.kit.streams import Origin
+from unified.schema.address import UnifiedAddress
+from unified.schema.customer import CustomerKind, UnifiedCustomer
+from unified.schema.reading import address, currency, joined, text
+from unified.schema.unusable import Unusable
+
+# What is worth having beside the org's own fields, which end so.
+_OWN = "__c"
+_MORE_OF_ACCOUNTS = ("AccountNumber", "Industry", "OwnerId", "ParentId", "PersonContactId", "Type", "Website")
+_MORE_OF_CONTACTS = ("AccountId", "Department", "LeadSource", "OwnerId", "Title")
+
+
+def account(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
+    """Map an account: a company, or a person in an org with person accounts."""
+    is_person = raw.get("IsPersonAccount") is True
+    phones = ("Phone", "PersonMobilePhone", "PersonHomePhone", "PersonOtherPhone")
+    return _customer(
+        raw,
+        origin,
+        kind=CustomerKind.PERSON if is_person else CustomerKind.COMPANY,
+        mails=[raw.get("PersonEmail")],
+        phones=phones,
+        company=None if is_person else text(raw.get("Name")),
+        addresses=("Billing", "Shipping"),
+        more=_MORE_OF_ACCOUNTS,
+    )
+
+
+def contact(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
+    """Map a contact. Its company is the name of its account."""
+    company = raw.get("Account")
+    return _customer(
+        raw,
+        origin,
+        kind=CustomerKind.PERSON,
+        mails=[raw.get("Email")],
+        phones=("Phone", "MobilePhone", "HomePhone", "OtherPhone"),
+        company=text(company.get("Name")) if company else None,
+        addresses=("Mailing", "Other"),
+        more=_MORE_OF_CONTACTS,
+    )
+
+
+def _customer(
+    raw: dict[str, Any],
+    origin: Origin,
+    *,
+    kind: CustomerKind,
+    mails: Sequence[Any],
+    phones: Sequence[str],
+    company: str | None,
+    addresses: tuple[str, str],
+    more: Sequence[str],
+) -> UnifiedCustomer:
+    unusable = Unusable()
+    billing, shipping = (
+        unusable.read(field, lambda prefix: _address(raw, prefix), prefix)
+        for field, prefix in zip(("billing_address", "shipping_address"), addresses, strict=True)
+    )
+    return unusable.record(
+        UnifiedCustomer,
+        **origin.identify(raw["Id"]),
+        **life(raw, unusable),
+        custom_fields=custom_fields(raw, more),
+        raw_data=raw,
+        **unusable.reach(mails, [raw.get(name) for name in phones]),
+        name=text(raw.get("Name")) or joined((raw.get("FirstName"), raw.get("LastName"))),
+        company=company,
+        kind=kind,
+        currency=unusable.read("currency", currency, raw.get("CurrencyIsoCode")),
+        description=text(raw.get("Description")),
+        billing_address=billing,
+        shipping_address=shipping,
+    )
+
+
+def life(raw: dict[str, Any], unusable: Unusable) -> dict[str, Any]:
+    """When a record was made and last touched."""
+    return {
+        "created_at": unusable.time("created_at", raw.get("CreatedDate")),
+        "updated_at": unusable.time("updated_at", raw.get("SystemModstamp")),
+    }
+
+
+def custom_fields(raw: dict[str, Any], more: Sequence[str]) -> dict[str, Any]:
+    """The org's own fields, and some standard ones by name."""
+    wanted = (name for name in raw if name.endswith(_OWN) or name in more)
+    return {name: raw[name] for name in wanted if raw[name] not in (None, "")}
+
+
+def _address(raw: dict[str, Any], prefix: str) -> UnifiedAddress | None:
+    """An address of its parts. Codes are there only where an org picks states and countries from lists."""
+
+    def part(*names: str) -> str | None:
+        return next((value for name in names if (value := raw.get(f"{prefix}{name}"))), None)
+
+    first, _, rest = (part("Street") or "").replace("\r\n", "\n").partition("\n")
+    parts = {
+        "line1": first, "line2": ", ".join(rest.split("\n")), "city": part("City"), "postal_code": part("PostalCode"),
+        "state": part("StateCode", "State"), "country": part("CountryCode", "Country"),
+    }  # fmt: skip
+    return address(parts)

@@ -1,0 +1,106 @@
+"""One org's records and the changes that are made to them: merged, taken out of the bin, gone for good.
+
+Not here: HTTP (`api`), and what records look like (`objects`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from unified.sandbox.salesforce.objects import FIELDS, identifier, moment
+from unified.sandbox.tables.account import TableAccount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unified.sandbox.provider import Call
+    from unified.sandbox.tables.table import Record, Row, Rows
+
+ORGANIZATION = identifier("00D", 1)
+
+
+class Org(TableAccount):
+    """The data behind one access token.
+
+    Attributes:
+        hidden: fields, as `Contact.Phone`, and objects that field and object security hide from the user.
+        blocks_duplicates: whether a duplicate rule refuses contacts with an e-mail address that another one has.
+        locators: rows that a query has not handed out yet, by the locator that asks for them.
+    """
+
+    def __init__(self, key: str, **how: Any) -> None:
+        super().__init__(key, **how)
+        self.hidden: set[str] = set()
+        self.locators: dict[str, tuple[int, list[Record]]] = {}
+        self.blocks_duplicates = False
+        self.serial = 0
+
+    def merge(self, table: str, winner: str, loser: str, /) -> Record:
+        """Merge a record into another one: it is deleted, and says into which."""
+        rows, row = self.rows[table], self._live(table, loser)
+        row.fields = {**row.fields, "MasterRecordId": self._live(table, winner).id}
+        rows.remove(row, self._clock.time())
+        self._live(table, winner).updated = self._clock.time()
+        return self._changed("delete", rows, row)
+
+    def undelete(self, table: str, record_id: str, /) -> Record:
+        """Take a record out of the bin."""
+        rows, row = self.rows[table], self.rows[table].find(record_id)
+        if row is None or not row.is_deleted:
+            raise KeyError(f"the sandbox has no {table} {record_id} in its bin")
+        row.is_deleted, row.updated = False, self._clock.time()
+        return self._changed("update", rows, row)
+
+    def hide(self, *names: str) -> None:
+        """Hide fields (`Contact.Phone`) or objects (`Invoice`) from the user, from now on."""
+        self.hidden.update(names)
+
+    def forget_locators(self) -> None:
+        """Every query locator has ended: another query of the user took its place, or two days are over."""
+        self.locators.clear()
+
+    def fields(self, table: str) -> dict[str, Any]:
+        """The fields of an object that the user may see, by name; none where the object is hidden."""
+        if table in self.hidden or table not in FIELDS:
+            return {}
+        return {one.name: one for one in FIELDS[table] if f"{table}.{one.name}" not in self.hidden}
+
+    def records(self, table: str, *, deleted: bool = False) -> Iterator[Record]:
+        """Records as SOQL sees them, with the account that each one names."""
+        if table == "Organization":
+            yield {
+                "Id": ORGANIZATION, "Name": "Acme", "InstanceName": "EU99", "OrganizationType": "Developer Edition",
+                "IsSandbox": False,
+            }  # fmt: skip
+            return
+        rows = self.rows[table]
+        for row in rows if deleted else rows.live():
+            yield self.shown(table, row)
+
+    def shown(self, table: str, row: Row) -> Record:
+        """A record with the account that it names."""
+        record = self.rows[table].shown(row)
+        if account := row.fields.get("AccountId"):
+            owner = self.rows["Account"].find(account)
+            record["Account"] = owner and _named(owner)
+        record["LastModifiedDate"] = record["SystemModstamp"]
+        return record
+
+    def _changed(self, change: str, rows: Rows, row: Row) -> Record:
+        record = rows.shown(row)
+        self.serial += 1
+        self._announce(
+            [{"serial": self.serial, "object": rows.table.name, "change": change, "record": record}]
+        )
+        return record
+
+
+def org_of(call: Call[TableAccount]) -> Org:
+    """The org of a request."""
+    assert isinstance(call.account, Org)  # noqa: S101 - the stand-in opens no other
+    return call.account
+
+
+def _named(account: Row) -> Record:
+    """What is asked of an account by way of the records that name it."""
+    return {"Id": account.id, "Name": account.fields["Name"], "SystemModstamp": moment(account.updated)}
