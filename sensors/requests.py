@@ -16,7 +16,7 @@ from unified.store.connections import sync_requests
 from unified.store.connections.sync_requests import PendingSync
 from unified.store.database import Database
 from unified_assets.partitions import partition_keys
-from unified_assets.schedules import running_connections
+from unified_assets.schedules import assets_of, running_connections
 
 _RUN_KEY_TAG = "dagster/run_key"
 
@@ -84,10 +84,12 @@ def _run_key(one: PendingSync) -> str:
 
 
 def _run_request(adapter: type[BaseAdapter[Any]], job: str, one: PendingSync) -> dg.RunRequest:
-    full = {f"{adapter.name}__{stream.name}": {"config": {"full": True}} for stream in adapter.streams}
+    assets = assets_of(adapter, one.connection)
+    full = {"__".join(asset.path): {"config": {"full": True}} for asset in assets}
     return dg.RunRequest(
         run_key=_run_key(one),
         job_name=job,
         partition_key=one.connection.key,
+        asset_selection=assets,
         run_config={"ops": full} if one.request.full else {},
     )

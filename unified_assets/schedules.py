@@ -46,17 +46,26 @@ def source_schedule(adapter: type[BaseAdapter[Any]], job: Any) -> dg.ScheduleDef
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         now = context.scheduled_execution_time
         found = asyncio.run(_due(database, now, running_connections(context.instance)))
-        due = [connection.key for connection in found if connection.connector == adapter.name]
+        due = {connection.key: connection for connection in found if connection.connector == adapter.name}
         ready = partition_keys(context.instance, adapter.name).intersection(due)
         for key in filter(ready.__contains__, due):
             # The time makes the key new at each tick: Dagster never runs a key twice, not even one that failed.
-            yield dg.RunRequest(run_key=f"{key}@{now.isoformat()}", partition_key=key)
+            yield dg.RunRequest(
+                run_key=f"{key}@{now.isoformat()}",
+                partition_key=key,
+                asset_selection=assets_of(adapter, due[key]),
+            )
         if not ready:
             yield dg.SkipReason(
                 f"{len(due)} connection(s) wait for their partition" if due else "no connection is due"
             )
 
     return tick
+
+
+def assets_of(adapter: type[BaseAdapter[Any]], connection: ConnectionSummary) -> list[dg.AssetKey]:
+    """The assets of the streams that a connection reads."""
+    return [dg.AssetKey([adapter.name, stream.name]) for stream in adapter.chosen(connection.streams)]
 
 
 async def _due(

@@ -36,6 +36,12 @@ _REQUESTS_PER_SECOND = 10.0
 _HEADROOM = 0.95
 _BURST = 5.0
 
+# The kinds of objects that a stream's records are made of: those that are searched, and those read by their ids alone.
+_KINDS: dict[str, tuple[Collection[str], Collection[str]]] = {
+    "customers": (("contacts", "companies"), ()),
+    "invoices": (("invoices",), ("line_items",)),
+}
+
 
 class HubSpotConfig(AdapterConfig):
     """Settings of a HubSpot connection."""
@@ -144,8 +150,8 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
 
     async def test(self) -> Account:
         """Ask whose portal the token opens, and whether it may read every kind of record that a stream needs."""
-        account = await self.account()
-        await HubSpotApi(self.http).touch()
+        account, api = await self.account(), HubSpotApi(self.http)
+        await self.may_read(lambda stream: api.touch(*_KINDS[stream.name]))
         return account
 
     async def account(self) -> Account:

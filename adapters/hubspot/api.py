@@ -177,17 +177,19 @@ class HubSpotApi:
         """GET account-info: https://developers.hubspot.com/docs/api-reference/latest/account/account-information/guide."""
         return await self._http.request("GET", f"/account-info/{VERSION}/details", _ACCOUNT)
 
-    async def touch(self) -> None:
-        """Ask for a record of every kind that the streams are made of, by the requests that will read them.
+    async def touch(self, searched: Collection[str], read: Collection[str] = ()) -> None:
+        """Ask for a record of each kind, by the requests that will read them.
+
+        Args:
+            searched: Kinds that are searched.
+            read: Kinds whose records are only read by their ids.
 
         Raises:
             PermissionDeniedError: If the token may not read one, with the scopes that HubSpot asks for.
         """
-        await side_by_side(
-            self.search(kind, (), ("hs_object_id",), limit=1)
-            for kind in ("contacts", "companies", "invoices")
-        )
-        await self.batch_read("line_items", ["1"], ("hs_object_id",))
+        await side_by_side(self.search(kind, (), ("hs_object_id",), limit=1) for kind in searched)
+        for kind in read:
+            await self.batch_read(kind, ["1"], ("hs_object_id",))
 
     async def search(
         self,

@@ -30,7 +30,6 @@ from unified.kit.errors import ConfigurationError, PermissionDeniedError, Reques
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import Limit
 from unified.kit.http.refusals import Meaning, Refusals
-from unified.kit.reading.windows import side_by_side
 from unified.kit.registry import register_adapter
 from unified.kit.webhooks.signatures import Verifier
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
@@ -148,12 +147,12 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         return super().open_http()
 
     async def test(self) -> Account:
-        """Ask whose account the key opens, and whether it may read every stream.
+        """Ask whose account the key opens, and whether it may read the connection's streams.
 
         A restricted key without the right to read its account is fine; the account's id is ``unknown`` then.
         """
         reader = StripeReader(self.http, self.clock)
-        await side_by_side([reader.touch(stream.name) for stream in self.streams])
+        await self.may_read(lambda stream: reader.touch(stream.name))
         return await self.account()
 
     async def account(self) -> Account:

@@ -88,11 +88,13 @@ class Installation:
 
     def sync(self, key: str, **config: Any) -> dg.ExecuteInProcessResult:
         """Run a connection's job."""
-        source = self.find(key).connector
-        job = self.defs.resolve_job_def(f"{source}_sync")
-        streams = [stream.name for stream in get_adapter(source).streams]
+        connection = self.find(key)
+        adapter = get_adapter(connection.connector)
+        job = self.defs.resolve_job_def(f"{adapter.name}_sync")
+        streams = [stream.name for stream in adapter.chosen(connection.streams)]
         return job.execute_in_process(
-            run_config={"ops": {f"{source}__{stream}": {"config": config} for stream in streams}},
+            run_config={"ops": {f"{adapter.name}__{stream}": {"config": config} for stream in streams}},
+            asset_selection=[dg.AssetKey([adapter.name, stream]) for stream in streams],
             instance=self.instance,
             partition_key=key,
             raise_on_error=False,

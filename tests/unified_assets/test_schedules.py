@@ -103,3 +103,15 @@ def test_a_sync_that_failed_waits_for_its_turn(installation: Installation) -> No
     assert not installation.sync("acme/stripe").success
     assert asked_for(tick(installation)) == []
     assert asked_for(tick(installation, after=timedelta(hours=1))) == ["acme/stripe"]
+
+
+def test_a_run_is_of_the_streams_that_a_connection_reads(installation: Installation) -> None:
+    installation.add("acme/stripe", "stripe")
+    installation.execute("UPDATE connector_configs SET streams = '{customers, events}'")
+    (request,) = tick(installation).run_requests
+    assert sorted(request.asset_selection) == [
+        dg.AssetKey(["stripe", name]) for name in ("customers", "events")
+    ]
+    run = installation.sync("acme/stripe")
+    materialized = {event.asset_key for event in run.get_asset_materialization_events()}
+    assert (run.success, materialized) == (True, set(request.asset_selection))

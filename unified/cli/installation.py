@@ -59,6 +59,7 @@ def migrate_database(url: str) -> list[str]:
             sorted(adapter.capabilities),
             [stream.name for stream in adapter.streams],
             [stream.name for stream in adapter.all_streams() if stream.entity is RECORDS],
+            further_streams=[stream.name for stream in adapter.streams if not stream.is_usual],
         )
         for adapter in discover_adapters().values()
     ]

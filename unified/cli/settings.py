@@ -42,6 +42,19 @@ def chosen_settings(
         raise UsageError(msg) from None
 
 
+def chosen_streams(adapter: type[BaseAdapter[Any]], given: str) -> list[str]:
+    """Take ``--streams`` apart: names by commas, ``usual`` for the connector's usual ones, ``all`` for all of them."""
+    if given == "usual":
+        return []
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if given == "all":
+        return [stream.name for stream in adapter.streams]
+    if not names:
+        msg = "--streams takes names by commas, or `usual`, or `all`; to stop syncing, pause the connection"
+        raise UsageError(msg)
+    return names
+
+
 def assignments_of(given: Sequence[str] | None) -> dict[str, str]:
     """Take ``--set KEY=VALUE`` apart.
 

@@ -7,7 +7,7 @@ business here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -23,8 +23,9 @@ from unified.kit.declarations import (
     Stream,
 )
 from unified.kit.decoding import decode_exactly, decode_record, describe_faults, unexpected
-from unified.kit.errors import ConfigurationError, MappingError
+from unified.kit.errors import ConfigurationError, MappingError, PermissionDeniedError
 from unified.kit.mapping.compiled import FieldRules
+from unified.kit.reading.windows import side_by_side
 from unified.kit.streams import Changes, Cursor, Origin, Page
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject, meaning
@@ -62,6 +63,11 @@ class BaseAdapter(Connected[ConfigT], ABC):
         return (*cls.streams, *cls.delivered_streams)
 
     @classmethod
+    def chosen(cls, names: Collection[str] = ()) -> tuple[Stream, ...]:
+        """The polled streams that a connection reads: those of these names, or without any the usual ones."""
+        return tuple(one for one in cls.streams if (one.name in names if names else one.is_usual))
+
+    @classmethod
     def stream(cls, name: str) -> Stream:
         """The stream of that name, polled or delivered.
 
@@ -77,11 +83,41 @@ class BaseAdapter(Connected[ConfigT], ABC):
 
     @abstractmethod
     async def test(self) -> Account:
-        """Ask the provider whose account this credential opens.
+        """Ask the provider whose account this credential opens, and whether it may read the connection's streams.
 
         Raises:
             ProviderError: If it opens none, with the reason.
+            PermissionDeniedError: If it may not read some of the streams; :meth:`may_read` names all of them.
         """
+
+    async def may_read(self, request: Callable[[Stream], Coroutine[Any, Any, object]]) -> None:
+        """Try whether the credential may read each of the connection's streams.
+
+        Args:
+            request: Asks for a little of a stream.
+
+        Raises:
+            PermissionDeniedError: If it may not read some, which it names.
+            ProviderError: If a request fails for another reason.
+        """
+        streams = self.chosen(self.connection.streams)
+        refused: dict[str, PermissionDeniedError] = {}
+
+        async def ask(stream: Stream) -> None:
+            try:
+                await request(stream)
+            except PermissionDeniedError as error:
+                refused[stream.name] = error
+
+        await side_by_side(ask(stream) for stream in streams)
+        names = [stream.name for stream in streams if stream.name in refused]
+        if names:
+            first = refused[names[0]]
+            msg = (
+                f"{first}; this credential may not read {', '.join(names)}: give it that right, or choose the "
+                "connection's streams without"
+            )
+            raise PermissionDeniedError(msg, status=first.status, code=first.code)
 
     async def account(self) -> Account:
         """Whose account this credential opens, by as few requests as it takes; :meth:`test` tries more than that.
@@ -180,8 +216,7 @@ class BaseAdapter(Connected[ConfigT], ABC):
         Raises:
             ConfigurationError: If this connector takes no webhooks.
         """
-        streams = (*self.streams, *self.delivered_streams)
-        log = next((stream.name for stream in streams if stream.entity.is_log), None)
+        log = next((stream.name for stream in self.all_streams() if stream.entity.is_log), None)
         return meaning(events, self.subjects, log=log)
 
     def from_unified(

@@ -113,11 +113,13 @@ class ConnectionRef:
         id: Row of ``connector_configs``.
         workspace_id: The tenant.
         key: ``workspace/name``, for messages.
+        streams: Names of the streams that it reads; empty for its connector's usual ones.
     """
 
     id: UUID
     workspace_id: UUID
     key: str
+    streams: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +264,7 @@ class Stream:
         name: What the system calls these records, e.g. ``contacts``, or the entity's name. Cursors, history and rows
             are kept under it, so it never changes.
         entity: The canonical table that its records land in; several streams of a connector may land in one.
+        is_usual: Whether a connection that chooses no streams reads it.
         mapping_version: Raised with each change of the mapping, so that stored rows are mapped again.
         customers: For invoices, the stream of this connector whose records ``customer_id`` names, where it has one.
         control_total: For invoices, where the raw record states its total.
@@ -277,6 +280,7 @@ class Stream:
 
     name: str
     entity: Entity
+    is_usual: bool = True
     mapping_version: int = 1
     customers: str | None = None
     control_total: ControlTotal | None = None

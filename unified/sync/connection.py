@@ -26,7 +26,7 @@ from unified.store.records.cursors import StoredCursor
 from unified.store.records.tables import StreamKey
 from unified.sync import privacy, scope
 from unified.sync.bracket import closing, named
-from unified.sync.errors import ConnectionBusyError, PullError, SyncError
+from unified.sync.errors import ConnectionBusyError, PullError, StreamLeftOutError, SyncError
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
 from unified.sync.pull import OnProgress, Pull, PullResult
@@ -151,11 +151,16 @@ async def sync_stream(
         What was done.
 
     Raises:
+        StreamLeftOutError: If the connection does not read it.
         ConnectionBusyError: If another process syncs this stream at the moment.
         PullError: If the source or the database fails; the message names connection and stream.
     """
+    connector = get_adapter(connection.connector)
+    declared = connector.stream(stream)
+    read = [one.name for one in connector.chosen(connection.streams)]
+    if stream not in read:
+        raise StreamLeftOutError(connection.key, [stream])
     async with lease(db, connection, stream):
-        declared = get_adapter(connection.connector).stream(stream)
         key = StreamKey.of(connection, declared)
         async with (
             recorded(db, connection, key, _mode(await cursors.load(db, key), full=full), run_id) as (
@@ -195,7 +200,7 @@ async def sync_stream(
                 if waiting is not None and cursor is not None:
                     await pull.bury(waiting, cursor)
                 await pull.run(cursor, time_limit)
-                if declared.customers and result.is_complete:
+                if declared.customers and declared.customers in read and result.is_complete:
                     if beside:
                         await beside.wait_for(declared.customers)
                     customers = StreamKey.of(connection, adapter.stream(declared.customers))
@@ -249,16 +254,20 @@ async def sync_connection(
     time_limit: float | None = None,
     on_progress: OnProgress = lambda _: None,
 ) -> list[PullResult]:
-    """Sync some streams of a connection, by default all, side by side; see :func:`sync_stream`.
+    """Sync some streams of a connection, by default all that it reads, side by side; see :func:`sync_stream`.
 
     A provider's limits are often an endpoint's own. One stream's failure leaves the others alone.
 
     Raises:
         ConfigurationError: If the connector has no such stream; nothing was synced.
+        StreamLeftOutError: If the connection does not read it; nothing was synced.
         SyncError: The first stream's that failed, once all have ended.
     """
     connector = get_adapter(connection.connector)
-    names = [connector.stream(name).name for name in streams or [stream.name for stream in connector.streams]]
+    read = [stream.name for stream in connector.chosen(connection.streams)]
+    names = [connector.stream(name).name for name in streams or read]
+    if left_out := [name for name in names if name not in read]:
+        raise StreamLeftOutError(connection.key, left_out)
 
     async def attempt(name: str) -> PullResult | SyncError:
         try:

@@ -217,7 +217,7 @@ class ConnectionDrain:
             connection = self._connection
             before = await scope.known_account(self._db, connection)
             adapter = await self._factory.create(connection.workspace_id, connection.id, purpose="drain")
-            streams = adapter.all_streams()
+            streams = (*adapter.chosen(connection.streams), *adapter.delivered_streams)
             stored = [await cursors.load(self._db, StreamKey.of(connection, stream)) for stream in streams]
             newest = max((one.observed_at for one in stored if one), default=None)
             adapter.clock = await self._db.clock(not_before=newest)

@@ -12,8 +12,8 @@ The rules are the same for all three:
   (`unified.sync.scope`). A change says so.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -67,6 +67,7 @@ class NewConnection:
         name: 1 to 63 lower-case letters, digits and inner hyphens, unique in the workspace.
         settings: JSON values for the adapter's settings; no secret.
         secrets: By field: all that the connector needs, or none, to be stored later.
+        streams: Names of the streams to read; without any the connector's usual ones.
         sync_interval: How often to sync: whole minutes, up to 31 days.
         is_active: Whether to sync it by schedule.
     """
@@ -75,6 +76,7 @@ class NewConnection:
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
+    streams: Collection[str] = ()
     sync_interval: timedelta = DEFAULT_SYNC_INTERVAL
     is_active: bool = True
 
@@ -124,7 +126,7 @@ class Connections:
             new: The connection.
 
         Raises:
-            ConfigurationError: If there is no such connector.
+            ConfigurationError: If there is no such connector, or it has no such stream.
             UnusableSettingsError: If the settings do not fit it.
             DuplicateNameError: If the workspace has a connection of that name.
             InvalidSettingError: If the name or the interval is not usable.
@@ -150,10 +152,10 @@ class Connections:
             The connection, and the trial if there was one.
 
         Raises:
-            ConfigurationError: If there is no such connector.
+            ConfigurationError: If there is no such connector, or it has no such stream.
             UnusableSettingsError: If the settings do not fit it.
             CredentialFieldsError: If the secrets are not the ones that it needs.
-            CredentialRefusedError: If the provider refuses them.
+            CredentialRefusedError: If the provider refuses them, as where they may not read one of the streams.
             DuplicateNameError: If the workspace has a connection of that name.
             InvalidSettingError: If the name or the interval is not usable.
             WorkspaceNotFoundError: If there is no such workspace.
@@ -165,7 +167,7 @@ class Connections:
             check_secrets(adapter, new.secrets)
             workspace = await workspaces.read(self._db, workspace_id)
             if test and not workspace.requires_approval:
-                ref = ConnectionRef(uuid4(), workspace_id, f"{workspace.slug}/{new.name}")
+                ref = ConnectionRef(uuid4(), workspace_id, f"{workspace.slug}/{new.name}", [*new.streams])
                 trial = await _accepted(build_adapter(new.connector, settings, new.secrets, ref))
         async with self._db.workspace(workspace_id) as conn:
             connection = await self._store(conn, workspace_id, new, settings)
@@ -189,6 +191,7 @@ class Connections:
             new.connector,
             new.name,
             settings,
+            streams=stored_streams(get_adapter(new.connector), new.streams),
             sync_interval=new.sync_interval,
             is_active=new.is_active,
             actor=self._actor,
@@ -199,6 +202,7 @@ class Connections:
         connection: Connection,
         *,
         settings: Mapping[str, Any] | None = None,
+        streams: Collection[str] | None = None,
         sync_interval: timedelta | None = None,
         secrets: Mapping[str, Secret] | None = None,
         expires_at: datetime | None = None,
@@ -206,11 +210,13 @@ class Connections:
         if_version: int | None = None,
         test: bool = True,
     ) -> Changed:
-        """Change settings or the interval, replace secrets; what is not given stays as it is.
+        """Change settings, streams or the interval, replace secrets; what is not given stays as it is.
 
         Args:
             connection: Which connection.
             settings: Settings to change; None takes one back to its default.
+            streams: Names of the streams to read; without any the connector's usual ones. Records of one that is left
+                out stay as they are.
             sync_interval: How often to sync it.
             secrets: By field; each becomes the next version of its field, the other fields stay.
             expires_at: When these secrets stop being released, with a time zone; None never.
@@ -222,19 +228,21 @@ class Connections:
             OtherHostError: If credentials that stay would go to another host.
             VersionConflictError: If it has another version by now.
             UnusableSettingsError: If the settings do not fit its connector.
+            ConfigurationError: If its connector has no such stream.
             CredentialFieldsError: If its connector has no such secrets.
             ConnectionNotApprovedError: If it is to be tried and is not approved.
-            CredentialRefusedError: If the provider refuses the credential.
+            CredentialRefusedError: If the provider refuses the credential, or it may not read one of the streams.
             CredentialError: If the secrets can't be stored, or those that stay can't be released.
             ConnectionNotFoundError: If it was removed meanwhile.
         """
         adapter, secrets = get_adapter(connection.connector), secrets or {}
         check_secrets(adapter, secrets, all_of_them=False)
+        chosen = None if streams is None else stored_streams(adapter, streams)
         trial = None
         async with self._db.workspace(connection.workspace_id) as conn:
             used = await self._changed_settings(conn, connection, settings or {}, secrets, check)
         if test:
-            proposed = await self._changed_adapter(connection, used, secrets)
+            proposed = await self._changed_adapter(connection, used, secrets, chosen)
             trial = await _accepted(proposed)
         async with self._db.workspace(connection.workspace_id) as conn:
             # Locked, so that neither settings nor credentials change between the look at them and the change.
@@ -253,11 +261,12 @@ class Connections:
                     actor=self._actor,
                     within=conn,
                 )
-            if settings is not None or sync_interval is not None:
+            if settings is not None or chosen is not None or sync_interval is not None:
                 await changes.update(
                     conn,
                     connection.id,
                     settings=None if settings is None else used,
+                    streams=chosen,
                     sync_interval=sync_interval,
                     actor=self._actor,
                 )
@@ -312,13 +321,17 @@ class Connections:
         return settings
 
     async def _changed_adapter(
-        self, connection: Connection, settings: Mapping[str, Any], secrets: Mapping[str, Secret]
+        self,
+        connection: Connection,
+        settings: Mapping[str, Any],
+        secrets: Mapping[str, Secret],
+        streams: Collection[str] | None,
     ) -> BaseAdapter[Any]:
         """The adapter of a connection as it will be: new secrets together with those that stay."""
         place = connection.workspace_id, connection.id
         async with self._db.workspace(connection.workspace_id) as conn:
             await ensure_approved(conn, connection.id, connection.key)
-        ref = _ref(connection)
+        ref = _ref(connection if streams is None else replace(connection, streams=[*streams]))
         if secrets.keys() >= {one.name for one in get_adapter(connection.connector).credential_fields}:
             return build_adapter(connection.connector, settings, secrets, ref)
         try:
@@ -360,7 +373,22 @@ def _notices(
 
 
 def _ref(connection: Connection) -> ConnectionRef:
-    return ConnectionRef(connection.id, connection.workspace_id, connection.key)
+    return ConnectionRef(connection.id, connection.workspace_id, connection.key, connection.streams)
+
+
+def stored_streams(adapter: type[BaseAdapter[Any]], names: Collection[str]) -> list[str]:
+    """Streams as a connection keeps them: none where they are the usual ones, in whatever order they are named.
+
+    Raises:
+        ConfigurationError: If the connector has no such stream.
+    """
+    known = [stream.name for stream in adapter.streams]
+    if unknown := sorted(set(names).difference(known)):
+        raise ConfigurationError(
+            f"{adapter.name} polls no stream {', '.join(unknown)}; it polls {', '.join(known)}"
+        )
+    chosen = adapter.chosen(names)
+    return [] if chosen == adapter.chosen() else [stream.name for stream in chosen]
 
 
 def check_secrets(

@@ -3,11 +3,14 @@
 SyncError
 ├── ConnectionBusyError     another process syncs this stream at the moment
 ├── PullError               the source or the database failed; its cause says how
+├── StreamLeftOutError      the connection does not read this stream
 ├── RouteBusyError          another process runs this route at the moment
 ├── RouteError              one of a route's connections can't be used, or the database failed
 ├── CredentialRefusedError  the provider refuses a credential; it is not stored
 └── OtherHostError          credentials that stay would go to another host; nothing is changed
 """
+
+from collections.abc import Sequence
 
 from unified.kit import errors as kit
 from unified.store.errors import BusyError, UnreachableError
@@ -36,6 +39,18 @@ class PullError(SyncError):
     def __init__(self, message: str, *, retry: bool) -> None:
         super().__init__(message)
         self.retry = retry
+
+
+class StreamLeftOutError(SyncError):
+    """A stream was to be synced that its connection does not read."""
+
+    retry = False
+
+    def __init__(self, connection: str, streams: Sequence[str]) -> None:
+        super().__init__(
+            f"{connection} does not read {', '.join(streams)}; choose its streams with "
+            f"`unified connections update {connection} --streams`"
+        )
 
 
 class RouteBusyError(SyncError):

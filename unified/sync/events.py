@@ -77,8 +77,8 @@ class Interpreter:
 
         ``account`` is whose the connection was when its credentials were read.
 
-        The order of ``mappings`` is that of the streams in a commit: the same for all, so that no two can lock each
-        other out.
+        Only streams with a mapping are read: what events say of others is left out. The order of ``mappings`` is that
+        of the streams in a commit: the same for all, so that no two can lock each other out.
         """
         self._connection = connection
         self.adapter = adapter
@@ -97,17 +97,23 @@ class Interpreter:
             AdapterError: If the connection can't be used.
         """
         own = self._own(events)
-        changes, failures = _understand(self.adapter, own)
+        changes, failures = self._understand(own)
         while len(events) > 1 and (ids := _count_ids(changes)) > self._most_fetched:
             events = events[: max(1, len(events) * self._most_fetched // ids)]
             own = self._own(events)
-            changes, failures = _understand(self.adapter, own)
+            changes, failures = self._understand(own)
         pages, failed_ids = await self._fetch(changes)
         failures += _failures(self.adapter, own, failed_ids)
         merging = await self._map(changes, pages, own) if own else {}
         taken = set(map(id, own))
         strays = [one for one in events if id(one) not in taken]
         return Meaning(events, merging, failures, strays, changes.erasures)
+
+    def _understand(self, events: Sequence[StoredEvent]) -> tuple[Changes, list[Failure]]:
+        """What events mean for the streams that are read."""
+        changes, failures = _understand(self.adapter, events)
+        fetch = {stream: ids for stream, ids in changes.fetch.items() if stream in self.mappings}
+        return replace(changes, fetch=fetch), failures
 
     def _own(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:
         """Those of the account that this connection reads."""

@@ -14,10 +14,10 @@ from unified.api.management.endpoints.connections import connections as configs
 from unified.api.management.endpoints.connections import credentials, oauth, syncs
 from unified.api.management.problems import Problem, explained
 from unified.api.management.services import Services, Use
-from unified.api.pages import chart
+from unified.api.pages import chart, forms
 from unified.api.pages.route import Form, router
 from unified.api.pages.view import render, see_other
-from unified.kit.registry import discover_adapters
+from unified.kit.registry import discover_adapters, get_adapter
 from unified.store.connections import rows as stored
 from unified.store.connections import statistics
 from unified.store.connections.rows import Connection
@@ -43,6 +43,7 @@ DONE = {
     "resume": "It is synced by schedule again.",
     "approve": "It is approved and may be used.",
     "reject": "It is rejected and stays unused.",
+    "streams": "The streams to read were chosen; the next sync reads them.",
     "credentials": "The new credentials were accepted by the provider and stored.",
     "stored": "The credentials were stored.",
     "authorize": "The connection is authorized.",
@@ -185,6 +186,23 @@ async def reject(
     return await _carry_out(request, caller, services, connection_id, "reject", work)
 
 
+@routes.post("/connectors/{connection_id}/streams")
+async def choose_streams(
+    request: Request, caller: configs.Writer, services: Use, connection_id: UUID, form: Form
+) -> Response:
+    """Read the streams that were ticked, once the provider says that the credentials may."""
+    connection = await services.registry.get_connection(caller.workspace_id, connection_id)
+    is_tried = connection.approval == "approved"
+
+    async def work() -> None:
+        names = forms.streams(get_adapter(connection.connector), form)
+        if not names:
+            raise Problem(422, "Choose at least one stream; to stop all syncs, pause the connection.")
+        await configs.change(caller, services, connection, configs.ConfigChange(streams=names), test=is_tried)
+
+    return await _carry_out(request, caller, services, connection_id, "streams", work)
+
+
 @routes.post("/connectors/{connection_id}/credentials")
 async def put_credentials(
     request: Request, caller: CredentialWriter, services: Use, connection_id: UUID, form: Form
@@ -283,10 +301,10 @@ async def _page(
             else []
         )
         waiting = await burials.waiting(conn, connection_id)
-        streams = adapter.all_streams() if adapter else ()
-        rows = {
+        reads = [stream.name for stream in adapter.chosen(connection.streams)] if adapter else []
+        counts = {
             stream.name: await quality.live_records(conn, StreamKey.of(connection, stream))
-            for stream in streams
+            for stream in (adapter.all_streams() if adapter else ())
         }
     dagster_url = services.settings.management.dagster_url
     return render(
@@ -298,7 +316,8 @@ async def _page(
         adapter=adapter,
         notice=notice,
         problem=problem.detail if problem else None,
-        rows=rows,
+        rows={name: count for name, count in counts.items() if count or name in reads},
+        reads=reads,
         burials=waiting,
         bars=chart.bars(pulls),
         chart=chart,

@@ -48,6 +48,11 @@ def fields_of(adapter: type[BaseAdapter[Any]]) -> list[Field]:
     return sorted(found, key=lambda field: not field.is_required)
 
 
+def streams(adapter: type[BaseAdapter[Any]], form: Mapping[str, str]) -> list[str]:
+    """Names of the adapter's streams whose boxes were ticked."""
+    return [stream.name for stream in adapter.streams if f"stream.{stream.name}" in form]
+
+
 def typed(adapter: type[BaseAdapter[Any]], form: Mapping[str, str]) -> dict[str, Any]:
     """Settings that were typed, as JSON values; what was left empty is left out, and keeps its default.
 

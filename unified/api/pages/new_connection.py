@@ -101,6 +101,7 @@ def _checked(
                 "connector": adapter.name,
                 "name": form.get("name", "").strip(),
                 "settings": settings,
+                "streams": forms.streams(adapter, form),
                 "sync_interval_minutes": form.get("sync_interval_minutes") or "60",
             }
         )
@@ -133,6 +134,7 @@ def _form(
         required=[one for one in fields if one.is_required],
         optional=[one for one in fields if not one.is_required],
         secrets=secrets,
+        streams=forms.streams(adapter, form) or [stream.name for stream in adapter.chosen()],
         form=shown,
         faults=faults,
         is_filled=bool(form),

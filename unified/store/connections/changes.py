@@ -5,7 +5,7 @@ syncs stand, is `unified.store.connections.registry`'s; whether they may be used
 `unified.store.connections.approval`'s; how they are removed, `unified.store.removal`'s.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -35,6 +35,7 @@ async def add(
     name: str,
     settings: Mapping[str, Any] | None = None,
     *,
+    streams: Collection[str] = (),
     sync_interval: timedelta = DEFAULT_SYNC_INTERVAL,
     is_active: bool = True,
     actor: str,
@@ -61,8 +62,8 @@ async def add(
         await conn.execute(
             """
             INSERT INTO connector_configs
-                (id, workspace_id, connector, name, settings, sync_interval_minutes, is_active)
-            VALUES (%s, %s, %s, %s, %s, %s, %s)
+                (id, workspace_id, connector, name, settings, streams, sync_interval_minutes, is_active)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
             """,
             (
                 connection_id,
@@ -70,6 +71,7 @@ async def add(
                 connector,
                 name,
                 Jsonb(dict(settings or {})),
+                list(streams),
                 _minutes(sync_interval),
                 is_active,
             ),
@@ -85,6 +87,7 @@ async def update(
     *,
     name: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    streams: Collection[str] | None = None,
     sync_interval: timedelta | None = None,
     is_active: bool | None = None,
     if_version: int | None = None,
@@ -100,6 +103,7 @@ async def update(
         connection_id: Which connection.
         name: Its name.
         settings: All its settings.
+        streams: Names of the streams that it reads; empty for its connector's usual ones.
         sync_interval: How often to sync it.
         is_active: Whether to sync it by schedule.
         if_version: Change it only if this is still its version.
@@ -114,6 +118,7 @@ async def update(
     columns: dict[str, Any] = {
         "name": name,
         "settings": None if settings is None else Jsonb(dict(settings)),
+        "streams": None if streams is None else list(streams),
         "sync_interval_minutes": None if sync_interval is None else _minutes(sync_interval),
         "is_active": is_active,
     }

@@ -16,6 +16,7 @@ from unified.store.connections import changes
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.rows import (
     CONNECTIONS,
+    READS,
     SUMMARIES,
     Connection,
     ConnectionNotFoundError,
@@ -44,6 +45,7 @@ class Registry:
         name: str,
         settings: Mapping[str, Any] | None = None,
         *,
+        streams: Collection[str] = (),
         sync_interval: timedelta = DEFAULT_SYNC_INTERVAL,
         is_active: bool = True,
         actor: str = "unified",
@@ -55,6 +57,7 @@ class Registry:
             connector: Name of an enabled connector.
             name: 1 to 63 lower-case letters, digits and inner hyphens, unique in the workspace.
             settings: JSON values for the adapter's settings; no secret.
+            streams: Names of the streams that it reads; empty for its connector's usual ones.
             sync_interval: How often to sync: whole minutes, up to 31 days.
             is_active: Whether to sync it by schedule.
             actor: Who adds it, for the audit log.
@@ -72,6 +75,7 @@ class Registry:
                 connector,
                 name,
                 settings,
+                streams=streams,
                 sync_interval=sync_interval,
                 is_active=is_active,
                 actor=actor,
@@ -136,15 +140,15 @@ class Registry:
         Due is an active and approved connection of an enabled connector, nine tenths of whose interval have passed
         since its last sync began. The tenth is slack: a schedule ticks at fixed times and a sync begins seconds
         after its tick, so the next tick comes a little early, and the one after that too late.
-        Due at once is one whose last pull of a stream stopped at its time limit. One that somebody wants synced now
-        is in :mod:`unified.store.connections.sync_requests`.
+        Due at once is one whose last pull of a stream that it reads stopped at its time limit. One that somebody wants
+        synced now is in :mod:`unified.store.connections.sync_requests`.
 
         Args:
             now: The time, with a time zone.
             running: Keys of connections with a run under way; they are left out. A connection that is
                 ``syncing`` and not named here was left behind by a run that died, and is due like any other.
         """
-        condition = """
+        condition = f"""
             JOIN connectors AS k ON k.name = c.connector
             WHERE c.is_active AND c.approval = 'approved' AND NOT c.needs_reauth AND k.is_enabled
                 AND w.slug || '/' || c.name <> ALL (%(running)s) AND (
@@ -154,6 +158,7 @@ class Registry:
                     SELECT FROM sync_history AS h
                     WHERE (h.workspace_id, h.connector_config_id) = (c.workspace_id, c.id)
                         AND h.finished_at IS NOT NULL AND NOT h.is_complete AND h.error_message IS NULL
+                        AND {READS}
                         -- One that is older is due by its interval.
                         AND h.started_at > %(now)s - make_interval(mins => c.sync_interval_minutes)
                         AND NOT EXISTS (
@@ -165,7 +170,7 @@ class Registry:
                 )
             )
             ORDER BY c.sync_started_at NULLS FIRST, w.slug, c.name
-        """
+        """  # noqa: S608 - the condition from above
         async with self._db.scheduler() as conn:
             return await fetch(conn, ConnectionSummary, SUMMARIES + condition, now=now, running=list(running))
 
@@ -176,6 +181,7 @@ class Registry:
         *,
         name: str | None = None,
         settings: Mapping[str, Any] | None = None,
+        streams: Collection[str] | None = None,
         sync_interval: timedelta | None = None,
         is_active: bool | None = None,
         if_version: int | None = None,
@@ -188,6 +194,7 @@ class Registry:
                 connection_id,
                 name=name,
                 settings=settings,
+                streams=streams,
                 sync_interval=sync_interval,
                 is_active=is_active,
                 if_version=if_version,
@@ -218,8 +225,8 @@ class Registry:
         """Note that a sync ended.
 
         The state follows from the history, so that the success of one stream does not hide the failure of
-        another: ``error`` as long as the last pull of any stream failed, with the newest message, else
-        ``success``.
+        another: ``error`` as long as the last pull of any stream that it reads failed, with the newest message,
+        else ``success``.
 
         Raises:
             ConnectionNotFoundError: If the workspace has no such connection.
@@ -228,13 +235,16 @@ class Registry:
             # Locked, so that of two streams that end at once the second sees the outcome of the first.
             await connection_key(conn, connection_id, lock=True)
             failures = await conn.execute(
-                """
+                f"""
                 SELECT error_message FROM (
-                    SELECT DISTINCT ON (stream) error_message, started_at FROM sync_history
-                    WHERE connector_config_id = %s AND mode <> 'remap' ORDER BY stream, started_at DESC
+                    SELECT DISTINCT ON (h.stream) h.error_message, h.started_at FROM sync_history AS h
+                    JOIN connector_configs AS c ON c.id = h.connector_config_id
+                    JOIN connectors AS k ON k.name = c.connector
+                    WHERE h.connector_config_id = %s AND h.mode <> 'remap' AND {READS}
+                    ORDER BY h.stream, h.started_at DESC
                 ) AS last_pulls
                 WHERE error_message IS NOT NULL ORDER BY started_at DESC LIMIT 1
-                """,
+                """,  # noqa: S608 - the condition from above
                 (connection_id,),
             )
             failure = await failures.fetchone()

@@ -1,6 +1,6 @@
 """What a connection is, and how it is read from its rows; `unified.store.connections.registry` keeps them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -18,9 +18,11 @@ _COLUMNS = """
     c.id, c.workspace_id, w.slug AS workspace, c.connector, c.name, c.is_active,
     make_interval(mins => c.sync_interval_minutes) AS sync_interval, c.sync_status, c.sync_started_at,
     c.last_sync_at, c.error_message, c.created_at, c.updated_at, c.approval, c.sync_requested_at, c.version,
-    c.needs_reauth
+    c.needs_reauth, c.streams
 """
 _FROM = "FROM connector_configs AS c JOIN workspaces AS w ON w.id = c.workspace_id"
+# Whether connection ``c`` of connector ``k`` reads the stream that ``h.stream`` names.
+READS = """CASE c.streams WHEN '{}' THEN h.stream <> ALL (k.further_streams) ELSE h.stream = ANY (c.streams) END"""
 SUMMARIES = f"SELECT {_COLUMNS} {_FROM}"
 # More than the scheduler may see.
 CONNECTIONS = f"""
@@ -60,7 +62,8 @@ class ConnectionSummary:
         updated_at: When any of this last changed.
         approval: ``approved``, or else it is not used: ``pending`` until an admin decides, or ``rejected``.
         sync_requested_at: When somebody asked for a sync now, until a run was asked for.
-        version: Rises with each change of what people edit: name, settings, interval, pause, approval.
+        version: Rises with each change of what people edit: name, settings, streams, interval, pause, approval.
+        streams: Names of the streams that it reads; empty for its connector's usual ones.
         needs_reauth: Whether its grant is gone and a person has to authorize it again; it is not synced until then.
     """
 
@@ -81,6 +84,7 @@ class ConnectionSummary:
     sync_requested_at: datetime | None
     version: int
     needs_reauth: bool
+    streams: Sequence[str]
 
     @property
     def key(self) -> str:

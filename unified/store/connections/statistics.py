@@ -14,6 +14,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from unified.schema.entities import ENTITIES
+from unified.store.connections.rows import READS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Statistics:
         last_error_at: When that was.
         last_sync_at: When a sync succeeded last, however long ago.
         rejects: Records set aside at present because they can't be mapped.
-        rows: Live records stored at present, by stream.
+        rows: Live records stored at present, by stream; of each stream that one of them reads, if only none.
     """
 
     connector: str
@@ -70,8 +71,12 @@ _STATISTICS = f"""
         max(c.last_sync_at) AS last_sync_at,
         sum(r.rejects)::bigint AS rejects,
         coalesce((
-            SELECT jsonb_object_agg(stream, 0) FROM connectors AS k CROSS JOIN unnest(k.streams) AS s (stream)
-            WHERE k.name = c.connector
+            SELECT jsonb_object_agg(h.stream, 0) FROM connectors AS k
+            CROSS JOIN unnest(k.streams) AS h (stream)
+            WHERE k.name = c.connector AND EXISTS (
+                SELECT FROM connector_configs AS c WHERE c.connector = k.name
+                    AND (%(connection)s::uuid IS NULL OR c.id = %(connection)s) AND {READS}
+            )
         ), '{{}}') || coalesce((
             SELECT jsonb_object_agg(s.stream, s.live) FROM (
                 SELECT t.stream, sum(t.live) AS live FROM connector_configs AS o CROSS JOIN LATERAL ({_LIVE}) AS t

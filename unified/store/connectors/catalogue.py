@@ -25,6 +25,7 @@ class ConnectorEntry:
         streams: Those that are polled.
         record_streams: Those, polled or delivered, that land in ``unified_records``: each has a view.
         is_document: Whether it is a connector document, which those see for whom it is installed.
+        further_streams: Those that a connection reads only where it chooses them.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ConnectorEntry:
     streams: Sequence[str]
     record_streams: Sequence[str] = ()
     is_document: bool = False
+    further_streams: Sequence[str] = ()
 
 
 def follow(connection: Connection[Any], connectors: Sequence[ConnectorEntry]) -> None:
@@ -55,15 +57,18 @@ def follow(connection: Connection[Any], connectors: Sequence[ConnectorEntry]) ->
         for entry in connectors:
             connection.execute(
                 """
-                INSERT INTO connectors AS c (name, display_name, capabilities, streams, record_streams, is_document)
-                VALUES (%s, %s, %s, %s, %s, %s)
+                INSERT INTO connectors AS c
+                    (name, display_name, capabilities, streams, record_streams, is_document, further_streams)
+                VALUES (%s, %s, %s, %s, %s, %s, %s)
                 ON CONFLICT (name) DO UPDATE SET
                     display_name = excluded.display_name, capabilities = excluded.capabilities,
                     streams = excluded.streams, record_streams = excluded.record_streams,
-                    is_document = excluded.is_document, is_enabled = true, updated_at = now()
-                WHERE (c.display_name, c.capabilities, c.streams, c.record_streams, c.is_document, c.is_enabled)
+                    is_document = excluded.is_document, further_streams = excluded.further_streams, is_enabled = true,
+                    updated_at = now()
+                WHERE (c.display_name, c.capabilities, c.streams, c.record_streams, c.is_document, c.further_streams,
+                        c.is_enabled)
                     IS DISTINCT FROM (excluded.display_name, excluded.capabilities, excluded.streams,
-                        excluded.record_streams, excluded.is_document, true)
+                        excluded.record_streams, excluded.is_document, excluded.further_streams, true)
                 """,
                 (
                     entry.name,
@@ -72,6 +77,7 @@ def follow(connection: Connection[Any], connectors: Sequence[ConnectorEntry]) ->
                     list(entry.streams),
                     list(entry.record_streams),
                     entry.is_document,
+                    list(entry.further_streams),
                 ),
             )
             connection.execute("CALL create_source_partitions(%s)", (entry.name,))
@@ -109,6 +115,8 @@ def documents(connection: Connection[Any]) -> list[ConnectorEntry]:
 def _entries(
     connection: Connection[Any], condition: LiteralString, values: Sequence[Any]
 ) -> list[ConnectorEntry]:
-    columns: LiteralString = "SELECT name, display_name, capabilities, streams, record_streams, is_document"
+    columns: LiteralString = (
+        "SELECT name, display_name, capabilities, streams, record_streams, is_document, further_streams"
+    )
     rows = connection.execute(f"{columns} FROM connectors WHERE {condition} ORDER BY name", values)
     return [ConnectorEntry(*row) for row in rows.fetchall()]

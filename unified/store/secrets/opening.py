@@ -28,7 +28,7 @@ class StoredConnections:
             workspace_id, connection_id, actor=self._actor, purpose=purpose
         )
         connection = await self._registry.get_connection(workspace_id, connection_id)
-        ref = ConnectionRef(connection.id, workspace_id, connection.key)
+        ref = ConnectionRef(connection.id, workspace_id, connection.key, connection.streams)
         return OpenedConnection(
             ref, connection.connector, connection.settings, released.secrets, released.kind
         )

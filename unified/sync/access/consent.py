@@ -252,4 +252,4 @@ class Authorizer:
 
 
 def _ref(connection: Connection) -> ConnectionRef:
-    return ConnectionRef(connection.id, connection.workspace_id, connection.key)
+    return ConnectionRef(connection.id, connection.workspace_id, connection.key, connection.streams)

@@ -16,7 +16,7 @@ from unified.store.connections.rows import Connection
 from unified.store.secrets.credentials import CredentialExpiredError, CredentialNotFoundError
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace
-from unified.sync.connections import Connections, NewConnection, check_secrets
+from unified.sync.connections import Connections, NewConnection, check_secrets, stored_streams
 from unified.sync.declared.document import DeclaredConnection
 from unified.sync.declared.steps import Ground, Step
 
@@ -79,6 +79,7 @@ async def _new(
         name=name,
         settings=wanted.settings,
         secrets=secrets,
+        streams=wanted.streams or (),
         sync_interval=timedelta(minutes=wanted.interval_minutes)
         if wanted.interval_minutes
         else DEFAULT_SYNC_INTERVAL,
@@ -86,6 +87,7 @@ async def _new(
     )
     adapter = get_adapter(wanted.connector)
     checked_settings(adapter, wanted.settings)
+    stored_streams(adapter, new.streams)
     if secrets:
         check_secrets(adapter, secrets)
     if workspace:
@@ -113,12 +115,18 @@ async def _new(
 async def _changed(
     ground: Ground, name: str, wanted: DeclaredConnection, now: Connection, secrets: Mapping[str, Secret]
 ) -> Step:
-    whole = checked_settings(get_adapter(now.connector), {**now.settings, **wanted.settings})
+    adapter = get_adapter(now.connector)
+    whole = checked_settings(adapter, {**now.settings, **wanted.settings})
     settings = {key: whole.get(key) for key in wanted.settings if whole.get(key) != now.settings.get(key)}
     interval = timedelta(minutes=wanted.interval_minutes) if wanted.interval_minutes else now.sync_interval
+    read = adapter.chosen(now.streams)
+    wanted_streams = None if wanted.streams is None else stored_streams(adapter, wanted.streams)
+    will_read = read if wanted_streams is None else adapter.chosen(wanted_streams)
     other, unknown = await _other_secrets(ground, now, secrets)
     detail = [
         *(f"{key}: {now.settings.get(key, 'not set')} -> {value}" for key, value in settings.items()),
+        *(f"reads {stream.name}" for stream in will_read if stream not in read),
+        *(f"reads {stream.name} no longer" for stream in read if stream not in will_read),
         *(
             [f"every {_minutes(now.sync_interval)} min -> {_minutes(interval)}"]
             if interval != now.sync_interval
@@ -129,17 +137,20 @@ async def _changed(
     if unknown:
         detail.append("its secrets are not compared before an admin has approved it")
 
+    is_tried = bool(settings or other or will_read != read)
+
     async def change() -> Sequence[str]:
         changed = await _connections(ground).change(
             await ground.connection(name),
             settings=settings or None,
+            streams=None if will_read == read else wanted_streams,
             sync_interval=interval if interval != now.sync_interval else None,
             secrets={field: secrets[field] for field in other},
-            test=ground.test and now.approval == "approved" and bool(settings or other),
+            test=ground.test and now.approval == "approved" and is_tried,
         )
         return changed.notices
 
-    is_other = bool(settings or other or interval != now.sync_interval)
+    is_other = is_tried or interval != now.sync_interval
     return Step(
         kind="connection",
         name=name,

@@ -69,6 +69,7 @@ class DeclaredConnection(_Said):
     Attributes:
         connector: Which system.
         settings: Of the adapter.
+        streams: Names of those that are read; empty for the connector's usual ones.
         interval_minutes: Between two syncs; a new connection has 60.
         active: Whether it is synced by schedule.
         secrets: By field, where it is found.
@@ -78,6 +79,7 @@ class DeclaredConnection(_Said):
 
     connector: str
     settings: dict[str, Any] = Field(default_factory=dict)
+    streams: list[str] | None = None
     interval_minutes: Minutes | None = None
     active: bool | None = None
     secrets: dict[str, Reference] = Field(default_factory=dict)

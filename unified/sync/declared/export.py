@@ -61,6 +61,7 @@ async def _connection(ground: Ground, connection: Connection) -> dict[str, Any]:
     said: dict[str, Any] = {
         "connector": connection.connector,
         "settings": {key: value for key, value in connection.settings.items() if key not in brought},
+        "streams": list(connection.streams),
         "interval_minutes": None
         if connection.sync_interval == DEFAULT_SYNC_INTERVAL
         else int(connection.sync_interval.total_seconds() // 60),

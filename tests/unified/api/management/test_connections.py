@@ -230,3 +230,14 @@ async def test_field_rules_are_tried_on_what_is_stored(acme: Tenant) -> None:
     assert await acme.ask("GET", place) == []
     wrong = {"stream": "customers", "rules": [{"target": "source_id", "source": "a"}]}
     assert "can't fill" in (await acme.ask("POST", f"{place}/try", 422, json=wrong))["detail"]
+
+
+async def test_a_connection_says_which_streams_it_reads(acme: Tenant) -> None:
+    wanted = {"connector": "stripe", "name": "main", "streams": ["invoices", "customers"]}
+    added = await acme.ask("POST", CONFIGS, 201, json=wanted)
+    assert added["streams"] == ["customers", "invoices"]
+    place, anyway = f"{CONFIGS}/{added['id']}", {"if-match": "*"}
+    changed = await acme.ask("PATCH", place, json={"streams": []}, headers=anyway)
+    assert changed["streams"] == ["customers", "invoices", "events"]
+    refused = await acme.ask("PATCH", place, 422, json={"streams": ["deals"]}, headers=anyway)
+    assert "stripe polls no stream deals" in refused["detail"]

@@ -147,6 +147,28 @@ async def test_a_new_connection_waits_for_approval_where_that_is_asked_for(site:
     assert (await site.registry.get_connection(workspace.id, connection.id)).approval == "approved"
 
 
+async def test_streams_are_chosen_by_their_boxes(site: Site) -> None:
+    workspace = await site.workspace()
+    connection = await site.connection(workspace)
+
+    async def reads() -> list[str]:
+        return [*(await site.registry.get_connection(workspace.id, connection.id)).streams]
+
+    async with site.visit(await site.token(workspace, "member")) as page:
+        await page.goto(f"/connectors/{connection.id}")
+        await page.get_by_text("Choose streams").click()
+        await page.get_by_label("Events").uncheck()
+        await press(page, "Choose")
+        await expect(page.get_by_role("status")).to_contain_text("streams to read were chosen")
+        assert await reads() == ["customers", "invoices"]
+        await page.get_by_text("Choose streams").click()
+        for box in ("Customers", "Invoices"):
+            await page.get_by_label(box).uncheck()
+        await press(page, "Choose")
+        await expect(page.get_by_role("alert")).to_contain_text("at least one stream")
+    assert await reads() == ["customers", "invoices"]
+
+
 async def test_what_is_gone_waits_for_a_word(site: Site) -> None:
     workspace = await site.workspace()
     connection = await site.connection(workspace)
@@ -278,6 +300,7 @@ async def test_a_viewer_sees_no_buttons_and_is_refused(site: Site) -> None:
             "resume",
             "approve",
             "reject",
+            "streams",
             "credentials",
             "authorize",
             "replay",

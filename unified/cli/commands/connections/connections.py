@@ -13,7 +13,7 @@ from unified.cli.installation import is_embedded, migrate_database
 from unified.cli.output import out, print_json, say, table
 from unified.cli.secrets import read_secrets
 from unified.cli.session import ACTOR, DEFAULT_WORKSPACE, CommandError, Session, asynchronous, open_session
-from unified.cli.settings import chosen_settings
+from unified.cli.settings import chosen_settings, chosen_streams
 from unified.kit.declarations import CredentialKind
 from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
@@ -55,6 +55,14 @@ PrivateHosts = Annotated[
     ),
 ]
 NoTest = Annotated[bool, typer.Option("--no-test", help="Do not try the credential at the provider first.")]
+Streams = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Streams to read, by commas; `usual` or `all`. `unified connectors` lists them. A new connection reads "
+        "the usual ones.",
+    ),
+]
 Minutes = Annotated[
     int | None, typer.Option(min=1, max=44_640, help="Minutes between two syncs; a new connection has 60.")
 ]
@@ -72,6 +80,7 @@ async def add(
     base_url: BaseUrl = None,
     allow_private_hosts: PrivateHosts = None,
     settings: Settings = None,
+    streams: Streams = None,
     interval: Minutes = None,
     secret_stdin: SecretStdin = False,
     no_test: NoTest = False,
@@ -98,6 +107,7 @@ async def add(
             connector=connector,
             name=name,
             settings=chosen,
+            streams=chosen_streams(adapter, streams) if streams is not None else (),
             sync_interval=timedelta(minutes=interval) if interval else DEFAULT_SYNC_INTERVAL,
         )
         await connections.rehearse(owner.id, new)
@@ -176,6 +186,7 @@ async def update(
     base_url: BaseUrl = None,
     allow_private_hosts: PrivateHosts = None,
     settings: Settings = None,
+    streams: Streams = None,
     interval: Minutes = None,
     secret: Annotated[
         bool, typer.Option("--secret", help="Replace the secret; asks, or takes the environment's.")
@@ -183,11 +194,11 @@ async def update(
     secret_stdin: SecretStdin = False,
     no_test: NoTest = False,
 ) -> None:
-    """Change a connection's settings or replace its secret.
+    """Change a connection's settings or streams, or replace its secret.
 
-    Its records stay, unless the secret opens another account: then the next sync reads that one, and what is stored of
-    the former one counts as deleted. Another host is given the secret anew (--secret). What was given is tried at the
-    provider first, as with `unified connections add`.
+    Its records stay, those of a stream that is left out as well, unless the secret opens another account: then the next
+    sync reads that one, and what is stored of the former one counts as deleted. Another host is given the secret anew
+    (--secret). What was given is tried at the provider first, as with `unified connections add`.
     """
     async with open_session() as session:
         connection = await session.connection(name)
@@ -202,6 +213,7 @@ async def update(
         changed = await connections.change(
             connection,
             settings=chosen,
+            streams=chosen_streams(adapter, streams) if streams is not None else None,
             sync_interval=timedelta(minutes=interval) if interval else None,
             secrets=replaced,
             test=not no_test and connection.approval == "approved",

@@ -103,6 +103,7 @@ def described(connection: Connection) -> dict[str, Any]:
         "is_active": connection.is_active,
         "interval_minutes": connection.sync_interval // timedelta(minutes=1),
         "settings": dict(connection.settings),
+        "reads": [stream.name for stream in get_adapter(connection.connector).chosen(connection.streams)],
     }
 
 
@@ -166,6 +167,8 @@ def _line(value: Any) -> Any:
     match value:
         case dict():
             return ", ".join(f"{key}={one}" for key, one in value.items())
+        case [str(), *_]:
+            return ", ".join(value)
         case list():
             return ", ".join(f"{one['field']} of {one['stored_at']:%Y-%m-%d}" for one in value)
         case _:

@@ -81,6 +81,18 @@ def test_a_private_host_is_refused_unless_opted_into(unified: Unified, sandbox: 
     assert "allow_private_hosts" in unified.refused(*arguments, stdin=KEY, code=2)
 
 
+def test_streams_are_chosen_by_name(unified: Unified, sandbox: SandboxServer) -> None:
+    place = (*to_sandbox(sandbox, "stripe"), "--secret-stdin")
+    unified.ok("connections", "add", "stripe", "some", *place, "--streams", "events, customers", stdin=KEY)
+    assert unified.json("connections", "show", "default/some")["reads"] == ["customers", "events"]
+    unified.ok("connections", "update", "default/some", "--streams", "usual", "--no-test")
+    assert "customers, invoices, events" in unified.ok("connections", "show", "default/some")
+    for wrong, code in (("deals", 1), (" ,", 2)):
+        line = unified.refused("connections", "update", "default/some", "--streams", wrong, code=code)
+        assert "customers" in line or "--streams takes names" in line
+    unified.ok("connections", "remove", "default/some", "--yes")
+
+
 def test_a_missing_secret_says_how_to_give_it(unified: Unified, sandbox: SandboxServer) -> None:
     arguments = ("connections", "add", "hubspot", "crm", *to_sandbox(sandbox, "hubspot"))
     line = unified.refused(*arguments, code=2)

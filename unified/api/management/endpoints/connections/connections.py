@@ -15,6 +15,8 @@ from unified.api.management.destinations import destination_check
 from unified.api.management.paging import AskedPage, Page
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
+from unified.kit.declarations import STREAM_NAME
+from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store import removal
 from unified.store.connections import approval
@@ -39,6 +41,15 @@ Settings = Annotated[
         examples=[{"retry_count": 3}],
     ),
 ]
+Streams = Annotated[
+    list[Annotated[str, Field(pattern=STREAM_NAME)]],
+    Field(
+        max_length=100,
+        description="Names of the streams to read; empty for the connector's usual ones. `GET /api/connectors/{name}` "
+        "lists them.",
+        examples=[["customers", "invoices"]],
+    ),
+]
 Minutes = Annotated[int, Field(ge=1, le=44_640, description="Minutes between two syncs.", examples=[60])]
 
 routes = router("/api/connectors/configs", "Connections")
@@ -59,6 +70,7 @@ class NewConfig(BaseModel):
         ),
     ]
     settings: Settings = Field(default_factory=dict)
+    streams: Streams = Field(default_factory=list)
     sync_interval_minutes: Minutes = _USUAL_MINUTES
     is_active: Annotated[bool, Field(description="Whether to sync it by schedule.")] = True
 
@@ -71,6 +83,7 @@ class ConfigChange(BaseModel):
     settings: Annotated[
         Settings | None, Field(description="Settings to change; null takes one back to its default.")
     ] = None
+    streams: Streams | None = None
     sync_interval_minutes: Minutes | None = None
 
 
@@ -85,6 +98,7 @@ class Config:
     connector: ConnectorName
     name: Annotated[str, Field(examples=["main"])]
     settings: Settings
+    streams: Annotated[list[str], Field(description="The streams that it reads.", examples=[["customers"]])]
     is_active: Annotated[bool, Field(description="Whether it is synced by schedule.")]
     sync_interval_minutes: Minutes
     sync_status: Annotated[
@@ -145,22 +159,14 @@ async def get_connection(caller: Reader, services: Use, connection_id: UUID) -> 
 async def change_connection(
     caller: Writer, services: Use, connection_id: UUID, if_match: IfMatch, wanted: ConfigChange
 ) -> Response:
-    """Change settings or the interval. Other settings wait for approval again, where the workspace asks for it.
+    """Change settings, streams or the interval.
 
-    Credentials never follow a connection to another host: delete them first, and store them anew afterwards. Settings
-    that say what is read make the next sync read everything anew.
+    Other settings wait for approval again, where the workspace asks for it. Credentials never follow a connection to
+    another host: delete them first, and store them anew afterwards. Settings that say what is read make the next sync
+    read everything anew.
     """
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
-    minutes = wanted.sync_interval_minutes
-    changed = await Connections(services.db, services.credentials, actor=caller.actor).change(
-        connection,
-        settings=wanted.settings,
-        sync_interval=None if minutes is None else minutes * _MINUTE,
-        check=destination_check(services.settings.management.open_hosts),
-        if_version=if_match,
-        test=False,
-    )
-    return shown(changed.connection)
+    return shown(await change(caller, services, connection, wanted, if_version=if_match, test=False))
 
 
 @routes.delete("/{connection_id}", status_code=204)
@@ -209,12 +215,36 @@ async def add(
             name=new.name,
             settings=new.settings,
             secrets=secrets or {},
+            streams=new.streams,
             sync_interval=new.sync_interval_minutes * _MINUTE,
             is_active=new.is_active,
         ),
         check=destination_check(services.settings.management.open_hosts),
     )
     return connection
+
+
+async def change(
+    caller: Caller,
+    services: Services,
+    connection: Connection,
+    wanted: ConfigChange,
+    *,
+    test: bool,
+    if_version: int | None = None,
+) -> Connection:
+    """Change a connection in the caller's name; see :meth:`unified.sync.connections.Connections.change`."""
+    minutes = wanted.sync_interval_minutes
+    changed = await Connections(services.db, services.credentials, actor=caller.actor).change(
+        connection,
+        settings=wanted.settings,
+        streams=wanted.streams,
+        sync_interval=None if minutes is None else minutes * _MINUTE,
+        check=destination_check(services.settings.management.open_hosts),
+        if_version=if_version,
+        test=test,
+    )
+    return changed.connection
 
 
 def shown(connection: Connection, status: int = 200) -> Response:
@@ -248,6 +278,7 @@ def _config(connection: Connection) -> Config:
         connector=connection.connector,
         name=connection.name,
         settings=dict(connection.settings),
+        streams=[stream.name for stream in get_adapter(connection.connector).chosen(connection.streams)],
         is_active=connection.is_active,
         sync_interval_minutes=connection.sync_interval // _MINUTE,
         sync_status=connection.sync_status,
