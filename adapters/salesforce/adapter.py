@@ -14,6 +14,7 @@ from adapters.salesforce import mapping
 from adapters.salesforce.api import REFUSALS, DailyUse, SalesforceApi
 from adapters.salesforce.objects import SObject
 from adapters.salesforce.pull import Accounts, Contacts
+from adapters.salesforce.writing import SalesforceWriter
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import (
     Account,
@@ -58,6 +59,15 @@ class SalesforceConfig(AdapterConfig):
         description="Share of the org's requests of a rolling day, those of all its programs, from which nothing more "
         "is asked.",
     )
+    key_field: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z][A-Za-z0-9_]*__c$",
+        description="An external id of accounts and contacts (text, unique), made for this purpose: it takes the key "
+        "of a creation, which may then be sent again when no answer came.",
+    )
+    allow_duplicates: bool = Field(
+        default=False, description="Whether duplicate rules that only warn let a record pass."
+    )
 
 
 class _Organization(msgspec.Struct):
@@ -75,7 +85,7 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
 
     name = "salesforce"
     display_name = "Salesforce"
-    capabilities = frozenset((Capability.READ,))
+    capabilities = frozenset((Capability.READ, Capability.WRITE, Capability.DELETE, Capability.BATCH))
     config_model = SalesforceConfig
     credential_kind = CredentialKind.OAUTH_TOKEN
     credential_fields: ClassVar[tuple[CredentialField, ...]] = ()
@@ -91,9 +101,15 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
         assertion=Assertion(audience="/", subject_setting="username"),
     )
     streams = (
-        Stream("accounts", CUSTOMERS, source=Accounts, to_unified=mapping.account),
-        Stream("contacts", CUSTOMERS, source=Contacts, to_unified=mapping.contact),
-    )
+        Stream(
+            "accounts", CUSTOMERS, source=Accounts, to_unified=mapping.account, writer=SalesforceWriter,
+            writable_fields=mapping.ACCOUNT_FIELDS, from_unified=mapping.account_body,
+        ),
+        Stream(
+            "contacts", CUSTOMERS, source=Contacts, to_unified=mapping.contact, writer=SalesforceWriter,
+            writable_fields=mapping.CONTACT_FIELDS, from_unified=mapping.contact_body,
+        ),
+    )  # fmt: skip
     refusals: ClassVar[Refusals] = REFUSALS
 
     @property

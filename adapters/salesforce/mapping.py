@@ -1,13 +1,15 @@
-"""Salesforce's accounts and contacts as unified records. Pure: no I/O, no clock.
+"""Salesforce's accounts and contacts as unified records, and back. Pure: no I/O, no clock.
 
 Fields: https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_account.htm
 and ``…_contact.htm``. Which of them a record has depends on the org, its features and the user: any may be missing.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from unified.kit.streams import Origin
+from unified.kit.writing.changes import choose
 from unified.schema.address import UnifiedAddress
 from unified.schema.customer import CustomerKind, UnifiedCustomer
 from unified.schema.reading import address, currency, joined, text
@@ -16,6 +18,8 @@ from unified.schema.unusable import Unusable
 # What is worth having beside the org's own fields, which end so.
 _OWN = "__c"
 _MORE_OF_ACCOUNTS = ("AccountNumber", "Industry", "OwnerId", "ParentId", "PersonContactId", "Type", "Website")
+# A state or country as picklists name it.
+_CODE = re.compile(r"[A-Z0-9]{1,3}")
 _MORE_OF_CONTACTS = ("AccountId", "Department", "LeadSource", "OwnerId", "Title")
 
 
@@ -81,6 +85,88 @@ def _customer(
         billing_address=billing,
         shipping_address=shipping,
     )
+
+
+def account_body(record: UnifiedCustomer, fields: Collection[str] | None = None) -> dict[str, Any]:
+    """The body that creates or updates an account of a company.
+
+    An account of a company has no e-mail address; a person account is not made here.
+
+    Raises:
+        ConfigurationError: If one of the fields is not written.
+    """
+    return _body(record, fields, {"name": {"Name": record.name}}, "Phone", None, ("Billing", "Shipping"))
+
+
+def contact_body(record: UnifiedCustomer, fields: Collection[str] | None = None) -> dict[str, Any]:
+    """The body that creates or updates a contact. A name is split before its last word.
+
+    Raises:
+        ConfigurationError: If one of the fields is not written.
+    """
+    first, _, last = " ".join((record.name or "").split()).rpartition(" ")
+    own: _Parts = {
+        "name": {"FirstName": first or None, "LastName": last or None},
+        "email": {"Email": record.email},
+    }
+    return _body(record, fields, own, "Phone", "MobilePhone", ("Mailing", "Other"))
+
+
+_Parts = dict[str, dict[str, str | None]]
+
+ACCOUNT_FIELDS = frozenset(
+    ("name", "phone", "billing_address", "shipping_address", "description", "custom_fields")
+)
+CONTACT_FIELDS = ACCOUNT_FIELDS | {"email", "phones"}
+"""What each of the objects keeps when it is written."""
+
+# Of the custom fields, those that are the org's own and these are written.
+_WRITABLE_CUSTOM = frozenset(
+    ("AccountId", "AccountNumber", "Department", "Industry", "Title", "Type", "Website")
+)
+
+
+def _body(
+    record: UnifiedCustomer,
+    fields: Collection[str] | None,
+    own: _Parts,
+    phone: str,
+    mobile: str | None,
+    addresses: tuple[str, str],
+) -> dict[str, Any]:
+    numbers = dict.fromkeys(number for number in (record.phone, *record.phones) if number)
+    main, second, *_ = (*numbers, None, None)
+    parts: _Parts = {
+        **own,
+        "phone": {phone: main},
+        **({"phones": {phone: main, mobile: second}} if mobile else {}),
+        "billing_address": _parts(addresses[0], record.billing_address),
+        "shipping_address": _parts(addresses[1], record.shipping_address),
+        "description": {"Description": record.description},
+    }
+    custom = {
+        name: value
+        for name, value in record.custom_fields.items()
+        if value not in (None, "") and (name.endswith(_OWN) or name in _WRITABLE_CUSTOM)
+    }
+    chosen, written = choose(parts, custom, fields)
+    return {**chosen, **written}
+
+
+def _parts(prefix: str, address: UnifiedAddress | None) -> dict[str, str | None]:
+    """An address as its parts, never as a compound field. A code goes where an org picks it from a list."""
+    place = address or UnifiedAddress()
+    coded = {
+        "Country": bool(place.country and _CODE.fullmatch(place.country)),
+        "State": bool(place.state and _CODE.fullmatch(place.state)),
+    }
+    return {
+        f"{prefix}Street": "\n".join(line for line in (place.line1, place.line2) if line) or None,
+        f"{prefix}City": place.city,
+        f"{prefix}PostalCode": place.postal_code,
+        f"{prefix}State{'Code' if coded['State'] else ''}": place.state,
+        f"{prefix}Country{'Code' if coded['Country'] else ''}": place.country,
+    }
 
 
 def life(raw: dict[str, Any], unusable: Unusable) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class Records(RefreshedSource):
         """Read the object of that name through a connected adapter."""
         del stream
         self._api = SalesforceApi(adapter)
-        self._object = SObject(self._api, name)
+        self.object = SObject(self._api, name)
         self._http, self._clock = adapter.http, adapter.clock
         self._since = Since(timedelta(0), _OVERLAP, _BIN_KEEPS)
         self.readers = adapter.config.concurrency
@@ -164,13 +164,13 @@ class Records(RefreshedSource):
     async def begin(self) -> Refresh:
         """All ids, in one window."""
         started_at = self._clock()
-        await self._object.described()
+        await self.object.described()
         where = await self.wanted()
         lowest = await self._edge(where, "ASC")
         since = self._now()
         highest = await self._edge(where, "DESC")
         if lowest == highest and lowest is not None and await self.count() != 1:
-            raise self._api.fault(f"says that the lowest id of {self._object.name} is the highest as well")
+            raise self._api.fault(f"says that the lowest id of {self.object.name} is the highest as well")
         windows = () if lowest is None or highest is None else (Window(lowest, highest + 1),)
         return Refresh(started_at, windows, {"since": since.isoformat()})
 
@@ -189,24 +189,24 @@ class Records(RefreshedSource):
         """By a query that counts; Salesforce may give up on that where there are millions."""
         where = await self.wanted()
         try:
-            counted = await self._api.query(selected(["COUNT()"], self._object.name, where))
+            counted = await self._api.query(selected(["COUNT()"], self.object.name, where))
         except UnavailableError as error:
             if error.code == "QUERY_TIMEOUT":
                 return None
             raise
         if counted.records:
             raise self._api.fault(
-                f"answered a count of {self._object.name} with records, as if a page were repeated"
+                f"answered a count of {self.object.name} with records, as if a page were repeated"
             )
         return counted.total_size
 
     async def _edge(self, where: Collection[str], direction: str) -> int | None:
         """The lowest or the highest id."""
-        soql = selected(["Id"], self._object.name, where, order=f"Id {direction}", limit=1)
+        soql = selected(["Id"], self.object.name, where, order=f"Id {direction}", limit=1)
         found = (await self._api.query(soql)).records
         number = _head(found[0]).number if found else None
         if found and number is None:
-            raise self._api.fault(f"does not say the lowest and highest id of {self._object.name}")
+            raise self._api.fault(f"does not say the lowest and highest id of {self.object.name}")
         return number
 
     # Changes
@@ -220,7 +220,7 @@ class Records(RefreshedSource):
         since = datetime.fromisoformat(cursor["since"])
         reach = self._since.reach(since)
         if "until" not in cursor:
-            await self._object.described()
+            await self.object.described()
             now = self._now()
             self._since.check(since, now, label=self._api.label)
             until = max(since, self._since.settled(now)).isoformat()
@@ -293,12 +293,12 @@ class Records(RefreshedSource):
         except RequestRefusedError as error:
             if error.code != NO_FIELD:
                 raise
-        await self._object.described(anew=True)
+        await self.object.described(anew=True)
         return await self._queried(where, order, deleted=deleted)
 
     async def _queried(self, where: Collection[str], order: str, *, deleted: bool) -> Rows:
-        fields, related = await self._object.fields(), await self.related()
-        query = partial(selected, name=self._object.name, where=where, order=order, limit=PAGE)
+        fields, related = await self.object.fields(), await self.related()
+        query = partial(selected, name=self.object.name, where=where, order=order, limit=PAGE)
         soql = query((*fields, *related))
         if self._api.fits(soql):
             answer = await self._api.query(soql, deleted=deleted)
@@ -316,7 +316,7 @@ class Records(RefreshedSource):
         ]
         whole: dict[Any, dict[str, msgspec.Raw]] = {}
         for at in range(0, len(ids), RETRIEVED):
-            for raw in await self._api.retrieve(self._object.name, ids[at : at + RETRIEVED], fields):
+            for raw in await self._api.retrieve(self.object.name, ids[at : at + RETRIEVED], fields):
                 if bytes(raw) != b"null":  # deleted meanwhile
                     whole[_head(raw).id] = _FIELDS.decode(raw)
         made = []
@@ -331,10 +331,10 @@ class Records(RefreshedSource):
         """Refuse a page that does not follow from what was asked for: reading on would lose records."""
         if fault:
             raise self._api.fault(
-                f"returned a page of {self._object.name} that {fault}, as if one were repeated"
+                f"returned a page of {self.object.name} that {fault}, as if one were repeated"
             )
         if rows.more and not known:
-            raise self._api.fault(f"returned no readable record of {self._object.name}, yet more follow")
+            raise self._api.fault(f"returned no readable record of {self.object.name}, yet more follow")
 
     def _now(self) -> datetime:
         now = provider_time(self._http, self._clock)
@@ -360,7 +360,7 @@ class Contacts(Records):
 
     async def wanted(self) -> list[str]:
         """Without person accounts, where the org has them."""
-        return ["IsPersonAccount = false"] if await self._object.has("IsPersonAccount") else []
+        return ["IsPersonAccount = false"] if await self.object.has("IsPersonAccount") else []
 
     def is_wanted(self, head: Head) -> bool:
         """Whether it is not a person account, or has not become one."""
@@ -368,12 +368,12 @@ class Contacts(Records):
 
     async def related(self) -> list[str]:
         """The name of the company."""
-        relationship = await self._object.relationship("AccountId")
+        relationship = await self.object.relationship("AccountId")
         return [f"{relationship}.Name"] if relationship else []
 
     async def steps(self, since: datetime) -> dict[str, Step]:
         """Contacts carry their company's name, which changes without them."""
-        relationship = await self._object.relationship("AccountId")
+        relationship = await self.object.relationship("AccountId")
         return {"renamed": partial(self._renamed, relationship, written(since))} if relationship else {}
 
     async def _renamed(self, account: str, since: str, at: str | None) -> AsyncGenerator[Page, None]:

@@ -187,6 +187,10 @@ class Collections:
             raise _RefusedError("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
         if row.is_deleted:
             raise _RefusedError("ENTITY_IS_DELETED", "entity is deleted")
+        locked = org_of(call).locked
+        if record_id in locked:
+            locked.discard(record_id)
+            raise _RefusedError("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record")
 
     def _check(self, call: Call[TableAccount], table: str, record: Record) -> None:
         if table not in _NEEDED:

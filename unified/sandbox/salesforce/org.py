@@ -25,6 +25,7 @@ class Org(TableAccount):
     Attributes:
         hidden: fields, as `Contact.Phone`, and objects that field and object security hide from the user.
         blocks_duplicates: whether a duplicate rule refuses contacts with an e-mail address that another one has.
+        locked: records that somebody else is changing, until they are asked for once.
         locators: rows that a query has not handed out yet, by the locator that asks for them.
     """
 
@@ -33,6 +34,7 @@ class Org(TableAccount):
         self.hidden: set[str] = set()
         self.locators: dict[str, tuple[int, list[Record]]] = {}
         self.blocks_duplicates = False
+        self.locked: set[str] = set()
         self.serial = 0
 
     def merge(self, table: str, winner: str, loser: str, /) -> Record:
