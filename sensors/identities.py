@@ -63,6 +63,6 @@ def _customer_streams() -> set[str]:
     return {
         stream.name
         for adapter in discover_adapters().values()
-        for stream in adapter.streams
+        for stream in adapter.all_streams()
         if stream.entity is CUSTOMERS
     }

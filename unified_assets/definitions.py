@@ -44,7 +44,8 @@ def build_definitions(*own: dg.Definitions, resources: Mapping[str, Any] | None 
 
 def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
     adapters = list(discover_adapters().values())
-    jobs = {adapter.name: source_job(adapter) for adapter in adapters}
+    polled = [adapter for adapter in adapters if adapter.streams]
+    jobs = {adapter.name: source_job(adapter) for adapter in polled}
     drains = {adapter.name: drain_job(adapter) for adapter in adapters if takes_webhooks(adapter)}
     database = DatabaseResource()
     credentials = CredentialStoreResource()
@@ -57,7 +58,7 @@ def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
             identities_asset(adapters),
         ],
         jobs=[*jobs.values(), *drains.values(), route_job()],
-        schedules=[source_schedule(adapter, jobs[adapter.name]) for adapter in adapters],
+        schedules=[source_schedule(adapter, jobs[adapter.name]) for adapter in polled],
         sensors=[
             connections_sensor(adapters),
             *(
@@ -65,7 +66,7 @@ def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
                 for adapter in adapters
                 if adapter.name in drains
             ),
-            requests_sensor(adapters, jobs),
+            requests_sensor(polled, jobs),
             identities_sensor(),
             retention_sensor(),
             routes_sensor(),

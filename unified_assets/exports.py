@@ -78,6 +78,6 @@ def _sources(exported: Exported) -> Iterator[dg.AssetDep]:
         yield dg.AssetDep(IDENTITIES)
         return
     for adapter in discover_adapters().values():
-        for stream in adapter.streams:
+        for stream in adapter.all_streams():
             if stream.entity is exported.which.entity and exported.stream in {None, stream.name}:
                 yield dg.AssetDep([adapter.name, stream.name], partition_mapping=dg.AllPartitionMapping())

@@ -36,7 +36,7 @@ def identities_asset(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.AssetsDef
     customers = [
         dg.AssetDep([adapter.name, stream.name], partition_mapping=dg.AllPartitionMapping())
         for adapter in adapters
-        for stream in adapter.streams
+        for stream in adapter.all_streams()
         if stream.entity is CUSTOMERS
     ]
 

@@ -48,7 +48,7 @@ def route_asset(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.AssetsDefiniti
         deps=[
             dg.AssetDep(dg.AssetKey([adapter.name, stream.name]), partition_mapping=dg.AllPartitionMapping())
             for adapter in adapters
-            for stream in adapter.streams
+            for stream in adapter.all_streams()
             if stream.entity is CUSTOMERS
         ],
         description="Customers that changed at one connection, pushed to another. Table `pushed_records`.",

@@ -21,6 +21,7 @@ from unified_assets.routes import routes
 ROOT = Path(__file__).parents[2]
 CUSTOMERS = [
     "chargebee/customers", "hubspot/customers", "salesforce/accounts", "salesforce/contacts", "stripe/customers",
+    "webhook/customers",
 ]  # fmt: skip
 
 
@@ -50,6 +51,7 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         "stripe/invoices": ["stripe/customers"],
         "stripe/monthly_revenue": ["stripe/invoices"],
         "unified/customers": CUSTOMERS,
+        **{f"webhook/{stream}": [] for stream in ("customers", "events", "invoices", "records")},
     }
 
 
@@ -69,8 +71,8 @@ def test_every_asset_says_what_it_is(repository: dg.RepositoryDefinition) -> Non
             assert spec.metadata["dagster/table_name"] == entity.leaf(source)
             columns = {column.name for column in spec.metadata["dagster/column_schema"].columns}
             assert {"source_id", "unified_id", "deleted_at"} < columns
-            # Nothing pulls HubSpot's events: webhooks bring them, or nobody.
-            is_pulled = (source, stream) != ("hubspot", "events")
+            # Nothing pulls what only webhooks bring.
+            is_pulled = source != "webhook" and (source, stream) != ("hubspot", "events")
             assert spec.is_materializable == bool(spec.code_version and spec.freshness_policy) == is_pulled
 
 
@@ -100,11 +102,12 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
     jobs = {name for name in repository.job_names if not name.startswith("__")}
     sources = ("chargebee", "hubspot", "salesforce", "stripe")
     kinds = {(source, kind) for source in sources for kind in ("sync", "drain")} - {("salesforce", "drain")}
-    assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {"routes_push"}
+    assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {"webhook_drain", "routes_push"}
     assert {schedule.name for schedule in repository.schedule_defs} == {f"{one}_schedule" for one in sources}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "chargebee_inbox", "connections", "derived_assets", "expiring_credentials", "failures", "hubspot_inbox",
         "identities", "inbox_retention", "routes", "silent_connections", "stripe_inbox", "sync_requests",
+        "webhook_inbox",
     }  # fmt: skip
     assert all(
         schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs

@@ -81,6 +81,11 @@ class BaseAdapter(Connected[ConfigT], ABC):
         msg = f"{cls.name} has no stream {name!r}; it has {', '.join(s.name for s in streams)}"
         raise ConfigurationError(msg)
 
+    @classmethod
+    def takes_credential(cls) -> bool:
+        """Whether a connection proves who it is; where nothing is asked of a system, there is nobody to prove it to."""
+        return bool(cls.credential_fields) or cls.oauth is not None
+
     @abstractmethod
     async def test(self) -> Account:
         """Ask the provider whose account this credential opens, and whether it may read the connection's streams.
@@ -188,6 +193,13 @@ class BaseAdapter(Connected[ConfigT], ABC):
         if mapping is None:
             raise ConfigurationError(f"{self.name} has no mapping for {stream}")
         return mapping(raw, origin)
+
+    def mapping_version(self, stream: str) -> object:
+        """What, beside the model and the workspace's rules, decides how a stream's records are mapped at present.
+
+        Where it changes, stored records are mapped anew. Its ``repr`` counts.
+        """
+        return self.stream(stream).mapping_version
 
     def subjects(self, event: ReceivedEvent) -> Iterable[Subject]:
         """The records that one received event is about, for :meth:`changes`. Pure.

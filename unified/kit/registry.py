@@ -16,8 +16,9 @@ from uuid import UUID
 from unified.kit import moved
 from unified.kit.adapter import BaseAdapter
 from unified.kit.errors import ConfigurationError
+from unified.kit.webhooks.generic import GENERIC, generic_verifier
 from unified.kit.webhooks.signatures import Verifier
-from unified.kit.webhooks.verifiers import SHARED, HmacVerifier, read_options
+from unified.kit.webhooks.verifiers import SHARED
 
 ENTRY_POINTS = "unified_assets.adapters"
 
@@ -149,15 +150,14 @@ def get_verifier(name: str, options: Mapping[str, str] | None = None) -> Verifie
     """The verifier of an endpoint.
 
     Args:
-        name: One of `unified.kit.webhooks.verifiers`, or one that a connector brings.
-        options: Settings of ``hmac``: see :class:`unified.kit.webhooks.verifiers.HmacOptions`; no other verifier has
-            any.
+        name: One of `unified.kit.webhooks.generic` or `unified.kit.webhooks.verifiers`, or one that a connector brings.
+        options: What those of `unified.kit.webhooks.generic` take; no other verifier has any.
 
     Raises:
         ConfigurationError: If there is none of that name, or the options do not fit.
     """
-    if name == "hmac":
-        return HmacVerifier(name, read_options(options or {}))
+    if name in GENERIC:
+        return generic_verifier(name, options or {})
     if options:
         raise ConfigurationError(f"the verifier {name} takes no options; remove {', '.join(sorted(options))}")
     try:
@@ -170,7 +170,7 @@ def get_verifier(name: str, options: Mapping[str, str] | None = None) -> Verifie
 
 def list_verifiers() -> list[str]:
     """Names of all verifiers, sorted."""
-    return sorted(("hmac", *_verifiers()))
+    return sorted({*GENERIC, *_verifiers()})
 
 
 @cache

@@ -68,6 +68,21 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """A record that an event carries.
+
+    Attributes:
+        record: The record.
+        event: Dedupe key of the event.
+        as_of: When the record was in that state, as the event says; None where it does not say.
+    """
+
+    record: RawRecord
+    event: str
+    as_of: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What received events mean for the tables; stream names are the keys throughout.
 
@@ -78,12 +93,14 @@ class Changes:
             they were received: providers round the time of a deletion down, and it has to win over what was
             read before.
         erasures: Ids of records that the source deleted for the sake of a person's privacy.
+        states: Records that events carry; the state of the latest time counts, in whatever order they came.
     """
 
     records: Mapping[str, Sequence[RawRecord]]
     fetch: Mapping[str, Sequence[str]]
     tombstones: Mapping[str, Sequence[Tombstone]] = field(default_factory=dict)
     erasures: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    states: Mapping[str, Sequence[State]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from unified.kit.adapter import BaseAdapter
+from unified.kit.errors import ConfigurationError
 from unified.kit.factory import AdapterFactory
 from unified.kit.http.client import HttpClient
 from unified.kit.reading.refresh import Refresh, is_unfinished
@@ -259,7 +260,7 @@ async def sync_connection(
     A provider's limits are often an endpoint's own. One stream's failure leaves the others alone.
 
     Raises:
-        ConfigurationError: If the connector has no such stream; nothing was synced.
+        ConfigurationError: If the connector has no such stream, or none that can be pulled; nothing was synced.
         StreamLeftOutError: If the connection does not read it; nothing was synced.
         SyncError: The first stream's that failed, once all have ended.
     """
@@ -268,6 +269,8 @@ async def sync_connection(
     names = [connector.stream(name).name for name in streams or read]
     if left_out := [name for name in names if name not in read]:
         raise StreamLeftOutError(connection.key, left_out)
+    if not names:
+        raise ConfigurationError(f"{connection.key} is not pulled: its records come by webhook alone")
 
     async def attempt(name: str) -> PullResult | SyncError:
         try:

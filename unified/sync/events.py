@@ -149,10 +149,15 @@ class Interpreter:
             met = list(pages.get(stream, ()))
             if stones := changes.tombstones.get(stream):
                 met.append(Page((), latest, None, stones))
-            by_receipt: dict[Any, list[RawRecord]] = {}
+            by_time: dict[Any, list[RawRecord]] = {}
             for one in changes.records.get(stream, ()):
-                by_receipt.setdefault(received.get(one.source_id or "", latest), []).append(one)
-            met += [Page(records, received_at, None) for received_at, records in by_receipt.items()]
+                by_time.setdefault(received.get(one.source_id or "", latest), []).append(one)
+            for state in changes.states.get(stream, ()):
+                # A sender's clock may be ahead; what comes later must not lose against a time that has not come.
+                received_at = received.get(state.event, latest)
+                as_of = min(state.as_of or received_at, received_at)
+                by_time.setdefault(as_of, []).append(state.record)
+            met += [Page(records, observed_at, None) for observed_at, records in by_time.items()]
             if met:
                 key = StreamKey.of(self._connection, self.adapter.stream(stream))
                 # What is stored already is found by the merge: the commit before may be under way still.

@@ -122,7 +122,7 @@ class Mapping:
         self._declared = rules
         self._rules = FieldRules(self._stream.entity.model, rules) if rules else None
         parts = (
-            self._stream.mapping_version,
+            adapter.mapping_version(stream),
             self._stream.entity.model.__schema_version__,
             [digest(rules)] if rules else [],
         )

@@ -4,7 +4,7 @@ Not here: how a delivery is verified (``signatures``) and read (``payloads``). W
 said by :meth:`unified.kit.adapter.BaseAdapter.changes`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -67,3 +67,13 @@ class ReceivedEvent:
     event_type: str
     occurred_at: datetime | None
     body: bytes = field(repr=False)
+
+
+def is_wanted(event_type: str, wanted: Sequence[str]) -> bool:
+    """Whether a type of event is among those that are wanted: by its name, or as one of a family (``customer.*``).
+
+    Nothing wanted is all.
+    """
+    return not wanted or any(
+        event_type.startswith(one[:-1]) if one.endswith("*") else event_type == one for one in wanted
+    )

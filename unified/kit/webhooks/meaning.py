@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from unified.kit.streams import Changes, RawRecord, Tombstone
+from unified.kit.streams import Changes, RawRecord, State, Tombstone
 from unified.kit.webhooks.deliveries import ReceivedEvent
 
 
@@ -21,16 +21,19 @@ class Subject:
 
     Attributes:
         stream: The record's stream.
-        source_id: Its id, or whatever else :meth:`unified.kit.adapter.BaseAdapter.fetch` of that stream takes.
+        source_id: Its id, or whatever else :meth:`unified.kit.adapter.BaseAdapter.fetch` of that stream takes; None
+            where the event carries a record without a readable one.
         deleted_at: When it was deleted, where that is final: it is not read again, whatever other events say.
-        record: The record itself, whole and never to change, as JSON: it is not read again either.
+        record: The record itself, whole, as JSON: it is not read again either.
+        as_of: When the record was in that state; None where it is when the event was received.
         erase: Whether the source deleted it for the sake of a person's privacy: all that is stored of it is emptied.
     """
 
     stream: str
-    source_id: str
+    source_id: str | None
     deleted_at: datetime | None = None
     record: bytes | None = None
+    as_of: datetime | None = None
     erase: bool = False
 
 
@@ -51,6 +54,7 @@ def meaning(
     fetch: dict[str, dict[str, None]] = {}
     gone: dict[str, dict[str, Tombstone]] = {}
     erasures: dict[str, dict[str, None]] = {}
+    states: dict[str, list[State]] = {}
     records: dict[str, list[RawRecord]] = {}
     if log is not None:
         records[log] = [RawRecord(event.dedupe_key, event.body) for event in events]
@@ -60,12 +64,15 @@ def meaning(
         except msgspec.MsgspecError:
             continue
         for one in found:
+            if one.record is not None:
+                state = State(RawRecord(one.source_id, one.record), event.dedupe_key, one.as_of)
+                states.setdefault(one.stream, []).append(state)
+            if one.record is not None or one.source_id is None:
+                continue
             if one.erase:
                 erasures.setdefault(one.stream, {})[one.source_id] = None
             ids = fetch.setdefault(one.stream, {})
-            if one.record is not None:
-                records.setdefault(one.stream, []).append(RawRecord(one.source_id, one.record))
-            elif one.deleted_at is not None:
+            if one.deleted_at is not None:
                 gone.setdefault(one.stream, {})[one.source_id] = Tombstone(one.source_id, one.deleted_at)
             else:
                 ids[one.source_id] = None
@@ -74,4 +81,5 @@ def meaning(
         fetch={name: [one for one in ids if one not in gone.get(name, ())] for name, ids in fetch.items()},
         tombstones={name: list(stones.values()) for name, stones in gone.items()},
         erasures={name: list(ids) for name, ids in erasures.items()},
+        states=states,
     )

@@ -5,7 +5,7 @@ cost the others that came with it. Not here: signatures (``signatures``).
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -71,6 +71,22 @@ def read_each(
     if refused is not None and all(one.event_type == UNREADABLE for one in events):
         raise refused
     return events
+
+
+def raw_at(body: bytes, keys: Iterable[str]) -> bytes | None:
+    """The JSON text that stands below some keys, as it was sent; None where there is none.
+
+    Args:
+        body: JSON text that was read before.
+        keys: From the top down; none leads to all of it.
+    """
+    found: msgspec.Raw | None = msgspec.Raw(body)
+    for key in keys:
+        try:
+            found = msgspec.json.decode(found or b"", type=dict[str, msgspec.Raw]).get(key)
+        except msgspec.MsgspecError:
+            return None
+    return None if found is None else bytes(found)
 
 
 def read_time(value: float | str, *, per_second: int = 1) -> datetime:

@@ -16,6 +16,8 @@ from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import Answer, Delivery, ReceivedEvent
 from unified.kit.webhooks.payloads import mended
 
+Encoding = Literal["hex", "base64"]
+
 # Seconds by which the sender's clock and the network may be off, either way; all providers say 300.
 TOLERANCE = 300
 
@@ -47,10 +49,14 @@ class Verifier(ABC):
     Attributes:
         name: What endpoints choose it by.
         most_events: How many events one delivery may bring, as far as the provider says.
+        tolerance: Seconds by which the time that is signed may be off, either way.
+        needs_secret: Whether a delivery is refused as long as no secret is stored.
     """
 
     name: str
     most_events: int = 1
+    tolerance: int = TOLERANCE
+    needs_secret: bool = True
 
     def receive(self, delivery: Delivery, secrets: Sequence[Secret]) -> list[ReceivedEvent] | Answer:
         """Verify a delivery, then read its events: the one call that an ingress needs.
@@ -93,7 +99,7 @@ class Verifier(ABC):
             except ConfigurationError:
                 continue  # it fits no delivery; check_secret says so when a secret is set
         received_at = delivery.received_at.timestamp()
-        is_late = claim.sent_at is not None and abs(received_at - claim.sent_at) > TOLERANCE
+        is_late = claim.sent_at is not None and abs(received_at - claim.sent_at) > self.tolerance
         if not is_signed or is_late:
             raise SignatureError
 
@@ -178,7 +184,12 @@ def seconds(digits: bytes, *, per_second: int = 1) -> float:
     return int(digits) / per_second
 
 
-def hmac_sha256(key: bytes, message: bytes, encoding: Literal["hex", "base64"] = "hex") -> bytes:
+def hmac_sha256(key: bytes, message: bytes, encoding: Encoding = "hex") -> bytes:
     """HMAC-SHA256 as text."""
-    digest = hmac.digest(key, message, "sha256")
+    return hmac_digest(key, message, encoding, "sha256")
+
+
+def hmac_digest(key: bytes, message: bytes, encoding: Encoding, algorithm: str) -> bytes:
+    """HMAC as text; ``algorithm`` is a name of `hashlib`."""
+    digest = hmac.digest(key, message, algorithm)
     return digest.hex().encode() if encoding == "hex" else base64.b64encode(digest)

@@ -1,4 +1,4 @@
-"""Verifiers of providers that no connector of ours reads, and a generic one; connectors bring their own.
+"""Verifiers of providers that no connector of ours reads; connectors bring their own.
 
 | name | header | signed | time |
 |---|---|---|---|
@@ -7,21 +7,19 @@
 | ``xero`` | ``x-xero-signature`` | body | none |
 | ``jira`` | ``X-Hub-Signature`` | body | none |
 | ``github`` | ``X-Hub-Signature-256`` | body | none |
-| ``hmac`` | by option | body | none |
-| ``standard`` | ``webhook-signature``, HMAC (``v1``) | ``{id}.{time}.{body}`` | ±300 s |
-| ``standard_ed25519`` | ``webhook-signature``, ed25519 (``v1a``) | ``{id}.{time}.{body}`` | ±300 s |
 
 Where no time is signed a delivery can be replayed for ever; its dedupe key is all that recognises it. So a key is made
 of what is signed and of nothing else: the delivery ids of GitHub and Jira are headers that anybody can set anew.
+
+Not here: those that options describe (``generic``).
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from unified.kit.errors import ConfigurationError
 from unified.kit.webhooks.deliveries import Answer, Delivery, ReceivedEvent
+from unified.kit.webhooks.generic import HmacOptions, HmacVerifier
 from unified.kit.webhooks.payloads import Text, body_key, header_text, read_each, read_json, read_time
 from unified.kit.webhooks.signatures import (
     Claim,
@@ -31,7 +29,7 @@ from unified.kit.webhooks.signatures import (
     hmac_sha256,
     seconds,
 )
-from unified.kit.webhooks.standard import UNTYPED, StandardEd25519Verifier, StandardVerifier, plain_event
+from unified.kit.webhooks.standard import UNTYPED
 
 
 class _SlackEvent(msgspec.Struct):
@@ -77,63 +75,6 @@ class SlackVerifier(SharedSecretVerifier):
         kind = envelope.event.type if envelope.event else envelope.type
         occurred_at = None if envelope.event_time is None else read_time(envelope.event_time)
         return [ReceivedEvent(key, kind, occurred_at, delivery.body)]
-
-
-class HmacOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a sender signs the body.
-
-    Attributes:
-        header: Header with the signature.
-        prefix: What stands before the signature.
-        encoding: Of the signature.
-        id_field: Field of the body with an id that a repeated delivery keeps; without one the body's hash is taken. It
-            is not a header, because only the body is signed.
-    """
-
-    header: str = "x-hub-signature-256"
-    prefix: str = "sha256="
-    encoding: Literal["hex", "base64"] = "hex"
-    id_field: str = ""
-
-
-def read_options(options: Mapping[str, str]) -> HmacOptions:
-    """The options of an endpoint's ``hmac``.
-
-    Raises:
-        ConfigurationError: If they do not fit.
-    """
-    try:
-        return msgspec.convert(dict(options), HmacOptions)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(f"the options of the verifier hmac do not fit: {error}") from None
-
-
-class HmacVerifier(SharedSecretVerifier):
-    """Senders that sign the body alone with HMAC-SHA256."""
-
-    def __init__(self, name: str, options: HmacOptions) -> None:
-        self.name = name
-        self.options = options
-
-    def claim(self, delivery: Delivery) -> Claim:
-        """The body."""
-        return Claim([header(delivery, self.options.header.lower())], delivery.body)
-
-    def sign(self, key: bytes, message: bytes) -> bytes:
-        """Prefix and digest."""
-        return self.options.prefix.encode() + hmac_sha256(key, message, self.options.encoding)
-
-    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
-        """The body as one event."""
-        return [plain_event(self._key(delivery), delivery.body)]
-
-    def _key(self, delivery: Delivery) -> str:
-        value = read_json(delivery.body, object)
-        named = value.get(self.options.id_field) if isinstance(value, dict) else None
-        try:
-            return str(msgspec.convert(named, int | Text))
-        except msgspec.ValidationError:
-            return body_key(delivery)
 
 
 class _IntuitEvent(msgspec.Struct):
@@ -276,7 +217,5 @@ SHARED: tuple[Verifier, ...] = (
     XeroVerifier(),
     JiraVerifier(),
     GitHubVerifier(),
-    StandardVerifier(),
-    StandardEd25519Verifier(),
 )
-"""All of the table but ``hmac``, which there is one of for each set of options."""
+"""All of the table."""

@@ -151,7 +151,7 @@ class Registry:
         condition = f"""
             JOIN connectors AS k ON k.name = c.connector
             WHERE c.is_active AND c.approval = 'approved' AND NOT c.needs_reauth AND k.is_enabled
-                AND w.slug || '/' || c.name <> ALL (%(running)s) AND (
+                AND cardinality(k.streams) > 0 AND w.slug || '/' || c.name <> ALL (%(running)s) AND (
                 c.sync_started_at IS NULL
                 OR c.sync_started_at + 0.9 * make_interval(mins => c.sync_interval_minutes) <= %(now)s
                 OR EXISTS (

@@ -31,7 +31,13 @@ FORMER_SECRET_KEPT = timedelta(hours=24)
 _PATH_BYTES = 24
 
 # These senders take any secret that is typed in there; other providers make their own.
-_TAKE_OURS = ("github", "hmac", "jira")
+_TAKE_OURS = {
+    "basic": "unified:{}",
+    "github": "{}",
+    "hmac": "{}",
+    "jira": "{}",
+    "token": "{}",
+}
 
 _ENDPOINTS = """
     SELECT id, workspace_id, connector_config_id AS connection_id, endpoint_path AS path, verifier, options,
@@ -342,4 +348,5 @@ async def _get(conn: AsyncConnection[Any], endpoint_id: UUID) -> Endpoint:
 
 def made_secret(verifier: str) -> Secret | None:
     """A new secret for an endpoint whose provider takes ours; None where the provider makes its own."""
-    return Secret(randomness.token_urlsafe(32)) if verifier in _TAKE_OURS else None
+    form = _TAKE_OURS.get(verifier)
+    return Secret(form.format(randomness.token_urlsafe(32))) if form else None

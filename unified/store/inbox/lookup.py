@@ -14,7 +14,7 @@ from uuid import UUID
 from unified.kit.errors import ConfigurationError
 from unified.kit.registry import get_adapter, get_verifier
 from unified.kit.secrets import Secret
-from unified.kit.webhooks.deliveries import ReceivedEvent
+from unified.kit.webhooks.deliveries import ReceivedEvent, is_wanted
 from unified.kit.webhooks.owners import Reader, belongs_to
 from unified.kit.webhooks.signatures import Verifier
 from unified.store.database import Database
@@ -65,10 +65,7 @@ class ActiveEndpoint:
 
     def wants(self, event_type: str) -> bool:
         """Whether events of this type are kept."""
-        return not self.event_types or any(
-            event_type.startswith(wanted[:-1]) if wanted.endswith("*") else event_type == wanted
-            for wanted in self.event_types
-        )
+        return is_wanted(event_type, self.event_types)
 
     def sorted_out(self, events: Sequence[ReceivedEvent]) -> tuple[list[Received], list[Stray]]:
         """Events of a delivery: for the inboxes of the connections that they belong to, or strays."""

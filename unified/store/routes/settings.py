@@ -76,7 +76,7 @@ def stream_of(connection: Connection, name: str | None) -> str:
         adapter = get_adapter(connection.connector)
     except ConfigurationError as error:
         raise InvalidSettingError(str(error)) from None
-    names = [stream.name for stream in adapter.streams if stream.entity is CUSTOMERS]
+    names = [stream.name for stream in adapter.all_streams() if stream.entity is CUSTOMERS]
     if not names:
         raise InvalidSettingError(
             f"{connection.connector} has no customers, so {connection.key} can't be in a route"

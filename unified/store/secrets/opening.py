@@ -7,6 +7,7 @@ from uuid import UUID
 
 from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import OpenedConnection
+from unified.kit.registry import get_adapter
 from unified.store.connections.registry import Registry
 from unified.store.secrets.credentials import CredentialStore
 
@@ -24,11 +25,13 @@ class StoredConnections:
         self, workspace_id: UUID, connection_id: UUID, *, purpose: str
     ) -> OpenedConnection:
         """Load a connection and release its secrets; raises what :meth:`CredentialStore.reveal` does."""
+        connection = await self._registry.get_connection(workspace_id, connection_id)
+        ref = ConnectionRef(connection.id, workspace_id, connection.key, connection.streams)
+        if not get_adapter(connection.connector).takes_credential():
+            return OpenedConnection(ref, connection.connector, connection.settings, {})
         released = await self._credentials.release(
             workspace_id, connection_id, actor=self._actor, purpose=purpose
         )
-        connection = await self._registry.get_connection(workspace_id, connection_id)
-        ref = ConnectionRef(connection.id, workspace_id, connection.key, connection.streams)
         return OpenedConnection(
             ref, connection.connector, connection.settings, released.secrets, released.kind
         )

@@ -42,7 +42,7 @@ async def remap(
     adapter = build_adapter(connection.connector, connection.settings, {}, ref)
     results = []
     async with Mapper() as mapper:
-        for stream in adapter.streams:
+        for stream in adapter.all_streams():
             mapping = Mapping(adapter, stream.name, await field_rules.read(db, connection, stream.name))
             key = StreamKey.of(connection, stream)
             results.append(await _remap_stream(db, connection, key, mapping, mapper, on_progress))

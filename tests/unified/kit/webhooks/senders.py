@@ -73,6 +73,10 @@ def basic(secret: str, body: bytes, at: datetime) -> Headers:
     return {"authorization": b"Basic " + b64(secret.encode())}
 
 
+def token(secret: str, body: bytes, at: datetime) -> Headers:
+    return {"x-webhook-token": secret.encode()}
+
+
 def slack(secret: str, body: bytes, at: datetime) -> Headers:
     signature = hexed(digest(secret.encode(), b"v0:" + unix(at) + b":" + body))
     return {"x-slack-signature": b"v0=" + signature, "x-slack-request-timestamp": unix(at)}
@@ -198,6 +202,8 @@ SENDERS = {
         Sender("jira", jira, b'{"timestamp":1700000000123,"webhookEvent":"jira:issue_created","issue":{}}'),
         Sender("github", github, b'{"action":"opened","issue":{"number":1}}'),
         Sender("hmac", github, b'{"type":"thing.made","timestamp":"2026-11-20T12:00:00Z"}'),
+        Sender("token", token, b'{"type":"thing.made","timestamp":"2026-11-20T12:00:00Z"}', is_bare=True),
+        Sender("basic", basic, b'{"type":"thing.made","timestamp":"2026-11-20T12:00:00Z"}', is_bare=True),
         Sender(
             "standard", standard, b'{"type":"user.created","timestamp":"2026-11-20T12:00:00Z"}',
             is_timed=True,

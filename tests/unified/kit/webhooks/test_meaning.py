@@ -6,7 +6,7 @@ from itertools import permutations
 
 import msgspec
 
-from unified.kit.streams import RawRecord, Tombstone
+from unified.kit.streams import RawRecord, State, Tombstone
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject, meaning
 
@@ -48,8 +48,8 @@ def test_a_final_deletion_wins_in_any_order() -> None:
 
 def test_an_event_that_is_the_record_is_not_read_again() -> None:
     found = meaning([event("message", b'["7"]')], subjects, log=None)
-    assert found.records == {"messages": [RawRecord("7", b'["7"]')]}
-    assert found.fetch == {"messages": []}
+    assert found.states == {"messages": [State(RawRecord("7", b'["7"]'), "key-message", None)]}
+    assert not any(found.fetch.values())
 
 
 def test_an_event_of_an_unknown_form_is_kept_and_about_no_record() -> None:

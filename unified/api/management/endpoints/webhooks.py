@@ -48,7 +48,10 @@ class NewWebhook(BaseModel):
     ] = None
     options: Annotated[
         dict[str, Annotated[str, Field(max_length=200)]],
-        Field(max_length=20, description="Settings of the verifier `hmac`."),
+        Field(
+            max_length=20,
+            description="Options of the verifier, if it has any: how deliveries are signed, where events stand.",
+        ),
     ] = Field(default_factory=dict)
     event_types: EventTypes = Field(default_factory=list)
     secret: Annotated[

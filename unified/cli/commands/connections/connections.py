@@ -123,6 +123,9 @@ async def add(
     if connection.approval != "approved":
         say(f"Added {connection.key}. It is used once an admin of {owner.slug} has approved it.")
         return
+    if not adapter.streams:
+        say(f"Added {connection.key}. `unified webhooks add {connection.key}` makes the URL to deliver to.")
+        return
     say(f"Added {connection.key}. `unified sync {connection.key}` pulls it now, `unified dev` by schedule.")
 
 

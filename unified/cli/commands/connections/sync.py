@@ -12,6 +12,7 @@ from unified.cli.arguments import AsJson, Name
 from unified.cli.output import err, print_json, say, table
 from unified.cli.session import ACTOR, CommandError, Session, UsageError, asynchronous, open_session
 from unified.kit.errors import AdapterError
+from unified.kit.registry import get_adapter
 from unified.store.connections.registry import presentable
 from unified.store.connections.rows import Connection, ConnectionSummary
 from unified.store.errors import StoreError
@@ -126,6 +127,8 @@ def _why_not(connection: ConnectionSummary) -> str | None:
         return f"as it is {connection.approval}; an admin of its workspace approves it"
     if connection.needs_reauth:
         return f"as its grant is gone; `unified connections authorize {connection.key}` makes a new one"
+    if not get_adapter(connection.connector).streams:
+        return "as its records come by webhook alone"
     return None if connection.is_active else f"as it is paused; `unified connections resume {connection.key}`"
 
 

@@ -17,6 +17,7 @@ from unified.cli.secrets import read_secrets, variable_of
 from unified.cli.session import ACTOR, CommandError, Session, UsageError, asynchronous, open_session
 from unified.cli.settings import assignments_of
 from unified.kit.declarations import CredentialField
+from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
 from unified.store.connections.rows import Connection
 from unified.store.inbox import strays
@@ -50,7 +51,11 @@ async def add(
     ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the verifier hmac. Repeatable."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="An option of the verifier; docs/webhooks.md lists them. Repeatable.",
+        ),
     ] = None,
     events: Annotated[
         list[str] | None,
@@ -62,8 +67,8 @@ async def add(
     """Add an endpoint to a connection, and print the URL to enter at the provider.
 
     The provider's signing secret comes by a hidden prompt, by --secret-stdin or from UNIFIED_SECRET_WEBHOOK; or
-    later, with `unified webhooks rotate`: until then deliveries are refused. For github, jira and hmac we
-    choose the secret, and print it this once. The URL is a secret too.
+    later, with `unified webhooks rotate`: until then deliveries are refused. For github, jira, hmac, token and basic
+    we choose the secret, and print it this once. The URL is a secret too; with --verifier none it is the only one.
     """
     base = public_url_of(public_url)
     given = _given_secret(from_stdin=secret_stdin)
@@ -79,6 +84,8 @@ async def add(
         if made:
             say("Enter this secret there as well; it is not shown again:")
             out.print(made.reveal(), soft_wrap=True)
+        elif not get_verifier(endpoint.verifier, endpoint.options).needs_secret:
+            say("Nothing proves who sends: anybody who knows this URL can.")
         elif not given and (asked := _asked_secret()):
             await endpoints.rotate(endpoint, asked)
         elif not given:

@@ -16,6 +16,7 @@ from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
 from unified.kit.declarations import STREAM_NAME, Account
+from unified.kit.registry import get_adapter
 from unified.store import audit
 from unified.store.connections import sync_requests
 from unified.store.connections.approval import ensure_approved
@@ -133,9 +134,12 @@ async def sync_connection(
     async with services.db.workspace(caller.workspace_id) as conn:
         key = await connection_key(conn, connection_id, lock=True)
         await ensure_approved(conn, connection_id, key)
+        connection = await read_connection(conn, connection_id)
+        if not get_adapter(connection.connector).streams:
+            raise Problem(409, f"Connection {key} is not pulled: its records come by webhook alone.")
         if not await has_credentials(conn, connection_id):
             raise Problem(409, f"Connection {key} has no credentials; store them first.")
-        if (await read_connection(conn, connection_id)).needs_reauth:
+        if connection.needs_reauth:
             raise Problem(409, f"Connection {key} has lost its authorization; authorize it again first.")
         request = await sync_requests.request(conn, connection_id, full=wanted is not None and wanted.full)
         await audit.record(

@@ -1,0 +1,1 @@
+"""The generic webhook; its README says what it takes and how."""
