@@ -91,7 +91,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Mapping": {
         "mappings": (
             "commands.records.mappings:app",
-            "Try, set, list and remove a connection's own field rules.",
+            "Propose, try, set, list and remove a connection's own field rules.",
         ),
         "remap": (
             "commands.connections.sync:remap",

@@ -1,12 +1,14 @@
 """A connection's own field rules: what its workspace maps beyond the adapter's mapping of a stream.
 
-Each change of one has its entry in the audit log. What a rule is: `unified.kit.mapping`.
+Each change of one has its entry in the audit log. A rule that was proposed and declined is kept as well, inactive, so
+that it is not proposed again. What a rule is: `unified.kit.mapping`; what proposes one: `unified.sync.remapping`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
@@ -19,6 +21,27 @@ from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSu
 from unified.store.database import Database
 from unified.store.errors import InvalidSettingError
 from unified.store.rows import explained, fetch
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a proposal rested on that somebody decided about.
+
+    Attributes:
+        confidence: How sure it was, 0 to 1.
+        spec_hash: Of the shape of the field that it reads.
+    """
+
+    confidence: float
+    spec_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A proposal that somebody declined: the rule, and the shape of the field that it would have read."""
+
+    rule: dict[str, Any]
+    spec_hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +88,22 @@ def with_new(rules: Sequence[Rule], new: Sequence[Rule]) -> list[Rule]:
 
 
 async def put(
-    db: Database, connection: ConnectionSummary, stream: str, *rules: Rule, actor: str = "unified"
+    db: Database,
+    connection: ConnectionSummary,
+    stream: str,
+    *rules: Rule,
+    actor: str = "unified",
+    bases: Mapping[str, Basis] | None = None,
 ) -> None:
     """Set rules, all or none; each replaces the one that fills the same field. The audit log says that ``actor`` did.
+
+    Args:
+        db: Where they are kept.
+        connection: Whose rules.
+        stream: Of which stream.
+        rules: Which ones.
+        actor: Who decided it.
+        bases: Of those that were proposed, what the proposal rested on, by target.
 
     Raises:
         InvalidSettingError: If the connector has no such stream, or the rules can't work for its model or beside the
@@ -82,22 +118,89 @@ async def put(
         raise InvalidSettingError(str(error)) from None
     async with db.workspace(connection.workspace_id) as conn:
         for rule in rules:
-            with explained("field rule", without=ConnectionNotFoundError(connection.key)):
-                await conn.execute(
-                    """
-                    INSERT INTO schema_mappings (workspace_id, connector_config_id, stream, target_field, rule)
-                    VALUES (%s, %s, %s, %s, %s)
-                    ON CONFLICT (workspace_id, connector_config_id, stream, target_field)
-                    DO UPDATE SET rule = excluded.rule, is_active = true, updated_at = now()
-                    """,
-                    (connection.workspace_id, connection.id, stream, rule.target, Jsonb(rule.as_json())),
-                )
-            await log(conn, connection, "mapping.set", actor, {"stream": stream, **_audited(rule)})
+            basis = (bases or {}).get(rule.target)
+            await _store(conn, connection, stream, rule, basis, actor, is_active=True)
+            await log(conn, connection, "mapping.set", actor, _audited(stream, rule, basis))
 
 
-def _audited(rule: Rule) -> dict[str, Any]:
+async def decline(
+    db: Database,
+    connection: ConnectionSummary,
+    stream: str,
+    proposed: Sequence[tuple[Rule, Basis]],
+    *,
+    actor: str = "unified",
+) -> None:
+    """Remember that proposed rules are not wanted, all or none; the audit log says that ``actor`` did.
+
+    A rule in force that fills the same field stays.
+    """
+    async with db.workspace(connection.workspace_id) as conn:
+        for rule, basis in proposed:
+            await _store(conn, connection, stream, rule, basis, actor, is_active=False)
+            await log(conn, connection, "mapping.decline", actor, _audited(stream, rule, basis))
+
+
+async def declined(db: Database, connection: ConnectionSummary, stream: str) -> dict[str, Declined]:
+    """The proposals of a stream that somebody declined, by target."""
+    async with db.workspace(connection.workspace_id) as conn:
+        rows = await conn.execute(
+            "SELECT target_field, rule, spec_hash FROM schema_mappings "
+            "WHERE connector_config_id = %s AND stream = %s AND NOT is_active",
+            (connection.id, stream),
+        )
+        return {target: Declined(rule, spec_hash) for target, rule, spec_hash in await rows.fetchall()}
+
+
+async def _store(
+    conn: AsyncConnection[Any],
+    connection: ConnectionSummary,
+    stream: str,
+    rule: Rule,
+    basis: Basis | None,
+    actor: str,
+    *,
+    is_active: bool,
+) -> None:
+    values = {
+        "workspace": connection.workspace_id,
+        "connection": connection.id,
+        "stream": stream,
+        "target": rule.target,
+        "rule": Jsonb(rule.as_json()),
+        "is_active": is_active,
+        "actor": actor,
+        "confidence": None if basis is None else round(basis.confidence, 2),
+        "spec_hash": None if basis is None else basis.spec_hash,
+    }
+    with explained("field rule", without=ConnectionNotFoundError(connection.key)):
+        await conn.execute(
+            """
+            INSERT INTO schema_mappings AS stored (workspace_id, connector_config_id, stream, target_field, rule,
+                is_active, decided_by, decided_at, confidence_score, spec_hash)
+            VALUES (%(workspace)s, %(connection)s, %(stream)s, %(target)s, %(rule)s,
+                %(is_active)s, %(actor)s, now(), %(confidence)s, %(spec_hash)s)
+            ON CONFLICT (workspace_id, connector_config_id, stream, target_field)
+            DO UPDATE SET rule = excluded.rule, is_active = excluded.is_active, version = stored.version + 1,
+                decided_by = excluded.decided_by, decided_at = excluded.decided_at, updated_at = now(),
+                confidence_score = excluded.confidence_score, spec_hash = excluded.spec_hash
+            WHERE excluded.is_active OR NOT stored.is_active
+            """,
+            values,
+        )
+
+
+def _audited(stream: str, rule: Rule, basis: Basis | None) -> dict[str, Any]:
     """What the audit log says of a rule."""
-    return {"source_path": rule.source, "target_field": rule.target, "rule": rule.as_json()}
+    said: dict[str, Any] = {
+        "stream": stream,
+        "source_path": rule.source,
+        "target_field": rule.target,
+        "rule": rule.as_json(),
+    }
+    if basis is not None:
+        said |= {"confidence_score": round(basis.confidence, 2), "spec_hash": basis.spec_hash}
+    return said
 
 
 async def remove(

@@ -107,10 +107,10 @@ async def try_rules(
     now = (await db.clock())()
     tryout = Tryout(tried.compiled, now)
     found = RulesPreview(tryout.result())
-    async with aclosing(_stored(db, key, min(limit, MOST_RECORDS))) as stored:
+    async with aclosing(stored_bodies(db, key, min(limit, MOST_RECORDS))) as stored:
         async for source_id, body, observed_at in stored:
-            old, _ = _map(adapter, stream, body, observed_at, before)
-            made, raw = _map(adapter, stream, body, observed_at, after)
+            old, _ = mapped(adapter, stream, body, observed_at, before)
+            made, raw = mapped(adapter, stream, body, observed_at, after)
             _compare(found, source_id, old, made)
             tryout.see(raw, made)
     found.trial = tryout.result()
@@ -119,7 +119,7 @@ async def try_rules(
     return found
 
 
-async def _stored(
+async def stored_bodies(
     db: Database, key: StreamKey, limit: int
 ) -> AsyncGenerator[tuple[str, bytes | memoryview, datetime], None]:
     """Stored raw records, then rejects of others: id, body and when it was observed."""
@@ -139,7 +139,7 @@ async def _stored(
                 yield reject.source_id or reject.key, reject.raw, reject.observed_at
 
 
-def _map(
+def mapped(
     adapter: BaseAdapter[Any], stream: str, body: bytes | memoryview, observed_at: datetime, rules: FieldRules
 ) -> tuple[UnifiedBase | str, Any]:
     """The record of a raw one, or why there is none; and the raw one, decoded."""
@@ -161,24 +161,25 @@ def _compare(found: RulesPreview, source_id: str, old: UnifiedBase | str, new: U
     if isinstance(old, str):
         found.rescued += 1
         return
-    was, is_now = _flat(old), _flat(new)
+    was, is_now = flat(old), flat(new)
     names = [name for name in {**was, **is_now} if was.get(name) != is_now.get(name)]
     found.changed += bool(names)
     for name in names:
         before, after = was.get(name), is_now.get(name)
         change = found.fields.setdefault(name, FieldChange(name))
-        change.filled += _is_empty(before)
-        change.cleared += _is_empty(after)
-        change.changed += not _is_empty(before) and not _is_empty(after)
+        change.filled += is_empty(before)
+        change.cleared += is_empty(after)
+        change.changed += not is_empty(before) and not is_empty(after)
         if len(change.examples) < MOST_EXAMPLES:
             change.examples.append((source_id, before, after))
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Whether a field holds nothing."""
     return value is None or value == ()
 
 
-def _flat(record: UnifiedBase) -> dict[str, Any]:
+def flat(record: UnifiedBase) -> dict[str, Any]:
     """A record's fields, each custom field and each part of an address by itself."""
     flat: dict[str, Any] = {}
     for name, value in record:

@@ -199,16 +199,21 @@ async def test_field_rules(acme: Tenant) -> None:
         await acme.ask("PUT", place, 422, json={**rule, "steps": steps})
 
 
-async def test_field_rules_are_tried_on_what_is_stored(acme: Tenant) -> None:
-    connection = await acme.add()
-    place = f"{CONFIGS}/{connection['id']}/mappings"
+async def store_customer(acme: Tenant, connection: dict[str, Any], raw: bytes) -> None:
+    """Store a raw customer, as a sync does."""
     stored = await Registry(acme.api.db).get_connection(acme.id, UUID(connection["id"]))
-    raw = b'{"id": "cus_1", "name": "Ada", "metadata": {"vat": "CHE-1"}}'
     ref = ConnectionRef(stored.id, stored.workspace_id, stored.key)
     mapping = Mapping(build_adapter("stripe", {}, {}, ref), "customers")
     page = Page([RawRecord("cus_1", raw)], datetime(2026, 11, 28, tzinfo=UTC), {})
     async with Mapper() as mapper:
         await store_pages(acme.api.db, key_of(stored, "customers"), mapping, mapper, [page], page.observed_at)
+
+
+async def test_field_rules_are_tried_on_what_is_stored(acme: Tenant) -> None:
+    connection = await acme.add()
+    place = f"{CONFIGS}/{connection['id']}/mappings"
+    raw = b'{"id": "cus_1", "name": "Ada", "metadata": {"vat": "CHE-1"}}'
+    await store_customer(acme, connection, raw)
     wanted = {"stream": "customers", "rules": [{"target": "tax_number", "source": "metadata.vat"}]}
     tried = await acme.ask("POST", f"{place}/try", json=wanted)
     assert (tried["records"], tried["rules"][0]["filled"], tried["rules"][0]["examples"]) == (
@@ -230,6 +235,25 @@ async def test_field_rules_are_tried_on_what_is_stored(acme: Tenant) -> None:
     assert await acme.ask("GET", place) == []
     wrong = {"stream": "customers", "rules": [{"target": "source_id", "source": "a"}]}
     assert "can't fill" in (await acme.ask("POST", f"{place}/try", 422, json=wrong))["detail"]
+
+
+async def test_rules_are_proposed_and_decided_about(acme: Tenant) -> None:
+    connection = await acme.add()
+    place = f"{CONFIGS}/{connection['id']}/mappings"
+    raw = b'{"id": "cus_1", "name": "Ada", "metadata": {"vat": "CHE-1", "mobile": "+41 79 1"}}'
+    await store_customer(acme, connection, raw)
+    found = await acme.ask("POST", f"{place}/propose", json={"stream": "customers"})
+    proposed = {one["rule"]["target"]: one for one in found["rules"]}
+    assert (found["records"], proposed.keys()) == (1, {"tax_number", "phone"})
+    assert proposed["tax_number"]["confidence"]["score"] > 0.9
+    assert proposed["phone"]["trial"]["examples"] == [["+99 99 9", "+99 99 9"]]
+    assert "CHE-1" not in str(found)
+    decision = {"stream": "customers", "accept": [proposed["tax_number"]["rule"]], "decline": ["phone"]}
+    await acme.ask("POST", f"{place}/decide", 204, json=decision)
+    assert [one["target_field"] for one in await acme.ask("GET", place)] == ["tax_number"]
+    again = await acme.ask("POST", f"{place}/propose", json={"stream": "customers"})
+    assert (again["rules"], again["declined"]) == ([], ["phone"])
+    await acme.ask("POST", f"{place}/decide", 422, json={"stream": "customers", "decline": ["nothing"]})
 
 
 async def test_a_connection_says_which_streams_it_reads(acme: Tenant) -> None:

@@ -29,6 +29,8 @@ BODIES: dict[str, Any] = {
     "set_mapping": {"stream": "customers", "source_path": "a", "target_field": "name"},
     "try_mappings": {"stream": "customers"},
     "diff_mappings": {"stream": "customers"},
+    "propose_mappings": {"stream": "customers"},
+    "decide_mappings": {"stream": "customers", "decline": ["phone"]},
     "change_webhook": {"is_active": False},
     "roll_secret": {"secret": "whsec_fake_mine"},
     "change_member": {"role": "owner"},

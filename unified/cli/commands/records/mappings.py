@@ -16,6 +16,7 @@ from unified.kit.mapping.refusals import RuleError
 from unified.kit.mapping.rules import Rule, read_rules
 from unified.kit.registry import get_adapter
 from unified.store.connections import field_rules
+from unified.sync.remapping import proposals
 from unified.sync.remapping.trials import MOST_RECORDS, RulesPreview, try_rules
 
 _LONGEST_CELL = 60
@@ -23,7 +24,8 @@ _LONGEST_CELL = 60
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Try, set, list and remove a connection's own field rules; `unified remap` applies them to what is stored.",
+    help="Propose, try, set, list and remove a connection's own field rules; `unified remap` applies them to what is "
+    "stored.",
 )
 
 Stream = Annotated[
@@ -61,6 +63,14 @@ RulesFile = Annotated[
 
 Limit = Annotated[
     int, typer.Option("--limit", min=1, max=MOST_RECORDS, help="How many stored records to look at.")
+]
+
+LookedAt = Annotated[
+    int,
+    typer.Option("--limit", min=1, max=proposals.MOST_RECORDS, help="How many stored records to look at."),
+]
+Targets = Annotated[
+    list[str], typer.Argument(help="Fields for which a rule is proposed.", metavar="TARGET_FIELD...")
 ]
 
 
@@ -197,12 +207,92 @@ async def diff(
 
 @app.command()
 @asynchronous
+async def propose(name: Name, stream: Stream, *, limit: LookedAt = 200, as_json: AsJson = False) -> None:
+    """Propose rules for what the connector leaves out, by names, types and samples of stored records.
+
+    No model is asked, and nothing is changed: `accept` puts a proposal in force, `decline` has it not proposed again.
+    """
+    async with open_session() as session:
+        connection = await session.connection(name)
+        found = await proposals.propose_rules(session.db, connection, stream, limit=limit)
+    if as_json:
+        print_json([_as_json(one) for one in found.rules])
+        return
+    table(
+        ("FIELD", "SOURCE PATH", "STEPS", "SURE", "FILLED", "NULL", "FAILED", "EXAMPLE"),
+        (
+            (
+                one.rule.target,
+                one.rule.source,
+                _shown(one.rule),
+                f"{one.proposal.confidence.score:.2f}",
+                one.trial.filled,
+                one.trial.null,
+                one.trial.rejected,
+                " > ".join(one.trial.examples[0]) if one.trial.examples else None,
+            )
+            for one in found.rules
+        ),
+        empty=f"Nothing is proposed: {found.records:,} stored records were looked at.",
+    )
+    for one in found.rules:
+        say(f"{one.rule.target}: {one.proposal.reason}.")
+        for remark in one.proposal.remarks:
+            say(f"Look at this: {one.rule.target}: {remark}.")
+    for remark in found.remarks:
+        say(f"Look at this: {remark}.")
+    if found.declined:
+        say(f"Declined before: {', '.join(found.declined)}.")
+    if found.rules:
+        say(f"`unified mappings accept {connection.key} {stream} FIELD` puts one in force.")
+
+
+@app.command()
+@asynchronous
+async def accept(name: Name, stream: Stream, target_fields: Targets, *, limit: LookedAt = 200) -> None:
+    """Put proposed rules in force, as they are proposed. To change one, use `set` instead."""
+    async with open_session() as session:
+        connection = await session.connection(name)
+        found = await proposals.propose_rules(session.db, connection, stream, limit=limit)
+        rules = [found.of(target).rule for target in dict.fromkeys(target_fields)]
+        await proposals.decide(session.db, connection, stream, accept=rules, actor=ACTOR, limit=limit)
+    for rule in rules:
+        say(f"{rule.target} is filled from {rule.source}.")
+    say(f"From now on. For what is stored already: `unified remap {connection.key}`.")
+
+
+@app.command()
+@asynchronous
+async def decline(name: Name, stream: Stream, target_fields: Targets, *, limit: LookedAt = 200) -> None:
+    """Have proposed rules not proposed again, until the rule or the shape of its field is another."""
+    async with open_session() as session:
+        connection = await session.connection(name)
+        await proposals.decide(
+            session.db, connection, stream, decline=target_fields, actor=ACTOR, limit=limit
+        )
+    say(f"Declined: {', '.join(target_fields)}.")
+
+
+@app.command()
+@asynchronous
 async def remove(name: Name, stream: Stream, target_field: Target) -> None:
     """Remove the rule that fills a field."""
     async with open_session() as session:
         connection = await session.connection(name)
         await field_rules.remove(session.db, connection, stream, target_field, actor=ACTOR)
     say(f"From now on. For what is stored already: `unified remap {connection.key}`.")
+
+
+def _as_json(one: proposals.ProposedRule) -> dict[str, Any]:
+    sure = one.proposal.confidence
+    return {
+        **one.rule.as_row(),
+        "confidence_score": round(sure.score, 2),
+        "confidence": asdict(sure),
+        "reason": one.proposal.reason,
+        "remarks": one.proposal.remarks,
+        "trial": asdict(one.trial),
+    }
 
 
 def _wanted(

@@ -288,6 +288,28 @@ def test_a_field_rule_is_applied_to_stored_records_by_remap(unified: Unified, st
     assert "no rules" in unified.ok("mappings", "list", stripe)
 
 
+def test_a_proposed_rule_is_in_force_once_a_person_accepts_it(
+    unified: Unified, sandbox: SandboxServer, stripe: str
+) -> None:
+    assert "Nothing is proposed" in unified.ok("mappings", "propose", stripe, "customers")
+    extra = {"vat_number": "CHE-1", "mobile_phone": "+41 79 1"}
+    sandbox.stripe.mutate("create_customer", KEY, name="New", metadata=extra)
+    unified.ok("sync", stripe)
+    place = (stripe, "customers")
+    (rule,) = unified.json("mappings", "propose", *place)
+    assert (rule["target_field"], rule["source_path"]) == ("tax_number", "metadata.vat_number")
+    assert rule["trial"]["examples"] == [["AAA-9", "AAA-9"]]
+    assert f"accept {stripe} customers FIELD" in unified.run("mappings", "propose", *place).stderr
+    assert "no rule is proposed that fills 'total'" in unified.refused("mappings", "accept", *place, "total")
+    unified.ok("mappings", "decline", *place, "tax_number")
+    assert "Declined before: tax_number" in unified.run("mappings", "propose", *place).stderr
+    unified.ok("mappings", "set", *place, "metadata.vat_number", "tax_number")
+    unified.ok("mappings", "remove", *place, "tax_number")
+    unified.ok("mappings", "accept", *place, "tax_number")
+    assert unified.json("mappings", "list", stripe)[0]["target_field"] == "tax_number"
+    unified.ok("mappings", "remove", *place, "tax_number")
+
+
 def test_rules_are_tried_and_compared_before_they_are_set(
     unified: Unified, stripe: str, tmp_path: Path
 ) -> None:
