@@ -13,6 +13,7 @@ from unified.api.app import Application
 from unified.api.ingress.endpoint import WebhookIngress
 from unified.api.ingress.group_commit import GroupCommit
 from unified.api.management.app import management_api, open_services
+from unified.api.mcp.endpoint import mcp
 from unified.api.metrics import Metrics
 from unified.api.pages.app import pages
 from unified.api.protocol import BoundedProtocol
@@ -76,11 +77,13 @@ def webhook_server(db: Database, provider: KeyProvider, settings: Settings) -> u
         metrics.strayed(partial(stray_events.append, db)), waiting=settings.waiting, writers=1
     )
     protocol = type("Protocol", (BoundedProtocol,), {"most_connections": settings.connections})
+    management = management_api(services, metrics)
     config = uvicorn.Config(
         Application(
             WebhookIngress(endpoints, inbox, strays, settings, metrics.delivery),
-            management_api(services, metrics),
+            management,
             pages(services, metrics),
+            mcp(services, metrics, management),
         ),
         http=protocol,
         ws="none",

@@ -23,6 +23,8 @@ API_RATE_VARIABLE = "UNIFIED_API_RATE"
 ORIGINS_VARIABLE = "UNIFIED_API_ORIGINS"
 HOSTS_VARIABLE = "UNIFIED_API_HOSTS"
 DAGSTER_VARIABLE = "UNIFIED_DAGSTER_URL"
+MCP_CALLS_VARIABLE = "UNIFIED_MCP_CALLS"
+MCP_ROWS_VARIABLE = "UNIFIED_MCP_ROWS"
 
 _KIBIBYTE = 1024
 _MEBIBYTE = 1024 * _KIBIBYTE
@@ -69,6 +71,8 @@ class ManagementSettings:
         origins: Web pages of other origins that may use the API.
         open_hosts: Hosts, each with or without a port, that connections may lead to besides the providers' own.
         dagster_url: Where people open Dagster's UI, for links to runs; None shows none.
+        mcp_calls: Calls of tools an hour that an agent's token is good for.
+        mcp_rows: Rows an hour that an agent is shown.
     """
 
     jwt: JwtSettings | None = None
@@ -80,6 +84,8 @@ class ManagementSettings:
     origins: tuple[str, ...] = ()
     open_hosts: frozenset[str] = frozenset()
     dagster_url: str | None = None
+    mcp_calls: int = 2_000
+    mcp_rows: int = 20_000
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -98,6 +104,8 @@ class ManagementSettings:
             dagster_url=_url(environment, DAGSTER_VARIABLE, "")
             if environment.get(DAGSTER_VARIABLE)
             else None,
+            mcp_calls=_whole(environment, MCP_CALLS_VARIABLE, cls.mcp_calls),
+            mcp_rows=_whole(environment, MCP_ROWS_VARIABLE, cls.mcp_rows),
         )
 
 

@@ -87,6 +87,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "tokens": ("commands.access.tokens:app", "Add, list and revoke API tokens."),
         "members": ("commands.access.members:app", "Add, list, update and remove members of a workspace."),
         "openapi": ("commands.operation.openapi:openapi", "Print the API's OpenAPI document."),
+        "mcp": ("commands.operation.mcp:mcp", "Let an agent ask: an MCP server on stdin and stdout."),
     },
     "Mapping": {
         "mappings": (

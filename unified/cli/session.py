@@ -17,12 +17,15 @@ from unified.store.database import Database
 if TYPE_CHECKING:
     from unified.kit.factory import AdapterFactory
     from unified.store.secrets.credentials import CredentialStore
+    from unified.store.workspaces.rows import Workspace
     from unified.sync.connections import Connections
 
 ACTOR = "cli"
 """How the audit log names this command's user."""
 DEFAULT_WORKSPACE = "default"
 """The workspace that is made by the first connection, and meant where none is named."""
+
+_NAMED = 20
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -91,6 +94,32 @@ class Session:
             msg = f"there are several connections named {name!r}: say which, {' or '.join(keys)}"
             raise UsageError(msg)
         return await self.registry.find(keys[0] if keys else name)
+
+    async def workspace(self, slug: str | None) -> "Workspace":
+        """The workspace that is meant.
+
+        Args:
+            slug: Its name; None for the only one, or `default`.
+
+        Raises:
+            WorkspaceNotFoundError: If there is none of that name.
+            UsageError: If none was named and there are several.
+        """
+        from unified.store.workspaces import workspaces  # noqa: PLC0415 - for the few commands that ask
+
+        if slug:
+            return await workspaces.find(self.db, slug)
+        found = {one.slug: one for one in await workspaces.listed(self.db)}
+        if DEFAULT_WORKSPACE in found:
+            return found[DEFAULT_WORKSPACE]
+        if len(found) == 1:
+            return next(iter(found.values()))
+        if not found:
+            raise CommandError(
+                "there is no workspace yet; `unified connections add` or `unified demo` makes one"
+            )
+        some = [*sorted(found)[:_NAMED], *(["…"] if len(found) > _NAMED else [])]
+        raise UsageError(f"there are several workspaces: say which with --workspace, {', '.join(some)}")
 
 
 @asynccontextmanager

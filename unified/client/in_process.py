@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from cryptography.fernet import Fernet
 
-from unified.api.management.access.callers import Access, Caller, Identity
+from unified.api.management.access.local import LocalAccess
 from unified.api.management.app import described_api, open_services
 from unified.api.settings import ManagementSettings, Settings
 from unified.client.core import Answer, Call, Failure
@@ -20,8 +20,7 @@ from unified.client.errors import ClientError, NotFoundError
 from unified.store.database import Database
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.workspaces import workspaces
-from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
-from unified.store.workspaces.tokens import TokenLookup
+from unified.store.workspaces.rows import WorkspaceNotFoundError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -30,18 +29,6 @@ _ACTOR = "client"
 _PERMISSIONS = frozenset({"records:read", "records:raw"})
 _CONNECTIONS = 4
 _RATE = 100_000  # nobody is to be kept from this one but its own user
-
-
-class _Open(Access):
-    """Admits this process to one workspace, to read: whoever may log in to the database may do that anyway."""
-
-    def __init__(self, db: Database, workspace: Workspace) -> None:
-        super().__init__(db, TokenLookup(db), None, frozenset())
-        home = Caller(_ACTOR, None, workspace.id, workspace.slug, None, _PERMISSIONS, "token")
-        self._identity = Identity(_ACTOR, None, frozenset(), "token", home=home)
-
-    async def identify(self, authorization: str | None) -> Identity:  # noqa: ARG002 - nothing has to be proved
-        return self._identity
 
 
 class InProcess:
@@ -93,7 +80,9 @@ class InProcess:
         # No credential can be opened here, and reading records needs none: a key that has encrypted nothing will do.
         provider = LocalKeyProvider([Fernet.generate_key().decode()])
         app = described_api()
-        app.state.services = replace(open_services(db, provider, settings), access=_Open(db, found))
+        app.state.services = replace(
+            open_services(db, provider, settings), access=LocalAccess(db, found, _ACTOR, _PERMISSIONS)
+        )
         transport = httpx.ASGITransport(app)
         client = httpx.AsyncClient(transport=transport, base_url="http://in-process")
         self._http = await self._opened.enter_async_context(client)

@@ -32,7 +32,9 @@ async def answerer(path: str, headers: list[tuple[bytes, bytes]], method: str = 
 
         return answer
 
-    whole = Application(cast("WebhookIngress", part("ingress")), part("management"), part("pages"))
+    whole = Application(
+        cast("WebhookIngress", part("ingress")), part("management"), part("pages"), part("mcp")
+    )
     scope: dict[str, Any] = {"type": "http", "path": path, "method": method, "headers": headers}
     await whole(scope, cast("Receive", None), cast("Send", None))
     (name,) = answered
@@ -50,6 +52,9 @@ async def test_a_browser_reaches_whatever_the_api_serves(path: str) -> None:
         ("/connectors", [], "pages"),
         ("/nowhere", _BROWSER, "pages"),
         ("/nowhere", [], "management"),
+        ("/mcp", _BROWSER, "mcp"),
+        ("/mcp/elsewhere", [], "management"),
+        ("/.well-known/oauth-protected-resource/mcp", [], "mcp"),
         ("/webhooks/stripe/of-a-browser", _BROWSER, "pages"),
         ("/webhooks/stripe/of-a-program", [], "ingress"),
     ],

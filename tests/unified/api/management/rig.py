@@ -43,7 +43,8 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
 ED_KEY = ed25519.Ed25519PrivateKey.generate()
 KEYS = {"rsa": (RSA_KEY, "RS256"), "ec": (EC_KEY, "ES256"), "ed": (ED_KEY, "EdDSA")}
 
-PROVIDER = LocalKeyProvider([Fernet.generate_key().decode()])
+MASTER_KEY = Fernet.generate_key().decode()
+PROVIDER = LocalKeyProvider([MASTER_KEY])
 STRIPE_KEY = "sk_test_fake_acme"
 CONFIGS = "/api/connectors/configs"
 
