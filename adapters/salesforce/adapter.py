@@ -1,19 +1,22 @@
-"""Salesforce: accounts and contacts as customers.
+"""Salesforce: accounts and contacts as customers, and invoices where an org has them.
 
 Here: what the adapter declares, its account and its daily limit. Reading is in ``pull`` (order), ``objects`` (fields)
 and ``api`` (endpoints); mapping in ``mapping``.
 """
 
+import re
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from adapters.salesforce import mapping
+from adapters.salesforce import invoice_objects, mapping
 from adapters.salesforce.api import REFUSALS, DailyUse, SalesforceApi
+from adapters.salesforce.invoice_objects import FIELDS, LINE_FIELDS
+from adapters.salesforce.invoices import TOTAL, Invoices
 from adapters.salesforce.objects import SObject
-from adapters.salesforce.pull import Accounts, Contacts
+from adapters.salesforce.people import Accounts, Contacts
 from adapters.salesforce.writing import SalesforceWriter
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import (
@@ -21,6 +24,7 @@ from unified.kit.declarations import (
     AdapterConfig,
     Assertion,
     Capability,
+    ControlTotal,
     CredentialField,
     CredentialKind,
     OAuth,
@@ -29,20 +33,28 @@ from unified.kit.declarations import (
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import Limit
 from unified.kit.http.refusals import Refusals
-from unified.kit.reading.windows import side_by_side
 from unified.kit.registry import register_adapter
-from unified.schema.entities import CUSTOMERS
+from unified.kit.streams import Origin
+from unified.schema.base import UnifiedBase
+from unified.schema.entities import CUSTOMERS, INVOICES
 
 # No rate is documented, only that at most 25 requests may be under way that take longer than 20 seconds, 5 in a
 # Developer Edition (https://developer.salesforce.com/docs/atlas.en-us.salesforce_app_limits_cheatsheet.meta/). The
 # setting ``concurrency`` keeps to the former.
 _REQUESTS_PER_SECOND = 50.0
 
+_OBJECTS = {"accounts": "Account", "contacts": "Contact"}
+_NAME = r"^[A-Za-z][A-Za-z0-9_]{0,79}$"
+
 
 class SalesforceConfig(AdapterConfig):
     """Settings of a Salesforce connection."""
 
     hosts: ClassVar[tuple[str, ...]] = ("my.salesforce.com", "my.salesforce.mil")
+
+    reads: ClassVar[frozenset[str]] = AdapterConfig.reads | {
+        "invoice_object", "invoice_fields", "invoice_line_object", "invoice_line_parent", "invoice_line_fields",
+    }  # fmt: skip
 
     base_url: str = Field(
         description="The org's My Domain: https://acme.my.salesforce.com, of a sandbox "
@@ -68,6 +80,50 @@ class SalesforceConfig(AdapterConfig):
     allow_duplicates: bool = Field(
         default=False, description="Whether duplicate rules that only warn let a record pass."
     )
+    currency: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z]{3}$",
+        description="The currency of an org that has only one, as ISO 4217: its records do not say it.",
+    )
+    invoice_object: str | None = Field(
+        default=None,
+        pattern=_NAME,
+        description="The object that holds the org's invoices, where it is neither Invoice nor blng__Invoice__c.",
+    )
+    invoice_fields: dict[str, str] = Field(
+        default_factory=dict,
+        description="By field of ours (total, customer_id, due_date, …), the field of the invoice object that has it.",
+    )
+    invoice_line_object: str | None = Field(
+        default=None, pattern=_NAME, description="The object that holds the lines of the org's own invoices."
+    )
+    invoice_line_parent: str | None = Field(
+        default=None, pattern=_NAME, description="The field of a line that names its invoice."
+    )
+    invoice_line_fields: dict[str, str] = Field(
+        default_factory=dict,
+        description="By field of ours (amount, quantity, description, …), the field of the line object that fills it.",
+    )
+
+    @field_validator("invoice_object")
+    @classmethod
+    def _is_the_orgs(cls, name: str | None) -> str | None:
+        if name == "SalesforceInvoice":
+            msg = "SalesforceInvoice holds what the org owes Salesforce, not what its customers owe"
+            raise ValueError(msg)
+        return name
+
+    @field_validator("invoice_fields", "invoice_line_fields")
+    @classmethod
+    def _name_fields(cls, names: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        known = FIELDS if info.field_name == "invoice_fields" else LINE_FIELDS
+        if unknown := names.keys() - known:
+            msg = f"there is no field {min(unknown)!r}; there are {', '.join(sorted(known))}"
+            raise ValueError(msg)
+        if odd := [name for name in names.values() if not re.fullmatch(_NAME, name)]:
+            msg = f"{odd[0]!r} is not the name of a field of Salesforce's"
+            raise ValueError(msg)
+        return names
 
 
 class _Organization(msgspec.Struct):
@@ -81,7 +137,7 @@ _ORGANIZATION = msgspec.json.Decoder(_Organization)
 
 @register_adapter
 class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
-    """Accounts and contacts of a Salesforce org."""
+    """Accounts, contacts and invoices of a Salesforce org."""
 
     name = "salesforce"
     display_name = "Salesforce"
@@ -109,6 +165,11 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
             "contacts", CUSTOMERS, source=Contacts, to_unified=mapping.contact, writer=SalesforceWriter,
             writable_fields=mapping.CONTACT_FIELDS, from_unified=mapping.contact_body,
         ),
+        # Most orgs have none: who has them chooses the stream.
+        Stream(
+            "invoices", INVOICES, source=Invoices, customers="accounts", is_usual=False,
+            control_total=ControlTotal((TOTAL,)),
+        ),
     )  # fmt: skip
     refusals: ClassVar[Refusals] = REFUSALS
 
@@ -131,9 +192,22 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
     async def test(self) -> Account:
         """Ask whose org the token opens, and whether its user may see every object that a stream needs."""
         account = await self.account()
-        api = SalesforceApi(self)
-        await side_by_side(SObject(api, name).described() for name in ("Account", "Contact"))
+        await self.may_read(self._describe)
         return account
+
+    async def _describe(self, stream: Stream) -> None:
+        """Ask what the user may see of a stream's object."""
+        if stream.name == "invoices":
+            await Invoices(self, stream).prepare()
+        else:
+            await SObject(SalesforceApi(self), _OBJECTS[stream.name]).described()
+
+    def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
+        """Map a record; an invoice as the settings and the object that it is from say."""
+        if stream != "invoices":
+            return super().to_unified(stream, raw, origin)
+        declared = invoice_objects.declared(self.config, raw["attributes"]["type"])
+        return mapping.invoice(raw, origin, declared.fields, declared.line_fields, self.config.currency)
 
     async def account(self) -> Account:
         """Whose org the token opens."""

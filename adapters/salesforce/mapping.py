@@ -1,18 +1,24 @@
-"""Salesforce's accounts and contacts as unified records, and back. Pure: no I/O, no clock.
+"""Salesforce's accounts, contacts and invoices as unified records, and back. Pure: no I/O, no clock.
 
 Fields: https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_account.htm
 and ``…_contact.htm``. Which of them a record has depends on the org, its features and the user: any may be missing.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
+from adapters.salesforce.invoice_objects import Names
+from unified.kit.errors import MappingError
 from unified.kit.streams import Origin
 from unified.kit.writing.changes import choose
 from unified.schema.address import UnifiedAddress
 from unified.schema.customer import CustomerKind, UnifiedCustomer
-from unified.schema.reading import address, currency, joined, text
+from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
+from unified.schema.money import parse_amount
+from unified.schema.reading import address, currency, first_of, joined, number, text
 from unified.schema.unusable import Unusable
 
 # What is worth having beside the org's own fields, which end so.
@@ -167,6 +173,99 @@ def _parts(prefix: str, address: UnifiedAddress | None) -> dict[str, str | None]
         f"{prefix}State{'Code' if coded['State'] else ''}": place.state,
         f"{prefix}Country{'Code' if coded['Country'] else ''}": place.country,
     }
+
+
+_STATUSES = {
+    "draft": InvoiceStatus.DRAFT, "posted": InvoiceStatus.OPEN, "open": InvoiceStatus.OPEN, "sent": InvoiceStatus.OPEN,
+    "issued": InvoiceStatus.OPEN, "overdue": InvoiceStatus.OPEN, "paid": InvoiceStatus.PAID,
+    "partially paid": InvoiceStatus.PARTIALLY_PAID, "pending": InvoiceStatus.SUBMITTED,
+    "pending approval": InvoiceStatus.SUBMITTED, "error posting": InvoiceStatus.SUBMITTED,
+    "canceled": InvoiceStatus.VOID, "cancelled": InvoiceStatus.VOID, "void": InvoiceStatus.VOID,
+    "voided": InvoiceStatus.VOID, "written off": InvoiceStatus.UNCOLLECTIBLE,
+}  # fmt: skip
+
+_AMOUNTS = ("subtotal", "tax", "discount", "total", "amount_due", "amount_paid", "amount_remaining")
+_DATES = ("issue_date", "due_date", "paid_date")
+
+
+def invoice(
+    raw: dict[str, Any], origin: Origin, fields: Names, line_fields: Names, usual: str | None
+) -> UnifiedInvoice:
+    """Map an invoice of any object, with its lines; nothing is recomputed, and no date is shifted.
+
+    Args:
+        raw: The record, its lines in ``lines``.
+        origin: Where it was read.
+        fields: By field of ours, those of the record that may fill it.
+        line_fields: The same of a line.
+        usual: The currency of an org that has only one: its records do not say it.
+    """
+    unusable = Unusable()
+    get = partial(_first, raw, fields)
+    code = unusable.read("currency", currency, get("currency") or raw.get("CurrencyIsoCode") or usual)
+    amounts = {name: _amount(get(name), code) for name in _AMOUNTS}
+    if amounts["total"] is None:
+        raise MappingError("the invoice has no total")
+    status = text(get("status"))
+    return unusable.record(
+        UnifiedInvoice,
+        **origin.identify(raw["Id"]),
+        **life(raw, unusable),
+        **amounts,
+        **{name: unusable.time(name, get(name)) for name in _DATES},
+        custom_fields={
+            name: raw[name] for name in raw if name.endswith(_OWN) and raw[name] not in (None, "")
+        },
+        raw_data=raw,
+        customer_id=text(get("customer_id")),
+        invoice_number=text(get("invoice_number")),
+        status=unusable.read("status", partial(_status, amounts), status),
+        remote_status=status,
+        currency=code,
+        memo=text(get("memo")),
+        line_items=unusable.each(
+            "line_items", raw.get("lines") or [], lambda line, part: _line(line, line_fields, code, part)
+        ),
+    )
+
+
+def _line(raw: dict[str, Any], fields: Names, code: str | None, unusable: Unusable) -> UnifiedLineItem:
+    get = partial(_first, raw, fields)
+    return unusable.model(
+        UnifiedLineItem,
+        {
+            "source_id": text(raw.get("Id")),
+            "description": text(get("description")),
+            "quantity": unusable.read("quantity", number, get("quantity")),
+            **{name: _amount(get(name), code) for name in ("unit_price", "amount", "tax", "discount")},
+            "item_id": text(get("item_id")),
+            "period_start": unusable.time("period_start", get("period_start")),
+            "period_end": unusable.time("period_end", get("period_end")),
+        },
+    )
+
+
+def _first(raw: dict[str, Any], fields: Names, name: str) -> Any:
+    return first_of(raw, *fields.get(name, ()))
+
+
+def _amount(value: Any, code: str | None) -> Decimal | None:
+    """An amount, by its digits as text."""
+    if isinstance(value, bool | dict | list):
+        raise MappingError(f"an amount is {type(value).__name__}, not a number")
+    read = None if value is None else str(value)
+    return parse_amount(read, code) if code else number(read)
+
+
+def _status(amounts: Mapping[str, Decimal | None], word: str | None) -> InvoiceStatus | None:
+    """What a word means; an open invoice of which nothing, or not all, is left to pay is paid, or in part."""
+    found = _STATUSES.get((word or "").strip().lower())
+    left, total = amounts["amount_remaining"], amounts["total"]
+    if found is not InvoiceStatus.OPEN or left is None or not total or total < 0:
+        return found
+    if left == 0:
+        return InvoiceStatus.PAID
+    return InvoiceStatus.PARTIALLY_PAID if 0 < left < total else found
 
 
 def life(raw: dict[str, Any], unusable: Unusable) -> dict[str, Any]:

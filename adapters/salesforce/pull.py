@@ -5,15 +5,15 @@ system last touched a record (``SystemModstamp``; ``LastModifiedDate`` can be se
 itself), and where several share a second, their ids. Every page is a query of its own, which goes on by key: no
 locator is kept, so a run may be killed anywhere.
 
-Not here: which fields are read (``objects``), and invoices with their lines (``invoices``).
+Not here: which fields are read (``objects``), and what each kind of record adds (``people``, ``invoices``).
 """
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -29,6 +29,7 @@ from adapters.salesforce.api import (
     selected,
 )
 from adapters.salesforce.objects import SObject, full_id, id_at, number_of
+from adapters.salesforce.rows import Head, Rows, head_of, written
 from unified.kit.declarations import Stream
 from unified.kit.errors import RequestRefusedError, UnavailableError
 from unified.kit.reading.changes import Since, Step, in_steps, provider_time
@@ -42,62 +43,8 @@ from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
 _OVERLAP = timedelta(minutes=10)
 # https://help.salesforce.com/s/articleView?id=sf.home_delete.htm: so long the bin shows what was deleted.
 _BIN_KEEPS = timedelta(days=15)
-# A record's place in the order of changes is one number: its stamp in milliseconds, then its id.
-_IDS = 62**15
 
-
-class Head(msgspec.Struct):
-    """What the order of reading needs of a record; of any type, as an odd one must not break its page."""
-
-    id: Any = msgspec.field(name="Id", default=None)
-    is_deleted: Any = msgspec.field(name="IsDeleted", default=False)
-    stamp: Any = msgspec.field(name="SystemModstamp", default=None)
-    master: Any = msgspec.field(name="MasterRecordId", default=None)
-    is_person: Any = msgspec.field(name="IsPersonAccount", default=False)
-
-    @property
-    def number(self) -> int | None:
-        """The place of its id in the order of ids."""
-        return number_of(self.id)
-
-    @property
-    def changed_at(self) -> datetime | None:
-        """When the system last touched it."""
-        try:
-            return datetime.fromisoformat(self.stamp).astimezone(UTC)
-        except (TypeError, ValueError):
-            return None
-
-    @property
-    def place(self) -> int | None:
-        """Its place in the order of changes."""
-        number, changed_at = self.number, self.changed_at
-        if number is None or changed_at is None:
-            return None
-        return round(changed_at.timestamp() * 1000) * _IDS + number
-
-
-_HEAD = msgspec.json.Decoder(Head)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-class Rows(NamedTuple):
-    """A page of a query.
-
-    Attributes:
-        records: As they were sent.
-        heads: What is known of each.
-        more: Whether more follow.
-    """
-
-    records: Sequence[msgspec.Raw]
-    heads: Sequence[Head]
-    more: bool
-
-    @property
-    def last_id(self) -> str | None:
-        """The last readable id."""
-        return next((head.id for head in reversed(self.heads) if head.number is not None), None)
 
 
 class Records(RefreshedSource):
@@ -111,6 +58,11 @@ class Records(RefreshedSource):
         self._http, self._clock = adapter.http, adapter.clock
         self._since = Since(timedelta(0), _OVERLAP, _BIN_KEEPS)
         self.readers = adapter.config.concurrency
+
+    @property
+    def label(self) -> str:
+        """Names the connection in errors."""
+        return self._api.label
 
     # What a kind of record says for itself
 
@@ -204,7 +156,7 @@ class Records(RefreshedSource):
         """The lowest or the highest id."""
         soql = selected(["Id"], self.object.name, where, order=f"Id {direction}", limit=1)
         found = (await self._api.query(soql)).records
-        number = _head(found[0]).number if found else None
+        number = head_of(found[0]).number if found else None
         if found and number is None:
             raise self._api.fault(f"does not say the lowest and highest id of {self.object.name}")
         return number
@@ -307,21 +259,23 @@ class Records(RefreshedSource):
             known = [name for name in Head.__struct_encode_fields__ if name in fields]
             answer = await self._api.query(query((*known, *related)), deleted=deleted)
             records = await self._widened(answer.records, fields)
-        return Rows(records, [_head(one) for one in records], not answer.done or len(records) == PAGE)
+        return Rows(records, [head_of(one) for one in records], not answer.done or len(records) == PAGE)
 
     async def _widened(self, records: Sequence[msgspec.Raw], fields: Collection[str]) -> list[msgspec.Raw]:
         """Rows with all fields: more names than fit into a URL travel in a body, by id."""
         ids = [
-            head.id for head in map(_head, records) if head.number is not None and head.is_deleted is not True
+            head.id
+            for head in map(head_of, records)
+            if head.number is not None and head.is_deleted is not True
         ]
         whole: dict[Any, dict[str, msgspec.Raw]] = {}
         for at in range(0, len(ids), RETRIEVED):
             for raw in await self._api.retrieve(self.object.name, ids[at : at + RETRIEVED], fields):
                 if bytes(raw) != b"null":  # deleted meanwhile
-                    whole[_head(raw).id] = _FIELDS.decode(raw)
+                    whole[head_of(raw).id] = _FIELDS.decode(raw)
         made = []
         for raw in records:
-            more = whole.get(_head(raw).id)
+            more = whole.get(head_of(raw).id)
             made.append(
                 raw if more is None else msgspec.Raw(msgspec.json.encode({**more, **_FIELDS.decode(raw)}))
             )
@@ -343,63 +297,9 @@ class Records(RefreshedSource):
         return now
 
 
-class Accounts(Records):
-    """Companies, and people that an org keeps as person accounts."""
-
-    def __init__(self, adapter: Opened, stream: Stream) -> None:
-        """Read accounts."""
-        super().__init__(adapter, stream, "Account")
-
-
-class Contacts(Records):
-    """People. Those that are person accounts as well are read there, once."""
-
-    def __init__(self, adapter: Opened, stream: Stream) -> None:
-        """Read contacts."""
-        super().__init__(adapter, stream, "Contact")
-
-    async def wanted(self) -> list[str]:
-        """Without person accounts, where the org has them."""
-        return ["IsPersonAccount = false"] if await self.object.has("IsPersonAccount") else []
-
-    def is_wanted(self, head: Head) -> bool:
-        """Whether it is not a person account, or has not become one."""
-        return head.is_person is not True
-
-    async def related(self) -> list[str]:
-        """The name of the company."""
-        relationship = await self.object.relationship("AccountId")
-        return [f"{relationship}.Name"] if relationship else []
-
-    async def steps(self, since: datetime) -> dict[str, Step]:
-        """Contacts carry their company's name, which changes without them."""
-        relationship = await self.object.relationship("AccountId")
-        return {"renamed": partial(self._renamed, relationship, written(since))} if relationship else {}
-
-    async def _renamed(self, account: str, since: str, at: str | None) -> AsyncGenerator[Page, None]:
-        where = [f"{account}.SystemModstamp >= {since}", f"SystemModstamp < {since}", *await self.wanted()]
-        async with aclosing(self.by_key(where, at)) as pages:
-            async for rows, observed_at in pages:
-                records = await self.completed(list(zip(rows.heads, rows.records, strict=True)))
-                yield Page(records, observed_at, {"at": rows.last_id} if rows.more else None)
-
-
-def written(moment: datetime) -> str:
-    """A time as a query holds it, to the millisecond."""
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03}Z"
-
-
 def _behind(since: datetime, at: Sequence[str] | None) -> str:
     """The condition for what changed since, behind the last record that was read."""
     if at is None:
         return f"SystemModstamp >= {written(since)}"
     stamp, record_id = at
     return f"((SystemModstamp = {stamp} AND Id > {literal(record_id)}) OR SystemModstamp > {stamp})"
-
-
-def _head(raw: msgspec.Raw) -> Head:
-    try:
-        return _HEAD.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return Head()

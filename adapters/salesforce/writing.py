@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from adapters.salesforce.api import COLLECTION, Fault, Opened, SalesforceApi, Saved, listed
-from adapters.salesforce.pull import Accounts, Contacts, written
+from adapters.salesforce.people import Accounts, Contacts
+from adapters.salesforce.rows import written
 from unified.kit.declarations import Stream
 from unified.kit.errors import ConfigurationError, ProviderError
 from unified.kit.streams import Page

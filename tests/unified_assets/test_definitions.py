@@ -46,6 +46,7 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         "routes/customers": CUSTOMERS,
         "salesforce/accounts": [],
         "salesforce/contacts": [],
+        "salesforce/invoices": ["salesforce/accounts"],
         "stripe/customers": [],
         "stripe/events": [],
         "stripe/invoices": ["stripe/customers"],
@@ -91,6 +92,7 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
             ("hubspot", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
             ("salesforce", "accounts", ["conservation", "source_count"]),
             ("salesforce", "contacts", ["conservation", "source_count"]),
+            ("salesforce", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
             ("unified", "customers", ["every_customer_once"]),
         ]
         for check in names

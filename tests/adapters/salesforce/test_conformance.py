@@ -7,10 +7,11 @@ from unified.conformance.bench import NOW, Bench
 from unified.conformance.suite import conformance
 from unified.sandbox.salesforce import SalesforceSandbox
 
-_OBJECTS = {"accounts": "Account", "contacts": "Contact"}
+_OBJECTS = {"accounts": "Account", "contacts": "Contact", "invoices": "Invoice"}
 _CHANGES: dict[str, dict[str, Any]] = {
     "accounts": {"Website": "https://changed.example"},
     "contacts": {"Title": "Changed"},
+    "invoices": {"Description": "Changed"},
 }
 
 
@@ -37,7 +38,7 @@ class SalesforceBench(Bench):
     def edit(self, change: str, stream: str, record_id: str | None) -> str:
         """A change that is announced."""
         fields = _CHANGES[stream] if change == "update" else {}
-        if change == "create":
+        if change == "create" and stream == "contacts":
             fields = {"IsPersonAccount": False}
         made = self.provider.mutate(change, None, _OBJECTS[stream], *filter(None, [record_id]), **fields)
         return str(made["Id"])

@@ -13,7 +13,7 @@ from unified.kit.errors import PermissionDeniedError, RateLimitedError, RequestR
 from unified.kit.streams import RawRecord
 from unified.sandbox.faults import Fault
 from unified.sandbox.salesforce import Org, SalesforceSandbox
-from unified.sandbox.salesforce.objects import identifier
+from unified.sandbox.salesforce.fields import identifier
 from unified.sandbox.server import Server
 from unified.sandbox.tables.api import RequestLimit
 

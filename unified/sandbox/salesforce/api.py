@@ -17,7 +17,8 @@ from unified.sandbox.limits import RollingWindow
 from unified.sandbox.provider import ApiError, Call, Reply
 from unified.sandbox.salesforce import soql
 from unified.sandbox.salesforce.collections import Collections
-from unified.sandbox.salesforce.objects import FIELDS, LINES, TABLES
+from unified.sandbox.salesforce.invoices import LINES, LINES_OF
+from unified.sandbox.salesforce.objects import FIELDS, TABLES
 from unified.sandbox.salesforce.org import Org, org_of
 from unified.sandbox.salesforce.webhooks import OutboundMessages
 from unified.sandbox.tables.api import TableSandbox
@@ -64,17 +65,21 @@ class SalesforceSandbox(TableSandbox):
     }
 
     def __init__(self, *, page: int = _PAGE, **how: Any) -> None:
-        if "Invoice" in how:
-            how["InvoiceLine"] = how["Invoice"] * LINES
-        super().__init__(**how)
+        lines = {LINES_OF[name]: count * LINES for name, count in how.items() if name in LINES_OF}
+        super().__init__(**how, **lines)
         self.page_size = page
 
     def open_account(self, key: str) -> TableAccount:
         """The org of an access token."""
-        return Org(
+        org = Org(
             key, seed=self._seed, tables=self._counts, feed=None, clock=self.clock, until=self.until,
             announce=partial(self.webhooks.announce, key),
         )  # fmt: skip
+        # An org has the invoices of one object, or of none; that of a package or of its own is there on request.
+        for name in ("blng__Invoice__c", "Rechnung__c"):
+            if not any(table.name == name and count for table, count in self._counts.items()):
+                org.hide(name, LINES_OF[name])
+        return org
 
     def routes(self) -> list[Route]:
         """Queries, descriptions, single records and collections."""

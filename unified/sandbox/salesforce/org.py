@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unified.sandbox.salesforce.objects import FIELDS, identifier, moment
+from unified.sandbox.salesforce.fields import identifier, moment
+from unified.sandbox.salesforce.objects import FIELDS
 from unified.sandbox.tables.account import TableAccount
 
 if TYPE_CHECKING:

@@ -244,6 +244,6 @@ def _same(value: Any) -> Any:
     """A value as it is compared: times by what they mean, ids by their first fifteen characters, other text by case."""
     if not isinstance(value, str):
         return value
-    if _ID.fullmatch(value) and value[0] in "03a":
+    if _ID.fullmatch(value) and value[0] in "035a":
         return value[:15]
     return _moment(value) or value.lower()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from unified.sandbox.salesforce.objects import identifier
+from unified.sandbox.salesforce.fields import identifier
 from unified.sandbox.webhooks import Endpoint, Record, WebhookForm
 
 if TYPE_CHECKING:
