@@ -4,8 +4,7 @@ How each stream is read is said by ``sources`` (order), ``changes`` (the events 
 a record means by ``mapping``; how customers are written by ``writing``; what a delivery means by ``webhooks``.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -13,7 +12,7 @@ from pydantic import Field
 
 from adapters.stripe import mapping, money, webhooks
 from adapters.stripe.reading import StripeReader
-from adapters.stripe.sources import Events, Objects
+from adapters.stripe.sources import Log, Objects
 from adapters.stripe.writing import StripeWriter
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import (
@@ -24,6 +23,7 @@ from unified.kit.declarations import (
     ControlTotal,
     CredentialField,
     CredentialKind,
+    Source,
     Stream,
 )
 from unified.kit.errors import ConfigurationError, PermissionDeniedError, RequestRefusedError
@@ -32,17 +32,16 @@ from unified.kit.http.limits import Limit
 from unified.kit.http.refusals import Meaning, Refusals
 from unified.kit.registry import register_adapter
 from unified.kit.webhooks.signatures import Verifier
-from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
+from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES, RECORDS
 
 # https://docs.stripe.com/api/versioning: answers keep this version's shape until somebody changes this line.
 API_VERSION = "2026-09-30.endive"
 
-# https://docs.stripe.com/rate-limits: 25 a second for an endpoint, and for a whole sandbox; live accounts
-# have 100 in all, which the endpoints used here can't exceed at 25 each while no more than four of them are
-# busy at once.
+# https://docs.stripe.com/rate-limits: 25 a second for an endpoint, and for a whole sandbox; live ones
+# have 100 in all.
 _REQUESTS_PER_SECOND = 25.0
+_LIVE_REQUESTS_PER_SECOND = 100.0
 _SEARCHES_PER_SECOND = 20.0
-_ENDPOINTS = ("customers", "customer", "invoices", "invoice", "lines", "events", "event")
 
 
 class StripeConfig(AdapterConfig):
@@ -69,9 +68,14 @@ class _AccountObject(msgspec.Struct):
 _ACCOUNT = msgspec.json.Decoder(_AccountObject)
 
 
+def _further(name: str, source: Callable[[Any, Stream], Source] = Objects) -> Stream:
+    """A stream of objects that land in ``unified_records``, where a connection chooses it."""
+    return Stream(name, RECORDS, is_usual=False, source=source, to_unified=mapping.to_record)
+
+
 @register_adapter
 class StripeAdapter(BaseAdapter[StripeConfig]):
-    """Customers, invoices with all their lines, and events of one Stripe account."""
+    """Customers, invoices with all their lines, events, and what else is chosen of one Stripe account."""
 
     name: ClassVar[str] = "stripe"
     display_name: ClassVar[str] = "Stripe"
@@ -84,8 +88,8 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         CredentialField(
             "api_key",
             "secret or restricted API key",
-            "starts with sk_ or rk_; a restricted key needs to read customers, invoices and events, and to write "
-            "customers where a route pushes to this account "
+            "starts with sk_ or rk_; a restricted key needs to read each stream that is chosen, and events, and to "
+            "write customers where a route pushes to this account "
             "(https://dashboard.stripe.com/apikeys)",
         ),
     )
@@ -108,7 +112,17 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
             customers="customers",
             control_total=ControlTotal(("total",), money.MINOR_UNITS),
         ),
-        Stream("events", EVENTS, source=Events, to_unified=mapping.to_event),
+        Stream("events", EVENTS, source=Log, to_unified=mapping.to_event),
+        _further("subscriptions"),
+        _further("charges"),
+        _further("refunds"),
+        _further("payment_intents"),
+        _further("products"),
+        _further("prices"),
+        _further("balance_transactions", source=Log),
+        _further("payouts"),
+        _further("credit_notes"),
+        _further("disputes"),
     )
     # https://docs.stripe.com/api/errors and https://docs.stripe.com/error-low-level: a 409 is a lock that another
     # request holds, where Stripe does not say otherwise.
@@ -124,10 +138,15 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
 
     def limits(self) -> Sequence[Limit]:
         """One for a sandbox, or where the settings name a rate, and one for each endpoint of a live account."""
-        one = Limit(_REQUESTS_PER_SECOND)
         if not self._livemode or self.config.requests_per_second is not None:
-            return (one,)
-        return (one, *(replace(one, name=name) for name in _ENDPOINTS), Limit(_SEARCHES_PER_SECOND, "search"))
+            return (Limit(_REQUESTS_PER_SECOND),)
+        lists = [stream.name for stream in self.streams]
+        endpoints = [*lists, *(name.removesuffix("s") for name in lists), "lines"]
+        return (
+            Limit(_LIVE_REQUESTS_PER_SECOND),
+            *(Limit(_REQUESTS_PER_SECOND, name, within="default") for name in endpoints),
+            Limit(_SEARCHES_PER_SECOND, "search", within="default"),
+        )
 
     def headers(self) -> Mapping[str, str]:
         """The API's version, and the connected account: https://docs.stripe.com/connect/authentication."""

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from adapters.stripe.reading import StripeReader
 from unified.kit.errors import ProviderError
 from unified.kit.reading.changes import Since, provider_time
-from unified.kit.reading.ranges import BEGINNING, END, Place, behind
+from unified.kit.reading.ranges import BEGINNING, END, Place, ages, behind
 from unified.kit.reading.windows import Window, WindowPage, read_windows
 from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
 
@@ -41,8 +41,13 @@ _MOST_READ = 100_000
 # Which events are about a stream. ``customer.*`` would bring subscriptions and sources as well.
 _EVENTS = {
     "customers": [("types[]", f"customer.{change}") for change in ("created", "updated", "deleted")],
-    "invoices": [("type", "invoice.*")],
-}
+    "subscriptions": [("type", "customer.subscription.*")],
+    "disputes": [("type", "charge.dispute.*")],
+    "refunds": [
+        ("types[]", kind)
+        for kind in ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated")
+    ],
+}  # of the others ``invoice.*``, ``charge.*``, …, whatever they are about beside
 
 _log = logging.getLogger(__name__)
 
@@ -102,14 +107,14 @@ def safe_since(reader: StripeReader, *, otherwise: int) -> int:
 
 
 class ObjectChanges:
-    """One pull of changed customers or invoices."""
+    """One pull of changed objects."""
 
     def __init__(self, reader: StripeReader, stream: str, cursor: Cursor, *, readers: int) -> None:
         """Go on from a cursor.
 
         Args:
             reader: Reads from the account.
-            stream: ``customers`` or ``invoices``.
+            stream: Of objects that have events.
             cursor: As :class:`Position` dumped it.
             readers: Pages of events under way at once.
         """
@@ -150,7 +155,8 @@ class ObjectChanges:
 
         Where reading one of them fails, the page ends before its event: what was read before is kept.
         """
-        page = await self._reader.events(window, _EVENTS[self._stream])
+        types = _EVENTS.get(self._stream) or [("type", f"{self._kind}.*")]
+        page = await self._reader.events(window, types)
         events = [event for event in map(self._decode, page.items) if event is not None]
         ids, tombstones = self._changed(events)
         records: list[RawRecord] = []
@@ -224,30 +230,29 @@ class ObjectChanges:
         return until
 
 
-async def event_pages(
-    reader: StripeReader, cursor: Cursor | None, *, readers: int
+async def log_pages(
+    reader: StripeReader, stream: str, cursor: Cursor | None, *, readers: int
 ) -> AsyncGenerator[Page, None]:
-    """Read events as records of their own: all that are kept, or those since a cursor.
+    """Read what never changes once it is made: all of it, or what was made since a cursor.
 
     No page belongs to a full refresh: an event that leaves the feed after 30 days still happened.
 
     Args:
         reader: Reads from the account.
+        stream: ``events`` or ``balance_transactions``.
         cursor: As :class:`Position` dumped it, or None.
         readers: Pages under way at once.
     """
     started_at = reader.clock()
-    if cursor is None:
-        edge = int((started_at - FEED).timestamp())
-        position = Position(BEGINNING, feed=(Window(edge, END), Window(BEGINNING, edge)))
-    else:
-        position = Position.load(cursor)
+    edge = int((started_at - FEED).timestamp())
+    kept = (Window(edge, END), Window(BEGINNING, edge)) if stream == "events" else tuple(ages(started_at))
+    position = Position(BEGINNING, feed=kept) if cursor is None else Position.load(cursor)
 
     async def fetch(window: Window) -> WindowPage:
-        return await reader.listed("events", window)
+        return await reader.listed(stream, window)
 
     windows = (Window(position.since, END),) if position.feed is None else position.feed
-    is_checked = cursor is None
+    is_checked = cursor is None or stream != "events"
     async with aclosing(read_windows(windows, fetch, readers=readers)) as pages:
         async for page, left in pages:
             since = datetime.fromtimestamp(position.since, UTC)

@@ -20,6 +20,7 @@ from unified.schema.customer import CustomerKind, UnifiedCustomer
 from unified.schema.event import UnifiedEvent
 from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
 from unified.schema.reading import address, currency, first_of, moment, number, text
+from unified.schema.record import UnifiedRecord
 from unified.schema.unusable import PREFIX, Unusable
 
 # What the type of a thin event begins with.
@@ -168,6 +169,20 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
         memo=text(raw.get("description")),
         hosted_url=text(raw.get("hosted_invoice_url")),
         pdf_url=text(raw.get("invoice_pdf")),
+    )
+
+
+def to_record(raw: dict[str, Any], origin: Origin) -> UnifiedRecord:
+    """Map an object of any other kind: a subscription, a charge. Its content is the raw record."""
+    unusable = Unusable()
+    return unusable.record(
+        UnifiedRecord,
+        **origin.identify(raw["id"]),
+        created_at=unusable.time("created_at", raw.get("created")),
+        livemode=raw.get("livemode"),
+        custom_fields=unusable.read("metadata", _metadata_of, raw) or {},
+        raw_data=raw,
+        name=first_of(raw, "name", "nickname", "number", "description"),
     )
 
 

@@ -1,11 +1,13 @@
-"""Stripe's API as raw records: lists by ranges of ``created``, invoices with all lines, single objects.
+"""Stripe's API as raw records: lists by ranges of ``created``, objects with all that is nested in them, single ones.
 
 Not here: what to read when (``sources``, ``changes``), and what a record means (``mapping``).
 """
 
 import re
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -29,6 +31,36 @@ _MISSING = "resource_missing"
 _CREATED = Ranges("created", "created[gte]", "created[lt]", is_gone=lambda error: error.code == _MISSING)
 
 
+@dataclass(frozen=True, slots=True)
+class _Nested:
+    """A list of which an object shows the first ten.
+
+    Attributes:
+        field: Where it stands.
+        path: Where all of it is listed, with the object's id to be filled in.
+        owner: The parameter that names the object, where the path does not.
+    """
+
+    field: str
+    path: str
+    owner: str | None = None
+
+
+# https://docs.stripe.com/api/invoice-line-item/list, https://docs.stripe.com/api/credit_notes/lines and
+# https://docs.stripe.com/api/subscription_items/list
+_NESTED = {
+    "invoices": _Nested("lines", "/v1/invoices/{}/lines"),
+    "credit_notes": _Nested("lines", "/v1/credit_notes/{}/lines"),
+    "subscriptions": _Nested("items", "/v1/subscription_items", owner="subscription"),
+}
+
+# Lists that leave something out where they are not told otherwise: https://docs.stripe.com/api/subscriptions/list
+_ALL = {"subscriptions": (("status", "all"),)}
+
+# It lets a browser pay, and has no place in a table: https://docs.stripe.com/api/payment_intents/object
+_SECRET = {"payment_intents": "client_secret"}
+
+
 class _Lines(msgspec.Struct):
     has_more: bool = False
 
@@ -36,6 +68,7 @@ class _Lines(msgspec.Struct):
 class _Head(msgspec.Struct):
     deleted: Any = False
     lines: _Lines = msgspec.field(default_factory=_Lines)
+    items: _Lines = msgspec.field(default_factory=_Lines)
 
 
 # Nearly all invoices have no more lines, and a look for the words costs less than decoding them.
@@ -46,10 +79,10 @@ _HEAD = msgspec.json.Decoder(_Head)
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def stripe_list(path: str, *, limit: str) -> ListEndpoint:
+def stripe_list(path: str, *params: tuple[str, str], limit: str) -> ListEndpoint:
     """A list of Stripe's (https://docs.stripe.com/api/pagination)."""
     paging = AfterId("starting_after", more=("has_more",))
-    return ListEndpoint(path, paging, items=("data",), params=(("limit", PAGE),), limit=limit)
+    return ListEndpoint(path, paging, items=("data",), params=(("limit", PAGE), *params), limit=limit)
 
 
 class StripeReader:
@@ -68,10 +101,15 @@ class StripeReader:
         return await self._list("events").page(window, [*types])
 
     async def listed(self, name: str, window: Window) -> WindowPage:
-        """The newest page of a window of ``customers``, ``invoices`` or ``events``, invoices with all their lines."""
+        """The newest page of a window of a list, each object with all that is nested in it."""
         listed = self._list(name)
-        return await (
-            listed.records(window, self._completed) if name == "invoices" else listed.records(window)
+        if name in _NESTED:
+            return await listed.records(window, partial(self._completed, name))
+        page = await listed.records(window)
+        return (
+            replace(page, records=[_without_secret(name, one) for one in page.records])
+            if name in _SECRET
+            else page
         )
 
     def current(self, name: str, ids: Iterable[str]) -> AsyncGenerator[Page, None]:
@@ -83,8 +121,8 @@ class StripeReader:
             raw = await _unless_missing(self.http.request("GET", path, _OBJECT, limit=limit))
             if raw is None or _head_of(raw).deleted is True:
                 return None
-            record = raw_record(id_of(raw), raw)
-            completing = self._completed(record)
+            record = _without_secret(name, raw_record(id_of(raw), raw))
+            completing = self._completed(name, record)
             return record if completing is None else await completing
 
         return each_by_id(
@@ -92,27 +130,41 @@ class StripeReader:
         )
 
     def _list(self, name: str) -> RangedList:
-        return RangedList(stripe_list(f"/v1/{name}", limit=name), _CREATED, self.http, self.clock)
+        listed = stripe_list(f"/v1/{name}", *_ALL.get(name, ()), limit=name)
+        return RangedList(listed, _CREATED, self.http, self.clock)
 
-    def _completed(self, record: RawRecord) -> Coroutine[Any, Any, RawRecord | None] | None:
-        """Completes an invoice of more than ten lines; None where there is nothing to complete."""
-        if not _MORE.search(record.body) or not _head_of(record.body).lines.has_more:
+    def _completed(self, name: str, record: RawRecord) -> Coroutine[Any, Any, RawRecord | None] | None:
+        """Completes an object with more than ten lines or items; None where there is nothing to complete."""
+        nested = _NESTED.get(name)
+        if nested is None or not _MORE.search(record.body):
             return None
-        return self._with_all_lines(record)
+        if not getattr(_head_of(record.body), nested.field).has_more:
+            return None
+        return self._with_all(nested, record)
 
-    async def _with_all_lines(self, record: RawRecord) -> RawRecord | None:
-        """An invoice with all its lines in place of the first ten; None where it was deleted meanwhile."""
-        lines = await _unless_missing(self._lines(str(record.source_id)))
-        if lines is None:
+    async def _with_all(self, nested: _Nested, record: RawRecord) -> RawRecord | None:
+        """An object with all of a list in place of the first ten; None where it was deleted meanwhile."""
+        elements = await _unless_missing(self._elements(nested, str(record.source_id)))
+        if elements is None:
             return None
         parts = _PARTS.decode(record.body)
-        listed = msgspec.json.encode({**_PARTS.decode(parts["lines"]), "data": lines, "has_more": False})
-        return raw_record(record.source_id, msgspec.json.encode({**parts, "lines": msgspec.Raw(listed)}))
+        listed = {**_PARTS.decode(parts[nested.field]), "data": elements, "has_more": False}
+        whole = {**parts, nested.field: msgspec.Raw(msgspec.json.encode(listed))}
+        return raw_record(record.source_id, msgspec.json.encode(whole))
 
-    async def _lines(self, invoice_id: str) -> list[msgspec.Raw]:
-        """All lines of an invoice (https://docs.stripe.com/api/invoice-line-item/list)."""
-        lines = stripe_list(f"/v1/invoices/{invoice_id}/lines", limit="lines")
-        return [line async for part in lines.pages(self.http) for line in part.items]
+    async def _elements(self, nested: _Nested, object_id: str) -> list[msgspec.Raw]:
+        named = () if nested.owner is None else ((nested.owner, object_id),)
+        listed = stripe_list(nested.path.format(quote(object_id, safe="")), *named, limit="lines")
+        return [one async for part in listed.pages(self.http) for one in part.items]
+
+
+def _without_secret(name: str, record: RawRecord) -> RawRecord:
+    """A record as it is kept: nobody needs what opens something."""
+    if name not in _SECRET or _SECRET[name].encode() not in bytes(record.body):
+        return record
+    parts = _PARTS.decode(record.body)
+    parts.pop(_SECRET[name], None)
+    return raw_record(record.source_id, msgspec.json.encode(parts))
 
 
 async def _unless_missing(request: Coroutine[Any, Any, _Answer]) -> _Answer | None:

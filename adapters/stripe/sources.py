@@ -1,13 +1,13 @@
 """Which way each of Stripe's streams is read: all of it first, then what changed.
 
-Customers and invoices are listed by windows of their creation, and followed by the events feed (``changes``). Events
-are records of their own.
+Objects are listed by windows of their creation, and followed by the events feed (``changes``). Events and balance
+transactions are logs: what was made stays as it is.
 """
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from adapters.stripe.changes import ObjectChanges, Position, event_pages, safe_since
+from adapters.stripe.changes import ObjectChanges, Position, log_pages, safe_since
 from adapters.stripe.reading import StripeReader
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Stream
@@ -20,8 +20,8 @@ from unified.kit.streams import Cursor, Page
 _CLOCKS_APART = 86_400
 
 
-class Events:
-    """The events feed, which Stripe keeps for 30 days."""
+class Log:
+    """The events feed, which Stripe keeps for 30 days, or balance transactions, which no event tells of."""
 
     def __init__(self, adapter: BaseAdapter[Any], stream: Stream) -> None:
         """Read through a connected adapter."""
@@ -30,16 +30,16 @@ class Events:
         self._reader = StripeReader(adapter.http, adapter.clock)
 
     def pull(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
-        """All events that are kept, or those since a cursor."""
-        return event_pages(self._reader, cursor, readers=self.readers)
+        """All that are kept, or those since a cursor."""
+        return log_pages(self._reader, self._name, cursor, readers=self.readers)
 
     def fetch(self, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         """Single ones. An event that is no longer kept is left out."""
         return self._reader.current(self._name, source_ids)
 
 
-class Objects(RefreshedSource, Events):
-    """Customers or invoices."""
+class Objects(RefreshedSource, Log):
+    """Objects that change, and events that say so."""
 
     async def begin(self) -> Refresh:
         """By age. A key that may not read events fails now, not at the first incremental pull."""

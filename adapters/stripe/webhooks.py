@@ -17,7 +17,13 @@ from unified.kit.webhooks.payloads import Text, read_json, read_time
 from unified.kit.webhooks.signatures import Claim, SharedSecretVerifier, header, hmac_sha256, seconds
 
 # Which stream an object belongs to.
-_STREAMS = {"customer": "customers", "invoice": "invoices"}
+_STREAMS = {
+    name.removesuffix("s"): name
+    for name in (
+        "customers", "invoices", "subscriptions", "charges", "refunds", "payment_intents", "products", "prices",
+        "payouts", "credit_notes", "disputes",
+    )
+}  # fmt: skip
 
 
 class _Envelope(msgspec.Struct):

@@ -24,6 +24,12 @@ CUSTOMERS = [
     "webhook/customers",
 ]  # fmt: skip
 
+# What a Stripe connection reads where it chooses it.
+FURTHER = [
+    "subscriptions", "charges", "refunds", "payment_intents", "products", "prices", "balance_transactions", "payouts",
+    "credit_notes", "disputes",
+]  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def repository() -> dg.RepositoryDefinition:
@@ -51,6 +57,7 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         "stripe/events": [],
         "stripe/invoices": ["stripe/customers"],
         "stripe/monthly_revenue": ["stripe/invoices"],
+        **{f"stripe/{stream}": [] for stream in FURTHER},
         "unified/customers": CUSTOMERS,
         **{f"webhook/{stream}": [] for stream in ("customers", "events", "invoices", "records")},
     }
@@ -94,6 +101,7 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
             ("salesforce", "contacts", ["conservation", "source_count"]),
             ("salesforce", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
             ("unified", "customers", ["every_customer_once"]),
+            *(("stripe", stream, ["conservation", "source_count"]) for stream in FURTHER),
         ]
         for check in names
     }

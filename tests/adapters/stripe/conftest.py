@@ -41,9 +41,8 @@ class Stripe(StripeBench):
 
     def oracle(self, stream: str) -> dict[str, dict[str, Any]]:
         """What a complete copy holds."""
-        records = getattr(self.data, f"all_{stream}")()
         # Through JSON, as everything that an adapter brings.
-        return {record["id"]: msgspec.json.decode(msgspec.json.encode(record)) for record in records}
+        return {record["id"]: msgspec.json.decode(msgspec.json.encode(record)) for record in self.all(stream)}
 
     def requests(self) -> dict[str, int]:
         """Requests by endpoint since they were last asked for."""

@@ -13,7 +13,7 @@ from adapters.stripe.adapter import API_VERSION
 if TYPE_CHECKING:
     from tests.adapters.stripe.conftest import Stripe
 
-SPEC = Path(__file__).parents[4] / "shared" / "data" / "stripe" / "slim-2024-06-20.json"
+SPEC = Path(__file__).parents[4] / "shared" / "data" / "stripe" / "spec3.2024-06-20.json"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def parameters() -> dict[re.Pattern[str], set[str]]:
     }
 
 
-async def sent_by_all_that_it_reads(stripe: "Stripe") -> list[httpx.Request]:
+async def sent_by_all_that_it_reads(stripe: "Stripe", *further: str) -> list[httpx.Request]:
     requests: list[httpx.Request] = []
 
     async def note(request: httpx.Request) -> None:
@@ -41,7 +41,7 @@ async def sent_by_all_that_it_reads(stripe: "Stripe") -> list[httpx.Request]:
     async with stripe.adapter() as adapter:
         adapter.http._client.event_hooks["request"].append(note)
         await adapter.test()
-        for stream in ("customers", "invoices", "events"):
+        for stream in ("customers", "invoices", "events", *further):
             cursor = None
             for _ in range(2):
                 async for page in adapter.pull(stream, cursor):
@@ -49,6 +49,8 @@ async def sent_by_all_that_it_reads(stripe: "Stripe") -> list[httpx.Request]:
                 stripe.change("update_customer", next(iter(stripe.oracle("customers"))), name="Changed")
                 stripe.change("create_customer", name="New")
                 stripe.change("update_invoice", invoice, description="Changed")
+                if stream in stripe.data.objects:
+                    stripe.change("update_object", stream, min(stripe.ids(stream)), metadata={})
         async for _ in adapter.fetch("invoices", [invoice]):
             pass
     return requests
@@ -57,7 +59,7 @@ async def sent_by_all_that_it_reads(stripe: "Stripe") -> list[httpx.Request]:
 async def test_every_request_is_one_that_stripe_documents(
     stripe: "Stripe", parameters: "dict[re.Pattern[str], set[str]]"
 ) -> None:
-    requests = await sent_by_all_that_it_reads(stripe)
+    requests = await sent_by_all_that_it_reads(stripe, *stripe.data.objects)
     used = set()
     for request in requests:
         assert request.method == "GET"

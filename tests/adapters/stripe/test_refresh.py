@@ -366,6 +366,7 @@ async def test_a_live_account_has_a_limit_for_each_endpoint_and_a_sandbox_one_fo
             assert len(set(used.values())) == limits
             rates = {name: limit.rate for name, limit in used.items()}
             assert rates.pop("search") == (25 if limits == 1 else 20)
+            assert rates.pop("default") == (25 if limits == 1 else 100), "all endpoints together"
             assert set(rates.values()) == {25}
     async with stripe.adapter("sk_live_fake_acme", requests_per_second=60) as adapter:
         assert [limit.rate for limit in {adapter.http._limit(name) for name in LIMITS}] == [60]

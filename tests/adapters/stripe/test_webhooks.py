@@ -86,8 +86,14 @@ def test_a_polled_event_and_its_delivered_twin_are_one() -> None:
         ("invoice.of_tomorrow", {"object": "invoice", "id": "in_1"}, {"invoices": ["in_1"]}),
         ("invoice.upcoming", {"object": "invoice"}, {}),
         ("invoice.upcoming", {"object": "invoice", "id": "upcoming_in_1"}, {}),
-        ("customer.subscription.updated", {"object": "subscription", "id": "sub_1"}, {}),
-        ("charge.succeeded", {"object": "charge", "id": "ch_1"}, {}),
+        (
+            "customer.subscription.deleted",
+            {"object": "subscription", "id": "sub_1"},
+            {"subscriptions": ["sub_1"]},
+        ),
+        ("charge.succeeded", {"object": "charge", "id": "ch_1"}, {"charges": ["ch_1"]}),
+        ("customer.source.updated", {"object": "card", "id": "card_1"}, {}),
+        ("balance.available", {"object": "balance"}, {}),
         ("strange", {"object": {"odd": 1}, "id": ["odd"]}, {}),
     ],
 )

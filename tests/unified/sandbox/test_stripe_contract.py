@@ -10,6 +10,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from unified.sandbox.stripe import StripeSandbox
+from unified.sandbox.stripe.objects import KINDS, Kind
 
 PUBLISHED = Path(__file__).parents[4] / "shared" / "data" / "stripe"
 NOW = 1_790_000_000
@@ -113,3 +114,29 @@ def test_errors_fit_the_schema(sandbox: StripeSandbox, schema: dict[str, Any]) -
         sandbox.unknown_path_error("GET", "/v1/nothing"),
     ):
         jsonschema.Draft202012Validator(root).validate(json.loads(error.reply.content))
+
+
+# What basil took away (https://docs.stripe.com/changelog/basil).
+_GONE = {
+    "subscription": {"current_period_end", "current_period_start"},
+    "credit_note": {"tax_amounts"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_further_objects_have_what_stripe_requires(sandbox: StripeSandbox, whole: Any, kind: Kind) -> None:
+    published = whole["components"]["schemas"][kind.object]
+    known = {"string": str, "integer": int, "boolean": bool, "array": list}
+    for record in sandbox.account().all_objects(kind.name):
+        assert set(published["required"]) - set(record) == _GONE.get(kind.object, set())
+        for name, value in record.items():
+            of = published["properties"].get(name, {})
+            assert value is not None or of.get("nullable", True), f"{kind.name}.{name} is null"
+            if value is not None and of.get("type") in known:
+                assert isinstance(value, known[of["type"]]), f"{kind.name}.{name} is {value!r}"
+
+
+@pytest.fixture(scope="module")
+def whole() -> Any:
+    """All of the 2024-06-20 OpenAPI file."""
+    return json.loads((PUBLISHED / "spec3.2024-06-20.json").read_text())

@@ -14,6 +14,7 @@ from unified.sandbox.data import CURRENCY_BY_CODE, snap
 from unified.sandbox.draw import seed_of
 from unified.sandbox.stripe.events import Events
 from unified.sandbox.stripe.invoices import MAX_LINES, Invoices, shown
+from unified.sandbox.stripe.objects import KINDS, Objects
 from unified.sandbox.stripe.records import Customers
 from unified.sandbox.stripe.settlement import settle
 
@@ -36,6 +37,7 @@ class StripeAccount:
         seed: same seed and key, same records.
         customers: number of generated customers, about 1 % of them deleted.
         invoices: number of generated invoices.
+        objects: number of generated objects of each further kind.
         until: Unix seconds of the newest generated record.
         clock: dates every change.
         announce: called with each new event.
@@ -48,6 +50,7 @@ class StripeAccount:
         seed: int,
         customers: int,
         invoices: int,
+        objects: int,
         until: int,
         clock: Clock,
         announce: Callable[[Record], None],
@@ -69,6 +72,17 @@ class StripeAccount:
         self.events = Events(
             base, self._customers, self._invoices, until, clock, livemode=self.livemode, announce=announce
         )
+        self.objects = {
+            name: Objects(
+                kind,
+                base,
+                objects,
+                until,
+                lambda index: self._customers.ids.encode(index % max(customers, 1)),
+                livemode=self.livemode,
+            )
+            for name, kind in KINDS.items()
+        }
         self.profile: Record = {
             "id": f"acct_sandbox{base % 10**12:012d}",
             "object": "account",
@@ -163,6 +177,32 @@ class StripeAccount:
         self.invoices.remove(index)
         self.events.emit("invoice.deleted", self.invoices.shown(index))
 
+    def create_object(self, kind: str, **fields: Any) -> Record:
+        """Create an object of a further kind; fields override the generated ones. Emits `….created`."""
+        objects = self.objects[kind]
+        record = {**objects.make(objects.collection.next_index, created=self._now()), **fields}
+        objects.collection.add(self._now(), record)
+        self._tell(objects, "created", record)
+        return objects.kind.shown(record)
+
+    def update_object(self, kind: str, object_id: str, **fields: Any) -> Record:
+        """Change fields of such an object. Emits `….updated`."""
+        objects = self.objects[kind]
+        index = _found(objects.collection, object_id)
+        before = objects.collection.get(index)
+        objects.collection.put(index, {**before, **fields})
+        self._tell(objects, "updated", objects.collection.get(index))
+        return objects.collection.shown(index)
+
+    def delete_object(self, kind: str, object_id: str) -> None:
+        """Delete such an object, where that can be. Emits `….deleted`."""
+        objects = self.objects[kind]
+        if not objects.kind.is_deletable:
+            raise ValueError(f"cannot delete {object_id}: Stripe deletes no {kind}")
+        index = _found(objects.collection, object_id)
+        objects.collection.remove(index)
+        self._tell(objects, "deleted", objects.collection.get(index))
+
     # Oracles -------------------------------------------------------------------------------------------
 
     def all_customers(self) -> Iterator[Record]:
@@ -174,6 +214,10 @@ class StripeAccount:
         for index in self.invoices.live():
             invoice = self.invoices.get(index)
             yield shown(invoice, invoice["lines"])
+
+    def all_objects(self, kind: str) -> Iterator[Record]:
+        """Every object of a further kind with all that is nested in it, newest first."""
+        return self.objects[kind].all()
 
     def all_events(self) -> Iterator[Record]:
         """Every event that is still kept, newest first."""
@@ -208,6 +252,10 @@ class StripeAccount:
 
     def _now(self) -> int:
         return int(self._clock.time())
+
+    def _tell(self, objects: Objects, change: str, record: Record) -> None:
+        if objects.kind.events:
+            self.events.emit(f"{objects.kind.events}.{change}", objects.kind.shown(record))
 
     def _change(self, records: Collection, record_id: str, fields: Record, event: str) -> Record:
         index = _found(records, record_id)

@@ -17,6 +17,7 @@ from unified.sandbox.draw import Draw
 from unified.sandbox.limits import TokenBucket
 from unified.sandbox.provider import ApiError, Call, Provider, Reply, filled
 from unified.sandbox.stripe.account import StripeAccount
+from unified.sandbox.stripe.objects import KINDS, Kind
 from unified.sandbox.stripe.query import Query, invalid, missing, stripe_error
 from unified.sandbox.stripe.search import search_customers
 from unified.sandbox.stripe.versions import LATEST
@@ -42,6 +43,7 @@ class AccountSpec:
 
     customers: int | None = None
     invoices: int | None = None
+    objects: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class StripeSandbox(Provider[StripeAccount]):
     Args:
         customers: generated customers of each account.
         invoices: generated invoices of each account.
+        objects: generated objects of each further kind in each account.
         seed: same seed, same data.
         now: Unix seconds at which the sandbox's clock stands still; None follows real time. The newest
             generated record is of then, or of last midnight (UTC).
@@ -80,12 +83,13 @@ class StripeSandbox(Provider[StripeAccount]):
             "invoice": ("create", "update", "finalize", "pay", "void", "write_off", "delete"),
         }.items()
         for change in changes
-    )
+    ) | {"create_object", "update_object", "delete_object"}
 
     def __init__(
         self,
         customers: int = 200,
         invoices: int = 300,
+        objects: int = 40,
         *,
         seed: int = 1,
         now: float | None = None,
@@ -96,7 +100,7 @@ class StripeSandbox(Provider[StripeAccount]):
         super().__init__(tuple(self._specs), now=now)
         self.limits = limits
         self._seed = seed
-        self._sizes = AccountSpec(customers, invoices)
+        self._sizes = AccountSpec(customers, invoices, objects)
         self._buckets: dict[tuple[str, str], TokenBucket] = {}
         self._request_ids = Draw(seed)
         self._idempotency = IdempotencyKeys(self.clock)
@@ -109,6 +113,7 @@ class StripeSandbox(Provider[StripeAccount]):
             seed=self._seed,
             customers=size.customers or 0,
             invoices=size.invoices or 0,
+            objects=size.objects or 0,
             until=self.until,
             clock=self.clock,
             announce=partial(self._announce, key),
@@ -135,6 +140,16 @@ class StripeSandbox(Provider[StripeAccount]):
             self.endpoint("/v1/invoices/{id}/lines", self._list_lines),
             self.endpoint("/v1/events", self._list_events),
             self.endpoint("/v1/events/{id}", self._get_event),
+            self.endpoint("/v1/subscription_items", self._list_items),
+            self.endpoint("/v1/credit_notes/{id}/lines", self._list_credited),
+            *(
+                endpoint
+                for kind in KINDS.values()
+                for endpoint in (
+                    self.endpoint(f"/v1/{kind.name}", partial(self._list_objects, kind)),
+                    self.endpoint(f"/v1/{kind.name}/{{id}}", partial(self._get_object, kind)),
+                )
+            ),
         ]
 
     def unknown_key_error(self, key: str | None) -> ApiError:
@@ -273,22 +288,38 @@ class StripeSandbox(Provider[StripeAccount]):
         query = Query(call.request)
         invoice_id = call.request.path_params["id"]
         lines = call.account.invoices.get(_index(call.account.invoices, "invoice", invoice_id))["lines"]
-        ids = [line["id"] for line in lines]
-        start, stop = 0, len(lines)
-        for name in ("starting_after", "ending_before"):
-            cursor = query.get(name)
-            if cursor is not None and cursor not in ids:
-                raise missing("line_item", cursor, name, 400)
-            if cursor is not None and name == "starting_after":
-                start = ids.index(cursor) + 1
-            elif cursor is not None:
-                stop = ids.index(cursor)
-        backward = query.get("ending_before") is not None
-        chosen = lines[start:stop][-query.limit :] if backward else lines[start:stop][: query.limit]
-        return _list(
-            f"/v1/invoices/{invoice_id}/lines",
-            [msgspec.json.encode(line) for line in chosen],
-            has_more=stop - start > query.limit,
+        return _nested(f"/v1/invoices/{invoice_id}/lines", lines, query)
+
+    def _list_credited(self, call: Call[StripeAccount]) -> Reply:
+        query = Query(call.request)
+        notes = call.account.objects["credit_notes"].collection
+        note = notes.get(_index(notes, "credit_note", call.request.path_params["id"]))
+        return _nested(f"/v1/credit_notes/{note['id']}/lines", note["lines"], query)
+
+    def _list_items(self, call: Call[StripeAccount]) -> Reply:
+        query = Query(call.request, "subscription")
+        if (named := query.get("subscription")) is None:
+            raise invalid("Missing required param: subscription.", "subscription")
+        subscriptions = call.account.objects["subscriptions"].collection
+        subscription = subscriptions.get(_index(subscriptions, "subscription", named))
+        return _nested("/v1/subscription_items", subscription["items"], query)
+
+    def _get_object(self, kind: Kind, call: Call[StripeAccount]) -> Reply:
+        Query(call.request)
+        objects = call.account.objects[kind.name].collection
+        return Reply(objects.encoded(_index(objects, kind.object, call.request.path_params["id"])))
+
+    def _list_objects(self, kind: Kind, call: Call[StripeAccount]) -> Reply:
+        query = Query(call.request, "created", *(["status"] if kind.name == "subscriptions" else []))
+        objects = call.account.objects[kind.name].collection
+
+        def is_current(index: int) -> bool:
+            # https://docs.stripe.com/api/subscriptions/list: without a status, those that are not canceled.
+            return bool(objects.get(index)["status"] != "canceled")
+
+        all_of_them = kind.name != "subscriptions" or query.get("status") == "all"
+        return _page(
+            objects, kind.object, f"/v1/{kind.name}", query, keep=None if all_of_them else is_current
         )
 
 
@@ -318,6 +349,23 @@ def _page(
         keep=keep,
     )
     return _list(url, [records.encoded(index) for index in indexes], has_more=has_more)
+
+
+def _nested(url: str, elements: list[Record], query: Query) -> Reply:
+    """A page of a list that an object holds."""
+    ids = [one["id"] for one in elements]
+    start, stop = 0, len(elements)
+    for name in ("starting_after", "ending_before"):
+        cursor = query.get(name)
+        if cursor is not None and cursor not in ids:
+            raise missing("line_item", cursor, name, 400)
+        if cursor is not None and name == "starting_after":
+            start = ids.index(cursor) + 1
+        elif cursor is not None:
+            stop = ids.index(cursor)
+    backward = query.get("ending_before") is not None
+    chosen = elements[start:stop][-query.limit :] if backward else elements[start:stop][: query.limit]
+    return _list(url, [msgspec.json.encode(one) for one in chosen], has_more=stop - start > query.limit)
 
 
 def _list(url: str, encoded: list[bytes], *, has_more: bool) -> Reply:
