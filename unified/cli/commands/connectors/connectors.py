@@ -3,7 +3,7 @@
 import typer
 
 from unified.cli.arguments import AsJson
-from unified.cli.commands.connectors import catalogue, keys
+from unified.cli.commands.connectors import catalogue, importing, keys
 
 app = typer.Typer(
     add_completion=False,
@@ -12,6 +12,7 @@ app = typer.Typer(
 app.command("list")(catalogue.list_connectors)
 app.command("revoke")(keys.revoke)
 app.add_typer(keys.app, name="keys")
+app.add_typer(importing.app, name="import")
 
 
 @app.callback(invoke_without_command=True)
