@@ -20,7 +20,7 @@ from unified.client.errors import (
     UnreachableError,
     UnusableQueryError,
 )
-from unified.client.models import Customer, Event, Identity, Invoice, Record
+from unified.client.models import Connector, Customer, Event, Identity, Invoice, Record
 
 __all__ = [
     "AsyncClient",
@@ -28,6 +28,7 @@ __all__ = [
     "BusyError",
     "Client",
     "ClientError",
+    "Connector",
     "Customer",
     "Event",
     "Identity",

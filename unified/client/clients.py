@@ -3,9 +3,17 @@
 from types import TracebackType
 from typing import Self
 
-from unified.client.drivers import AsyncHttpTransport, AsyncTransport, HttpTransport, Transport
+from unified.client import core
+from unified.client.drivers import (
+    AsyncHttpTransport,
+    AsyncTransport,
+    HttpTransport,
+    Transport,
+    carried_out,
+    carried_out_async,
+)
 from unified.client.lists import AsyncList, List
-from unified.client.models import Customer, Event, Identity, Invoice, Record
+from unified.client.models import Connector, Customer, Event, Identity, Invoice, Record
 from unified.kit.secrets import Secret
 
 
@@ -28,6 +36,14 @@ class Reader:
         self.events = List[Event]("events", transport)
         self.records = List[Record]("records", transport)
         self.identities = List[Identity]("identities", transport)
+
+    def connectors(self) -> list[Connector]:
+        """The systems that can be connected; takes ``connections:read``."""
+        return [
+            Connector.model_validate(item)
+            for page in carried_out(core.connectors(), self._transport)
+            for item in page.items
+        ]
 
     def close(self) -> None:
         """Let go of connections; nothing can be read afterwards."""
@@ -61,6 +77,14 @@ class AsyncReader:
         self.events = AsyncList[Event]("events", transport)
         self.records = AsyncList[Record]("records", transport)
         self.identities = AsyncList[Identity]("identities", transport)
+
+    async def connectors(self) -> list[Connector]:
+        """The systems that can be connected; takes ``connections:read``."""
+        return [
+            Connector.model_validate(item)
+            async for page in carried_out_async(core.connectors(), self._transport)
+            for item in page.items
+        ]
 
     async def close(self) -> None:
         """Let go of connections; nothing can be read afterwards."""

@@ -22,6 +22,7 @@ PAGE = 1_000
 PATIENCE_SECONDS = 60.0
 """How long in all a request is repeated that the server can't serve at present."""
 
+_SHORT_PAGE = 200
 _AGAIN = frozenset({429, 503})
 _OK, _LARGEST = 200, 300
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0
@@ -81,7 +82,7 @@ class _Page(msgspec.Struct):
 
     items: list[dict[str, Any]]
     next: str | None
-    since: str
+    since: str | None = None
 
 
 class _Problem(msgspec.Struct):
@@ -107,6 +108,11 @@ def pages(name: str, query: Mapping[str, Any]) -> Steps:
         if found.next is None:
             return
         cursor = (("cursor", found.next),)
+
+
+def connectors() -> Steps:
+    """All systems that can be connected, page by page."""
+    return pages("connectors", {"limit": _SHORT_PAGE})
 
 
 def single(name: str, connection: str, source_id: str, query: Mapping[str, Any]) -> Steps:

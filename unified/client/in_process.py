@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 _ACTOR = "client"
-_PERMISSIONS = frozenset({"records:read", "records:raw"})
+_PERMISSIONS = frozenset({"connections:read", "records:read", "records:raw"})
 _CONNECTIONS = 4
 _RATE = 100_000  # nobody is to be kept from this one but its own user
 

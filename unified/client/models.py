@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from unified.client.errors import ClientError
 from unified.schema import UnifiedCustomer, UnifiedEvent, UnifiedInvoice, UnifiedRecord
@@ -42,6 +42,17 @@ class Event(_OfConnection, UnifiedEvent):
 
 class Record(_OfConnection, UnifiedRecord):
     """Any other record of a connection."""
+
+
+class Connector(BaseModel):
+    """A system that can be connected."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    display_name: str
+    capabilities: tuple[str, ...]
+    streams: tuple[str, ...]
 
 
 Identity = GoldenCustomer
