@@ -155,6 +155,7 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
         client_authentication="client_secret_post",
         answer_settings={"instance_url": "base_url"},
         assertion=Assertion(audience="/", subject_setting="username"),
+        reuse_revokes=True,  # where the app rotates them, which it must if several customers use it
     )
     streams = (
         Stream(

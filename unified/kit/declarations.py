@@ -191,6 +191,8 @@ class OAuth:
         redirect_settings: The same of the URL that the browser comes back to: ``{"realmId": "company"}``.
         tenants: Where to ask afterwards which companies the grant opens, if anywhere.
         assertion: How the grant ``client_credentials`` is had by a signed JWT instead of a shared secret.
+        reuse_revokes: Whether a refresh token that was exchanged and comes back ends the whole grant: the former one is
+            then never tried, whatever the provider says of the newest.
     """
 
     token_url: str
@@ -204,6 +206,7 @@ class OAuth:
     redirect_settings: Mapping[str, str] = field(default_factory=dict)
     tenants: Tenants | None = None
     assertion: Assertion | None = None
+    reuse_revokes: bool = False
 
     def choose(self, grant: GrantType | None, connector: str) -> GrantType:
         """The grant that is asked for, or the usual one.

@@ -145,12 +145,12 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
             self.endpoint(
                 "/crm/associations/{version}/{kind}/{target}/batch/read", associations.batch_read, "POST"
             ),
-            *self.oauth.routes(self),
+            *self.oauth.all_routes(self),
         ]
 
     def key_of(self, credential: str) -> str | None:
         """A portal's token opens it, and so does an access token that has not run out."""
-        return super().key_of(credential) or self.oauth.portal_of(credential)
+        return super().key_of(credential) or self.oauth.account_of(credential)
 
     def oauth_report(self) -> dict[str, Any]:
         """Calls of the token endpoint, and the grants."""

@@ -1,4 +1,4 @@
-"""HubSpot's OAuth: the page on which a person consents, tokens, introspection, revocation.
+"""HubSpot's OAuth: where its endpoints are, introspection, and its own words for refusals.
 
 Source: https://developers.hubspot.com/docs/api-reference/latest/authentication/manage-oauth-tokens. HubSpot's refresh
 tokens last; this stand-in rotates them by default, because others do (Xero, Intuit) and a client must cope.
@@ -6,261 +6,43 @@ tokens last; this stand-in rotates them by default, because others do (Xero, Int
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from unified.sandbox.provider import ApiError, Reply, api_path
+from unified.sandbox.oauth.server import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, OAuthServer
+from unified.sandbox.provider import ApiError, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from starlette.requests import Request
     from starlette.routing import Route
 
-    from unified.sandbox.clock import Clock
     from unified.sandbox.provider import Provider
 
+__all__ = ["CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI", "VERSION", "HubSpotOAuth"]
+
 VERSION = "2026-03"
-CLIENT_ID = "client-fake-acme"
-CLIENT_SECRET = "secret-fake-acme"  # noqa: S105 - as fake as it says
-REDIRECT_URI = "http://127.0.0.1:8976/oauth/callback"
-_CODE_SECONDS = 60
-_OK = 200
 
 
-@dataclass
-class Grant:
-    """One person's consent, and all that came of it.
+class HubSpotOAuth(OAuthServer):
+    """Apps, grants and tokens of HubSpot."""
 
-    Attributes:
-        portal: The token of the portal that it opens.
-        generation: How often its refresh token was exchanged for another one.
-        is_revoked: Whether it is over.
-    """
-
-    portal: str
-    scopes: list[str]
-    generation: int = 0
-    is_revoked: bool = False
-
-
-@dataclass
-class _Issued:
-    """A code or a token."""
-
-    kind: str
-    grant: Grant
-    expires_at: float | None
-    challenge: str = ""
-    redirect_uri: str = ""
-
-
-@dataclass
-class HubSpotOAuth:
-    """Apps, grants and tokens; tests change the attributes while the server runs.
-
-    Attributes:
-        clock: The sandbox's time.
-        clients: Secrets of apps by id.
-        redirect_uris: Where apps may have a browser sent to. With port 0 any port will do (RFC 8252 section 7.3).
-        portal: Token of the portal in which people consent, and that client credentials open.
-        access_seconds: How long access tokens last.
-        rotates: Whether a refresh brings a new refresh token, and the former one ends.
-        grace_seconds: How long the former one still works all the same.
-        reuse_revokes: Whether a former one that comes back later ends the whole grant.
-        names_refresh_token: Whether a refresh without rotation repeats the refresh token in its answer.
-        consents: Whether the person says yes.
-        calls: Requests at the token endpoint by grant type, refused ones included.
-        grants: All of them, oldest first.
-    """
-
-    clock: Clock
-    portal: str
-    clients: dict[str, str] = field(default_factory=lambda: {CLIENT_ID: CLIENT_SECRET})
-    redirect_uris: set[str] = field(
-        default_factory=lambda: {REDIRECT_URI, "http://127.0.0.1:0/oauth/callback"}
-    )
-    access_seconds: float = 1800
-    rotates: bool = True
-    grace_seconds: float = 0
-    reuse_revokes: bool = False
-    names_refresh_token: bool = True
-    consents: bool = True
-    calls: Counter[str] = field(default_factory=Counter)
-    grants: list[Grant] = field(default_factory=list)
-    _issued: dict[str, _Issued] = field(default_factory=dict)
-    _serial: int = 0
-
-    def routes(self, provider: Provider[Any]) -> list[Route]:
-        """The endpoints. What was served is in the provider's statistics too, and its faults strike here as well."""
+    def all_routes(self, provider: Provider[Any]) -> list[Route]:
+        """The endpoints, introspection among them."""
         token = f"/oauth/{VERSION}/token"
         return [
-            provider.public("/oauth/authorize", self._authorize),
-            provider.public(token, self._token, "POST"),
+            *self.routes(provider, authorize="/oauth/authorize", token=token, revoke=f"{token}/revoke"),
             provider.public(f"{token}/introspect", self._introspect, "POST"),
-            provider.public(f"{token}/revoke", self._revoke, "POST"),
         ]
 
-    def portal_of(self, access_token: str) -> str | None:
-        """The portal that an access token opens at this moment."""
-        issued = self._find(access_token, "access")
-        return issued.grant.portal if issued else None
-
-    def revoke_all(self) -> None:
-        """The person takes every consent back: the app is uninstalled."""
-        for grant in self.grants:
-            grant.is_revoked = True
-
-    def forget_access_tokens(self) -> None:
-        """Access tokens end before their time; refresh tokens go on."""
-        self._issued = {token: one for token, one in self._issued.items() if one.kind != "access"}
-
-    def report(self) -> dict[str, Any]:
-        """What was asked for, and how grants stand."""
-        return {
-            "calls": dict(self.calls),
-            "grants": [
-                {"portal": one.portal, "generation": one.generation, "is_revoked": one.is_revoked}
-                for one in self.grants
-            ],
-        }
-
-    # Endpoints -----------------------------------------------------------------------------------------
-
-    def _authorize(self, request: Request, _: bytes) -> Reply:
-        """Stands for the page: opening it is consent, or refusal, at once."""
-        query = request.query_params
-        redirect_uri = query.get("redirect_uri", "")
-        if query.get("client_id") not in self.clients or not self._may_return_to(redirect_uri):
-            # RFC 6749 section 4.1.2.1: then nobody is sent anywhere.
-            return Reply(b"<h1>This app can't be connected</h1>", 400, media_type="text/html")
-        back = {"state": query["state"]} if "state" in query else {}
-        if not self.consents:
-            back |= {"error": "access_denied", "error_description": "The user said no"}
-        elif query.get("response_type") != "code" or query.get("code_challenge_method") != "S256":
-            back |= {"error": "invalid_request", "error_description": "a code with an S256 challenge, please"}
-        else:
-            grant = self._grant(query.get("scope", "").split())
-            issued = _Issued(
-                "code", grant, self.clock.time() + _CODE_SECONDS, query["code_challenge"], redirect_uri
-            )
-            back["code"] = self._issue(issued)
-        return Reply(b"", 302, {"location": f"{redirect_uri}?{urlencode(back)}"})
-
-    def _token(self, request: Request, body: bytes) -> Reply:
-        form = self._form(request, body)
-        kind = form.get("grant_type", "")
-        self.calls[kind] += 1
-        self._check_client(form)
-        handlers: dict[str, Callable[[dict[str, str]], tuple[Grant, str | None]]] = {
-            "authorization_code": self._by_code,
-            "refresh_token": self._by_refresh_token,
-            "client_credentials": lambda form: (self._grant(form.get("scope", "").split()), None),
-        }
-        if kind not in handlers:
-            raise _error("unsupported_grant_type", f"no grant type {kind!r}")
-        grant, refresh_token = handlers[kind](form)
-        access = self._issue(_Issued("access", grant, self.clock.time() + self.access_seconds))
-        answer: dict[str, Any] = {
-            "token_type": "bearer",
-            "access_token": access,
-            "expires_in": self.access_seconds,
-            "scopes": grant.scopes,
-        }
-        if refresh_token:
-            answer["refresh_token"] = refresh_token
-        return Reply(msgspec.json.encode(answer), headers={"cache-control": "no-store"})
-
-    def _by_code(self, form: dict[str, str]) -> tuple[Grant, str]:
-        issued = self._find(form.get("code", ""), "code")
-        self._issued.pop(form.get("code", ""), None)
-        verifier = form.get("code_verifier", "").encode()
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier).digest()).rstrip(b"=").decode()
-        if issued is None:
-            raise _error("invalid_grant", "missing or unknown auth code", status="BAD_AUTH_CODE")
-        if issued.redirect_uri != form.get("redirect_uri") or issued.challenge != challenge:
-            raise _error("invalid_grant", "redirect_uri or code_verifier does not match")
-        return issued.grant, self._issue(_Issued("refresh", issued.grant, None))
-
-    def _by_refresh_token(self, form: dict[str, str]) -> tuple[Grant, str | None]:
-        given = form.get("refresh_token", "")
-        issued = self._find(given, "refresh")
-        if issued is None:
-            used = self._issued.get(given)
-            if used is not None and self.reuse_revokes:
-                used.grant.is_revoked = True
-            # Some providers quote what they refuse.
-            raise _error(
-                "invalid_grant",
-                f"refresh token is invalid, expired or revoked: {given}",
-                status="BAD_REFRESH_TOKEN",
-            )
-        if not self.rotates:
-            return issued.grant, given if self.names_refresh_token else None
-        issued.grant.generation += 1
-        issued.expires_at = self.clock.time() + self.grace_seconds
-        return issued.grant, self._issue(_Issued("refresh", issued.grant, None))
+    def error(self, error: str, description: str, *, status: str | None = None, code: int = 400) -> ApiError:
+        """RFC 6749's form with HubSpot's own fields beside it."""
+        body = {"error": error, "error_description": description, "status": status or error.upper()}
+        return ApiError(code, {**body, "message": description})
 
     def _introspect(self, request: Request, body: bytes) -> Reply:
-        form = self._form(request, body)
-        self._check_client(form)
-        issued = self._find(form.get("token", ""), None)
+        form = self.form(request, body)
+        self.check_client(form)
+        issued = self.find(form.get("token", ""), None)
         answer = {"active": issued is not None} | ({"scopes": issued.grant.scopes} if issued else {})
         return Reply(msgspec.json.encode(answer))
-
-    def _revoke(self, request: Request, body: bytes) -> Reply:
-        form = self._form(request, body)
-        self._check_client(form)
-        issued = self._find(form.get("token", ""), "refresh")
-        if issued:
-            issued.grant.is_revoked = True
-        return Reply(b"", 204)
-
-    # ---------------------------------------------------------------------------------------------------
-
-    def _form(self, request: Request, body: bytes) -> dict[str, str]:
-        form = dict(parse_qsl(body.decode()))
-        if request.url.query:
-            raise _error("invalid_request", f"{api_path(request)} takes its parameters in the body")
-        scheme, _, value = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            form["client_id"], _, form["client_secret"] = base64.b64decode(value).decode().partition(":")
-        return form
-
-    def _check_client(self, form: dict[str, str]) -> None:
-        if self.clients.get(form.get("client_id", "")) != form.get("client_secret", ""):
-            raise _error("invalid_client", "missing or invalid client id or client secret", code=401)
-
-    def _may_return_to(self, uri: str) -> bool:
-        loopback = f"http://127.0.0.1:0/{uri.split('/', 3)[3]}" if uri.count("/") > 2 else uri  # noqa: PLR2004
-        is_local = uri.startswith("http://127.0.0.1:")
-        return uri in self.redirect_uris or (is_local and loopback in self.redirect_uris)
-
-    def _grant(self, scopes: list[str]) -> Grant:
-        self.grants.append(Grant(self.portal, scopes))
-        return self.grants[-1]
-
-    def _issue(self, issued: _Issued) -> str:
-        self._serial += 1
-        token = f"{issued.kind}-fake-{self._serial:06d}"
-        self._issued[token] = issued
-        return token
-
-    def _find(self, token: str, kind: str | None) -> _Issued | None:
-        issued = self._issued.get(token)
-        if issued is None or kind not in (None, issued.kind) or issued.grant.is_revoked:
-            return None
-        is_over = issued.expires_at is not None and issued.expires_at <= self.clock.time()
-        return None if is_over else issued
-
-
-def _error(error: str, description: str, *, status: str | None = None, code: int = 400) -> ApiError:
-    """RFC 6749's form with HubSpot's own fields beside it."""
-    body = {"error": error, "error_description": description, "status": status or error.upper()}
-    return ApiError(code, {**body, "message": description})

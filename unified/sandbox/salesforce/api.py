@@ -18,6 +18,7 @@ from unified.sandbox.provider import ApiError, Call, Reply
 from unified.sandbox.salesforce import soql
 from unified.sandbox.salesforce.collections import Collections
 from unified.sandbox.salesforce.invoices import LINES, LINES_OF
+from unified.sandbox.salesforce.oauth import SalesforceOAuth
 from unified.sandbox.salesforce.objects import FIELDS, TABLES
 from unified.sandbox.salesforce.org import Org, org_of
 from unified.sandbox.salesforce.webhooks import OutboundMessages
@@ -49,7 +50,8 @@ class SalesforceSandbox(TableSandbox):
     """Stand-in for `https://{domain}.my.salesforce.com`.
 
     Attributes:
-        page: records in a page of a query; fewer as soon as a long text is asked for.
+        oauth: its apps, grants and tokens.
+        page_size: records in a page of a query; fewer as soon as a long text is asked for.
     """
 
     name = "salesforce"
@@ -67,6 +69,7 @@ class SalesforceSandbox(TableSandbox):
     def __init__(self, *, page: int = _PAGE, **how: Any) -> None:
         lines = {LINES_OF[name]: count * LINES for name, count in how.items() if name in LINES_OF}
         super().__init__(**how, **lines)
+        self.oauth = SalesforceOAuth(self.clock, self._keys[0])
         self.page_size = page
 
     def open_account(self, key: str) -> TableAccount:
@@ -94,7 +97,16 @@ class SalesforceSandbox(TableSandbox):
             self.endpoint(f"{DATA}/sobjects", self._objects),
             self.endpoint(f"{DATA}/sobjects/{{table}}/describe", self._describe),
             *collections.routes(),
+            *self.oauth.all_routes(self),
         ]
+
+    def key_of(self, credential: str) -> str | None:
+        """The org that an access token opens; for tests and demos a key is one as well."""
+        return super().key_of(credential) or self.oauth.account_of(credential)
+
+    def oauth_report(self) -> dict[str, Any]:
+        """Calls of the token endpoint, and how grants stand."""
+        return self.oauth.report()
 
     # Words -----------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ import stamina
 from unified.kit.declarations import CredentialKind, GrantType
 from unified.kit.errors import AdapterError, AuthenticationError, ProviderError, UnavailableError
 from unified.kit.factory import OpenedConnection, config_of
-from unified.kit.oauth import CALL_SECONDS, TokenEndpoint, Tokens
+from unified.kit.oauth import CALL_SECONDS, TokenEndpoint, Tokens, declared
 from unified.kit.oauth_app import client_of
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
@@ -201,8 +201,9 @@ class ConnectionTokens:
                 if stored.get(REFRESH_TOKEN) != used:
                     await self._authorizations.end(lease)
                     return None
-                # The provider no longer knows the newest. Some honour the one before, and nothing is lost by trying.
-                used = stored.get(FORMER_REFRESH_TOKEN)
+                # The provider no longer knows the newest. Some honour the one before, and nothing is lost by
+                # trying, unless a used one ends the grant.
+                used = None if declared(self._adapter).reuse_revokes else stored.get(FORMER_REFRESH_TOKEN)
                 if used is None:
                     raise
                 tokens = await _ask(endpoint, state.grant_type, used)

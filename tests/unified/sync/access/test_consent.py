@@ -74,7 +74,7 @@ async def test_any_connector_that_declares_it_works_by_client_credentials(third_
 
 async def test_another_account_would_mix_records(case: Case) -> None:
     stored = await case.secrets()
-    usual, case.oauth.portal = case.oauth.portal, "pat-fake-another"
+    usual, case.oauth.account = case.oauth.account, "pat-fake-another"
     case.sandbox._keys += ("pat-fake-another",)
     case.sandbox._specs["pat-fake-another"] = case.sandbox._specs[usual]
     with pytest.raises(OtherAccountError, match="has records of account"):

@@ -140,7 +140,7 @@ def test_a_grant_that_is_gone_shows_in_the_status_until_it_is_made_anew(
 
 def test_another_account_is_refused(unified: Unified, sandbox: SandboxServer, crm: str) -> None:
     oauth = sandbox.hubspot.oauth
-    usual, oauth.portal = oauth.portal, "pat-fake-globex"
+    usual, oauth.account = oauth.account, "pat-fake-globex"
     try:
         with authorizing(unified, crm, "--redirect-url", ANY_PORT) as (process, url):
             httpx.get(url, follow_redirects=True, timeout=LIMIT_SECONDS)
@@ -148,7 +148,7 @@ def test_another_account_is_refused(unified: Unified, sandbox: SandboxServer, cr
             assert process.stderr is not None
             assert "has records of account" in process.stderr.read()
     finally:
-        oauth.portal = usual
+        oauth.account = usual
     unified.ok("connections", "test", crm)
 
 
