@@ -302,6 +302,15 @@ class BaseAdapter(Connected[ConfigT], ABC):
             raise ConfigurationError(msg)
         return declared.writer(self, declared).find(field, values)
 
+    @staticmethod
+    def decode(body: bytes | memoryview) -> Any:
+        """A raw record as :meth:`to_unified` takes it.
+
+        Raises:
+            MappingError: If it is not JSON.
+        """
+        return decode_record(body)
+
     def origin(self, stream: str, observed_at: datetime, synced_at: datetime) -> Origin:
         """The :class:`Origin` of records that this connection read."""
         namespace = connection_namespace(self.connection.workspace_id, self.connection.id, stream)
@@ -321,7 +330,7 @@ class BaseAdapter(Connected[ConfigT], ABC):
         Raises:
             MappingError: If it can't become a unified record; the reason may quote the value at fault, no more.
         """
-        raw = decode_record(body)
+        raw = self.decode(body)
         try:
             record = self.to_unified(stream, raw, origin)
             return record if rules is None else rules.apply(record, decode_exactly(body))

@@ -1,0 +1,131 @@
+"""What a document may say: each fault has its line, and no secret leaves what is declared."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from unified.kit.document.engine import adapter_class
+from unified.kit.document.model import read
+from unified.kit.document.schema import FILE, published
+from unified.kit.document.source import DocumentError
+
+DESK: dict[str, Any] = {
+    "engine": 1,
+    "id": "desk",
+    "version": "1.0.0",
+    "title": "Desk",
+    "hosts": ["api.desk.example"],
+    "base_url": "https://api.desk.example",
+    "auth": {"kind": "bearer", "secret": {"label": "API key", "hint": "begins with desk_"}},
+    "requests_per_second": 50,
+    "streams": {
+        "teams": {
+            "entity": "records",
+            "path": "/teams",
+            "mapping": {"id": {"paths": ["id"]}, "rules": [{"target": "name", "source": "title"}]},
+        }
+    },
+}
+OAUTH = {
+    "kind": "oauth",
+    "token_url": "https://api.desk.example/token",
+    "authorize_url": "https://api.desk.example/authorize",
+}
+
+
+def desk(**changed: Any) -> dict[str, Any]:
+    """A document with some changes; those of its only stream in ``stream``."""
+    said = deepcopy(DESK)
+    said["streams"]["teams"] |= changed.pop("stream", {})
+    return {**said, **changed}
+
+
+def reading(**changed: Any) -> Any:
+    return read(json.dumps(desk(**changed), indent=1).encode(), "desk.json")
+
+
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown key": ({"streem": 1}, r"desk\.json:\d+: streem: "),
+    "an engine to come": ({"engine": 2}, "engine: Input should be 1"),
+    "plain http": ({"base_url": "http://api.desk.example"}, "base_url: "),
+    "a secret outside auth": ({"headers": {"x": "{{ secrets.api_key }}"}}, "there is no 'secrets'"),
+    "a secret in a path": ({"stream": {"path": "/{{ credentials.api_key }}"}}, "there is no 'credentials'"),
+    "a statement": ({"stream": {"path": "/{% if 1 %}{% endif %}"}}, "no statements"),
+    "a circle of parents": (
+        {"stream": {"partition": {"stream": "teams", "parent_key": ["id"], "partition_field": "team"}}},
+        "lead in a circle",
+    ),
+    "a parent that is not there": (
+        {"stream": {"partition": {"stream": "x", "parent_key": ["id"], "partition_field": "team"}}},
+        "no stream 'x'",
+    ),
+    "a token endpoint elsewhere": (
+        {"auth": {**OAUTH, "token_url": "https://attacker.example/token"}},
+        "attacker.example is not among `hosts`",
+    ),
+    "a secret named as a setting": (
+        {"settings": {"api_key": {"description": "x"}}},
+        "have the same name",
+    ),
+    "a rule for no field": (
+        {"stream": {"mapping": {"id": {"paths": ["id"]}, "rules": [{"target": "emial", "source": "x"}]}}},
+        "a rule can't fill 'emial'",
+    ),
+    "a handler for nothing": ({"refusals": {"handlers": [{"action": "RETRY"}]}}, "say for which answers"),
+    "changes over the edges of numbered pages": (
+        {
+            "stream": {
+                "paging": {"kind": "page", "parameter": "page", "size": 2},
+                "changes": {"parameter": "since"},
+            }
+        },
+        "`changes.changed_at` says",
+    ),
+    "a class of Python": ({"stream": {"class_name": "os.system"}}, "class_name: Extra inputs"),
+    "a pattern that backtracks": (
+        {"settings": {"site": {"description": "x", "pattern": "(?=a)b"}}},
+        "without look-around",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_said_with_its_file_and_line(fault: str) -> None:
+    changed, said = FAULTS[fault]
+    with pytest.raises(DocumentError, match=said) as caught:
+        reading(**changed)
+    assert str(caught.value).startswith("desk.json:")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_hash_is_of_what_is_said() -> None:
+    text = json.dumps(DESK)
+    other = json.dumps(dict(reversed(DESK.items())), indent=3)
+    assert read(text.encode(), "a").hash == read(other.encode(), "b").hash
+    assert reading(version="1.0.1").hash != reading().hash
+
+
+@pytest.mark.parametrize(
+    ("auth", "kind", "fields", "has_oauth"),
+    [
+        (DESK["auth"], "bearer_token", ["api_key"], False),
+        ({"kind": "none"}, "api_key", [], False),
+        (OAUTH, "oauth_token", [], True),
+        ({"kind": "choice", "key": DESK["auth"], "oauth": OAUTH}, "bearer_token", ["api_key"], True),
+    ],
+)
+def test_auth_is_declared_as_every_adapter_declares_it(
+    auth: dict[str, Any], kind: str, fields: list[str], *, has_oauth: bool
+) -> None:
+    adapter = adapter_class(reading(auth=auth))
+    assert adapter.credential_kind == kind
+    assert [field.name for field in adapter.credential_fields] == fields
+    assert (adapter.oauth is not None) == has_oauth
+
+
+def test_the_published_schema_is_that_of_the_models() -> None:
+    assert FILE.read_text() == published(), "run `python -m unified.kit.document.schema`"

@@ -1,0 +1,178 @@
+"""How a document says that its requests prove who sends them, and what that is in the kit's terms.
+
+Secrets are named here and nowhere else: no expression of a document can reach one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from unified.kit.declarations import (
+    Assertion,
+    CredentialField,
+    CredentialKind,
+    GrantType,
+    KeyPlace,
+    OAuth,
+)
+from unified.kit.document.parts import Name, Said, Text
+
+
+class Secret(Said):
+    """What a connection proves itself by."""
+
+    name: Name = "api_key"
+    label: Annotated[str, Field(min_length=1, max_length=100)]
+    hint: Text
+
+
+class NoAuth(Said):
+    """Nothing: the API is open to everybody."""
+
+    kind: Literal["none"]
+
+
+class KeyAuth(Said):
+    """A key in a header or in the query, or as the user of Basic without a password."""
+
+    kind: Literal["key"]
+    secret: Secret
+    place: Literal["header", "query", "basic_user"] = "header"
+    name: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]{1,60}$")] = Field(
+        default="authorization", description="Of the header, or of the query's parameter."
+    )
+
+
+class BearerAuth(Said):
+    """`Authorization: Bearer …`."""
+
+    kind: Literal["bearer"]
+    secret: Secret
+
+
+class BasicAuth(Said):
+    """`Authorization: Basic …` of two secrets."""
+
+    kind: Literal["basic"]
+    user: Secret
+    password: Secret
+
+
+class Signed(Said):
+    """A JWT that the app signs with its private key, instead of a shared secret (RFC 7523 section 2.1)."""
+
+    audience: Text | None = Field(
+        default=None, description="Whom it is for; the token URL where it is left out, `/` for the base URL."
+    )
+    subject_setting: Name | None = Field(
+        default=None, description="The setting that names the user to act for."
+    )
+    algorithm: Literal["RS256", "ES256"] = "RS256"
+
+
+Endpoint = Annotated[
+    str,
+    Field(
+        pattern="^(https://|/)",
+        max_length=300,
+        description="On one of the document's hosts, or a path below the base URL.",
+    ),
+]
+
+
+class OAuthAuth(Said):
+    """OAuth 2.0: a person consents, or the app proves who it is; access tokens are refreshed as they run out."""
+
+    kind: Literal["oauth"]
+    token_url: Endpoint
+    authorize_url: Endpoint | None = Field(default=None, description="Where a person consents.")
+    revoke_url: Endpoint | None = None
+    scopes: Annotated[tuple[str, ...], Field(max_length=100)] = ()
+    grants: Annotated[tuple[GrantType, ...], Field(min_length=1, max_length=2)] = ("authorization_code",)
+    client_authentication: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"
+    authorize_params: dict[str, str] = Field(default_factory=dict)
+    assertion: Signed | None = None
+
+    def urls(self) -> Iterator[str]:
+        """Where an app's secret, a code or a token may go."""
+        yield from filter(None, (self.token_url, self.authorize_url, self.revoke_url))
+
+    def declared(self) -> OAuth:
+        """It, as every adapter declares it."""
+        signed = self.assertion
+        return OAuth(
+            self.token_url,
+            self.authorize_url,
+            self.scopes,
+            self.grants,
+            self.client_authentication,
+            self.revoke_url,
+            self.authorize_params,
+            assertion=None
+            if signed is None
+            else Assertion(signed.audience, signed.subject_setting, signed.algorithm),
+        )
+
+
+Fixed = Annotated[KeyAuth | BearerAuth | BasicAuth, Field(discriminator="kind")]
+
+
+class ChoiceAuth(Said):
+    """A key, a token or a password, or else OAuth: a connection has one of the two."""
+
+    kind: Literal["choice"]
+    key: Fixed
+    oauth: OAuthAuth
+
+
+Auth = Annotated[
+    NoAuth | KeyAuth | BearerAuth | BasicAuth | OAuthAuth | ChoiceAuth, Field(discriminator="kind")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What an adapter declares of its credentials.
+
+    Attributes:
+        kind: Of those in ``fields``.
+        fields: The secrets that a connection needs.
+        place: Where a key goes.
+        name: Of the header or the parameter that it goes into.
+        oauth: How connections are authorized beside it, or instead.
+    """
+
+    kind: CredentialKind
+    fields: tuple[CredentialField, ...] = ()
+    place: KeyPlace = "header"
+    name: str = "authorization"
+    oauth: OAuth | None = None
+
+
+def credentials_of(said: Auth) -> Credentials:
+    """What an adapter declares for a document's ``auth``."""
+    match said:
+        case KeyAuth():
+            return Credentials(CredentialKind.API_KEY, (_field(said.secret),), said.place, said.name)
+        case BearerAuth():
+            return Credentials(CredentialKind.BEARER_TOKEN, (_field(said.secret),))
+        case BasicAuth():
+            return Credentials(CredentialKind.BASIC_AUTH, (_field(said.user), _field(said.password)))
+        case OAuthAuth():
+            return Credentials(CredentialKind.OAUTH_TOKEN, oauth=said.declared())
+        case ChoiceAuth():
+            key = credentials_of(said.key)
+            return Credentials(key.kind, key.fields, key.place, key.name, said.oauth.declared())
+        case NoAuth():
+            return Credentials(CredentialKind.API_KEY)
+
+
+def oauth_of(said: Auth) -> OAuthAuth | None:
+    """The OAuth of a document, alone or as a choice."""
+    return said if isinstance(said, OAuthAuth) else said.oauth if isinstance(said, ChoiceAuth) else None
+
+
+def _field(secret: Secret) -> CredentialField:
+    return CredentialField(secret.name, secret.label, secret.hint)

@@ -1,0 +1,149 @@
+"""Runs a connector document: an adapter made of the kit's pieces, and nothing of its own.
+
+Each stream is a list, or one for each partition, that is mapped by rules; a document gets resumable refreshes, limits,
+retries, the guard of addresses, checks and assets as every adapter does. What a document may say is `model`'s.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import httpx
+import msgspec
+
+from unified.kit.adapter import BaseAdapter
+from unified.kit.declarations import UNKNOWN_ACCOUNT, Account, Capability, Stream
+from unified.kit.decoding import decode_exactly
+from unified.kit.document.answers import refusals_of
+from unified.kit.document.auth import NoAuth, credentials_of
+from unified.kit.document.listing import Filler
+from unified.kit.document.model import Document, is_among
+from unified.kit.document.reading import DocumentSource
+from unified.kit.document.settings import DocumentConfig, config_model
+from unified.kit.document.streams import DocumentStream
+from unified.kit.errors import ForbiddenHostError
+from unified.kit.http.client import HttpClient
+from unified.kit.http.limits import Limit
+from unified.kit.mapping.compiled import StreamMapping
+from unified.kit.reading.paging import within
+from unified.kit.streams import Origin
+from unified.schema.base import UnifiedBase
+
+_ANYTHING = msgspec.json.Decoder(msgspec.Raw)
+_VERSION_DIGITS = 12
+
+
+class DocumentAdapter(BaseAdapter[DocumentConfig]):
+    """What a connector document makes; each is a subclass with the document in it.
+
+    Attributes:
+        document: The document.
+        mappings: Of each stream, compiled.
+    """
+
+    document: ClassVar[Document]
+    mappings: ClassVar[Mapping[str, StreamMapping]]
+
+    def limits(self) -> Sequence[Limit]:
+        """What the document says."""
+        return (Limit(self.document.said.requests_per_second),)
+
+    def headers(self) -> Mapping[str, str]:
+        """What every request carries, by the document."""
+        return dict(self.filler().parameters(self.document.said.headers))
+
+    def authentication(self) -> httpx.Auth:
+        """As the document says, or nothing where the API is open."""
+        return httpx.Auth() if isinstance(self.document.said.auth, NoAuth) else super().authentication()
+
+    def open_http(self) -> HttpClient:
+        """The client, for the document's hosts alone.
+
+        Raises:
+            ForbiddenHostError: If the base URL, which settings may fill in, leads to another host.
+        """
+        http = super().open_http()
+        hosts = self.document.said.hosts
+        if not self.config.allow_private_hosts and not is_among(self.config.base_url, hosts):
+            raise ForbiddenHostError(
+                f"{self.label}: base_url leads to {httpx.URL(self.config.base_url).host}, which is not one of the "
+                f"document's hosts ({', '.join(hosts)}); correct it"
+            )
+        return http
+
+    async def test(self) -> Account:
+        """Ask whose account it is, and for a page of each stream that is one list."""
+        account = await self.account()
+        await self.may_read(lambda stream: DocumentSource(self, stream).look())
+        return account
+
+    async def account(self) -> Account:
+        """What the document's probe answers; without one nobody is asked."""
+        probe = self.document.said.test
+        if probe is None:
+            return Account(UNKNOWN_ACCOUNT)
+        answer = await self.http.request("GET", self.filler().path(probe.path), _ANYTHING)
+        return Account(_text(answer, probe.id) or UNKNOWN_ACCOUNT, _text(answer, probe.name))
+
+    def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
+        """Map a record by the document's rules."""
+        self.stream(stream)
+        return self.mappings[stream].to_unified(raw, origin)
+
+    @staticmethod
+    def decode(body: bytes | memoryview) -> Any:
+        """A raw record with each number as it was sent: rules take amounts by their digits."""
+        return decode_exactly(body)
+
+    def filler(self, partition: Mapping[str, str] = MappingProxyType({})) -> Filler:
+        """What fills the document's texts with the connection's settings, and a partition's values."""
+        return Filler(self.config.said(), partition, self.label)
+
+
+@lru_cache(maxsize=256)
+def adapter_class(document: Document) -> type[DocumentAdapter]:
+    """The adapter that a document makes; the same for the same document."""
+    said = document.said
+    mappings = {name: StreamMapping(one.table.model, one.mapping) for name, one in said.streams.items()}
+    credentials = credentials_of(said.auth)
+    members: dict[str, Any] = {
+        "__doc__": f"{said.title}, as a connector document says it.",
+        "__module__": __name__,
+        "name": said.id,
+        "display_name": said.title,
+        "capabilities": frozenset({Capability.READ}),
+        "config_model": config_model(said),
+        "credential_kind": credentials.kind,
+        "credential_fields": credentials.fields,
+        "api_key_place": credentials.place,
+        "api_key_header": credentials.name,
+        "api_key_parameter": credentials.name,
+        "oauth": credentials.oauth,
+        "refusals": refusals_of(said.refusals),
+        "streams": tuple(_stream(name, one, mappings[name]) for name, one in said.streams.items()),
+        "document": document,
+        "mappings": mappings,
+    }
+    return type(f"{said.id.title()}Document", (DocumentAdapter,), members)
+
+
+def _stream(name: str, said: DocumentStream, mapping: StreamMapping) -> Stream:
+    return Stream(
+        name,
+        said.table,
+        is_usual=said.usual,
+        # Not counted up, but another one whenever a rule is.
+        mapping_version=int(mapping.digest[:_VERSION_DIGITS], 16),
+        customers=said.customers,
+        source=DocumentSource,
+    )
+
+
+def _text(answer: msgspec.Raw, keys: Sequence[str]) -> str | None:
+    """A text or number of an answer; None where it is not there."""
+    try:
+        found = within(answer, tuple(keys)) if keys else None
+        return None if found is None else str(msgspec.json.decode(found, type=str | int))
+    except msgspec.MsgspecError:
+        return None

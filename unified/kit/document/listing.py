@@ -1,0 +1,157 @@
+"""From what a document says of a stream to the kit's list, with a connection's settings and a partition in it."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from unified.kit.document.paging import paging_of
+from unified.kit.document.parts import SCOPE
+from unified.kit.document.streams import Changes, DocumentStream, Many
+from unified.kit.errors import ConfigurationError, NotFoundError
+from unified.kit.mapping import readings
+from unified.kit.mapping.expressions.compiling import compile_template
+from unified.kit.mapping.expressions.operators import text as written
+from unified.kit.mapping.refusals import Refused
+from unified.kit.mapping.rules import Id
+from unified.kit.reading.changes import Since
+from unified.kit.reading.listing import Listing
+from unified.kit.reading.lists import ListEndpoint, Parameters
+from unified.kit.reading.paging import Path
+
+# Stands for a record's id while settings are filled in, which may hold braces.
+_ID = "00000000id00000000"
+
+# A path of keys alone: such an id is cut out of a record without decoding it.
+_KEYS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
+
+
+class Filler:
+    """Fills a document's texts with what they name."""
+
+    def __init__(self, settings: Mapping[str, str], partition: Mapping[str, str], label: str) -> None:
+        """Take the connection's settings and a partition's values; ``label`` names the connection in errors."""
+        self._scope = {"settings": dict(settings), "partition": dict(partition)}
+        self._quoted = {
+            name: {key: quote(value, safe="") for key, value in values.items()}
+            for name, values in self._scope.items()
+        }
+        self._label = label
+
+    def value(self, template: str, scope: Mapping[str, Any] | None = None) -> Any:
+        """What an expression gives.
+
+        Raises:
+            ConfigurationError: If it does not fit the settings.
+        """
+        try:
+            return compile_template(template, SCOPE)(self._scope if scope is None else scope)
+        except Refused as error:
+            raise ConfigurationError(
+                f"{self._label}: {template} can't be filled in ({error}); correct the document or the settings"
+            ) from None
+
+    def text(self, template: str) -> str:
+        """A text."""
+        return written(self.value(template))
+
+    def path(self, template: str) -> str:
+        """A path: what a setting or a partition holds is one part of it, whatever it is."""
+        return written(self.value(template, self._quoted))
+
+    def parameters(self, said: Mapping[str, str]) -> Parameters:
+        """Parameters, in the document's order."""
+        return [(name, self.text(value)) for name, value in said.items()]
+
+
+def listing_of(said: DocumentStream, filler: Filler) -> Listing:
+    """How a stream, or one partition of it, is read."""
+    one = None if said.one is None else filler.path(said.one.replace("{id}", _ID)).replace(_ID, "{id}")
+    changes = said.changes
+    return Listing(
+        ListEndpoint(
+            filler.path(said.path),
+            paging_of(said.paging),
+            items=said.records,
+            params=filler.parameters(said.parameters),
+            may_be_empty=said.may_be_empty,
+            is_optional=said.may_lack_records,
+        ),
+        record=said.record,
+        id=id_keys(said.mapping.id) or ("id",),
+        refresh=filler.parameters(said.refresh),
+        since=None if changes is None else _since(changes, filler.parameters(changes.parameters)),
+        times=Since(timedelta(minutes=5)) if changes is None else _times(changes),
+        changed_at=None if changes is None or changes.changed_at is None else _reads_time(changes.changed_at),
+        one=one,
+        many=None if said.many is None else _many(said.many, filler.parameters(said.many.parameters)),
+        batch=said.many.size if said.many else 100,
+        is_gone=_is_missing if said.missing_is_gone else lambda _: False,
+    )
+
+
+def id_keys(said: Id) -> Path | None:
+    """The keys of an id that is one value under plain keys; None of any other."""
+    if len(said.paths) == 1 and _KEYS.fullmatch(said.paths[0]):
+        return tuple(said.paths[0].split("."))
+    return None
+
+
+def _is_missing(_: NotFoundError) -> bool:
+    return True
+
+
+def _times(said: Changes) -> Since:
+    return Since(
+        lag=timedelta(seconds=said.lag_seconds),
+        overlap=timedelta(seconds=said.lookback_seconds),
+        keeps=None if said.keeps_days is None else timedelta(days=said.keeps_days),
+    )
+
+
+def _since(said: Changes, besides: Parameters) -> Callable[[datetime], Parameters]:
+    def since(moment: datetime) -> Parameters:
+        seconds = int(moment.timestamp())
+        start = datetime.fromtimestamp(seconds - seconds % max(said.granularity_seconds, 1), UTC)
+        asked = [(said.parameter, _formatted(start, said.format)), *besides]
+        if said.end_parameter is not None:
+            asked.append((said.end_parameter, _formatted(datetime.now(UTC), said.format)))
+        return asked
+
+    return since
+
+
+def _formatted(moment: datetime, form: str) -> str:
+    match form:
+        case "iso":
+            return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        case "date":
+            return moment.strftime("%Y-%m-%d")
+        case "epoch":
+            return str(int(moment.timestamp()))
+        case "epoch_ms":
+            return str(int(moment.timestamp()) * 1_000)
+    return moment.strftime(form)
+
+
+def _reads_time(keys: Sequence[str]) -> Callable[[dict[str, Any]], datetime | None]:
+    def changed_at(raw: dict[str, Any]) -> datetime | None:
+        found: Any = raw
+        for key in keys:
+            found = found[key]
+        return readings.moment(found)
+
+    return changed_at
+
+
+def _many(said: Many, besides: Parameters) -> Callable[[Sequence[str]], Parameters]:
+    def many(ids: Sequence[str]) -> Parameters:
+        if said.format == "repeat":
+            return [*((said.parameter, one) for one in ids), *besides]
+        value = msgspec.json.encode(list(ids)).decode() if said.format == "json" else ",".join(ids)
+        return [(said.parameter, value), *besides]
+
+    return many

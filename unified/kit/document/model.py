@@ -1,0 +1,188 @@
+"""What a connector document says, as a model: the published form of the format.
+
+How it is read by its lines is `source`'s, what a stream says `streams`', what runs it `engine`'s; what rules are,
+`unified.kit.mapping`'s.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+import httpx
+import msgspec
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import SchemaError
+
+from unified.kit.document.answers import Refusals
+from unified.kit.document.auth import Auth, credentials_of, oauth_of
+from unified.kit.document.parts import (
+    SCOPE,
+    Expression,
+    Host,
+    Keys,
+    Name,
+    Parameter,
+    Path,
+    Said,
+    Text,
+    check_expressions,
+)
+from unified.kit.document.source import DocumentError, read_source
+from unified.kit.document.streams import DocumentStream, Parent, StreamName
+
+ENGINE: Literal[1] = 1
+"""Of the format. It rises when something in it comes to mean something else."""
+
+
+class Setting(Said):
+    """What a connection says of itself, besides its secrets."""
+
+    description: Text
+    pattern: Annotated[str, Field(max_length=200)] | None = Field(
+        default=None, description="What it has to match, as a whole."
+    )
+    default: str | None = Field(default=None, description="Where it need not be given.")
+    reads: bool = Field(default=True, description="Whether another value means other records, read anew.")
+
+    @property
+    def whole_pattern(self) -> str | None:
+        """The pattern, held against the whole value. It runs on pydantic's engine, whose time is linear."""
+        return None if self.pattern is None else f"^(?:{self.pattern})$"
+
+    @model_validator(mode="after")
+    def _is_a_pattern(self) -> "Setting":
+        try:
+            TypeAdapter(Annotated[str, Field(pattern=self.whole_pattern)])
+        except SchemaError:
+            raise ValueError("the pattern is not a regular expression without look-around") from None
+        return self
+
+
+class Budgets(Said):
+    """What one pull of a stream may cost. The next pull goes on where one was stopped."""
+
+    pages: Annotated[int, Field(ge=1, le=10_000_000)] = 1_000_000
+    requests: Annotated[int, Field(ge=1, le=10_000_000)] = 1_000_000
+    bytes: Annotated[int, Field(ge=1_000, le=10**13)] = 10**12
+    seconds: Annotated[int, Field(ge=1, le=604_800)] = 86_400
+
+
+class Probe(Said):
+    """What is asked to find out whose account a credential opens."""
+
+    path: Path
+    id: Keys = ()
+    name: Keys = ()
+
+
+class DocumentModel(Said):
+    """A connector document."""
+
+    engine: Literal[1] = Field(description="Version of this format.")
+    id: Name = Field(description="Name of the connector; tables and assets are named after it.")
+    version: Annotated[str, Field(pattern=r"^\d{1,4}\.\d{1,4}\.\d{1,4}$")]
+    title: Annotated[str, Field(min_length=1, max_length=60)]
+    licence: Annotated[str, Field(max_length=60)] | None = None
+    documentation: Annotated[str, Field(pattern="^https://", max_length=300)] | None = None
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1, max_length=20)] = Field(
+        description="To which requests and secrets may go: exact, or `*.` and a suffix."
+    )
+    base_url: Annotated[str, Field(pattern="^https://", max_length=300)] = Field(
+        description="Where the API lives; may hold `{{ settings.… }}`."
+    )
+    settings: Annotated[dict[Name, Setting], Field(max_length=50)] = Field(default_factory=dict)
+    auth: Auth
+    headers: Annotated[dict[Parameter, Expression], Field(max_length=50)] = Field(default_factory=dict)
+    requests_per_second: Annotated[float, Field(gt=0, le=1_000)]
+    budgets: Budgets = Budgets()
+    refusals: Refusals = Refusals()
+    test: Probe | None = Field(
+        default=None,
+        description="Without it, a page of each stream is asked for, and the account has no name.",
+    )
+    streams: Annotated[dict[StreamName, DocumentStream], Field(min_length=1, max_length=60)]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "DocumentModel":
+        """See that what is named is there, and that no secret goes to a host that is not declared."""
+        texts = [self.base_url, *self.headers.values(), *([self.test.path] if self.test else [])]
+        check_expressions(texts, SCOPE[:1])
+        secrets = [field.name for field in credentials_of(self.auth).fields]
+        if len(set(secrets)) < len(secrets) or set(secrets) & self.settings.keys():
+            raise ValueError("two secrets, or a secret and a setting, have the same name")
+        oauth = oauth_of(self.auth)
+        for url in oauth.urls() if oauth else ():
+            if url.startswith("https:") and not is_among(url, self.hosts):
+                raise ValueError(
+                    f"auth: {httpx.URL(url).host} is not among `hosts`, and no secret goes there"
+                )
+        for name, stream in self.streams.items():
+            if stream.customers is not None and stream.customers not in self.streams:
+                raise ValueError(f"stream {name}: there is no stream {stream.customers!r} of customers")
+            self._has_parents(name)
+        return self
+
+    def _has_parents(self, name: str) -> None:
+        met = [name]
+        while isinstance(above := self.streams[met[-1]].partition, Parent):
+            if above.stream not in self.streams:
+                raise ValueError(f"stream {met[-1]}: there is no stream {above.stream!r} to be its parent")
+            if above.stream in met:
+                raise ValueError(f"stream {name}: its parents lead in a circle")
+            met.append(above.stream)
+
+
+def is_among(url: str, hosts: Sequence[str]) -> bool:
+    """Whether a URL's host is one of a document's."""
+    host = httpx.URL(url).host
+    return any(host.endswith(one[1:]) if one.startswith("*.") else host == one for one in hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document that was read.
+
+    Attributes:
+        said: What it says.
+        hash: SHA-256 of what it says, in hexadecimal digits: neither comments nor the order of keys count.
+    """
+
+    said: DocumentModel = field(compare=False)
+    hash: str
+
+    @property
+    def id(self) -> str:
+        """The connector's name."""
+        return self.said.id
+
+    @property
+    def version(self) -> str:
+        """As it says."""
+        return self.said.version
+
+
+def read(text: bytes, name: str) -> Document:
+    """Read a document.
+
+    Args:
+        text: YAML or JSON, in UTF-8.
+        name: The file's, for errors.
+
+    Raises:
+        DocumentError: If it is not one that this release can run; with file, line, place and what to do.
+    """
+    source = read_source(text, name)
+    try:
+        said = DocumentModel.model_validate(source.value)
+    except ValidationError as error:
+        raise source.explain(error) from None
+    return Document(said, hash_of(source.value))
+
+
+def hash_of(value: Any) -> str:
+    """SHA-256 of what a document says, in hexadecimal digits."""
+    try:
+        return sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+    except (TypeError, ValueError, RecursionError):
+        raise DocumentError("the document holds a value that JSON has not") from None

@@ -1,0 +1,58 @@
+"""What all declarations of a connector document are made of: strict models, names, keys, and texts with expressions."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from unified.kit.mapping.expressions.compiling import compile_template
+from unified.kit.mapping.refusals import RuleError
+
+_HOST = r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,62}"
+
+Keys = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=200)], ...],
+    Field(max_length=10, description="Keys from an object's top down."),
+]
+Text = Annotated[str, Field(max_length=2_000)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Parameter = Annotated[str, Field(min_length=1, max_length=100)]
+Host = Annotated[str, Field(pattern=f"^{_HOST}$")]
+Expression = Annotated[
+    str, Field(max_length=2_000, description="Text that may hold `{{ }}`, over `settings` and `partition`.")
+]
+OfRecord = Annotated[
+    str,
+    Field(max_length=2_000, description="Text with `{{ }}` over `record`, `settings` and `partition`."),
+]
+Path = Annotated[
+    str, Field(pattern="^/", max_length=2_000, description="Below the base URL; may hold `{{ }}`.")
+]
+
+SCOPE = ("settings", "partition")
+"""What expressions of requests may name. A secret is not among it: only `auth` names secrets."""
+
+RECORD_SCOPE = (*SCOPE, "record")
+"""What expressions over a record may name."""
+
+ANSWER_SCOPE = ("response", "status", "headers")
+"""What expressions over an answer may name."""
+
+
+class Said(BaseModel):
+    """Part of a document. A key that nobody knows is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def check_expressions(texts: Iterable[str], names: Iterable[str]) -> None:
+    """Refuse texts whose expressions can't work.
+
+    Raises:
+        ValueError: With the reason.
+    """
+    for text in texts:
+        try:
+            compile_template(text, tuple(names))
+        except RuleError as error:
+            raise ValueError(str(error)) from None

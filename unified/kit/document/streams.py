@@ -1,0 +1,185 @@
+"""What a document says of one stream: where its list is, how it goes on, how a record is read, changed and mapped."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from unified.kit.declarations import STREAM_NAME
+from unified.kit.document.paging import NoPaging, NumberedPaging, Paging
+from unified.kit.document.parts import (
+    RECORD_SCOPE,
+    SCOPE,
+    Expression,
+    Keys,
+    Name,
+    OfRecord,
+    Parameter,
+    Path,
+    Said,
+    Text,
+    check_expressions,
+)
+from unified.kit.errors import ConfigurationError
+from unified.kit.mapping.compiled import StreamMapping
+from unified.kit.mapping.rules import StreamRules
+from unified.schema.entities import ENTITIES, Entity
+
+StreamName = Annotated[str, Field(pattern=f"^{STREAM_NAME}$")]
+Parameters = Annotated[dict[Parameter, Expression], Field(max_length=50)]
+Where = Annotated[Keys, Field(min_length=1)]
+
+
+class Changes(Said):
+    """How a list is asked for what changed since a time, oldest change first."""
+
+    parameter: Parameter
+    format: Annotated[str, Field(min_length=1, max_length=60)] = Field(
+        default="iso", description="`iso`, `epoch`, `epoch_ms`, `date`, or a pattern of `strftime`, in UTC."
+    )
+    end_parameter: Parameter | None = Field(
+        default=None, description="Takes the present, where the list wants an end as well."
+    )
+    parameters: Parameters = Field(default_factory=dict, description="What is asked for besides.")
+    changed_at: Keys | None = Field(
+        default=None, description="Where a record says when it changed; needed where pages are numbered."
+    )
+    lag_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=300, description="For how long a change may stay invisible."
+    )
+    lookback_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = Field(
+        default=0, description="How much earlier than the last pull got to ask again."
+    )
+    granularity_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=1, description="What times are rounded down to; equal ones are asked for again."
+    )
+    keeps_days: Annotated[int, Field(ge=1, le=3_650)] | None = Field(
+        default=None,
+        description="For how long the provider knows what changed; for ever where it is left out.",
+    )
+
+
+class Parent(Said):
+    """Another stream, each of whose records is a partition: a list of its own."""
+
+    stream: StreamName
+    parent_key: Where = Field(description="Where a record of it has what the partition is asked by.")
+    partition_field: Name = Field(description="The name under which expressions find that: `partition.…`.")
+
+
+class Values(Said):
+    """Values each of which is a partition: a list of its own."""
+
+    values: Annotated[tuple[Text, ...], Field(min_length=1, max_length=1_000)] | Expression = Field(
+        description="The values, or an expression over `settings` that gives a list of them."
+    )
+    partition_field: Name = Field(
+        description="The name under which expressions find the value: `partition.…`."
+    )
+
+
+class AddField(Said):
+    """Another key in a record."""
+
+    do: Literal["add"]
+    path: Where
+    value: OfRecord
+
+
+class RemoveField(Said):
+    """A key less."""
+
+    do: Literal["remove"]
+    path: Where
+
+
+class RenameField(Said):
+    """The same value under another key beside it."""
+
+    do: Literal["rename"]
+    path: Where
+    to: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+Transformation = Annotated[AddField | RemoveField | RenameField, Field(discriminator="do")]
+
+
+class Many(Said):
+    """How a list is asked for some ids."""
+
+    parameter: Parameter
+    format: Literal["json", "comma", "repeat"] = Field(
+        default="comma",
+        description="A JSON list, values with commas between, or the parameter once for each.",
+    )
+    size: Annotated[int, Field(ge=1, le=1_000)] = 50
+    parameters: Parameters = Field(default_factory=dict)
+
+
+class DocumentStream(Said):
+    """One kind of record: a list, and the rules that map it."""
+
+    entity: Literal["customers", "invoices", "events", "records"]
+    usual: bool = Field(default=True, description="Whether a connection that chooses no streams reads it.")
+    path: Path
+    parameters: Parameters = Field(default_factory=dict)
+    records: Keys = Field(default=(), description="Keys to the list; none where the answer is the list.")
+    may_lack_records: bool = Field(default=False, description="Whether a list without records is left out.")
+    may_be_empty: bool = Field(default=False, description="Whether an empty page may have more behind it.")
+    record: Keys = Field(default=(), description="Keys to the record within an item.")
+    paging: Paging = NoPaging()
+    refresh: Parameters = Field(default_factory=dict, description="Asked for by full refreshes alone.")
+    changes: Changes | None = Field(default=None, description="Without it, every pull reads all of the list.")
+    one: Path | None = Field(default=None, description="A single record, with `{id}` where its id goes.")
+    missing_is_gone: bool = Field(
+        default=False, description="Whether a 404 to `one` says that the record was deleted."
+    )
+    many: Many | None = None
+    partition: Parent | Values | None = Field(
+        default=None, description="Where the stream is many lists, one for each parent or value."
+    )
+    filter: OfRecord | None = Field(
+        default=None, description="What is true of the records that count; the others are left out."
+    )
+    transformations: Annotated[tuple[Transformation, ...], Field(max_length=100)] = Field(
+        default=(), description="Changes of the raw record, in order, before it is kept."
+    )
+    customers: StreamName | None = Field(
+        default=None, description="For invoices, the stream that they name customers of."
+    )
+    mapping: StreamRules
+
+    @property
+    def table(self) -> Entity:
+        """The entity that its records land in."""
+        return next(entity for entity in ENTITIES if entity.name == self.entity)
+
+    @model_validator(mode="after")
+    def _can_work(self) -> "DocumentStream":
+        """See that rules and expressions compile, and that no change is lost between pages."""
+        try:
+            StreamMapping(self.table.model, self.mapping)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+        check_expressions((self.path, *self.parameters.values()), SCOPE)
+        further = [self.changes.parameters] if self.changes else []
+        further += [self.many.parameters] if self.many else []
+        alone = [value for said in (self.refresh, *further) for value in said.values()]
+        if isinstance(self.partition, Values) and isinstance(self.partition.values, str):
+            alone.append(self.partition.values)
+        check_expressions((self.one or "", *alone), SCOPE[:1])
+        added = [one.value for one in self.transformations if isinstance(one, AddField)]
+        check_expressions(filter(None, (self.filter, *added)), RECORD_SCOPE)
+        if self.one is not None and "{id}" not in self.one:
+            raise ValueError("`one` has no {id}, which stands for the record's id")
+        if self.changes and isinstance(self.paging, NumberedPaging):
+            if self.partition is not None:
+                raise ValueError(
+                    "a partition's pages are numbered, and a change would move records over their edges; "
+                    "leave out `changes`, so that every pull reads all of it"
+                )
+            if self.changes.changed_at is None and not self.table.is_log:
+                raise ValueError(
+                    "its pages are numbered, and a change moves records over their edges; `changes.changed_at` says "
+                    "where a record has its time"
+                )
+        return self
