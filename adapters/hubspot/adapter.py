@@ -12,6 +12,7 @@ from pydantic import Field
 from adapters.hubspot import mapping, webhooks
 from adapters.hubspot.api import REFUSALS, STATED_RATE, HubSpotApi
 from adapters.hubspot.pull import Objects
+from adapters.hubspot.tools import HubSpotTools
 from adapters.hubspot.writing import HubSpotWriter
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import (
@@ -133,6 +134,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
     )
     delivered_streams = (Stream("events", EVENTS, to_unified=webhooks.to_event),)
     refusals = REFUSALS
+    provider_tools = HubSpotTools
     verifiers = (
         webhooks.HubSpotVerifier(),
         webhooks.HubSpotV1Verifier(),

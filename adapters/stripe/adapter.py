@@ -13,6 +13,7 @@ from pydantic import Field
 from adapters.stripe import mapping, money, webhooks
 from adapters.stripe.reading import StripeReader
 from adapters.stripe.sources import Log, Objects
+from adapters.stripe.tools import StripeTools
 from adapters.stripe.writing import StripeWriter
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import (
@@ -31,6 +32,7 @@ from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import Limit
 from unified.kit.http.refusals import Meaning, Refusals
 from unified.kit.registry import register_adapter
+from unified.kit.tools.provider import ProviderTools
 from unified.kit.webhooks.signatures import Verifier
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES, RECORDS
 
@@ -93,6 +95,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
             "(https://dashboard.stripe.com/apikeys)",
         ),
     )
+    provider_tools: ClassVar[type[ProviderTools] | None] = StripeTools
     streams: ClassVar[tuple[Stream, ...]] = (
         Stream(
             "customers",

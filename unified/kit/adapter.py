@@ -11,8 +11,6 @@ from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Ite
 from datetime import datetime
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
-
 from unified.kit.connected import ConfigT, Connected
 from unified.kit.declarations import (
     Account,
@@ -22,11 +20,12 @@ from unified.kit.declarations import (
     Source,
     Stream,
 )
-from unified.kit.decoding import decode_exactly, decode_record, describe_faults, unexpected
+from unified.kit.decoding import FAULTS, decode_exactly, decode_record, refused
 from unified.kit.errors import ConfigurationError, MappingError, PermissionDeniedError
 from unified.kit.mapping.compiled import FieldRules
 from unified.kit.reading.windows import side_by_side
 from unified.kit.streams import Changes, Cursor, Origin, Page
+from unified.kit.tools.provider import ProviderTools
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject, meaning
 from unified.kit.webhooks.owners import Owner
@@ -54,6 +53,8 @@ class BaseAdapter(Connected[ConfigT], ABC):
     streams: ClassVar[tuple[Stream, ...]]
     # Streams that no request lists: only webhooks bring their records.
     delivered_streams: ClassVar[tuple[Stream, ...]] = ()
+    # Its own MCP tools, for agents that hold a connection to them; None where it has none that are known.
+    provider_tools: ClassVar[type[ProviderTools] | None] = None
     # How its deliveries may be signed, the usual way first; none without Capability.WEBHOOK.
     verifiers: ClassVar[tuple[Verifier, ...]] = ()
 
@@ -336,10 +337,5 @@ class BaseAdapter(Connected[ConfigT], ABC):
             return record if rules is None else rules.apply(record, decode_exactly(body))
         except MappingError:
             raise
-        except ValidationError as error:
-            raise MappingError(describe_faults(error)) from error
-        except KeyError as error:
-            msg = f"the record lacks {error}"
-            raise MappingError(msg) from error
-        except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
-            raise unexpected(error) from error
+        except FAULTS as error:
+            raise refused(error) from error

@@ -71,6 +71,22 @@ def unexpected(error: Exception) -> MappingError:
     return MappingError(f"the record has an unexpected form: {error}")
 
 
+FAULTS = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError)
+"""What a mapping may raise for a record of an odd form; pydantic's error is a ValueError."""
+
+
+def refused(error: Exception) -> MappingError:
+    """Why a record can't be mapped; the reason may quote the value at fault, no more."""
+    match error:
+        case MappingError():
+            return error
+        case ValidationError():
+            return MappingError(describe_faults(error))
+        case KeyError():
+            return MappingError(f"the record lacks {error}")
+    return unexpected(error)
+
+
 def describe_faults(error: ValidationError) -> str:
     """What a model refuses, field by field, without the values, which may be personal or secret."""
     faults = error.errors(include_input=False, include_url=False, include_context=False)
