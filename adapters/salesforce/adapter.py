@@ -5,13 +5,13 @@ and ``api`` (endpoints); mapping in ``mapping``.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 from pydantic import Field, ValidationInfo, field_validator
 
-from adapters.salesforce import invoice_objects, mapping
+from adapters.salesforce import invoice_objects, mapping, webhooks
 from adapters.salesforce.api import REFUSALS, DailyUse, SalesforceApi
 from adapters.salesforce.invoice_objects import FIELDS, LINE_FIELDS
 from adapters.salesforce.invoices import TOTAL, Invoices
@@ -35,8 +35,12 @@ from unified.kit.http.limits import Limit
 from unified.kit.http.refusals import Refusals
 from unified.kit.registry import register_adapter
 from unified.kit.streams import Origin
+from unified.kit.webhooks.deliveries import ReceivedEvent
+from unified.kit.webhooks.meaning import Subject
+from unified.kit.webhooks.owners import Owner
+from unified.kit.webhooks.signatures import Verifier
 from unified.schema.base import UnifiedBase
-from unified.schema.entities import CUSTOMERS, INVOICES
+from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 
 # No rate is documented, only that at most 25 requests may be under way that take longer than 20 seconds, 5 in a
 # Developer Edition (https://developer.salesforce.com/docs/atlas.en-us.salesforce_app_limits_cheatsheet.meta/). The
@@ -141,7 +145,9 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
 
     name = "salesforce"
     display_name = "Salesforce"
-    capabilities = frozenset((Capability.READ, Capability.WRITE, Capability.DELETE, Capability.BATCH))
+    capabilities = frozenset(
+        (Capability.READ, Capability.WRITE, Capability.DELETE, Capability.BATCH, Capability.WEBHOOK)
+    )
     config_model = SalesforceConfig
     credential_kind = CredentialKind.OAUTH_TOKEN
     credential_fields: ClassVar[tuple[CredentialField, ...]] = ()
@@ -172,7 +178,11 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
             control_total=ControlTotal((TOTAL,)),
         ),
     )  # fmt: skip
+    delivered_streams: ClassVar[tuple[Stream, ...]] = (
+        Stream("events", EVENTS, to_unified=webhooks.to_event),
+    )
     refusals: ClassVar[Refusals] = REFUSALS
+    verifiers: ClassVar[tuple[Verifier, ...]] = (webhooks.OutboundMessageVerifier(), webhooks.FlowVerifier())
 
     @property
     def day(self) -> DailyUse:
@@ -202,6 +212,21 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
             await Invoices(self, stream).prepare()
         else:
             await SObject(SalesforceApi(self), _OBJECTS[stream.name]).described()
+
+    @classmethod
+    def owner(cls, event: ReceivedEvent) -> Owner:
+        """The organization that an event names, as nothing else proves whose it is."""
+        return Owner(webhooks.organization(event))
+
+    def subjects(self, event: ReceivedEvent) -> Iterable[Subject]:
+        """The record that changed, or the invoice that a changed line belongs to."""
+        own = (self.config.invoice_object,) if self.config.invoice_object else ()
+        objects = [invoice_objects.declared(self.config, name) for name in (*invoice_objects.KNOWN, *own)]
+        streams = {name: stream for stream, name in _OBJECTS.items()} | {
+            one.name: "invoices" for one in objects
+        }
+        parents = {one.line_name: one.line_parent for one in objects if one.line_name and one.line_parent}
+        return webhooks.subjects(event, streams, parents)
 
     def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
         """Map a record; an invoice as the settings and the object that it is from say."""

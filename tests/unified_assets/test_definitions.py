@@ -52,6 +52,7 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         "routes/customers": CUSTOMERS,
         "salesforce/accounts": [],
         "salesforce/contacts": [],
+        "salesforce/events": [],
         "salesforce/invoices": ["salesforce/accounts"],
         "stripe/customers": [],
         "stripe/events": [],
@@ -80,7 +81,8 @@ def test_every_asset_says_what_it_is(repository: dg.RepositoryDefinition) -> Non
             columns = {column.name for column in spec.metadata["dagster/column_schema"].columns}
             assert {"source_id", "unified_id", "deleted_at"} < columns
             # Nothing pulls what only webhooks bring.
-            is_pulled = source != "webhook" and (source, stream) != ("hubspot", "events")
+            delivered = (("hubspot", "events"), ("salesforce", "events"))
+            is_pulled = source != "webhook" and (source, stream) not in delivered
             assert spec.is_materializable == bool(spec.code_version and spec.freshness_policy) == is_pulled
 
 
@@ -111,12 +113,13 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
 def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     jobs = {name for name in repository.job_names if not name.startswith("__")}
     sources = ("chargebee", "hubspot", "salesforce", "stripe")
-    kinds = {(source, kind) for source in sources for kind in ("sync", "drain")} - {("salesforce", "drain")}
+    kinds = {(source, kind) for source in sources for kind in ("sync", "drain")}
     assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {"webhook_drain", "routes_push"}
     assert {schedule.name for schedule in repository.schedule_defs} == {f"{one}_schedule" for one in sources}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "chargebee_inbox", "connections", "derived_assets", "expiring_credentials", "failures", "hubspot_inbox",
-        "identities", "inbox_retention", "routes", "silent_connections", "stripe_inbox", "sync_requests",
+        "identities", "inbox_retention", "routes", "salesforce_inbox", "silent_connections", "stripe_inbox",
+        "sync_requests",
         "webhook_inbox",
     }  # fmt: skip
     assert all(

@@ -99,7 +99,8 @@ class Bench(ABC):
         edits: By stream, which of ``create``, ``update`` and ``delete`` its records know at the source.
         before_pages: Requests of a full refresh before those of its pages, where it has to find out something first.
         webhook_secret: What deliveries are signed with, where the system sends any.
-        unsigned: ``body`` and ``time``, where the system signs no such thing in its deliveries.
+        unsigned: ``body`` and ``time``, where the system signs no such thing in its deliveries, and ``headers`` where
+            what proves a delivery stands in its body.
     """
 
     adapter_class: ClassVar[type[BaseAdapter[Any]]]

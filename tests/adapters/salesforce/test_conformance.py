@@ -6,6 +6,7 @@ from adapters.salesforce.adapter import SalesforceAdapter
 from unified.conformance.bench import NOW, Bench
 from unified.conformance.suite import conformance
 from unified.sandbox.salesforce import SalesforceSandbox
+from unified.sandbox.salesforce.fields import identifier
 
 _OBJECTS = {"accounts": "Account", "contacts": "Contact", "invoices": "Invoice"}
 _CHANGES: dict[str, dict[str, Any]] = {
@@ -23,6 +24,8 @@ class SalesforceBench(Bench):
     edits: ClassVar[dict[str, frozenset[str]]] = dict.fromkeys(
         _CHANGES, frozenset({"create", "update", "delete"})
     )
+    webhook_secret = identifier("00D", 1)
+    unsigned = frozenset({"body", "time", "headers"})
     before_pages = 3  # describe, the lowest and the highest id
 
     def stand_in(self, *, empty: bool) -> SalesforceSandbox:

@@ -2,7 +2,7 @@
 
 | status | means | the sender |
 |---|---|---|
-| 200 | every event of the delivery is committed, or was before | is done |
+| 200 | every event of the delivery is committed, or was before; in the words that its verifier has for it | is done |
 | 400 | signed, but not what the provider documents | should be looked at |
 | 401 | no such endpoint, or not signed by its secret: one answer for both, and empty | should be set up anew |
 | 405, 413, 415 | no POST, too large, compressed | can't deliver here |
@@ -28,7 +28,6 @@ def _told(status: int, text: str, **headers: str) -> Answer:
     return Answer(status, f"{text}\n".encode(), {"content-type": "text/plain; charset=utf-8", **named})
 
 
-STORED = Answer(200)
 # Xero asks for a 401 with nothing else in it.
 UNKNOWN = Answer(401)
 NO_POST = _told(405, "Deliveries come by POST.", allow="POST", **_CLOSE)

@@ -150,7 +150,7 @@ class WebhookIngress:
                 await self._inbox.commit(rows, len(delivery.body))
             if strays:
                 await self._strays.commit(strays, 0)
-        return answers.STORED
+        return endpoint.verifier.stored
 
 
 def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, bytes]:

@@ -38,7 +38,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a provider's handshake wants to hear at once; there is nothing to store.
+    """What a sender is answered: to a handshake, when there is nothing to store, or once all is stored.
 
     Attributes:
         status: HTTP status.

@@ -51,12 +51,14 @@ class Verifier(ABC):
         most_events: How many events one delivery may bring, as far as the provider says.
         tolerance: Seconds by which the time that is signed may be off, either way.
         needs_secret: Whether a delivery is refused as long as no secret is stored.
+        stored: What the sender is answered once all events of its delivery are stored.
     """
 
     name: str
     most_events: int = 1
     tolerance: int = TOLERANCE
     needs_secret: bool = True
+    stored: Answer = Answer(200)
 
     def receive(self, delivery: Delivery, secrets: Sequence[Secret]) -> list[ReceivedEvent] | Answer:
         """Verify a delivery, then read its events: the one call that an ingress needs.

@@ -70,7 +70,7 @@ def envelope(events: Sequence[Record], organization: str) -> bytes:
             fields="\n".join(
                 f"     <sf:{name}>{escape(str(value))}</sf:{name}>"
                 for name, value in event["record"].items()
-                if name in ("Id", "SystemModstamp") and value is not None
+                if name in ("Id", "SystemModstamp", "AccountId", "InvoiceId") and value is not None
             ),
         )
         for event in events

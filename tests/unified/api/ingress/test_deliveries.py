@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from tests.unified.api.conftest import PROVIDER, SECRET, AddEndpoint, Ingress, Serve, signed, stripe_event
 from unified.kit.secrets import Secret
+from unified.sandbox.salesforce.fields import identifier
+from unified.sandbox.salesforce.webhooks import envelope
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.secrets.credentials import CredentialStore
 
@@ -112,6 +114,22 @@ async def test_slack_hears_its_challenge_once_it_has_signed_it(
     refused = await ingress.client.post(path, content=body, headers={**headers, "x-slack-signature": "v0=00"})
     assert (refused.status_code, refused.text) == (401, "")
     assert await ingress.stored() == []
+
+
+async def test_salesforce_hears_the_ack_once_all_is_stored(
+    ingress: Ingress, add_endpoint: AddEndpoint
+) -> None:
+    """Without it the same message comes again for a day."""
+    organization = identifier("00D", 1)
+    endpoint = await add_endpoint("stripe", organization, verifier="salesforce")
+    events = [{"serial": 1, "object": "Contact", "record": {"Id": identifier("003", 1)}}]
+    for sender, status, is_acknowledged in ((organization, 200, True), (identifier("00D", 2), 401, False)):
+        answer = await ingress.client.post(
+            f"/webhooks/stripe/{endpoint.path}",
+            content=envelope(events, sender),
+            headers={"soapaction": '""'},
+        )
+        assert (answer.status_code, b"<Ack>true</Ack>" in answer.content) == (status, is_acknowledged)
 
 
 async def test_xero_hears_nothing_but_a_status(ingress: Ingress, add_endpoint: AddEndpoint) -> None:
