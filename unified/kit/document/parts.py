@@ -26,7 +26,12 @@ OfRecord = Annotated[
     Field(max_length=2_000, description="Text with `{{ }}` over `record`, `settings` and `partition`."),
 ]
 Path = Annotated[
-    str, Field(pattern="^/", max_length=2_000, description="Below the base URL; may hold `{{ }}`.")
+    str,
+    Field(
+        pattern="^/[^?#]*$",
+        max_length=2_000,
+        description="Below the base URL, without a query; may hold `{{ }}`.",
+    ),
 ]
 
 SCOPE = ("settings", "partition")
