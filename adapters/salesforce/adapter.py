@@ -4,6 +4,7 @@ Here: what the adapter declares, its account and its daily limit. Reading is in 
 and ``api`` (endpoints); mapping in ``mapping``.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
@@ -117,6 +118,16 @@ class SalesforceConfig(AdapterConfig):
             raise ValueError(msg)
         return name
 
+    @field_validator("invoice_fields", "invoice_line_fields", mode="before")
+    @classmethod
+    def _of_a_form(cls, names: Any) -> Any:
+        """A web form sends text."""
+        try:
+            return json.loads(names) if isinstance(names, str) else names
+        except ValueError:
+            msg = 'it takes an object in JSON, such as {"total": "Total__c"}'
+            raise ValueError(msg) from None
+
     @field_validator("invoice_fields", "invoice_line_fields")
     @classmethod
     def _name_fields(cls, names: dict[str, str], info: ValidationInfo) -> dict[str, str]:
@@ -157,7 +168,7 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
         token_url="/services/oauth2/token",  # noqa: S106 - a path
         authorize_url="/services/oauth2/authorize",
         revoke_url="/services/oauth2/revoke",
-        grants=("client_credentials", "authorization_code"),
+        grants=("authorization_code", "client_credentials"),
         client_authentication="client_secret_post",
         answer_settings={"instance_url": "base_url"},
         assertion=Assertion(audience="/", subject_setting="username"),

@@ -220,7 +220,20 @@ def test_a_status_in_salesforce_s_words(word: str | None, status: str | None) ->
     assert invoice(Status=word).status == (status and InvoiceStatus(status))
 
 
-@pytest.mark.parametrize("fields", [{"totl": "Total__c"}, {"total": "Total__c FROM Account"}])
-def test_a_field_map_is_checked(fields: dict[str, str]) -> None:
-    with pytest.raises(ValidationError, match=r"there is no field 'totl'|is not the name of a field"):
-        SalesforceConfig(base_url="https://acme.my.salesforce.com", invoice_fields=fields)
+def configured(fields: Any) -> SalesforceConfig:
+    settings = {"base_url": "https://acme.my.salesforce.com", "invoice_fields": fields}
+    return SalesforceConfig.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"totl": "Total__c"}, {"total": "Total__c FROM Account"}, "total=Total__c"]
+)
+def test_a_field_map_is_checked(fields: Any) -> None:
+    with pytest.raises(
+        ValidationError, match=r"there is no field 'totl'|is not the name of a field|object in JSON"
+    ):
+        configured(fields)
+
+
+def test_a_field_map_may_be_the_text_of_a_form() -> None:
+    assert configured('{"total": "Total__c"}').invoice_fields == {"total": "Total__c"}

@@ -226,6 +226,28 @@ async def test_a_count_that_takes_too_long_is_left_out(org: SalesforceBench) -> 
     assert pages[-1].source_count is None
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [(406, None), (420, None), (503, "SERVER_UNAVAILABLE"), (400, "QUERY_TIMEOUT")]
+)
+async def test_odd_statuses_pass(org: SalesforceBench, status: int, code: str | None) -> None:
+    org.fault("status", "/services/data/v68.0/query", skip=2, status=status, code=code or "UNKNOWN_EXCEPTION")
+    copy = Copy("accounts")
+    await org.sync(copy, concurrency=1)
+    assert copy.records.keys() == org.ids("accounts")
+
+
+async def test_what_was_deleted_without_the_bin_shows_in_a_full_refresh(org: SalesforceBench) -> None:
+    copy = await loaded(org, "accounts")
+    gone = min(copy.records)
+    del data(org).rows["Account"]._kept[gone]
+    await org.sync(copy)
+    assert gone in copy.records
+    copy.cursor = None
+    org.provider.clock.advance(seconds=60)
+    await org.sync(copy)
+    assert gone not in copy.records
+
+
 @pytest.mark.parametrize("index", [0, 1, 35, 61, 62, 4000, 999_999])
 def test_ids_are_numbers_in_their_order(index: int) -> None:
     one, next_one = identifier("003", index), identifier("003", index + 1)
