@@ -123,7 +123,7 @@ async def compare(db: Database, sandbox: Sandbox, demo: DemoConnection) -> list[
     async with db.workspace(connection.workspace_id) as conn:
         counts = {
             stream.name: await quality.live_records(conn, StreamKey.of(connection, stream))
-            for stream in get_adapter(connector).streams
+            for stream in get_adapter(connector).chosen(connection.streams)
         }
         lines = await conn.execute(
             "SELECT count(*) FROM unified_invoice_lines WHERE connection_id = %s AND deleted_at IS NULL",

@@ -10,7 +10,7 @@ from unified.kit.streams import Page, RawRecord
 from unified.store.connections import field_rules
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.records import rejects, tables
+from unified.store.records import cursors, rejects, tables
 from unified.store.records.tables import StreamKey
 from unified.sync.connection import lease, recorded
 from unified.sync.mapper import Mapper
@@ -40,11 +40,14 @@ async def remap(
     """
     ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
     adapter = build_adapter(connection.connector, connection.settings, {}, ref)
+    expected = (*adapter.chosen(connection.streams), *adapter.delivered_streams)
     results = []
     async with Mapper() as mapper:
         for stream in adapter.all_streams():
-            mapping = Mapping(adapter, stream.name, await field_rules.read(db, connection, stream.name))
             key = StreamKey.of(connection, stream)
+            if stream not in expected and await cursors.load(db, key) is None:
+                continue  # never read: nothing is stored of it
+            mapping = Mapping(adapter, stream.name, await field_rules.read(db, connection, stream.name))
             results.append(await _remap_stream(db, connection, key, mapping, mapper, on_progress))
     return results
 
