@@ -76,6 +76,11 @@ async def evaluate(
     return found
 
 
+def left_out(stream: Stream) -> list[dg.AssetCheckResult]:
+    """The checks of an asset whose stream the connection does not read: there is nothing to compare."""
+    return [_not_compared(name, "the connection does not read this stream") for name in _names(stream)]
+
+
 def _conservation(result: PullResult) -> dg.AssetCheckResult:
     accounted = result.inserted + result.updated + result.unchanged + result.rejected
     return dg.AssetCheckResult(

@@ -19,7 +19,7 @@ from unified.store.records import burials, tables
 from unified.sync.connection import sync_stream
 from unified.sync.errors import SyncError
 from unified.sync.pull import PullResult
-from unified_assets.checks import check_specs, evaluate
+from unified_assets.checks import check_specs, evaluate, left_out
 from unified_assets.interrupts import interruptible
 from unified_assets.partitions import connections_of
 from unified_assets.reports import describe
@@ -67,6 +67,7 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
         retry_policy=RETRIES,
         freshness_policy=FRESHNESS,
         check_specs=check_specs(adapter.name, stream),
+        output_required=False,  # nothing comes of a stream that the connection does not read
         metadata={
             "dagster/table_name": leaf,
             "dagster/column_schema": dg.TableSchema(
@@ -80,15 +81,21 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
         },
         code_version=f"{stream.mapping_version}.{entity.model.__schema_version__}",
     )
-    async def pull_stream(
+    # Dagster can't read what an asynchronous generator is annotated to yield: a result, or only those of the checks.
+    async def pull_stream(  # type: ignore[no-untyped-def]  # noqa: ANN202
         context: dg.AssetExecutionContext,
         config: SyncConfig,
         database: DatabaseResource,
         adapters: AdaptersResource,
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare name only
+    ):
         with interruptible(context.run.run_id), failures():
             async with database.open() as db:
                 connection = await Registry(db).find(context.partition_key)
+                if stream not in adapter.chosen(connection.streams):
+                    context.log.info("%s does not read %s", connection.key, stream.name)
+                    for answer in left_out(stream):
+                        yield answer
+                    return
                 actor = f"dagster run {context.run.run_id}"
                 if config.bury:
                     async with db.workspace(connection.workspace_id) as conn:
@@ -107,7 +114,7 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
                 )
                 context.log.info(_summary(result))
                 description = await describe(db, connection, stream, result)
-                return dg.MaterializeResult(
+                yield dg.MaterializeResult(
                     metadata=description.metadata,
                     data_version=dg.DataVersion(description.data_version),
                     check_results=await evaluate(db, connection, stream, result),

@@ -115,3 +115,12 @@ def test_a_run_is_of_the_streams_that_a_connection_reads(installation: Installat
     run = installation.sync("acme/stripe")
     materialized = {event.asset_key for event in run.get_asset_materialization_events()}
     assert (run.success, materialized) == (True, set(request.asset_selection))
+
+
+def test_a_run_of_everything_leaves_out_what_a_connection_does_not_read(installation: Installation) -> None:
+    """As when somebody launches the job of a source by hand."""
+    installation.add("acme/stripe", "stripe")
+    job = installation.defs.resolve_job_def("stripe_sync")
+    run = job.execute_in_process(instance=installation.instance, partition_key="acme/stripe")
+    materialized = {event.asset_key.path[-1] for event in run.get_asset_materialization_events()}
+    assert (run.success, materialized) == (True, {"customers", "invoices", "events"})

@@ -17,6 +17,7 @@ import dagster as dg
 
 from unified.cli.installation import is_embedded
 from unified.cli.session import CommandError
+from unified.kit.registry import get_adapter
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.routes.rows import RouteSummary
 from unified.store.server.embedded import home
@@ -24,6 +25,7 @@ from unified_assets.definitions import defs
 from unified_assets.identities import KEY
 from unified_assets.partitions import WORKSPACES, connections_of
 from unified_assets.routes import JOB, routes
+from unified_assets.schedules import assets_of
 
 # PostgreSQL's log grows by files of this size, and the server ends where there is no room for one.
 _LOG_SEGMENT = 16 * 1024 * 1024
@@ -76,7 +78,8 @@ def run_sync(instance: dg.DagsterInstance, connection: ConnectionSummary) -> Run
         KeyboardInterrupt: On Ctrl-C. The run is then recorded as canceled.
     """
     job = defs.resolve_job_def(f"{connection.connector}_sync")
-    return _run(instance, job, connection.key, partition_key=connection.key)
+    assets = assets_of(get_adapter(connection.connector), connection)
+    return _run(instance, job, connection.key, partition_key=connection.key, asset_selection=assets)
 
 
 def run_drain(instance: dg.DagsterInstance, source: str) -> RunReport:
