@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from unified.kit.document.engine import adapter_class
 from unified.kit.document.model import read
+from unified.kit.document.reference import reference
 from unified.kit.document.schema import FILE, published
 from unified.kit.document.source import DocumentError
+
+PAGE = Path(__file__).parents[4] / "docs" / "documents.md"
 
 DESK: dict[str, Any] = {
     "engine": 1,
@@ -125,6 +130,15 @@ def test_auth_is_declared_as_every_adapter_declares_it(
     assert adapter.credential_kind == kind
     assert [field.name for field in adapter.credential_fields] == fields
     assert (adapter.oauth is not None) == has_oauth
+
+
+def test_the_page_holds_the_reference_and_an_example_that_can_be_read() -> None:
+    page = PAGE.read_text()
+    assert page.endswith(f"\n{reference()}"), (
+        "run `python -m unified.kit.document.reference`, and put it into the page"
+    )
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert list(read(example.encode(), PAGE.name).said.streams) == ["customers", "tickets"]
 
 
 def test_the_published_schema_is_that_of_the_models() -> None:
