@@ -1,4 +1,4 @@
-"""`unified connectors import`: what connectors that others described need, and whether that is data alone."""
+"""`unified connectors import`: documents made of connectors that others described, and how much of them that is."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,18 +11,28 @@ from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, say, table
 from unified.cli.session import UsageError
 from unified.kit.document.source import MOST_BYTES, DocumentError
+from unified.kit.importing.airbyte.conversion import convert
 from unified.kit.importing.airbyte.coverage import Coverage, coverage
 from unified.kit.importing.airbyte.examination import ExaminedStream, examine
+from unified.kit.importing.airbyte.expressions import slug
 from unified.kit.importing.airbyte.manifest import read_manifest
+from unified.kit.importing.airbyte.streams import ConvertedStream
+from unified.kit.importing.writing import as_yaml
 
 _ENDINGS = (".yaml", ".yml", ".json")
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Look at connectors that others described, as data."
+    no_args_is_help=True, add_completion=False, help="Make documents of connectors that others described."
 )
 
+ManifestFile = Annotated[
+    Path | None,
+    typer.Argument(exists=True, dir_okay=False, help="The connector's manifest.yaml.", metavar="FILE"),
+]
+To = Annotated[Path | None, typer.Option("--to", dir_okay=False, help="A new file for the document.")]
+Called = Annotated[str | None, typer.Option("--name", help="What the connector is to be called.")]
 Report = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--report",
         exists=True,
@@ -33,24 +43,75 @@ Report = Annotated[
 
 @app.callback()
 def importing() -> None:
-    """Look at connectors that others described, as data."""
+    """Make documents of connectors that others described."""
 
 
 @app.command()
-def airbyte(*, report: Report, as_json: AsJson = False) -> None:
-    """Say which streams of Airbyte's low-code connectors need nothing but data, and why the others do not run.
+def airbyte(
+    file: ManifestFile = None,
+    *,
+    to: To = None,
+    name: Called = None,
+    report: Report = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a connector document of one of Airbyte's low-code connectors, and say what became of each stream.
 
-    Of one manifest it says it stream by stream, of a folder in a table. Nothing of a file is executed or fetched.
+    Nothing of a file is executed or fetched. `--report` counts over a manifest or a folder of them, and writes nothing.
     """
-    if report.is_file():
-        _streams(report, as_json=as_json)
+    if (file is None) == (report is None):
+        raise UsageError("name a manifest, or a folder with --report")
+    if file is not None:
+        _convert(
+            file,
+            to,
+            name or slug(file.stem if file.stem != "manifest" else file.parent.name),
+            as_json=as_json,
+        )
+    elif report is not None and report.is_file():
+        _examine(report, as_json=as_json)
+    elif report is not None:
+        _report(report, as_json=as_json)
+
+
+def _convert(file: Path, to: Path | None, name: str, *, as_json: bool) -> None:
+    manifest = read_manifest(_bytes(file), file.name)
+    found = convert(manifest, name, name.replace("_", " ").title())
+    if as_json:
+        streams = [{**asdict(one), "said": None, "converted": one.said is not None} for one in found.streams]
+        print_json({"document": found.document, "streams": streams, "remarks": found.remarks})
+    else:
+        table(
+            ("STREAM", "LANDS IN", "REFUSED"),
+            ((one.name, (one.said or {}).get("entity"), one.reason) for one in found.streams),
+            empty="The manifest has no streams.",
+        )
+    remarks = [
+        *found.remarks,
+        *(f"{one.name}: {remark}" for one in found.streams for remark in one.remarks if one.said),
+    ]
+    for remark in remarks:
+        say(f"Look at this: {remark}.")
+    if found.document is None:
+        raise UsageError(f"no stream of {file.name} could be converted, so there is no document")
+    if to is None:
+        say("Nothing was written: --to FILE writes the document.")
         return
+    try:
+        with to.open("x", encoding="utf-8") as opened:
+            opened.write(as_yaml(found.document, remarks))
+    except FileExistsError:
+        raise UsageError(f"{to} is there already: name another file, or remove it") from None
+    say(f"Written to {to}.")
+
+
+def _report(folder: Path, *, as_json: bool) -> None:
     unread: list[str] = []
-    found = coverage(_manifests(report, unread))
+    found = coverage(_manifests(folder, unread))
     found.unread = unread
     if not found.manifests:
         raise UsageError(
-            f"there is no manifest in {report}: {unread[0] if unread else 'no .yaml or .json file'}"
+            f"there is no manifest in {folder}: {unread[0] if unread else 'no .yaml or .json file'}"
         )
     if as_json:
         print_json(asdict(found))
@@ -58,7 +119,7 @@ def airbyte(*, report: Report, as_json: AsJson = False) -> None:
         _show(found)
 
 
-def _streams(file: Path, *, as_json: bool) -> None:
+def _examine(file: Path, *, as_json: bool) -> None:
     found = examine(read_manifest(_bytes(file), file.name))
     if as_json:
         print_json(
@@ -72,15 +133,19 @@ def _streams(file: Path, *, as_json: bool) -> None:
     )
 
 
-def _manifests(folder: Path, unread: list[str]) -> Iterator[list[ExaminedStream]]:
-    """The streams of each manifest of a folder; what is not one is noted."""
+def _manifests(
+    folder: Path, unread: list[str]
+) -> Iterator[tuple[list[ExaminedStream], list[ConvertedStream]]]:
+    """The streams of each manifest of a folder, examined and converted; what is not one is noted."""
     for file in sorted(folder.rglob("*")):
         if file.suffix not in _ENDINGS or not file.is_file():
             continue
         try:
-            yield examine(read_manifest(_bytes(file), str(file.relative_to(folder))))
+            manifest = read_manifest(_bytes(file), str(file.relative_to(folder)))
         except DocumentError as error:
             unread.append(str(error))
+        else:
+            yield examine(manifest), convert(manifest, "imported", "Imported").streams
 
 
 def _bytes(file: Path) -> bytes:
@@ -94,12 +159,12 @@ def _show(found: Coverage) -> None:
         ("WHAT IS THERE", "WHOLE MANIFESTS", "STREAMS", "MANIFESTS WITH A STREAM"),
         (
             (
-                row.need if place == 0 else f"+ {row.need}",
+                row.need if place in (0, len(found.rows)) else f"+ {row.need}",
                 _share(row.whole, found.manifests),
                 _share(row.streams, found.streams),
                 _share(row.some, found.manifests),
             )
-            for place, row in enumerate(found.rows)
+            for place, row in enumerate((*found.rows, found.here))
         ),
         empty="",
     )

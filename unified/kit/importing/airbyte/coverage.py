@@ -1,4 +1,4 @@
-"""How much of a folder of manifests needs nothing but data: by what an engine has, and why the rest does not run."""
+"""How much of a folder of manifests needs nothing but data, by what an engine has, and how much is converted."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from unified.kit.importing.airbyte.components import NEEDS
 from unified.kit.importing.airbyte.examination import ExaminedStream
+from unified.kit.importing.airbyte.streams import ConvertedStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +34,41 @@ class Coverage:
         manifests: How many were read.
         streams: How many streams they have.
         unread: Files that are not manifests, each with the reason.
-        rows: By need, cumulative.
-        reasons: Why streams do not run, with how many manifests and streams have that reason.
+        rows: By need, cumulative: what an engine that has this could run.
+        here: What became documents.
+        reasons: Why streams did not, with how many manifests and streams have that reason.
     """
 
     manifests: int = 0
     streams: int = 0
     unread: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    here: Row = field(default_factory=lambda: Row("converted here", 0, 0, 0))
     reasons: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def coverage(manifests: Iterable[list[ExaminedStream]]) -> Coverage:
-    """Count over manifests that were examined; each is let go once it is counted."""
+def coverage(manifests: Iterable[tuple[list[ExaminedStream], list[ConvertedStream]]]) -> Coverage:
+    """Count over manifests that were examined and converted; each is let go once it is counted."""
     found = Coverage()
-    counts = [[0, 0, 0] for _ in NEEDS]
+    counts = [[0, 0, 0] for _ in (*NEEDS, found.here)]
     in_manifests: Counter[str] = Counter()
     in_streams: Counter[str] = Counter()
-    for streams in manifests:
+    for examined, converted in manifests:
         found.manifests += 1
-        found.streams += len(streams)
-        for place in range(len(NEEDS)):
-            has = frozenset(NEEDS[: place + 1])
-            running = sum(one.runs_with(has) for one in streams)
-            counts[place][0] += bool(streams) and running == len(streams)
-            counts[place][1] += running
-            counts[place][2] += running > 0
-        kinds = [{reason.partition(":")[0] for reason in one.refused} for one in streams]
-        in_streams.update(kind for each in kinds for kind in each)
-        in_manifests.update(set().union(*kinds))
-    found.rows = [Row(need, *each) for need, each in zip(NEEDS, counts, strict=True)]
+        found.streams += len(examined)
+        running = [
+            sum(one.runs_with(frozenset(NEEDS[: place + 1])) for one in examined)
+            for place in range(len(NEEDS))
+        ]
+        running.append(sum(one.said is not None for one in converted))
+        for count, streams in zip(counts, running, strict=True):
+            count[0] += bool(examined) and streams == len(examined)
+            count[1] += streams
+            count[2] += streams > 0
+        kinds = [one.reason.partition(":")[0] for one in converted if one.reason]
+        in_streams.update(kinds)
+        in_manifests.update(set(kinds))
+    found.rows = [Row(need, *each) for need, each in zip(NEEDS, counts, strict=False)]
+    found.here = Row(found.here.need, *counts[-1])
     found.reasons = {kind: (in_manifests[kind], count) for kind, count in in_streams.most_common()}
     return found

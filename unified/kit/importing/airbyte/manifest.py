@@ -28,12 +28,14 @@ class Manifest:
         streams: Its streams, each an object whose references are written out and whose components have parameters.
         dynamic: The same of streams that are made of what an API or a setting lists.
         budget: Its limits on calls; empty where it has none.
+        settings: What a connection to it says of itself: the properties of its ``spec``, by name.
     """
 
     name: str
     streams: tuple[dict[str, Any], ...]
     dynamic: tuple[dict[str, Any], ...]
     budget: dict[str, Any]
+    settings: dict[str, Any]
 
 
 def read_manifest(text: bytes, name: str) -> Manifest:
@@ -68,7 +70,14 @@ def read_manifest(text: bytes, name: str) -> Manifest:
             for one in _objects(name, "dynamic_streams", found["dynamic_streams"])
         ),
         found["api_budget"] if isinstance(found["api_budget"], dict) else {},
+        _settings(resolver.resolved(whole.get("spec"), (), 0)),
     )
+
+
+def _settings(spec: Any) -> dict[str, Any]:
+    for key in ("connection_specification", "properties"):
+        spec = spec.get(key) if isinstance(spec, dict) else None
+    return spec if isinstance(spec, dict) else {}
 
 
 def _objects(name: str, key: str, found: Any) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from unified.cli.commands.connectors.connectors import app
+from unified.cli.session import UsageError
+from unified.kit.document.model import read
 from unified.kit.document.source import DocumentError
 
 DESK = Path(__file__).parents[3] / "kit" / "importing" / "airbyte" / "desk.yaml"
@@ -45,3 +47,20 @@ def test_a_file_that_is_no_manifest_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text("a: 1")
     with pytest.raises(DocumentError, match="has neither"):
         run("--report", tmp_path / "m.yaml")
+
+
+def test_a_document_is_written_once_and_the_engine_reads_it(tmp_path: Path) -> None:
+    said = run(DESK)
+    assert "Nothing was written" in said
+    assert "CustomRetriever" in said
+    file = tmp_path / "desk.connector.yaml"
+    run(DESK, "--to", file, "--name", "my_desk")
+    document = read(file.read_bytes(), file.name)
+    assert (document.id, list(document.said.streams)) == ("my_desk", ["contacts", "other"])
+    with pytest.raises(UsageError, match="there already"):
+        run(DESK, "--to", file)
+    with pytest.raises(UsageError, match="name a manifest"):
+        run()
+    (tmp_path / "odd.yaml").write_text("streams: [{name: a, retriever: {type: CustomRetriever}}]")
+    with pytest.raises(UsageError, match="could be converted"):
+        run(tmp_path / "odd.yaml")

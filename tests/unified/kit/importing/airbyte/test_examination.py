@@ -2,135 +2,25 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 
+from tests.unified.kit.importing.airbyte.forms import (
+    BASIS,
+    DYNAMIC,
+    FORMS,
+    LISTS,
+    PARENTS,
+    TIMES,
+    WAITS,
+    examined,
+    manifest_of,
+    signed,
+    stream,
+)
 from unified.kit.importing.airbyte.components import NEEDS
+from unified.kit.importing.airbyte.conversion import convert
 from unified.kit.importing.airbyte.coverage import coverage
-from unified.kit.importing.airbyte.examination import ExaminedStream, examine
-from unified.kit.importing.airbyte.manifest import read_manifest
-
-BASIS, PARENTS, LISTS, FIELDS, OAUTH, SESSIONS, WAITS, BODIES, DYNAMIC = NEEDS
-
-
-def stream(name: str = "contacts", **more: Any) -> dict[str, Any]:
-    """A stream of the simplest form; ``more`` are further keys of its retriever, or of the stream."""
-    requester = {
-        "type": "HttpRequester",
-        "url_base": "https://api.example.test",
-        "path": "/contacts",
-        "authenticator": {
-            "type": "ApiKeyAuthenticator",
-            "api_token": "{{ config['key'] }}",
-            "header": "X-Key",
-        },
-        **more.pop("requester", {}),
-    }
-    selector = {"type": "RecordSelector", "extractor": {"type": "DpathExtractor", "field_path": ["data"]}}
-    retriever = {
-        "type": "SimpleRetriever",
-        "requester": requester,
-        "record_selector": {**selector, **more.pop("selector", {})},
-        **more.pop("retriever", {}),
-    }
-    return {"type": "DeclarativeStream", "name": name, "retriever": retriever, **more}
-
-
-def examined(*streams: dict[str, Any], **manifest: Any) -> list[ExaminedStream]:
-    return examine(read_manifest(msgspec.json.encode({"streams": list(streams), **manifest}), "m.json"))
-
-
-def pages(strategy: dict[str, Any], into: dict[str, Any]) -> dict[str, Any]:
-    paginator = {"type": "DefaultPaginator", "pagination_strategy": strategy, "page_token_option": into}
-    return stream(retriever={"paginator": paginator})
-
-
-def signed(**authenticator: Any) -> dict[str, Any]:
-    return stream(requester={"authenticator": authenticator})
-
-
-def failing(**handler: Any) -> dict[str, Any]:
-    return stream(requester={"error_handler": {"type": "DefaultErrorHandler", **handler}})
-
-
-QUERY = {"type": "RequestOption", "inject_into": "request_parameter", "field_name": "page"}
-PARENT = {
-    "type": "ParentStreamConfig",
-    "stream": stream("parents"),
-    "parent_key": "id",
-    "partition_field": "p",
-}
-SUBSTREAM = {"type": "SubstreamPartitionRouter", "parent_stream_configs": [PARENT]}
-LIST = {"type": "ListPartitionRouter", "values": ["a", "b"], "cursor_field": "kind"}
-TIMES = {
-    "type": "DatetimeBasedCursor", "cursor_field": "at", "datetime_format": "%s", "step": "P30D",
-    "cursor_granularity": "PT1S", "lookback_window": "P1D",
-    "start_datetime": {"type": "MinMaxDatetime", "datetime": "{{ config['start_date'] }}"},
-    "end_datetime": "{{ now_utc().strftime('%Y-%m-%d') }}",
-}  # fmt: skip
-
-FORMS: list[tuple[str, str, dict[str, Any]]] = [
-    (
-        "key in the query",
-        BASIS,
-        signed(type="ApiKeyAuthenticator", api_token="{{ config.k }}", inject_into=QUERY),
-    ),
-    ("bearer", BASIS, signed(type="BearerAuthenticator", api_token="{{ config['t'] }}")),
-    ("basic", BASIS, signed(type="BasicHttpAuthenticator", username="{{ config['u'] }}", password="")),
-    ("none", BASIS, signed(type="NoAuth")),
-    ("page", BASIS, pages({"type": "PageIncrement", "page_size": 50}, QUERY)),
-    ("offset", BASIS, pages({"type": "OffsetIncrement", "page_size": 50}, QUERY)),
-    ("cursor", BASIS, pages({"type": "CursorPagination", "cursor_value": "{{ response.next }}"}, QUERY)),
-    (
-        "link",
-        BASIS,
-        pages({"type": "CursorPagination", "cursor_value": "{{ headers['link'] }}"}, {"type": "RequestPath"}),
-    ),
-    (
-        "last record",
-        BASIS,
-        pages({"type": "CursorPagination", "cursor_value": "{{ last_record['id'] }}"}, QUERY),
-    ),
-    ("times", BASIS, stream(incremental_sync=TIMES)),
-    (
-        "errors",
-        BASIS,
-        failing(response_filters=[{"type": "HttpResponseFilter", "action": "IGNORE", "http_codes": [404]}]),
-    ),
-    ("wildcard", BASIS, stream(selector={"extractor": {"type": "DpathExtractor", "field_path": ["a", "*"]}})),
-    ("parent", PARENTS, stream(retriever={"partition_router": SUBSTREAM})),
-    ("list", LISTS, stream(retriever={"partition_router": LIST})),
-    ("product", LISTS, stream(retriever={"partition_router": [SUBSTREAM, LIST]})),
-    (
-        "added",
-        FIELDS,
-        stream(
-            transformations=[
-                {"type": "AddFields", "fields": [{"path": ["x"], "value": "{{ record['id'] }}"}]}
-            ]
-        ),
-    ),
-    ("removed", FIELDS, stream(transformations=[{"type": "RemoveFields", "field_pointers": [["x"]]}])),
-    ("filter", FIELDS, stream(selector={"record_filter": {"condition": "{{ record.a > 1 }}"}})),
-    (
-        "OAuth",
-        OAUTH,
-        signed(type="OAuthAuthenticator", client_id="{{ config['id'] }}", grant_type="client_credentials"),
-    ),
-    ("choice", SESSIONS, signed(type="SelectiveAuthenticator", authenticators={"a": {"type": "NoAuth"}})),
-    ("session", SESSIONS, signed(type="SessionTokenAuthenticator", session_token_path=["t"])),
-    ("wait", WAITS, failing(backoff_strategies=[{"type": "WaitTimeFromHeader", "header": "Retry-After"}])),
-    ("body", BODIES, stream(requester={"http_method": "POST", "request_body_json": {"type": "Contact"}})),
-    ("JWT", BODIES, signed(type="JwtAuthenticator", secret_key="{{ config['s'] }}")),
-    ("CSV", BODIES, stream(retriever={"decoder": {"type": "CsvDecoder"}})),
-    ("token in the body", BODIES, pages({"type": "PageIncrement"}, {**QUERY, "inject_into": "body_json"})),
-    ("job", DYNAMIC, stream(retriever={"type": "AsyncRetriever"})),
-    (
-        "groups",
-        DYNAMIC,
-        stream(retriever={"partition_router": {"type": "GroupingPartitionRouter", "group_size": 10}}),
-    ),
-]
+from unified.kit.importing.airbyte.examination import examine
 
 
 @pytest.mark.parametrize(("need", "form"), [pytest.param(need, form, id=name) for name, need, form in FORMS])
@@ -176,14 +66,16 @@ def test_schemas_migrations_and_an_end_that_is_now_do_not_count() -> None:
 
 def test_the_table_counts_manifests_and_streams_row_by_row() -> None:
     by_need = {need: next(form for _, one, form in FORMS if one == need) for need in NEEDS}
-    manifests = [examined(form, api_budget={}) for form in by_need.values()]
-    manifests.append(examined(stream(), signed(type="CustomAuthenticator", class_name="a.B")))
-    found = coverage(manifests)
+    manifests = [manifest_of({**form, "primary_key": "id"}) for form in by_need.values()]
+    manifests.append(manifest_of(stream(), signed(type="CustomAuthenticator", class_name="a.B")))
+    found = coverage((examine(one), convert(one, "desk", "Desk").streams) for one in manifests)
     assert (found.manifests, found.streams) == (10, 11)
     assert [(row.need, row.whole, row.streams, row.some) for row in found.rows] == [
         (need, place, place + 1, place + 1) for place, need in enumerate(NEEDS, 1)
     ]
-    assert found.reasons == {"CustomAuthenticator": (1, 1)}
+    assert found.reasons["CustomAuthenticator"] == (1, 1)
+    # The rest lack a parent, a token's address, a choice that signs, a request without a body, or a list.
+    assert (found.here.whole, found.here.streams, found.here.some) == (4, 4, 4)
 
 
 def test_dynamic_streams_and_budgets_are_seen() -> None:

@@ -1,0 +1,278 @@
+"""One stream of a manifest as a document's. What a document says once for all its streams is gathered beside.
+
+Where a stream can't become one, :class:`Unconvertible` says why.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from unified.kit.document.streams import DocumentStream
+from unified.kit.importing.airbyte import requests
+from unified.kit.importing.airbyte.expressions import Translator, Unconvertible
+from unified.kit.importing.airbyte.manifest import PARAMETERS
+from unified.kit.importing.landing import landing
+from unified.kit.proposing.schemas import of_schema
+
+Said = dict[str, Any]
+
+_URL = re.compile(r"https://(?P<host>(?:[^/{]|\{\{.*?\}\})+)(?P<path>/.*)?", re.DOTALL)
+_BOUND = re.compile(
+    r"""\{\{\s*stream_(?:interval|slice)(?:\.|\[['"]|\.get\(['"])(start_time|end_time)['"\])]*\s*\}\}"""
+)
+_OWN_HEADERS = frozenset(("accept", "content-type", "user-agent", "accept-encoding"))
+_ACTIONS = frozenset(("RETRY", "RATE_LIMITED", "FAIL", "IGNORE"))
+
+
+@dataclass(slots=True)
+class ConvertedStream:
+    """What became of one stream.
+
+    Attributes:
+        name: As the manifest calls it.
+        said: The document's stream; None where it is refused.
+        reason: Why it is refused.
+        remarks: What a person should look at.
+    """
+
+    name: str
+    said: Said | None = None
+    reason: str | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Shared:
+    """What a document says once for all its streams.
+
+    Attributes:
+        base_url: Where the API lives: a host, without a path.
+        host: It, as documents declare hosts.
+        auth: The authenticator.
+        headers: Of each request.
+        handlers: What answers mean.
+        wait_headers: Headers that say how long to wait, besides the usual one.
+    """
+
+    base_url: str
+    host: str
+    auth: Said
+    headers: Said = field(default_factory=dict)
+    handlers: list[Said] = field(default_factory=list)
+    wait_headers: list[str] = field(default_factory=list)
+
+
+def requester_of(stream: Mapping[str, Any]) -> Said:
+    """How a stream's requests are made; empty where it does not say."""
+    retriever = stream.get("retriever")
+    found = retriever.get("requester") if isinstance(retriever, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def address(requester: Said, translator: Translator) -> tuple[str, str, str]:
+    """Base URL, the host as documents declare it, and the path."""
+    given = requester.get(PARAMETERS, {})
+    base = translator.text(requester.get("url") or requester.get("url_base") or "", given, what="url")
+    path = translator.text(requester.get("path") or "", given, what="path")
+    if "://" in path:
+        raise Unconvertible("its path names a host")
+    whole = _URL.fullmatch(f"{base.rstrip('/')}/{path.lstrip('/')}" if path else base)
+    if whole is None:
+        raise Unconvertible(
+            "its address is not https:// with a host: a setting must not name the whole of it"
+        )
+    label, dot, rest = (
+        whole["host"].partition(".") if "{{" not in whole["host"] else _templated(whole["host"])
+    )
+    host = f"*.{rest}" if "{{" in label and dot else whole["host"]
+    if "{{" in host:
+        raise Unconvertible("a setting names more than the first part of its host")
+    return f"https://{whole['host']}", host, whole["path"] or "/"
+
+
+def _templated(host: str) -> tuple[str, str, str]:
+    """A host whose first part holds an expression, which may have dots in it."""
+    end = host.rfind("}}") + 2
+    label, dot, rest = host[end:].partition(".")
+    return host[:end] + label, dot, rest
+
+
+def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Translator) -> Said:
+    """The document's stream; what to look at is noted beside it.
+
+    Raises:
+        Unconvertible: If it can't become one.
+        ValidationError: If the document's model refuses it.
+    """
+    requester, retriever = requester_of(stream), stream["retriever"]
+    if retriever.get("type", "SimpleRetriever") != "SimpleRetriever":
+        raise Unconvertible(f"{retriever['type']}: documents read lists, without jobs to wait for")
+    if str(requester.get("http_method", "GET")).upper() != "GET":
+        raise Unconvertible("it is asked for by another method than GET")
+    if any(requester.get(key) for key in ("request_body", "request_body_json", "request_body_data")):
+        raise Unconvertible("its requests have a body")
+    decoder = retriever.get("decoder")
+    if isinstance(decoder, dict) and decoder.get("type", "JsonDecoder") != "JsonDecoder":
+        raise Unconvertible(f"{decoder.get('type')}: answers are read as JSON")
+    _, _, path = address(requester, translator)
+    since, remarks = requests.changes(stream.get("incremental_sync"))
+    parameters, bounds = _parameters(requester, translator)
+    if isinstance(stream.get("incremental_sync"), dict) and since is None and "start_time" in bounds:
+        option = {"inject_into": "request_parameter", "field_name": bounds["start_time"]}
+        cursor = {**stream["incremental_sync"], "start_time_option": option}
+        if "end_time" in bounds:
+            cursor["end_time_option"] = {**option, "field_name": bounds["end_time"]}
+        since, remarks = requests.changes(cursor)
+    one.remarks += remarks
+    split = requests.partition(
+        retriever.get("partition_router"), parameters, translator, retriever.get(PARAMETERS, {})
+    )
+    pages, remarks = requests.paging(retriever.get("paginator"), parameters)
+    one.remarks += remarks
+    if since is not None and split is not None and pages["kind"] in ("page", "offset"):
+        since = None
+        one.remarks.append("its pages are numbered within partitions, so every pull reads all of it")
+    _headers(requester, shared, translator)
+    _handlers(one, requester.get("error_handler"), shared, has_partitions=split is not None)
+    fields = of_schema(_schema(stream))
+    ids = _ids(stream, translator)
+    landed = landing(one.name, fields, ids)
+    if landed is None:
+        raise Unconvertible("nothing says what a record's id is: it has no primary key")
+    one.remarks += landed.remarks
+    said: Said = {"entity": landed.entity, "path": path}
+    for key, value in (
+        ("parameters", parameters),
+        ("records", _records(retriever, translator)),
+        ("paging", pages if pages["kind"] != "none" else None),
+        ("changes", since),
+        ("partition", split),
+        ("filter", _filter(retriever, translator)),
+        ("transformations", _transformations(stream, translator)),
+    ):
+        if value:
+            said[key] = value
+    said["mapping"] = landed.mapping
+    DocumentStream.model_validate(said)
+    return said
+
+
+def _parameters(requester: Said, translator: Translator) -> tuple[Said, dict[str, str]]:
+    """The query's parameters, and those of them that hold where a time window begins and ends."""
+    found = requester.get("request_parameters") or {}
+    if not isinstance(found, dict):
+        raise Unconvertible("its parameters are one expression, not an object")
+    bounds = {
+        bound[1]: key
+        for key, value in found.items()
+        if isinstance(value, str) and (bound := _BOUND.fullmatch(value.strip()))
+    }
+    given = requester.get(PARAMETERS, {})
+    return {
+        key: translator.text(value, given, what=f"the parameter {key}")
+        for key, value in found.items()
+        if key not in bounds.values() and value is not None and value != ""
+    }, bounds
+
+
+def _headers(requester: Said, shared: Shared, translator: Translator) -> None:
+    found = requester.get("request_headers") or {}
+    if not isinstance(found, dict):
+        raise Unconvertible("its headers are one expression, not an object")
+    for key, value in found.items():
+        if key.casefold() in _OWN_HEADERS:
+            continue
+        said = translator.text(value, requester.get(PARAMETERS, {}), what=f"the header {key}")
+        if shared.headers.setdefault(key, said) != said:
+            raise Unconvertible(f"its header {key} is another one than that of other streams")
+
+
+def _handlers(one: ConvertedStream, found: Any, shared: Shared, *, has_partitions: bool) -> None:
+    """What its answers mean. A document says that once for all streams."""
+    for handler in _listed(found):
+        for backoff in handler.get("backoff_strategies") or ():
+            header = backoff.get("header") if isinstance(backoff, dict) else None
+            if isinstance(header, str) and "{{" not in header and header.lower() not in shared.wait_headers:
+                shared.wait_headers.append(header.lower())
+        for said in handler.get("response_filters") or ():
+            if not isinstance(said, dict) or said.get("action", "") not in _ACTIONS:
+                raise Unconvertible("an answer is taken for a success, or for nothing, by its error handler")
+            if said["action"] == "IGNORE" and not has_partitions:
+                one.remarks.append("refusals of its list are errors here, not passed over")
+                continue
+            keys = ("http_codes", "error_message_contains", "predicate")
+            match = {key: said[key] for key in keys if said.get(key)}
+            if not match:
+                continue
+            same = [other for other in shared.handlers if {**other, "action": ""} == {**match, "action": ""}]
+            if not same:
+                shared.handlers.append({"action": said["action"], **match})
+            elif same[0]["action"] != said["action"]:
+                raise Unconvertible("its answers mean something else than those of other streams")
+
+
+def _listed(handler: Any) -> list[Said]:
+    if not isinstance(handler, dict):
+        return []
+    inner = handler.get("error_handlers")
+    if isinstance(inner, list):
+        return [one for each in inner for one in _listed(each)]
+    return [handler]
+
+
+def _schema(stream: Said) -> Any:
+    loaders = stream.get("schema_loader")
+    for loader in loaders if isinstance(loaders, list) else [loaders]:
+        if isinstance(loader, dict) and isinstance(loader.get("schema"), dict):
+            return loader["schema"]
+    return {}
+
+
+def _ids(stream: Said, translator: Translator) -> list[str]:
+    found = stream.get("primary_key") or []
+    parts = found if isinstance(found, list) else [found]
+    paths = [".".join(map(str, one)) if isinstance(one, list) else one for one in parts]
+    return [translator.text(one, stream.get(PARAMETERS, {}), what="primary_key") for one in paths]
+
+
+def _records(retriever: Said, translator: Translator) -> list[str]:
+    selector = retriever.get("record_selector")
+    extractor = selector.get("extractor") if isinstance(selector, dict) else None
+    found = extractor.get("field_path") if isinstance(extractor, dict) else []
+    if not isinstance(found, list):
+        raise Unconvertible("its records stand at an expression")
+    given = extractor.get(PARAMETERS, {}) if isinstance(extractor, dict) else {}
+    keys = [translator.text(one, given, what="field_path") for one in found]
+    if any("*" in one or "{{" in one for one in keys):
+        raise Unconvertible("its records stand at a wildcard or an expression, not at keys")
+    return [one for one in keys if one]
+
+
+def _filter(retriever: Said, translator: Translator) -> str | None:
+    selector = retriever.get("record_selector")
+    found = selector.get("record_filter") if isinstance(selector, dict) else None
+    if not isinstance(found, dict) or not found.get("condition"):
+        return None
+    return translator.text(found["condition"], found.get(PARAMETERS, {}), what="record_filter")
+
+
+def _transformations(stream: Said, translator: Translator) -> list[Said]:
+    said: list[Said] = []
+    for one in stream.get("transformations") or ():
+        if not isinstance(one, dict):
+            raise Unconvertible("a transformation is not an object")
+        if one.get("condition"):
+            raise Unconvertible("a transformation has a condition")
+        if one.get("type") == "AddFields":
+            for each in one.get("fields") or ():
+                path = each.get("path") if isinstance(each, dict) else None
+                value = translator.text(each.get("value", ""), one.get(PARAMETERS, {}), what="AddFields")
+                said.append({"do": "add", "path": path, "value": value})
+        elif one.get("type") == "RemoveFields":
+            said += [{"do": "remove", "path": path} for path in one.get("field_pointers") or ()]
+        else:
+            raise Unconvertible(f"{one.get('type')}: documents have no such transformation")
+    if any(not isinstance(one["path"], list) or "*" in map(str, one["path"]) for one in said):
+        raise Unconvertible("a transformation's path is not made of keys")
+    return said
