@@ -99,7 +99,7 @@ def _common(fields: Iterable[ForeignField]) -> frozenset[str]:
         for word in words:
             counts[word] = counts.get(word, 0) + 1
     enough = max(5, _MOST_COMMON * len(named))
-    return frozenset(word for word, count in counts.items() if count >= enough)
+    return frozenset(word for word, count in counts.items() if count >= enough) - _STRANGERS
 
 
 def _fit(one: ForeignField, place: Place, common: frozenset[str]) -> Match | None:

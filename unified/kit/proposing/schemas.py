@@ -21,12 +21,7 @@ def of_schema(schema: Any, resolve: Resolve = lambda found: found) -> list[Forei
         schema: Of the object; parts that are not a schema say nothing.
         resolve: Follows references.
     """
-    found: list[ForeignField] = []
-    for one in _fields(schema, "", 0, resolve):
-        found.append(one)
-        if len(found) >= MOST_FIELDS:
-            break
-    return found
+    return list(_Fields(resolve).of(schema, "", 0))
 
 
 def properties_of(schema: Any, resolve: Resolve, depth: int = 0) -> dict[str, Any]:
@@ -71,22 +66,32 @@ def _plain_type(schema: Any) -> str:
     return said if isinstance(said, str) and said != "null" else ""
 
 
-def _fields(schema: Any, before: str, depth: int, resolve: Resolve) -> Iterator[ForeignField]:
-    for name, value in properties_of(schema, resolve).items():
-        inner = resolve(value)
-        if not isinstance(inner, Mapping):
-            continue
-        path = joined(before, name)
-        kind = type_of_schema(inner, resolve)
-        one = ForeignField(path, kind, _text(inner, "format"), _text(inner, "description"), _words(inner))
-        yield one
-        if depth >= DEEPEST:
-            continue
-        if kind == "object":
-            yield from _fields(inner, path, depth + 1, resolve)
-        elif kind == "array" and type_of_schema(items := inner.get("items"), resolve) == "object":
-            one.items = list(_fields(items, "", depth + 1, resolve))
-            yield from _fields(items, f"{path}[0]", depth + 1, resolve)
+class _Fields:
+    """Fields that are being gathered. They are counted: a schema that contains itself has no end."""
+
+    def __init__(self, resolve: Resolve) -> None:
+        self._resolve = resolve
+        self._left = MOST_FIELDS
+
+    def of(self, schema: Any, before: str, depth: int) -> Iterator[ForeignField]:
+        for name, value in properties_of(schema, self._resolve).items():
+            inner = self._resolve(value)
+            if not isinstance(inner, Mapping):
+                continue
+            self._left -= 1
+            if self._left < 0:
+                return
+            path = joined(before, name)
+            kind = type_of_schema(inner, self._resolve)
+            one = ForeignField(path, kind, _text(inner, "format"), _text(inner, "description"), _words(inner))
+            yield one
+            if depth >= DEEPEST:
+                continue
+            if kind == "object":
+                yield from self.of(inner, path, depth + 1)
+            elif kind == "array" and type_of_schema(items := inner.get("items"), self._resolve) == "object":
+                one.items = list(self.of(items, "", depth + 1))
+                yield from self.of(items, f"{path}[0]", depth + 1)
 
 
 def _text(schema: Mapping[str, Any], key: str) -> str:

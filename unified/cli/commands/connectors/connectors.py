@@ -13,6 +13,7 @@ app.command("list")(catalogue.list_connectors)
 app.command("revoke")(keys.revoke)
 app.add_typer(keys.app, name="keys")
 app.add_typer(importing.app, name="import")
+app.command("draft")(importing.draft_connector)
 
 
 @app.callback(invoke_without_command=True)

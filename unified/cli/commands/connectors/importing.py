@@ -1,9 +1,9 @@
-"""`unified connectors import`: documents made of connectors that others described, and how much of them that is."""
+"""`unified connectors import` and `draft`: documents made of what others described, and how much of it that is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,9 +14,11 @@ from unified.kit.document.source import MOST_BYTES, DocumentError
 from unified.kit.importing.airbyte.conversion import convert
 from unified.kit.importing.airbyte.coverage import Coverage, coverage
 from unified.kit.importing.airbyte.examination import ExaminedStream, examine
-from unified.kit.importing.airbyte.expressions import slug
 from unified.kit.importing.airbyte.manifest import read_manifest
 from unified.kit.importing.airbyte.streams import ConvertedStream
+from unified.kit.importing.names import slug
+from unified.kit.importing.openapi.draft import draft
+from unified.kit.importing.openapi.spec import MOST_JSON_BYTES, read_spec
 from unified.kit.importing.writing import as_yaml
 
 _ENDINGS = (".yaml", ".yml", ".json")
@@ -28,6 +30,10 @@ app = typer.Typer(
 ManifestFile = Annotated[
     Path | None,
     typer.Argument(exists=True, dir_okay=False, help="The connector's manifest.yaml.", metavar="FILE"),
+]
+SpecFile = Annotated[
+    Path,
+    typer.Argument(exists=True, dir_okay=False, help="The API's OpenAPI file, YAML or JSON.", metavar="SPEC"),
 ]
 To = Annotated[Path | None, typer.Option("--to", dir_okay=False, help="A new file for the document.")]
 Called = Annotated[str | None, typer.Option("--name", help="What the connector is to be called.")]
@@ -86,20 +92,40 @@ def _convert(file: Path, to: Path | None, name: str, *, as_json: bool) -> None:
             ((one.name, (one.said or {}).get("entity"), one.reason) for one in found.streams),
             empty="The manifest has no streams.",
         )
-    remarks = [
-        *found.remarks,
-        *(f"{one.name}: {remark}" for one in found.streams for remark in one.remarks if one.said),
-    ]
+    own = [f"{one.name}: {remark}" for one in found.streams for remark in one.remarks if one.said]
+    _write(found.document, [*found.remarks, *own], file, to)
+
+
+def draft_connector(spec: SpecFile, *, to: To = None, name: Called = None, as_json: AsJson = False) -> None:
+    """Draft a connector document from an OpenAPI 3.0 or 3.1 file: hosts, authentication, lists, pages, rules.
+
+    What is guessed is named, for a person to look at. Nothing is fetched, and nothing is installed.
+    """
+    found = draft(read_spec(_bytes(spec, MOST_JSON_BYTES), spec.name), name or slug(spec.stem))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        table(
+            ("PATH", "STREAM", "LANDS IN", "WHY NOT"),
+            ((one.path, one.stream, one.entity, one.reason) for one in found.paths),
+            empty="Nothing can be asked for with GET.",
+        )
+    own = [f"{one.stream}: {remark}" for one in found.paths for remark in one.remarks if one.stream]
+    _write(found.document, [*found.remarks, *own], spec, to)
+
+
+def _write(document: dict[str, Any] | None, remarks: Sequence[str], file: Path, to: Path | None) -> None:
+    """Say what to look at, and write the document where that is asked for."""
     for remark in remarks:
         say(f"Look at this: {remark}.")
-    if found.document is None:
-        raise UsageError(f"no stream of {file.name} could be converted, so there is no document")
+    if document is None:
+        raise UsageError(f"nothing of {file.name} became a stream, so there is no document")
     if to is None:
         say("Nothing was written: --to FILE writes the document.")
         return
     try:
         with to.open("x", encoding="utf-8") as opened:
-            opened.write(as_yaml(found.document, remarks))
+            opened.write(as_yaml(document, remarks))
     except FileExistsError:
         raise UsageError(f"{to} is there already: name another file, or remove it") from None
     say(f"Written to {to}.")
@@ -148,10 +174,10 @@ def _manifests(
             yield examine(manifest), convert(manifest, "imported", "Imported").streams
 
 
-def _bytes(file: Path) -> bytes:
+def _bytes(file: Path, most: int = MOST_BYTES) -> bytes:
     """A file's content; of a large one as much as shows that it is too large."""
     with file.open("rb") as opened:
-        return opened.read(MOST_BYTES + 1)
+        return opened.read(most + 1)
 
 
 def _show(found: Coverage) -> None:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from unified.kit.document.model import DocumentModel
 from unified.kit.importing.airbyte import requests
 from unified.kit.importing.airbyte.examination import examine
-from unified.kit.importing.airbyte.expressions import Translator, Unconvertible, slug
+from unified.kit.importing.airbyte.expressions import Translator, Unconvertible
 from unified.kit.importing.airbyte.manifest import Manifest
 from unified.kit.importing.airbyte.streams import (
     ConvertedStream,
@@ -25,6 +25,7 @@ from unified.kit.importing.airbyte.streams import (
     requester_of,
     stream_of,
 )
+from unified.kit.importing.names import plain, slug
 from unified.kit.importing.writing import because
 
 _USUAL_RATE = 5
@@ -182,7 +183,7 @@ def _hosts(shared: Shared) -> list[str]:
 def _setting(about: Any) -> Said:
     said = about if isinstance(about, dict) else {}
     description = said.get("description") or said.get("title") or "As the provider names it."
-    found: Said = {"description": requests.plain(str(description))}
+    found: Said = {"description": plain(str(description))}
     default = said.get("default")
     if isinstance(default, str | int) and not isinstance(default, bool) and str(default):
         found["default"] = str(default)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from unified.kit.importing.names import slug
+
 _EXPRESSION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _KEY = r"""(?:\.get\(\s*['"](?P<got>[^'"]+)['"]|\[\s*['"](?P<key>[^'"]+)['"]\s*\]|\.(?P<name>[A-Za-z_]\w*)(?!\w|\())"""
 _OF = {
@@ -25,13 +27,6 @@ _BARE = re.compile(
 
 class Unconvertible(ValueError):  # noqa: N818 - it is the outcome for one stream, not a fault of the program
     """Why a stream can't become one of a document."""
-
-
-def slug(name: str) -> str:
-    """A name as documents spell it."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    said = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")[:40].rstrip("_")
-    return said if said[:1].isalpha() else f"x_{said}"[:40].rstrip("_")
 
 
 @dataclass

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from unified.kit.importing.airbyte.expressions import Translator, Unconvertible, keys_of, only_setting, slug
+from unified.kit.importing.airbyte.expressions import Translator, Unconvertible, keys_of, only_setting
 from unified.kit.importing.airbyte.manifest import PARAMETERS
+from unified.kit.importing.names import plain, slug
 
 Said = dict[str, Any]
 
@@ -61,11 +62,6 @@ def _secret(said: Any, spec: Mapping[str, Any]) -> Said:
     label = str(about.get("title") or name.replace("_", " "))[:100]
     hint = plain(str(about.get("description") or "")) or "As the provider shows it."
     return {"name": slug(name), "label": label, "hint": hint}
-
-
-def plain(text: str) -> str:
-    """A description without markup, cut: it is shown to people."""
-    return " ".join(re.sub(r"<[^>]*>", "", text[:4000]).split())[:500]
 
 
 def _key(found: Said, spec: Mapping[str, Any]) -> tuple[Said, list[str]]:

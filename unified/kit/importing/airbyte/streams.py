@@ -106,15 +106,7 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
         ValidationError: If the document's model refuses it.
     """
     requester, retriever = requester_of(stream), stream["retriever"]
-    if retriever.get("type", "SimpleRetriever") != "SimpleRetriever":
-        raise Unconvertible(f"{retriever['type']}: documents read lists, without jobs to wait for")
-    if str(requester.get("http_method", "GET")).upper() != "GET":
-        raise Unconvertible("it is asked for by another method than GET")
-    if any(requester.get(key) for key in ("request_body", "request_body_json", "request_body_data")):
-        raise Unconvertible("its requests have a body")
-    decoder = retriever.get("decoder")
-    if isinstance(decoder, dict) and decoder.get("type", "JsonDecoder") != "JsonDecoder":
-        raise Unconvertible(f"{decoder.get('type')}: answers are read as JSON")
+    _check(requester, retriever)
     _, _, path = address(requester, translator)
     since, remarks = requests.changes(stream.get("incremental_sync"))
     parameters, bounds = _parameters(requester, translator)
@@ -156,6 +148,19 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
     said["mapping"] = landed.mapping
     DocumentStream.model_validate(said)
     return said
+
+
+def _check(requester: Said, retriever: Said) -> None:
+    """Refuse what documents do not read at all."""
+    if retriever.get("type", "SimpleRetriever") != "SimpleRetriever":
+        raise Unconvertible(f"{retriever['type']}: documents read lists, without jobs to wait for")
+    if str(requester.get("http_method", "GET")).upper() != "GET":
+        raise Unconvertible("it is asked for by another method than GET")
+    if any(requester.get(key) for key in ("request_body", "request_body_json", "request_body_data")):
+        raise Unconvertible("its requests have a body")
+    decoder = retriever.get("decoder")
+    if isinstance(decoder, dict) and decoder.get("type", "JsonDecoder") != "JsonDecoder":
+        raise Unconvertible(f"{decoder.get('type')}: answers are read as JSON")
 
 
 def _parameters(requester: Said, translator: Translator) -> tuple[Said, dict[str, str]]:
