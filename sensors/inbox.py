@@ -65,8 +65,8 @@ async def _watch(
             pause = max(_LOOK_SECONDS, _SHARE * (time.monotonic() - started))
             obstacle = "nothing waits"
             if due := [one for one in found if one.is_due(clock())]:
-                last = _last_drain(instance, job)
-                obstacle = await _obstacle(db, source, last, clock())
+                last = last_run(instance, job)
+                obstacle = await obstacle_of(db, lease_of(source), last, clock())
                 if not obstacle:
                     # Named after the run before it: asked for once, however often this is seen, and anew if it fails.
                     key = f"{source}:{last.dagster_run.run_id if last else 'first'}"
@@ -83,22 +83,30 @@ async def _watch(
             await asyncio.sleep(pause)
 
 
-def _last_drain(instance: dg.DagsterInstance, job: str) -> dg.RunRecord | None:
+def last_run(instance: dg.DagsterInstance, job: str) -> dg.RunRecord | None:
+    """The run of a job that was asked for last."""
     records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
     return records[0] if records else None
 
 
-async def _obstacle(db: Database, source: str, last: dg.RunRecord | None, now: datetime) -> str:
-    """Why no run is to be asked for now; empty if nothing is in the way."""
+async def obstacle_of(db: Database, lease: str, last: dg.RunRecord | None, now: datetime) -> str:
+    """Why no run is to be asked for now; empty if nothing is in the way.
+
+    Args:
+        db: Where runs take their lease.
+        lease: The lock that a run holds while it lives.
+        last: The run that was asked for last.
+        now: The time.
+    """
     if last is None:
         return ""
     status = last.dagster_run.status
     age = now - last.update_timestamp
     if status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED) and age < _AFTER_FAILURE:
-        return "the last drain did not succeed; it is tried again half a minute after its end"
+        return "the last run did not succeed; it is tried again half a minute after its end"
     if last.dagster_run.is_finished:
         return ""
     if status is dg.DagsterRunStatus.QUEUED or age < _START:
-        return "a drain is asked for or under way"
-    async with db.exclusive(lease_of(source)) as is_free:
-        return "" if is_free else "a drain is under way"
+        return "a run is asked for or under way"
+    async with db.exclusive(lease) as is_free:
+        return "" if is_free else "a run is under way"

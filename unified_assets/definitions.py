@@ -18,6 +18,7 @@ from sensors.inbox import inbox_sensor
 from sensors.requests import requests_sensor
 from sensors.retention import retention_sensor
 from sensors.routes import routes_sensor
+from sensors.subscriptions import subscriptions_sensor
 from unified.kit.registry import discover_adapters
 from unified_assets.derived import monthly_revenue
 from unified_assets.drains import delivered_assets, drain_job, takes_webhooks
@@ -25,6 +26,7 @@ from unified_assets.identities import identities_asset
 from unified_assets.routes import route_asset, route_job
 from unified_assets.schedules import source_job, source_schedule
 from unified_assets.sources import source_assets
+from unified_assets.subscriptions import deliver_job
 
 
 def build_definitions(*own: dg.Definitions, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -57,7 +59,7 @@ def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
             route_asset(adapters),
             identities_asset(adapters),
         ],
-        jobs=[*jobs.values(), *drains.values(), route_job()],
+        jobs=[*jobs.values(), *drains.values(), route_job(), deliver_job()],
         schedules=[source_schedule(adapter, jobs[adapter.name]) for adapter in polled],
         sensors=[
             connections_sensor(adapters),
@@ -70,6 +72,7 @@ def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
             identities_sensor(),
             retention_sensor(),
             routes_sensor(),
+            subscriptions_sensor(),
             failures_sensor(),
             expiry_sensor(),
             freshness_sensor(),

@@ -114,11 +114,16 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
     jobs = {name for name in repository.job_names if not name.startswith("__")}
     sources = ("chargebee", "hubspot", "salesforce", "stripe")
     kinds = {(source, kind) for source in sources for kind in ("sync", "drain")}
-    assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {"webhook_drain", "routes_push"}
+    assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {
+        "webhook_drain",
+        "routes_push",
+        "subscriptions_deliver",
+    }
     assert {schedule.name for schedule in repository.schedule_defs} == {f"{one}_schedule" for one in sources}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "chargebee_inbox", "connections", "derived_assets", "expiring_credentials", "failures", "hubspot_inbox",
         "identities", "inbox_retention", "routes", "salesforce_inbox", "silent_connections", "stripe_inbox",
+        "subscriptions",
         "sync_requests",
         "webhook_inbox",
     }  # fmt: skip

@@ -81,6 +81,10 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "commands.operation.serve:serve",
             "Take providers' webhooks in, and answer the management API.",
         ),
+        "subscriptions": (
+            "commands.webhooks.subscriptions:app",
+            "Deliver what changes to URLs of your own.",
+        ),
         "drain": ("commands.webhooks.drain:drain", "Apply what webhooks have brought, now."),
     },
     "Management API": {

@@ -64,3 +64,20 @@ def usable_base_url(config: AdapterConfig) -> httpx.URL:
             f"leads to {url.host}, which is not one of this system's hosts ({hosts}); correct it"
         )
     return url
+
+
+def target_of(url: str, *, allow_private: bool) -> tuple[str, str]:
+    """A URL of a user's own to which something is sent: its origin, and the path and query below it.
+
+    Raises:
+        ConfigurationError: If nothing can be sent there. It says what is wrong, to follow the word URL.
+    """
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"is none ({error})") from error
+    if Origin.of(url) is None or parts.fragment:
+        raise ConfigurationError("must look like https://host/path, without a user and a fragment")
+    if parts.scheme == "http" and not allow_private:
+        raise ConfigurationError("must be https; plain http is for private hosts, where those are allowed")
+    return f"{parts.scheme}://{parts.netloc.decode()}", parts.raw_path.decode()

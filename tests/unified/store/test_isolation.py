@@ -55,6 +55,7 @@ DUTIES: dict[str, dict[str, set[str]]] = {
         "webhook_dead_letters": {"SELECT", "DELETE"},
         "webhook_inbox": {"SELECT", "DELETE"},
         "webhook_seen": {"SELECT", "DELETE"},
+        "webhook_subscriptions": {"SELECT"},
         "workspace_keys": {"SELECT", "UPDATE"},
         "workspaces": {"SELECT"},
     },

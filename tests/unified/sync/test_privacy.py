@@ -44,12 +44,15 @@ PERSONAL = {
 # Tables that hold no person's data: ids, settings, counts, times, secrets that only their key opens.
 IMPERSONAL = {
     "admin_tokens", "alembic_version", "api_tokens", "audit_log", "authorizations", "connector_configs",
-    "connector_credentials", "connectors", "cursors", "customer_changes", "customer_identities", "deployment_log",
+    "connector_credentials", "connector_documents", "connectors", "cursors", "customer_changes",
+    "customer_identities", "deployment_documents", "deployment_log",
     "ended_sessions", "idempotency_keys", "identity_aliases", "identity_keys", "identity_matches", "identity_queue",
     "identity_records", "identity_state", "inbox_cursors", "kept_counts", "merged_records", "pending_authorizations",
-    "position_server", "reader_logins", "refresh_seen", "route_cursors", "routes", "schema_mappings",
-    "suppressed_records", "sync_history", "unknown_deletions", "waiting_burials", "webhook_configs",
-    "webhook_seen", "webhook_strays", "workspace_keys", "workspace_members", "workspaces",
+    "position_server", "reader_logins", "refresh_seen", "revocations", "route_cursors", "routes",
+    "schema_mappings", "signing_keys",
+    "suppressed_records", "sync_history", "undelivered_records", "unknown_deletions", "waiting_burials",
+    "webhook_configs", "webhook_seen", "webhook_strays", "webhook_subscriptions", "workspace_keys",
+    "workspace_members", "workspaces",
 }  # fmt: skip
 # Columns of text in personal tables that say what kind of thing a row is, or which.
 KINDS = {

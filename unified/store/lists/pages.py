@@ -172,6 +172,22 @@ async def in_order_of_changes(
     return await _read(conn, which, wanted, conditions, values, order)
 
 
+async def of_key(
+    conn: AsyncConnection[Any], which: RecordList, wanted: Wanted, key: Sequence[Any]
+) -> Row | None:
+    """The row of a key, if it is there and passes the filters.
+
+    Args:
+        conn: A transaction of the workspace, after :func:`start`.
+        which: The list.
+        wanted: Of it.
+        key: As :attr:`Row.key`; ids may be text.
+    """
+    values = {**dict(zip(which.key, key, strict=True)), "limit": 1}
+    found = await _read(conn, which, wanted, [_is(which.key)], values, _columns(which.key))
+    return found[0] if found else None
+
+
 async def single(
     conn: AsyncConnection[Any],
     which: RecordList,

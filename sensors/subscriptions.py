@@ -1,0 +1,59 @@
+"""Asks for a run of deliveries as soon as something changed that somebody subscribed to.
+
+As the inbox's sensor does, a tick stays and looks: what it saw is not marked anywhere.
+"""
+
+import asyncio
+import time
+
+import dagster as dg
+
+from resources.store import DatabaseResource
+from sensors.inbox import WATCH_SECONDS, last_run, obstacle_of
+from unified.store.subscriptions import subscriptions
+from unified.sync.subscriptions.deliver import LEASE
+from unified_assets.subscriptions import JOB
+
+# Between two looks, or longer: however many subscriptions there are, looking takes a small part of the time.
+_LOOK_SECONDS = 0.5
+_SHARE = 10
+
+
+def subscriptions_sensor() -> dg.SensorDefinition:
+    """The sensor of all subscriptions."""
+
+    @dg.sensor(
+        name="subscriptions",
+        job_name=JOB,
+        minimum_interval_seconds=1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for deliveries when something changed that is subscribed to, and none are under way.",
+    )
+    def watch(
+        context: dg.SensorEvaluationContext, database: DatabaseResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        return asyncio.run(_watch(context.instance, database))
+
+    return watch
+
+
+async def _watch(instance: dg.DagsterInstance, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
+    until = time.monotonic() + WATCH_SECONDS
+    async with database.open() as db:
+        clock = await db.clock()
+        while True:
+            started = time.monotonic()
+            obstacle = "nothing has changed that is subscribed to"
+            for workspace_id, subscription_id in await subscriptions.due(db, clock()):
+                if not await subscriptions.has_changes(db, workspace_id, subscription_id, clock()):
+                    continue
+                last = last_run(instance, JOB)
+                obstacle = await obstacle_of(db, LEASE, last, clock())
+                if not obstacle:
+                    # Named after the run before it: asked for once, however often this is seen.
+                    return dg.RunRequest(run_key=f"after {last.dagster_run.run_id if last else 'none'}")
+                break
+            pause = max(_LOOK_SECONDS, _SHARE * (time.monotonic() - started))
+            if time.monotonic() + pause > until:
+                return dg.SkipReason(obstacle)
+            await asyncio.sleep(pause)

@@ -1,0 +1,398 @@
+"""What changes reaches a subscriber, signed, at least once and never in an older state later."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from tests.unified.sync.source import Source
+from unified.kit.secrets import Secret
+from unified.store.errors import DuplicateNameError, InvalidSettingError
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import LocalKeyProvider
+from unified.store.subscriptions import progress, subscriptions
+from unified.store.subscriptions.subscriptions import Subscription, Subscriptions
+from unified.store.workspaces import workspaces
+from unified.sync.subscriptions import deliver as delivering
+from unified.sync.subscriptions.deliver import Deliveries, deliver
+
+
+@dataclass
+class Receiver:
+    """Somebody's server: notes what it verifies, and answers as it is told."""
+
+    url: str = ""
+    secret: str = ""
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    answers: Callable[[dict[str, Any]], web.Response] = lambda _: web.Response(status=204)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        try:
+            Webhook(self.secret).verify(body, dict(request.headers))
+        except WebhookVerificationError:
+            return web.Response(status=401)
+        event = json.loads(body)
+        answer = self.answers(event)
+        if answer.status < 300:
+            self.taken.append(event)
+            self.ids.append(request.headers["webhook-id"])
+        return answer
+
+    def source_ids(self) -> list[str]:
+        return [event["data"]["source_id"] for event in self.taken]
+
+
+@pytest_asyncio.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    made = Receiver()
+    app = web.Application()
+    app.router.add_post("/hooks", made.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hooks?team=1"
+    yield made
+    await runner.cleanup()
+
+
+@dataclass
+class Order:
+    """A subscription of a source's customers, and who delivers."""
+
+    source: Source
+    receiver: Receiver
+    credentials: CredentialStore
+    id: Any
+
+    async def deliver(self) -> Deliveries | None:
+        results = await deliver(self.source.db, self.credentials)
+        return next((one for one in results if one.workspace_id == self.workspace), None)
+
+    @property
+    def workspace(self) -> Any:
+        return self.source.connection.workspace_id
+
+    async def now(self) -> Subscription:
+        async with self.source.db.workspace(self.workspace) as conn:
+            return await subscriptions.read(conn, self.id)
+
+    async def stored(self) -> list[str]:
+        """Customers that are stored, tombstones too."""
+        rows = await self.source.query("SELECT source_id FROM {leaf} WHERE connection_id = %(connection)s")
+        return sorted(source_id for (source_id,) in rows)
+
+    async def undelivered(self) -> list[progress.Undelivered]:
+        async with self.source.db.workspace(self.workspace) as conn:
+            return await progress.undelivered(conn, await self.now())
+
+    async def hurry(self) -> None:
+        """What waits is due."""
+        async with self.source.db.workspace(self.workspace) as conn:
+            await conn.execute("UPDATE webhook_subscriptions SET retry_at = now()")
+            await conn.execute("UPDATE undelivered_records SET retry_at = now()")
+
+    async def rename(self, name: str, *numbers: int) -> list[str]:
+        """Change customers at the source, and sync."""
+        customers = [list(self.source.expected())[number] for number in numbers]
+        for customer in customers:
+            self.source.rename(customer, name)
+        await self.source.sync_all()
+        return customers
+
+
+Subscribe = Callable[..., Any]
+
+
+@pytest.fixture
+def subscribe(stripe: Source, receiver: Receiver) -> Subscribe:
+    async def add(**options: Any) -> Order:
+        credentials = CredentialStore(stripe.db, LocalKeyProvider([stripe.master_key]))
+        made, secret = await Subscriptions(stripe.db, credentials).add(
+            stripe.connection.workspace_id, "crm", "customers", receiver.url, allow_private=True, **options
+        )
+        receiver.secret = secret.reveal()
+        return Order(stripe, receiver, credentials, made.id)
+
+    return add
+
+
+def status(code: int, **headers: str) -> Callable[[dict[str, Any]], web.Response]:
+    return lambda _: web.Response(status=code, headers=headers)
+
+
+def refusing(source_id: str, code: int) -> Callable[[dict[str, Any]], web.Response]:
+    """Takes all but one record."""
+    return lambda event: web.Response(status=code if event["data"]["source_id"] == source_id else 204)
+
+
+async def test_what_changes_is_delivered_once_in_its_present_state(
+    subscribe: Subscribe, receiver: Receiver
+) -> None:
+    order = await subscribe()
+    await order.source.sync_all()
+    assert await order.deliver() is not None
+    assert sorted(receiver.source_ids()) == await order.stored()
+    assert {event["type"] for event in receiver.taken if not event["data"]["deleted_at"]} == {
+        "customer.changed"
+    }
+    assert await order.deliver() is None
+
+    receiver.taken.clear()
+    (first,) = await order.rename("Grace", 0)
+    await order.rename("Grace Hopper", 0)
+    gone = list(order.source.expected())[1]
+    order.source.change("delete_customer", gone)
+    await order.source.sync_all()
+    await order.deliver()
+    states = {event["data"]["source_id"]: (event["type"], event["data"]["name"]) for event in receiver.taken}
+    assert states[first] == ("customer.changed", "Grace Hopper")
+    assert states[gone][0] == "customer.deleted"
+    assert len(receiver.taken) == len(states) == 2
+    assert (await order.now()).delivered == len(await order.stored()) + 2
+
+
+async def test_what_was_stored_before_comes_only_if_it_is_asked_for(
+    stripe: Source, subscribe: Subscribe, receiver: Receiver
+) -> None:
+    await stripe.sync_all()
+    order = await subscribe()
+    assert await order.deliver() is None
+    async with stripe.db.workspace(order.workspace) as conn:
+        await conn.execute("DELETE FROM webhook_subscriptions")
+    order = await subscribe(from_the_start=True)
+    await order.deliver()
+    assert sorted(receiver.source_ids()) == await order.stored()
+
+
+async def test_only_what_passes_the_filters_is_delivered(subscribe: Subscribe, receiver: Receiver) -> None:
+    order = await subscribe(filters={"name": ["Grace"], "connection": ["main"]})
+    await order.source.sync_all()
+    renamed = await order.rename("Grace", 0, 2)
+    await order.deliver()
+    assert sorted(receiver.source_ids()) == sorted(renamed)
+
+
+@pytest.mark.parametrize("code", [500, 503, 401, 404, 302])
+async def test_a_receiver_that_takes_nothing_is_asked_less_and_misses_nothing(
+    subscribe: Subscribe, receiver: Receiver, code: int
+) -> None:
+    order = await subscribe()
+    await order.source.sync_all()
+    calls = Counter[str]()
+
+    def refuse(event: dict[str, Any]) -> web.Response:
+        calls["calls"] += 1
+        return web.Response(status=code, headers={"location": receiver.url})
+
+    receiver.answers = refuse
+    first = await order.deliver()
+    assert first is not None
+    assert str(code) in (first.error or "")
+    assert await order.deliver() is None  # it waits
+    calls.clear()
+    await order.hurry()
+    await order.deliver()
+    assert calls["calls"] == 1  # one asks for all
+    assert (await order.now()).failures == 2
+    receiver.answers = status(204)
+    await order.hurry()
+    await order.deliver()
+    assert sorted(receiver.source_ids()) == await order.stored()
+    assert await order.undelivered() == []
+
+
+async def test_a_receiver_says_how_long_to_wait(subscribe: Subscribe, receiver: Receiver) -> None:
+    order = await subscribe()
+    await order.source.sync_all()
+    receiver.answers = status(429, **{"retry-after": "600"})
+    await order.deliver()
+    until = (await order.now()).retry_at
+    assert until is not None
+    assert 500 < (until - datetime.now(UTC)).total_seconds() < 601
+
+
+async def test_one_record_that_is_refused_costs_no_other(subscribe: Subscribe, receiver: Receiver) -> None:
+    order = await subscribe()
+    await order.source.sync_all()
+    odd = next(iter(order.source.expected()))
+    for code in (422, 500):  # what fails while others are taken is about the record
+        receiver.answers = refusing(odd, code)
+        await order.hurry()
+        await order.deliver()
+        (kept,) = await order.undelivered()
+        assert (str(code) in kept.error, kept.attempts) == (True, 1 if code == 422 else 2)
+        await order.rename(f"Name {code}", 1)  # another one, which is taken
+    assert odd not in receiver.source_ids()
+
+    receiver.answers = status(204)
+    await order.rename("Changed meanwhile", 0)
+    await order.deliver()  # its change comes as any other, and with it what was owed
+    assert await order.undelivered() == []
+    (last,) = [one for one in receiver.taken if one["data"]["source_id"] == odd]
+    assert last["data"]["name"] == "Changed meanwhile"
+
+
+async def test_a_record_is_given_up_in_the_end_and_replayed_on_request(
+    subscribe: Subscribe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "_MOST_ATTEMPTS", 2)
+    order = await subscribe()
+    await order.source.sync_all()
+    odd = next(iter(order.source.expected()))
+    receiver.answers = refusing(odd, 422)
+    await order.deliver()
+    await order.hurry()
+    await order.deliver()
+    (given_up,) = await order.undelivered()
+    assert given_up.retry_at is None
+    receiver.answers = status(204)
+    assert await order.deliver() is None
+    async with order.source.db.workspace(order.workspace) as conn:
+        assert await progress.replay(conn, await order.now()) == 1
+    await order.deliver()
+    assert receiver.source_ids().count(odd) == 1
+    assert await order.undelivered() == []
+
+
+async def test_gone_ends_a_subscription_until_it_is_resumed(subscribe: Subscribe, receiver: Receiver) -> None:
+    order = await subscribe()
+    await order.source.sync_all()
+    receiver.answers = status(410)
+    await order.deliver()
+    ended = await order.now()
+    assert not ended.is_active
+    assert "410" in (ended.error or "")
+    receiver.answers = status(204)
+    await order.hurry()
+    assert await order.deliver() is None
+    await Subscriptions(order.source.db, order.credentials).set_active(ended, is_active=True)
+    await order.deliver()
+    assert sorted(receiver.source_ids()) == await order.stored()
+
+
+async def test_a_receiver_that_says_nothing_holds_up_no_other_for_ever(
+    subscribe: Subscribe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unified.sync.subscriptions.sending._TIMEOUT", 0.2)
+    order = await subscribe()
+    await order.source.sync_all()
+    hang = asyncio.Event()
+
+    async def wait(_: web.Request) -> web.Response:
+        await hang.wait()
+        return web.Response(status=204)
+
+    monkeypatch.setattr(receiver, "handle", wait)
+    app = web.Application()
+    app.router.add_post("/hooks", wait)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    async with order.source.db.workspace(order.workspace) as conn:
+        await conn.execute(
+            "UPDATE webhook_subscriptions SET url = %s", (f"http://127.0.0.1:{runner.addresses[0][1]}/hooks",)
+        )
+    result = await order.deliver()
+    assert result is not None
+    assert "timed out" in (result.error or "")
+    hang.set()
+    await runner.cleanup()
+
+
+async def test_the_same_state_has_the_same_id_whenever_it_is_sent(
+    subscribe: Subscribe, receiver: Receiver
+) -> None:
+    order = await subscribe()
+    await order.source.sync_all()
+    place = await order.now()
+    await order.deliver()
+    before = sorted(receiver.ids)
+    async with order.source.db.workspace(order.workspace) as conn:  # as after a kill before the commit
+        await conn.execute(
+            "UPDATE webhook_subscriptions SET xid = %s::text::xid8, row_id = %s", (place.xid, place.row_id)
+        )
+    receiver.ids.clear()
+    await order.deliver()
+    assert sorted(receiver.ids) == before
+    assert len(set(before)) == len(before)
+
+
+async def test_after_a_restore_into_another_cluster_changes_are_found_by_time(
+    subscribe: Subscribe, receiver: Receiver
+) -> None:
+    order = await subscribe()
+    await order.source.sync_all()
+    await order.deliver()
+    receiver.taken.clear()
+    async with order.source.db.workspace(
+        order.workspace
+    ) as conn:  # positions of another server, far ahead of ours
+        await conn.execute("UPDATE webhook_subscriptions SET server = server + 1, xid = '999999999999'::xid8")
+    renamed = await order.rename("After the restore", 0)
+    await order.deliver()
+    assert set(renamed) <= set(receiver.source_ids())
+    assert (await order.now()).server != 0
+
+
+@pytest.mark.parametrize(
+    ("which", "url", "filters", "reason"),
+    [
+        ("customers", "http://hooks.example.com/in", {}, "https"),
+        ("customers", "https://user:fake@hooks.example.com", {}, "without a user"),
+        ("customers", "ftp://hooks.example.com", {}, "https://host"),
+        ("things", "https://hooks.example.com", {}, "there is customers"),
+        ("customers", "https://hooks.example.com", {"colour": ["red"]}, "no filter 'colour'"),
+        ("invoices", "https://hooks.example.com", {"total_min": ["much"]}, "total_min"),
+    ],
+)
+async def test_what_can_not_work_is_refused_beforehand(
+    stripe: Source, which: str, url: str, filters: Any, reason: str
+) -> None:
+    credentials = CredentialStore(stripe.db, LocalKeyProvider([stripe.master_key]))
+    with pytest.raises(InvalidSettingError, match=reason):
+        await Subscriptions(stripe.db, credentials).add(
+            stripe.connection.workspace_id, "x", which, url, filters=filters
+        )
+
+
+async def test_a_private_address_is_not_reached_unless_that_is_allowed(
+    stripe: Source, receiver: Receiver
+) -> None:
+    credentials = CredentialStore(stripe.db, LocalKeyProvider([stripe.master_key]))
+    made, _ = await Subscriptions(stripe.db, credentials).add(
+        stripe.connection.workspace_id, "inner", "customers", "https://localhost:1/hooks", from_the_start=True
+    )
+    await stripe.sync_all()
+    (result,) = await deliver(stripe.db, credentials)
+    assert result.name == made.name
+    assert "127.0.0.1" in (result.error or "") or "private" in (result.error or "")
+    assert receiver.taken == []
+
+
+async def test_names_are_a_workspace_s_own(stripe: Source, receiver: Receiver) -> None:
+    credentials = CredentialStore(stripe.db, LocalKeyProvider([stripe.master_key]))
+    own = Subscriptions(stripe.db, credentials)
+    other = await workspaces.create(stripe.db, f"other-{uuid4().hex[:8]}")
+    mine, secret = await own.add(stripe.connection.workspace_id, "crm", "events", "https://hooks.example.com")
+    with pytest.raises(DuplicateNameError):
+        await own.add(stripe.connection.workspace_id, "crm", "events", "https://hooks.example.com")
+    theirs, _ = await own.add(other.id, "crm", "events", "https://hooks.example.com")
+    assert [one.id for one in await own.listed(other.id)] == [theirs.id]
+    assert await own.secret(mine) == secret
+    assert isinstance(secret, Secret)
+    async with stripe.db.workspace(other.id) as conn:
+        with pytest.raises(subscriptions.SubscriptionNotFoundError):
+            await subscriptions.read(conn, mine.id)

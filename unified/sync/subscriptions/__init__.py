@@ -1,0 +1,1 @@
+"""Delivering what changes to subscribers."""

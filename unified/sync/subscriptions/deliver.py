@@ -1,0 +1,277 @@
+"""Deliver what changes to the URLs that subscribed to it.
+
+    what changed since ──▶ its state now ──▶ POST, some side by side ──▶ the place moves, what was not taken is kept
+
+A subscription has a place in the order of its list's changes, as a reader of the records API has one. A batch of what
+changed since is sent, each record once and in its present state, so nothing of a receiver that was down for a day is
+held anywhere but in the tables. The place moves once the batch was answered: a delivery is repeated after a kill, under
+the same id, and never left out. A record that changes again comes after its batch, so a receiver never sees an older
+state of it later.
+
+Where a receiver takes nothing, the subscription waits, longer each time. What it refuses while it takes others is kept
+apart and sent again by itself.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from unified.kit.errors import AdapterError
+from unified.store.connections.registry import presentable
+from unified.store.database import Database
+from unified.store.errors import NotMigratedError, RoleError, StoreError, UnreachableError
+from unified.store.lists import pages
+from unified.store.lists.pages import Place, Row
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.subscriptions import progress, subscriptions
+from unified.store.subscriptions.subscriptions import Subscription, SubscriptionNotFoundError, Subscriptions
+from unified.sync.subscriptions.sending import PARALLEL, Outcome, Receiver
+
+LEASE = "deliveries"
+"""The name of the lock (`Database.exclusive`) that whoever delivers holds."""
+
+BATCH = 500
+"""Records of one batch: their states are in memory until they are answered."""
+
+# Between two looks for changes, or longer: looking takes a small part of the time.
+POLL_SECONDS = 0.5
+_SHARE = 4
+# Subscriptions followed at once.
+_TOGETHER = 8
+# After the first failure; it doubles, up to the longest.
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=5), timedelta(hours=1)
+# So often a refused record is sent, over about a day, before it is given up.
+_MOST_ATTEMPTS = 12
+_MOST_RETRIED = 100
+
+_FOR_ALL = (UnreachableError, NotMigratedError, RoleError)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Deliveries:
+    """What was done for one subscription.
+
+    Attributes:
+        workspace_id: Whose.
+        name: Its name.
+        taken: Records that were delivered.
+        refused: Records that were not taken, while others were.
+        error: Why it waits or ended.
+    """
+
+    workspace_id: UUID
+    name: str
+    taken: int = 0
+    refused: int = 0
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class _Run:
+    db: Database
+    credentials: CredentialStore
+    clock: Callable[[], datetime]
+    deadline: float
+    results: dict[UUID, Deliveries] = field(default_factory=dict)
+
+
+async def deliver(
+    db: Database, credentials: CredentialStore, *, linger: float = 0.0, time_limit: float = float("inf")
+) -> list[Deliveries]:
+    """Deliver what changed to all subscriptions of all workspaces. The caller has the lease.
+
+    Args:
+        db: Where.
+        credentials: What decrypts the secrets that sign.
+        linger: Seconds to wait for more once nothing is left; what changes in that time is delivered at once.
+        time_limit: Seconds after which no further batch is begun.
+
+    Returns:
+        One result for each subscription that had something to deliver, or that waits.
+
+    Raises:
+        UnreachableError: If the database fails. What was answered and committed is not sent again.
+    """
+    began = time.monotonic()
+    run = _Run(db, credentials, await db.clock(), began + time_limit)
+    busy_at = began
+    slots = asyncio.Semaphore(_TOGETHER)
+
+    async def follow(workspace_id: UUID, subscription_id: UUID) -> bool:
+        async with slots:
+            return await _follow(run, workspace_id, subscription_id)
+
+    while True:
+        looked = time.monotonic()
+        found = await subscriptions.due(db, run.clock())
+        if any(await asyncio.gather(*(follow(*one) for one in found))):
+            busy_at = time.monotonic()
+        if time.monotonic() >= min(busy_at + linger, run.deadline):
+            return list(run.results.values())
+        await asyncio.sleep(max(POLL_SECONDS, _SHARE * (time.monotonic() - max(looked, busy_at))))
+
+
+async def _follow(run: _Run, workspace_id: UUID, subscription_id: UUID) -> bool:
+    """Deliver one subscription's changes until there are none; whether there were any."""
+    try:
+        async with run.db.workspace(workspace_id) as conn:
+            subscription = await subscriptions.read(conn, subscription_id)
+        return await _Following(run, subscription).until_done()
+    except _FOR_ALL:
+        raise
+    except SubscriptionNotFoundError:
+        return False
+    except (AdapterError, StoreError) as error:
+        _log.warning("subscription %s of workspace %s: %s", subscription_id, workspace_id, error)
+        result = run.results.setdefault(subscription_id, Deliveries(workspace_id, str(subscription_id)))
+        result.error = presentable(str(error))
+        return False
+
+
+class _Following:
+    """One subscription, followed."""
+
+    def __init__(self, run: _Run, subscription: Subscription) -> None:
+        self._run = run
+        self._of = subscription
+        self._result = Deliveries(subscription.workspace_id, subscription.name)
+
+    async def until_done(self) -> bool:
+        begun = await self._next(1)
+        owed = await self._owed()
+        if not begun.rows and not owed:
+            if begun.is_restored:
+                await self._move(begun, [])
+            return False
+        self._run.results[self._of.id] = self._result
+        secret = await Subscriptions(self._run.db, self._run.credentials).secret(self._of)
+        async with Receiver(self._of, secret) as receiver:
+            if await self._changes(receiver) and owed:
+                await self._again(receiver, owed)
+        return True
+
+    async def _changes(self, receiver: Receiver) -> bool:
+        """Send what changed, batch by batch; whether the receiver takes anything."""
+        # One, as long as it is not known whether it does.
+        limit = 1 if self._of.failures else BATCH
+        while time.monotonic() < self._run.deadline:
+            batch = await self._next(limit)
+            if not batch.rows:
+                break
+            outcomes = await _sent(receiver, batch.rows)
+            if stop := _stops(outcomes):
+                await self._wait(stop)
+                return False
+            await self._move(batch, outcomes)
+            limit = BATCH
+        return True
+
+    async def _next(self, limit: int) -> "_Batch":
+        """What changed since, up to the oldest transaction that is still open."""
+        which, place, since = self._of.followed, self._of.place, None
+        async with self._run.db.workspace(self._of.workspace_id) as conn:
+            start = await pages.start(conn, self._of.moved_at)
+            if start.server != self._of.server:
+                # Restored into another cluster, whose transactions count anew: what was changed since is found by time.
+                place, since = Place.at(start.changes_from), self._of.moved_at
+            rows = await pages.in_order_of_changes(
+                conn, which, self._of.wanted(since), after=place, before=start.horizon, limit=limit
+            )
+        return _Batch(rows, start, since is not None)
+
+    async def _owed(self) -> list[progress.Undelivered]:
+        async with self._run.db.workspace(self._of.workspace_id) as conn:
+            return await progress.undelivered(conn, self._of, due=self._run.clock(), limit=_MOST_RETRIED)
+
+    async def _again(self, receiver: Receiver, owed: Sequence[progress.Undelivered]) -> None:
+        """Send again what was refused, as it is now. That the receiver takes others is known, or nothing changed."""
+        async with self._run.db.workspace(self._of.workspace_id) as conn:
+            await pages.start(conn)
+            wanted = self._of.wanted()
+            found = {one.row_id: await pages.of_key(conn, self._of.followed, wanted, one.key) for one in owed}
+            await progress.settle(conn, self._of, [row_id for row_id, row in found.items() if row is None])
+        rows = [row for row in found.values() if row is not None]
+        outcomes = await _sent(receiver, rows)
+        async with self._run.db.workspace(self._of.workspace_id) as conn:
+            await self._note(conn, rows, outcomes, {one.row_id: one.attempts for one in owed})
+
+    async def _move(self, batch: "_Batch", outcomes: Sequence[Outcome]) -> None:
+        async with self._run.db.workspace(self._of.workspace_id) as conn:
+            place = batch.rows[-1].place if batch.rows else Place.at(batch.start.horizon)
+            taken = sum(one.verdict == "taken" for one in outcomes)
+            await progress.moved(conn, self._of, place, batch.start.server, taken)
+            await self._note(conn, batch.rows, outcomes, {})
+            self._of = await subscriptions.read(conn, self._of.id)
+
+    async def _note(
+        self, conn: Any, rows: Sequence[Row], outcomes: Sequence[Outcome], attempts: Mapping[UUID, int]
+    ) -> None:
+        """Keep what was refused, and forget what was taken that was refused before."""
+        taken, refused = [], []
+        for row, outcome in zip(rows, outcomes, strict=True):
+            if outcome.verdict == "taken":
+                taken.append(row.place.id)
+                continue
+            tried = attempts.get(row.place.id, 0) + 1
+            retry_at = None if tried >= _MOST_ATTEMPTS else self._run.clock() + _pause(tried - 1)
+            refused.append((row, outcome.error, tried, retry_at))
+        await progress.settle(conn, self._of, taken)
+        await progress.keep(conn, self._of, refused)
+        self._result.taken += len(taken)
+        self._result.refused += len(refused)
+
+    async def _wait(self, outcome: Outcome) -> None:
+        """Let the subscription wait, or end it where the receiver wants no more."""
+        waits = _pause(self._of.failures)
+        if outcome.wait is not None:
+            waits = min(max(timedelta(seconds=outcome.wait), _FIRST_WAIT), _LONGEST_WAIT)
+        retry_at = None if outcome.verdict == "gone" else self._run.clock() + waits
+        async with self._run.db.workspace(self._of.workspace_id) as conn:
+            await progress.failed(conn, self._of, outcome.error, retry_at)
+        self._result.error = outcome.error
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What changed since a place.
+
+    Attributes:
+        rows: In the order of changes.
+        start: The state of the server when they were read.
+        is_restored: Whether the place was another server's.
+    """
+
+    rows: Sequence[Row]
+    start: pages.Start
+    is_restored: bool
+
+
+async def _sent(receiver: Receiver, rows: Sequence[Row]) -> list[Outcome]:
+    """The outcome of each, in order; so many are under way at once."""
+    slots = asyncio.Semaphore(PARALLEL)
+
+    async def send(row: Row) -> Outcome:
+        async with slots:
+            return await receiver.send(row)
+
+    return await asyncio.gather(*map(send, rows))
+
+
+def _stops(outcomes: Sequence[Outcome]) -> Outcome | None:
+    """Why nothing more can be sent now: the receiver takes nothing, or wants no more."""
+    verdicts = [one.verdict for one in outcomes]
+    if "gone" in verdicts:
+        return outcomes[verdicts.index("gone")]
+    return outcomes[verdicts.index("down")] if "down" in verdicts and "taken" not in verdicts else None
+
+
+def _pause(failures: int) -> timedelta:
+    """How long to wait after so many failures before this one."""
+    return min(_FIRST_WAIT * float(2 ** min(failures, 20)), _LONGEST_WAIT)

@@ -1,0 +1,126 @@
+"""One change to one receiver: the body, its signature, and what the answer says.
+
+Signed by Standard Webhooks (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md):
+``webhook-id`` is the same whenever the same state of a record is sent again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Literal, Self
+
+import msgspec
+
+from unified.kit.declarations import AdapterConfig
+from unified.kit.errors import AdapterError
+from unified.kit.http.client import HttpClient
+from unified.kit.http.limits import Limit, rate_limits
+from unified.kit.http.refusals import seconds_in
+from unified.kit.origins import target_of
+from unified.kit.secrets import Secret
+from unified.kit.webhooks.standard import StandardVerifier
+from unified.store.connections.registry import presentable
+from unified.store.lists.pages import Row
+from unified.store.subscriptions.subscriptions import Subscription
+
+# What most receivers bear, and 1,000 deliveries a second at 32 ms each.
+PARALLEL = 32
+_TIMEOUT = 15.0
+# What a receiver says is for a person, not for us.
+_MOST_BYTES = 16 * 2**10
+
+# It is about this record; others may be taken. All else is about the receiver.
+_ABOUT_THE_RECORD = frozenset((400, 409, 413, 422))
+_GONE = 410
+
+Verdict = Literal["taken", "refused", "down", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one delivery.
+
+    Attributes:
+        verdict: ``refused`` is about the record, ``down`` about the receiver; ``gone`` ends the subscription.
+        error: Why it was not taken.
+        wait: Seconds until the receiver wants to be asked again, where it says so.
+    """
+
+    verdict: Verdict
+    error: str = ""
+    wait: float | None = None
+
+
+class Receiver:
+    """A subscription's URL; use it in ``async with``."""
+
+    def __init__(self, subscription: Subscription, secret: Secret) -> None:
+        """Nothing is sent yet.
+
+        Raises:
+            ConfigurationError: If the URL is not usable any more.
+        """
+        origin, self._path = target_of(subscription.url, allow_private=subscription.allow_private)
+        self._of = subscription
+        self._signer = StandardVerifier()
+        self._key = self._signer.key(secret.reveal())
+        config = AdapterConfig(
+            base_url=origin,
+            timeout=_TIMEOUT,
+            retry_count=0,
+            concurrency=PARALLEL,
+            allow_private_hosts=subscription.allow_private,
+        )
+        self._http = HttpClient(
+            config,
+            label=f"subscription {subscription.name}",
+            limits=rate_limits((Limit(10_000),), fixed=None),
+            most_bytes=_MOST_BYTES,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def send(self, row: Row) -> Outcome:
+        """Deliver the state of a record."""
+        body = body_of(self._of.followed.name, row.fields)
+        sent_at = str(int(datetime.now(UTC).timestamp()))
+        name = f"msg_{sha256(f'{self._of.id}:{row.place.id}:{row.place.xid}'.encode()).hexdigest()[:32]}"
+        signature = self._signer.sign(self._key, b"%b.%b.%b" % (name.encode(), sent_at.encode(), body))
+        headers = {
+            "webhook-id": name,
+            "webhook-timestamp": sent_at,
+            "webhook-signature": signature.decode(),
+        }
+        try:
+            answer = await self._http.exchange(
+                "POST",
+                self._path,
+                json=msgspec.Raw(body),
+                headers=headers,
+                accept=tuple(range(300, 600)),
+                effect="repeatable",
+            )
+        except AdapterError as error:
+            return Outcome("down", presentable(str(error)))
+        if answer.is_success:
+            return Outcome("taken")
+        said = f"the receiver answered {answer.status} {answer.reason}"
+        if answer.status == _GONE:
+            return Outcome("gone", f"{said}: it wants no more")
+        if answer.status in _ABOUT_THE_RECORD:
+            return Outcome("refused", said)
+        hint = "; redirects are not followed" if answer.status < 400 else ""  # noqa: PLR2004
+        return Outcome("down", f"{said}{hint}", seconds_in(answer.headers.get("retry-after", "")))
+
+
+def body_of(which: str, fields: Mapping[str, Any]) -> bytes:
+    """The JSON text that is delivered: ``type``, ``timestamp`` and the record as the records API shows it."""
+    singular = "identity" if which == "identities" else which.removesuffix("s")
+    kind = "deleted" if fields.get("deleted_at") else "changed"
+    stamp = fields.get("synced_at") or fields.get("updated_at")
+    return msgspec.json.encode({"type": f"{singular}.{kind}", "timestamp": stamp, "data": fields})
