@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
+from unified.store.connectors import installed
 from unified.store.database import Database
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import KeyProvider
@@ -21,12 +22,13 @@ class DatabaseResource(dg.ConfigurableResource["DatabaseResource"]):
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Database]:
-        """A pool of connections for the length of an ``async with``.
+        """A pool of connections for the length of an ``async with``, with the connectors that are installed by then.
 
         Raises:
             StoreError: If the database can't be reached, is not migrated or is set up unsafely.
         """
         async with Database.open() as db:
+            await installed.refresh(db)
             yield db
 
 

@@ -20,6 +20,7 @@ from sensors.retention import retention_sensor
 from sensors.routes import routes_sensor
 from sensors.subscriptions import subscriptions_sensor
 from unified.kit.registry import discover_adapters
+from unified.store.connectors import installed
 from unified_assets.derived import monthly_revenue
 from unified_assets.drains import delivered_assets, drain_job, takes_webhooks
 from unified_assets.identities import identities_asset
@@ -30,7 +31,7 @@ from unified_assets.subscriptions import deliver_job
 
 
 def build_definitions(*own: dg.Definitions, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Assets, jobs, schedules and sensors of all adapters that are installed, and those of a user's project.
+    """Assets, jobs, schedules and sensors of all adapters, documents included, and those of a user's project.
 
     Args:
         own: The project's assets, checks, jobs, schedules, sensors and resources. They may use the resources below:
@@ -45,6 +46,7 @@ def build_definitions(*own: dg.Definitions, resources: Mapping[str, Any] | None 
 
 
 def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
+    installed.load()
     adapters = list(discover_adapters().values())
     polled = [adapter for adapter in adapters if adapter.streams]
     jobs = {adapter.name: source_job(adapter) for adapter in polled}

@@ -11,7 +11,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from unified.schema.entities import RECORDS
 from unified.store import migrate
 from unified.store.connectors.catalogue import ConnectorEntry
 from unified.store.database import beside, database_url
@@ -50,19 +49,9 @@ def migrate_database(url: str) -> list[str]:
         The revisions applied.
     """
     # Half a second, for a migration that is seldom due.
-    from unified.kit.registry import discover_adapters  # noqa: PLC0415
+    from unified.kit.registry import packaged_adapters  # noqa: PLC0415
 
-    entries = [
-        ConnectorEntry(
-            adapter.name,
-            adapter.display_name,
-            sorted(adapter.capabilities),
-            [stream.name for stream in adapter.streams],
-            [stream.name for stream in adapter.all_streams() if stream.entity is RECORDS],
-            further_streams=[stream.name for stream in adapter.streams if not stream.is_usual],
-        )
-        for adapter in discover_adapters().values()
-    ]
+    entries = [ConnectorEntry.of(adapter) for adapter in packaged_adapters().values()]
     return migrate.migrate(url, entries)
 
 

@@ -12,6 +12,7 @@ import typer
 from unified.cli.installation import ready_database
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
+from unified.store.connectors import installed
 from unified.store.database import Database
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ async def open_session() -> AsyncIterator[Session]:
         StoreError: If it can't be opened, or is not migrated.
     """
     async with Database.open(await asyncio.to_thread(ready_database)) as db:
+        await installed.refresh(db)
         yield Session(db, Registry(db))
 
 

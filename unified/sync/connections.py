@@ -132,7 +132,7 @@ class Connections:
             InvalidSettingError: If the name or the interval is not usable.
             WorkspaceNotFoundError: If there is no such workspace.
         """
-        settings = checked_settings(get_adapter(new.connector), new.settings)
+        settings = checked_settings(get_adapter(new.connector, workspace_id), new.settings)
         async with self._db.workspace(workspace_id) as conn, conn.transaction(force_rollback=True):
             await self._store(conn, workspace_id, new, settings)
 
@@ -160,7 +160,7 @@ class Connections:
             InvalidSettingError: If the name or the interval is not usable.
             WorkspaceNotFoundError: If there is no such workspace.
         """
-        adapter = get_adapter(new.connector)
+        adapter = get_adapter(new.connector, workspace_id)
         settings = checked_settings(adapter, new.settings, check)
         trial = None
         if new.secrets:

@@ -17,10 +17,13 @@ import xxhash
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import ConnectionRef
 from unified.kit.decoding import decode_record
+from unified.kit.document.engine import DocumentAdapter, adapter_class
+from unified.kit.document.model import Document
 from unified.kit.errors import MappingError
 from unified.kit.factory import build_adapter
 from unified.kit.mapping.compiled import FieldRules
 from unified.kit.mapping.rules import Rule, digest
+from unified.kit.registry import Installed, set_installed
 from unified.kit.streams import Origin, Page
 from unified.schema.unusable import has_unusable
 from unified.store.errors import RecordError
@@ -136,6 +139,8 @@ class Mapping:
             adapter.connection,
             self._stream.name,
             self._declared,
+            # Another process may not know what is installed.
+            adapter.document if isinstance(adapter, DocumentAdapter) else None,
         )
         return _rebuild, parts
 
@@ -201,8 +206,15 @@ class Mapping:
 
 
 def _rebuild(
-    connector: str, settings: MappingOf[str, Any], ref: ConnectionRef, stream: str, rules: Sequence[Rule]
+    connector: str,
+    settings: MappingOf[str, Any],
+    ref: ConnectionRef,
+    stream: str,
+    rules: Sequence[Rule],
+    document: Document | None,
 ) -> Mapping:
+    if document is not None:
+        set_installed({connector: Installed(adapter_class(document))})
     return Mapping(build_adapter(connector, settings, {}, ref), stream, rules)
 
 

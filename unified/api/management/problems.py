@@ -29,6 +29,7 @@ from unified.kit.errors import ConfigurationError
 from unified.kit.settings import UnusableSettingsError
 from unified.store.connections.approval import ConnectionNotApprovedError
 from unified.store.connections.rows import ConnectionNotFoundError, UnknownConnectorError
+from unified.store.connectors.documents import DocumentNotFoundError
 from unified.store.errors import (
     BusyError,
     DuplicateNameError,
@@ -56,6 +57,7 @@ from unified.store.workspaces.members import (
 from unified.store.workspaces.rows import WorkspaceNotFoundError
 from unified.store.workspaces.tokens import InvalidTokenError, TokenNotFoundError
 from unified.sync.connections import CredentialFieldsError
+from unified.sync.connectors.installing import InstallError
 from unified.sync.errors import CredentialRefusedError, OtherHostError
 from unified.sync.identities.resolve import IdentitiesBusyError
 from unified.sync.privacy import PrivacyRequestError
@@ -73,6 +75,8 @@ STATUS_OF: dict[type[Exception], int] = {
     MemberNotFoundError: 404,
     TokenNotFoundError: 404,
     UnknownRecordError: 404,
+    DocumentNotFoundError: 404,
+    InstallError: 409,
     DuplicateNameError: 409,
     DuplicateMemberError: 409,
     CredentialExpiredError: 409,

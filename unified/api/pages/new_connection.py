@@ -16,7 +16,7 @@ from unified.api.pages.route import Form, router
 from unified.api.pages.view import render, see_other
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import CredentialKind
-from unified.kit.registry import discover_adapters
+from unified.kit.registry import adapters_for
 from unified.kit.secrets import Secret
 from unified.kit.settings import UnusableSettingsError, checked_settings
 from unified.store.errors import DuplicateNameError
@@ -38,9 +38,9 @@ class _Faults:
 
 
 @routes.get("/connectors/new")
-async def ask(request: Request, caller: configs.Writer, connector: str = "") -> Response:  # noqa: ARG001 - its rule counts
+async def ask(request: Request, caller: configs.Writer, connector: str = "") -> Response:
     """Ask which connector, or for what the chosen one needs."""
-    adapters = discover_adapters()
+    adapters = adapters_for(caller.workspace_id)
     if connector not in adapters:
         return render(request, "choose.html", adapters=list(adapters.values()))
     return _form(request, adapters[connector], {}, _Faults())
@@ -49,7 +49,7 @@ async def ask(request: Request, caller: configs.Writer, connector: str = "") -> 
 @routes.post("/connectors/new")
 async def add(request: Request, caller: configs.Writer, services: Use, form: Form) -> Response:
     """Add a connection."""
-    adapter = discover_adapters().get(form.get("connector", ""))
+    adapter = adapters_for(caller.workspace_id).get(form.get("connector", ""))
     if adapter is None:
         raise Problem(404, "There is no such connector.")
     faults = _Faults()

@@ -6,12 +6,16 @@ Written by `unified.store.migrate` alone, as the tables' owner. For whom a docum
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg import Connection, sql
 
+from unified.schema.entities import RECORDS
 from unified.store.database import OWNER_ROLE, SCHEDULER_ROLE
 from unified.store.records.views import streams as stream_views
+
+if TYPE_CHECKING:
+    from unified.kit.adapter import BaseAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,19 @@ class ConnectorEntry:
     record_streams: Sequence[str] = ()
     is_document: bool = False
     further_streams: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, adapter: "type[BaseAdapter[Any]]", *, is_document: bool = False) -> "ConnectorEntry":
+        """The entry of an adapter."""
+        return cls(
+            adapter.name,
+            adapter.display_name,
+            sorted(adapter.capabilities),
+            [stream.name for stream in adapter.streams],
+            [stream.name for stream in adapter.all_streams() if stream.entity is RECORDS],
+            is_document,
+            [stream.name for stream in adapter.streams if not stream.is_usual],
+        )
 
 
 def follow(connection: Connection[Any], connectors: Sequence[ConnectorEntry]) -> None:

@@ -22,6 +22,20 @@ Tier = Literal["project", "workspace", "third_party", "unsigned"]
 State = Literal["installed", "replaced", "removed"]
 _STATES: tuple[State, ...] = ("installed", "replaced", "removed")
 
+SHOWN = (
+    "connector",
+    "version",
+    "hash",
+    "tier",
+    "signer",
+    "state",
+    "installed_by",
+    "installed_at",
+    "ended_by",
+    "ended_at",
+)
+"""What is shown of a document beside whose it is: all but its text."""
+
 _COLUMNS = (
     "connector, version, hash, source, exchanges, tier, signer, signature, id, state, installed_by, installed_at, "
     "ended_by, ended_at"
@@ -145,15 +159,18 @@ async def remove(db: Database, workspace_id: UUID | None, connector: str, *, act
     return ended
 
 
-async def installed(db: Database, connector: str | None = None) -> list[StoredDocument]:
+async def installed(
+    db: Database, connector: str | None = None, *, history: bool = False
+) -> list[StoredDocument]:
     """All documents that are installed, in every workspace and for the deployment, by connector.
 
     Args:
         db: The database.
         connector: Only those of this one.
+        history: Whether to list those that ended too, the newest first.
     """
     async with db.scheduler() as conn:
-        return await _found(conn, connector, states=_STATES[:1])
+        return await _found(conn, connector, states=_STATES if history else _STATES[:1])
 
 
 async def seen_by(

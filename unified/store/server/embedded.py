@@ -70,6 +70,11 @@ _joined: dict[Path, _Joined] = {}
 _thread_lock = threading.Lock()
 
 
+def is_made() -> bool:
+    """Whether an installation without ``DATABASE_URL`` is there already. Asking makes none."""
+    return (_home() / "postgres").is_dir()
+
+
 def home() -> Path:
     """The folder of everything that an installation without ``DATABASE_URL`` keeps on disk.
 
@@ -79,7 +84,7 @@ def home() -> Path:
     Raises:
         HomeError: If it can't be made.
     """
-    folder = Path(os.environ.get("UNIFIED_HOME") or ".unified").absolute()
+    folder = _home()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -87,6 +92,10 @@ def home() -> Path:
         msg = f"no data can be kept in {folder}: {reason}; set UNIFIED_HOME to a folder that can be made and written"
         raise HomeError(msg) from error
     return folder
+
+
+def _home() -> Path:
+    return Path(os.environ.get("UNIFIED_HOME") or ".unified").absolute()
 
 
 def start(folder: Path) -> str:

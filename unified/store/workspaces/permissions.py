@@ -20,6 +20,7 @@ _MEMBER = _VIEWER | {
 _ADMIN = _MEMBER | {
     "workspace:write",
     "connections:approve",
+    "connectors:write",  # install, upgrade and remove connector documents
     "members:write",
     "tokens:read",
     "tokens:write",

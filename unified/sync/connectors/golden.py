@@ -116,7 +116,12 @@ async def rehearse(adapter: type[BaseAdapter[Any]], golden: Golden) -> int:
                 break
             faults += [f"{place}: {fault}" for fault in _differences(pull, made)]
             faults += _missing(place, "deleted", pull.deleted, deleted)
-            faults += _missing(place, "set aside", pull.rejects, list(rejected))
+            faults += [f"{place}: {one} is not set aside" for one in pull.rejects if one not in rejected]
+            faults += [
+                f"{place}: {one} is set aside: {why}"
+                for one, why in rejected.items()
+                if one not in pull.rejects
+            ]
             count += len(made)
     if faults:
         more = [f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []
@@ -181,7 +186,7 @@ def _differences(pull: Pull, made: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _missing(place: str, what: str, wanted: Sequence[str], got: Sequence[str]) -> list[str]:
-    """Which records were, or were not, read, deleted or set aside against what was recorded."""
+    """Which records were, or were not, read or deleted against what was recorded."""
     return [
         *(f"{place}: {one} is not {what}" for one in wanted if one not in got),
         *(f"{place}: {one} is {what}, and should not be" for one in got if one not in wanted),

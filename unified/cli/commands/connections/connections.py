@@ -95,9 +95,9 @@ async def add(
     field's name in capitals, such as UNIFIED_SECRET_API_KEY. It is stored encrypted. The workspace
     `default` is made when first needed; others with `unified workspaces add`.
     """
-    adapter = get_adapter(connector)
-    chosen = chosen_settings(adapter, settings, base_url, allow_private_hosts=allow_private_hosts)
     async with open_session() as session:
+        adapter = get_adapter(connector)
+        chosen = chosen_settings(adapter, settings, base_url, allow_private_hosts=allow_private_hosts)
         if is_embedded():
             migrate_database(session.db.url)  # the adapter may have been installed just now
         owner = await _workspace(session, workspace)

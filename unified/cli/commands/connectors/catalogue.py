@@ -8,10 +8,12 @@ from unified.cli.secrets import variable_of
 from unified.kit.declarations import AdapterConfig
 from unified.kit.registry import discover_adapters
 from unified.schema.versions import json_schemas
+from unified.store.connectors import installed
 
 
 def list_connectors(*, as_json: AsJson = False) -> None:
     """List the systems that can be connected: their streams, and the secrets and settings that they take."""
+    installed.load()
     adapters = discover_adapters().values()
     if as_json:
         print_json(

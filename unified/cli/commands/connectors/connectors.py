@@ -3,13 +3,19 @@
 import typer
 
 from unified.cli.arguments import AsJson
-from unified.cli.commands.connectors import catalogue, importing, keys
+from unified.cli.commands.connectors import catalogue, documents, importing, keys
 
 app = typer.Typer(
     add_completion=False,
     help="List the systems that can be connected, and what each needs; install further ones.",
 )
 app.command("list")(catalogue.list_connectors)
+app.command("show")(documents.show)
+app.command("install")(documents.install)
+app.command("upgrade")(documents.upgrade)
+app.command("remove")(documents.remove)
+app.command("test")(documents.test)
+app.command("sign")(documents.sign)
 app.command("revoke")(keys.revoke)
 app.add_typer(keys.app, name="keys")
 app.add_typer(importing.app, name="import")

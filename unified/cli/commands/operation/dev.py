@@ -28,6 +28,7 @@ from unified.cli.output import out, say
 from unified.cli.processes.child import PATIENCE_SECONDS, Child, child, free_port, only_one, wait_for_any
 from unified.cli.processes.guard import LOOPBACK, TOKEN_PARAMETER, TOKEN_VARIABLE
 from unified.cli.processes.ingress import HOST, Ingress, running_ingress
+from unified.cli.processes.reloading import ReloadedLocations
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.session import CommandError
 from unified.store.database import Database, database_url
@@ -104,7 +105,13 @@ def dev(
         out.print(f"Webhooks are taken at {ingress.address}/webhooks/… (log: {ingress.process.log}).")
         link = f"{address}/?{TOKEN_PARAMETER}={token}" if token else address
         out.print(f"Dagster is at {link} (log: {dagster.log}). Ctrl-C ends all.", soft_wrap=True)
-        raise wait_for_any([dagster, ingress.process], meanwhile=lambda: revive(url)).failure()
+        connectors = ReloadedLocations(url, address, token)
+
+        def look() -> None:
+            revive(url)
+            connectors.follow()
+
+        raise wait_for_any([dagster, ingress.process], meanwhile=look).failure()
 
 
 async def _pages(url: str, public_url: str) -> str:

@@ -15,6 +15,7 @@ from unified.api.settings import PUBLIC_URL_VARIABLE, Settings
 from unified.cli.output import say
 from unified.cli.processes.workers import inherited, supervise, when_orphaned
 from unified.cli.session import open_session
+from unified.store.connectors import installed
 from unified.store.secrets import data_keys
 from unified.store.secrets.providers import load_provider
 
@@ -59,7 +60,7 @@ def serve(
 
 
 async def _serve(listener: socket.socket, *, is_worker: bool) -> None:
-    async with open_session() as session:
+    async with open_session() as session, installed.followed(session.db):
         provider = load_provider()
         await data_keys.verify(session.db, provider)
         settings = _settings(listener)

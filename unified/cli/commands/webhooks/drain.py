@@ -27,8 +27,8 @@ async def drain(
     Works beside `unified dev`, whose drains do the same by themselves. An event that can't be applied becomes a
     dead letter; the exit code is not 0 where a connection can't be used, whose events then wait.
     """
-    get_adapter(source)
     async with open_session() as session:
+        get_adapter(source)
         results = await drain_source(
             session.db,
             session.adapters(),

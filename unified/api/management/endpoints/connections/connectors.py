@@ -1,17 +1,17 @@
-"""`/api/connectors`: the systems that can be connected, and what each of them needs. The same for every workspace."""
+"""`/api/connectors`: the systems that can be connected, and what each of them needs."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Response
 
-from unified.api.management.access.callers import allowed
 from unified.api.management.answers import json_answer
+from unified.api.management.endpoints.connections.connections import Reader
 from unified.api.management.paging import AskedPage, Page
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.kit.adapter import BaseAdapter
-from unified.kit.registry import discover_adapters
+from unified.kit.registry import adapters_for
 
 routes = router("/api/connectors", "Connectors")
 
@@ -66,8 +66,8 @@ class Connector:
     verifiers: list[str]
 
 
-@routes.get("", response_model=Page[ConnectorSummary], dependencies=[allowed("connections:read")])
-async def list_connectors(page: AskedPage) -> Response:
+@routes.get("", response_model=Page[ConnectorSummary])
+async def list_connectors(caller: Reader, page: AskedPage) -> Response:
     """List the systems that can be connected."""
     after = page.after(str) or ""
     found = [
@@ -77,16 +77,16 @@ async def list_connectors(page: AskedPage) -> Response:
             sorted(adapter.capabilities),
             [stream.name for stream in (*adapter.streams, *adapter.delivered_streams)],
         )
-        for name, adapter in discover_adapters().items()
+        for name, adapter in adapters_for(caller.workspace_id).items()
         if name > after
     ]
     return page.answer(found[: page.fetch], key=lambda connector: connector.name)
 
 
-@routes.get("/{name}", response_model=Connector, dependencies=[allowed("connections:read")])
-async def get_connector(name: str) -> Response:
+@routes.get("/{name}", response_model=Connector)
+async def get_connector(caller: Reader, name: str) -> Response:
     """Show a system: its streams, capabilities, settings and credentials."""
-    adapter = discover_adapters().get(name)
+    adapter = adapters_for(caller.workspace_id).get(name)
     if adapter is None:
         raise Problem(404, "There is no such connector; GET /api/connectors lists those there are.")
     return json_answer(_shape(adapter))

@@ -1,0 +1,140 @@
+"""A connector document as a person uses it: installed, connected, synced, upgraded, removed, each by a process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from tests.unified.sync.connectors import desk
+from unified.cli.processes.reloading import ReloadedLocations
+from unified.store.server import embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.unified.cli.conftest import Unified
+
+ASSETS = """
+from unified_assets.definitions import defs
+graph = defs.resolve_asset_graph()
+print(*sorted(key.to_user_string() for key in graph.get_all_asset_keys()))
+print(*sorted(one.name for one in (*defs.schedules, *defs.jobs)))
+"""
+
+
+class _Desk(BaseHTTPRequestHandler):
+    """The system: it wants its key."""
+
+    def do_GET(self) -> None:
+        known = self.headers["authorization"] == f"Bearer {desk.KEY}"
+        self._answer(200 if known else 401, desk.answers(self.path) if known else {"message": "no"})
+
+    def _answer(self, status: int, body: Any) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+class _Dagster(_Desk):
+    """A Dagster's UI that is asked to load its locations."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        assert "reloadWorkspace" in asked["query"]
+        _RELOADS.append(self.headers["authorization"])
+        entry = {"locationOrLoadError": {"__typename": "RepositoryLocation"}}
+        self._answer(200, {"data": {"reloadWorkspace": {"locationEntries": [entry]}}})
+
+
+_RELOADS: list[str] = []
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def write(path: Path, document: dict[str, Any], exchanges: dict[str, Any] | None = None) -> str:
+    path.write_text(json.dumps(document))
+    if exchanges is not None:
+        path.with_name(f"{path.stem}.exchanges.json").write_text(json.dumps(exchanges))
+    return str(path)
+
+
+def definitions(unified: Unified) -> tuple[set[str], set[str]]:
+    """What Dagster would load: keys of assets, names of schedules and jobs."""
+    done = subprocess.run(
+        [sys.executable, "-c", ASSETS], env=unified.environment(), capture_output=True, text=True, check=True
+    )
+    assets, names = done.stdout.splitlines()
+    return set(assets.split()), set(names.split())
+
+
+def test_a_document_is_installed_synced_upgraded_and_removed(unified: Unified, tmp_path: Path) -> None:
+    first = write(tmp_path / "desk.json", desk.said(), desk.recorded())
+    assert "1 records, all as expected" in unified.run("connectors", "test", first).stderr
+    unified.ok("workspaces", "add", "acme")
+    assert "say --yes" in unified.refused("connectors", "install", first, "--workspace", "acme", code=2)
+    shown = unified.ok("connectors", "install", first, "--workspace", "acme", "--yes")
+    assert "Hosts: api.desk.example" in shown
+    assert "Tier: unsigned" in shown
+    assert "desk" in {one["name"] for one in unified.json("connectors", "list")}
+    with serving(_Desk) as url:
+        unified.ok(
+            "connections", "add", "desk", "main", "--workspace", "acme", "--secret-stdin",
+            "--base-url", url, "--allow-private-hosts", stdin=desk.KEY,
+        )  # fmt: skip
+        unified.ok("sync", "acme/main")
+    rows = "SELECT source_id, name, email FROM unified_customers ORDER BY source_id"
+    assert unified.json("query", "--workspace", "acme", rows) == [
+        {"source_id": "1", "name": "Ann", "email": None}
+    ]
+    tickets = "SELECT source_id, name FROM desk_tickets"
+    assert unified.json("query", "--workspace", "acme", tickets) == [{"source_id": "t1", "name": "Broken"}]
+
+    assets, names = definitions(unified)
+    assert {"desk/customers", "desk/tickets"} <= assets
+    assert {"desk_schedule", "desk_sync"} <= names
+
+    further = write(
+        tmp_path / "further.json", desk.with_emails(hosts=["api.desk.example", "files.desk.example"])
+    )
+    assert "host files.desk.example" in unified.refused("connectors", "upgrade", further, code=2)
+    unified.ok("connectors", "upgrade", further, "--yes")
+    (ann,) = unified.json("query", "--workspace", "acme", rows)
+    assert ann["email"] == "ann@example.com"
+    assert "acme/main" in unified.refused("connectors", "remove", "desk", "--workspace", "acme", "--yes")
+    unified.ok("connections", "remove", "acme/main", "--yes")
+    unified.ok("connectors", "remove", "desk", "--workspace", "acme", "--yes")
+    assert [one["state"] for one in unified.json("connectors", "show", "desk")] == ["removed", "replaced"]
+    assert "desk/customers" not in definitions(unified)[0]
+
+
+def test_dagster_loads_its_definitions_anew_when_documents_change(unified: Unified, tmp_path: Path) -> None:
+    document = write(tmp_path / "desk.json", desk.said(id="desk_again"))
+    with serving(_Dagster) as address:
+        locations = ReloadedLocations(embedded.start(unified.home), address, "a-fake-token", every=0)
+        locations.follow()
+        assert _RELOADS == []
+        unified.ok("connectors", "install", document, "--yes")
+        locations.follow()
+        locations.follow()
+        assert _RELOADS == ["Bearer a-fake-token"]
+    unified.ok("connectors", "remove", "desk_again", "--yes")
+    locations.follow()  # nobody answers, and it is tried again
+    assert len(_RELOADS) == 1

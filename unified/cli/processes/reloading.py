@@ -1,0 +1,71 @@
+"""Dagster's code locations, loaded anew when a connector document was installed, upgraded or removed.
+
+`unified dev` looks by itself, so it makes no difference who installed it: a command, the API, another machine.
+"""
+
+import time
+
+import httpx
+
+from unified.cli.output import say
+from unified.store.connectors import installed
+from unified.store.errors import StoreError
+
+LOOK_SECONDS = 3.0
+# The code server imports everything anew before it answers.
+_PATIENCE_SECONDS = 120.0
+_RELOAD = """
+mutation { reloadWorkspace { __typename ... on PythonError { message } ... on Workspace {
+    locationEntries { locationOrLoadError { __typename ... on PythonError { message } } }
+} } }
+"""
+
+
+class ReloadedLocations:
+    """Looks at the installed documents, and has Dagster load its definitions anew when they are others."""
+
+    def __init__(self, url: str, address: str, token: str | None, *, every: float = LOOK_SECONDS) -> None:
+        """Take what is installed now for what Dagster has loaded.
+
+        Args:
+            url: ``postgresql://`` URL of the database.
+            address: Of Dagster's UI.
+            token: What the UI asks for, if it does.
+            every: Seconds between two looks.
+        """
+        self._url = url
+        self._graphql = f"{address}/graphql"
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._loaded = installed.places(url)
+        self._every = every
+        self._looked_at = time.monotonic()
+
+    def follow(self) -> None:
+        """Look, where it is time to; call it as often as you like."""
+        if time.monotonic() - self._looked_at < self._every:
+            return
+        self._looked_at = time.monotonic()
+        try:
+            found = installed.places(self._url)
+        except StoreError:
+            return  # the next look finds out; whoever needs the database says so
+        if found == self._loaded:
+            return
+        names = sorted({place.connector for place in {*found} ^ {*self._loaded}})
+        if reason := self._reload():
+            say(f"Dagster can't load {', '.join(names)} yet ({reason}); it is tried again.")
+            return
+        say(f"Dagster has loaded {', '.join(names)} anew.")
+        self._loaded = found
+
+    def _reload(self) -> str | None:
+        """Have Dagster load its code locations; why it can't, if so."""
+        try:
+            answer = httpx.post(
+                self._graphql, json={"query": _RELOAD}, headers=self._headers, timeout=_PATIENCE_SECONDS
+            )
+            outcome = answer.raise_for_status().json()["data"]["reloadWorkspace"]
+        except httpx.HTTPError as error:
+            return type(error).__name__
+        entries = [entry["locationOrLoadError"] for entry in outcome.get("locationEntries", [])]
+        return next((one["message"] for one in (outcome, *entries) if one and "message" in one), None)
