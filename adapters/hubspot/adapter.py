@@ -1,4 +1,4 @@
-"""HubSpot: contacts as customers, and invoices.
+"""HubSpot: contacts as customers, invoices, and what else a connection chooses.
 
 Here: what the adapter declares, its HTTP client and its account. Reading is in ``pull`` (order), ``api``
 (endpoints) and ``related`` (associations); writing in ``writing``; mapping in ``mapping``.
@@ -28,7 +28,7 @@ from unified.kit.declarations import (
 from unified.kit.http.limits import Limit
 from unified.kit.registry import register_adapter
 from unified.schema import UnifiedBase, UnifiedCustomer
-from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
+from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES, RECORDS
 
 # https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines: 100 requests in any ten
 # seconds for a private app, 190 and more on higher plans; the answers' headers say which.
@@ -38,7 +38,7 @@ _HEADROOM = 0.95
 _BURST = 5.0
 
 # The kinds of objects that a stream's records are made of: those that are searched, and those read by their ids alone.
-_KINDS: dict[str, tuple[Collection[str], Collection[str]]] = {
+_KINDS: dict[str, tuple[Collection[str], ...]] = {
     "customers": (("contacts", "companies"), ()),
     "invoices": (("invoices",), ("line_items",)),
 }
@@ -79,6 +79,11 @@ class HubSpotConfig(AdapterConfig):
     )
 
 
+def _further(name: str) -> Stream:
+    """A stream of records that land in ``unified_records``, where a connection chooses it."""
+    return Stream(name, RECORDS, is_usual=False, source=Objects, to_unified=mapping.record)
+
+
 @register_adapter
 class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
     """Contacts and invoices of a HubSpot account, with a private app's token or by OAuth."""
@@ -95,8 +100,8 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
             "access_token",
             "Private app access token",
             "begins with pat-; made in HubSpot under Settings, Integrations, Private Apps, with read scopes "
-            "for contacts, companies, invoices and line items, and the write scope for contacts where a route "
-            "pushes to this account",
+            "for contacts, companies, invoices, line items and what else is chosen, and the write scope for contacts "
+            "where a route pushes to this account",
         ),
     )
     # https://developers.hubspot.com/docs/api-reference/latest/authentication/manage-oauth-tokens
@@ -112,7 +117,11 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
             "crm.objects.invoices.read",
             "crm.objects.line_items.read",
         ),
-        authorize_params={"optional_scope": "crm.objects.contacts.write"},  # for routes to this account
+        # For routes to this account, and for streams that are chosen.
+        authorize_params={
+            "optional_scope": "crm.objects.contacts.write crm.objects.deals.read crm.objects.products.read "
+            "crm.objects.quotes.read tickets"
+        },
     )
     streams = (
         Stream(
@@ -131,6 +140,12 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
             customers="customers",
             control_total=ControlTotal(("properties", "hs_amount_billed")),
         ),
+        Stream("companies", CUSTOMERS, is_usual=False, source=Objects, to_unified=mapping.company),
+        _further("deals"),
+        _further("tickets"),
+        _further("products"),
+        _further("line_items"),
+        _further("quotes"),
     )
     delivered_streams = (Stream("events", EVENTS, to_unified=webhooks.to_event),)
     refusals = REFUSALS
@@ -153,7 +168,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
     async def test(self) -> Account:
         """Ask whose portal the token opens, and whether it may read every kind of record that a stream needs."""
         account, api = await self.account(), HubSpotApi(self.http)
-        await self.may_read(lambda stream: api.touch(*_KINDS[stream.name]))
+        await self.may_read(lambda stream: api.touch(*_KINDS.get(stream.name, ((stream.name,),))))
         return account
 
     async def account(self) -> Account:

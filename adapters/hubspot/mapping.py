@@ -13,8 +13,10 @@ from typing import Any
 from unified.kit.streams import Origin
 from unified.kit.writing.changes import choose
 from unified.schema import InvoiceStatus, UnifiedAddress, UnifiedCustomer, UnifiedInvoice, UnifiedLineItem
+from unified.schema.customer import CustomerKind
 from unified.schema.money import parse_amount
-from unified.schema.reading import address, currency, emails, joined, number
+from unified.schema.reading import address, currency, emails, first_of, joined, number
+from unified.schema.record import UnifiedRecord
 from unified.schema.unusable import Unusable
 
 Properties = dict[str, str | None]
@@ -39,10 +41,37 @@ CONTACT_PROPERTIES = (
 )
 INVOICE_PROPERTIES = (*_INVOICE_FIELDS, "hs_fees_total", "hs_purchase_order_number", "hs_title")
 COMPANY_PROPERTIES = ("name", "domain")
+# What is read of further objects: https://developers.hubspot.com/docs/api-reference/latest/crm/objects
+_COMPANY_FIELDS = ("address", "city", "country", "description", "name", "phone", "state", "zip")
 LINE_PROPERTIES = (
     "amount", "description", "hs_position_on_quote", "hs_product_id", "hs_sku", "hs_tax_amount",
     "hs_total_discount", "name", "price", "quantity",
 )  # fmt: skip
+
+FURTHER_PROPERTIES = {
+    "companies": (
+        *_COMPANY_FIELDS, "annualrevenue", "domain", "hs_merged_object_ids", "industry", "lifecyclestage",
+        "numberofemployees", "website",
+    ),
+    "deals": (
+        "amount", "closedate", "deal_currency_code", "dealname", "dealstage", "dealtype", "description",
+        "hubspot_owner_id", "pipeline",
+    ),
+    "tickets": (
+        "closed_date", "content", "hs_pipeline", "hs_pipeline_stage", "hs_ticket_category", "hs_ticket_priority",
+        "hubspot_owner_id", "source_type", "subject",
+    ),
+    "products": (
+        "description", "hs_cost_of_goods_sold", "hs_sku", "hs_url", "name", "price", "recurringbillingfrequency",
+    ),
+    "line_items": (*LINE_PROPERTIES, "hs_line_item_currency_code"),
+    "quotes": (
+        "hs_currency", "hs_expiration_date", "hs_quote_amount", "hs_quote_number", "hs_status", "hs_title",
+        "hubspot_owner_id",
+    ),
+}  # fmt: skip
+# What people call a record, whichever object it is of.
+_NAMES = ("dealname", "subject", "name", "hs_title")
 
 # What a contact keeps when it is written, and which further properties are: those that every portal has and
 # that people fill in. A connection's settings name more.
@@ -54,6 +83,7 @@ WRITABLE_CUSTOM = ("jobtitle", "website")
 # HubSpot adds these to every record; they repeat what stands at its top.
 _BOOKKEEPING = ("createdate", "hs_createdate", "hs_lastmodifieddate", "hs_object_id", "lastmodifieddate")
 NOT_CUSTOM_OF_CONTACTS = frozenset((*_CONTACT_FIELDS, *_BOOKKEEPING))
+_NOT_CUSTOM_OF_COMPANIES = frozenset((*_COMPANY_FIELDS, *_BOOKKEEPING))
 _NOT_CUSTOM_OF_INVOICES = frozenset((*_INVOICE_FIELDS, *_BOOKKEEPING))
 
 _PER_SECOND = 1000  # Unix milliseconds, where a time is not ISO 8601 or a date
@@ -98,6 +128,39 @@ def customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
         or get("company")
         or None,
         billing_address=unusable.read("billing_address", _address, properties),
+    )
+
+
+def company(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
+    """Map a company."""
+    properties: Properties = raw["properties"]
+    get, unusable = properties.get, Unusable(per_second=_PER_SECOND)
+    return unusable.record(
+        UnifiedCustomer,
+        **origin.identify(raw["id"]),
+        **_life(raw, unusable),
+        custom_fields=_custom(properties, _NOT_CUSTOM_OF_COMPANIES),
+        raw_data=raw,
+        **unusable.reach([], [get("phone")]),
+        name=get("name") or None,
+        company=get("name") or None,
+        kind=CustomerKind.COMPANY,
+        billing_address=unusable.read("billing_address", _address, properties),
+        description=get("description") or None,
+    )
+
+
+def record(raw: dict[str, Any], origin: Origin) -> UnifiedRecord:
+    """Map a record of any other object: a deal, a ticket."""
+    properties: Properties = raw["properties"]
+    unusable = Unusable(per_second=_PER_SECOND)
+    return unusable.record(
+        UnifiedRecord,
+        **origin.identify(raw["id"]),
+        **_life(raw, unusable),
+        custom_fields=_custom(properties, frozenset((*_NAMES, *_BOOKKEEPING))),
+        raw_data=raw,
+        name=first_of(properties, *_NAMES),
     )
 
 

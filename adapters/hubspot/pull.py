@@ -17,7 +17,7 @@ import msgspec
 
 from adapters.hubspot.api import BATCH, Filter, HubSpotApi, SearchAnswer, read_archived
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
-from adapters.hubspot.related import Contacts, Invoices, read_id
+from adapters.hubspot.related import Contacts, Further, Invoices, read_id
 from adapters.hubspot.webhooks import OF_COMPANY
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Stream
@@ -27,7 +27,6 @@ from unified.kit.reading.raw import by_ids
 from unified.kit.reading.refresh import Refresh, RefreshedSource
 from unified.kit.reading.windows import Window, WindowPage, read_windows
 from unified.kit.streams import Cursor, Page, RawRecord, Tombstone
-from unified.schema.entities import CUSTOMERS
 
 # Searches under way at once: with five a second allowed, more would only wait.
 _READERS = 8
@@ -56,13 +55,12 @@ _MERGED = msgspec.json.Decoder(_Merged)
 
 
 class Objects(RefreshedSource):
-    """Contacts or invoices."""
+    """Contacts, invoices, or records of a further object, as the stream is called."""
 
     def __init__(self, adapter: BaseAdapter[Any], stream: Stream) -> None:
         """Read through a connected adapter, as its settings say."""
-        kind: type[Contacts | Invoices] = Contacts if stream.entity is CUSTOMERS else Invoices
         self._api = HubSpotApi(adapter.http)
-        self._source = kind(self._api, adapter.config.properties)
+        self._source = _whole_records(self._api, stream.name, adapter.config.properties)
         self._clock = adapter.clock
         lag, late = adapter.config.search_lag, adapter.config.search_late
         self._since = Since(
@@ -234,6 +232,12 @@ class Objects(RefreshedSource):
     def _settled(self) -> datetime:
         """As of when search is known to be right."""
         return self._since.settled(self._clock())
+
+
+def _whole_records(api: HubSpotApi, stream: str, more: Sequence[str]) -> Contacts | Invoices | Further:
+    if stream == "customers":
+        return Contacts(api, more)
+    return Invoices(api, more) if stream == "invoices" else Further(api, stream)
 
 
 def _modified_since(name: str, since: datetime) -> Filter:

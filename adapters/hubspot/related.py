@@ -1,7 +1,8 @@
 """Whole records: what search returns, completed by the records associated with them.
 
-A contact comes with its companies' names, an invoice with its contacts, companies and all of its line items,
-under the key ``associations``. So a stored raw record can be mapped again without asking HubSpot.
+A contact comes with its companies' names, an invoice with its contacts, companies and all of its line items, a deal,
+ticket or quote with the ids of its contacts and companies: under the key ``associations``. So a stored raw record can
+be mapped again without asking HubSpot.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -13,6 +14,7 @@ from adapters.hubspot.api import HubSpotApi
 from adapters.hubspot.mapping import (
     COMPANY_PROPERTIES,
     CONTACT_PROPERTIES,
+    FURTHER_PROPERTIES,
     INVOICE_PROPERTIES,
     LINE_PROPERTIES,
 )
@@ -38,6 +40,8 @@ class _Company(msgspec.Struct):
     name: str | None = None
     domain: str | None = None
 
+
+_ASSOCIATED = ("deals", "tickets", "quotes")
 
 _COMPANY = msgspec.json.Decoder(_CompanyObject)
 _ENCODER = msgspec.json.Encoder()
@@ -145,6 +149,37 @@ class Invoices:
                     "companies": [{"id": company} for company in companies.get(one or "", ())],
                     # A line deleted between the two requests has changed its invoice, which comes again.
                     "line_items": [items[line] for line in lines.get(one or "", ()) if line in items],
+                },
+            )
+            for record, one in zip(found, ids, strict=True)
+        ]
+
+
+class Further:
+    """Records of another object, with the ids of what they are associated with; attributes as of :class:`Contacts`."""
+
+    modified = "hs_lastmodifieddate"
+
+    def __init__(self, api: HubSpotApi, kind: str) -> None:
+        """Read records of a kind."""
+        self._api = api
+        self.kind = kind
+        self.properties: Sequence[str] = FURTHER_PROPERTIES[kind]
+
+    async def complete(self, found: Sequence[msgspec.Raw]) -> list[RawRecord]:
+        """Two requests a page for the associations, where the object has any that are read."""
+        ids = [read_id(record) for record in found]
+        targets = ("contacts", "companies") if self.kind in _ASSOCIATED else ()
+        links = await side_by_side(
+            self._api.associated(self.kind, target, [one for one in ids if one]) for target in targets
+        )
+        return [
+            _whole(
+                record,
+                one,
+                {
+                    target: [{"id": linked} for linked in of_target.get(one or "", ())]
+                    for target, of_target in zip(targets, links, strict=True)
                 },
             )
             for record, one in zip(found, ids, strict=True)

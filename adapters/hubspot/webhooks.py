@@ -35,8 +35,14 @@ OF_COMPANY = "companies/"
 _DECODED = re.compile("%(?:3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)")
 
 # https://developers.hubspot.com/docs/guides/crm/understanding-the-crm#object-type-ids
-_OBJECT_TYPES = {"0-1": "contact", "0-2": "company", "0-53": "invoice"}
-_STREAMS = {"contact": "customers", "invoice": "invoices"}
+_OBJECT_TYPES = {
+    "0-1": "contact", "0-2": "company", "0-3": "deal", "0-5": "ticket", "0-7": "product", "0-8": "line_item",
+    "0-14": "quote", "0-53": "invoice",
+}  # fmt: skip
+_STREAMS = {
+    "contact": "customers", "invoice": "invoices", "company": "companies", "deal": "deals", "ticket": "tickets",
+    "product": "products", "line_item": "line_items", "quote": "quotes",
+}  # fmt: skip
 
 _GENERIC = "object"
 _USER = "userId:"
@@ -223,7 +229,7 @@ def subjects(event: ReceivedEvent) -> Iterable[Subject]:
         if kind in _STREAMS:
             deleted_at = said.time if is_erased else None
             yield Subject(_STREAMS[kind], object_id, deleted_at, erase=is_erased)
-        elif kind == "company" and renames:
+        if kind == "company" and renames:
             yield Subject("customers", OF_COMPANY + object_id)
 
 

@@ -20,11 +20,13 @@ from unified_assets.routes import routes
 
 ROOT = Path(__file__).parents[2]
 CUSTOMERS = [
-    "chargebee/customers", "hubspot/customers", "salesforce/accounts", "salesforce/contacts", "stripe/customers",
+    "chargebee/customers", "hubspot/companies", "hubspot/customers",
+    "salesforce/accounts", "salesforce/contacts", "stripe/customers",
     "webhook/customers",
 ]  # fmt: skip
 
-# What a Stripe connection reads where it chooses it.
+# What a connection reads where it chooses it.
+FURTHER_OF_HUBSPOT = ["companies", "deals", "tickets", "products", "line_items", "quotes"]
 FURTHER = [
     "subscriptions", "charges", "refunds", "payment_intents", "products", "prices", "balance_transactions", "payouts",
     "credit_notes", "disputes",
@@ -59,6 +61,7 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         "stripe/invoices": ["stripe/customers"],
         "stripe/monthly_revenue": ["stripe/invoices"],
         **{f"stripe/{stream}": [] for stream in FURTHER},
+        **{f"hubspot/{stream}": [] for stream in FURTHER_OF_HUBSPOT},
         "unified/customers": CUSTOMERS,
         **{f"webhook/{stream}": [] for stream in ("customers", "events", "invoices", "records")},
     }
@@ -104,6 +107,7 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
             ("salesforce", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
             ("unified", "customers", ["every_customer_once"]),
             *(("stripe", stream, ["conservation", "source_count"]) for stream in FURTHER),
+            *(("hubspot", stream, ["conservation", "source_count"]) for stream in FURTHER_OF_HUBSPOT),
         ]
         for check in names
     }

@@ -7,7 +7,7 @@ from unified.conformance.bench import NOW, Bench
 from unified.conformance.suite import conformance
 from unified.sandbox.hubspot import HubSpotSandbox
 
-_KINDS = {"customers": "contacts", "invoices": "invoices"}
+_KINDS = {"customers": "contacts", "invoices": "invoices", "deals": "deals"}
 _CHANGES = {"create": "create", "update": "update", "delete": "archive"}
 
 
@@ -15,6 +15,7 @@ class HubSpotBench(Bench):
     """A portal with several pages of everything."""
 
     adapter_class = HubSpotAdapter
+    covers = tuple(_KINDS)  # the others are read as deals are (`test_further`)
     credentials: ClassVar[dict[str, str]] = {"access_token": "pat-fake-acme"}
     settings: ClassVar[dict[str, Any]] = {"search_lag": 0, "searches_per_second": 1e4}
     edits: ClassVar[dict[str, frozenset[str]]] = dict.fromkeys(_KINDS, frozenset(_CHANGES))
@@ -23,7 +24,8 @@ class HubSpotBench(Bench):
 
     def stand_in(self, *, empty: bool) -> HubSpotSandbox:
         """Sizes that make three pages and more."""
-        size = {"contacts": 0, "companies": 0, "invoices": 0} if empty else {"contacts": 330, "invoices": 320}
+        sizes = (0, 0, 0, 0) if empty else (330, 80, 320, 430)
+        size = dict(zip(("contacts", "companies", "invoices", "others"), sizes, strict=True))
         return HubSpotSandbox(**size, now=NOW, limits=None)
 
     def ids(self, stream: str) -> set[str]:
@@ -32,6 +34,11 @@ class HubSpotBench(Bench):
 
     def edit(self, change: str, stream: str, record_id: str | None) -> str:
         """A change that makes events."""
+        if stream == "deals":
+            arguments = [record_id] if record_id else []
+            changed = {"create": [{}], "update": [{"dealname": "Changed"}], "delete": []}[change]
+            made = self.provider.mutate(_CHANGES[change], None, "deals", *arguments, *changed)
+            return record_id or str(made["id"])
         noun = "contact" if stream == "customers" else "invoice"
         fields = {"contact": {"firstname": "Changed"}, "invoice": {"hs_title": "Changed"}}[noun]
         arguments = [record_id] if record_id else []

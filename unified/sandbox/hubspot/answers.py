@@ -31,6 +31,7 @@ MAX_BATCH = 100
 _NAMES: dict[str, Kind] = {
     **{kind: kind for kind in SINGULAR}, **{name: kind for kind, name in SINGULAR.items()},
     "0-1": "contacts", "0-2": "companies", "0-53": "invoices", "0-8": "line_items",
+    "0-3": "deals", "0-5": "tickets", "0-7": "products", "0-14": "quotes",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from unified.sandbox.hubspot.associations import Associations
 from unified.sandbox.hubspot.oauth import HubSpotOAuth
 from unified.sandbox.hubspot.objects import Objects
 from unified.sandbox.hubspot.portal import HubSpotPortal
+from unified.sandbox.hubspot.records import FURTHER
 from unified.sandbox.hubspot.webhooks import HubSpotWebhooks
 from unified.sandbox.hubspot.writing import Writes
 from unified.sandbox.limits import RollingWindow
@@ -42,6 +43,7 @@ class PortalSpec:
     contacts: int | None = None
     companies: int | None = None
     invoices: int | None = None
+    others: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         contacts: generated contacts of each portal.
         companies: generated companies of each portal.
         invoices: generated invoices of each portal.
+        others: generated deals of each portal, and as many tickets, products and quotes.
         seed: same seed, same data.
         now: Unix seconds at which the sandbox's clock stands still; None follows real time. The newest
             generated record is of then, or of last midnight (UTC).
@@ -77,6 +80,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
             "merge_contacts",
             "define_property",
             "set_rule",
+            *_CHANGES,
             *(f"{change}_{thing}" for thing in ("contact", "company", "invoice") for change in _CHANGES),
         }
     )
@@ -86,6 +90,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         contacts: int = 300,
         companies: int = 80,
         invoices: int = 200,
+        others: int = 30,
         *,
         seed: int = 1,
         now: float | None = None,
@@ -98,7 +103,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         super().__init__(tuple(self._specs), now=now)
         self.search_lag_seconds = search_lag_seconds
         self._seed = seed
-        self._sizes = PortalSpec(contacts, companies, invoices)
+        self._sizes = PortalSpec(contacts, companies, invoices, others)
         self._answers = Answers(self.clock, seed)
         self._objects = Objects(self._answers, lambda: self.search_lag_seconds)
         self._associations = Associations(self._answers, association_page)
@@ -114,6 +119,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
             "companies": size.companies or 0,
             "invoices": size.invoices or 0,
             "line_items": 0,
+            **dict.fromkeys(FURTHER, size.others or 0),
         }
         return HubSpotPortal(
             key,

@@ -18,7 +18,7 @@ Record = dict[str, Any]
 
 _APP_ID = 54_321
 # Newer objects have events of a generic form; the ids are those of their types.
-_GENERIC: dict[Kind, str] = {"invoices": "0-53"}
+_GENERIC: dict[Kind, str] = {"invoices": "0-53", "quotes": "0-14"}
 
 
 class EventMaker:

@@ -21,6 +21,12 @@ _ASSOCIATION_TYPES: dict[tuple[Kind, Kind], tuple[int, int | None]] = {
     ("companies", "invoices"): (180, None),
     ("invoices", "line_items"): (409, None),
     ("line_items", "invoices"): (410, None),
+    ("deals", "contacts"): (3, None),
+    ("deals", "companies"): (341, 5),
+    ("tickets", "contacts"): (16, None),
+    ("tickets", "companies"): (339, 26),
+    ("quotes", "contacts"): (69, None),
+    ("quotes", "companies"): (71, None),
 }
 _FORWARD: frozenset[tuple[Kind, Kind]] = frozenset(
     (
@@ -28,6 +34,12 @@ _FORWARD: frozenset[tuple[Kind, Kind]] = frozenset(
         ("invoices", "contacts"),
         ("invoices", "companies"),
         ("invoices", "line_items"),
+        ("deals", "contacts"),
+        ("deals", "companies"),
+        ("tickets", "contacts"),
+        ("tickets", "companies"),
+        ("quotes", "contacts"),
+        ("quotes", "companies"),
     )
 )
 """The ends that associations are kept at; the others follow from them."""

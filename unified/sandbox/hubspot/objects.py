@@ -30,6 +30,10 @@ _DEFAULTS: dict[Kind, list[str]] = {
     "companies": ["name", "domain"],
     "invoices": [],
     "line_items": [],
+    "deals": ["dealname", "amount", "closedate", "pipeline", "dealstage"],
+    "tickets": ["subject", "content", "hs_pipeline", "hs_pipeline_stage"],
+    "products": ["name", "price"],
+    "quotes": ["hs_title"],
 }
 _SEARCH_DEFAULTS: dict[Kind, list[str]] = {**_DEFAULTS, "line_items": ["quantity", "amount", "price"]}
 

@@ -197,9 +197,9 @@ class HubSpotPortal(Standing):
     def _add(self, kind: Kind, properties: Properties, companies: list[int] | None = None) -> dict[str, Any]:
         index, now = self._records.counts[kind] + self._added[kind], self._now_ms()
         self._added[kind] += 1
-        made = {**self._records.properties(kind, index), "hs_merged_object_ids": None, **properties}
+        merges: Properties = {"hs_merged_object_ids": None} if kind in ("contacts", "companies") else {}
+        made = {**self._records.properties(kind, index), **merges, **properties}
         if kind == "invoices":
-            del made["hs_merged_object_ids"]
             for line in range(self._records.line_count(index)):
                 self._put("line_items", index * LINES_PER_INVOICE + line, State(None, now, now))
         self._put(kind, index, State(made, now, now, companies=companies))

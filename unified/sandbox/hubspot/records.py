@@ -21,12 +21,15 @@ from unified.sandbox.data import (
 )
 from unified.sandbox.draw import Draw, seed_of
 
-Kind = Literal["contacts", "companies", "invoices", "line_items"]
+Kind = Literal["contacts", "companies", "invoices", "line_items", "deals", "tickets", "products", "quotes"]
 Properties = dict[str, str | None]
 
-KINDS: tuple[Kind, ...] = ("contacts", "companies", "invoices", "line_items")
+FURTHER: tuple[Kind, ...] = ("deals", "tickets", "products", "quotes")
+"""Objects that nothing else follows from."""
+KINDS: tuple[Kind, ...] = ("contacts", "companies", "invoices", "line_items", *FURTHER)
 SINGULAR: dict[Kind, str] = {
     "contacts": "contact", "companies": "company", "invoices": "invoice", "line_items": "line_item",
+    "deals": "deal", "tickets": "ticket", "products": "product", "quotes": "quote",
 }  # fmt: skip
 LINES_PER_INVOICE = 256
 """Line item index = invoice index * this + number of the line."""
@@ -34,6 +37,7 @@ LINES_PER_INVOICE = 256
 _ID_STEP = 37
 _FIRST_ID: dict[Kind, int] = {
     "contacts": 101, "companies": 5_000_000_000, "invoices": 44_000_000_000, "line_items": 9_000_000_000_000,
+    "deals": 700_000_001, "tickets": 800_000_001, "products": 900_000_001, "quotes": 600_000_001,
 }  # fmt: skip
 _HISTORY_MS = 730 * DAY * 1000
 _CURRENCIES = ("usd",) * 5 + ("eur",) * 3 + ("gbp", "jpy", "kwd")
@@ -159,7 +163,8 @@ class HubSpotRecords:
         """All properties but id and dates, which the portal adds."""
         make = {
             "contacts": self._contact, "companies": self._company, "invoices": self._invoice,
-            "line_items": self._line_item,
+            "line_items": self._line_item, "deals": self._deal, "tickets": self._ticket, "products": self._product,
+            "quotes": self._quote,
         }[kind]  # fmt: skip
         return make(index)
 
@@ -262,6 +267,58 @@ class HubSpotRecords:
             "hs_subtotal": decimal_text(net, decimals),
             "hs_taxes_total": decimal_text(tax, decimals),
             "hs_title": f"Invoice {1000 + index}",
+        }
+
+    def _deal(self, index: int) -> Properties:
+        draw = Draw(self._seeds["deals"], index)
+        return {
+            "amount": f"{draw.between(1, 90_000)}.{draw.below(100):02d}",
+            "closedate": iso_ms(self.created_ms("deals", index) + 40 * DAY * 1000),
+            "deal_currency_code": draw.pick(("USD", "EUR", "GBP")),
+            "dealname": f"{company_name(draw)} renewal",
+            "dealstage": draw.pick(("appointmentscheduled", "closedwon", "closedlost")),
+            "dealtype": draw.pick((None, "newbusiness")),
+            "description": None,
+            "hubspot_owner_id": str(draw.between(1, 9)),
+            "pipeline": "default",
+        }
+
+    def _ticket(self, index: int) -> Properties:
+        draw = Draw(self._seeds["tickets"], index)
+        return {
+            "closed_date": None,
+            "content": "It does not print.",
+            "hs_pipeline": "0",
+            "hs_pipeline_stage": draw.pick(("1", "2", "4")),
+            "hs_ticket_category": None,
+            "hs_ticket_priority": draw.pick((None, "HIGH", "LOW")),
+            "hubspot_owner_id": None,
+            "source_type": "EMAIL",
+            "subject": f"Printer {draw.below(900)}",
+        }
+
+    def _product(self, index: int) -> Properties:
+        draw = Draw(self._seeds["products"], index)
+        return {
+            "description": None,
+            "hs_cost_of_goods_sold": None,
+            "hs_sku": f"SKU-{index}",
+            "hs_url": None,
+            "name": draw.pick(PRODUCTS),
+            "price": f"{draw.between(1, 900)}.{draw.below(100):02d}",
+            "recurringbillingfrequency": draw.pick((None, "monthly")),
+        }
+
+    def _quote(self, index: int) -> Properties:
+        draw = Draw(self._seeds["quotes"], index)
+        return {
+            "hs_currency": "USD",
+            "hs_expiration_date": iso_ms(self.created_ms("quotes", index) + 90 * DAY * 1000),
+            "hs_quote_amount": f"{draw.between(1, 90_000)}.00",
+            "hs_quote_number": f"Q-{index}",
+            "hs_status": draw.pick(("DRAFT", "APPROVED")),
+            "hs_title": f"Offer {index}",
+            "hubspot_owner_id": None,
         }
 
     def _line_item(self, index: int) -> Properties:
