@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from unified.kit.declarations import (
     Assertion,
@@ -17,7 +17,10 @@ from unified.kit.declarations import (
     KeyPlace,
     OAuth,
 )
-from unified.kit.document.parts import Name, Said, Text
+from unified.kit.document.parts import Keys, Name, Parameter, Path, Said, Text, check_expressions
+
+LOGIN_SCOPE = ("secrets", "settings")
+"""What the expressions of a login may name; nowhere else is a secret among it."""
 
 
 class Secret(Said):
@@ -42,6 +45,11 @@ class KeyAuth(Said):
     place: Literal["header", "query", "basic_user"] = "header"
     name: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]{1,60}$")] = Field(
         default="authorization", description="Of the header, or of the query's parameter."
+    )
+    prefix: Annotated[str, Field(max_length=30, pattern="^[ -~]*$")] | None = Field(
+        default=None,
+        description="What stands before the key in a header: `Token `. Without it, `Bearer ` in `authorization`, and "
+        "nothing elsewhere.",
     )
 
 
@@ -127,8 +135,31 @@ class ChoiceAuth(Said):
     oauth: OAuthAuth
 
 
+class SessionAuth(Said):
+    """A login by POST, whose answer holds a token for the other requests until that is rejected."""
+
+    kind: Literal["session"]
+    secrets: Annotated[tuple[Secret, ...], Field(min_length=1, max_length=5)]
+    path: Path
+    body: Annotated[dict[Parameter, Text], Field(min_length=1, max_length=20)] = Field(
+        description="What is sent; its `{{ }}` see `secrets` and `settings`."
+    )
+    form: bool = Field(default=False, description="Whether the body is form-encoded, and not JSON.")
+    token: Annotated[Keys, Field(min_length=1)] = Field(description="Where the answer has the token.")
+    header: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,60}$")] = "authorization"
+    prefix: Annotated[str, Field(max_length=30, pattern="^[ -~]*$")] = "Bearer "
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> "SessionAuth":
+        check_expressions(self.body.values(), LOGIN_SCOPE)
+        if "{{" in self.path:
+            raise ValueError("the path of a login has no expressions")
+        return self
+
+
 Auth = Annotated[
-    NoAuth | KeyAuth | BearerAuth | BasicAuth | OAuthAuth | ChoiceAuth, Field(discriminator="kind")
+    NoAuth | KeyAuth | BearerAuth | BasicAuth | SessionAuth | OAuthAuth | ChoiceAuth,
+    Field(discriminator="kind"),
 ]
 
 
@@ -165,6 +196,8 @@ def credentials_of(said: Auth) -> Credentials:
         case ChoiceAuth():
             key = credentials_of(said.key)
             return Credentials(key.kind, key.fields, key.place, key.name, said.oauth.declared())
+        case SessionAuth():
+            return Credentials(CredentialKind.API_KEY, tuple(map(_field, said.secrets)))
         case NoAuth():
             return Credentials(CredentialKind.API_KEY)
 

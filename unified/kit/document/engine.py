@@ -16,10 +16,11 @@ from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import UNKNOWN_ACCOUNT, Account, Capability, Stream
 from unified.kit.decoding import decode_exactly
 from unified.kit.document.answers import refusals_of
-from unified.kit.document.auth import NoAuth, credentials_of
+from unified.kit.document.auth import ChoiceAuth, KeyAuth, NoAuth, SessionAuth, credentials_of
 from unified.kit.document.listing import Filler
 from unified.kit.document.model import Document, is_among
 from unified.kit.document.reading import DocumentSource
+from unified.kit.document.session import SessionAuthentication, prefixed
 from unified.kit.document.settings import DocumentConfig, config_model
 from unified.kit.document.streams import DocumentStream
 from unified.kit.errors import ForbiddenHostError
@@ -54,8 +55,22 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
         return dict(self.filler().parameters(self.document.said.headers))
 
     def authentication(self) -> httpx.Auth:
-        """As the document says, or nothing where the API is open."""
-        return httpx.Auth() if isinstance(self.document.said.auth, NoAuth) else super().authentication()
+        """As the document says: nothing where the API is open, the kit's own way where that is one.
+
+        Raises:
+            ConfigurationError: If the credential can't be sent.
+        """
+        said = self.document.said.auth
+        said = said.key if isinstance(said, ChoiceAuth) and self.tokens is None else said
+        if isinstance(said, NoAuth):
+            return httpx.Auth()
+        if isinstance(said, SessionAuth):
+            return SessionAuthentication(
+                said, self.config.base_url, self.credentials, self.config.said(), self.label
+            )
+        if isinstance(said, KeyAuth) and said.place == "header" and said.prefix is not None:
+            return prefixed(said, self.credentials, self.label)
+        return super().authentication()
 
     def open_http(self) -> HttpClient:
         """The client, for the document's hosts alone.

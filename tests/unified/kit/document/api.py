@@ -35,12 +35,16 @@ class Api:
         answers: By path and query: JSON, or status, headers and body; a list is answered one after the other, the last
             one for ever.
         asked: Paths and queries, in order.
+        authorized: The header `authorization` of each.
+        bodies: What was posted.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.answers: dict[str, Any] = {}
         self.asked: list[str] = []
+        self.authorized: list[str | None] = []
+        self.bodies: list[bytes] = []
 
     def answer(self, target: str) -> tuple[int, dict[str, str], bytes]:
         self.asked.append(target)
@@ -61,7 +65,12 @@ def serving() -> Iterator[Api]:
     """A system that answers until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            api.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            self.do_GET()
+
         def do_GET(self) -> None:
+            api.authorized.append(self.headers["authorization"])
             status, headers, body = api.answer(self.path)
             self.send_response_only(status)  # its time is the answer's to say
             for name, value in {**headers, "content-length": str(len(body))}.items():
@@ -95,7 +104,7 @@ def opened(api: Api, document: dict[str, Any], **settings: Any) -> DocumentAdapt
     }
     return adapter(
         adapter.config_model.model_validate({**quick, **settings}),
-        {"api_key": Secret(KEY)},
+        {field.name: Secret(KEY) for field in adapter.credential_fields},
         ConnectionRef(UUID(int=1), UUID(int=2), "acme/desk"),
         clock=lambda: NOW,
     )

@@ -12,8 +12,8 @@ import pytest
 
 from unified.kit.document.engine import adapter_class
 from unified.kit.document.model import read
-from unified.kit.document.reference import reference
-from unified.kit.document.schema import FILE, published
+from unified.kit.document.published.reference import reference
+from unified.kit.document.published.schema import FILE, published
 from unified.kit.document.source import DocumentError
 
 PAGE = Path(__file__).parents[4] / "docs" / "documents.md"
@@ -135,11 +135,11 @@ def test_auth_is_declared_as_every_adapter_declares_it(
 def test_the_page_holds_the_reference_and_an_example_that_can_be_read() -> None:
     page = PAGE.read_text()
     assert page.endswith(f"\n{reference()}"), (
-        "run `python -m unified.kit.document.reference`, and put it into the page"
+        "run `python -m unified.kit.document.published.reference`, and put it into the page"
     )
     (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     assert list(read(example.encode(), PAGE.name).said.streams) == ["customers", "tickets"]
 
 
 def test_the_published_schema_is_that_of_the_models() -> None:
-    assert FILE.read_text() == published(), "run `python -m unified.kit.document.schema`"
+    assert FILE.read_text() == published(), "run `python -m unified.kit.document.published.schema`"

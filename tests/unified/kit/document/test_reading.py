@@ -12,11 +12,13 @@ from tests.unified.kit.document.test_model import desk
 from unified.conformance.bench import Copy
 from unified.kit.errors import (
     AdapterError,
+    AuthenticationError,
     ForbiddenHostError,
     PermissionDeniedError,
     ProtocolError,
     ProviderError,
     RequestRefusedError,
+    UnavailableError,
 )
 
 if TYPE_CHECKING:
@@ -223,6 +225,67 @@ async def test_no_credential_goes_to_another_host(api: Api) -> None:
                 await pulled(opened(api, said), Copy("things"))
             assert KEY not in str(caught.value)
         assert other.asked == []
+
+
+SECRET = {"label": "API key", "hint": "begins with desk_"}
+
+
+@pytest.mark.parametrize(("prefix", "sent"), [("Token ", f"Token {KEY}"), ("", KEY)])
+async def test_a_key_has_the_prefix_of_the_document(api: Api, prefix: str, sent: str) -> None:
+    api.answers["/things"] = records(1)
+    said = desk(
+        auth={"kind": "key", "prefix": prefix, "secret": SECRET}, streams={"things": stream("/things")}
+    )
+    await pulled(opened(api, said), Copy("things"))
+    assert api.authorized == [sent]
+
+
+SESSION = {
+    "kind": "session",
+    "secrets": [{"name": "password", **SECRET}],
+    "path": "/login",
+    "body": {"user": "{{ settings.user }}", "password": "{{ secrets.password }}"},
+    "token": ["session", "id"],
+    "prefix": "Session ",
+}
+
+
+def with_session(**changed: Any) -> dict[str, Any]:
+    return desk(
+        auth={**SESSION, **changed},
+        settings={"user": {"description": "Who.", "default": "ann"}},
+        streams={"things": stream("/things", paging=TOKEN)},
+    )
+
+
+async def test_a_session_is_opened_once_and_again_when_its_token_is_rejected(api: Api) -> None:
+    api.answers["/login"] = Turns([{"session": {"id": "t1"}}, {"session": {"id": 2}}])
+    api.answers["/things"] = records(1, following="2")
+    api.answers["/things?page=2"] = Turns([(401, {}, b"{}"), records(2)])
+    copy = Copy("things")
+    await pulled(opened(api, with_session()), copy)
+    assert set(copy.records) == {"1", "2"}
+    assert api.asked == ["/login", "/things", "/things?page=2", "/login", "/things?page=2"]
+    assert api.authorized == [None, "Session t1", "Session t1", None, "Session 2"]
+    assert api.bodies == [f'{{"user":"ann","password":"{KEY}"}}'.encode()] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ((403, {}, KEY.encode()), AuthenticationError),
+        ((503, {}, KEY.encode()), UnavailableError),
+        ((302, {"location": "https://attacker.example/"}, b""), AuthenticationError),
+        ({"session": {}}, ProtocolError),
+        ({"session": {"id": "a\nb"}}, ProtocolError),
+    ],
+)
+async def test_a_login_that_fails_shows_no_secret(api: Api, answer: Any, kind: type[AdapterError]) -> None:
+    api.answers |= {"/login": answer, "/things": records(1)}
+    with pytest.raises(kind, match="/login") as caught:
+        await pulled(opened(api, with_session(form=True)), Copy("things"))
+    assert KEY not in str(caught.value)
+    assert "/things" not in api.asked
 
 
 @pytest.mark.parametrize("site", ["attacker.example/", "a@attacker.example", "x.y.z"])

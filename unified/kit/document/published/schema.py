@@ -1,6 +1,6 @@
 """The published form of the format: a JSON Schema for editors and other tools, made of the models.
 
-``python -m unified.kit.document.schema`` writes ``schema.json`` anew; a test holds the two equal.
+``python -m unified.kit.document.published.schema`` writes ``schema.json`` anew; a test holds the two equal.
 """
 
 import json

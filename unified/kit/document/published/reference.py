@@ -1,13 +1,13 @@
 """The reference of the format in Markdown, made of its JSON Schema: the lower part of docs/documents.md.
 
-``python -m unified.kit.document.reference`` prints it; a test holds the page equal. What rules are is docs/rules.md's.
+``python -m unified.kit.document.published.reference`` prints it; a test holds the page equal to it.
 """
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from unified.kit.document.schema import schema
+from unified.kit.document.published.schema import schema
 
 _WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
 _RULES = "StreamRules"
