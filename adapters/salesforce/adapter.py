@@ -96,7 +96,7 @@ class SalesforceConfig(AdapterConfig):
         description="The object that holds the org's invoices, where it is neither Invoice nor blng__Invoice__c.",
     )
     invoice_fields: dict[str, str] = Field(
-        default_factory=dict,
+        default={},
         description="By field of ours (total, customer_id, due_date, …), the field of the invoice object that has it.",
     )
     invoice_line_object: str | None = Field(
@@ -106,7 +106,7 @@ class SalesforceConfig(AdapterConfig):
         default=None, pattern=_NAME, description="The field of a line that names its invoice."
     )
     invoice_line_fields: dict[str, str] = Field(
-        default_factory=dict,
+        default={},
         description="By field of ours (amount, quantity, description, …), the field of the line object that fills it.",
     )
 
