@@ -20,7 +20,7 @@ from unified.sandbox.salesforce.collections import Collections
 from unified.sandbox.salesforce.invoices import LINES, LINES_OF
 from unified.sandbox.salesforce.oauth import SalesforceOAuth
 from unified.sandbox.salesforce.objects import FIELDS, TABLES
-from unified.sandbox.salesforce.org import Org, org_of
+from unified.sandbox.salesforce.org import Org, Seen, org_of
 from unified.sandbox.salesforce.webhooks import OutboundMessages
 from unified.sandbox.tables.api import TableSandbox
 from unified.sandbox.tables.listing import Token
@@ -166,7 +166,7 @@ class SalesforceSandbox(TableSandbox):
         records = org.records(query.source, deleted=deleted)
         if query.order or not query.fields:
             return records
-        return iter(sorted(records, key=lambda record: record["Id"][::-1]))
+        return iter(sorted(records, key=lambda record: record.get("Id")[::-1]))
 
     def _check(self, org: Org, query: soql.Query) -> None:
         known = org.fields(query.source)
@@ -226,11 +226,10 @@ class SalesforceSandbox(TableSandbox):
         return _reply({"name": table, "queryable": True, "fields": described, "childRelationships": children})
 
 
-def _shown(table: str, record: Record, fields: Sequence[str], version: str) -> Record:
+def _shown(table: str, record: Seen, fields: Sequence[str], version: str) -> Record:
     """A record as a query shows it: what was asked for, below what it is."""
-    shown: Record = {
-        "attributes": {"type": table, "url": f"/services/data/{version}/sobjects/{table}/{record['Id']}"}
-    }
+    url = f"/services/data/{version}/sobjects/{table}/{record.get('Id')}"
+    shown: Record = {"attributes": {"type": table, "url": url}}
     for name in fields:
         first, _, rest = name.partition(".")
         if not rest:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from unified.sandbox.provider import ApiError, Call, Reply
-from unified.sandbox.salesforce.org import org_of
+from unified.sandbox.salesforce.org import Seen, org_of
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -115,7 +115,7 @@ class Collections:
             if row is None or row.is_deleted:
                 found.append(None)
                 continue
-            record = org_of(call).shown(table, row)
+            record = Seen(org_of(call), row)
             shown = {name: record.get(name) for name in ("Id", *body["fields"])}
             found.append({"attributes": {"type": table}, **shown})
         return Reply(msgspec.json.encode(found))
@@ -127,7 +127,7 @@ class Collections:
         row = rows[table].find(call.request.path_params["id"]) if table in rows else None
         if row is None or row.is_deleted:
             raise self._sandbox.error(404, "The requested resource does not exist")
-        record = org_of(call).shown(table, row)
+        record = Seen(org_of(call), row)
         shown = {name: record.get(name) for name in org_of(call).fields(table)}
         return Reply(msgspec.json.encode({"attributes": {"type": table}, **shown}))
 

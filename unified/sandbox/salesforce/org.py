@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from unified.sandbox.salesforce.fields import identifier, moment
 from unified.sandbox.salesforce.objects import FIELDS
 from unified.sandbox.tables.account import TableAccount
+from unified.sandbox.tables.table import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from unified.sandbox.provider import Call
-    from unified.sandbox.tables.table import Record, Row, Rows
+    from unified.sandbox.tables.table import Record, Rows
 
 ORGANIZATION = identifier("00D", 1)
 
@@ -68,26 +69,14 @@ class Org(TableAccount):
             return {}
         return {one.name: one for one in FIELDS[table] if f"{table}.{one.name}" not in self.hidden}
 
-    def records(self, table: str, *, deleted: bool = False) -> Iterator[Record]:
-        """Records as SOQL sees them, with the account that each one names."""
+    def records(self, table: str, *, deleted: bool = False) -> Iterator[Seen]:
+        """Records as SOQL sees them."""
         if table == "Organization":
-            yield {
-                "Id": ORGANIZATION, "Name": "Acme", "InstanceName": "EU99", "OrganizationType": "Developer Edition",
-                "IsSandbox": False,
-            }  # fmt: skip
+            yield Seen(self, _ORGANIZATION_ROW)
             return
         rows = self.rows[table]
         for row in rows if deleted else rows.live():
-            yield self.shown(table, row)
-
-    def shown(self, table: str, row: Row) -> Record:
-        """A record with the account that it names."""
-        record = self.rows[table].shown(row)
-        if account := row.fields.get("AccountId"):
-            owner = self.rows["Account"].find(account)
-            record["Account"] = owner and _named(owner)
-        record["LastModifiedDate"] = record["SystemModstamp"]
-        return record
+            yield Seen(self, row)
 
     def _changed(self, change: str, rows: Rows, row: Row) -> Record:
         record = rows.shown(row)
@@ -104,6 +93,35 @@ def org_of(call: Call[TableAccount]) -> Org:
     return call.account
 
 
-def _named(account: Row) -> Record:
-    """What is asked of an account by way of the records that name it."""
-    return {"Id": account.id, "Name": account.fields["Name"], "SystemModstamp": moment(account.updated)}
+class Seen:
+    """A record as a query looks at it, field by field: most are passed over, so none is made whole for that."""
+
+    __slots__ = ("_org", "_row")
+
+    def __init__(self, org: Org, row: Row) -> None:
+        self._org, self._row = org, row
+
+    def get(self, name: str) -> Any:
+        """A field; the account that a record names is one as well, to be looked at in turn."""
+        row = self._row
+        if name == "Id":
+            return row.id
+        if name == "IsDeleted":
+            return row.is_deleted
+        if name in ("SystemModstamp", "LastModifiedDate"):
+            return moment(row.updated)
+        if name == "CreatedDate":
+            return moment(row.created)
+        if name == "Account":
+            account = self._org.rows["Account"].find(row.fields.get("AccountId") or "")
+            return None if account is None else Seen(self._org, account)
+        return row.fields.get(name)
+
+
+_ORGANIZATION_ROW = Row(
+    0,
+    ORGANIZATION,
+    {"Name": "Acme", "InstanceName": "EU99", "OrganizationType": "Developer Edition", "IsSandbox": False},
+    0.0,
+    0.0,
+)

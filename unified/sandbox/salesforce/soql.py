@@ -9,12 +9,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Record = dict[str, Any]
+
+class Record(Protocol):
+    """Whatever a query looks at: something with fields, of which one may be another record."""
+
+    def get(self, name: str, /) -> Any:
+        """A field's value, None where there is none."""
+        ...
+
+
+Found = TypeVar("Found", bound=Record)
 
 _TOKENS = re.compile(
     r"\s*(?:(?P<text>'(?:[^'\\]|\\.)*')|(?P<time>\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:?\d\d))"
@@ -58,7 +67,7 @@ class Query:
     limit: int | None = None
     offset: int = 0
 
-    def of(self, records: Iterator[Record]) -> list[Record]:
+    def of(self, records: Iterator[Found]) -> list[Found]:
         """The records that are meant, in their order; as they come where none is asked for."""
         found = [record for record in records if self.test(record)]
         for name, descending in reversed(self.order):
@@ -71,7 +80,7 @@ def value_at(record: Record, name: str) -> Any:
     """What a field of a record holds; `Account.Name` leads into the record that it names."""
     value: Any = record
     for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+        value = None if value is None else value.get(part)
     return value
 
 
