@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 CUSTOMERS = [
     "chargebee/customers", "hubspot/companies", "hubspot/customers",
     "salesforce/accounts", "salesforce/contacts", "stripe/customers",
-    "webhook/customers",
+    "webhook/customers", "xero/contacts",
 ]  # fmt: skip
 
 # What a connection reads where it chooses it.
@@ -63,6 +63,11 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         **{f"stripe/{stream}": [] for stream in FURTHER},
         **{f"hubspot/{stream}": [] for stream in FURTHER_OF_HUBSPOT},
         "unified/customers": CUSTOMERS,
+        "xero/contacts": [],
+        "xero/credit_notes": [],
+        "xero/events": [],
+        "xero/invoices": ["xero/contacts"],
+        "xero/payments": [],
         **{f"webhook/{stream}": [] for stream in ("customers", "events", "invoices", "records")},
     }
 
@@ -84,7 +89,7 @@ def test_every_asset_says_what_it_is(repository: dg.RepositoryDefinition) -> Non
             columns = {column.name for column in spec.metadata["dagster/column_schema"].columns}
             assert {"source_id", "unified_id", "deleted_at"} < columns
             # Nothing pulls what only webhooks bring.
-            delivered = (("hubspot", "events"), ("salesforce", "events"))
+            delivered = (("hubspot", "events"), ("salesforce", "events"), ("xero", "events"))
             is_pulled = source != "webhook" and (source, stream) not in delivered
             assert spec.is_materializable == bool(spec.code_version and spec.freshness_policy) == is_pulled
 
@@ -105,6 +110,10 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
             ("salesforce", "accounts", ["conservation", "source_count"]),
             ("salesforce", "contacts", ["conservation", "source_count"]),
             ("salesforce", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
+            ("xero", "contacts", ["conservation", "source_count"]),
+            ("xero", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
+            ("xero", "credit_notes", ["conservation", "source_count"]),
+            ("xero", "payments", ["conservation", "source_count"]),
             ("unified", "customers", ["every_customer_once"]),
             *(("stripe", stream, ["conservation", "source_count"]) for stream in FURTHER),
             *(("hubspot", stream, ["conservation", "source_count"]) for stream in FURTHER_OF_HUBSPOT),
@@ -116,7 +125,7 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
 
 def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    sources = ("chargebee", "hubspot", "salesforce", "stripe")
+    sources = ("chargebee", "hubspot", "salesforce", "stripe", "xero")
     kinds = {(source, kind) for source in sources for kind in ("sync", "drain")}
     assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {
         "webhook_drain",
@@ -129,7 +138,7 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
         "identities", "inbox_retention", "routes", "salesforce_inbox", "silent_connections", "stripe_inbox",
         "subscriptions",
         "sync_requests",
-        "webhook_inbox",
+        "webhook_inbox", "xero_inbox",
     }  # fmt: skip
     assert all(
         schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs

@@ -103,7 +103,11 @@ def _customer(
 ) -> UnifiedCustomer:
     identity = adapter.origin(stream, bench.now(), bench.now()).identify("x")
     return UnifiedCustomer(
-        **identity, name=name, email=f"ada{number}@acme.example", phone=f"+4930123{number:04}"
+        # Some systems take each name once.
+        **identity,
+        name=f"{name} {number}" if number else name,
+        email=f"ada{number}@acme.example",
+        phone=f"+4930123{number:04}",
     )
 
 

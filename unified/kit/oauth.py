@@ -179,7 +179,9 @@ class TokenEndpoint:
         if self._oauth.assertion is not None and self._has_key:
             assertion = self._signed(self._oauth.assertion)
             return await self._ask(_JWT_BEARER, {"assertion": assertion.reveal()}, [assertion])
-        scope = {"scope": " ".join(self._oauth.scopes)} if self._oauth.scopes else {}
+        # No refresh token comes with this grant (section 4.4.3), and a provider may refuse to be asked for one.
+        scopes = [scope for scope in self._oauth.scopes if scope != "offline_access"]
+        scope = {"scope": " ".join(scopes)} if scopes else {}
         return await self._ask("client_credentials", scope, [])
 
     async def settings(self, tokens: Tokens, returned: Mapping[str, str]) -> dict[str, str]:

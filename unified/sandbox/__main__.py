@@ -13,6 +13,7 @@ from unified.sandbox.salesforce import SalesforceSandbox
 from unified.sandbox.server import sandbox_app
 from unified.sandbox.stripe import StripeSandbox
 from unified.sandbox.tables.api import RequestLimit
+from unified.sandbox.xero import XeroSandbox
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -30,6 +31,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--salesforce-accounts", type=int, default=1000)
     parser.add_argument("--salesforce-contacts", type=int, default=2000)
     parser.add_argument("--salesforce-invoices", type=int, default=1000)
+    parser.add_argument("--xero-contacts", type=int, default=1000)
+    parser.add_argument("--xero-invoices", type=int, default=1000)
     parser.add_argument("--latency-ms", type=float, default=0)
     parser.add_argument("--no-limits", action="store_true", help="serve without rate limits")
     options = parser.parse_args(arguments)
@@ -52,7 +55,14 @@ def main(arguments: list[str] | None = None) -> None:
         Contact=options.salesforce_contacts,
         Invoice=options.salesforce_invoices,
     )
-    providers = (stripe, hubspot, chargebee, salesforce)
+    xero = XeroSandbox(
+        seed=options.seed,
+        # https://developer.xero.com/documentation/guides/oauth2/limits: an organisation's requests a minute.
+        limit=RequestLimit(60, 60),
+        Contacts=options.xero_contacts,
+        Invoices=options.xero_invoices,
+    )
+    providers = (stripe, hubspot, chargebee, salesforce, xero)
     for provider in providers:
         provider.latency_ms = options.latency_ms
         if options.no_limits:

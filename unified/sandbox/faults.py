@@ -97,7 +97,7 @@ class Faults:
         return None
 
 
-_LISTS = ("data", "results", "list", "records")
+_LISTS = ("data", "results", "list", "records", "Contacts", "Invoices", "CreditNotes", "Payments")
 """What providers call the records of a page."""
 
 

@@ -23,7 +23,7 @@ from unified.kit.errors import ConfigurationError, NotFoundError, RequestRefused
 from unified.kit.reading.changes import Since, provider_time
 from unified.kit.reading.lists import ListEndpoint, Parameters
 from unified.kit.reading.pages import read_pages
-from unified.kit.reading.paging import Part, Path, Position, within
+from unified.kit.reading.paging import Part, Path, Position, items_in, within
 from unified.kit.reading.raw import by_ids, raw_record
 from unified.kit.reading.refresh import Refresh, is_unfinished
 from unified.kit.reading.windows import Window, as_far_as_done, side_by_side
@@ -58,10 +58,15 @@ class Listing:
         since: The parameters that ask for what changed since a time, oldest change first. None where the list can't be
             asked so: then every pull reads all of it.
         times: What is known about that time.
+        since_header: The header and its value that ask for it, where parameters do not; ``since`` then orders the list.
+        grows: Whether a list of changes is in an order that no change moves a record in, and nothing leaves it while it
+            is read: numbered pages may then bring a record twice, and skip none.
         changed_at: Says when a record changed last, of the decoded record. Needed where pages are numbered, as a change
             would move records over their edges: the list is then asked on from the last time that was read.
         deleted_at: Says when a record of the list was deleted, of the decoded record; None of a living one.
+        merged_into: Says which record holds a deleted one now, of the decoded record, where it was merged.
         one: Path of a single record below ``base_url``, with ``{id}`` in it.
+        one_is_listed: Whether the answer to ``one`` is built as the list's, with one item.
         many: The parameters that ask the list for some ids; used instead of ``one``.
         batch: Ids in one such request.
         is_gone: Whether a 404 to ``one`` says that the record does not exist, and not that the path is wrong: by
@@ -77,9 +82,13 @@ class Listing:
     refresh: Parameters = ()
     since: Callable[[datetime], Parameters] | None = None
     times: Since = _USUAL_TIMES
+    since_header: Callable[[datetime], tuple[str, str]] | None = None
+    grows: bool = False
     changed_at: Callable[[dict[str, Any]], datetime | None] | None = None
     deleted_at: Callable[[dict[str, Any]], datetime | None] | None = None
+    merged_into: Callable[[dict[str, Any]], str | None] = lambda _: None
     one: str | None = None
+    one_is_listed: bool = False
     many: Callable[[Sequence[str]], Parameters] | None = None
     batch: int = 100
     is_gone: Callable[[NotFoundError], bool] = lambda _: False
@@ -106,7 +115,7 @@ class ListSource:
         Raises:
             ConfigurationError: If changes would be lost between numbered pages.
         """
-        shifts = listing.endpoint.paging.shifts and not stream.entity.is_log
+        shifts = listing.endpoint.paging.shifts and not listing.grows and not stream.entity.is_log
         if shifts and listing.since is not None and listing.changed_at is None:
             raise ConfigurationError(
                 f"{adapter.label}: {stream.name} are read by numbered pages, and a change would move records over "
@@ -166,7 +175,9 @@ class ListSource:
         asked = datetime.fromisoformat(cursor["from"]) if "from" in cursor else asked
         is_checked, is_done = since is None, False
         while not is_done:
-            async with aclosing(self._read(self._conditions(asked), cursor.get("at"))) as pages:
+            source, params = self._asking(asked)
+            pages_of = source._read(params, cursor.get("at"))  # noqa: SLF001 - a source like this one
+            async with aclosing(pages_of) as pages:
                 async for page, onward in pages:
                     if since is not None and not is_checked:
                         self._check(since)
@@ -187,9 +198,16 @@ class ListSource:
                         asked = later
                         break
 
-    def _conditions(self, asked: datetime | None) -> Parameters:
-        since = self._listing.since
-        return self._listing.refresh if asked is None or since is None else since(asked)
+    def _asking(self, asked: datetime | None) -> "tuple[ListSource, Parameters]":
+        """What reads the changes since then, with the header that says so, and the parameters that do."""
+        listing = self._listing
+        if asked is None or listing.since is None:
+            return self, listing.refresh
+        if listing.since_header is None:
+            return self, listing.since(asked)
+        endpoint = replace(listing.endpoint, headers=dict([listing.since_header(asked)]))
+        changed = ListSource(replace(listing, endpoint=endpoint), self._adapter, self._stream)
+        return changed, listing.since(asked)
 
     def _later(self, page: Page, asked: datetime | None) -> datetime | None:
         """From which time to ask on, instead of the next page; None where that is safe, or the time stands still.
@@ -270,7 +288,8 @@ class ListSource:
             record = self._record(item)
             deleted_at = self._deleted_at(record)
             if deleted_at is not None and record.source_id is not None:
-                gone.append(Tombstone(record.source_id, deleted_at))
+                into = self._listing.merged_into(msgspec.json.decode(record.body))
+                gone.append(Tombstone(record.source_id, deleted_at, into))
             else:
                 living.append(record)
         return living, gone
@@ -329,11 +348,18 @@ class ListSource:
             )
         path = self._listing.one.format(id=quote(source_id, safe=""))
         try:
-            record = self._record(
-                await self._http.request("GET", path, _ANYTHING, limit=self._listing.endpoint.limit)
-            )
+            answer = await self._http.request("GET", path, _ANYTHING, limit=self._listing.endpoint.limit)
+            record = self._record(self._only(answer) if self._listing.one_is_listed else answer)
         except NotFoundError as error:
             if not self._listing.is_gone(error):
                 raise
             return None
         return record if self._deleted_at(record) is None else None
+
+    def _only(self, answer: msgspec.Raw) -> msgspec.Raw:
+        """The item of a list of one; the answer itself, which then is a reject, where it is not such a list."""
+        try:
+            items = items_in(answer, self._listing.endpoint.items)
+        except msgspec.MsgspecError:
+            return answer
+        return items[0] if len(items) == 1 else answer

@@ -4,7 +4,7 @@ Not here: which lists make a stream, and when they are read (``listing`` for the
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,6 +31,7 @@ class ListEndpoint:
         paging: How its pages follow each other.
         items: Where an answer has the records; no keys where it is a list itself.
         params: What every request asks for, such as the size of a page.
+        headers: The same as headers.
         limit: The rate limit that its requests count against.
         may_be_empty: Whether a page without a record may stand in the middle of it.
         is_optional: Whether an answer without records leaves out the list in it, or has null there (QuickBooks).
@@ -40,6 +41,7 @@ class ListEndpoint:
     paging: Paging
     items: Path = ()
     params: Parameters = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
     limit: str = "default"
     may_be_empty: bool = False
     is_optional: bool = False
@@ -77,10 +79,14 @@ class ListEndpoint:
         try:
             decoder: msgspec.json.Decoder[Any] = _OBJECT if self.items else _ANYTHING
             if self.paging.in_headers:
-                answer = await http.exchange("GET", path, params=asked, limit=self.limit)
+                answer = await http.exchange(
+                    "GET", path, params=asked, headers=self.headers, limit=self.limit
+                )
                 body, headers = decoder.decode(answer.body), answer.headers
             else:
-                body = await http.request("GET", path, decoder, params=asked, limit=self.limit)
+                body = await http.request(
+                    "GET", path, decoder, params=asked, headers=self.headers, limit=self.limit
+                )
             if self.items and not isinstance(body, dict):
                 raise msgspec.ValidationError("it is not an object")
             items = items_in(body, self.items, is_optional=self.is_optional)

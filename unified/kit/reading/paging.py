@@ -238,9 +238,19 @@ class PageNumber(_Numbered):
         size: Records on a full page; one with fewer is the last.
         first: Number of the very first page.
         size_parameter: Takes the size, where it is asked for.
+        pages: Where the answer says how many pages there are: what is full does not matter then.
     """
 
     first: int = 1
+    pages: Path = ()
+
+    def following(self, answer: Answer, at: Position | None) -> Position | None:
+        """The number of the next page, if there is one."""
+        count = within(answer.body, self.pages) if self.pages else None
+        if count is None:
+            return super(PageNumber, self).following(answer, at)
+        number = self.first if at is None else int(at)
+        return number + 1 if number - self.first + 1 < msgspec.json.decode(count, type=int) else None
 
 
 @dataclass(frozen=True, slots=True)

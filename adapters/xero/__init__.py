@@ -1,0 +1,1 @@
+"""The Xero adapter; its README says what it reads and how."""
