@@ -68,21 +68,25 @@ class Source:
         return DocumentError("; ".join(said + more))
 
 
-def read_source(text: bytes, name: str) -> Source:
+def read_source(
+    text: bytes, name: str, *, most_bytes: int = MOST_BYTES, most_nodes: int = MOST_NODES
+) -> Source:
     """Read a file.
 
     Args:
         text: Its content, in UTF-8.
         name: The file's, for errors.
+        most_bytes: How large it may be.
+        most_nodes: How many values it may have.
 
     Raises:
         DocumentError: If it is neither YAML nor JSON, is too large, or has more than plain data in it.
     """
-    if len(text) > MOST_BYTES:
-        raise DocumentError(f"{name} is larger than {MOST_BYTES:,} bytes")
+    if len(text) > most_bytes:
+        raise DocumentError(f"{name} is larger than {most_bytes:,} bytes")
     try:
         decoded = text.decode()
-        _refuse_all_but_data(decoded, name)
+        _refuse_all_but_data(decoded, name, most_nodes)
         node = yaml.compose(decoded, Loader=yaml.SafeLoader)
     except UnicodeDecodeError:
         raise DocumentError(f"{name} is not UTF-8") from None
@@ -98,7 +102,7 @@ def read_source(text: bytes, name: str) -> Source:
     return Source(name, _value(node, (), lines, name), lines)
 
 
-def _refuse_all_but_data(text: str, name: str) -> None:
+def _refuse_all_but_data(text: str, name: str, most_nodes: int) -> None:
     """Walk over the file's events, which are made one by one, before anything is built of them."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
@@ -114,8 +118,8 @@ def _refuse_all_but_data(text: str, name: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise DocumentError(f"{name}:{line}: it is nested more than {DEEPEST} levels deep")
-        if count > MOST_NODES:
-            raise DocumentError(f"{name}:{line}: it has more than {MOST_NODES:,} values")
+        if count > most_nodes:
+            raise DocumentError(f"{name}:{line}: it has more than {most_nodes:,} values")
 
 
 def _value(node: yaml.Node, place: Place, lines: dict[Place, int], name: str) -> Any:

@@ -10,12 +10,12 @@ from unified.kit.mapping.rules import StreamRules
 from unified.kit.mapping.targets import needed
 from unified.kit.proposing.drafting import Proposals, propose
 from unified.kit.proposing.fields import ForeignField
-from unified.kit.proposing.words import split
+from unified.kit.proposing.words import name_words, split
 from unified.schema.entities import ENTITIES, RECORDS
 
 _NAMED = {
     "customers": frozenset(("customer", "contact", "client", "company", "organization", "people", "person", "lead",
-                            "subscriber", "account", "buyer", "patron")),
+                            "subscriber", "buyer", "patron")),
     "invoices": frozenset(("invoice", "bill")),
     "events": frozenset(("event", "activity", "audit")),
 }  # fmt: skip
@@ -55,6 +55,7 @@ def landing(name: str, fields: Sequence[ForeignField], ids: Sequence[str], by: s
         None where nothing says what a record's id is.
     """
     words = set(split(name)[-1:])
+    ids = ids or _own_id(name, fields)
     for entity, names in _NAMED.items():
         if words & names:
             found = propose(entity, fields)
@@ -63,6 +64,12 @@ def landing(name: str, fields: Sequence[ForeignField], ids: Sequence[str], by: s
             if filled & _TELLING[entity] and needed(model) <= filled:
                 return _landed(entity, found, ids, by)
     return _landed(RECORDS.name, propose(RECORDS.name, fields), ids, by)
+
+
+def _own_id(name: str, fields: Sequence[ForeignField]) -> list[str]:
+    """The field that is called after its stream, such as ``BankTransactionID`` of bank transactions."""
+    wanted = {*split(name), "id"}
+    return [one.path for one in fields if name_words(one.path) == wanted and "." not in one.path][:1]
 
 
 def _landed(entity: str, found: Proposals, ids: Sequence[str], by: str) -> Landing | None:

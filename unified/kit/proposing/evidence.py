@@ -36,6 +36,8 @@ def type_fit(kind: str, one: ForeignField) -> float:
     """How well a field's type and format fit, 0 to 1. A type that nobody said fits a little."""
     if one.type == "":
         return 0.85
+    if one.items and kind not in ("lines", "list"):
+        return 0.0  # its items' fields stand for themselves
     fit = KINDS[kind].types.get(one.type, 0.0)
     if one.format in _FORMATS:
         return fit if kind in _FORMATS[one.format] else 0.0

@@ -92,8 +92,8 @@ def matches(entity: str, fields: Sequence[ForeignField]) -> list[Match]:
 
 
 def _common(fields: Iterable[ForeignField]) -> frozenset[str]:
-    """Words that nearly all names have, such as a prefix: they say nothing."""
-    named = [name_words(one.path) for one in fields]
+    """Words that nearly all names have, such as a prefix, whatever they are nested in: they say nothing."""
+    named = [name_words(one.path.rpartition(".")[2]) for one in fields]
     counts: dict[str, int] = {}
     for words in named:
         for word in words:

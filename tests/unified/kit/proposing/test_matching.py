@@ -119,6 +119,13 @@ def test_a_prefix_of_nearly_all_names_says_nothing() -> None:
     assert found("customers", *map(text, names))["hs_company"] == "company"
 
 
+def test_what_is_nested_in_a_large_object_is_still_that_objects() -> None:
+    inner = [text(f"Contact.{name}") for name in ("Name", "City", "UpdatedDate", "Email", "Phone", "Zip")]
+    assert found("invoices", *inner, text("UpdatedDate")) == {"UpdatedDate": "updated_at"}
+    numbers = ForeignField("Phones", "array", items=[text("Number")])
+    assert found("customers", numbers, text("Phones[0].Number")) == {"Phones[0].Number": "phone"}
+
+
 def test_fields_are_observed_in_records_with_their_types() -> None:
     records = [
         {"id": 1, "a": {"b": "x"}, "rows": [{"sum": 5}, {"sum": 7, "tax": 1}], "odd.key": None},

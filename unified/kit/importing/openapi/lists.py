@@ -54,6 +54,9 @@ _RECORDS = (
     "objects",
     "elements",
 )
+_BESIDE = frozenset(("warnings", "errors", "messages", "links", "included", "validationerrors", "notices"))
+"""Lists that an answer has beside its records."""
+
 _SINCE = frozenset(("since", "after", "gte", "gt", "from", "min", "start", "begin"))
 _MOST_PAGE = 100
 
@@ -97,7 +100,7 @@ def list_operation(spec: Spec, path: str, operation: Mapping[str, Any], shared: 
         return "it is a single record"
     answer = _answer(spec, operation)
     schema = _json_schema(spec, answer)
-    place = _place_of_records(spec, schema)
+    place = _place_of_records(spec, schema, path)
     if place is None:
         return "its answer is no list of objects"
     found = ListOperation(path, *place)
@@ -139,14 +142,18 @@ def _json_schema(spec: Spec, answer: Mapping[str, Any]) -> Any:
     return None
 
 
-def _place_of_records(spec: Spec, schema: Any) -> tuple[list[str], Any] | None:
+def _place_of_records(spec: Spec, schema: Any, path: str) -> tuple[list[str], Any] | None:
     """The keys to the list in an answer, and the schema of an item. A record that has lists in it is no list."""
     if type_of_schema(schema, spec.resolve) == "array":
         return _listed([], spec, schema)
     properties = properties_of(schema, spec.resolve)
+    own = split(path.rstrip("/").rpartition("/")[2])
+    named = [(key, value) for key, value in properties.items() if split(key) == own]
     usual = [(key, value) for key, value in properties.items() if key.lower() in _RECORDS]
-    others = [] if "id" in properties else [one for one in properties.items() if one not in usual]
-    for key, value in (*usual, *others):
+    others = (
+        [] if "id" in properties else [one for one in properties.items() if one[0].lower() not in _BESIDE]
+    )
+    for key, value in (*named, *usual, *others):
         if type_of_schema(value, spec.resolve) == "array" and (found := _listed([key], spec, value)):
             return found
     for key, value in usual:

@@ -4,10 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from unified.kit.document.source import MOST_BYTES, DocumentError, read_source
+from unified.kit.document.source import DocumentError, read_source
 
 MOST_JSON_BYTES = 20_000_000
 """Of a file in JSON, which is read far faster than YAML."""
+
+MOST_YAML_BYTES = 2_000_000
+_MOST_NODES = 200_000
 
 _MOST_HOPS = 20
 
@@ -69,13 +72,16 @@ def read_spec(text: bytes, name: str) -> Spec:
     """Read a description.
 
     Args:
-        text: YAML of at most 1 MB, or JSON of at most 20 MB, in UTF-8.
+        text: YAML of at most 2 MB, or JSON of at most 20 MB, in UTF-8.
         name: The file's, for errors.
 
     Raises:
         DocumentError: If it is neither, is too large, has a key twice, or is of another version than 3.0 and 3.1.
     """
-    whole = _json(text, name) if text.lstrip()[:1] == b"{" else read_source(text, name).value
+    if text.lstrip()[:1] == b"{":
+        whole = _json(text, name)
+    else:
+        whole = read_source(text, name, most_bytes=MOST_YAML_BYTES, most_nodes=_MOST_NODES).value
     if not isinstance(whole, dict):
         raise DocumentError(f"{name}: an OpenAPI file is an object, not a list or a text")
     version = str(whole.get("openapi", ""))
@@ -90,7 +96,7 @@ def read_spec(text: bytes, name: str) -> Spec:
 
 def _json(text: bytes, name: str) -> Any:
     if len(text) > MOST_JSON_BYTES:
-        raise DocumentError(f"{name} is larger than {MOST_JSON_BYTES:,} bytes (YAML: {MOST_BYTES:,})")
+        raise DocumentError(f"{name} is larger than {MOST_JSON_BYTES:,} bytes (YAML: {MOST_YAML_BYTES:,})")
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)

@@ -122,6 +122,20 @@ def test_a_list_below_a_record_is_a_partition_of_its_list() -> None:
     assert found.paths[2].reason == "a part of its path is given by no list"
 
 
+def test_the_list_is_the_one_that_is_called_like_its_path_and_the_id_like_its_stream() -> None:
+    rows = {
+        "type": "array",
+        "items": {"type": "object", "properties": {"BankTransferID": NEXT, "Amount": NEXT}},
+    }
+    notes = {"type": "array", "items": {"type": "object", "properties": {"id": NEXT, "Message": NEXT}}}
+    schema = {"type": "object", "properties": {"Warnings": notes, "BankTransfers": rows}}
+    answer = {"description": "", "content": {"application/json": {"schema": schema}}}
+    found = drafted({"/BankTransfers": {"get": {"responses": {"200": answer}}}})
+    assert found.document is not None
+    made = found.document["streams"]["bank_transfers"]
+    assert (made["records"], made["mapping"]["id"]) == (["BankTransfers"], {"paths": ["BankTransferID"]})
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
