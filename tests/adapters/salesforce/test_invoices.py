@@ -1,5 +1,7 @@
 """Invoices of whatever object holds them: found by describe, with all lines, exact amounts, unshifted dates."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,10 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 from pydantic import ValidationError
+from requests import Session
+from simple_salesforce import Salesforce
 
 from adapters.salesforce.adapter import SalesforceAdapter, SalesforceConfig
 from tests.adapters.salesforce.test_conformance import SalesforceBench
 from tests.adapters.salesforce.test_pull import asked, data, loaded
+from tests.unified.sandbox.test_salesforce import Plainly
 from unified.conformance.bench import NOW, Copy
 from unified.kit.errors import ConfigurationError, MappingError, PermissionDeniedError
 from unified.sandbox.salesforce import SalesforceSandbox
@@ -78,6 +83,31 @@ async def test_invoices_are_found_in_whatever_object_holds_them(name: str) -> No
         assert record.issue_date.time() == datetime.min.time()
         assert all((line.quantity or 0) * (line.unit_price or 0) == line.amount for line in record.line_items)
     assert sum(len(record.line_items) for record in records.values()) > 2.5 * len(records)
+
+
+async def test_the_official_client_counts_and_adds_up_the_same() -> None:
+    """Counts of all three objects, and the totals of invoices by currency."""
+    with holding(Invoice=130) as org, Session() as session:
+        session.mount("https://", Plainly())
+        instance = org.url.removeprefix("http://")
+        theirs = Salesforce(instance=instance, session_id="00D-fake-acme", session=session, version="68.0")
+        copies = {stream: await loaded(org, stream) for stream in ("accounts", "contacts", "invoices")}
+        for stream, soql in (
+            ("accounts", "SELECT Id FROM Account"),
+            ("contacts", "SELECT Id FROM Contact WHERE IsPersonAccount = false"),
+        ):
+            found = await asyncio.to_thread(theirs.query_all, soql)
+            assert {one["Id"] for one in found["records"]} == copies[stream].records.keys()
+        soql = "SELECT CurrencyIsoCode, TotalAmountWithTax FROM Invoice"
+        found = await asyncio.to_thread(theirs.query_all, soql)
+        ours = mapped(org, copies["invoices"]).values()
+    sums: dict[str, Counter[Any]] = {"theirs": Counter(), "ours": Counter()}
+    for one in found["records"]:
+        sums["theirs"][one["CurrencyIsoCode"]] += Decimal(str(one["TotalAmountWithTax"]))
+    for record in ours:
+        sums["ours"][record.currency] += record.total
+    assert sums["ours"] == sums["theirs"]
+    assert len(ours) == found["totalSize"]
 
 
 async def test_no_invoice_object_is_said_and_is_no_empty_stream() -> None:
