@@ -60,7 +60,7 @@ def main() -> None:
         server = PostgresServer(Path(folder))
         try:
             installation = install(server.url, 1)
-            token = _fill(server.url, options.customers)
+            token = fill(server.url, options.customers)
             log = Path(folder) / "api.log"
             api = IngressProcess(server.url, installation.keys, log, UNIFIED_API_RATE="100000")
             try:
@@ -71,7 +71,7 @@ def main() -> None:
             server.stop()
 
 
-def _fill(url: str, customers: int) -> str:
+def fill(url: str, customers: int) -> str:
     """Customers and invoices of one connection; a token that reads them."""
     with psycopg.connect(url, autocommit=True) as admin:
         found = admin.execute("SELECT workspace_id, id FROM connector_configs LIMIT 1").fetchone()
@@ -88,7 +88,7 @@ def _fill(url: str, customers: int) -> str:
         admin.execute(
             """
             INSERT INTO api_tokens (workspace_id, name, prefix, token_hash, scopes, created_by)
-            VALUES (%s, 'bench', %s, %s, '{records:read}', 'bench')
+            VALUES (%s, 'bench', %s, %s, '{connections:read,records:read,records:raw}', 'bench')
             """,
             (found[0], prefix, hashlib.sha256(token.encode()).digest()),
         )
@@ -101,11 +101,11 @@ def _measure(port: int, token: str, options: argparse.Namespace) -> None:
     with httpx.Client(
         base_url=f"http://127.0.0.1:{port}/api", headers={"authorization": f"Bearer {token}"}, timeout=60
     ) as client:
-        cursors = list(_cursors(client, "customers"))
-        changes = list(_cursors(client, "customers?updated_since=2020-01-01T00:00:00Z"))
+        places = list(cursors(client, "customers"))
+        changes = list(cursors(client, "customers?updated_since=2020-01-01T00:00:00Z"))
     kinds = {
         "the first page": ["customers?limit=100"],
-        "pages all over the list": [f"customers?limit=100&cursor={one}" for one in cursors],
+        "pages all over the list": [f"customers?limit=100&cursor={one}" for one in places],
         "pages in the order of changes": [
             f"customers?limit=100&updated_since=2020-01-01T00:00:00Z&cursor={one}" for one in changes
         ],
@@ -127,7 +127,7 @@ def _measure(port: int, token: str, options: argparse.Namespace) -> None:
         print(f"{kind:40} p50 {p50:6.1f}  p95 {p95:6.1f}  refused {found.refused}{verdict}", flush=True)
 
 
-def _cursors(client: httpx.Client, path: str) -> Iterator[str]:
+def cursors(client: httpx.Client, path: str) -> Iterator[str]:
     """Cursors of places all over a list."""
     join = "&" if "?" in path else "?"
     cursor, number = "", 0

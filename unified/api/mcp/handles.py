@@ -5,19 +5,15 @@ one. It is good for ten minutes, for the same caller, and for the route as it wa
 previewed anew. Nothing is stored.
 """
 
-import base64
 import json
 from typing import Any
 from uuid import UUID
 
 from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from unified.api.mcp.agent import Agent, RefusedError
 from unified.store.routes.rows import Route
 from unified.store.secrets import data_keys
-from unified.store.secrets.data_keys import DataKey
 
 _SECONDS = 600
 _AGAIN = "call unified_preview_route, show a person what it says, and pass its handle on within ten minutes"
@@ -29,7 +25,7 @@ async def seal(agent: Agent, route: Route) -> str:
     async with agent.services.db.workspace(workspace_id) as conn:
         data_key = await data_keys.current(conn, agent.services.provider, workspace_id)
     said = json.dumps([agent.caller.actor, str(route.id), route.version])
-    return _cipher(data_key, workspace_id).encrypt(said.encode()).decode()
+    return data_key.cipher(_purpose(workspace_id)).encrypt(said.encode()).decode()
 
 
 async def check(agent: Agent, route: Route, handle: str) -> None:
@@ -41,7 +37,7 @@ async def check(agent: Agent, route: Route, handle: str) -> None:
     workspace_id = agent.caller.workspace_id
     async with agent.services.db.workspace(workspace_id) as conn:
         data_key = await data_keys.stored(conn, agent.services.provider)
-    said = None if data_key is None else _opened(_cipher(data_key, workspace_id), handle)
+    said = None if data_key is None else _opened(data_key.cipher(_purpose(workspace_id)), handle)
     if said is None:
         raise RefusedError(f"The handle is not one of a preview, or is too old: {_AGAIN}.")
     if said[:2] != [agent.caller.actor, str(route.id)]:
@@ -58,6 +54,5 @@ def _opened(cipher: Fernet, handle: str) -> list[Any] | None:
     return said
 
 
-def _cipher(data_key: DataKey, workspace_id: UUID) -> Fernet:
-    info = f"unified mcp|handle|{workspace_id}".encode()
-    return Fernet(base64.urlsafe_b64encode(HKDF(SHA256(), 32, None, info).derive(data_key.key)))
+def _purpose(workspace_id: UUID) -> str:
+    return f"unified mcp|handle|{workspace_id}"

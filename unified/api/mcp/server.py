@@ -5,6 +5,7 @@ The SDK takes most of a second to import, so that this module is imported only w
 
 import asyncio
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -17,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from unified.api.mcp import reading
 from unified.api.mcp.agent import IN_SCOPE, Agent
-from unified.api.mcp.desk import Desk
+from unified.api.mcp.desk import TOOLS, Desk
 from unified.api.mcp.tool import DATA, Tool
 
 _INSTRUCTIONS = (
@@ -84,6 +85,7 @@ def server(desk: Desk, agent_of: Callable[[Any], Agent]) -> Server[Any]:
         version=version("unified-assets"),
         title="Unified Assets",
         instructions=_INSTRUCTIONS,
+        get_tool_input_schema=lambda name: TOOLS[name].schema if name in TOOLS else None,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
         on_list_resources=list_resources,
@@ -123,6 +125,7 @@ async def serve_stdio(desk: Desk, agent: Agent) -> None:
         await served.run(read, write, served.create_initialization_options())
 
 
+@cache
 def _shown(tool: Tool) -> types.Tool:
     hints = types.ToolAnnotations(
         read_only_hint=not tool.writes,

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -62,8 +63,7 @@ class Tool:
     @property
     def schema(self) -> dict[str, Any]:
         """JSON Schema of its arguments, without the titles, which say nothing and cost tokens."""
-        schema: dict[str, Any] = _untitled(self.takes.model_json_schema())
-        return schema
+        return _schema(self.takes)
 
     def read(self, given: Mapping[str, Any]) -> Arguments:
         """Its arguments.
@@ -97,6 +97,13 @@ Values = Annotated[
 """One value of a filter or several, as the API's query has them."""
 
 ConnectionName = Annotated[str, Field(max_length=100, description="Name or id of a connection.")]
+
+
+@cache
+def _schema(takes: type[Arguments]) -> dict[str, Any]:
+    """Made once: it takes longer than a call, and the SDK looks at it for each."""
+    schema: dict[str, Any] = _untitled(takes.model_json_schema())
+    return schema
 
 
 def _untitled(schema: Any) -> Any:

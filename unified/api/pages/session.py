@@ -6,7 +6,6 @@ whether somebody has signed out: a copy of the cookie is worth nothing afterward
 cookie holds.
 """
 
-import base64
 import hashlib
 import json
 import secrets as randomness
@@ -15,9 +14,7 @@ from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.fernet import InvalidToken
 from psycopg import AsyncConnection
 
 from unified.kit.secrets import Secret
@@ -25,7 +22,6 @@ from unified.store import audit
 from unified.store.database import Database
 from unified.store.idempotency import Answers, Attempt, KeyReusedError, Place, UnderWayError
 from unified.store.secrets import data_keys
-from unified.store.secrets.data_keys import DataKey
 from unified.store.secrets.keys import KeyProvider
 
 Purpose = Literal["session", "link"]
@@ -68,7 +64,7 @@ class Sessions:
         """A session as text for a cookie or a link."""
         async with self._db.workspace(session.workspace_id) as conn:
             data_key = await data_keys.current(conn, self._provider, session.workspace_id)
-        cipher = _cipher(data_key, purpose, session.workspace_id)
+        cipher = data_key.cipher(_purpose(purpose, session.workspace_id))
         plain = json.dumps([session.token.reveal(), session.nonce.reveal()])
         return f"{session.workspace_id.hex}.{cipher.encrypt(plain.encode()).decode()}"
 
@@ -86,7 +82,7 @@ class Sessions:
             if data_key is None:
                 return None
             try:
-                plain = _cipher(data_key, purpose, workspace_id).decrypt(
+                plain = data_key.cipher(_purpose(purpose, workspace_id)).decrypt(
                     encrypted.encode(), ttl=int(LIFETIMES[purpose].total_seconds())
                 )
             except InvalidToken:  # not ours, or too old
@@ -142,9 +138,8 @@ class Sessions:
             await _note(conn, workspace_id, actor, "session.begin")
 
 
-def _cipher(data_key: DataKey, purpose: Purpose, workspace_id: UUID) -> Fernet:
-    info = f"unified pages|{purpose}|{workspace_id}".encode()
-    return Fernet(base64.urlsafe_b64encode(HKDF(SHA256(), 32, None, info).derive(data_key.key)))
+def _purpose(purpose: Purpose, workspace_id: UUID) -> str:
+    return f"unified pages|{purpose}|{workspace_id}"
 
 
 def _hash(session: Session) -> bytes:

@@ -4,11 +4,15 @@ The plain keys exist only in memory. What they encrypt: `unified.store.secrets.c
 `unified.store.secrets.keys`.
 """
 
+import base64
 import os
 from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from psycopg import AsyncConnection
 from psycopg.errors import ForeignKeyViolation
 
@@ -40,6 +44,11 @@ class DataKey(NamedTuple):
     id: UUID
     key: bytes
     master_key_id: str
+
+    def cipher(self, purpose: str) -> Fernet:
+        """What seals for one purpose: nothing that was sealed for another one opens by it."""
+        derived = HKDF(SHA256(), 32, None, purpose.encode()).derive(self.key)
+        return Fernet(base64.urlsafe_b64encode(derived))
 
     def __repr__(self) -> str:
         return f"DataKey(id={self.id}, master_key_id={self.master_key_id!r})"
