@@ -19,6 +19,11 @@ _A_STRANGE_WORD = 0.5
 _A_WEAK_WORD = 0.93
 _WITHOUT_CONTEXT = 0.9
 _OF_A_STRANGER = 0.5
+_DEEP, _FAR_DOWN = 3, 0.7
+"""What stands more levels down than that is seldom said of the record itself."""
+
+_SAYS_LITTLE = wordset("the a an of its date time timestamp type kind code key number id")
+"""Words of which a description alone, such as "The date", is none."""
 
 _ALWAYS_EMPTY = 0.5
 """What samples are worth that hold nothing: the field may be meant, and nobody uses it."""
@@ -108,10 +113,12 @@ def _fit(one: ForeignField, place: Place, common: frozenset[str]) -> Match | Non
         return None
     by_name = _agreement(words, place, common)
     prose = prose_words(one.description)
-    by_prose = _PROSE * _agreement(prose, place, frozenset()) if prose else 0.0
+    by_prose = _PROSE * _agreement(prose, place, frozenset()) if prose - _SAYS_LITTLE else 0.0
     name = max(by_name, by_prose, 0.97 * by_name + 0.1 if by_name and by_prose >= LEAST else 0.0)
     if prose & _STRANGERS and not words & _STRANGERS and place.target not in ("user_id", "description"):
         name *= _OF_A_STRANGER
+    if one.path.count(".") > _DEEP:
+        name *= _FAR_DOWN
     name = min(name, 1.0)
     if name < _A_STRANGE_WORD:
         return None

@@ -78,6 +78,11 @@ def test_a_description_says_what_a_name_does_not() -> None:
     assert found("customers", text("email", description="address of the agent who looks after it")) == {}
 
 
+def test_a_description_of_one_plain_word_says_nothing_and_depth_makes_doubt() -> None:
+    assert found("invoices", text("expires", description="The date. Unix time.")) == {}
+    assert found("customers", text("a.b.c.d.email")) == {}
+
+
 def test_samples_decide_where_a_name_could_mean_either() -> None:
     assert found("customers", text("status", "active", "archived")) == {"status": "is_active"}
     assert found("customers", text("status", "gold", "silver")) == {}
