@@ -160,6 +160,30 @@ async def test_changes_are_asked_for_by_time(api: Api) -> None:
     assert set(copy.records) == {"1", "2"}
 
 
+async def test_changes_of_partitions_follow_one_time_from_before_the_first_of_them(api: Api) -> None:
+    teams = stream(
+        "/orgs/{{ partition.org }}/teams",
+        partition=below("orgs", "org"),
+        changes={"parameter": "since", "format": "epoch", "lag_seconds": 0},
+    )
+    said = desk(streams={"orgs": stream("/orgs"), "teams": teams})
+    api.answers["/orgs/a/teams"] = records(1)
+    # The second partition is read a minute after the first one, at the provider.
+    api.answers["/orgs"] = (200, DATE, b'{"data": [{"id": "a"}, {"id": "b"}]}')
+    later = {"date": "Sat, 28 Nov 2026 12:00:00 GMT"}
+    api.answers["/orgs/b/teams"] = (200, later, b'{"data": [{"id": 2}]}')
+    copy = Copy("teams")
+    await pulled(opened(api, said), copy)
+    began = int(NOW.timestamp()) - 60
+    assert copy.cursor == {"since": (NOW - timedelta(seconds=60)).isoformat()}
+    for org in "ab":
+        api.answers[f"/orgs/{org}/teams?since={began}"] = records(f"{org}3")
+    api.asked.clear()
+    await pulled(opened(api, said), copy)
+    assert api.asked == ["/orgs", f"/orgs/a/teams?since={began}", f"/orgs/b/teams?since={began}"]
+    assert set(copy.records) == {"1", "2", "a3", "b3"}
+
+
 @pytest.mark.parametrize(("status", "is_done"), [(404, True), (403, False)])
 async def test_a_partition_that_is_passed_over_buries_nothing_it_may_hide(
     api: Api, caplog: pytest.LogCaptureFixture, status: int, *, is_done: bool
@@ -302,6 +326,12 @@ async def test_a_setting_fills_a_part_of_the_host_and_never_another_host(api: Ap
     else:
         with pytest.raises(AdapterError, match="base_url"):
             adapter.open_http()
+
+
+def test_a_host_without_a_star_is_that_host_alone(api: Api) -> None:
+    adapter = opened(api, desk(), base_url="https://x.api.desk.example", allow_private_hosts=False)
+    with pytest.raises(ForbiddenHostError, match=r"x\.api\.desk\.example, which is not one"):
+        adapter.open_http()
 
 
 TROUBLES: dict[str, tuple[Any, Any, type[AdapterError], str]] = {
