@@ -73,6 +73,16 @@ class PostgresServer:
         self._keeper.stdin.close()
         self._keeper.wait()
 
+    def cpu(self) -> float:
+        """Seconds of processor time that its processes have taken, those that ended included."""
+        postmaster = psutil.Process(int(self._pid_file.read_text().split()[0]))
+        times = postmaster.cpu_times()
+        taken = times.user + times.system + times.children_user + times.children_system
+        for child in postmaster.children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # its time is the postmaster's by now
+                taken += sum(child.cpu_times()[:2])
+        return float(taken)
+
     @property
     def _pid_file(self) -> Path:
         return self._folder / "postgres" / "postmaster.pid"

@@ -26,22 +26,32 @@ def failures_sensor() -> dg.SensorDefinition:
     )
     def on_failure(context: dg.RunFailureSensorContext, database: DatabaseResource) -> dg.SkipReason:
         run = context.dagster_run
-        reason = context.failure_event.message or "the run ended without a reason"
         key = run.tags.get(CONNECTION_TAG)
-        if key is not None:
-            reason = asyncio.run(_mark(database, key, run.run_id, reason)) or reason
+        reason = _said(context) if key is None else None
+        reason = reason or context.failure_event.message or "the run ended without a reason"
+        reason = asyncio.run(_mark(database, key, run.run_id, reason)) or reason
         what = f"{run.job_name} of {key}" if key else run.job_name
         return dg.SkipReason(alert(f"Unified Assets: {what} failed: {reason} (run {run.run_id})"))
 
     return on_failure
 
 
-async def _mark(database: DatabaseResource, key: str, run_id: str, reason: str) -> str | None:
-    """See that the connection says why its sync failed; what it says."""
+def _said(context: dg.RunFailureSensorContext) -> str | None:
+    """What the step itself said of its failure: a round, which connections failed and why."""
+    for event in context.get_step_failure_events():
+        told = event.step_failure_data.user_failure_data
+        if told and told.description:
+            return told.description
+    return None
+
+
+async def _mark(database: DatabaseResource, key: str | None, run_id: str, reason: str) -> str | None:
+    """See that connections say why their sync failed; what to tell of the run's only one, or of those it left."""
     async with database.open() as db:
+        abandoned = await abandon(db, run_id, reason)
+        if key is None:
+            return f"{reason}; in the middle of syncing {', '.join(abandoned)}" if abandoned else None
         try:
-            connection = await Registry(db).find(key)
+            return (await Registry(db).find(key)).error_message
         except ConnectionNotFoundError:
             return None  # removed meanwhile
-        await abandon(db, connection, run_id, reason)
-        return (await Registry(db).find(key)).error_message

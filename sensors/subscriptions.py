@@ -9,9 +9,10 @@ import time
 import dagster as dg
 
 from resources.store import DatabaseResource
-from sensors.inbox import WATCH_SECONDS, last_run, obstacle_of
+from sensors.inbox import WATCH_SECONDS
 from unified.store.subscriptions import subscriptions
 from unified.sync.subscriptions.deliver import LEASE
+from unified_assets.single import last_run, obstacle_of
 from unified_assets.subscriptions import JOB
 
 # Between two looks, or longer: however many subscriptions there are, looking takes a small part of the time.

@@ -97,7 +97,7 @@ async def _source_count(db: Database, key: StreamKey, result: PullResult) -> dg.
         reason = "the source gives no count" if result.mode == "full" else "only a full refresh is counted"
         return _not_compared(SOURCE_COUNT, reason)
     async with db.workspace(key.workspace_id) as conn:
-        live = (await kept.live_records(conn, key, anew=True)).found
+        live = await quality.live_records(conn, key)
         rejected = await quality.rejected_only(conn, key)
     difference = abs(live + rejected - result.source_count)
     # Records come and go while a long refresh runs: a difference that this may explain warns, a larger one blocks.

@@ -15,6 +15,7 @@ from sensors.failures import failures_sensor
 from sensors.freshness import freshness_sensor
 from sensors.identities import identities_sensor
 from sensors.inbox import inbox_sensor
+from sensors.loads import loads_sensor
 from sensors.requests import requests_sensor
 from sensors.retention import retention_sensor
 from sensors.routes import routes_sensor
@@ -24,6 +25,7 @@ from unified.store.connectors import installed
 from unified_assets.derived import monthly_revenue
 from unified_assets.drains import delivered_assets, drain_job, takes_webhooks
 from unified_assets.identities import identities_asset
+from unified_assets.rounds import round_job
 from unified_assets.routes import route_asset, route_job
 from unified_assets.schedules import source_job, source_schedule
 from unified_assets.sources import source_assets
@@ -50,6 +52,7 @@ def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
     adapters = list(discover_adapters().values())
     polled = [adapter for adapter in adapters if adapter.streams]
     jobs = {adapter.name: source_job(adapter) for adapter in polled}
+    rounds = {adapter.name: round_job(adapter) for adapter in polled}
     drains = {adapter.name: drain_job(adapter) for adapter in adapters if takes_webhooks(adapter)}
     database = DatabaseResource()
     credentials = CredentialStoreResource()
@@ -61,8 +64,8 @@ def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
             route_asset(adapters),
             identities_asset(adapters),
         ],
-        jobs=[*jobs.values(), *drains.values(), route_job(), deliver_job()],
-        schedules=[source_schedule(adapter, jobs[adapter.name]) for adapter in polled],
+        jobs=[*jobs.values(), *rounds.values(), *drains.values(), route_job(), deliver_job()],
+        schedules=[source_schedule(adapter, rounds[adapter.name]) for adapter in polled],
         sensors=[
             connections_sensor(adapters),
             *(
@@ -70,6 +73,7 @@ def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
                 for adapter in adapters
                 if adapter.name in drains
             ),
+            loads_sensor(polled, jobs),
             requests_sensor(polled, jobs),
             identities_sensor(),
             retention_sensor(),

@@ -14,7 +14,6 @@ import dagster as dg
 
 from unified.kit.declarations import Stream
 from unified.store.connections.rows import ConnectionSummary
-from unified.store.database import Database
 from unified.store.records.counts import kept, quality
 from unified.store.records.tables import StreamKey
 from unified.sync.pull import PullResult
@@ -39,19 +38,21 @@ class Description:
 
 
 async def describe(
-    db: Database, connection: ConnectionSummary, stream: Stream, result: PullResult
+    conn: Any, connection: ConnectionSummary, stream: Stream, result: PullResult
 ) -> Description:
     """Describe a stream after a pull.
 
-    Raises:
-        StoreError: If the database fails.
+    Args:
+        conn: A transaction of the workspace. That a change was described is kept once it commits.
+        connection: Whose.
+        stream: Of which stream.
+        result: What the pull did.
     """
     key = StreamKey.of(connection, stream)
-    async with db.workspace(connection.workspace_id) as conn:
-        live = await kept.live_records(conn, key)
-        is_changed = live.is_new or result.is_changed
-        newest = await quality.newest_records(conn, key, PREVIEW_ROWS) if is_changed else []
-        days = await quality.records_by_day(conn, key, PLOTTED_DAYS) if is_changed else []
+    live = await kept.live_records(conn, key, anew=result.mode == "full")
+    is_changed = live.is_new or result.is_changed
+    newest = await quality.newest_records(conn, key, PREVIEW_ROWS) if is_changed else []
+    days = await quality.records_by_day(conn, key, PLOTTED_DAYS) if is_changed else []
     metadata: dict[str, Any] = {
         "dagster/row_count": live.found,
         "mode": result.mode,

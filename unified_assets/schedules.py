@@ -1,7 +1,6 @@
-"""One job and one schedule per source: each tick asks for a run of every connection whose turn it is."""
+"""One job and one schedule per source: a round whenever a connection is due; and the job that syncs one connection."""
 
 import asyncio
-from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -9,9 +8,11 @@ import dagster as dg
 
 from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
-from unified.store.connections.registry import Registry
+from unified.store.connections import turns
 from unified.store.connections.rows import ConnectionSummary
-from unified_assets.partitions import CONNECTION_TAG, partition_keys
+from unified_assets.partitions import CONNECTION_TAG
+from unified_assets.rounds import lease_of
+from unified_assets.single import is_under_way, last_run, next_run_key
 
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 _UNDER_WAY = [status for status in dg.DagsterRunStatus if status not in _ENDED]
@@ -27,11 +28,15 @@ def source_job(adapter: type[BaseAdapter[Any]]) -> Any:
     )
 
 
-def source_schedule(adapter: type[BaseAdapter[Any]], job: Any) -> dg.ScheduleDefinition:
+def source_schedule(adapter: type[BaseAdapter[Any]], job: dg.JobDefinition) -> dg.ScheduleDefinition:
     """The schedule of a source.
 
-    It ticks every minute so that each connection's own interval is kept, an hour unless set otherwise. A connection
-    with a run under way or queued is left alone.
+    It ticks every minute so that each connection's own interval is kept, an hour unless set otherwise. Connections
+    whose first load is not done yet are `sensors.loads`' to ask runs for.
+
+    Args:
+        adapter: The source's.
+        job: Its round.
     """
 
     @dg.schedule(
@@ -43,22 +48,12 @@ def source_schedule(adapter: type[BaseAdapter[Any]], job: Any) -> dg.ScheduleDef
     )
     def tick(
         context: dg.ScheduleEvaluationContext, database: DatabaseResource
-    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        now = context.scheduled_execution_time
-        found = asyncio.run(_due(database, now, running_connections(context.instance)))
-        due = {connection.key: connection for connection in found if connection.connector == adapter.name}
-        ready = partition_keys(context.instance, adapter.name).intersection(due)
-        for key in filter(ready.__contains__, due):
-            # The time makes the key new at each tick: Dagster never runs a key twice, not even one that failed.
-            yield dg.RunRequest(
-                run_key=f"{key}@{now.isoformat()}",
-                partition_key=key,
-                asset_selection=assets_of(adapter, due[key]),
-            )
-        if not ready:
-            yield dg.SkipReason(
-                f"{len(due)} connection(s) wait for their partition" if due else "no connection is due"
-            )
+    ) -> dg.RunRequest | dg.SkipReason:
+        last = last_run(context.instance, job.name)
+        obstacle = asyncio.run(_obstacle(database, adapter, last, context.scheduled_execution_time))
+        if obstacle:
+            return dg.SkipReason(obstacle)
+        return dg.RunRequest(run_key=next_run_key(adapter.name, last))
 
     return tick
 
@@ -68,14 +63,18 @@ def assets_of(adapter: type[BaseAdapter[Any]], connection: ConnectionSummary) ->
     return [dg.AssetKey([adapter.name, stream.name]) for stream in adapter.chosen(connection.streams)]
 
 
-async def _due(
-    database: DatabaseResource, now: datetime, running: Collection[str]
-) -> list[ConnectionSummary]:
+async def _obstacle(
+    database: DatabaseResource, adapter: type[BaseAdapter[Any]], last: dg.RunRecord | None, now: datetime
+) -> str:
+    """Why no round is to be asked for; empty if nothing is in the way."""
     async with database.open() as db:
-        return await Registry(db).due(now, running)
+        if not await turns.due(db, now, connector=adapter.name, is_loaded=True, limit=1):
+            return "no connection is due"
+        clock = await db.clock()
+        return "a round is under way" if await is_under_way(db, lease_of(adapter.name), last, clock()) else ""
 
 
 def running_connections(instance: dg.DagsterInstance) -> set[str]:
-    """Keys of connections with a run under way or queued, however it was asked for."""
+    """Keys of connections with a run of their own under way or queued, however it was asked for."""
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY))
     return {run.tags[CONNECTION_TAG] for run in runs if CONNECTION_TAG in run.tags}

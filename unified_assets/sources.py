@@ -112,12 +112,14 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
                     time_limit=config.time_limit_minutes * 60,
                     run_id=context.run.run_id,
                 )
-                context.log.info(_summary(result))
-                description = await describe(db, connection, stream, result)
+                context.log.info(summary(result))
+                check_results = await evaluate(db, connection, stream, result)
+                async with db.workspace(connection.workspace_id) as conn:
+                    description = await describe(conn, connection, stream, result)
                 yield dg.MaterializeResult(
                     metadata=description.metadata,
                     data_version=dg.DataVersion(description.data_version),
-                    check_results=await evaluate(db, connection, stream, result),
+                    check_results=check_results,
                 )
 
     return pull_stream
@@ -138,7 +140,7 @@ def failures() -> Iterator[None]:
         raise dg.Failure(str(error), allow_retries=not isinstance(error, ConnectionNotFoundError)) from None
 
 
-def _summary(result: PullResult) -> str:
+def summary(result: PullResult) -> str:
     """One line for people about what a pull did."""
     line = (
         f"{result.mode} pull: {result.read} read, {result.inserted} inserted, {result.updated} updated, "

@@ -11,6 +11,7 @@ from resources.store import DatabaseResource
 from sensors import inbox as inbox_sensors
 from tests.unified_assets.conftest import STRIPE_KEY, Installation
 from tests.unified_assets.test_drains import drain, last_events, receive
+from unified_assets import single
 from unified_assets.drains import lease_of
 
 EVENT = {
@@ -75,15 +76,15 @@ def test_the_run_says_how_much_waits(waiting: Installation) -> None:
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING])
 def test_no_second_run_while_one_begins(waiting: Installation, status: dg.DagsterRunStatus) -> None:
     begin(waiting, status)
-    assert tick(waiting) == "a drain is asked for or under way"
+    assert tick(waiting) == "a run is asked for or under way"
 
 
 def test_a_failed_run_is_tried_again_after_a_pause(
     waiting: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = begin(waiting, dg.DagsterRunStatus.FAILURE)
-    assert "the last drain did not succeed" in tick(waiting)
-    monkeypatch.setattr(inbox_sensors, "_AFTER_FAILURE", timedelta(0))
+    assert "the last run did not succeed" in tick(waiting)
+    monkeypatch.setattr(single, "_AFTER_FAILURE", timedelta(0))
     assert tick(waiting) == f"stripe:{failed}"
 
 
@@ -91,8 +92,8 @@ def test_a_run_that_was_killed_with_its_machine_is_not_waited_for(
     waiting: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead = begin(waiting, dg.DagsterRunStatus.STARTED)
-    assert tick(waiting) == "a drain is asked for or under way"
-    monkeypatch.setattr(inbox_sensors, "_START", timedelta(0))
+    assert tick(waiting) == "a run is asked for or under way"
+    monkeypatch.setattr(single, "_START", timedelta(0))
 
     async def tick_under_lease(db: Any) -> Any:
         async with db.exclusive(lease_of("stripe")):
@@ -102,7 +103,7 @@ def test_a_run_that_was_killed_with_its_machine_is_not_waited_for(
             thread.join()
             return answers[0]
 
-    assert waiting.ask(tick_under_lease) == "a drain is under way"
+    assert waiting.ask(tick_under_lease) == "a run is asked for or under way"
     assert tick(waiting) == f"stripe:{dead}"
 
 

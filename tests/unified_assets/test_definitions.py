@@ -126,7 +126,7 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
 def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     jobs = {name for name in repository.job_names if not name.startswith("__")}
     sources = ("chargebee", "hubspot", "salesforce", "stripe", "xero")
-    kinds = {(source, kind) for source in sources for kind in ("sync", "drain")}
+    kinds = {(source, kind) for source in sources for kind in ("sync", "round", "drain")}
     assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {
         "webhook_drain",
         "routes_push",
@@ -134,9 +134,9 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {f"{one}_schedule" for one in sources}
     assert {sensor.name for sensor in repository.sensor_defs} == {
-        "chargebee_inbox", "connections", "derived_assets", "expiring_credentials", "failures", "hubspot_inbox",
-        "identities", "inbox_retention", "routes", "salesforce_inbox", "silent_connections", "stripe_inbox",
-        "subscriptions",
+        "chargebee_inbox", "connections", "derived_assets", "expiring_credentials", "failures", "first_loads",
+        "hubspot_inbox", "identities", "inbox_retention", "routes", "salesforce_inbox", "silent_connections",
+        "stripe_inbox", "subscriptions",
         "sync_requests",
         "webhook_inbox", "xero_inbox",
     }  # fmt: skip
@@ -199,11 +199,12 @@ def test_the_instance_runs_one_sync_of_a_connection_at_a_time(postgres_instance:
     limits = postgres_instance.get_concurrency_config().run_queue_config
     assert limits is not None
     assert list(limits.tag_concurrency_limits) == [
+        {"key": "unified/round", "limit": 4},
         {"key": "dagster/partition", "limit": 8},
         {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
     ]
-    assert limits.max_concurrent_runs == 12, (
-        "drains, which have no partition, find a place beside eight syncs"
+    assert limits.max_concurrent_runs == 16, (
+        "drains, which have no partition, find a place beside eight syncs and four rounds"
     )
     assert postgres_instance.run_monitoring_enabled
     assert postgres_instance.run_monitoring_max_runtime_seconds == 3600

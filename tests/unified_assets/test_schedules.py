@@ -1,4 +1,4 @@
-"""Which connections a tick asks runs for."""
+"""When a tick asks for a round, and which connections have a first load of their own."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,54 +32,113 @@ def tick(installation: Installation, source: str = "stripe", *, after: timedelta
         return installation.defs.resolve_schedule_def(f"{source}_schedule").evaluate_tick(context)
 
 
+def asks(installation: Installation, source: str = "stripe", *, after: timedelta = timedelta()) -> bool:
+    """Whether a tick of a source's schedule asks for a round."""
+    return bool(tick(installation, source, after=after).run_requests)
+
+
+def loads(installation: Installation) -> Any:
+    """What the sensor of first loads answers."""
+    with dg.SensorEvaluationContext(
+        instance_ref=installation.instance.get_ref(),
+        instance=installation.instance,
+        last_tick_completion_time=None,
+        last_run_key=None,
+        cursor=None,
+        repository_name=None,
+        repository_def=installation.defs.get_repository_def(),
+        resources={"database": DatabaseResource()},
+    ) as context:
+        return installation.defs.resolve_sensor_def("first_loads").evaluate_tick(context)
+
+
 def asked_for(answer: Any) -> list[str]:
-    return [request.partition_key for request in answer.run_requests]
+    return [request.partition_key for request in answer.run_requests or ()]
 
 
-def test_a_new_connection_is_due_and_one_of_another_source_is_not(installation: Installation) -> None:
+def as_if_loaded(installation: Installation, minutes_ago: int = 120) -> None:
+    """Let all connections have been synced some time ago."""
+    installation.execute(
+        "INSERT INTO sync_history (id, workspace_id, connector_config_id, stream, mode, is_complete, started_at,"
+        " finished_at) SELECT gen_random_uuid(), c.workspace_id, c.id, unnest(k.streams), 'full', true,"
+        " now() - interval '2 hours', now() - interval '2 hours'"
+        " FROM connector_configs AS c JOIN connectors AS k ON k.name = c.connector"
+    )
+    installation.execute(
+        "UPDATE connector_configs SET sync_started_at = now() - make_interval(mins => %s)", minutes_ago
+    )
+
+
+def test_a_first_load_is_a_run_of_its_own(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
     installation.add("acme/hubspot", "hubspot")
-    (request,) = tick(installation).run_requests
-    assert request.partition_key == "acme/stripe"
-    assert request.tags["dagster/partition"] == "acme/stripe"
-    assert asked_for(tick(installation, "hubspot")) == ["acme/hubspot"]
+    assert not asks(installation)
+    answer = loads(installation)
+    assert {(one.job_name, one.partition_key) for one in answer.run_requests} == {
+        ("stripe_sync", "acme/stripe"),
+        ("hubspot_sync", "acme/hubspot"),
+    }
+    assert all(one.tags["dagster/partition"] == one.partition_key for one in answer.run_requests)
+
+
+def test_what_is_loaded_has_a_round(installation: Installation) -> None:
+    installation.add("acme/stripe", "stripe")
+    assert installation.sync("acme/stripe").success
+    assert not asks(installation)
+    assert asks(installation, after=timedelta(hours=1))
+    assert not asks(installation, "hubspot", after=timedelta(hours=1))
+    as_if_loaded(installation)
+    assert asked_for(loads(installation)) == []
 
 
 def test_each_connection_keeps_its_own_interval(installation: Installation) -> None:
-    installation.add("acme/hourly", "stripe")
     installation.add("acme/often", "stripe")
-    installation.execute("UPDATE connector_configs SET sync_started_at = now()")
+    installation.add("acme/hubspot", "hubspot")
+    as_if_loaded(installation, 0)
     installation.execute("UPDATE connector_configs SET sync_interval_minutes = 10 WHERE name = 'often'")
-    assert asked_for(tick(installation)) == []
-    assert asked_for(tick(installation, after=timedelta(minutes=11))) == ["acme/often"]
-    assert sorted(asked_for(tick(installation, after=timedelta(hours=1)))) == ["acme/hourly", "acme/often"]
+    assert not asks(installation)
+    assert asks(installation, after=timedelta(minutes=11))
+    assert not asks(installation, "hubspot", after=timedelta(minutes=11))
+    assert asks(installation, "hubspot", after=timedelta(hours=1))
 
 
-def test_a_connection_with_a_run_under_way_is_left_alone(installation: Installation) -> None:
+@pytest.mark.parametrize(
+    "status", [one for one in dg.DagsterRunStatus if one is not dg.DagsterRunStatus.QUEUED]
+)
+def test_no_run_is_asked_for_beside_another(installation: Installation, status: dg.DagsterRunStatus) -> None:
+    has_ended = status in {
+        dg.DagsterRunStatus.SUCCESS,
+        dg.DagsterRunStatus.FAILURE,
+        dg.DagsterRunStatus.CANCELED,
+    }
     installation.add("acme/stripe", "stripe")
-    asked = {}
-    for status in set(dg.DagsterRunStatus) - {dg.DagsterRunStatus.QUEUED}:  # that one takes a code server
-        # As a person starts it in the UI: with the tags that Dagster sets by itself.
-        tags = {"dagster/partition": "acme/stripe"}
-        run = dg.DagsterRun(job_name="__ASSET_JOB", run_id=str(uuid4()), status=status, tags=tags)
-        installation.instance.add_run(run)
-        asked[status] = asked_for(tick(installation)) == ["acme/stripe"]
-        installation.instance.delete_run(run.run_id)
-    ended = {status for status, is_asked_for in asked.items() if is_asked_for}
-    assert ended == {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    # As a person starts it in the UI: with the tags that Dagster sets by itself.
+    tags = {"dagster/partition": "acme/stripe"}
+    run = dg.DagsterRun(job_name="__ASSET_JOB", run_id=str(uuid4()), status=status, tags=tags)
+    installation.instance.add_run(run)
+    assert asked_for(loads(installation)) == (["acme/stripe"] if has_ended else [])
+    as_if_loaded(installation)
+    assert asks(installation), "a connection with a run of its own holds up no round"
+    run = dg.DagsterRun(job_name="stripe_round", run_id=str(uuid4()), status=status)
+    installation.instance.add_run(run)
+    assert asks(installation) is has_ended
 
 
-def test_every_tick_may_run_a_connection_again(installation: Installation) -> None:
+def test_every_tick_may_ask_for_a_round_again(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
-    later = timedelta(minutes=1)
-    keys = [tick(installation, after=after).run_requests[0].run_key for after in (timedelta(), later)]
-    assert len(set(keys)) == 2
+    as_if_loaded(installation)
+    (first,), (again,) = tick(installation).run_requests, tick(installation).run_requests
+    assert first.run_key == again.run_key, "until its run is there it is asked for again, as one and the same"
+    installation.instance.add_run(
+        dg.DagsterRun(job_name="stripe_round", run_id=str(uuid4()), status=dg.DagsterRunStatus.FAILURE)
+    )
+    assert tick(installation).run_requests[0].run_key != first.run_key
 
 
 def test_a_connection_waits_for_its_partition(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
     installation.instance.delete_dynamic_partition(str(connections_of("stripe").name), "acme/stripe")
-    answer = tick(installation)
+    answer = loads(installation)
     assert asked_for(answer) == []
     assert answer.skip_message == "1 connection(s) wait for their partition"
 
@@ -87,28 +146,34 @@ def test_a_connection_waits_for_its_partition(installation: Installation) -> Non
 def test_a_paused_connection_is_not_due(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
     installation.execute("UPDATE connector_configs SET is_active = false")
+    assert loads(installation).skip_message == "no first load is due"
+    as_if_loaded(installation)
     assert tick(installation).skip_message == "no connection is due"
 
 
-def test_a_sync_stopped_by_its_time_limit_goes_on_at_once(installation: Installation) -> None:
+def test_a_load_stopped_by_its_time_limit_goes_on_at_once(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
     assert installation.sync("acme/stripe", time_limit_minutes=1e-9).success
-    assert asked_for(tick(installation)) == ["acme/stripe"]
+    assert asked_for(loads(installation)) == ["acme/stripe"]
     assert installation.sync("acme/stripe").success
-    assert asked_for(tick(installation)) == []
+    assert asked_for(loads(installation)) == []
+    assert not asks(installation)
 
 
-def test_a_sync_that_failed_waits_for_its_turn(installation: Installation) -> None:
+def test_a_load_that_failed_waits_for_its_turn_in_a_round(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe", secret="sk_test_fake_nobody")
     assert not installation.sync("acme/stripe").success
-    assert asked_for(tick(installation)) == []
-    assert asked_for(tick(installation, after=timedelta(hours=1))) == ["acme/stripe"]
+    assert asked_for(loads(installation)) == []
+    assert not asks(installation)
+    installation.execute("UPDATE connector_configs SET sync_started_at = now() - interval '1 hour'")
+    # Invoices were not tried: their customers failed before them.
+    assert asked_for(loads(installation)) == ["acme/stripe"]
 
 
 def test_a_run_is_of_the_streams_that_a_connection_reads(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
     installation.execute("UPDATE connector_configs SET streams = '{customers, events}'")
-    (request,) = tick(installation).run_requests
+    (request,) = loads(installation).run_requests
     assert sorted(request.asset_selection) == [
         dg.AssetKey(["stripe", name]) for name in ("customers", "events")
     ]

@@ -269,4 +269,4 @@ def test_an_installed_adapter_brings_its_assets(monkeypatch: pytest.MonkeyPatch)
     defs = build_definitions()
     keys = {key.to_user_string() for key in defs.resolve_all_asset_keys()}
     assert {"elsewhere/customers", "elsewhere/invoices", "elsewhere/events"} < keys
-    assert defs.resolve_schedule_def("elsewhere_schedule").job_name == "elsewhere_sync"
+    assert defs.resolve_schedule_def("elsewhere_schedule").job_name == "elsewhere_round"

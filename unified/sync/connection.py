@@ -4,7 +4,7 @@ Dagster and the CLI both call here.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -244,25 +244,29 @@ async def _opened(
         yield adapter, settled.epoch
 
 
-async def sync_connection(
+async def sync_streams(
     db: Database,
     factory: AdapterFactory,
     connection: Connection,
     *,
+    mapper: Mapper,
     streams: Sequence[str] = (),
     full: bool = False,
     bury: bool = False,
     time_limit: float | None = None,
+    run_id: str | None = None,
     on_progress: OnProgress = lambda _: None,
-) -> list[PullResult]:
+) -> dict[str, PullResult | SyncError]:
     """Sync some streams of a connection, by default all that it reads, side by side; see :func:`sync_stream`.
 
     A provider's limits are often an endpoint's own. One stream's failure leaves the others alone.
 
+    Returns:
+        What was done, or what stopped it, by stream.
+
     Raises:
         ConfigurationError: If the connector has no such stream, or none that can be pulled; nothing was synced.
         StreamLeftOutError: If the connection does not read it; nothing was synced.
-        SyncError: The first stream's that failed, once all have ended.
     """
     connector = get_adapter(connection.connector)
     read = [stream.name for stream in connector.chosen(connection.streams)]
@@ -271,6 +275,7 @@ async def sync_connection(
         raise StreamLeftOutError(connection.key, left_out)
     if not names:
         raise ConfigurationError(f"{connection.key} is not pulled: its records come by webhook alone")
+    beside = SideBySide(mapper, {name: asyncio.Event() for name in names})
 
     async def attempt(name: str) -> PullResult | SyncError:
         try:
@@ -282,6 +287,7 @@ async def sync_connection(
                 full=full,
                 bury=bury,
                 time_limit=time_limit,
+                run_id=run_id,
                 on_progress=on_progress,
                 beside=beside,
             )
@@ -290,42 +296,61 @@ async def sync_connection(
         finally:
             beside.ended[name].set()
 
+    async with asyncio.TaskGroup() as tasks:
+        syncs = {name: tasks.create_task(attempt(name)) for name in names}
+    return {name: sync.result() for name, sync in syncs.items()}
+
+
+async def sync_connection(
+    db: Database, factory: AdapterFactory, connection: Connection, **options: Any
+) -> list[PullResult]:
+    """Sync a connection, with a mapper of its own; options as for :func:`sync_streams`.
+
+    Raises:
+        ConfigurationError: If the connector has no such stream; nothing was synced.
+        SyncError: The first stream's that failed, once all have ended.
+    """
     async with Mapper() as mapper:
-        beside = SideBySide(mapper, {name: asyncio.Event() for name in names})
-        async with asyncio.TaskGroup() as tasks:
-            syncs = [tasks.create_task(attempt(name)) for name in names]
-    outcomes = [sync.result() for sync in syncs]
+        outcomes = await sync_streams(db, factory, connection, mapper=mapper, **options)
+    if (failure := failure_of(outcomes.values())) is not None:
+        raise failure
+    return [outcome for outcome in outcomes.values() if isinstance(outcome, PullResult)]
+
+
+def failure_of(outcomes: Iterable[PullResult | SyncError]) -> SyncError | None:
+    """What to say of a connection of which some streams failed; None where none did."""
     failures = [outcome for outcome in outcomes if isinstance(outcome, SyncError)]
-    if len(failures) > 1:
-        msg = f"{failures[0]}; {len(failures) - 1} more of its streams failed, see `unified status`"
-        raise PullError(msg, retry=all(failure.retry for failure in failures)) from failures[0]
-    if failures:
-        raise failures[0]
-    return [outcome for outcome in outcomes if isinstance(outcome, PullResult)]
+    if len(failures) < 2:  # noqa: PLR2004
+        return failures[0] if failures else None
+    msg = f"{failures[0]}; {len(failures) - 1} more of its streams failed, see `unified status`"
+    error = PullError(msg, retry=all(failure.retry for failure in failures))
+    error.__cause__ = failures[0]
+    return error
 
 
-async def abandon(db: Database, connection: Connection, run_id: str, reason: str) -> bool:
-    """Note that a run of Dagster's died in the middle of a sync; where it said so itself, nothing changes.
+async def abandon(db: Database, run_id: str, reason: str) -> list[str]:
+    """Note that a run of Dagster's died in the middle of syncs; where one said so itself, nothing changes.
 
     Args:
         db: Where.
-        connection: What it synced.
         run_id: The run; it must have ended.
         reason: How, as Dagster says.
 
     Returns:
-        Whether there was a sync that nobody had closed.
+        Keys of the connections that nobody had closed the sync of.
 
     Raises:
         StoreError: If the database fails.
     """
-    error = presentable(
-        f"{connection.key}: the run died, and the next sync goes on from the last commit: {reason}"
-    )
-    if not await history.abandon(db, connection, run_id, error):
-        return False
-    await Registry(db).finish_sync(connection.workspace_id, connection.id)
-    return True
+    abandoned = []
+    for connection in await history.left_open(db, run_id):
+        error = presentable(
+            f"{connection.key}: the run died, and the next sync goes on from the last commit: {reason}"
+        )
+        if await history.abandon(db, connection, run_id, error):
+            await Registry(db).finish_sync(connection.workspace_id, connection.id)
+            abandoned.append(connection.key)
+    return abandoned
 
 
 async def _complete_customers(

@@ -1,13 +1,13 @@
 """Keeps connections and the state of each one's sync.
 
 A workspace's own things are read and changed inside it, where row level security shows nothing else. Only
-names, intervals and states are seen across workspaces, by the scheduler's role. A connection's secrets are
-kept by `unified.store.secrets.credentials`, its field rules by `unified.store.connections.field_rules`, its
-cursors and records by modules of their own.
+names, intervals and states are seen across workspaces, by the scheduler's role; whose turn it is says
+`unified.store.connections.turns`. A connection's secrets are kept by `unified.store.secrets.credentials`, its field
+rules by `unified.store.connections.field_rules`, its cursors and records by modules of their own.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -133,46 +133,6 @@ class Registry:
                 """
             )
             return {(connector, state): count for connector, state, count in await rows.fetchall()}
-
-    async def due(self, now: datetime, running: Collection[str] = ()) -> list[ConnectionSummary]:
-        """Connections that should be synced now, the longest waiting first.
-
-        Due is an active and approved connection of an enabled connector, nine tenths of whose interval have passed
-        since its last sync began. The tenth is slack: a schedule ticks at fixed times and a sync begins seconds
-        after its tick, so the next tick comes a little early, and the one after that too late.
-        Due at once is one whose last pull of a stream that it reads stopped at its time limit. One that somebody wants
-        synced now is in :mod:`unified.store.connections.sync_requests`.
-
-        Args:
-            now: The time, with a time zone.
-            running: Keys of connections with a run under way; they are left out. A connection that is
-                ``syncing`` and not named here was left behind by a run that died, and is due like any other.
-        """
-        condition = f"""
-            JOIN connectors AS k ON k.name = c.connector
-            WHERE c.is_active AND c.approval = 'approved' AND NOT c.needs_reauth AND k.is_enabled
-                AND cardinality(k.streams) > 0 AND w.slug || '/' || c.name <> ALL (%(running)s) AND (
-                c.sync_started_at IS NULL
-                OR c.sync_started_at + 0.9 * make_interval(mins => c.sync_interval_minutes) <= %(now)s
-                OR EXISTS (
-                    SELECT FROM sync_history AS h
-                    WHERE (h.workspace_id, h.connector_config_id) = (c.workspace_id, c.id)
-                        AND h.finished_at IS NOT NULL AND NOT h.is_complete AND h.error_message IS NULL
-                        AND {READS}
-                        -- One that is older is due by its interval.
-                        AND h.started_at > %(now)s - make_interval(mins => c.sync_interval_minutes)
-                        AND NOT EXISTS (
-                            SELECT FROM sync_history AS later
-                            WHERE (later.workspace_id, later.connector_config_id, later.stream)
-                                = (h.workspace_id, h.connector_config_id, h.stream)
-                                AND later.started_at > h.started_at
-                        )
-                )
-            )
-            ORDER BY c.sync_started_at NULLS FIRST, w.slug, c.name
-        """  # noqa: S608 - the condition from above
-        async with self._db.scheduler() as conn:
-            return await fetch(conn, ConnectionSummary, SUMMARIES + condition, now=now, running=list(running))
 
     async def update_connection(
         self,

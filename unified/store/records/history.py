@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from unified.store.connections.rows import ConnectionSummary
+from unified.store.connections.rows import SUMMARIES, ConnectionSummary
 from unified.store.database import Database
 from unified.store.records.tables import StreamKey
+from unified.store.rows import fetch
 
 Mode = Literal["full", "incremental", "remap"]
 
@@ -135,6 +136,22 @@ async def abandon(database: Database, connection: ConnectionSummary, run_id: str
             (error, connection.id, run_id),
         )
         return result.rowcount
+
+
+async def left_open(database: Database, run_id: str) -> list[ConnectionSummary]:
+    """Connections of all workspaces that a run of Dagster's is, or was when it died, in the middle of syncing.
+
+    Args:
+        database: Where.
+        run_id: The run.
+    """
+    condition = """
+        WHERE c.id IN (
+            SELECT connector_config_id FROM sync_history WHERE run_id = %(run)s AND finished_at IS NULL
+        ) ORDER BY w.slug, c.name
+    """
+    async with database.scheduler() as connection:
+        return await fetch(connection, ConnectionSummary, SUMMARIES + condition, run=run_id)
 
 
 async def recent(

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 
 from unified.kit.secrets import Secret
 from unified.store import audit
-from unified.store.connections import approval
+from unified.store.connections import approval, turns
 from unified.store.connections.approval import ConnectionNotApprovedError
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionNotFoundError
@@ -39,7 +39,7 @@ async def connection(db: Database, *, requires_approval: bool) -> Connection:
 
 async def may_be_used(db: Database, one: Connection) -> bool:
     """Whether the credential is released; due must be the same."""
-    due = [found.id for found in await Registry(db).due(datetime.now(UTC))]
+    due = [found.id for found in await turns.due(db, datetime.now(UTC))]
     try:
         await CredentialStore(db, PROVIDER).reveal(one.workspace_id, one.id, actor="test", purpose="sync")
     except ConnectionNotApprovedError:

@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -348,41 +348,3 @@ def test_a_kept_error_is_bounded_and_never_empty() -> None:
 )
 def test_what_looks_like_a_credential_is_masked(message: str, kept: str) -> None:
     assert presentable(message) == kept
-
-
-async def test_due_is_whose_interval_is_over_and_who_does_not_run(
-    registry: Registry, acme: Workspace, superuser: psycopg.Connection[Any]
-) -> None:
-    now = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-    minutes_ago = {
-        "never": None,
-        "long-ago": 600,
-        "last-tick": 59,
-        "just-now": 50,
-        "other": 200,
-        "paused": 600,
-    }
-    for name, minutes in minutes_ago.items():
-        added = await registry.add_connection(
-            acme.id, "hubspot" if name == "other" else "stripe", name, is_active=name != "paused"
-        )
-        if minutes is not None:
-            superuser.execute(
-                "UPDATE connector_configs SET sync_status = 'syncing', sync_started_at = %s WHERE id = %s",
-                (now - timedelta(minutes=minutes), added.id),
-            )
-
-    async def due(at: datetime = now, *running: str) -> list[str]:
-        return [each.name for each in await registry.due(at, running)]
-
-    assert await due() == ["never", "long-ago", "other", "last-tick"]
-    assert await due(now, "acme/long-ago", "acme/never") == ["other", "last-tick"]
-    assert await due(now + 5 * timedelta(minutes=1)) == [
-        "never",
-        "long-ago",
-        "other",
-        "last-tick",
-        "just-now",
-    ]
-    superuser.execute("UPDATE connectors SET is_enabled = false WHERE name = 'hubspot'")
-    assert await due() == ["never", "long-ago", "last-tick"]

@@ -15,6 +15,7 @@ from unified.kit.oauth import Tokens
 from unified.kit.secrets import Secret
 from unified.sandbox.faults import Fault
 from unified.store import audit
+from unified.store.connections import turns
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.errors import UnreachableError
@@ -208,13 +209,13 @@ async def test_a_revoked_grant_waits_for_a_person_and_says_so_everywhere(case: C
             await case.works()
     assert case.refreshes == calls
     later = datetime.now(UTC) + timedelta(days=1)
-    assert await Registry(case.db).due(later) == []
+    assert await turns.due(case.db, later) == []
 
     await case.authorize(own=None)  # its own app is stored
 
     state = await case.state()
     assert (state.needs_reauth, state.sync_status, state.error_message) == (False, "idle", None)
-    assert [one.key for one in await Registry(case.db).due(later)] == ["acme/crm"]
+    assert [one.key for one in await turns.due(case.db, later)] == ["acme/crm"]
     assert (await sync_stream(case.db, case.factory, case.connection, "customers")).is_complete
 
 

@@ -1,0 +1,136 @@
+"""CPU of an unchanged scheduled sync of a connection: in a round of many, and by a run of its own.
+
+    uv run --group dev python benchmarks/rounds.py [--connections 100] [--own 3]
+
+Connections of one Stripe stand-in are loaded and made due, and nothing changes at the source. A round syncs all of
+them; some are then synced by a run of their partition each, a process each, as every one was before there were rounds.
+Both are recorded in PostgreSQL, as shipped. Printed are CPU seconds a connection, of the run's process and of
+PostgreSQL, sessions that PostgreSQL opened, seconds until all were done, and the ratio. Dagster's daemon and code
+server, which start a run, are not in it.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psycopg
+from rig import WORKSPACE, PostgresServer
+
+from unified.cli.installation import migrate_database, prepare_dagster, upgrade_dagster
+from unified.kit.factory import AdapterFactory
+from unified.kit.secrets import Secret
+from unified.sandbox.server import SandboxServer
+from unified.sandbox.stripe import StripeSandbox
+from unified.store.connections.registry import Registry
+from unified.store.database import Database
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, generate_key
+from unified.store.secrets.opening import StoredConnections
+from unified.store.secrets.providers import load_provider
+from unified.store.workspaces import workspaces
+from unified.sync.connection import sync_connection
+
+_KEY = "sk_test_fake_acme"
+_EXECUTE = """
+import sys
+import dagster as dg
+from unified_assets.definitions import defs
+job, *partition = sys.argv[1:]
+with dg.DagsterInstance.get() as instance:
+    instance.add_dynamic_partitions("stripe_connections", partition)
+    options = {"partition_key": partition[0]} if partition else {}
+    assert defs.resolve_job_def(job).execute_in_process(instance=instance, **options).success
+"""
+
+
+def main() -> None:
+    """Print what either way takes, as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--connections", type=int, default=100, help="how many a round syncs")
+    parser.add_argument("--own", type=int, default=3, help="how many of them have a run of their own")
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        SandboxServer(stripe=StripeSandbox(customers=200, invoices=200, limits=None)) as sandbox,
+    ):
+        server = PostgresServer(Path(folder))
+        try:
+            os.environ |= {
+                "UNIFIED_HOME": folder,
+                "DATABASE_URL": server.url,
+                MASTER_KEYS_VARIABLE: generate_key(),
+            }
+            migrate_database(server.url)
+            prepare_dagster(server.url)
+            upgrade_dagster()
+            names = [f"stripe-{number}" for number in range(options.connections)]
+            asyncio.run(_load(f"{sandbox.url}/stripe", names))
+            # The first round reports what the loads brought.
+            for _ in range(2):
+                _make_due(server.url)
+                together = _measure(server, [["stripe_round"]], len(names))
+            own = [["stripe_sync", f"{WORKSPACE}/{name}"] for name in names[: options.own]]
+            apart = _measure(server, own, len(own))
+        finally:
+            server.stop()
+    ratio = round(apart["cpu"] / together["cpu"], 1)
+    print(json.dumps({"round": together, "own": apart, "ratio": ratio}, indent=2))
+
+
+async def _load(base_url: str, names: Sequence[str]) -> None:
+    async with Database.open() as db:
+        registry, credentials = Registry(db), CredentialStore(db, load_provider())
+        factory = AdapterFactory(StoredConnections(registry, credentials, actor="bench"))
+        workspace = await workspaces.create(db, WORKSPACE)
+        settings = {"base_url": base_url, "allow_private_hosts": True}
+        for name in names:
+            connection = await registry.add_connection(workspace.id, "stripe", name, settings)
+            await credentials.put(workspace.id, connection.id, "api_key", {"api_key": Secret(_KEY)})
+            await sync_connection(db, factory, connection)
+
+
+def _make_due(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("UPDATE connector_configs SET sync_started_at = now() - interval '2 hours'")
+
+
+def _measure(server: PostgresServer, runs: Sequence[Sequence[str]], connections: int) -> dict[str, float]:
+    """Execute runs one after the other; what they took a connection."""
+    before = _children(), server.cpu(), _sessions(server.url), time.monotonic()
+    for arguments in runs:
+        subprocess.run([sys.executable, "-c", _EXECUTE, *arguments], check=True, stderr=subprocess.DEVNULL)
+    after = _children(), server.cpu(), _sessions(server.url), time.monotonic()
+    process, postgres, sessions, seconds = (now - then for now, then in zip(after, before, strict=True))
+    return {
+        "process": round(process / connections, 3),
+        "postgres": round(postgres / connections, 3),
+        "cpu": round((process + postgres) / connections, 3),
+        "sessions": round(sessions / connections, 1),
+        "seconds": round(seconds, 1),
+    }
+
+
+def _children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _sessions(url: str) -> int:
+    with psycopg.connect(url) as conn:
+        row = conn.execute("SELECT sum(sessions)::bigint FROM pg_stat_database").fetchone()
+    assert row is not None  # noqa: S101 - an aggregate gives one row
+    return int(row[0])
+
+
+if __name__ == "__main__":
+    main()
