@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from adapters.stripe.secret import without_secret
 from unified.kit.errors import NotFoundError
 from unified.kit.http.client import HttpClient
 from unified.kit.reading.lists import ListEndpoint
@@ -56,9 +57,6 @@ _NESTED = {
 
 # Lists that leave something out where they are not told otherwise: https://docs.stripe.com/api/subscriptions/list
 _ALL = {"subscriptions": (("status", "all"),)}
-
-# It lets a browser pay, and has no place in a table: https://docs.stripe.com/api/payment_intents/object
-_SECRET = {"payment_intents": "client_secret"}
 
 
 class _Lines(msgspec.Struct):
@@ -106,11 +104,7 @@ class StripeReader:
         if name in _NESTED:
             return await listed.records(window, partial(self._completed, name))
         page = await listed.records(window)
-        return (
-            replace(page, records=[_without_secret(name, one) for one in page.records])
-            if name in _SECRET
-            else page
-        )
+        return replace(page, records=[_without_secret(name, one) for one in page.records])
 
     def current(self, name: str, ids: Iterable[str]) -> AsyncGenerator[Page, None]:
         """Objects as they are now, those that are gone as tombstones; events are only missing once they are old."""
@@ -159,12 +153,9 @@ class StripeReader:
 
 
 def _without_secret(name: str, record: RawRecord) -> RawRecord:
-    """A record as it is kept: nobody needs what opens something."""
-    if name not in _SECRET or _SECRET[name].encode() not in bytes(record.body):
-        return record
-    parts = _PARTS.decode(record.body)
-    parts.pop(_SECRET[name], None)
-    return raw_record(record.source_id, msgspec.json.encode(parts))
+    body = bytes(record.body)
+    kept = without_secret(name, body)
+    return record if kept is body else RawRecord(record.source_id, kept)
 
 
 async def _unless_missing(request: Coroutine[Any, Any, _Answer]) -> _Answer | None:

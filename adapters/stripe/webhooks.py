@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from adapters.stripe.secret import without_secret
 from unified.kit.errors import ConfigurationError
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
@@ -96,7 +97,8 @@ class StripeVerifier(SharedSecretVerifier):
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event, known by its id, which is the same when it is polled."""
         event = read_json(delivery.body, _Envelope)
-        return [ReceivedEvent(event.id, event.type, read_time(event.created), delivery.body)]
+        body = without_secret("events", delivery.body)
+        return [ReceivedEvent(event.id, event.type, read_time(event.created), body)]
 
 
 def owner(event: ReceivedEvent) -> Owner:

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from adapters.stripe.adapter import StripeAdapter
+from adapters.stripe.webhooks import StripeVerifier
 from unified.conformance.bench import Copy
 from unified.kit.errors import PermissionDeniedError
-from unified.kit.webhooks.deliveries import ReceivedEvent
+from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.sandbox.stripe.objects import KINDS
 from unified.schema.record import UnifiedRecord
 
@@ -92,6 +93,21 @@ async def test_no_secret_of_a_payment_is_read_into_a_table(account: "Stripe") ->
     fetched = [bytes(record.body) for page in pages for record in page.records]
     assert (len(copy.records), len(fetched)) == (130, 3)
     assert "client_secret" not in f"{copy.records}{fetched}"
+
+
+async def test_nor_by_an_event_however_it_comes(account: "Stripe") -> None:
+    account.change("update_object", "payment_intents", min(account.ids("payment_intents")), metadata={})
+    event = next(account.data.all_events())
+    secret = event["data"]["object"]["client_secret"]
+    copy = Copy("events")
+    await account.sync(copy)
+    assert event["id"] in copy.records
+    assert secret not in f"{copy.records}"
+    delivery = Delivery.polled(msgspec.json.encode(event), datetime.now(UTC))
+    (received,) = StripeVerifier().read_events(delivery)
+    assert secret.encode() not in received.body
+    del event["data"]["object"]["client_secret"]
+    assert msgspec.json.decode(received.body) == event
 
 
 @pytest.mark.parametrize("stream", [name for name in FURTHER if KINDS[name].events])
