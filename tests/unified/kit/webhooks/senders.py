@@ -179,6 +179,12 @@ SENDERS = {
             "chargebee", basic, b'{"id":"ev_1","event_type":"card_added","occurred_at":1700000000,"content":{}}',
             is_bare=True,
         ),
+        Sender(
+            "salesforce_flow", basic,
+            b'{"organization":"00D5g00010000AsAAI","object":"Contact","id":"0035g00010000AsAAI",'
+            b'"at":"2026-11-20T12:00:00Z"}',
+            is_bare=True,
+        ),
         Sender("hubspot", hubspot, _HUBSPOT, is_timed=True),
         Sender("hubspot_v1", hubspot_v1, _HUBSPOT),
         Sender("hubspot_v2", hubspot_v2, _HUBSPOT),

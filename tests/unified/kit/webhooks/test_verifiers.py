@@ -50,7 +50,8 @@ def refused(sender: Sender, delivery: Delivery, *numbers: int) -> bool:
 
 
 def test_there_is_a_sender_for_every_verifier() -> None:
-    assert sorted({*SENDERS, "none"}) == list_verifiers()
+    # Two prove nothing by a header: the one that lets in all that comes, and Salesforce's, tested by its adapter.
+    assert sorted({*SENDERS, "none", "salesforce"}) == list_verifiers()
 
 
 @every
