@@ -152,12 +152,12 @@ async def an_incremental_load_that_is_killed_after_every_page_ends_complete(
 @check(each_edited("update"))
 async def fetch_brings_each_id_once_as_record_or_tombstone(bench: Bench, stream: str) -> None:
     """Known ids, one that was deleted, and one that is asked for twice."""
-    known = sorted(bench.ids(stream))
+    *known, last = sorted(bench.ids(stream))
     asked = [*known[:120], known[0]]
     gone = set()
     if stream in bench.streams("delete"):
-        asked.append(bench.edit("delete", stream, known[-1]))
-        gone = {known[-1]}
+        asked.append(bench.edit("delete", stream, last))
+        gone = {last}
     found, tombstones = [], []
     async with bench.open() as adapter:
         async for page in adapter.fetch(stream, asked):
