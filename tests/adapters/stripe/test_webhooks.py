@@ -52,7 +52,11 @@ def test_all_sample_events_are_let_in_and_understood(stripe: Stripe) -> None:
     assert len(bodies) == 71
     received = [one for body in bodies for one in SENDER.events(body)]
     assert [one.event_type for one in received] == [json.loads(body)["type"] for body in bodies]
-    assert [one.body for one in received] == bodies
+    for one, body in zip(received, bodies, strict=True):
+        sent = json.loads(body)
+        if sent["data"]["object"].pop("client_secret", None) is None:
+            assert one.body == body
+        assert json.loads(one.body) == sent
     adapter = stripe.adapter()
     found = adapter.changes(received)
     origin = adapter.origin("events", NOW, NOW)
