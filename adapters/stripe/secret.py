@@ -25,8 +25,10 @@ def without_secret(stream: str, body: bytes) -> bytes:
 
 def _cut(body: bytes, keys: tuple[str, ...]) -> bytes:
     parts = _PARTS.decode(body)
-    if not keys:
-        parts.pop(_NAME, None)
-    elif keys[0] in parts:
-        parts[keys[0]] = msgspec.Raw(_cut(bytes(parts[keys[0]]), keys[1:]))
+    name = keys[0] if keys else _NAME
+    within = parts.pop(name, None)
+    if within is None:
+        return body
+    if keys:
+        parts[name] = msgspec.Raw(_cut(bytes(within), keys[1:]))
     return msgspec.json.encode(parts)

@@ -54,8 +54,9 @@ def test_all_sample_events_are_let_in_and_understood(stripe: Stripe) -> None:
     assert [one.event_type for one in received] == [json.loads(body)["type"] for body in bodies]
     for one, body in zip(received, bodies, strict=True):
         sent = json.loads(body)
-        if sent["data"]["object"].pop("client_secret", None) is None:
+        if "client_secret" not in body.decode():
             assert one.body == body
+        sent["data"]["object"].pop("client_secret", None)
         assert json.loads(one.body) == sent
     adapter = stripe.adapter()
     found = adapter.changes(received)
