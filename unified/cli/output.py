@@ -25,7 +25,8 @@ def table(
 
     Args:
         headings: One a column.
-        rows: Cells; None is shown as a dash, numbers stand to the right, times in UTC to the second.
+        rows: Cells; None is shown as a dash, numbers stand to the right, times in UTC to the second, objects and
+            lists as JSON.
         empty: What to say where there are no rows.
         title: Printed above.
     """
@@ -64,6 +65,8 @@ def _cell(value: object) -> str:
             return "yes" if value else "no"
         case int():
             return f"{value:,}"
+        case dict() | list():
+            return json.dumps(value, ensure_ascii=False, default=_jsonable)
         case _:
             return str(value)
 

@@ -56,7 +56,7 @@ def chosen_streams(adapter: type[BaseAdapter[Any]], given: str) -> list[str]:
 
 
 def assignments_of(given: Sequence[str] | None) -> dict[str, str]:
-    """Take ``--set KEY=VALUE`` apart.
+    """Take ``--set KEY=VALUE`` apart; a value keeps its spaces, as ``prefix=Bearer `` ends in one that counts.
 
     Raises:
         UsageError: If one is nothing of the kind.
@@ -67,7 +67,7 @@ def assignments_of(given: Sequence[str] | None) -> dict[str, str]:
         if not equals:
             msg = f"--set takes KEY=VALUE, not {assignment!r}"
             raise UsageError(msg)
-        found[key.strip()] = value.strip()
+        found[key.strip()] = value
     return found
 
 
@@ -75,4 +75,4 @@ def _value(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        return text
+        return text.strip()

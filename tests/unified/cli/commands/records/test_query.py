@@ -61,3 +61,10 @@ def test_a_long_answer_is_cut_and_says_so(tenants: Unified) -> None:
     assert len(json.loads(answer.stdout)) == 3
     assert "first 3 rows" in answer.stderr, "in JSON as well"
     assert tenants.run(*ask, "9").stderr == "", "that was all"
+
+
+def test_objects_and_lists_are_shown_as_json(tenants: Unified) -> None:
+    asked = """SELECT '{"name": "Zoë", "gone": null, "sum": 1.10}'::jsonb AS raw, '["a"]'::jsonb AS tags"""
+    shown = tenants.ok("query", asked, "--workspace", "mine")
+    assert '{"sum": "1.10", "gone": null, "name": "Zoë"}' in shown
+    assert '["a"]' in shown
