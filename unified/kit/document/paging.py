@@ -8,6 +8,8 @@ from pydantic import Field
 from unified.kit.document.parts import Keys, Parameter, Said
 from unified.kit.reading import paging as kit
 
+More = Annotated[Keys, Field(description="Where the answer says whether anything follows.")]
+End = Annotated[Keys, Field(description="Where the answer says whether it is the last page.")]
 Size = Annotated[int, Field(ge=1, le=10_000, description="Records on a full page.")]
 
 
@@ -28,11 +30,16 @@ class AfterIdPaging(Said):
 
 
 class TokenPaging(Said):
-    """The answer holds a word that the next request repeats; it is missing, null or empty on the last page."""
+    """The answer holds a word that the next request repeats; it is missing, null or empty on the last page.
+
+    Where the last page has one as well, `more` or `end` says that nothing follows.
+    """
 
     kind: Literal["token"]
     parameter: Parameter
     token: Keys
+    more: More = ()
+    end: End = ()
 
 
 class NumberedPaging(Said):
@@ -48,10 +55,15 @@ class NumberedPaging(Said):
 
 
 class LinkPaging(Said):
-    """The answer holds the next page's URL. Another host than the base URL's is never asked."""
+    """The answer holds the next page's URL. Another host than the base URL's is never asked.
+
+    Where the last page has one as well, `more` or `end` says that nothing follows.
+    """
 
     kind: Literal["next_link"]
     link: Keys
+    more: More = ()
+    end: End = ()
 
 
 class LinkHeaderPaging(Said):
@@ -86,9 +98,9 @@ def paging_of(said: Paging) -> kit.Paging:
         case AfterIdPaging():
             return kit.AfterId(said.parameter, more=said.more, id=said.id, size=said.size)
         case TokenPaging():
-            return kit.Token(said.parameter, said.token)
+            return kit.Token(said.parameter, said.token, said.more, said.end)
         case LinkPaging():
-            return kit.NextLink(said.link)
+            return kit.NextLink(said.link, said.more, said.end)
         case LinkHeaderPaging():
             return kit.LinkHeader()
         case NumberedPaging(kind="offset"):

@@ -284,7 +284,7 @@ class StreamMapping:
             return None
         found = self._is_gone(raw, raw)
         values = self._tombstone.values
-        if found in (None, False, "") or (values and found not in values):
+        if found not in values if values else found in (None, False, ""):
             return None
         try:
             said = None if self._gone_at is None else readings.moment(self._gone_at(raw, raw))

@@ -173,11 +173,15 @@ class Token(Paging):
 
     Attributes:
         parameter: Takes the word.
-        token: Where the answer has it; missing, null or empty on the last page.
+        token: Where the answer has it; missing, null or empty on the last page, unless that is said elsewhere.
+        more: Where the answer says whether anything follows, if the last page has a token as well.
+        end: The same the other way round: where the answer says whether it is the last page (Zendesk).
     """
 
     parameter: str
     token: Path
+    more: Path = ()
+    end: Path = ()
 
     def parameters(self, at: Position | None) -> Mapping[str, str]:
         """The token, after the first page."""
@@ -185,7 +189,7 @@ class Token(Paging):
 
     def following(self, answer: Answer, at: Position | None) -> Position | None:  # noqa: ARG002
         """The token."""
-        return _position(within(answer.body, self.token))
+        return _following(answer, self.token, self.more, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,10 +262,14 @@ class NextLink(Paging):
     """The answer holds the next page's URL (Salesforce). It may be a path; another host is never asked.
 
     Attributes:
-        link: Where the answer has it; missing, null or empty on the last page.
+        link: Where the answer has it; missing, null or empty on the last page, unless that is said elsewhere.
+        more: Where the answer says whether anything follows, if the last page has a link as well.
+        end: The same the other way round: where the answer says whether it is the last page (Zendesk).
     """
 
     link: Path
+    more: Path = ()
+    end: Path = ()
 
     def parameters(self, at: Position | None) -> Mapping[str, str]:  # noqa: ARG002 - the URL has them
         """None: the URL has them all."""
@@ -273,7 +281,7 @@ class NextLink(Paging):
 
     def following(self, answer: Answer, at: Position | None) -> Position | None:  # noqa: ARG002
         """The URL."""
-        return _position(within(answer.body, self.link))
+        return _following(answer, self.link, self.more, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +302,20 @@ class LinkHeader(Paging):
         """The URL of the relation ``next``."""
         links = httpx.Response(200, headers={"link": answer.headers.get("link", "")}).links
         return next((link["url"] for name, link in links.items() if "next" in (name or "").split()), None)
+
+
+def _following(answer: Answer, place: Path, more: Path, end: Path) -> Position | None:
+    """The position that stands in an answer; None on the last page, by a flag where the list has one.
+
+    Raises:
+        ProtocolError: If the flag says that more follows, and no position is there.
+    """
+    if (more and not _flag(answer.body, more)) or (end and _flag(answer.body, end)):
+        return None
+    position = _position(within(answer.body, place))
+    if position is None and (more or end):
+        raise ProtocolError(f"{answer.what} has nothing at {'.'.join(place)} to go on from, yet more follow")
+    return position
 
 
 def _flag(body: Json, path: Path) -> bool:

@@ -52,6 +52,31 @@ def answer(body: Any, items: list[Any], **headers: str) -> Answer:
         (Token("offset", ("next_offset",)), "t", {"offset": "t"}, {}, [1], None),
         (Token("offset", ("next_offset",)), None, {}, {"next_offset": ""}, [1], None),
         (Token("offset", ("paging", "next")), None, {}, {"paging": None}, [1], None),
+        (Token("cursor", ("at",), end=("is_end",)), None, {}, {"at": "t", "is_end": False}, [1], "t"),
+        (
+            Token("cursor", ("at",), end=("is_end",)),
+            "t",
+            {"cursor": "t"},
+            {"at": "u", "is_end": True},
+            [1],
+            None,
+        ),
+        (
+            Token("cursor", ("at",), more=("meta", "more")),
+            None,
+            {},
+            {"at": "t", "meta": {"more": True}},
+            [1],
+            "t",
+        ),
+        (
+            Token("cursor", ("at",), more=("meta", "more")),
+            None,
+            {},
+            {"at": "t", "meta": {"more": False}},
+            [1],
+            None,
+        ),
         (Offset("start", 2, first=1), None, {"start": "1"}, {}, [1, 2], 3),
         (Offset("start", 2, size_parameter="max"), 4, {"start": "4", "max": "2"}, {}, [1, 2], 6),
         (Offset("start", 2), 6, {"start": "6"}, {}, [1], None),
@@ -59,6 +84,16 @@ def answer(body: Any, items: list[Any], **headers: str) -> Answer:
         (PageNumber("page", 2, size_parameter="pageSize"), 2, {"page": "2", "pageSize": "2"}, {}, [1], None),
         (NextLink(("next",)), None, {}, {"next": "/things?page=2"}, [1], "/things?page=2"),
         (NextLink(("next",)), "/things?page=2", {}, {"next": None}, [1], None),
+        (
+            NextLink(("next",), end=("is_end",)),
+            None,
+            {},
+            {"next": "/t?from=1", "is_end": False},
+            [1],
+            "/t?from=1",
+        ),
+        (NextLink(("next",), end=("is_end",)), None, {}, {"next": "/t?from=1", "is_end": True}, [], None),
+        (NextLink(("next",), more=("more",)), None, {}, {"next": "/t?from=1", "more": False}, [1], None),
     ],
 )
 def test_what_a_page_says_about_the_next_one(
@@ -94,6 +129,15 @@ def test_the_link_header_names_the_next_page(header: str, following: str | None)
 def test_more_after_a_page_without_an_id_to_go_on_from_is_an_error(items: list[Any]) -> None:
     with pytest.raises(ProtocolError, match=r"acme/demo: the list /things has no record to go on from"):
         AfterId("after", more=("more",)).following(answer({"more": True}, items), None)
+
+
+@pytest.mark.parametrize(
+    "paging", [Token("at", ("next",), end=("is_end",)), NextLink(("next",), more=("more",))]
+)
+def test_more_without_a_position_to_go_on_from_is_an_error(paging: Paging) -> None:
+    body = {"next": None, "more": True, "is_end": False}
+    with pytest.raises(ProtocolError, match=r"acme/demo: the list /things has nothing at next to go on from"):
+        paging.following(answer(body, [1]), None)
 
 
 async def read(parts: dict[Position | None, Part], **how: Any) -> list[Any]:
