@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from unified.kit.errors import MappingError
 
@@ -90,7 +91,12 @@ def refused(error: Exception) -> MappingError:
 def describe_faults(error: ValidationError) -> str:
     """What a model refuses, field by field, without the values, which may be personal or secret."""
     faults = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {reason(fault)}" for fault in faults)
+
+
+def reason(fault: ErrorDetails) -> str:
+    """Why a model refuses a value, without pydantic's own words before ours."""
+    return fault["msg"].removeprefix("Value error, ")
 
 
 def _without_nul(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from unified.kit.decoding import reason
 from unified.kit.errors import ConfigurationError
 
 MOST_BYTES = 1_000_000
@@ -61,7 +62,7 @@ class Source:
         """What a model refuses of this file, fault by fault with its line, without the values."""
         faults = error.errors(include_input=False, include_url=False, include_context=False)
         said = [
-            f"{self.name}:{self.line(fault['loc'])}: {'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
+            f"{self.name}:{self.line(fault['loc'])}: {'.'.join(map(str, fault['loc'])) or 'the whole'}: {reason(fault)}"
             for fault in faults[:_MOST_FAULTS]
         ]
         more = [f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []

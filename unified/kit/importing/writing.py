@@ -6,6 +6,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from unified.kit.decoding import reason
+
 _LONGEST_LINE = 110
 
 
@@ -33,4 +35,4 @@ def as_yaml(document: Mapping[str, Any], remarks: Iterable[str]) -> str:
 def because(error: ValidationError) -> str:
     """What a model refuses, without the values, on one line."""
     faults = error.errors(include_input=False, include_url=False, include_context=False)[:3]
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in faults)
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {reason(one)}" for one in faults)

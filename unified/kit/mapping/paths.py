@@ -55,6 +55,11 @@ def compile_path(path: str) -> Read:
     if len(path) > LONGEST_PATH:
         raise RuleError(f"the path is longer than {LONGEST_PATH} characters")
     is_absolute = path == "$" or path.startswith(("$.", "$["))
+    if "{{" in _QUOTED.sub("", path):
+        raise RuleError(
+            f"{path!r} is not a path but an expression, which stands in a step: "
+            '{do: template, text: "{{ … }}"}'
+        )
     segments = list(_segments(path, 1 if is_absolute else 0))
     if len(segments) > _MOST_SEGMENTS:
         raise RuleError(f"path {path!r} has more than {_MOST_SEGMENTS} parts")

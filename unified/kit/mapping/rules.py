@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import Field, TypeAdapter, ValidationError
 
+from unified.kit.decoding import reason
 from unified.kit.mapping.refusals import RuleError
 from unified.kit.mapping.steps import Declared, Path, Paths, Scalar, Steps
 
@@ -100,7 +101,7 @@ def read_rules(found: Any) -> tuple[Rule, ...]:
 def described(error: ValidationError) -> str:
     """What is wrong with declarations, with its place (``0.steps.1.money.unit``), without the values."""
     faults = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults[:10])
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {reason(fault)}" for fault in faults[:10])
 
 
 def digest(rules: StreamRules | Iterable[Rule]) -> str:

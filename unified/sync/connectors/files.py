@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from unified.kit.errors import ConfigurationError
 from unified.sync.connectors.signatures import SUFFIX
 
 DOCUMENT = "connector.yaml"
@@ -38,9 +39,16 @@ class Files:
             path: The document, or the folder of one.
 
         Raises:
+            ConfigurationError: If it is a folder without one.
             OSError: If it can't be read.
         """
-        document = path / DOCUMENT if path.is_dir() else path
+        document = path
+        if path.is_dir():
+            document = path / DOCUMENT
+            if not document.is_file():
+                raise ConfigurationError(
+                    f"there is no {DOCUMENT} in the folder {path}; name the document's file"
+                )
         beside = document.with_name(
             EXCHANGES if document.name == DOCUMENT else f"{document.stem}.{EXCHANGES}"
         )

@@ -105,6 +105,7 @@ def test_a_fault_is_said_with_its_file_and_line(fault: str) -> None:
         reading(**changed)
     assert str(caught.value).startswith("desk.json:")
     assert "\n" not in str(caught.value)
+    assert "Value error" not in str(caught.value)
 
 
 def test_the_hash_is_of_what_is_said() -> None:

@@ -77,6 +77,14 @@ def test_what_is_not_a_path_is_refused_before_anything_is_read(path: str) -> Non
         compile_path(path)
 
 
+def test_an_expression_is_not_a_path_and_the_message_says_where_it_goes() -> None:
+    for path in ("{{ record.a }}", "{{ record.a }} / {{ record.b }}", "a.{{ b }}"):
+        with pytest.raises(RuleError, match="do: template"):
+            compile_path(path)
+    record = {"{{ a }}": 1}
+    assert compile_path("['{{ a }}']")(record, record) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
     [

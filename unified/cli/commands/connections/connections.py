@@ -14,7 +14,7 @@ from unified.cli.output import out, print_json, say, table
 from unified.cli.secrets import read_secrets
 from unified.cli.session import ACTOR, DEFAULT_WORKSPACE, CommandError, Session, asynchronous, open_session
 from unified.cli.settings import chosen_settings, chosen_streams
-from unified.kit.declarations import CredentialKind
+from unified.kit.declarations import UNKNOWN_ACCOUNT, CredentialKind
 from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
 from unified.store import removal
@@ -271,5 +271,8 @@ async def _workspace(session: Session, slug: str) -> Workspace:
 
 def _say_trial(trial: Trial | None) -> None:
     if trial and (account := trial.account):
+        if account.id == UNKNOWN_ACCOUNT:
+            out.print("The credential is accepted; the system does not say whose account it opens.")
+            return
         mode = {True: "live account", False: "test account", None: "account"}[account.livemode]
         out.print(f"The credential opens {mode} {account.id}{f' ({account.name})' if account.name else ''}.")

@@ -48,10 +48,10 @@ async def install(source: Source, *, workspace: Workspace = None, yes: Yes = Fal
         if offer.tier in ("third_party", "unsigned"):
             confirm(f"Install {offer.adapter.name}?", yes=yes)
         await installing.install(session.db, owner, offer, actor=ACTOR)
-    whom = f"for {workspace}" if workspace else "for every workspace"
+    whom, where = (workspace, f" --workspace {workspace}") if workspace else ("every workspace", "")
     say(
-        f"Installed {offer.adapter.name} {offer.document.version} {whom}; `unified connections add "
-        f"{offer.adapter.name} NAME` connects it."
+        f"Installed {offer.adapter.name} {offer.document.version} for {whom}; `unified connections add "
+        f"{offer.adapter.name} NAME{where}` connects it."
     )
 
 
@@ -150,9 +150,16 @@ async def test(source: Source) -> None:
 
 
 def sign(
-    document: Annotated[Path, typer.Argument(help="The document's file.", metavar="FILE")],
+    document: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="The document's file.", metavar="FILE")
+    ],
     *,
-    key: Annotated[Path, typer.Option(help="Your private key, as `unified connectors keys new` makes it.")],
+    key: Annotated[
+        Path,
+        typer.Option(
+            exists=True, dir_okay=False, help="Your private key, as `unified connectors keys new` makes it."
+        ),
+    ],
 ) -> None:
     """Sign a document: the signature goes into a file beside it, FILE.sig."""
     read, _ = offers.read_document(Files.of(document))

@@ -80,7 +80,9 @@ def address(requester: Said, translator: Translator) -> tuple[str, str, str]:
     whole = _URL.fullmatch(f"{base.rstrip('/')}/{path.lstrip('/')}" if path else base)
     if whole is None:
         raise Unconvertible(
-            "its address is not https:// with a host: a setting must not name the whole of it"
+            "its address is plain http, not https://"
+            if base.startswith("http://")
+            else "its address is not https:// with a host: a setting must not name the whole of it"
         )
     label, dot, rest = (
         whole["host"].partition(".") if "{{" not in whole["host"] else _templated(whole["host"])

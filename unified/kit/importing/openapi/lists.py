@@ -212,7 +212,7 @@ def _paging(
     elif number or token_name:
         return f"it has pages ({number[1] if number else token_name}), and nothing says where the last one is"
     else:
-        found.remarks.append("no paging was found: is the list one page?")
+        found.remarks.append("no paging was found, so the list is taken for one page")
     if found.paging["kind"] != "none":
         found.remarks.append(f"pages are guessed: {found.paging['kind']}")
     return None

@@ -90,7 +90,9 @@ def test_a_document_is_installed_synced_upgraded_and_removed(unified: Unified, t
     assert "1 records, all as expected" in unified.run("connectors", "test", first).stderr
     unified.ok("workspaces", "add", "acme")
     assert "say --yes" in unified.refused("connectors", "install", first, "--workspace", "acme", code=2)
-    shown = unified.ok("connectors", "install", first, "--workspace", "acme", "--yes")
+    installed = unified.run("connectors", "install", first, "--workspace", "acme", "--yes")
+    assert "`unified connections add desk NAME --workspace acme`" in installed.stderr
+    shown = installed.stdout
     assert "Hosts: api.desk.example" in shown
     assert "Tier: unsigned" in shown
     assert "desk" in {one["name"] for one in unified.json("connectors", "list")}
@@ -138,3 +140,22 @@ def test_dagster_loads_its_definitions_anew_when_documents_change(unified: Unifi
     unified.ok("connectors", "remove", "desk_again", "--yes")
     locations.follow()  # nobody answers, and it is tried again
     assert len(_RELOADS) == 1
+
+
+def test_files_that_are_not_there_are_said_in_one_line(unified: Unified, tmp_path: Path) -> None:
+    said = unified.refused("connectors", "test", str(tmp_path))
+    assert f"there is no connector.yaml in the folder {tmp_path}" in said
+    missing = tmp_path / "missing.yaml"
+    said = unified.refused("connectors", "sign", str(missing), "--key", str(missing), code=2)
+    assert "does not exist" in said
+
+
+def test_a_document_that_does_not_ask_whose_account_it_is_says_so(unified: Unified, tmp_path: Path) -> None:
+    said = {key: value for key, value in desk.said(id="desk_plain").items() if key != "test"}
+    unified.ok("connectors", "install", write(tmp_path / "desk.json", said), "--yes")
+    with serving(_Desk) as url:
+        added = unified.ok(
+            "connections", "add", "desk_plain", "main", "--secret-stdin",
+            "--base-url", url, "--allow-private-hosts", stdin=desk.KEY,
+        )  # fmt: skip
+    assert added == "The credential is accepted; the system does not say whose account it opens.\n"

@@ -154,7 +154,7 @@ def test_settings_are_named_and_a_secret_goes_nowhere_else() -> None:
     ("form", "reason"),
     [
         (stream(requester={"url_base": "{{ config['url'] }}"}), "must not name the whole"),
-        (stream(requester={"url_base": "http://api.example.test"}), "not https"),
+        (stream(requester={"url_base": "http://api.example.test"}), "is plain http, not https"),
         (stream(requester={"path": "https://evil.example.test/x"}), "names a host"),
         (stream(requester={"http_method": "POST"}), "another method"),
         (stream(requester={"request_parameters": {"q": ["a"]}}), "a text was expected"),
