@@ -40,18 +40,25 @@ class Undelivered:
     failed_at: datetime
 
 
-async def moved(
-    conn: AsyncConnection[Any], subscription: Subscription, place: Place, server: int, delivered: int
-) -> None:
+async def moved(conn: AsyncConnection[Any], subscription: Subscription, place: Place, server: int) -> None:
     """Note that all up to a place is dealt with."""
     await conn.execute(
         """
         UPDATE webhook_subscriptions SET xid = %s::text::xid8, row_id = %s, server = %s, moved_at = clock_timestamp(),
-            delivered = delivered + %s, failures = 0, retry_at = NULL, error = NULL
+            failures = 0, retry_at = NULL, error = NULL
         WHERE id = %s
         """,
-        (place.xid, place.id, server, delivered, subscription.id),
+        (place.xid, place.id, server, subscription.id),
     )
+
+
+async def taken(conn: AsyncConnection[Any], subscription: Subscription, ids: Sequence[UUID]) -> None:
+    """Count what was delivered now, and forget that some of it was not taken before."""
+    await conn.execute(
+        "UPDATE webhook_subscriptions SET delivered = delivered + %s WHERE id = %s",
+        (len(ids), subscription.id),
+    )
+    await settle(conn, subscription, ids)
 
 
 async def failed(

@@ -94,7 +94,7 @@ async def deliver(
         time_limit: Seconds after which no further batch is begun.
 
     Returns:
-        One result for each subscription that had something to deliver, or that waits.
+        One result for each subscription that had something to deliver; one that waits for its receiver has none.
 
     Raises:
         UnreachableError: If the database fails. What was answered and committed is not sent again.
@@ -205,8 +205,7 @@ class _Following:
     async def _move(self, batch: "_Batch", outcomes: Sequence[Outcome]) -> None:
         async with self._run.db.workspace(self._of.workspace_id) as conn:
             place = batch.rows[-1].place if batch.rows else Place.at(batch.start.horizon)
-            taken = sum(one.verdict == "taken" for one in outcomes)
-            await progress.moved(conn, self._of, place, batch.start.server, taken)
+            await progress.moved(conn, self._of, place, batch.start.server)
             await self._note(conn, batch.rows, outcomes, {})
             self._of = await subscriptions.read(conn, self._of.id)
 
@@ -222,7 +221,7 @@ class _Following:
             tried = attempts.get(row.place.id, 0) + 1
             retry_at = None if tried >= _MOST_ATTEMPTS else self._run.clock() + _pause(tried - 1)
             refused.append((row, outcome.error, tried, retry_at))
-        await progress.settle(conn, self._of, taken)
+        await progress.taken(conn, self._of, taken)
         await progress.keep(conn, self._of, refused)
         self._result.taken += len(taken)
         self._result.refused += len(refused)

@@ -8,6 +8,7 @@ import pytest
 from tests.unified.api.management.records.shelf import ODD, Shelf
 from tests.unified.api.mcp.conftest import ALL, READS, asking
 from unified.api.mcp.desk import TOOLS
+from unified.kit.registry import get_adapter
 from unified.store.lists.declared import LISTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -109,7 +110,7 @@ async def test_a_question_in_sql(shelf: Shelf) -> None:
         assert 'column "nonsense" does not exist' in await agent.refused("query", sql="SELECT nonsense")
 
 
-async def test_how_connections_stand_and_why_they_fail(shelf: Shelf) -> None:
+async def test_how_connections_stand_and_why_they_fail(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     async with asking(shelf, *ALL) as agent:
         connectors = await agent.ok("list_connectors")
         assert {one["name"] for one in connectors["connectors"]} >= {"stripe", "hubspot"}
@@ -126,6 +127,10 @@ async def test_how_connections_stand_and_why_they_fail(shelf: Shelf) -> None:
         ]
         assert (await agent.ok("sync_now", connection="main", full=True))["request"]["full"] is True
         assert "no connection" in await agent.refused("sync_now", connection="elsewhere")
+        # As one whose records come by webhook alone.
+        monkeypatch.setattr(get_adapter("stripe"), "streams", ())
+        told = await agent.ok("explain_error", connection="main")
+        assert [one["what"] for one in told["causes"]] == ["Nothing keeps it from being synced."]
 
 
 @pytest.mark.parametrize(

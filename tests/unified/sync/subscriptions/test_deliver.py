@@ -264,6 +264,7 @@ async def test_a_record_is_given_up_in_the_end_and_replayed_on_request(
     await order.deliver()
     assert receiver.source_ids().count(odd) == 1
     assert await order.undelivered() == []
+    assert (await order.now()).delivered == len(receiver.taken)
 
 
 async def test_gone_ends_a_subscription_until_it_is_resumed(subscribe: Subscribe, receiver: Receiver) -> None:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from unified.api.mcp.agent import Agent
 from unified.api.mcp.tool import DATA, MOST_ROWS, Answer, Arguments, ConnectionName, Nothing, Tool
+from unified.kit.registry import get_adapter
 
 _CONFIGS = "/api/connectors/configs"
 _PULLS = 5
@@ -56,6 +57,7 @@ class _State(msgspec.Struct):
     """Of a connection, what says why it does not sync."""
 
     key: str
+    connector: str
     is_active: bool
     sync_status: str
     error_message: str | None
@@ -157,7 +159,7 @@ def _causes(state: _State) -> list[dict[str, str]]:
             f"unified connections resume {name}",
         ),
         (
-            state.sync_status == "idle",
+            state.sync_status == "idle" and bool(get_adapter(state.connector).streams),
             "It was never synced.",
             f"unified sync {name}, or see that Dagster runs",
         ),

@@ -1,6 +1,7 @@
 """`unified subscriptions`: URLs to which what changes is delivered."""
 
 from dataclasses import asdict
+from datetime import UTC
 from typing import Annotated, Any
 
 import typer
@@ -159,14 +160,25 @@ async def deliver_(*, as_json: AsJson = False) -> None:
         if not is_ours:
             raise CommandError("another process delivers at present; it takes what changes with it")
         results = await deliver(session.db, session.credentials())
+        waiting = [
+            (f"{owner.slug}/{one.name}", one.retry_at, one.error)
+            for owner in await workspaces.listed(session.db)
+            for one in await _subscriptions(session).listed(owner.id)
+            if one.is_active and one.retry_at
+        ]
     if as_json:
         print_json([asdict(one) for one in results])
-        return
-    table(
-        ("SUBSCRIPTION", "DELIVERED", "REFUSED", "ERROR"),
-        ((one.name, one.taken, one.refused, one.error or "") for one in results),
-        empty="Nothing changed that has not been delivered.",
-    )
+    elif results or not waiting:
+        table(
+            ("SUBSCRIPTION", "DELIVERED", "REFUSED", "ERROR"),
+            ((one.name, one.taken, one.refused, one.error or "") for one in results),
+            empty="Nothing changed that has not been delivered.",
+        )
+    for key, at, error in waiting:
+        say(
+            f"{key} waits until {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: {error}; "
+            f"`unified subscriptions resume {key}` lets it be asked at once."
+        )
 
 
 def described(one: Subscription, workspace: str) -> dict[str, Any]:

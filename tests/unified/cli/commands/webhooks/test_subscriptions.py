@@ -112,6 +112,18 @@ def test_a_subscription_from_add_to_remove(unified: Unified) -> None:
     assert "there is no subscription crm" in unified.refused("subscriptions", "pause", "crm")
 
 
+def test_one_that_waits_for_its_receiver_is_said_to_wait(unified: Unified) -> None:
+    with receiving() as receiver:
+        pass  # its port answers no more
+    subscribe(unified, "down", receiver)
+    unified.ok("subscriptions", "deliver")
+    done = unified.run("subscriptions", "deliver")
+    assert "Nothing changed" not in done.stdout
+    assert "default/down waits until" in done.stderr
+    assert "`unified subscriptions resume default/down`" in done.stderr
+    unified.ok("subscriptions", "remove", "down", "--yes")
+
+
 def test_what_can_not_be_is_refused_in_one_line(unified: Unified) -> None:
     add = ("subscriptions", "add", "x", "customers")
     assert "https" in unified.refused(*add, "http://hooks.example.com")
