@@ -194,9 +194,9 @@ def _show(found: Coverage) -> None:
         ),
         empty="",
     )
-    say(f"{found.manifests:,} manifests with {found.streams:,} streams were read.")
+    say(f"Read: manifests {found.manifests:,}, streams {found.streams:,}.")
     for reason, (manifests, streams) in list(found.reasons.items())[:30]:
-        say(f"Refused: {reason}: {streams:,} streams of {manifests:,} manifests.")
+        say(f"Refused: {reason}: streams {streams:,}, manifests {manifests:,}.")
     for error in found.unread[:30]:
         say(f"Not read: {error}")
     if len(found.unread) > 30:  # noqa: PLR2004 - lines of a screen

@@ -36,8 +36,8 @@ def test_a_folder_is_counted_and_what_is_not_a_manifest_is_named(tmp_path: Path)
     (tmp_path / "notes.txt").write_text("nothing")
     said = run("--report", tmp_path)
     assert "66.7 % (2)" in said
-    assert "1 manifests with 3 streams were read" in said
-    assert "Refused: CustomRetriever: 1 streams of 1 manifests" in said
+    assert "Read: manifests 1, streams 3." in said
+    assert "Refused: CustomRetriever: streams 1, manifests 1." in said
     assert "Not read: broken.yaml:1: it is not YAML" in said
     found = msgspec.json.decode(run("--report", tmp_path, "--json"))
     assert [row["streams"] for row in found["rows"]] == [1, 1, 1, 2, 2, 2, 2, 2, 2]
