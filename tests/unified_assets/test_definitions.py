@@ -20,9 +20,8 @@ from unified_assets.routes import routes
 
 ROOT = Path(__file__).parents[2]
 CUSTOMERS = [
-    "chargebee/customers", "hubspot/companies", "hubspot/customers",
-    "salesforce/accounts", "salesforce/contacts", "stripe/customers",
-    "webhook/customers", "xero/contacts",
+    "chargebee/customers", "hubspot/companies", "hubspot/customers", "quickbooks/customers",
+    "salesforce/accounts", "salesforce/contacts", "stripe/customers", "webhook/customers", "xero/contacts",
 ]  # fmt: skip
 
 # What a connection reads where it chooses it.
@@ -63,6 +62,12 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         **{f"stripe/{stream}": [] for stream in FURTHER},
         **{f"hubspot/{stream}": [] for stream in FURTHER_OF_HUBSPOT},
         "unified/customers": CUSTOMERS,
+        "quickbooks/customers": [],
+        "quickbooks/credit_memos": [],
+        "quickbooks/events": [],
+        "quickbooks/invoices": ["quickbooks/customers"],
+        "quickbooks/payments": [],
+        "quickbooks/vendors": [],
         "xero/contacts": [],
         "xero/credit_notes": [],
         "xero/events": [],
@@ -89,7 +94,12 @@ def test_every_asset_says_what_it_is(repository: dg.RepositoryDefinition) -> Non
             columns = {column.name for column in spec.metadata["dagster/column_schema"].columns}
             assert {"source_id", "unified_id", "deleted_at"} < columns
             # Nothing pulls what only webhooks bring.
-            delivered = (("hubspot", "events"), ("salesforce", "events"), ("xero", "events"))
+            delivered = (
+                ("hubspot", "events"),
+                ("salesforce", "events"),
+                ("xero", "events"),
+                ("quickbooks", "events"),
+            )
             is_pulled = source != "webhook" and (source, stream) not in delivered
             assert spec.is_materializable == bool(spec.code_version and spec.freshness_policy) == is_pulled
 
@@ -110,6 +120,12 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
             ("salesforce", "accounts", ["conservation", "source_count"]),
             ("salesforce", "contacts", ["conservation", "source_count"]),
             ("salesforce", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
+            ("quickbooks", "customers", ["conservation", "source_count"]),
+            ("quickbooks", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
+            *(
+                ("quickbooks", one, ["conservation", "source_count"])
+                for one in ("vendors", "credit_memos", "payments")
+            ),
             ("xero", "contacts", ["conservation", "source_count"]),
             ("xero", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
             ("xero", "credit_notes", ["conservation", "source_count"]),
@@ -125,7 +141,7 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
 
 def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    sources = ("chargebee", "hubspot", "salesforce", "stripe", "xero")
+    sources = ("chargebee", "hubspot", "quickbooks", "salesforce", "stripe", "xero")
     kinds = {(source, kind) for source in sources for kind in ("sync", "round", "drain")}
     assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {
         "webhook_drain",
@@ -135,8 +151,8 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
     assert {schedule.name for schedule in repository.schedule_defs} == {f"{one}_schedule" for one in sources}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "chargebee_inbox", "connections", "derived_assets", "expiring_credentials", "failures", "first_loads",
-        "hubspot_inbox", "identities", "inbox_retention", "routes", "salesforce_inbox", "silent_connections",
-        "stripe_inbox", "subscriptions",
+        "hubspot_inbox", "identities", "inbox_retention", "quickbooks_inbox", "routes", "salesforce_inbox",
+        "silent_connections", "stripe_inbox", "subscriptions",
         "sync_requests",
         "webhook_inbox", "xero_inbox",
     }  # fmt: skip

@@ -9,6 +9,7 @@ import uvicorn
 
 from unified.sandbox.chargebee import ChargebeeSandbox
 from unified.sandbox.hubspot import HubSpotSandbox
+from unified.sandbox.quickbooks import QuickBooksSandbox
 from unified.sandbox.salesforce import SalesforceSandbox
 from unified.sandbox.server import sandbox_app
 from unified.sandbox.stripe import StripeSandbox
@@ -31,6 +32,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--salesforce-accounts", type=int, default=1000)
     parser.add_argument("--salesforce-contacts", type=int, default=2000)
     parser.add_argument("--salesforce-invoices", type=int, default=1000)
+    parser.add_argument("--quickbooks-customers", type=int, default=1000)
+    parser.add_argument("--quickbooks-invoices", type=int, default=1000)
     parser.add_argument("--xero-contacts", type=int, default=1000)
     parser.add_argument("--xero-invoices", type=int, default=1000)
     parser.add_argument("--latency-ms", type=float, default=0)
@@ -55,6 +58,13 @@ def main(arguments: list[str] | None = None) -> None:
         Contact=options.salesforce_contacts,
         Invoice=options.salesforce_invoices,
     )
+    quickbooks = QuickBooksSandbox(
+        seed=options.seed,
+        # A company's requests a minute, for each app.
+        limit=RequestLimit(500, 60),
+        Customer=options.quickbooks_customers,
+        Invoice=options.quickbooks_invoices,
+    )
     xero = XeroSandbox(
         seed=options.seed,
         # https://developer.xero.com/documentation/guides/oauth2/limits: an organisation's requests a minute.
@@ -62,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
         Contacts=options.xero_contacts,
         Invoices=options.xero_invoices,
     )
-    providers = (stripe, hubspot, chargebee, salesforce, xero)
+    providers = (stripe, hubspot, chargebee, salesforce, quickbooks, xero)
     for provider in providers:
         provider.latency_ms = options.latency_ms
         if options.no_limits:

@@ -121,7 +121,10 @@ class IntuitVerifier(HmacVerifier):
             return read_each(
                 delivery.body,
                 _IntuitEvent,
-                lambda event, raw: ReceivedEvent(event.id, event.type, read_time(event.time), raw),
+                # Several events of a record have been seen with one id, which ends in its kind and number.
+                lambda event, raw: ReceivedEvent(
+                    f"{event.id}:{event.type}:{event.time}", event.type, read_time(event.time), raw
+                ),
             )
         return [
             ReceivedEvent(

@@ -27,6 +27,8 @@ class OneByOne:
             is not sent again, as it could be done twice; zero for a provider that knows no such keys.
         is_missing: Whether a 404 means that the record is gone; else it is the path that is wrong, and nothing more
             can be written.
+        refused: Finds out what a refusal means: a ``conflict``, or ``applied`` by an earlier run; None for no more than
+            a refusal.
     """
 
     send: Callable[[Write], Awaitable[RawRecord | None]]
@@ -34,6 +36,7 @@ class OneByOne:
     at_once: int
     key_kept: timedelta = timedelta(0)
     is_missing: Callable[[NotFoundError], bool] = lambda _: True
+    refused: Callable[[Write, RequestRefusedError], Awaitable[Written | None]] | None = None
 
     def write(self, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
         """Make changes; see :meth:`unified.kit.adapter.BaseAdapter.write`."""
@@ -61,7 +64,8 @@ class OneByOne:
                 raise
             report(Written(write, "missing", write.source_id, reason=str(error)))
         except RequestRefusedError as error:
-            report(Written(write, "refused", write.source_id, reason=str(error)))
+            found = None if self.refused is None else await self.refused(write, error)
+            report(found or Written(write, "refused", write.source_id, reason=str(error)))
         else:
             report(_applied(write, raw))
 

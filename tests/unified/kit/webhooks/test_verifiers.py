@@ -436,7 +436,8 @@ def test_xero_events_are_named_by_what_happened() -> None:
 
 def test_intuit_events_in_both_forms() -> None:
     (event,) = SENDERS["intuit"].events(SENDERS["intuit"].body)
-    assert (event.dedupe_key, event.event_type) == ("88cd52aa", "qbo.customer.created.v1")
+    key = "88cd52aa:qbo.customer.created.v1:2025-09-10T21:31:25.179851517Z"
+    assert (event.dedupe_key, event.event_type) == (key, "qbo.customer.created.v1")
     assert event.occurred_at == datetime(2025, 9, 10, 21, 31, 25, 179_851, tzinfo=UTC)
     entity = {
         "id": "1234", "operation": "Create", "name": "Customer", "lastUpdated": "2025-09-08T20:52:31.657Z"

@@ -1,0 +1,1 @@
+"""The QuickBooks Online adapter; its README says what it reads and how."""

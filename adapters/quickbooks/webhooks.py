@@ -1,0 +1,95 @@
+"""Intuit's webhooks: whose an event is, and what it means. They are verified by :mod:`unified.kit.webhooks.verifiers`.
+
+https://developer.intuit.com/app/developer/qbo/docs/develop/webhooks. An app has one URL for all companies that
+connected it. An event names a record, which is read again; ``data`` may be missing.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from unified.kit.errors import MappingError, PayloadError
+from unified.kit.streams import Origin
+from unified.kit.webhooks.deliveries import ReceivedEvent
+from unified.kit.webhooks.meaning import Subject
+from unified.kit.webhooks.owners import Owner
+from unified.kit.webhooks.payloads import read_time
+from unified.schema.event import UnifiedEvent
+
+_STREAMS = {
+    "customer": "customers", "vendor": "vendors", "invoice": "invoices", "creditmemo": "credit_memos",
+    "payment": "payments",
+}  # fmt: skip
+
+
+class _Data(msgspec.Struct):
+    deletedid: str | None = None
+
+
+class _Event(msgspec.Struct):
+    id: str
+    type: str
+    time: str
+    intuitentityid: str
+    intuitaccountid: str | None = None
+    data: _Data | None = None
+
+    @property
+    def noun(self) -> str:
+        """``invoice`` of ``qbo.invoice.updated.v1``."""
+        return self.type.split(".")[1] if self.type.count(".") else ""
+
+
+class _Scope(msgspec.Struct):
+    intuitaccountid: str | None = None
+
+
+_EVENT = msgspec.json.Decoder(_Event)
+_SCOPE = msgspec.json.Decoder(_Scope)
+
+
+def subjects(event: ReceivedEvent) -> Iterator[Subject]:
+    """The records that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`.
+
+    Of two that were merged, the one that is left is named, and the other one is inactive when it is read.
+    """
+    said = _EVENT.decode(event.body)
+    stream = _STREAMS.get(said.noun)
+    loser = said.data.deletedid if said.data else None
+    for one in (said.intuitentityid, loser):
+        if stream and one and one.isdecimal() and one.isascii():
+            yield Subject(stream, one)
+
+
+def owner(event: ReceivedEvent) -> Owner:
+    """The company that an event is of; see :meth:`unified.kit.adapter.BaseAdapter.owner`."""
+    try:
+        return Owner(_SCOPE.decode(event.body).intuitaccountid)
+    except (msgspec.MsgspecError, UnicodeError):
+        return Owner()
+
+
+def to_event(raw: dict[str, Any], origin: Origin) -> UnifiedEvent:
+    """Map an event under the key that :class:`unified.kit.webhooks.verifiers.IntuitVerifier` knows it by.
+
+    Raises:
+        MappingError: If it is not what Intuit documents.
+    """
+    try:
+        event = msgspec.convert(raw, _Event)
+        happened = read_time(event.time)
+    except (msgspec.ValidationError, PayloadError) as error:
+        raise MappingError(f"the event has an unexpected form: {error}") from None
+    return UnifiedEvent(
+        **origin.identify(f"{event.id}:{event.type}:{event.time}"),
+        created_at=happened,
+        custom_fields={"realm_id": event.intuitaccountid},
+        raw_data=raw,
+        event_type=event.type,
+        event_category=event.noun or None,
+        payload=raw,
+        resource_type=event.noun or None,
+        resource_id=event.intuitentityid,
+        occurred_at=happened,
+    )

@@ -1,0 +1,302 @@
+"""The stand-in's API: queries, change data, single writes of customers, and the company.
+
+Source: https://developer.intuit.com/app/developer/qbo/docs/learn/explore-the-quickbooks-online-api (``data-queries``,
+``change-data-capture``, ``minor-versions``), .../docs/develop/troubleshooting/error-codes. Not here: what records hold
+(`unified.sandbox.quickbooks.records`).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from unified.sandbox.draw import seed_of
+from unified.sandbox.provider import ApiError, Call, Reply
+from unified.sandbox.quickbooks.records import (
+    BLANK,
+    LONGEST_DAYS,
+    IntuitWebhooks,
+    announced,
+    company_time,
+    customer,
+    invoice,
+    numbered,
+    payment,
+    sent_time,
+    settled,
+)
+from unified.sandbox.tables.account import Feed, TableAccount
+from unified.sandbox.tables.api import TableSandbox
+from unified.sandbox.tables.listing import PageNumber
+from unified.sandbox.tables.table import Record, Row, Rows, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from starlette.routing import Route
+
+NAMES = frozenset(("Customer", "Vendor"))
+"""Entities that are made inactive and never deleted."""
+
+_MOST, _USUAL = 1000, 100
+_LONGEST_KEY = 50
+_QUERY = re.compile(
+    r"SELECT \* FROM (?P<entity>\w+)(?: WHERE (?P<where>.*?))?(?: ORDERBY (?P<order>[\w.]+)(?: (?P<way>ASC|DESC))?)?"
+    r"(?: STARTPOSITION (?P<start>\d+))?(?: MAXRESULTS (?P<most>\d+))?",
+    re.IGNORECASE | re.DOTALL,
+)
+_TEXT = r"'(?:[^'\\]|\\.)*'"
+_TERM = re.compile(
+    rf"(?P<field>[\w.]+) (?P<sign>>=|<=|=|>|<|IN) (?P<value>\([^)]*\)|{_TEXT}|true|false)(?: AND |$)"
+)
+_VALUE = re.compile(rf"{_TEXT}|true|false")
+
+
+class QuickBooksAccount(TableAccount):
+    """One company. Names are made inactive, documents are deleted and seen no more."""
+
+    def update(self, table: str, record_id: str, /, **fields: Any) -> Record:
+        """Change fields of a record; its version counts up."""
+        row = self._live(table, record_id)
+        return super().update(
+            table, record_id, **{**fields, "SyncToken": str(int(row.fields["SyncToken"]) + 1)}
+        )
+
+    def delete(self, table: str, record_id: str, /) -> Record:
+        """Make a name inactive, which its own name then says; delete a document."""
+        if table not in NAMES:
+            return super().delete(table, record_id)
+        fields = self._live(table, record_id).fields
+        if not fields["Active"]:
+            raise KeyError(f"{record_id} of {table} is inactive already")
+        return self.update(table, record_id, Active=False, DisplayName=f"{fields['DisplayName']} (deleted)")
+
+    def all(self, table: str) -> dict[str, Record]:
+        """Every record that is neither inactive nor deleted, by id."""
+        return {name: one for name, one in super().all(table).items() if one.get("Active", True)}
+
+    def source_counts(self) -> dict[str, int]:
+        """How many records a complete copy holds, by table."""
+        return {name: len(self.all(name)) for name in self.rows if name != "Announced"}
+
+
+def _table(name: str, make: Callable[..., Record], first: int, count: int, **more: Any) -> Table:
+    return Table(
+        name, name, make, numbered(first), count, "Id", created="CreateTime", updated="LastUpdatedTime",
+        moment=company_time, **more,
+    )  # fmt: skip
+
+
+class QuickBooksSandbox(TableSandbox):
+    """Stand-in for `https://quickbooks.api.intuit.com`.
+
+    Args:
+        page: records of one answer at most, whatever is asked for.
+    """
+
+    name = "quickbooks"
+    default_keys = ("qb_fake_acme", "qb_fake_globex")
+    webhook_form = IntuitWebhooks()
+    paging = PageNumber("page")
+    feed = Feed("Announced", announced)
+    tables: ClassVar[tuple[Table, ...]] = (
+        _table("Customer", customer, 1, 250),
+        _table("Vendor", customer, 5001, 60),
+        _table("Invoice", invoice, 101, 300, settle=settled),
+        _table("CreditMemo", invoice, 20_001, 60, settle=settled),
+        _table("Payment", payment, 30_001, 120),
+        Table("Announced", "event", lambda _: {}, numbered(1), 0, created="time", moment=sent_time),
+    )
+
+    def __init__(self, *, page: int = _MOST, **how: Any) -> None:
+        super().__init__(**how)
+        self._page = page
+        self._answered: dict[str, bytes] = {}
+
+    @staticmethod
+    def realm(key: str) -> str:
+        """The id of the company behind a key."""
+        return str(9_130_000_000_000_000 + seed_of(key) % 1_000_000_000)
+
+    # What the pipeline asks ------------------------------------------------------------------------------
+
+    def open_account(self, key: str) -> QuickBooksAccount:
+        """The company of a key; its events name it."""
+        realm = {"intuitaccountid": self.realm(key)}
+        return QuickBooksAccount(
+            key,
+            seed=self._seed,
+            tables=self._counts,
+            feed=self.feed,
+            clock=self.clock,
+            until=self.until,
+            announce=lambda events: self.webhooks.announce(key, [{**realm, **one} for one in events]),
+        )
+
+    def routes(self) -> list[Route]:
+        """Queries, change data, customers that are written, and the company."""
+        base = "/v3/company/{realm}"
+        return [
+            self.endpoint(f"{base}/query", self._query),
+            self.endpoint(f"{base}/cdc", self._captured),
+            self.endpoint(f"{base}/customer", self._save, "POST"),
+            self.endpoint(f"{base}/companyinfo/{{id}}", self._company),
+        ]
+
+    def error(self, status: int, message: str, *, code: str | None = None, parameter: str = "") -> ApiError:
+        """https://developer.intuit.com/app/developer/qbo/docs/develop/troubleshooting/error-codes."""
+        known = {401: "3200", 403: "3100", 429: "003001", 404: "500"}
+        fault = {"Message": message, "Detail": message, "code": code or known.get(status, "10000")}
+        kind = {401: "AUTHENTICATION", 403: "AUTHORIZATION", 429: "THROTTLE"}.get(status, "ValidationFault")
+        del parameter
+        return ApiError(
+            status, {"Fault": {"Error": [fault], "type": kind}, "time": company_time(self.clock.time())}
+        )
+
+    def page(self, table: Table, records: Sequence[Record], after: str | None) -> Any:
+        """What a query is answered with: nothing at all where nothing is found."""
+        del after
+        return {"QueryResponse": {table.name: list(records)} if records else {}}
+
+    # Endpoints -------------------------------------------------------------------------------------------
+
+    def _account(self, call: Call[TableAccount]) -> TableAccount:
+        for key in self._keys:
+            if self.account(key) is call.account and self.realm(key) == call.request.path_params["realm"]:
+                return call.account
+        raise self.error(HTTPStatus.FORBIDDEN, "ApplicationAuthorizationFailed")
+
+    def _answer(self, **parts: Any) -> Reply:
+        return Reply(msgspec.json.encode({**parts, "time": company_time(self.clock.time())}))
+
+    def _company(self, call: Call[TableAccount]) -> Reply:
+        self._account(call)
+        return self._answer(CompanyInfo={"CompanyName": "Acme", "Country": "US", "Id": "1"})
+
+    def _query(self, call: Call[TableAccount]) -> Reply:
+        asked = _QUERY.fullmatch(call.request.query_params.get("query", ""))
+        account = self._account(call)
+        if asked is None or asked["entity"] not in account.rows:
+            raise self.error(HTTPStatus.BAD_REQUEST, "QueryParserError", code="4000")
+        rows = account.rows[asked["entity"]]
+        test, shows_inactive = self._test(asked["where"] or "")
+        found = [(row, shown(rows, row)) for row in rows.live()]
+        found = [
+            (row, one) for row, one in found if test(one) and (shows_inactive or one.get("Active", True))
+        ]
+        # Without an order the newest change comes first.
+        is_down = asked["order"] is None or (asked["way"] or "").upper() == "DESC"
+        found.sort(key=lambda pair: (pair[0].updated // 1, int(pair[0].id)), reverse=is_down)
+        start, most = int(asked["start"] or 1), min(int(asked["most"] or _USUAL), _MOST, self._page)
+        records = [one for _, one in found[start - 1 : start - 1 + most]]
+        return self._answer(**self.page(rows.table, records, None))
+
+    def _test(self, where: str) -> tuple[Callable[[Record], bool], bool]:
+        """A condition's test, and whether it asks for inactive ones as well."""
+        terms, at = [], 0
+        while at < len(where):
+            term = _TERM.match(where, at)
+            if term is None:
+                raise self.error(HTTPStatus.BAD_REQUEST, "QueryParserError", code="4000")
+            values = [one[1:-1].replace("\\'", "'").replace("\\\\", "\\") if one[0] == "'" else one
+                      for one in _VALUE.findall(term["value"])]  # fmt: skip
+            terms.append((term["field"], term["sign"].upper(), values))
+            at = term.end()
+        return lambda record: all(_holds(record, *term) for term in terms), any(
+            one[0] == "Active" for one in terms
+        )
+
+    def _captured(self, call: Call[TableAccount]) -> Reply:
+        """What changed, a thousand at most; of a deleted record only that it is."""
+        account, parameters = self._account(call), call.request.query_params
+        since = datetime.fromisoformat(parameters["changedSince"]).timestamp()
+        if self.clock.time() - since > LONGEST_DAYS:
+            raise self.error(HTTPStatus.BAD_REQUEST, "changedSince is longer ago than 30 days", code="2030")
+        answers = []
+        for name in parameters["entities"].split(","):
+            rows = account.rows[name]
+            changed = [row for row in rows if row.updated >= since][:_MOST]
+            answers.append({name: [shown(rows, row) for row in changed]} if changed else {})
+        return self._answer(CDCResponse=[{"QueryResponse": answers}])
+
+    def _save(self, call: Call[TableAccount]) -> Reply:
+        """Create or update a customer; a request's id replays the first answer."""
+        account, key = self._account(call), call.request.query_params.get("requestid", "")
+        if len(key) > _LONGEST_KEY:
+            raise self.error(HTTPStatus.BAD_REQUEST, "requestid is too long", code="2050")
+        if key in self._answered:
+            return Reply(self._answered[key])
+        fields = msgspec.json.decode(call.body, type=dict[str, Any])
+        rows, name = account.rows["Customer"], fields.get("DisplayName")
+        self._check_name(account, fields)
+        record_id, token, is_sparse = (
+            fields.pop("Id", None),
+            fields.pop("SyncToken", None),
+            fields.pop("sparse", False),
+        )
+        if record_id is None:
+            record = account.create("Customer", **{**BLANK, **fields, "FullyQualifiedName": name})
+        else:
+            row = rows.find(record_id)
+            if row is None or not row.fields["Active"]:
+                raise self.error(HTTPStatus.BAD_REQUEST, "Object Not Found", code="610")
+            if token != row.fields["SyncToken"]:
+                raise self.error(HTTPStatus.BAD_REQUEST, "Stale Object Error", code="5010")
+            if fields.get("Active") is False:
+                record = account.delete("Customer", record_id)
+            else:
+                record = account.update("Customer", record_id, **({} if is_sparse else BLANK), **fields)
+        row = rows.find(record["Id"])
+        reply = self._answer(Customer=shown(rows, row) if row else {})
+        if key:
+            self._answered[key] = reply.content
+        return reply
+
+    def _check_name(self, account: TableAccount, fields: Record) -> None:
+        """Unique over customers and vendors, and free of colons and tabs."""
+        name = fields.get("DisplayName")
+        if name is None and "Id" in fields:
+            return
+        if not name or ":" in name or "\t" in name:
+            raise self.error(
+                HTTPStatus.BAD_REQUEST, "The name is missing, or has a colon or a tab", code="2040"
+            )
+        for table in NAMES:
+            for row in account.rows[table].live():
+                if row.fields["DisplayName"].casefold() == name.casefold() and row.id != fields.get("Id"):
+                    raise self.error(HTTPStatus.BAD_REQUEST, "Duplicate Name Exists Error", code="6240")
+
+
+def shown(rows: Rows, row: Row) -> Record:
+    """A record with its times where QuickBooks has them; a marker of a deleted one."""
+    record = {name: value for name, value in rows.shown(row).items() if value is not None}
+    times = {"CreateTime": record.pop("CreateTime"), "LastUpdatedTime": record.pop("LastUpdatedTime")}
+    if row.is_deleted:
+        return {
+            "domain": "QBO",
+            "status": "Deleted",
+            "Id": row.id,
+            "MetaData": {"LastUpdatedTime": times["LastUpdatedTime"]},
+        }
+    return {**record, "MetaData": times}
+
+
+def _holds(record: Record, field: str, sign: str, values: Sequence[str]) -> bool:
+    found: Any = record
+    for part in field.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    if isinstance(found, dict):
+        found = found.get("Address")  # an e-mail address is asked for by the field around it
+    if found is None:
+        return False
+    if field.startswith("MetaData."):
+        asked, there = datetime.fromisoformat(values[0]), datetime.fromisoformat(found)
+        return {">=": there >= asked, ">": there > asked, "<": there < asked, "<=": there <= asked}.get(
+            sign, there == asked
+        )
+    text = str(found).lower() if isinstance(found, bool) else str(found)
+    return text.casefold() in [one.casefold() for one in values] if sign in ("IN", "=") else False
