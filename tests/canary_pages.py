@@ -17,6 +17,7 @@ _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 _CONNECTION = re.compile(r'href="(/connectors/[0-9a-f-]{36})">([^<]+)<')
 _VERSION = re.compile(r'name="version" value="(\d+)"')
 _SECRET_FORM = re.compile(r'action="(/connectors/[^"]+/secret)"')
+_RECORD = re.compile(r'href="(/records/customers/good/[^"]+)"')
 _LETTER = re.compile(r'action="(/connectors/[^"]+/replay)".*?name="id" value="([^"]+)"', re.DOTALL)
 
 
@@ -74,6 +75,7 @@ async def walk(browser: Browser, secrets: Canaries, *, echo_url: str, sandbox_ur
     await _decide(browser, connections["bearer"])
     await _add_connections(browser, secrets, echo_url, sandbox_url)
     await _use_webhooks(browser, secrets, connections["echo"])
+    await _look_at_records(browser, secrets)
     for path in ("/connectors/none", f"/connectors/{uuid4()}", f"/connectors/{quote(secrets.form_key)}"):
         await browser.open(path, 404)
     await browser.open("/assets/style.css")
@@ -114,6 +116,18 @@ async def _look_at_a_failing_one(browser: Browser, secrets: Canaries, path: str)
         await browser.send(f"{path}/{action}", {})
     await browser.send(f"{path}/bury", {}, 409)  # nothing waits for that word
     await browser.send(f"{path}/pause", {"csrf": secrets.form_key}, 403)
+
+
+async def _look_at_records(browser: Browser, secrets: Canaries) -> None:
+    await browser.open("/records", 303)
+    for name in ("customers", "invoices", "events", "records"):
+        await browser.open(f"/records/{name}")
+    await browser.open(f"/records/customers?email={quote(secrets.form_key)}")
+    await browser.open(f"/records/customers?connection={quote(secrets.form_key)}", 404)
+    await browser.open("/records/customers?connection=good")
+    record = _RECORD.findall(browser.page)[0]
+    await browser.open(f"{record}&expand=raw")
+    await browser.open(f"/records/{quote(secrets.form_key, safe='')}", 404)
 
 
 async def _authorize(browser: Browser, secrets: Canaries, path: str) -> None:

@@ -50,6 +50,7 @@ async def test_a_browser_reaches_whatever_the_api_serves(path: str) -> None:
     ("path", "headers", "expected"),
     [
         ("/connectors", [], "pages"),
+        ("/records/customers", [], "pages"),
         ("/nowhere", _BROWSER, "pages"),
         ("/nowhere", [], "management"),
         ("/mcp", _BROWSER, "mcp"),

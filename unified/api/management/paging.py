@@ -122,9 +122,12 @@ class Paging:
         """The header ``Link`` of a page that another one follows."""
         if following is None:
             return {}
+        return {"link": f'<{self.address(following)}>; rel="next"'}
+
+    def address(self, cursor: str) -> str:
+        """The address of this list and query from a cursor on: a path with its query."""
         query = [pair for pair in self._request.query_params.multi_items() if pair[0] != "cursor"]
-        target = f"{self._request.url.path}?{urlencode([*query, ('cursor', following)])}"
-        return {"link": f'<{target}>; rel="next"'}
+        return f"{self._request.url.path}?{urlencode([*query, ('cursor', cursor)])}"
 
     def answer(self, found: Sequence[_Item], key: Callable[[_Item], object]) -> Response:
         """The page, with a ``Link`` to the next one.

@@ -13,11 +13,11 @@ from unified.api.management.edge import Edge
 from unified.api.management.problems import Problem
 from unified.api.management.services import Services
 from unified.api.metrics import Metrics
-from unified.api.pages import connections, new_connection, sign_in, webhooks
+from unified.api.pages import connections, new_connection, records, sign_in, webhooks
 from unified.api.pages.route import NO_SUCH_PAGE, page_problem
 from unified.api.pages.view import error_page
 
-PATHS = re.compile(r"/(?:$|(?:connectors|webhooks|sign-in|sign-out|assets)(?:/|$))")
+PATHS = re.compile(r"/(?:$|(?:connectors|records|webhooks|sign-in|sign-out|assets)(?:/|$))")
 """Paths that are pages'. Below ``/webhooks/`` there are deliveries, which come before."""
 
 _STYLE = files("unified.api.pages").joinpath("assets", "style.css").read_bytes()
@@ -32,7 +32,13 @@ def pages(services: Services, metrics: Metrics) -> ASGIApp:
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.services = services
-    for routes in (sign_in.routes, new_connection.routes, connections.routes, webhooks.routes):
+    for routes in (
+        sign_in.routes,
+        new_connection.routes,
+        connections.routes,
+        records.routes,
+        webhooks.routes,
+    ):
         app.include_router(routes)
     app.add_api_route("/assets/style.css", _style, methods=["GET"])
 

@@ -1,9 +1,11 @@
 """From values to HTML: the templates, what they may call, and the headers of every page."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -131,7 +133,46 @@ def _plain(value: Any) -> str:
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
+def _label(name: str) -> str:
+    """A field's name as people write it."""
+    return name.replace("_", " ").capitalize().replace("url", "URL")
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether a field has no value; 0 and no are values."""
+    kept = bytes(value) if isinstance(value, msgspec.Raw) else value
+    return kept in (None, "", b"null", b"[]", b"{}", [], {}, ())
+
+
+def _field(value: Any) -> Markup | str:
+    """A record's value: amounts exact, times as people say them, what is nested as JSON."""
+    match value:
+        case None:
+            return ""
+        case datetime():
+            return _when(value)
+        case Decimal():
+            return f"{value:f}"
+        case list() | dict() | tuple():
+            return _json(msgspec.Raw(msgspec.json.encode(value)))
+        case msgspec.Raw():
+            return _json(value)
+    return _plain(value)
+
+
+def _json(body: msgspec.Raw) -> str:
+    """JSON with its lines broken; as it is where that takes a better form than it has."""
+    try:
+        return msgspec.json.format(bytes(body), indent=2).decode()
+    except (msgspec.MsgspecError, RecursionError):
+        return bytes(body).decode(errors="replace")
+
+
 _templates.filters |= {
+    "field": _field,
+    "is_empty": _is_empty,
+    "json": _json,
+    "label": _label,
     "when": _when,
     "every": _every,
     "lasted": _lasted,

@@ -118,7 +118,7 @@ _OF_CONNECTION = Filter("connection_id", "=", _Text, "Name or id of the connecti
 _LOOKUPS: dict[Entity | None, dict[str, str]] = {
     CUSTOMERS: {"email": "email_key", "tax_number": "tax_number", "source_id": "source_id"},
     INVOICES: {"customer_id": "customer_id", "source_id": "source_id"},
-    EVENTS: {"source_id": "source_id"},
+    EVENTS: {"resource_id": "resource_id", "source_id": "source_id"},
 }
 _KEY = {"connection_id": UUID, "source_id": str, "stream": str}
 # A leaf of unified_records has many streams, and its key leads to one of them.

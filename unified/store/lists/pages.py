@@ -172,6 +172,26 @@ async def in_order_of_changes(
     return await _read(conn, which, wanted, conditions, values, order)
 
 
+async def newest(
+    conn: AsyncConnection[Any], which: RecordList, wanted: Wanted, *, by: str, limit: int
+) -> list[Row]:
+    """The newest rows of those that a look-up finds.
+
+    Args:
+        conn: A transaction of the workspace, after :func:`start`.
+        which: The list.
+        wanted: Of it, by a filter that looks up: all that it finds is sorted.
+        by: Column with a time.
+        limit: How many rows at most.
+
+    Raises:
+        ConnectionNotFoundError: If a filter names a connection that is not there.
+        TooSlowError: If they are not found in time.
+    """
+    order = sql.SQL("{} DESC NULLS LAST, {}").format(sql.Identifier("t", by), _columns(which.key))
+    return await _read(conn, which, wanted, [], {"limit": limit}, order)
+
+
 async def of_key(
     conn: AsyncConnection[Any], which: RecordList, wanted: Wanted, key: Sequence[Any]
 ) -> Row | None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tests.unified.api.management.records.shelf import record as record_of
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store.inbox.dead_letters import Failure, keep
 from unified.store.inbox.events import StoredEvent
+from unified.store.records.merge import batches
+from unified.store.records.merge.batches import Batch, Row
 
 if TYPE_CHECKING:
     from unified.store.connections.rows import Connection
     from unified.store.database import Database
+    from unified.store.records.tables import StreamKey
 
 _RUNS = """
     INSERT INTO sync_history (workspace_id, connector_config_id, stream, mode, run_id, started_at, finished_at,
@@ -66,6 +70,12 @@ async def reject(db: Database, connection: Connection, source_id: str, error: st
             """,
             (connection.workspace_id, connection.id, source_id, source_id, error),
         )
+
+
+async def record(db: Database, key: StreamKey, *source_ids: str, raw: bytes = b"{}", **fields: Any) -> None:
+    """Store records of a stream with the same fields."""
+    rows = [Row.of(record_of(key, one, **fields), raw, index) for index, one in enumerate(source_ids)]
+    await batches.commit(db, key, Batch(observed_at=max(row.observed_at for row in rows), rows=rows))
 
 
 async def failed_with(db: Database, connection: Connection, error: str) -> None:

@@ -564,6 +564,11 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
     await seeds.reject(site.db, connection, "cus_" + "x" * 80, "the currency XXXX is none, " * 5)
     await seeds.failed_with(site.db, broken, "https://api.example.com/" + "x" * 300)
     await seeds.dead_letter(site.db, connection, "evt_" + "1" * 60, "no such customer")
+    long = "cus_" + "x" * 80
+    await seeds.record(
+        site.db, key_of(connection, "customers"), long, name="w" * 90, custom_fields={"plan": "y" * 200}
+    )
+    await seeds.record(site.db, key_of(connection, "invoices"), "in_1", customer_id=long)
     async with site.visit(await site.token(workspace), color_scheme=scheme) as page:
         for width in (375, 1280):
             await page.set_viewport_size({"width": width, "height": 800})
@@ -574,6 +579,10 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
                 "/connectors/new",
                 "/connectors/new?connector=stripe",
                 "/webhooks",
+                "/records/customers",
+                "/records/invoices",
+                f"/records/customers/main/{long}?stream=customers&expand=raw",
+                "/records/invoices/main/in_1",
                 f"/connectors/{uuid4()}",
                 "/sign-in",
             ):

@@ -108,17 +108,7 @@ async def merge(caller: Writer, services: Use, body: Merge) -> Response:
 @routes.get("/{identity_id}", response_model=IdentityDetail)
 async def show(caller: RecordReader, services: Use, identity_id: UUID) -> Response:
     """Show an identity by its id, a former id, or the `unified_id` of one of its records."""
-    async with services.db.workspace(caller.workspace_id) as conn:
-        found = await identities.find(conn, identity_id)
-        records = await identities.records(conn, found)
-        detail = IdentityDetail(
-            found,
-            await identities.former_ids(conn, found),
-            await identities.golden(conn, found),
-            records,
-            await identity_decisions.decisions(conn, [record.unified_id for record in records]),
-        )
-    return json_answer(detail)
+    return json_answer(await read_identity(services, caller.workspace_id, identity_id))
 
 
 @routes.post("/{identity_id}/split", response_model=Decided)
@@ -129,6 +119,24 @@ async def split(caller: Writer, services: Use, identity_id: UUID, body: Split) -
             conn, caller.workspace_id, identity_id, body.records, actor=caller.actor, note=body.note
         )
     return json_answer(await _settled(services, caller.workspace_id, records))
+
+
+async def read_identity(services: Services, workspace_id: UUID, reference: UUID) -> IdentityDetail:
+    """An identity by its id, a former id, or the ``unified_id`` of one of its records.
+
+    Raises:
+        IdentityNotFoundError: If there is none.
+    """
+    async with services.db.workspace(workspace_id) as conn:
+        found = await identities.find(conn, reference)
+        records = await identities.records(conn, found)
+        return IdentityDetail(
+            found,
+            await identities.former_ids(conn, found),
+            await identities.golden(conn, found),
+            records,
+            await identity_decisions.decisions(conn, [record.unified_id for record in records]),
+        )
 
 
 async def _settled(services: Services, workspace_id: UUID, records: list[UUID]) -> Decided:

@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import Depends, Path, Request, Response
 from pydantic import BaseModel, Field, create_model
 
-from unified.api.management.access.callers import Rule
+from unified.api.management.access.callers import Caller, Rule
 from unified.api.management.answers import json_answer, unless_known
 from unified.api.management.endpoints.connections.syncs import HistoryEntry, RecordReader, shown_entry
 from unified.api.management.endpoints.records.asked import (
@@ -19,6 +19,7 @@ from unified.api.management.endpoints.records.asked import (
     HISTORY,
     RAW,
     Asked,
+    AskedRecord,
     Mark,
     asked,
     asked_record,
@@ -29,7 +30,7 @@ from unified.api.management.endpoints.records.asked import (
 from unified.api.management.paging import Paging, marked, paged, scope_of
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
-from unified.api.management.services import Use
+from unified.api.management.services import Services, Use
 from unified.store.lists import pages
 from unified.store.lists.declared import LISTS, RecordList
 from unified.store.lists.pages import Place, Row, Start
@@ -102,12 +103,8 @@ def _add_list(which: RecordList) -> None:
         services: Use,
         page: Annotated[Paging, Depends(paged(_USUAL_PAGE, LARGEST_PAGE))],
     ) -> Response:
-        wanted = asked(request, which)
-        async with services.db.workspace(caller.workspace_id) as conn:
-            begun = await pages.start(conn, wanted.wanted.since)
-            read = _in_order if wanted.changes is None else _in_order_of_changes
-            found = await read(conn, which, wanted, page, begun)
-        since = marked(scope_of(request, CHANGES), _mark(begun, found.since))
+        found = await read_page(request, caller, services, which, page)
+        since = marked(scope_of(request, CHANGES), found.since)
         shown = RecordPage([row.fields for row in found.rows], found.next, since)
         answer = json_answer(shown, headers=page.link(found.next))
         # The place in the order of changes moves on with every transaction; the former one is as good.
@@ -136,23 +133,7 @@ def _add_record(which: RecordList) -> None:
         source_id: Annotated[str, Path(max_length=1_000, description="The record's id in its source.")],
     ) -> Response:
         wanted = asked_record(request, which)
-        if RAW in wanted.expand:
-            _READ_RAW.check(caller)
-        async with services.db.workspace(caller.workspace_id) as conn:
-            await pages.start(conn)
-            (connection_id,) = await pages.connection_ids(conn, [connection])
-            fields = dict.fromkeys((*wanted.fields, "stream"))
-            found = await pages.single(
-                conn, which, list(fields), connection_id, source_id, stream=wanted.stream
-            )
-            row = _only(found, which)
-            shown = {name: row.fields[name] for name in wanted.fields}
-            if RAW in wanted.expand:
-                shown |= await pages.raw(conn, which, row)
-            if HISTORY in wanted.expand:
-                runs = await history.recent(conn, connection_id, stream=row.fields["stream"], limit=_SYNCS)
-                dagster_url = services.settings.management.dagster_url
-                shown["history"] = [shown_entry(run, dagster_url) for run in runs]
+        shown = await read_record(caller, services, which, connection, source_id, wanted)
         return unless_known(request, json_answer(shown))
 
     name = which.name.removesuffix("s")
@@ -169,27 +150,90 @@ def _add_record(which: RecordList) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """Rows of a page, the next one's cursor, and where the changes after this one begin."""
+class Found:
+    """A page that was read.
+
+    Attributes:
+        rows: In the list's order, or in that of changes.
+        next: Cursor of the next page; None on the last one.
+        since: Where the changes after this page begin.
+    """
 
     rows: list[Row]
     next: str | None
-    since: Place
+    since: Mark
 
 
-async def _in_order(conn: Any, which: RecordList, wanted: Asked, page: Paging, begun: Start) -> _Found:
+async def read_page(
+    request: Request, caller: Caller, services: Services, which: RecordList, page: Paging
+) -> Found:
+    """The page of a list that a request's query asks for.
+
+    Raises:
+        Problem: 422 where the query or the cursor is not usable; 410 where its place means nothing any more.
+        ConnectionNotFoundError: If it names a connection that is not there.
+        TooSlowError: If no index finds what it asks for in time.
+    """
+    wanted = asked(request, which)
+    async with services.db.workspace(caller.workspace_id) as conn:
+        begun = await pages.start(conn, wanted.wanted.since)
+        read = _in_order if wanted.changes is None else _in_order_of_changes
+        return await read(conn, which, wanted, page, begun)
+
+
+async def read_record(
+    caller: Caller,
+    services: Services,
+    which: RecordList,
+    connection: str,
+    source_id: str,
+    wanted: AskedRecord,
+) -> dict[str, Any]:
+    """A single record: the fields that are wanted and what is added, by name.
+
+    Args:
+        caller: Needs ``records:raw`` for what the source sent.
+        services: Has the database.
+        which: The list.
+        connection: Name or id.
+        source_id: The record's id in its source.
+        wanted: Of it.
+
+    Raises:
+        Problem: 403 without that permission; 404 where there is no such record, 422 where there are several.
+        ConnectionNotFoundError: If the connection is not there.
+    """
+    if RAW in wanted.expand:
+        _READ_RAW.check(caller)
+    async with services.db.workspace(caller.workspace_id) as conn:
+        await pages.start(conn)
+        (connection_id,) = await pages.connection_ids(conn, [connection])
+        fields = dict.fromkeys((*wanted.fields, "stream"))
+        found = await pages.single(conn, which, list(fields), connection_id, source_id, stream=wanted.stream)
+        row = _only(found, which)
+        shown = {name: row.fields[name] for name in wanted.fields}
+        if RAW in wanted.expand:
+            shown |= await pages.raw(conn, which, row)
+        if HISTORY in wanted.expand:
+            runs = await history.recent(conn, connection_id, stream=row.fields["stream"], limit=_SYNCS)
+            dagster_url = services.settings.management.dagster_url
+            shown["history"] = [shown_entry(run, dagster_url) for run in runs]
+    return shown
+
+
+async def _in_order(conn: Any, which: RecordList, wanted: Asked, page: Paging, begun: Start) -> Found:
     # What changes while somebody goes from page to page comes after the first of them, which the cursor remembers.
     kind: Any = tuple[int, tuple[tuple(which.key.values())]]  # type: ignore[misc]
     horizon, key = page.after(kind) or (int(begun.horizon), None)
     rows = await pages.in_order(conn, which, wanted.wanted, after=key, limit=page.fetch)
     shown = rows[: page.limit]
     more = page.cursor_after((horizon, shown[-1].key)) if len(rows) > page.limit else None
-    return _Found(shown, more, Place.at(str(horizon)))
+    return Found(shown, more, _mark(begun, Place.at(str(horizon))))
 
 
 async def _in_order_of_changes(
     conn: Any, which: RecordList, wanted: Asked, page: Paging, begun: Start
-) -> _Found:
+) -> Found:
     mark = page.after(tuple[int, int, UUID])
     if mark is None:
         begin = wanted.changes
@@ -199,8 +243,9 @@ async def _in_order_of_changes(
     )
     shown = rows[: page.limit]
     if len(rows) <= page.limit:
-        return _Found(shown, None, Place.at(begun.horizon))
-    return _Found(shown, page.cursor_after(_mark(begun, shown[-1].place)), shown[-1].place)
+        return Found(shown, None, _mark(begun, Place.at(begun.horizon)))
+    last = _mark(begun, shown[-1].place)
+    return Found(shown, page.cursor_after(last), last)
 
 
 def _mark(begun: Start, place: Place) -> Mark:
