@@ -42,6 +42,7 @@ from unified.api.app import Application
 from unified.api.ingress.endpoint import WebhookIngress
 from unified.api.ingress.group_commit import GroupCommit
 from unified.api.management.app import management_api, open_services
+from unified.api.mcp.endpoint import mcp
 from unified.api.metrics import Metrics
 from unified.api.pages.app import pages
 from unified.api.settings import ManagementSettings, Settings
@@ -164,7 +165,8 @@ class Stage:
             EndpointLookup(db, CredentialStore(db, provider)), inbox, lost, settings, metrics.delivery
         )
         services = open_services(db, provider, settings)
-        app = Application(ingress, management_api(services, metrics), pages(services, metrics))
+        management = management_api(services, metrics)
+        app = Application(ingress, management, pages(services, metrics), mcp(services, metrics, management))
 
         async def keep(response: httpx.Response) -> None:
             await response.aread()
