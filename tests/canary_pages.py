@@ -112,7 +112,9 @@ async def _look_at_a_failing_one(browser: Browser, secrets: Canaries, path: str)
         {"api_key": ""},
     ):
         await browser.send(f"{path}/credentials", fields, 422)
-    await browser.send(f"{path}/streams", {"stream.customers": secrets.form_key}, 422)  # its key opens nothing
+    await browser.send(
+        f"{path}/streams", {"stream.customers": secrets.form_key}, 422
+    )  # its key opens nothing
     for action in ("sync", "pause", "resume"):
         await browser.send(f"{path}/{action}", {})
     await browser.send(f"{path}/bury", {}, 409)  # nothing waits for that word

@@ -15,7 +15,7 @@ from unified.kit.factory import AdapterFactory
 from unified.kit.mapping.rules import Rule
 from unified.kit.registry import get_adapter, get_verifier
 from unified.kit.webhooks.deliveries import Delivery
-from unified.store.connections import field_rules
+from unified.store.connections import field_rules, turns
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.connectors.catalogue import ConnectorEntry
@@ -192,5 +192,5 @@ async def test_there_is_nothing_to_pull(database: Database) -> None:
     sender = await Sender.of(database)
     with pytest.raises(ConfigurationError, match="by webhook alone"):
         await sync_connection(database, sender.factory, sender.connection)
-    due = await Registry(database).due(datetime.now(UTC))
+    due = await turns.due(database, datetime.now(UTC))
     assert sender.connection.id not in {one.id for one in due}
