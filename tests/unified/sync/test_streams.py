@@ -9,7 +9,7 @@ from tests.unified.sync.deliveries import all_events, deliver, drained
 from tests.unified.sync.source import Source
 from tests.unified.sync.test_connections import KEY, another, connections
 from unified.kit.errors import ConfigurationError
-from unified.store.connections import statistics
+from unified.store.connections import statistics, turns
 from unified.sync.connections import NewConnection
 from unified.sync.errors import CredentialRefusedError, PullError, StreamLeftOutError
 
@@ -69,14 +69,14 @@ async def test_a_stream_that_is_left_out_neither_fails_nor_is_due(stripe: Source
 
     async def state() -> tuple[str, bool]:
         (found,) = await stripe.registry.all_connections()
-        return found.sync_status, found in await stripe.registry.due(datetime.now(UTC))
+        return found.sync_status, found in await turns.due(stripe.db, datetime.now(UTC))
 
     assert await state() == ("error", True)
     await choose(stripe, "events")
     await stripe.sync_all()
     assert await state() == ("success", False)
     later = datetime.now(UTC) + timedelta(hours=1)
-    assert [one.key for one in await stripe.registry.due(later)] == ["acme/main"]
+    assert [one.key for one in await turns.due(stripe.db, later)] == ["acme/main"]
 
 
 async def test_invoices_ask_for_no_customers_that_are_not_read(stripe: Source) -> None:
