@@ -1,5 +1,7 @@
 """Two workspaces: every path with something of the other one is 404, and changes nothing there."""
 
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,9 +13,12 @@ from fastapi.routing import APIRoute
 from tests.streams import key_of
 from tests.unified.api.management.rig import CONFIGS, Api, Tenant
 from tests.unified.store.inbox.rows import event
+from tests.unified.sync.connectors import desk
 from tests.unified.sync.identities.tenant import Tenant as Customers
 from unified.api.management.app import ROUTERS
+from unified.kit.registry import set_installed
 from unified.store.connections.registry import Registry
+from unified.store.connectors import installed
 from unified.store.inbox import dead_letters
 from unified.store.inbox.dead_letters import Failure
 from unified.store.inbox.events import StoredEvent
@@ -21,6 +26,15 @@ from unified.store.lists.declared import LISTS
 from unified.store.records import history
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(autouse=True)
+def _no_document_stays() -> Iterator[None]:
+    """The registry of this process knows none of the database that is gone."""
+    yield
+    set_installed({})
+    installed.forget()
+
 
 # What a request has to hold to get as far as the thing itself.
 BODIES: dict[str, Any] = {
@@ -38,6 +52,7 @@ BODIES: dict[str, Any] = {
     "decide": {"record_id": "cus_1", "decision": "skip"},
     "complete": {"redirected_url": "https://api.test/oauth/callback?code=fake&state=fake"},
     "split": {"records": [str(uuid4())]},
+    "upgrade_document": {"document": json.dumps(desk.said())},
 }
 QUERIES: dict[str, Any] = {"remove_mapping": {"stream": "customers", "target_field": "tax_number"}}
 # Names that are nobody's secret: connectors are the same for all, and a field is looked for in a connection.
@@ -65,6 +80,8 @@ async def furnish(tenant: Tenant) -> dict[str, str]:
     target = await tenant.add("crm", "hubspot")
     ends = {"source_connection_id": connection["id"], "target_connection_id": target["id"]}
     route = await tenant.ask("POST", "/api/routes", 201, json={"name": "crm", **ends})
+    document = {"document": json.dumps(desk.said())}
+    await tenant.ask("POST", "/api/connectors/documents", 201, json=document)
     stored = await Registry(tenant.api.db).get_connection(tenant.id, UUID(connection["id"]))
     await history.begin(tenant.api.db, key_of(stored, "customers"), "full")
     failure = Failure(StoredEvent(event("evt_1"), datetime.now(UTC)), "no", is_final=True)
@@ -81,6 +98,7 @@ async def furnish(tenant: Tenant) -> dict[str, str]:
     return {
         "connection_id": connection["id"],
         "connection": connection["id"],
+        "connector": "desk",
         "source_id": "1",
         "identity_id": str(customers.id(("stripe", "1"))),
         "webhook_id": webhook["id"],
@@ -113,7 +131,7 @@ async def test_what_is_another_workspaces_is_not_there(api: Api, acme: Tenant, h
     globex = await api.tenant("globex")
     theirs = await furnish(globex)
     if how == "of nobody":
-        theirs = dict.fromkeys(theirs, str(uuid4()))
+        theirs = {**dict.fromkeys(theirs, str(uuid4())), "connector": "nobody"}
     before = everything_of(api.db.url, globex)
     assert before["connector_configs"]
     found: dict[str, int] = {}

@@ -161,6 +161,8 @@ async def upgrade_document(
     caller: Installer, services: Use, connector: ConnectorName, wanted: WantedUpgrade
 ) -> Response:
     """Replace a document of the workspace by another version, and map stored raw records anew."""
+    if not await documents.seen_by(services.db, caller.workspace_id, connector):
+        raise documents.DocumentNotFoundError(connector)
     offer = await offers.examine(services.db, wanted.files())
     if offer.adapter.name != connector:
         raise Problem(422, f"That is a document of {offer.adapter.name}, not of {connector}.")
