@@ -117,5 +117,8 @@ async def test_what_is_no_document_is_said_with_its_line(acme: Tenant) -> None:
     )
     for bad in ({}, {"template": "nothing"}, {"template": "x", "document": "y"}, {"doc": "x"}):
         await acme.ask("POST", DOCUMENTS, 422, json=bad)
-    await acme.ask("POST", f"{DOCUMENTS}/other/upgrade", 422, json=body(desk.said()))
+    await acme.ask("POST", f"{DOCUMENTS}/other/upgrade", 404, json=body(desk.said()))
+    await acme.ask("POST", DOCUMENTS, 201, json=body(desk.said()))
+    another = body({**desk.said("1.1.0"), "id": "other"})
+    assert "not of desk" in (await acme.ask("POST", f"{DOCUMENTS}/desk/upgrade", 422, json=another))["detail"]
     assert installing.InstallError.__doc__
