@@ -66,7 +66,7 @@ def closed_port(_: Source) -> str:
 TROUBLES: dict[str, tuple[Act, Act, type[ProviderError], str, bool]] = {
     "wrong key": (wrong_key, right_key, AuthenticationError, "wrong or revoked", False),
     "revoked key": (fault("revoked"), nothing, AuthenticationError, "wrong or revoked", False),
-    "unreachable host": (*base_url(closed_port), UnavailableError, "check base_url and the network", True),
+    "unreachable host": (*base_url(closed_port), UnavailableError, "check its address and the network", True),
     "wrong base url": (
         *base_url(lambda source: f"{source.connection.settings['base_url']}/elsewhere"),
         NotFoundError,

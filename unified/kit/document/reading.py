@@ -23,7 +23,7 @@ from unified.kit.document.model import Budgets
 from unified.kit.document.streams import Parent, Values
 from unified.kit.errors import ConfigurationError, MappingError, ProviderError
 from unified.kit.mapping.refusals import UNREADABLE
-from unified.kit.reading.listing import ListSource, _Onward
+from unified.kit.reading.listing import ListSource, Onward
 from unified.kit.reading.lists import Parameters
 from unified.kit.reading.paging import Position, within
 from unified.kit.reading.raw import raw_record
@@ -142,7 +142,7 @@ class DocumentSource(ListSource):
 
     async def _read(
         self, params: Parameters, begin: Position | None
-    ) -> AsyncGenerator[tuple[Page, _Onward], None]:
+    ) -> AsyncGenerator[tuple[Page, Onward], None]:
         """Pages of the list, or of one partition's list after the other."""
         if self._said.partition is None or self._partition:
             async with aclosing(super()._read(params, begin)) as pages:
@@ -170,8 +170,8 @@ class DocumentSource(ListSource):
                         async with aclosing(self._of(partition, params, asked)) as pages:
                             async for page, onward in pages:
                                 onto = after if onward.is_end else here._replace(at=onward.at)
-                                yield page, _Onward(_written(onto), is_end=False)
-        yield Page((), observed_at, None), _Onward(None, is_end=True)
+                                yield page, Onward(_written(onto), is_end=False)
+        yield Page((), observed_at, None), Onward(None, is_end=True)
 
     def _name(self, partition: Mapping[str, str]) -> str:
         """The value that a partition is asked by."""
@@ -180,7 +180,7 @@ class DocumentSource(ListSource):
 
     async def _of(
         self, partition: Mapping[str, str], params: Parameters, begin: Position | None
-    ) -> AsyncGenerator[tuple[Page, _Onward], None]:
+    ) -> AsyncGenerator[tuple[Page, Onward], None]:
         """Pages of one partition; none of one that the document passes over, which is logged."""
         source = DocumentSource(self._document, self._stream, partition)
         try:

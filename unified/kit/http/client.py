@@ -305,7 +305,7 @@ class HttpClient:
                 raise Retry(UnavailableError(msg), decided=isinstance(error, _NOT_SENT)) from error
             except httpx.HTTPError as error:
                 reason = self._silenced(str(error), request) or type(error).__name__
-                msg = f"{what} got no answer ({reason}); check base_url and the network"
+                msg = f"{what} got no answer ({reason}); check its address and the network"
                 raise Retry(UnavailableError(msg), decided=isinstance(error, _NOT_SENT)) from error
             except bodies.BodyError as error:
                 msg = f"{what} was answered by a body that {error}; ask for less at once, or correct base_url"

@@ -99,7 +99,7 @@ class Listing:
         return ListSource(self, adapter, stream)
 
 
-class _Onward(NamedTuple):
+class Onward(NamedTuple):
     """Where a list goes on: at a position, None for its start, or nowhere."""
 
     at: Position | None
@@ -236,7 +236,7 @@ class ListSource:
 
     async def _read(
         self, params: Parameters, begin: Position | None
-    ) -> AsyncGenerator[tuple[Page, _Onward], None]:
+    ) -> AsyncGenerator[tuple[Page, Onward], None]:
         """Pages without a cursor from a position on, each with where to go on.
 
         Raises:
@@ -271,12 +271,12 @@ class ListSource:
                 if failure is None:
                     yield (
                         Page(found, observed_at, None, gone),
-                        _Onward(part.following, part.following is None),
+                        Onward(part.following, part.following is None),
                     )
                 elif not records:
                     raise failure
                 else:
-                    yield Page(found, observed_at, None, gone), _Onward(asked, is_end=False)
+                    yield Page(found, observed_at, None, gone), Onward(asked, is_end=False)
                     raise failure
                 observed_at = self._clock()
 

@@ -157,7 +157,7 @@ async def test_a_provider_that_never_answers_times_out(provider: "ScriptedProvid
 async def test_a_provider_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(UnavailableError, match="check base_url and the network"):
+    with pytest.raises(UnavailableError, match="check its address and the network"):
         await get(client(f"http://127.0.0.1:{port}", retry_count=1))
 
 
