@@ -20,7 +20,7 @@ from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Stream
 from unified.kit.errors import ConfigurationError, NotFoundError, ProviderError
 from unified.kit.streams import Page, RawRecord
-from unified.kit.writing.batched import Batched, BatchOutcome, BatchTarget, Lane, Refused
+from unified.kit.writing.batched import BatchOutcome, BatchTarget, Lane, Refused
 from unified.kit.writing.changes import CUSTOM, Write, Written
 
 _KIND = "contacts"
@@ -46,33 +46,20 @@ _ANSWERED = msgspec.json.Decoder(_Answered)
 class HubSpotWriter(BatchTarget):
     """Writes and looks up contacts."""
 
+    size = BATCH
+
     def __init__(self, adapter: BaseAdapter[Any], stream: Stream) -> None:
         """Use a connected adapter.
 
         Its settings may name a property of contacts with unique values (``key_property``), which takes a creation's
         idempotency key.
         """
+        super().__init__(adapter)
         self._api = HubSpotApi(adapter.http)
         self._contacts = Objects(adapter, stream)
         self._key_property: str | None = adapter.config.key_property
-        self._batched = Batched(
-            self,
-            size=BATCH,
-            at_once=adapter.config.concurrency,
-            attempts=adapter.config.retry_count + 1,
-            retry_delay=adapter.config.retry_delay,
-        )
-
-    def write(self, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
-        """Make changes; see :meth:`unified.kit.adapter.BaseAdapter.write`."""
-        return self._batched.write(writes)
 
     # Changes ------------------------------------------------------------------------------------------
-
-    @property
-    def label(self) -> str:
-        """Names the connection in errors."""
-        return self._api.label
 
     def lane(self, write: Write) -> Lane:
         """A creation may be sent again only where a property with unique values takes its key."""

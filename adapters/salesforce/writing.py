@@ -22,7 +22,7 @@ from adapters.salesforce.rows import written
 from unified.kit.declarations import Stream
 from unified.kit.errors import ConfigurationError, ProviderError
 from unified.kit.streams import Page
-from unified.kit.writing.batched import Batched, BatchOutcome, BatchTarget, Lane, Refused
+from unified.kit.writing.batched import BatchOutcome, BatchTarget, Lane, Refused
 from unified.kit.writing.changes import CUSTOM, Write, Written
 
 # https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_calls_concepts_core_data_objects.htm: what
@@ -45,8 +45,11 @@ _FIELDS = msgspec.json.Decoder(dict[str, Any])
 class SalesforceWriter(BatchTarget):
     """Writes and looks up the records of one object."""
 
+    size = COLLECTION
+
     def __init__(self, adapter: Opened, stream: Stream) -> None:
         """Use a connected adapter."""
+        super().__init__(adapter)
         self._api = SalesforceApi(adapter)
         self._is_contact = stream.name == "contacts"
         self._records = Contacts(adapter, stream) if self._is_contact else Accounts(adapter, stream)
@@ -55,24 +58,8 @@ class SalesforceWriter(BatchTarget):
         self._duplicates: bool = adapter.config.allow_duplicates
         self._clock = adapter.clock
         self._began = adapter.clock()
-        self._batched = Batched(
-            self,
-            size=COLLECTION,
-            at_once=adapter.config.concurrency,
-            attempts=adapter.config.retry_count + 1,
-            retry_delay=adapter.config.retry_delay,
-        )
-
-    def write(self, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
-        """Make changes; see :meth:`unified.kit.adapter.BaseAdapter.write`."""
-        return self._batched.write(writes)
 
     # Changes
-
-    @property
-    def label(self) -> str:
-        """Names the connection in errors."""
-        return self._api.label
 
     def lane(self, write: Write) -> Lane:
         """A creation may be sent again only where an external id takes its key."""

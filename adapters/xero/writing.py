@@ -20,10 +20,9 @@ from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Stream
 from unified.kit.errors import ConfigurationError, ProtocolError, ProviderError
 from unified.kit.streams import Page, RawRecord
-from unified.kit.writing.batched import Batched, BatchOutcome, BatchTarget, Lane, Refused
+from unified.kit.writing.batched import BatchOutcome, BatchTarget, Lane, Refused
 from unified.kit.writing.changes import CUSTOM, Write, Written
 
-_SIZE = 50  # https://developer.xero.com/documentation/api/accounting/requests-and-responses#multiple-elements
 # Values in one look-up, so that it fits into a URL.
 _VALUES = 15
 
@@ -62,28 +61,16 @@ _OUTCOME = msgspec.json.Decoder(_Outcome)
 class XeroWriter(BatchTarget):
     """Writes and looks up contacts."""
 
+    size = (
+        50  # https://developer.xero.com/documentation/api/accounting/requests-and-responses#multiple-elements
+    )
+
     def __init__(self, adapter: BaseAdapter[Any], stream: Stream) -> None:
         """Use a connected adapter."""
-        self._adapter = adapter
+        super().__init__(adapter)
         self._stream = stream.name
-        self._batched = Batched(
-            self,
-            size=_SIZE,
-            at_once=adapter.config.concurrency,
-            attempts=adapter.config.retry_count + 1,
-            retry_delay=adapter.config.retry_delay,
-        )
-
-    def write(self, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
-        """Make changes; see :meth:`unified.kit.adapter.BaseAdapter.write`."""
-        return self._batched.write(writes)
 
     # Changes
-
-    @property
-    def label(self) -> str:
-        """Names the connection in errors."""
-        return self._adapter.label
 
     def lane(self, write: Write) -> Lane:
         """A creation is looked up before it is sent once more."""
@@ -110,7 +97,7 @@ class XeroWriter(BatchTarget):
         return BatchOutcome(outcomes, refused)
 
     async def _posted(self, lane: Lane, writes: Sequence[Write]) -> list[msgspec.Raw]:
-        answers = await self._adapter.http.request(
+        answers: _Contacts = await self._adapter.http.request(
             "PUT" if lane.action == "create" else "POST",
             f"{API}/Contacts",
             _LIST,

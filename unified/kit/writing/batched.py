@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, ClassVar
 
 import stamina
 
@@ -73,12 +74,34 @@ class BatchOutcome:
 
 
 class BatchTarget(ABC):
-    """What an adapter says about a system that takes many records in one request."""
+    """What an adapter says about a system that takes many records in one request: the writer of a stream.
+
+    Attributes:
+        size: Writes in one request at most.
+    """
+
+    size: ClassVar[int]
+
+    def __init__(self, adapter: Any) -> None:
+        """Use a connected :class:`unified.kit.adapter.BaseAdapter`, whose settings say how much goes out at once."""
+        self._adapter = adapter
 
     @property
-    @abstractmethod
     def label(self) -> str:
         """Names the connection in errors."""
+        return str(self._adapter.label)
+
+    def write(self, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
+        """Make changes; see :meth:`unified.kit.adapter.BaseAdapter.write`."""
+        config = self._adapter.config
+        batched = Batched(
+            self,
+            size=self.size,
+            at_once=config.concurrency,
+            attempts=config.retry_count + 1,
+            retry_delay=config.retry_delay,
+        )
+        return batched.write(writes)
 
     @abstractmethod
     def lane(self, write: Write) -> Lane:
