@@ -101,6 +101,7 @@ class QuickBooksSandbox(TableSandbox):
     name = "quickbooks"
     default_keys = ("qb_fake_acme", "qb_fake_globex")
     webhook_form = IntuitWebhooks()
+    account_type = QuickBooksAccount
     paging = PageNumber("page")
     feed = Feed("Announced", announced)
     tables: ClassVar[tuple[Table, ...]] = (
@@ -124,18 +125,9 @@ class QuickBooksSandbox(TableSandbox):
 
     # What the pipeline asks ------------------------------------------------------------------------------
 
-    def open_account(self, key: str) -> QuickBooksAccount:
-        """The company of a key; its events name it."""
-        realm = {"intuitaccountid": self.realm(key)}
-        return QuickBooksAccount(
-            key,
-            seed=self._seed,
-            tables=self._counts,
-            feed=self.feed,
-            clock=self.clock,
-            until=self.until,
-            announce=lambda events: self.webhooks.announce(key, [{**realm, **one} for one in events]),
-        )
+    def named(self, key: str) -> Record:
+        """The company."""
+        return {"intuitaccountid": self.realm(key)}
 
     def routes(self) -> list[Route]:
         """Queries, change data, customers that are written, and the company."""

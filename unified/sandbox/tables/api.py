@@ -55,6 +55,7 @@ class TableSandbox(Provider[TableAccount]):
     base: ClassVar[str] = ""
     default_keys: ClassVar[tuple[str, ...]]
     limits_type = RequestLimit
+    account_type: ClassVar[type[TableAccount]] = TableAccount
     mutations: ClassVar[frozenset[str]] = frozenset({"create", "update", "delete"})
 
     def __init__(
@@ -78,6 +79,11 @@ class TableSandbox(Provider[TableAccount]):
     @abstractmethod
     def error(self, status: int, message: str, *, code: str | None = None, parameter: str = "") -> ApiError:
         """The provider's error envelope; without a code the usual one of the status."""
+
+    def named(self, key: str) -> Record:
+        """What each delivered event says of the account of a key, beside what the feed shows."""
+        del key
+        return {}
 
     def one(self, table: Table, record: Record, parameters: Mapping[str, str]) -> Any:
         """What a single record is answered as to a request with these parameters."""
@@ -112,14 +118,15 @@ class TableSandbox(Provider[TableAccount]):
 
     def open_account(self, key: str) -> TableAccount:
         """The account of a key."""
-        return TableAccount(
+        named = self.named(key)
+        return self.account_type(
             key,
             seed=self._seed,
             tables=self._counts,
             feed=self.feed,
             clock=self.clock,
             until=self.until,
-            announce=partial(self.webhooks.announce, key),
+            announce=lambda events: self.webhooks.announce(key, [{**named, **one} for one in events]),
         )
 
     def routes(self) -> list[Route]:

@@ -53,6 +53,7 @@ class XeroSandbox(TableSandbox):
     base = "/api.xro/2.0"
     default_keys = ("xero_fake_acme", "xero_fake_globex")
     webhook_form = XeroWebhooks()
+    account_type = XeroAccount
     paging = PageNumber("page", "pageSize", _DEFAULT_PAGE, _MOST_PAGE)
     feed = Feed("Announced", announced)
     mutations: ClassVar[frozenset[str]] = frozenset({"create", "update", "delete", "merge"})
@@ -82,22 +83,13 @@ class XeroSandbox(TableSandbox):
 
     # What the pipeline asks ------------------------------------------------------------------------------
 
-    def open_account(self, key: str) -> XeroAccount:
-        """The organisation of a key; its events name it."""
-        tenant = {
+    def named(self, key: str) -> Record:
+        """The organisation."""
+        return {
             "tenantId": self.tenant(key),
             "tenantType": "ORGANISATION",
             "resourceUrl": "https://api.xero.com/elsewhere",
         }
-        return XeroAccount(
-            key,
-            seed=self._seed,
-            tables=self._counts,
-            feed=self.feed,
-            clock=self.clock,
-            until=self.until,
-            announce=lambda events: self.webhooks.announce(key, [{**tenant, **one} for one in events]),
-        )
 
     def routes(self) -> list[Route]:
         """Lists and records of every table, contacts that are written, the organisation, and the connections."""
