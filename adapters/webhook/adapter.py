@@ -23,7 +23,6 @@ from unified.kit.declarations import (
     CredentialKind,
     Stream,
 )
-from unified.kit.decoding import decode_exactly
 from unified.kit.errors import MappingError
 from unified.kit.http.limits import Limit
 from unified.kit.mapping.compiled import StreamMapping
@@ -161,7 +160,7 @@ class WebhookAdapter(BaseAdapter[WebhookConfig]):
             carried: Carried = getattr(self.config, stream)
             if is_wanted(event.event_type, carried.types):
                 for record in _records(event.body, carried.records):
-                    yield Subject(stream, _id_of(mapping, record), record=record, as_of=event.occurred_at)
+                    yield Subject(stream, mapping.id_of(record), record=record, as_of=event.occurred_at)
 
     def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
         """The events, each with what its endpoint read of it, and the records that they carry."""
@@ -190,13 +189,6 @@ def _records(body: bytes, path: str) -> list[bytes]:
     if not found.lstrip().startswith(b"["):
         return [found]
     return [bytes(one) for one in msgspec.json.decode(found, type=list[msgspec.Raw])]
-
-
-def _id_of(mapping: StreamMapping, record: bytes) -> str | None:
-    try:
-        return mapping.source_id(decode_exactly(record))
-    except (MappingError, ValueError):
-        return None
 
 
 def _kept(event: ReceivedEvent) -> bytes:

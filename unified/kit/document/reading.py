@@ -119,14 +119,8 @@ class DocumentSource(ListSource):
             return raw_record(None, item)
         body = bytes(item if found is None else found)
         changed = body if self._change is None else self._change(body)
-        source_id = self._id(body if changed is None else changed)
+        source_id = self._mapping.id_of(body if changed is None else changed)
         return _LeftOut(source_id, body) if changed is None else raw_record(source_id, changed)
-
-    def _id(self, body: bytes) -> str | None:
-        try:
-            return self._mapping.source_id(decode_exactly(body))
-        except (MappingError, *UNREADABLE):
-            return None
 
     def _deleted_at(self, record: RawRecord) -> datetime | None:
         if isinstance(record, _LeftOut):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from unified.kit.decoding import decode_exactly
 from unified.kit.errors import MappingError
 from unified.kit.mapping import readings
 from unified.kit.mapping.paths import Read, compile_path
@@ -277,6 +278,13 @@ class StreamMapping:
                 return None
             parts.append(str(found))
         return self._between.join(parts)
+
+    def id_of(self, body: bytes | memoryview) -> str | None:
+        """The id of a record by its JSON text; None where that can't be read either."""
+        try:
+            return self.source_id(decode_exactly(body))
+        except (MappingError, *UNREADABLE):
+            return None
 
     def deleted_at(self, raw: Any, observed_at: datetime) -> datetime | None:
         """When a record was deleted, if it is a deleted one; ``observed_at`` where it does not say."""
