@@ -12,7 +12,7 @@ from resources.store import DatabaseResource
 from sensors.inbox import WATCH_SECONDS
 from unified.store.subscriptions import subscriptions
 from unified.sync.subscriptions.deliver import LEASE
-from unified_assets.single import last_run, obstacle_of
+from unified_assets.single import last_run, next_run_key, obstacle_of
 from unified_assets.subscriptions import JOB
 
 # Between two looks, or longer: however many subscriptions there are, looking takes a small part of the time.
@@ -51,8 +51,7 @@ async def _watch(instance: dg.DagsterInstance, database: DatabaseResource) -> dg
                 last = last_run(instance, JOB)
                 obstacle = await obstacle_of(db, LEASE, last, clock())
                 if not obstacle:
-                    # Named after the run before it: asked for once, however often this is seen.
-                    return dg.RunRequest(run_key=f"after {last.dagster_run.run_id if last else 'none'}")
+                    return dg.RunRequest(run_key=next_run_key(JOB, last))
                 break
             pause = max(_LOOK_SECONDS, _SHARE * (time.monotonic() - started))
             if time.monotonic() + pause > until:

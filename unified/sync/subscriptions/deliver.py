@@ -144,42 +144,39 @@ class _Following:
         self._result = Deliveries(subscription.workspace_id, subscription.name)
 
     async def until_done(self) -> bool:
-        begun = await self._next(1)
+        # One, as long as it is not known whether the receiver takes anything.
+        batch = await self._next(1 if self._of.failures else BATCH)
         owed = await self._owed()
-        if not begun.rows and not owed:
-            if begun.is_restored:
-                await self._move(begun, [])
+        if not batch.rows and not owed:
+            if batch.is_restored:
+                await self._move(batch, [])
             return False
         self._run.results[self._of.id] = self._result
         secret = await Subscriptions(self._run.db, self._run.credentials).secret(self._of)
         async with Receiver(self._of, secret) as receiver:
-            if await self._changes(receiver) and owed:
+            if await self._changes(receiver, batch) and owed:
                 await self._again(receiver, owed)
         return True
 
-    async def _changes(self, receiver: Receiver) -> bool:
-        """Send what changed, batch by batch; whether the receiver takes anything."""
-        # One, as long as it is not known whether it does.
-        limit = 1 if self._of.failures else BATCH
-        while time.monotonic() < self._run.deadline:
-            batch = await self._next(limit)
-            if not batch.rows:
-                break
+    async def _changes(self, receiver: Receiver, batch: "_Batch") -> bool:
+        """Send what changed, batch by batch from this one on; whether the receiver takes anything."""
+        while batch.rows and time.monotonic() < self._run.deadline:
             outcomes = await _sent(receiver, batch.rows)
             if stop := _stops(outcomes):
                 await self._wait(stop)
                 return False
             await self._move(batch, outcomes)
-            limit = BATCH
+            batch = await self._next(BATCH)
         return True
 
     async def _next(self, limit: int) -> "_Batch":
         """What changed since, up to the oldest transaction that is still open."""
         which, place, since = self._of.followed, self._of.place, None
         async with self._run.db.workspace(self._of.workspace_id) as conn:
-            start = await pages.start(conn, self._of.moved_at)
+            start = await pages.start(conn)
             if start.server != self._of.server:
                 # Restored into another cluster, whose transactions count anew: what was changed since is found by time.
+                start = await pages.start(conn, self._of.moved_at)
                 place, since = Place.at(start.changes_from), self._of.moved_at
             rows = await pages.in_order_of_changes(
                 conn, which, self._of.wanted(since), after=place, before=start.horizon, limit=limit
