@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -13,8 +14,35 @@ from unified.sandbox.quickbooks import QuickBooksSandbox
 from unified.sandbox.salesforce import SalesforceSandbox
 from unified.sandbox.server import sandbox_app
 from unified.sandbox.stripe import StripeSandbox
-from unified.sandbox.tables.api import RequestLimit
+from unified.sandbox.tables.api import RequestLimit, TableSandbox
 from unified.sandbox.xero import XeroSandbox
+
+if TYPE_CHECKING:
+    from unified.sandbox.provider import Provider
+
+# The stand-ins that are declared: what they allow, and by the word of its option the table whose records are counted.
+_DECLARED: tuple[tuple[type[TableSandbox], RequestLimit, dict[str, tuple[str, int]]], ...] = (
+    # https://apidocs.chargebee.com/docs/api/error-handling: a test site's requests a minute.
+    (
+        ChargebeeSandbox, RequestLimit(150, 60),
+        {"customers": ("customers", 1000), "invoices": ("invoices", 1000)},
+    ),
+    # https://developer.salesforce.com/docs/atlas.en-us.salesforce_app_limits_cheatsheet.meta/: a day's requests.
+    (
+        SalesforceSandbox, RequestLimit(100_000, 86_400),
+        {"accounts": ("Account", 1000), "contacts": ("Contact", 2000), "invoices": ("Invoice", 1000)},
+    ),
+    # A company's requests a minute, for each app.
+    (
+        QuickBooksSandbox, RequestLimit(500, 60),
+        {"customers": ("Customer", 1000), "invoices": ("Invoice", 1000)},
+    ),
+    # https://developer.xero.com/documentation/guides/oauth2/limits: an organisation's requests a minute.
+    (
+        XeroSandbox, RequestLimit(60, 60),
+        {"contacts": ("Contacts", 1000), "invoices": ("Invoices", 1000)},
+    ),
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,15 +55,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--hubspot-contacts", type=int, default=2000)
     parser.add_argument("--hubspot-companies", type=int, default=500)
     parser.add_argument("--hubspot-invoices", type=int, default=1000)
-    parser.add_argument("--chargebee-customers", type=int, default=1000)
-    parser.add_argument("--chargebee-invoices", type=int, default=1000)
-    parser.add_argument("--salesforce-accounts", type=int, default=1000)
-    parser.add_argument("--salesforce-contacts", type=int, default=2000)
-    parser.add_argument("--salesforce-invoices", type=int, default=1000)
-    parser.add_argument("--quickbooks-customers", type=int, default=1000)
-    parser.add_argument("--quickbooks-invoices", type=int, default=1000)
-    parser.add_argument("--xero-contacts", type=int, default=1000)
-    parser.add_argument("--xero-invoices", type=int, default=1000)
+    for kind, _, counts in _DECLARED:
+        for word, (_, count) in counts.items():
+            parser.add_argument(f"--{kind.name}-{word}", type=int, default=count)
     parser.add_argument("--latency-ms", type=float, default=0)
     parser.add_argument("--no-limits", action="store_true", help="serve without rate limits")
     options = parser.parse_args(arguments)
@@ -43,36 +65,15 @@ def main(arguments: list[str] | None = None) -> None:
     hubspot = HubSpotSandbox(
         options.hubspot_contacts, options.hubspot_companies, options.hubspot_invoices, seed=options.seed
     )
-    chargebee = ChargebeeSandbox(
-        seed=options.seed,
-        # https://apidocs.chargebee.com/docs/api/error-handling: a test site's requests a minute.
-        limit=RequestLimit(150, 60),
-        customers=options.chargebee_customers,
-        invoices=options.chargebee_invoices,
-    )
-    salesforce = SalesforceSandbox(
-        seed=options.seed,
-        # https://developer.salesforce.com/docs/atlas.en-us.salesforce_app_limits_cheatsheet.meta/: a day's requests.
-        limit=RequestLimit(100_000, 86_400),
-        Account=options.salesforce_accounts,
-        Contact=options.salesforce_contacts,
-        Invoice=options.salesforce_invoices,
-    )
-    quickbooks = QuickBooksSandbox(
-        seed=options.seed,
-        # A company's requests a minute, for each app.
-        limit=RequestLimit(500, 60),
-        Customer=options.quickbooks_customers,
-        Invoice=options.quickbooks_invoices,
-    )
-    xero = XeroSandbox(
-        seed=options.seed,
-        # https://developer.xero.com/documentation/guides/oauth2/limits: an organisation's requests a minute.
-        limit=RequestLimit(60, 60),
-        Contacts=options.xero_contacts,
-        Invoices=options.xero_invoices,
-    )
-    providers = (stripe, hubspot, chargebee, salesforce, quickbooks, xero)
+    providers: list[Provider[Any]] = [stripe, hubspot]
+    providers += [
+        kind(
+            seed=options.seed,
+            limit=limit,
+            **{table: getattr(options, f"{kind.name}_{word}") for word, (table, _) in counts.items()},
+        )
+        for kind, limit, counts in _DECLARED
+    ]
     for provider in providers:
         provider.latency_ms = options.latency_ms
         if options.no_limits:
