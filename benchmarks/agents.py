@@ -13,7 +13,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from typing import Any
 import httpx
 from api import load
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
-from records import cursors, fill
-from rig import WORKSPACE, IngressProcess, PostgresServer, install
+from records import cursors, filled, wanted
+from rig import WORKSPACE
 
 from unified.store.secrets.keys import MASTER_KEYS_VARIABLE
 
@@ -36,32 +35,11 @@ REVISIONS = ("2026-07-28", "2025-11-25")
 
 def main() -> None:
     """Fill a database, ask, and print."""
-    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    arguments.add_argument(
-        "--customers", type=int, default=200_000, help="of one connection; half as many invoices"
-    )
-    arguments.add_argument("--seconds", type=float, default=8, help="of each measurement")
-    options = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            installation = install(server.url, 1)
-            token = fill(server.url, options.customers)
-            _start(server.url, installation.keys)
-            api = IngressProcess(
-                server.url,
-                installation.keys,
-                Path(folder) / "api.log",
-                UNIFIED_API_RATE="100000",
-                UNIFIED_MCP_CALLS="10000000",
-                UNIFIED_MCP_ROWS="100000000",
-            )
-            try:
-                _measure(api.port, token, options)
-            finally:
-                api.stop()
-        finally:
-            server.stop()
+    options = wanted(__doc__)
+    with filled(options.customers) as database:
+        _start(database.url, database.keys)
+        with database.serving(UNIFIED_MCP_CALLS="10000000", UNIFIED_MCP_ROWS="100000000") as port:
+            _measure(port, database.token, options)
 
 
 def _measure(port: int, token: str, options: argparse.Namespace) -> None:

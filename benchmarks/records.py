@@ -13,6 +13,8 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
@@ -48,25 +50,58 @@ _FILL_INVOICES = """
 """
 
 
+@dataclass(frozen=True)
+class Filled:
+    """A database with the records of one connection.
+
+    Attributes:
+        url: Of the database.
+        keys: Its master keys.
+        token: What reads it over the API.
+        folder: For logs.
+    """
+
+    url: str
+    keys: str
+    token: str
+    folder: Path
+
+    @contextmanager
+    def serving(self, **variables: str) -> Iterator[int]:
+        """The port of `unified serve`, while it runs with these variables."""
+        log = self.folder / "api.log"
+        api = IngressProcess(self.url, self.keys, log, UNIFIED_API_RATE="100000", **variables)
+        try:
+            yield api.port
+        finally:
+            api.stop()
+
+
 def main() -> None:
     """Fill a database, ask, and print."""
-    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options = wanted(__doc__)
+    with filled(options.customers) as database, database.serving() as port:
+        _measure(port, database.token, options)
+
+
+def wanted(document: str | None) -> argparse.Namespace:
+    """The options of a benchmark that asks for records, which its docstring describes."""
+    arguments = argparse.ArgumentParser(description=(document or "").partition("\n")[0])
     arguments.add_argument(
         "--customers", type=int, default=200_000, help="of one connection; half as many invoices"
     )
     arguments.add_argument("--seconds", type=float, default=8, help="of each measurement")
-    options = arguments.parse_args()
+    return arguments.parse_args()
+
+
+@contextmanager
+def filled(customers: int) -> Iterator[Filled]:
+    """A server with that many customers, and half as many invoices."""
     with tempfile.TemporaryDirectory() as folder:
         server = PostgresServer(Path(folder))
         try:
             installation = install(server.url, 1)
-            token = fill(server.url, options.customers)
-            log = Path(folder) / "api.log"
-            api = IngressProcess(server.url, installation.keys, log, UNIFIED_API_RATE="100000")
-            try:
-                _measure(api.port, token, options)
-            finally:
-                api.stop()
+            yield Filled(server.url, installation.keys, fill(server.url, customers), Path(folder))
         finally:
             server.stop()
 
