@@ -95,14 +95,20 @@ class QuickBooksAdapter(BaseAdapter[QuickBooksConfig]):
         Stream(
             "customers", CUSTOMERS, source=Entity("Customer", is_name=True), to_unified=mapping.to_customer,
             from_unified=mapping.customer_body, writer=CustomerWriter, writable_fields=mapping.WRITABLE,
+            mapping_version=2,
         ),
         Stream(
             "invoices", INVOICES, source=Entity("Invoice"), to_unified=mapping.to_invoice, customers="customers",
-            control_total=ControlTotal(("TotalAmt",)),
+            control_total=ControlTotal(("TotalAmt",)), mapping_version=2,
         ),
-        Stream("vendors", RECORDS, source=Entity("Vendor", is_name=True), to_unified=mapping.to_record),
-        Stream("credit_memos", RECORDS, source=Entity("CreditMemo"), to_unified=mapping.to_record),
-        Stream("payments", RECORDS, source=Entity("Payment"), to_unified=mapping.to_record),
+        Stream(
+            "vendors", RECORDS, source=Entity("Vendor", is_name=True), to_unified=mapping.to_record,
+            mapping_version=2,
+        ),
+        Stream(
+            "credit_memos", RECORDS, source=Entity("CreditMemo"), to_unified=mapping.to_record, mapping_version=2
+        ),
+        Stream("payments", RECORDS, source=Entity("Payment"), to_unified=mapping.to_record, mapping_version=2),
     )  # fmt: skip
     delivered_streams = (Stream("events", EVENTS, to_unified=webhooks.to_event),)
     decode = staticmethod(decode_exactly)

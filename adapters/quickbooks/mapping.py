@@ -27,6 +27,7 @@ _LINES = ("Line1", "Line2", "Line3", "Line4", "Line5")
 _ITEM, _TEXT, _GROUP = "SalesItemLineDetail", "DescriptionOnly", "GroupLineDetail"
 _SUBTOTAL, _DISCOUNT = "SubTotalLineDetail", "DiscountLineDetail"
 _VOIDED = "Voided"
+_HELD = {name: name for name in ("StringValue", "NumberValue", "DateValue", "BooleanValue")}
 
 # By whether a person and a company are named: a person of a company may stand for either.
 _KINDS = {(True, False): CustomerKind.PERSON, (False, True): CustomerKind.COMPANY}
@@ -56,6 +57,9 @@ def to_customer(raw: dict[str, Any], origin: Origin) -> UnifiedCustomer:
         company=company,
         kind=_KINDS.get((person is not None, company is not None)),
         currency=unusable.read("currency", currency, _within(raw, "CurrencyRef", "value")),
+        # Outside of India, Canada and the United Kingdom there is only PrimaryTaxIdentifier, of which Intuit shows no
+        # more than the end: as a number it would make one of several customers.
+        tax_number=text(raw.get("GSTIN")) or text(raw.get("BusinessNumber")),
         description=text(raw.get("Notes")),
         billing_address=unusable.read("billing_address", _address, raw.get("BillAddr") or {}),
         shipping_address=unusable.read("shipping_address", _address, raw.get("ShipAddr") or {}),
@@ -220,20 +224,25 @@ def _within(raw: dict[str, Any], name: str, key: str) -> Any:
 
 
 def _own(raw: dict[str, Any]) -> dict[str, Any]:
-    """The company's own fields by their names."""
+    """The company's own fields by their names: each has a text, a number, a date, or is true or false."""
     fields = raw.get("CustomField")
     shown = [one for one in fields if isinstance(one, dict)] if isinstance(fields, list) else []
     return {
-        one["Name"]: one["StringValue"]
+        one["Name"]: value
         for one in shown
-        if isinstance(one.get("Name"), str) and one.get("StringValue")
+        if isinstance(one.get("Name"), str)
+        and (value := next(iter(_custom(one, **_HELD).values()), None)) is not None
     }
 
 
 def _custom(raw: dict[str, Any], **names: str) -> dict[str, Any]:
+    """Members by our names, where they are not empty; numbers are texts, with their digits."""
     found = {ours: raw[theirs] for ours, theirs in names.items() if raw.get(theirs) not in (None, "")}
     return {
-        name: str(value) if isinstance(value, Decimal | float) else value for name, value in found.items()
+        name: str(value)
+        if isinstance(value, Decimal | float | int) and not isinstance(value, bool)
+        else value
+        for name, value in found.items()
     }
 
 

@@ -73,6 +73,19 @@ def test_amounts_are_read_by_their_digits(shared: QuickBooksBench) -> None:
     assert (found.total, found.custom_fields["exchange_rate"]) == (Decimal("90071992547409931.37"), "1.0843")
 
 
+def test_numbers_of_custom_fields_are_texts_whole_ones_too(shared: QuickBooksBench) -> None:
+    for digits in ("100", "100.50"):
+        body = f'{{"Id":"1","TotalAmt":1,"Deposit":{digits}}}'
+        assert mapped(shared, "invoices", body).custom_fields == {"deposit": digits}
+
+
+def test_a_tax_number_is_never_one_that_intuit_masks(shared: QuickBooksBench) -> None:
+    raw = {"Id": "7", "DisplayName": "Ada", "PrimaryTaxIdentifier": "XXXXXX56789"}
+    for said, number in (({}, None), ({"BusinessNumber": "82736"}, "82736"), ({"GSTIN": "22AAA"}, "22AAA")):
+        body = msgspec.json.encode({**raw, **said}).decode()
+        assert mapped(shared, "customers", body).tax_number == number
+
+
 def test_groups_are_taken_apart_and_subtotals_and_discounts_are_no_lines(shared: QuickBooksBench) -> None:
     item = {
         "Id": "2",

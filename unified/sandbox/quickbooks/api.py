@@ -2,13 +2,12 @@
 
 Source: https://developer.intuit.com/app/developer/qbo/docs/learn/explore-the-quickbooks-online-api (``data-queries``,
 ``change-data-capture``, ``minor-versions``), .../docs/develop/troubleshooting/error-codes. Not here: what records hold
-(`unified.sandbox.quickbooks.records`).
+(`unified.sandbox.quickbooks.records`), and how a query is read (`unified.sandbox.quickbooks.queries`).
 """
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,18 +15,23 @@ import msgspec
 
 from unified.sandbox.draw import seed_of
 from unified.sandbox.provider import ApiError, Call, Reply
+from unified.sandbox.quickbooks.queries import Query
 from unified.sandbox.quickbooks.records import (
     BLANK,
     LONGEST_DAYS,
     IntuitWebhooks,
     announced,
     company_time,
+    credit_memo,
+    credited,
     customer,
+    instant,
     invoice,
     numbered,
     payment,
     sent_time,
     settled,
+    vendor,
 )
 from unified.sandbox.tables.account import Feed, TableAccount
 from unified.sandbox.tables.api import TableSandbox
@@ -44,16 +48,8 @@ NAMES = frozenset(("Customer", "Vendor"))
 
 _MOST, _USUAL = 1000, 100
 _LONGEST_KEY = 50
-_QUERY = re.compile(
-    r"SELECT \* FROM (?P<entity>\w+)(?: WHERE (?P<where>.*?))?(?: ORDERBY (?P<order>[\w.]+)(?: (?P<way>ASC|DESC))?)?"
-    r"(?: STARTPOSITION (?P<start>\d+))?(?: MAXRESULTS (?P<most>\d+))?",
-    re.IGNORECASE | re.DOTALL,
-)
-_TEXT = r"'(?:[^'\\]|\\.)*'"
-_TERM = re.compile(
-    rf"(?P<field>[\w.]+) (?P<sign>>=|<=|=|>|<|IN) (?P<value>\([^)]*\)|{_TEXT}|true|false)(?: AND |$)"
-)
-_VALUE = re.compile(rf"{_TEXT}|true|false")
+# Members of a customer that may be sent back, and that change nothing.
+_READ_ONLY = ("MetaData", "domain", "Balance", "BalanceWithJobs", "FullyQualifiedName", "Level")
 
 
 class QuickBooksAccount(TableAccount):
@@ -106,9 +102,9 @@ class QuickBooksSandbox(TableSandbox):
     feed = Feed("Announced", announced)
     tables: ClassVar[tuple[Table, ...]] = (
         _table("Customer", customer, 1, 250),
-        _table("Vendor", customer, 5001, 60),
+        _table("Vendor", vendor, 5001, 60),
         _table("Invoice", invoice, 101, 300, settle=settled),
-        _table("CreditMemo", invoice, 20_001, 60, settle=settled),
+        _table("CreditMemo", credit_memo, 20_001, 60, settle=credited),
         _table("Payment", payment, 30_001, 120),
         Table("Announced", "event", lambda _: {}, numbered(1), 0, created="time", moment=sent_time),
     )
@@ -130,10 +126,15 @@ class QuickBooksSandbox(TableSandbox):
         return {"intuitaccountid": self.realm(key)}
 
     def routes(self) -> list[Route]:
-        """Queries, change data, customers that are written, and the company."""
+        """Queries, change data, single records, customers that are written, and the company."""
         base = "/v3/company/{realm}"
         return [
-            self.endpoint(f"{base}/query", self._query),
+            *(
+                self.endpoint(f"{base}/{table.name.lower()}/{{id}}", partial(self._one, table.name))
+                for table in self.tables
+                if table.name != "Announced"
+            ),
+            self.endpoint(f"{base}/query", self._query, "GET", "POST"),
             self.endpoint(f"{base}/cdc", self._captured),
             self.endpoint(f"{base}/customer", self._save, "POST"),
             self.endpoint(f"{base}/companyinfo/{{id}}", self._company),
@@ -152,7 +153,7 @@ class QuickBooksSandbox(TableSandbox):
     def page(self, table: Table, records: Sequence[Record], after: str | None) -> Any:
         """What a query is answered with: nothing at all where nothing is found."""
         del after
-        return {"QueryResponse": {table.name: list(records)} if records else {}}
+        return {"QueryResponse": _listed(table.name, records, 1)}
 
     # Endpoints -------------------------------------------------------------------------------------------
 
@@ -170,49 +171,39 @@ class QuickBooksSandbox(TableSandbox):
         return self._answer(CompanyInfo={"CompanyName": "Acme", "Country": "US", "Id": "1"})
 
     def _query(self, call: Call[TableAccount]) -> Reply:
-        asked = _QUERY.fullmatch(call.request.query_params.get("query", ""))
-        account = self._account(call)
-        if asked is None or asked["entity"] not in account.rows:
-            raise self.error(HTTPStatus.BAD_REQUEST, "QueryParserError", code="4000")
-        rows = account.rows[asked["entity"]]
-        test, shows_inactive = self._test(asked["where"] or "")
-        found = [(row, shown(rows, row)) for row in rows.live()]
-        found = [
-            (row, one) for row, one in found if test(one) and (shows_inactive or one.get("Active", True))
-        ]
-        # Without an order the newest change comes first.
-        is_down = asked["order"] is None or (asked["way"] or "").upper() == "DESC"
-        found.sort(key=lambda pair: (pair[0].updated // 1, int(pair[0].id)), reverse=is_down)
-        start, most = int(asked["start"] or 1), min(int(asked["most"] or _USUAL), _MOST, self._page)
-        records = [one for _, one in found[start - 1 : start - 1 + most]]
-        return self._answer(**self.page(rows.table, records, None))
+        account, posted = self._account(call), call.body.decode() if call.request.method == "POST" else ""
+        try:
+            query = Query.read(posted or call.request.query_params.get("query", ""))
+            rows = account.rows[query.entity]
+            found = [(row, one) for row in rows.live() if query.holds(one := shown(rows, row))]
+        except (ValueError, KeyError):
+            raise self.error(HTTPStatus.BAD_REQUEST, "QueryParserError", code="4000") from None
+        if query.is_count:
+            return self._answer(QueryResponse={"totalCount": len(found)})
+        found.sort(key=lambda pair: (query.key(pair[1]), int(pair[0].id)), reverse=query.is_down)
+        most = min(_USUAL if query.most is None else query.most, _MOST, self._page)
+        records = [one for _, one in found[query.start - 1 : query.start - 1 + most]]
+        return self._answer(QueryResponse=_listed(rows.table.name, records, query.start))
 
-    def _test(self, where: str) -> tuple[Callable[[Record], bool], bool]:
-        """A condition's test, and whether it asks for inactive ones as well."""
-        terms, at = [], 0
-        while at < len(where):
-            term = _TERM.match(where, at)
-            if term is None:
-                raise self.error(HTTPStatus.BAD_REQUEST, "QueryParserError", code="4000")
-            values = [one[1:-1].replace("\\'", "'").replace("\\\\", "\\") if one[0] == "'" else one
-                      for one in _VALUE.findall(term["value"])]  # fmt: skip
-            terms.append((term["field"], term["sign"].upper(), values))
-            at = term.end()
-        return lambda record: all(_holds(record, *term) for term in terms), any(
-            one[0] == "Active" for one in terms
-        )
+    def _one(self, name: str, call: Call[TableAccount]) -> Reply:
+        """A single record; an inactive one is shown as well."""
+        rows = self._account(call).rows[name]
+        row = rows.find(call.request.path_params["id"])
+        if row is None or row.is_deleted:
+            raise self.error(HTTPStatus.BAD_REQUEST, "Object Not Found", code="610")
+        return self._answer(**{name: shown(rows, row)})
 
     def _captured(self, call: Call[TableAccount]) -> Reply:
         """What changed, a thousand at most; of a deleted record only that it is."""
         account, parameters = self._account(call), call.request.query_params
-        since = datetime.fromisoformat(parameters["changedSince"]).timestamp()
+        since = instant(parameters["changedSince"]).timestamp()
         if self.clock.time() - since > LONGEST_DAYS:
             raise self.error(HTTPStatus.BAD_REQUEST, "changedSince is longer ago than 30 days", code="2030")
         answers = []
         for name in parameters["entities"].split(","):
             rows = account.rows[name]
             changed = [row for row in rows if row.updated >= since][:_MOST]
-            answers.append({name: [shown(rows, row) for row in changed]} if changed else {})
+            answers.append(_listed(name, [shown(rows, row) for row in changed], 1))
         return self._answer(CDCResponse=[{"QueryResponse": answers}])
 
     def _save(self, call: Call[TableAccount]) -> Reply:
@@ -222,16 +213,21 @@ class QuickBooksSandbox(TableSandbox):
             raise self.error(HTTPStatus.BAD_REQUEST, "requestid is too long", code="2050")
         if key in self._answered:
             return Reply(self._answered[key])
-        fields = msgspec.json.decode(call.body, type=dict[str, Any])
-        rows, name = account.rows["Customer"], fields.get("DisplayName")
-        self._check_name(account, fields)
-        record_id, token, is_sparse = (
-            fields.pop("Id", None),
-            fields.pop("SyncToken", None),
-            fields.pop("sparse", False),
-        )
+        sent = msgspec.json.decode(call.body, type=dict[str, Any])
+        fields = {name: _emptied(value) for name, value in sent.items() if name not in _READ_ONLY}
+        record_id, token = fields.pop("Id", None), fields.pop("SyncToken", None)
+        is_sparse = bool(fields.pop("sparse", False)) and record_id is not None
+        if unknown := sorted(fields.keys() - BLANK.keys()):
+            raise self.error(
+                HTTPStatus.BAD_REQUEST, f"Property Name:{unknown[0]} is unsupported", code="2010"
+            )
+        if "DisplayName" in fields or not is_sparse:
+            self._check_name(account, fields.get("DisplayName"), record_id)
+        rows = account.rows["Customer"]
+        whole = {name: value for name, value in BLANK.items() if name not in ("SyncToken", *_READ_ONLY)}
+        written = fields if is_sparse else {**whole, **fields}
         if record_id is None:
-            record = account.create("Customer", **{**BLANK, **fields, "FullyQualifiedName": name})
+            record = account.create("Customer", **{**BLANK, **written, **_full_name(rows, written)})
         else:
             row = rows.find(record_id)
             if row is None or not row.fields["Active"]:
@@ -241,26 +237,43 @@ class QuickBooksSandbox(TableSandbox):
             if fields.get("Active") is False:
                 record = account.delete("Customer", record_id)
             else:
-                record = account.update("Customer", record_id, **({} if is_sparse else BLANK), **fields)
+                full = _full_name(rows, {**row.fields, **written})
+                record = account.update("Customer", record_id, **{**written, **full})
         row = rows.find(record["Id"])
         reply = self._answer(Customer=shown(rows, row) if row else {})
         if key:
             self._answered[key] = reply.content
         return reply
 
-    def _check_name(self, account: TableAccount, fields: Record) -> None:
+    def _check_name(self, account: TableAccount, name: str | None, record_id: str | None) -> None:
         """Unique over customers and vendors, and free of colons and tabs."""
-        name = fields.get("DisplayName")
-        if name is None and "Id" in fields:
-            return
         if not name or ":" in name or "\t" in name:
             raise self.error(
                 HTTPStatus.BAD_REQUEST, "The name is missing, or has a colon or a tab", code="2040"
             )
         for table in NAMES:
             for row in account.rows[table].live():
-                if row.fields["DisplayName"].casefold() == name.casefold() and row.id != fields.get("Id"):
+                if row.fields["DisplayName"].casefold() == name.casefold() and row.id != record_id:
                     raise self.error(HTTPStatus.BAD_REQUEST, "Duplicate Name Exists Error", code="6240")
+
+
+def _full_name(rows: Rows, fields: Record) -> Record:
+    """A customer's name, after that of the customer whose job it is."""
+    parent = rows.find((fields["ParentRef"] or {}).get("value", ""))
+    above = f"{parent.fields['FullyQualifiedName']}:" if parent else ""
+    return {"FullyQualifiedName": f"{above}{fields['DisplayName']}"}
+
+
+def _listed(name: str, records: Sequence[Record], start: int) -> Record:
+    """Records as an answer counts them: ``maxResults`` says how many these are. There is nothing where none is."""
+    return {name: list(records), "startPosition": start, "maxResults": len(records)} if records else {}
+
+
+def _emptied(value: Any) -> Any:
+    """A value that was sent; an empty text empties a field, and so does an object of nothing else."""
+    if isinstance(value, dict):
+        return value if any(_emptied(one) is not None for one in value.values()) else None
+    return None if value == "" else value
 
 
 def shown(rows: Rows, row: Row) -> Record:
@@ -275,20 +288,3 @@ def shown(rows: Rows, row: Row) -> Record:
             "MetaData": {"LastUpdatedTime": times["LastUpdatedTime"]},
         }
     return {**record, "MetaData": times}
-
-
-def _holds(record: Record, field: str, sign: str, values: Sequence[str]) -> bool:
-    found: Any = record
-    for part in field.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
-    if isinstance(found, dict):
-        found = found.get("Address")  # an e-mail address is asked for by the field around it
-    if found is None:
-        return False
-    if field.startswith("MetaData."):
-        asked, there = datetime.fromisoformat(values[0]), datetime.fromisoformat(found)
-        return {">=": there >= asked, ">": there > asked, "<": there < asked, "<=": there <= asked}.get(
-            sign, there == asked
-        )
-    text = str(found).lower() if isinstance(found, bool) else str(found)
-    return text.casefold() in [one.casefold() for one in values] if sign in ("IN", "=") else False

@@ -29,12 +29,24 @@ _RATES = {"EUR": 1.0843, "GBP": 1.2671, "JPY": 0.00672}
 # The company's time, to the second.
 _ZONE = timezone(timedelta(hours=-7))
 
+# What customers and vendors have alike; None is not shown.
+_NAME: dict[str, Any] = {
+    "Title": None, "GivenName": None, "MiddleName": None, "FamilyName": None, "Suffix": None, "DisplayName": "",
+    "CompanyName": None, "PrintOnCheckName": None, "Active": True, "PrimaryPhone": None, "AlternatePhone": None,
+    "Mobile": None, "Fax": None, "PrimaryEmailAddr": None, "WebAddr": None, "BillAddr": None, "ShipAddr": None,
+    "Notes": None, "AcctNum": None, "Balance": 0, "OpenBalanceDate": None,
+    "CurrencyRef": {"value": "USD", "name": "United States Dollar"}, "SyncToken": "0", "domain": "QBO",
+    "sparse": False,
+}  # fmt: skip
 BLANK: dict[str, Any] = {
-    "Taxable": True, "Job": False, "BillWithParent": False, "Balance": 0, "BalanceWithJobs": 0, "GivenName": None,
-    "FamilyName": None, "CompanyName": None, "DisplayName": "", "FullyQualifiedName": "", "Active": True,
-    "PrimaryPhone": None, "PrimaryEmailAddr": None, "BillAddr": None, "ShipAddr": None, "Notes": None,
-    "ParentRef": None, "CurrencyRef": {"value": "USD", "name": "United States Dollar"}, "SyncToken": "0",
-    "domain": "QBO", "sparse": False,
+    **_NAME, "FullyQualifiedName": "", "Taxable": True, "Job": False, "IsProject": False, "BillWithParent": False,
+    "BalanceWithJobs": 0, "ParentRef": None, "Level": None, "DefaultTaxCodeRef": None, "SalesTermRef": None,
+    "PaymentMethodRef": None, "PreferredDeliveryMethod": "None", "ResaleNum": None, "PrimaryTaxIdentifier": None,
+    "ARAccountRef": None,
+}  # fmt: skip
+"""A customer of whom nothing is known."""
+_VENDOR: dict[str, Any] = {
+    **_NAME, "Vendor1099": False, "BillRate": None, "TaxIdentifier": None, "TermRef": None, "APAccountRef": None,
 }  # fmt: skip
 
 
@@ -43,13 +55,35 @@ def company_time(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), _ZONE).isoformat()
 
 
+def instant(text: str) -> datetime:
+    """A time in a request: without an offset it is the company's."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=_ZONE)
+
+
 def numbered(first: int) -> Any:
     """Number in the table → id, a number as text."""
     return lambda index, _: str(first + index)
 
 
 def customer(new: New) -> Record:
-    """A customer; some are projects of another one, and some are inactive."""
+    """A customer; some are jobs of an earlier one, and some are inactive."""
+    made, draw = _named(new), Draw(seed_of("qb job", new.index))
+    of = new.index and draw.chance(60) and new.account.rows["Customer"].find(str(1 + draw.below(new.index)))
+    job = {
+        "Job": True, "BillWithParent": True, "ParentRef": {"value": of.id}, "Level": (of.fields["Level"] or 0) + 1,
+        "FullyQualifiedName": f"{of.fields['FullyQualifiedName']}:{made['FullyQualifiedName']}",
+    } if of else {}  # fmt: skip
+    return {**BLANK, **made, **job}
+
+
+def vendor(new: New) -> Record:
+    """A vendor; some are inactive. It has no full name, as there are none below it."""
+    made = _named(new)
+    return {**_VENDOR, **{name: value for name, value in made.items() if name in _VENDOR}}
+
+
+def _named(new: New) -> Record:
     who, draw = person(new.draw), Draw(seed_of("qb customer", new.index))
     name = f"{who.first} {who.last} {new.index}"
     is_active = not draw.chance(30)
@@ -61,7 +95,7 @@ def customer(new: New) -> Record:
     }
     free = {"Id": str(10_000 + new.index), "Line1": name, "Line2": who.street, "Line3": who.city.name}
     return {
-        **BLANK, "GivenName": who.first, "FamilyName": who.last,
+        "GivenName": who.first, "FamilyName": who.last,
         "CompanyName": who.company if draw.chance(400) else None, "Active": is_active,
         "DisplayName": name if is_active else f"{name} (deleted)", "FullyQualifiedName": name,
         "PrimaryEmailAddr": {"Address": who.email} if who.email else None,
@@ -83,6 +117,12 @@ def invoice(new: New) -> Record:
     note = [
         {"Id": "60", "DetailType": "DescriptionOnly", "Description": "Thanks", "DescriptionLineDetail": {}}
     ]
+    crew = {
+        "DefinitionId": "1",
+        "Name": "Crew #",
+        "Type": "StringType",
+        "StringValue": str(100 + new.index % 7),
+    }
     day = datetime.fromtimestamp(new.created, UTC).date()
     return {
         "DocNumber": str(1000 + new.index), "TxnDate": day.isoformat(),
@@ -92,8 +132,20 @@ def invoice(new: New) -> Record:
         "TxnTaxDetail": {"TotalTax": draw.between(0, 900) / 100}, "CustomerRef": {"value": customers.id_of(owner)},
         "PrivateNote": "Voided" if draw.chance(40) else None, "GlobalTaxCalculation": "TaxExcluded",
         "Balance": draw.pick((0, 0, 0, None, None)), "EmailStatus": "NotSet", "PrintStatus": "NotSet",
-        "CustomField": [], "LinkedTxn": [], "SyncToken": "0", "domain": "QBO", "sparse": False,
+        "CustomField": [crew] if new.index % 4 == 0 else [], "LinkedTxn": [], "SyncToken": "0", "domain": "QBO",
+        "sparse": False,
     }  # fmt: skip
+
+
+def credit_memo(new: New) -> Record:
+    """A credit memo: an invoice that is never due."""
+    return {name: value for name, value in invoice(new).items() if name != "DueDate"}
+
+
+def credited(document: Record) -> Record:
+    """A credit memo's amounts: its balance is what is left to be used."""
+    made = settled(document)
+    return {**made, "RemainingCredit": made["Balance"]}
 
 
 def _item(new: New, at: int) -> Record:
