@@ -41,6 +41,7 @@ def listing(noun: str, *, by_ids: bool = False, also: tuple[tuple[str, str], ...
         merged_into=lambda record: record.get("MergedToContactID") or None,
         one=f"{API}/{plural}/{{id}}",
         one_is_listed=True,
+        one_params=also,
         many=(lambda ids: (("IDs", ",".join(ids)),)) if by_ids else None,
         batch=IDS,
         is_gone=lambda _: True,

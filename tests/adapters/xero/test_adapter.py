@@ -144,6 +144,19 @@ async def test_invoices_have_their_lines_and_prices_of_four_digits(bench: XeroBe
     assert any(Decimal(str(line["UnitAmount"])).as_tuple().exponent == -4 for line in lines)
 
 
+async def test_a_credit_note_has_the_same_prices_alone_as_in_its_list(bench: XeroBench) -> None:
+    listed, alone = Copy("credit_notes"), Copy("credit_notes")
+    await bench.sync(listed)
+    async with bench.open() as adapter:
+        async for page in adapter.fetch("credit_notes", list(listed.records)):
+            alone.add(page)
+    prices = {name: [line["UnitAmount"] for line in one["LineItems"]] for name, one in listed.records.items()}
+    assert any(Decimal(str(price)).as_tuple().exponent == -4 for each in prices.values() for price in each)
+    assert prices == {
+        name: [line["UnitAmount"] for line in one["LineItems"]] for name, one in alone.records.items()
+    }
+
+
 async def test_an_unchanged_sync_is_one_request_for_what_changed_since_xeros_own_time(
     bench: XeroBench,
 ) -> None:

@@ -67,6 +67,7 @@ class Listing:
         merged_into: Says which record holds a deleted one now, of the decoded record, where it was merged.
         one: Path of a single record below ``base_url``, with ``{id}`` in it.
         one_is_listed: Whether the answer to ``one`` is built as the list's, with one item.
+        one_params: What a request to ``one`` asks for, such as the digits of amounts.
         many: The parameters that ask the list for some ids; used instead of ``one``.
         batch: Ids in one such request.
         is_gone: Whether a 404 to ``one`` says that the record does not exist, and not that the path is wrong: by
@@ -89,6 +90,7 @@ class Listing:
     merged_into: Callable[[dict[str, Any]], str | None] = lambda _: None
     one: str | None = None
     one_is_listed: bool = False
+    one_params: Parameters = ()
     many: Callable[[Sequence[str]], Parameters] | None = None
     batch: int = 100
     is_gone: Callable[[NotFoundError], bool] = lambda _: False
@@ -347,8 +349,9 @@ class ListSource:
                 f"{self._http.label}: single {self._stream.name} can't be read; wait for the next sync"
             )
         path = self._listing.one.format(id=quote(source_id, safe=""))
+        asked, limit = list(self._listing.one_params) or None, self._listing.endpoint.limit
         try:
-            answer = await self._http.request("GET", path, _ANYTHING, limit=self._listing.endpoint.limit)
+            answer = await self._http.request("GET", path, _ANYTHING, params=asked, limit=limit)
             record = self._record(self._only(answer) if self._listing.one_is_listed else answer)
         except NotFoundError as error:
             if not self._listing.is_gone(error):

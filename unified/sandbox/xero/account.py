@@ -31,9 +31,10 @@ class XeroAccount(TableAccount):
 
     def merge(self, loser: str, winner: str) -> Record:
         """Merge a contact into another one: it is archived, and its invoices move."""
+        owner = {"ContactID": winner, "Name": self._live("Contacts", winner).fields["Name"]}
         for row in self.rows["Invoices"].live():
             if row.fields["Contact"]["ContactID"] == loser:
-                self.update("Invoices", row.id, Contact={"ContactID": winner, "Name": "Contact"})
+                self.update("Invoices", row.id, Contact=owner)
         return self.update("Contacts", loser, ContactStatus="ARCHIVED", MergedToContactID=winner)
 
     def all(self, table: str) -> dict[str, Record]:

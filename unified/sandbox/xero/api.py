@@ -7,8 +7,6 @@ and partial results) and .../guides/oauth2/limits. Each key opens an organisatio
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,10 +18,12 @@ from unified.sandbox.draw import seed_of
 from unified.sandbox.provider import ApiError, Call, Reply, api_key
 from unified.sandbox.tables.account import Feed, TableAccount
 from unified.sandbox.tables.api import TableSandbox
-from unified.sandbox.tables.listing import PageNumber
+from unified.sandbox.tables.listing import BadParameterError, PageNumber
 from unified.sandbox.tables.table import Record, Row, Rows, Table
 from unified.sandbox.xero.account import FATES, XeroAccount
-from unified.sandbox.xero.records import BLANK, TIMES, contact, credit_note, guid, invoice, payment, settled
+from unified.sandbox.xero.contacts import refused, saved, without
+from unified.sandbox.xero.filters import chosen_by
+from unified.sandbox.xero.records import TIMES, contact, credit_note, guid, invoice, payment, settled
 from unified.sandbox.xero.webhooks import XeroWebhooks, announced
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 _NONE = "00000000-0000-0000-0000-000000000000"
 _DEFAULT_PAGE, _MOST_PAGE = 100, 1000
-_IDS_IN_URL = 50
-_TERM = re.compile(r'(Name|EmailAddress|AccountNumber)=="((?:[^"]|"")*)"')
 _LONGEST_KEY = 128
 _MINUTE = 60
 
@@ -94,7 +92,9 @@ class XeroSandbox(TableSandbox):
     def routes(self) -> list[Route]:
         """Lists and records of every table, contacts that are written, the organisation, and the connections."""
         routes = [
+            # The guide writes it small, the OpenAPI file and the official clients do not.
             self.endpoint("/connections", self._connections),
+            self.endpoint("/Connections", self._connections),
             self.endpoint(f"{self.base}/Organisation", self._organisation),
             self.endpoint(f"{self.base}/Contacts", self._save, "PUT", "POST"),
         ]
@@ -138,7 +138,7 @@ class XeroSandbox(TableSandbox):
     def page(self, table: Table, records: Sequence[Record], after: str | None) -> Any:
         """Without the keys that have no value, which only a single record shows."""
         del after
-        return self._envelope(**{table.name: [_without(one, "") for one in records]})
+        return self._envelope(**{table.name: [without(one, "") for one in records]})
 
     # Endpoints -------------------------------------------------------------------------------------------
 
@@ -182,7 +182,11 @@ class XeroSandbox(TableSandbox):
     def _list(self, table: Table, call: Call[TableAccount]) -> Reply:
         """All of it without a page, and then documents without their lines."""
         rows, asked = self._account(call).rows[table.name], dict(call.request.query_params)
-        chosen = self._chosen(rows, asked, call.request.headers.get("if-modified-since"))
+        try:
+            chosen = chosen_by(rows, asked, call.request.headers.get("if-modified-since"))
+        except BadParameterError as error:
+            code = "HighVolumeException" if error.parameter == "where" else None
+            raise self.error(HTTPStatus.BAD_REQUEST, str(error), code=code) from None
         field, _, direction = asked.get("order", "UpdatedDateUTC").partition(" ")
         if field not in (table.id, "UpdatedDateUTC"):
             raise self.error(HTTPStatus.BAD_REQUEST, f"No property or field '{field[:40]}' exists")
@@ -202,32 +206,10 @@ class XeroSandbox(TableSandbox):
         found = self.page(table, records[(number - 1) * size : number * size], None)
         return Reply(msgspec.json.encode({**found, "pagination": pagination}))
 
-    def _chosen(self, rows: Rows, asked: Mapping[str, str], modified: str | None) -> list[Row]:
-        found = rows.live()
-        if modified is not None:
-            since = datetime.fromisoformat(modified).replace(tzinfo=UTC).timestamp()
-            found = [row for row in found if row.updated >= since]
-        if "IDs" in asked:
-            ids = asked["IDs"].split(",")
-            if len(ids) > _IDS_IN_URL:
-                raise self.error(HTTPStatus.BAD_REQUEST, "The request's URL is too long")
-            found = [row for row in found if row.id in ids]
-        elif rows.table.name == "Contacts" and asked.get("includeArchived") != "true":
-            found = [row for row in found if row.fields["ContactStatus"] == "ACTIVE"]
-        if "where" in asked:
-            terms = [_TERM.fullmatch(part) for part in asked["where"].split(" OR ")]
-            if rows.table.name != "Contacts" or None in terms:
-                raise self.error(HTTPStatus.BAD_REQUEST, "It takes too long", code="HighVolumeException")
-            wanted = [(term[1], term[2].replace('""', '"').casefold()) for term in terms if term]
-            found = [
-                row for row in found if any(row.fields[name].casefold() == value for name, value in wanted)
-            ]
-        return found
-
     @staticmethod
     def _shown(rows: Rows, row: Row, asked: Mapping[str, str]) -> Record:
         """A record, its unit prices of two digits unless four are asked for."""
-        record = _without(rows.shown(row), None)
+        record = without(rows.shown(row), None)
         if "LineItems" in record and asked.get("unitdp") != "4":
             record["LineItems"] = [
                 {**line, "UnitAmount": round(line["UnitAmount"], 2)} for line in record["LineItems"]
@@ -251,59 +233,19 @@ class XeroSandbox(TableSandbox):
         if key and place in self._answered:
             return Reply(self._answered[place])
         elements = msgspec.json.decode(call.body)["Contacts"]
-        outcomes = [self._saved(account, one) for one in elements]
-        is_refused = any("ValidationErrors" in one for one in outcomes)
-        if is_refused and call.request.query_params.get("summarizeErrors") != "false":
-            raise ApiError(
-                HTTPStatus.BAD_REQUEST,
-                {"ErrorNumber": 10, "Type": "ValidationException", "Message": "A validation exception occurred",
-                 "Elements": outcomes},
-            )  # fmt: skip
+        if call.request.query_params.get("summarizeErrors", "true").lower() != "false":
+            self._all_or_none(account, elements)
+        outcomes = [refused(account, one) or saved(account, one) for one in elements]
         content = msgspec.json.encode(self._envelope(Contacts=outcomes))
         if key:
             self._answered[place] = content
         return Reply(content)
 
-    def _saved(self, account: TableAccount, element: Record) -> Record:
-        """One contact. Without an id it is the one that has its name, if there is one."""
-        rows, name = account.rows["Contacts"], element.get("Name", "")
-        fields = {key: value for key, value in element.items() if key != "ContactID"}
-        same = next((row for row in rows.live() if row.fields["Name"].casefold() == name.casefold()
-                     and row.fields["ContactStatus"] == "ACTIVE"), None)  # fmt: skip
-        row = rows.find(element["ContactID"]) if "ContactID" in element else same
-        reason = None
-        if row is None:
-            reason = (
-                "ContactID is not valid"
-                if "ContactID" in element
-                else None
-                if name
-                else "The contact name must be specified."
-            )
-        elif row.fields["ContactStatus"] != "ACTIVE":
-            reason = "Archived contacts can not be edited"
-        elif name and same is not None and same is not row:
-            reason = (
-                f"The contact name {name} is already assigned to another contact. The contact name must be unique "
-                "across all active contacts."
-            )
-        if reason is not None:
-            errors = [{"Message": reason}]
-            return {
-                **element,
-                "HasValidationErrors": True,
-                "StatusAttributeString": "ERROR",
-                "ValidationErrors": errors,
-            }
-        before = row.fields if row is not None else BLANK
-        for listed, kind in (("Addresses", "AddressType"), ("Phones", "PhoneType")):
-            if listed in fields:
-                given = {one[kind]: one for one in fields[listed]}
-                fields[listed] = [{**one, **given.get(one[kind], {})} for one in before[listed]]
-        if row is None:
-            return _without(account.create("Contacts", **{**BLANK, **fields}), None)
-        return _without(account.update("Contacts", row.id, **fields), None)
-
-
-def _without(record: Record, nothing: Any) -> Record:
-    return {name: value for name, value in record.items() if value is not nothing and value != nothing}
+    @staticmethod
+    def _all_or_none(account: TableAccount, elements: Sequence[Record]) -> None:
+        if wrong := [outcome for one in elements if (outcome := refused(account, one))]:
+            raise ApiError(
+                HTTPStatus.BAD_REQUEST,
+                {"ErrorNumber": 10, "Type": "ValidationException", "Message": "A validation exception occurred",
+                 "Elements": wrong},
+            )  # fmt: skip

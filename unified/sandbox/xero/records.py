@@ -84,11 +84,12 @@ def invoice(new: New) -> Record:
     """https://developer.xero.com/documentation/api/accounting/invoices: amounts are numbers."""
     draw, contacts = new.draw, new.account.rows["Contacts"]
     owner = contacts.id_of(draw.below(max(1, len(list(contacts)))))
+    row = contacts.find(owner)
     currency, kind = draw.pick(_CURRENCIES), draw.pick(("ACCREC",) * 4 + ("ACCPAY",))
     dated, due = _day(new.created), _day(new.created + 30 * DAY)
     return {
         "Type": kind, "InvoiceNumber": f"INV-{new.index:05}", "Reference": "", "Status": draw.pick(_STATUSES),
-        "Contact": {"ContactID": owner, "Name": "Contact"}, "CurrencyCode": currency,
+        "Contact": {"ContactID": owner, "Name": row.fields["Name"] if row else ""}, "CurrencyCode": currency,
         "LineAmountTypes": draw.pick(("Exclusive", "Inclusive", "NoTax")),
         "LineItems": [_line(new, at) for at in range(draw.between(1, 5))],
         "DateString": dated["plain"], "Date": dated["ms"], "DueDateString": due["plain"], "DueDate": due["ms"],
@@ -132,6 +133,8 @@ def settled(document: Record) -> Record:
         found |= {"AmountPaid": paid / 100, "AmountDue": due / 100}
         if status == "PAID":
             found["FullyPaidOnDate"] = document["DueDate"]
+    else:
+        found["RemainingCredit"] = total / 100 if status == "AUTHORISED" else 0
     return found
 
 
@@ -140,8 +143,9 @@ def credit_note(new: New) -> Record:
     drawn = invoice(new)
     kept = ("Contact", "CurrencyCode", "LineAmountTypes", "LineItems", "DateString", "Date")
     return {
-        **{name: drawn[name] for name in kept}, "Type": "ACCRECCREDIT", "CreditNoteNumber": f"CN-{new.index:05}",
-        "Reference": "", "Status": "AUTHORISED", "RemainingCredit": 0.0, "Allocations": [], "HasAttachments": False,
+        **{name: drawn[name] for name in kept}, "Type": f"{drawn['Type']}CREDIT",
+        "CreditNoteNumber": f"CN-{new.index:05}", "Reference": "", "Status": "AUTHORISED", "Allocations": [],
+        "HasAttachments": False,
     }  # fmt: skip
 
 
@@ -149,8 +153,11 @@ def payment(new: New) -> Record:
     """https://developer.xero.com/documentation/api/accounting/payments."""
     invoices, draw = new.account.rows["Invoices"], new.draw
     paid = invoices.id_of(draw.below(max(1, len(list(invoices)))))
+    row = invoices.find(paid)
+    shown = ("InvoiceNumber", "Type", "Contact", "CurrencyCode")
+    invoiced = {"Type": "ACCREC"} if row is None else {name: row.fields[name] for name in shown}
     return {
         "Date": _day(new.created)["ms"], "BankAmount": 10.5, "Amount": 10.5, "Reference": "", "CurrencyRate": 1.0,
-        "PaymentType": "ACCRECPAYMENT", "Status": "AUTHORISED", "IsReconciled": False, "HasAccount": False,
-        "Invoice": {"InvoiceID": paid, "InvoiceNumber": "INV", "Type": "ACCREC"},
+        "PaymentType": f"{invoiced['Type']}PAYMENT", "Status": "AUTHORISED", "IsReconciled": False, "HasAccount": False,
+        "Invoice": {"InvoiceID": paid, **invoiced},
     }  # fmt: skip
