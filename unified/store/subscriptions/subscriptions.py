@@ -19,11 +19,12 @@ from unified.kit.errors import ConfigurationError
 from unified.kit.origins import target_of
 from unified.kit.secrets import Secret
 from unified.store import audit
+from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.database import Database
 from unified.store.errors import InvalidSettingError, StoreError
 from unified.store.lists import pages
 from unified.store.lists.declared import LISTS, RecordList
-from unified.store.lists.pages import Place, Wanted
+from unified.store.lists.pages import Place, TooSlowError, Wanted
 from unified.store.rows import explained, fetch
 from unified.store.secrets.credentials import CredentialStore
 
@@ -166,6 +167,7 @@ class Subscriptions:
 
         Raises:
             InvalidSettingError: If there is no such list or filter, or the URL can't be one.
+            ConnectionNotFoundError: If a filter names a connection that is not there.
             DuplicateNameError: If the workspace has a subscription of that name.
         """
         if which not in LISTS:
@@ -196,7 +198,9 @@ class Subscriptions:
             await self._log(
                 conn, workspace_id, subscription_id, "subscription.add", {"name": name, "list": which}
             )
-            return await read(conn, subscription_id), secret
+            made = await read(conn, subscription_id)
+            await _has_more(conn, made)  # so that what can't be asked is refused now
+            return made, secret
 
     async def listed(self, workspace_id: UUID) -> list[Subscription]:
         """A workspace's subscriptions, by name."""
@@ -317,11 +321,23 @@ async def has_changes(db: Database, workspace_id: UUID, subscription_id: UUID, n
             return True
         try:
             one = await read(conn, subscription_id)
+            return await _has_more(conn, one)
         except SubscriptionNotFoundError:
             return False
-        start = await pages.start(conn)
-        return start.server != one.server or bool(
-            await pages.in_order_of_changes(
-                conn, one.followed, one.wanted(), after=one.place, before=start.horizon, limit=1
-            )
+        except (ConnectionNotFoundError, InvalidSettingError, TooSlowError):
+            return True  # who delivers meets it as well, and puts the subscription off
+
+
+async def _has_more(conn: AsyncConnection[Any], one: Subscription) -> bool:
+    """Whether a change comes behind its place, or the place is another server's.
+
+    Raises:
+        ConnectionNotFoundError: If a filter names a connection that is not there.
+        TooSlowError: If that can't be said in time.
+    """
+    start = await pages.start(conn)
+    return start.server != one.server or bool(
+        await pages.in_order_of_changes(
+            conn, one.followed, one.wanted(), after=one.place, before=start.horizon, limit=1
         )
+    )

@@ -15,8 +15,8 @@ apart and sent again by itself.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -73,15 +73,6 @@ class Deliveries:
     error: str | None = None
 
 
-@dataclass(slots=True)
-class _Run:
-    db: Database
-    credentials: CredentialStore
-    clock: Callable[[], datetime]
-    deadline: float
-    results: dict[UUID, Deliveries] = field(default_factory=dict)
-
-
 async def deliver(
     db: Database, credentials: CredentialStore, *, linger: float = 0.0, time_limit: float = float("inf")
 ) -> list[Deliveries]:
@@ -99,40 +90,58 @@ async def deliver(
     Raises:
         UnreachableError: If the database fails. What was answered and committed is not sent again.
     """
-    began = time.monotonic()
-    run = _Run(db, credentials, await db.clock(), began + time_limit)
-    busy_at = began
-    slots = asyncio.Semaphore(_TOGETHER)
-
-    async def follow(workspace_id: UUID, subscription_id: UUID) -> bool:
-        async with slots:
-            return await _follow(run, workspace_id, subscription_id)
-
-    while True:
-        looked = time.monotonic()
-        found = await subscriptions.due(db, run.clock())
-        if any(await asyncio.gather(*(follow(*one) for one in found))):
-            busy_at = time.monotonic()
-        if time.monotonic() >= min(busy_at + linger, run.deadline):
-            return list(run.results.values())
-        await asyncio.sleep(max(POLL_SECONDS, _SHARE * (time.monotonic() - max(looked, busy_at))))
-
-
-async def _follow(run: _Run, workspace_id: UUID, subscription_id: UUID) -> bool:
-    """Deliver one subscription's changes until there are none; whether there were any."""
+    run = _Run(db, credentials, await db.clock(), time.monotonic() + time_limit)
     try:
-        async with run.db.workspace(workspace_id) as conn:
-            subscription = await subscriptions.read(conn, subscription_id)
-        return await _Following(run, subscription).until_done()
-    except _FOR_ALL:
-        raise
-    except SubscriptionNotFoundError:
-        return False
-    except (AdapterError, StoreError) as error:
-        _log.warning("subscription %s of workspace %s: %s", subscription_id, workspace_id, error)
-        result = run.results.setdefault(subscription_id, Deliveries(workspace_id, str(subscription_id)))
-        result.error = presentable(str(error))
-        return False
+        await run.follow_all(linger)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return list(run.results.values())
+
+
+class _Run:
+    """Follows subscriptions, each by itself: a receiver that hangs holds up no other."""
+
+    def __init__(
+        self, db: Database, credentials: CredentialStore, clock: Callable[[], datetime], deadline: float
+    ) -> None:
+        self.db = db
+        self.credentials = credentials
+        self.clock = clock
+        self.deadline = deadline
+        self.results: dict[UUID, Deliveries] = {}
+        self._slots = asyncio.Semaphore(_TOGETHER)
+        self._active: dict[UUID, asyncio.Task[None]] = {}
+        self._busy_at = time.monotonic()
+
+    async def follow_all(self, linger: float) -> None:
+        """Follow until nothing has changed for a while, or the time is up."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                looked = time.monotonic()
+                due = await subscriptions.due(self.db, self.clock()) if looked < self.deadline else []
+                for workspace_id, one in due:
+                    if one not in self._active:
+                        self._active[one] = tasks.create_task(self._follow(workspace_id, one))
+                pause = max(POLL_SECONDS, _SHARE * (time.monotonic() - looked))
+                if self._active:
+                    await asyncio.wait(self._active.values(), timeout=pause)
+                elif linger:
+                    await asyncio.sleep(pause)
+                if not self._active and time.monotonic() >= min(self._busy_at + linger, self.deadline):
+                    return
+
+    async def _follow(self, workspace_id: UUID, subscription_id: UUID) -> None:
+        """Deliver one subscription's changes until there are none."""
+        try:
+            async with self._slots:
+                async with self.db.workspace(workspace_id) as conn:
+                    one = _Following(self, await subscriptions.read(conn, subscription_id))
+                if await one.until_done():
+                    self._busy_at = time.monotonic()
+        except SubscriptionNotFoundError:
+            pass
+        finally:
+            del self._active[subscription_id]
 
 
 class _Following:
@@ -141,15 +150,27 @@ class _Following:
     def __init__(self, run: _Run, subscription: Subscription) -> None:
         self._run = run
         self._of = subscription
-        self._result = Deliveries(subscription.workspace_id, subscription.name)
+        new = Deliveries(subscription.workspace_id, subscription.name)
+        self._result = run.results.get(subscription.id, new)
 
     async def until_done(self) -> bool:
+        """Deliver what changed, and what is owed; whether there was anything."""
+        try:
+            return await self._until_done()
+        except (*_FOR_ALL, SubscriptionNotFoundError):
+            raise
+        except (AdapterError, StoreError) as error:  # a filter, a URL or a secret that is not usable any more
+            self._run.results[self._of.id] = self._result
+            await self._wait(Outcome("down", presentable(str(error))))
+            return True
+
+    async def _until_done(self) -> bool:
         # One, as long as it is not known whether the receiver takes anything.
         batch = await self._next(1 if self._of.failures else BATCH)
         owed = await self._owed()
         if not batch.rows and not owed:
             if batch.is_restored:
-                await self._move(batch, [])
+                await self._move((), batch.start, ())
             return False
         self._run.results[self._of.id] = self._result
         secret = await Subscriptions(self._run.db, self._run.credentials).secret(self._of)
@@ -160,12 +181,12 @@ class _Following:
 
     async def _changes(self, receiver: Receiver, batch: "_Batch") -> bool:
         """Send what changed, batch by batch from this one on; whether the receiver takes anything."""
-        while batch.rows and time.monotonic() < self._run.deadline:
-            outcomes = await _sent(receiver, batch.rows)
-            if stop := _stops(outcomes):
-                await self._wait(stop)
-                return False
-            await self._move(batch, outcomes)
+        while batch.rows and self._of.is_active and time.monotonic() < self._run.deadline:
+            async for rows, outcomes in _sent(receiver, batch.rows):
+                if stop := _stops(outcomes):
+                    await self._wait(stop)
+                    return False
+                await self._move(rows, batch.start, outcomes)
             batch = await self._next(BATCH)
         return True
 
@@ -194,16 +215,16 @@ class _Following:
             wanted = self._of.wanted()
             found = {one.row_id: await pages.of_key(conn, self._of.followed, wanted, one.key) for one in owed}
             await progress.settle(conn, self._of, [row_id for row_id, row in found.items() if row is None])
-        rows = [row for row in found.values() if row is not None]
-        outcomes = await _sent(receiver, rows)
-        async with self._run.db.workspace(self._of.workspace_id) as conn:
-            await self._note(conn, rows, outcomes, {one.row_id: one.attempts for one in owed})
+        attempts = {one.row_id: one.attempts for one in owed}
+        async for rows, outcomes in _sent(receiver, [row for row in found.values() if row is not None]):
+            async with self._run.db.workspace(self._of.workspace_id) as conn:
+                await self._note(conn, rows, outcomes, attempts)
 
-    async def _move(self, batch: "_Batch", outcomes: Sequence[Outcome]) -> None:
+    async def _move(self, rows: Sequence[Row], start: pages.Start, outcomes: Sequence[Outcome]) -> None:
         async with self._run.db.workspace(self._of.workspace_id) as conn:
-            place = batch.rows[-1].place if batch.rows else Place.at(batch.start.horizon)
-            await progress.moved(conn, self._of, place, batch.start.server)
-            await self._note(conn, batch.rows, outcomes, {})
+            place = rows[-1].place if rows else Place.at(start.horizon)
+            await progress.moved(conn, self._of, place, start.server)
+            await self._note(conn, rows, outcomes, {})
             self._of = await subscriptions.read(conn, self._of.id)
 
     async def _note(
@@ -249,15 +270,13 @@ class _Batch:
     is_restored: bool
 
 
-async def _sent(receiver: Receiver, rows: Sequence[Row]) -> list[Outcome]:
-    """The outcome of each, in order; so many are under way at once."""
-    slots = asyncio.Semaphore(PARALLEL)
-
-    async def send(row: Row) -> Outcome:
-        async with slots:
-            return await receiver.send(row)
-
-    return await asyncio.gather(*map(send, rows))
+async def _sent(
+    receiver: Receiver, rows: Sequence[Row]
+) -> AsyncGenerator[tuple[Sequence[Row], Sequence[Outcome]], None]:
+    """Rows that were sent side by side, with their outcomes, until all are."""
+    for at in range(0, len(rows), PARALLEL):
+        part = rows[at : at + PARALLEL]
+        yield part, await asyncio.gather(*map(receiver.send, part))
 
 
 def _stops(outcomes: Sequence[Outcome]) -> Outcome | None:

@@ -14,8 +14,9 @@ import pytest_asyncio
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from tests.unified.sync.source import Source
+from tests.unified.sync.source import Source, until
 from unified.kit.secrets import Secret
+from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.errors import DuplicateNameError, InvalidSettingError
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
@@ -281,6 +282,42 @@ async def test_gone_ends_a_subscription_until_it_is_resumed(subscribe: Subscribe
     await Subscriptions(order.source.db, order.credentials).set_active(ended, is_active=True)
     await order.deliver()
     assert sorted(receiver.source_ids()) == await order.stored()
+
+
+async def test_what_can_not_be_asked_any_more_waits_and_holds_up_no_other(
+    subscribe: Subscribe, receiver: Receiver
+) -> None:
+    order = await subscribe()
+    await order.source.sync_all()
+    own = Subscriptions(order.source.db, order.credentials)
+    with pytest.raises(ConnectionNotFoundError):
+        await own.add(
+            order.workspace, "odd", "events", "https://hooks.example.com", filters={"connection": ["gone"]}
+        )
+    odd, _ = await own.add(order.workspace, "odd", "events", "https://hooks.example.com")
+    async with order.source.db.workspace(order.workspace) as conn:  # as if its connection were removed
+        await conn.execute(
+            """UPDATE webhook_subscriptions SET filters = '{"connection": ["gone"]}' WHERE id = %s""",
+            (odd.id,),
+        )
+    assert await subscriptions.has_changes(order.source.db, order.workspace, odd.id, datetime.now(UTC))
+    results = {one.name: one for one in await deliver(order.source.db, order.credentials)}
+    assert "there is no connection" in (results["odd"].error or "")
+    assert results["crm"].error is None
+    assert sorted(receiver.source_ids()) == await order.stored()
+    assert await order.deliver() is None  # it waits as any other
+
+
+async def test_what_one_run_delivered_is_added_up(subscribe: Subscribe, receiver: Receiver) -> None:
+    order = await subscribe()
+    await order.source.sync_all()
+
+    stored = await order.stored()
+    delivering_all = asyncio.create_task(deliver(order.source.db, order.credentials, linger=5))
+    await until(lambda: len(receiver.taken) == len(stored), delivering_all.done)
+    await order.rename("Later", 0)
+    (result,) = await delivering_all
+    assert result.taken == len(stored) + 1
 
 
 async def test_a_receiver_that_says_nothing_holds_up_no_other_for_ever(
