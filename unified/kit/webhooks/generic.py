@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -254,6 +254,10 @@ def generic_verifier(name: str, options: Mapping[str, str]) -> Verifier:
         raise ConfigurationError(
             f"the verifier {name} has no option {' and no '.join(unknown)}; it has {', '.join(sorted(known))}"
         )
+    for one, hint in get_type_hints(kind.options).items():
+        words = get_args(hint) if get_origin(hint) is Literal else ()
+        if words and options.get(one, words[0]) not in words:
+            raise ConfigurationError(f"the option {one} of the verifier {name} is one of {', '.join(words)}")
     try:
         proof = {one: value for one, value in options.items() if one not in reads}
         read = {one: value for one, value in options.items() if one in reads}

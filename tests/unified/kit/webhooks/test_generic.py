@@ -60,7 +60,7 @@ def test_a_time_is_signed_with_the_body_in_the_order_that_a_template_says(unit: 
         ("hmac", {"signed": "{time}.{body}"}, "time_header"),
         ("hmac", {"time_header": "x-time"}, "time_header"),
         ("hmac", {"signed": "fixed"}, "no {body}"),
-        ("hmac", {"algorithm": "md5"}, "algorithm"),
+        ("hmac", {"algorithm": "md5"}, "algorithm of the verifier hmac is one of sha1, sha256"),
         ("hmac", {"window": "soon"}, "window"),
         ("hmac", {"id_field": "a[?"}, "a\\[\\?"),
         ("token", {"algorithm": "sha256"}, "no option algorithm"),
