@@ -1,4 +1,4 @@
-"""A stand-in for QuickBooks Online: `api` serves it, `records` generates a company's data."""
+"""A stand-in for QuickBooks Online: `api` serves it, `queries` reads what is asked, `records` generates its data."""
 
 from unified.sandbox.quickbooks.api import QuickBooksSandbox
 
