@@ -1,5 +1,6 @@
 """What stands around each sync and each run of a route: its name in every error, and an entry that is always closed."""
 
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
@@ -7,6 +8,8 @@ from unified.kit.errors import AdapterError
 from unified.store.connections.registry import presentable
 from unified.store.errors import StoreError
 from unified.sync.errors import MAY_PASS, PullError, RouteError, SyncError
+
+_log = logging.getLogger(__name__)
 
 Named = type[PullError] | type[RouteError]
 
@@ -46,6 +49,19 @@ async def closing(
         raise
     with named(what, kind):
         await close(None)
+
+
+def reason_of(error: Exception, what: str) -> str:
+    """What may be said of whatever ended a piece of work that others go on without; what nobody foresaw is logged.
+
+    Args:
+        error: It.
+        what: Names the work in the log: ``acme/main: the drain``.
+    """
+    if isinstance(error, AdapterError | StoreError):
+        return presentable(str(error))
+    _log.error("%s failed unexpectedly", what, exc_info=error)
+    return unexpected(error)
 
 
 def unexpected(error: Exception) -> str:

@@ -13,15 +13,13 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from unified.kit.errors import AdapterError
 from unified.kit.factory import AdapterFactory
 from unified.kit.registry import get_adapter
 from unified.kit.webhooks.owners import belongs_to
 from unified.store.connections import field_rules
-from unified.store.connections.registry import presentable
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
-from unified.store.errors import BusyError, NotMigratedError, RoleError, StoreError, UnreachableError
+from unified.store.errors import BusyError, NotMigratedError, RoleError, UnreachableError
 from unified.store.inbox import dead_letters, progress, strays
 from unified.store.inbox import events as inbox
 from unified.store.inbox.dead_letters import GIVE_UP_AFTER, Failure
@@ -33,7 +31,7 @@ from unified.store.records import cursors, suppressions
 from unified.store.records.merge.batches import MergeCounts
 from unified.store.records.tables import StreamKey
 from unified.sync import privacy, scope
-from unified.sync.bracket import unexpected
+from unified.sync.bracket import reason_of
 from unified.sync.events import Interpreter, Meaning
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
@@ -180,7 +178,7 @@ class ConnectionDrain:
         except ConnectionNotFoundError:
             return False  # removed meanwhile, and its events with it
         except Exception as error:  # noqa: BLE001 - whatever it is, other connections go on
-            await self._put_off(state, self._reason(error), now)
+            await self._put_off(state, reason_of(error, f"{self._connection.key}: the drain"), now)
             return False
         self.result.error = None
         return True
@@ -298,12 +296,6 @@ class ConnectionDrain:
             result.oldest_wait = max(result.oldest_wait, waited.total_seconds())
         if self._interpreter is not None:
             result.requests = self._interpreter.adapter.http.traffic.requests
-
-    def _reason(self, error: Exception) -> str:
-        if isinstance(error, AdapterError | StoreError):
-            return presentable(str(error))
-        _log.error("%s: the drain failed unexpectedly", self._connection.key, exc_info=error)
-        return unexpected(error)
 
     async def _put_off(self, state: Inbox, error: str, now: datetime) -> None:
         """Let a connection's events wait, because it can't be used; after a day, give up those that waited so long."""

@@ -21,15 +21,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from unified.kit.errors import AdapterError
-from unified.store.connections.registry import presentable
 from unified.store.database import Database
-from unified.store.errors import NotMigratedError, RoleError, StoreError, UnreachableError
+from unified.store.errors import NotMigratedError, RoleError, UnreachableError
 from unified.store.lists import pages
 from unified.store.lists.pages import Place, Row
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.subscriptions import progress, subscriptions
 from unified.store.subscriptions.subscriptions import Subscription, SubscriptionNotFoundError, Subscriptions
+from unified.sync.bracket import reason_of
 from unified.sync.subscriptions.sending import PARALLEL, Outcome, Receiver
 
 LEASE = "deliveries"
@@ -159,9 +158,9 @@ class _Following:
             return await self._until_done()
         except (*_FOR_ALL, SubscriptionNotFoundError):
             raise
-        except (AdapterError, StoreError) as error:  # a filter, a URL or a secret that is not usable any more
+        except Exception as error:  # noqa: BLE001 - whatever it is, other subscriptions are followed
             self._run.results[self._of.id] = self._result
-            await self._wait(Outcome("down", presentable(str(error))))
+            await self._wait(Outcome("down", reason_of(error, f"subscription {self._of.id}")))
             return True
 
     async def _until_done(self) -> bool:
