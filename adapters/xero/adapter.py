@@ -101,11 +101,12 @@ class XeroAdapter(BaseAdapter[XeroConfig]):
         Stream(
             "contacts", CUSTOMERS, to_unified=mapping.to_customer, from_unified=mapping.customer_body,
             source=CONTACTS,
-            writer=XeroWriter, writable_fields=mapping.WRITABLE,
+            writer=XeroWriter, writable_fields=mapping.WRITABLE, mapping_version=2,
         ),
         Stream(
             "invoices", INVOICES, to_unified=mapping.to_invoice, customers="contacts",
             source=listing("Invoice", by_ids=True, also=(("unitdp", "4"),)), control_total=ControlTotal(("Total",)),
+            mapping_version=2,
         ),
         Stream(
             "credit_notes", RECORDS, to_unified=mapping.to_credit_note,

@@ -38,7 +38,7 @@ _KINDS = {"ACCREC": InvoiceKind.RECEIVABLE, "ACCPAY": InvoiceKind.PAYABLE}
 
 _MAIL, _STREET = "POBOX", "STREET"
 _ADDRESS = ("AddressLine1", "AddressLine2", "AddressLine3", "AddressLine4")
-_PHONES = ("DEFAULT", "MOBILE", "DDI")
+_PHONES = ("DEFAULT", "MOBILE", "DDI", "OFFICE")
 _PHONE = ("PhoneCountryCode", "PhoneAreaCode", "PhoneNumber")
 
 
@@ -111,6 +111,7 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
             raw, reference="Reference", line_amount_types="LineAmountTypes", currency_rate="CurrencyRate",
             amount_credited="AmountCredited", rounding_amount="RoundingAmount", entered_total="EnteredTotal",
             sent_to_contact="SentToContact", repeating_invoice_id="RepeatingInvoiceID",
+            source_document_url="Url",
         ),
         raw_data=raw,
         customer_id=text(contact.get("ContactID")),
@@ -129,7 +130,6 @@ def to_invoice(raw: dict[str, Any], origin: Origin) -> UnifiedInvoice:
         issue_date=_day(raw, "issue_date", "Date", unusable),
         due_date=_day(raw, "due_date", "DueDate", unusable),
         paid_date=unusable.read("paid_date", instant, raw.get("FullyPaidOnDate")),
-        hosted_url=text(raw.get("Url")),
         line_items=unusable.each(
             "line_items", raw.get("LineItems") or [], lambda line, part: _line(line, written, part)
         ),

@@ -131,6 +131,14 @@ def test_a_contact_is_a_customer_whatever_its_flags_say(shared: XeroBench) -> No
     assert (found.custom_fields["is_customer"], found.custom_fields["is_supplier"]) == (False, True)
 
 
+def test_an_office_has_a_phone_and_a_source_document_is_no_page_of_the_customer(shared: XeroBench) -> None:
+    phones = [{"PhoneType": "FAX", "PhoneNumber": "1"}, {"PhoneType": "OFFICE", "PhoneNumber": "2"}]
+    raw = {"ContactID": GUID, "Name": "Acme", "Phones": phones}
+    assert mapped(shared, "contacts", msgspec.json.encode(raw).decode()).phone == "2"
+    found = invoice(shared, Url="https://maker.example/5")
+    assert (found.hosted_url, found.custom_fields["source_document_url"]) == (None, "https://maker.example/5")
+
+
 async def test_invoices_have_their_lines_and_prices_of_four_digits(bench: XeroBench) -> None:
     copy = Copy("invoices")
     await bench.sync(copy)

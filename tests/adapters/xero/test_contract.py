@@ -275,6 +275,29 @@ def test_connections_are_of_the_file(bench: XeroBench) -> None:
     )
 
 
+def test_the_mapping_knows_each_word_of_the_file(bench: XeroBench) -> None:
+    fields = {name: one.get("properties", {}) for name, one in document()["components"]["schemas"].items()}
+    adapter = bench.open()
+
+    def mapped(stream: str, **raw: Any) -> Any:
+        return adapter.map_record(
+            stream, json.dumps(raw).encode(), adapter.origin(stream, bench.now(), bench.now())
+        )
+
+    known = str(UUID(int=1))
+    for kind in set(fields["Phone"]["PhoneType"]["enum"]) - {"FAX"}:
+        phones = [{"PhoneType": kind, "PhoneNumber": "1"}]
+        assert mapped("contacts", ContactID=known, Name="Acme", Phones=phones).phone == "1", kind
+    for kind in fields["Address"]["AddressType"]["enum"]:
+        found = mapped(
+            "contacts", ContactID=known, Name="Acme", Addresses=[{"AddressType": kind, "City": "Köln"}]
+        )
+        assert found.billing_address or found.shipping_address, kind
+    bill = {"InvoiceID": known, "Type": "ACCPAY", "Total": 1, "CurrencyCode": "NZD"}
+    for status in set(fields["Invoice"]["Status"]["enum"]) - {"DELETED"}:  # which becomes a tombstone
+        assert mapped("invoices", **bill, Status=status).status, status
+
+
 @pytest.mark.parametrize(
     ("schema", "wrong"),
     [
