@@ -87,6 +87,14 @@ def connectors() -> list[ConnectorEntry]:
     return [ConnectorEntry("stripe", "Stripe", *stripe), ConnectorEntry("hubspot", "HubSpot", *hubspot)]
 
 
+@pytest.fixture(autouse=True)
+def _no_document_stays() -> Iterator[None]:
+    """No test knows of the connector documents of another one's database."""
+    yield
+    if installed := sys.modules.get("unified.store.connectors.installed"):
+        installed.forget()
+
+
 @pytest.fixture(scope="session")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A superuser's URL of a running server; its database is of no use by itself."""

@@ -20,10 +20,9 @@ from unified.kit.decoding import decode_record
 from unified.kit.document.engine import DocumentAdapter, adapter_class
 from unified.kit.document.model import Document
 from unified.kit.errors import MappingError
-from unified.kit.factory import build_adapter
 from unified.kit.mapping.compiled import FieldRules
 from unified.kit.mapping.rules import Rule, digest
-from unified.kit.registry import Installed, set_installed
+from unified.kit.registry import get_adapter
 from unified.kit.streams import Origin, Page
 from unified.schema.unusable import has_unusable
 from unified.store.errors import RecordError
@@ -213,9 +212,8 @@ def _rebuild(
     rules: Sequence[Rule],
     document: Document | None,
 ) -> Mapping:
-    if document is not None:
-        set_installed({connector: Installed(adapter_class(document))})
-    return Mapping(build_adapter(connector, settings, {}, ref), stream, rules)
+    adapter: type[BaseAdapter[Any]] = get_adapter(connector) if document is None else adapter_class(document)
+    return Mapping(adapter(adapter.config_model.model_validate(settings), {}, ref), stream, rules)
 
 
 def says_the_same(one: bytes | memoryview, other: bytes | memoryview) -> bool:

@@ -1,6 +1,7 @@
 """Mapping in a process of its own: the same outcomes, no secret, and nobody left behind."""
 
 import asyncio
+import json
 import os
 import pickle
 import signal
@@ -13,10 +14,14 @@ from uuid import UUID
 import psutil
 import pytest
 
+from tests.unified.sync.connectors import desk
 from tests.waiting import LIMIT_SECONDS
 from unified.kit.declarations import ConnectionRef
+from unified.kit.document.engine import adapter_class
+from unified.kit.document.model import read
 from unified.kit.factory import build_adapter
 from unified.kit.mapping.rules import Rule
+from unified.kit.registry import discover_adapters
 from unified.kit.secrets import Secret
 from unified.sync import mapper as mapper_module
 from unified.sync.mapper import Mapper
@@ -106,6 +111,16 @@ def test_a_mapping_travels_without_its_credentials() -> None:
     assert SECRET.encode() not in travelled
     arrived = pickle.loads(travelled)  # noqa: S301 - made above
     assert arrived.encode(RECORDS, NOW) == mapping().encode(RECORDS, NOW)
+
+
+def test_a_documents_mapping_travels_with_its_document_and_installs_nothing() -> None:
+    adapter = adapter_class(read(desk.files(desk.said()).document, "desk.json"))
+    ref = ConnectionRef(UUID(int=1), UUID(int=2), "acme/desk")
+    made = Mapping(adapter(adapter.config_model(), {}, ref), "customers")
+    arrived = pickle.loads(pickle.dumps(made))  # noqa: S301 - as above
+    person = [(json.dumps(desk.PEOPLE[0]).encode(), NOW)]
+    assert arrived.encode(person, NOW) == made.encode(person, NOW)
+    assert "desk" not in discover_adapters()
 
 
 def test_a_child_ends_with_its_parent() -> None:

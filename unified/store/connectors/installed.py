@@ -137,8 +137,7 @@ def _places(conn: psycopg.Connection[Any]) -> list[Place]:
 
 def forget() -> None:
     """Know of no document, as a process that has just begun."""
-    _made.clear()
-    _seen.clear()
+    _learn([], [])
 
 
 @asynccontextmanager

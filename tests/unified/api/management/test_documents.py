@@ -9,8 +9,6 @@ import pytest
 import pytest_asyncio
 
 from tests.unified.sync.connectors import desk
-from unified.kit.registry import set_installed
-from unified.store.connectors import installed
 from unified.sync.connectors import installing
 
 if TYPE_CHECKING:
@@ -37,8 +35,6 @@ async def _nothing_stays(api: Api) -> AsyncIterator[None]:
                 "WHERE connector = %s AND state = 'installed'",
                 (connector,),
             )
-    set_installed({})
-    installed.forget()
 
 
 def body(document: dict[str, Any], exchanges: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:

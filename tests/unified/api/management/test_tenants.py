@@ -1,7 +1,6 @@
 """Two workspaces: every path with something of the other one is 404, and changes nothing there."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,9 +15,7 @@ from tests.unified.store.inbox.rows import event
 from tests.unified.sync.connectors import desk
 from tests.unified.sync.identities.tenant import Tenant as Customers
 from unified.api.management.app import ROUTERS
-from unified.kit.registry import set_installed
 from unified.store.connections.registry import Registry
-from unified.store.connectors import installed
 from unified.store.inbox import dead_letters
 from unified.store.inbox.dead_letters import Failure
 from unified.store.inbox.events import StoredEvent
@@ -26,15 +23,6 @@ from unified.store.lists.declared import LISTS
 from unified.store.records import history
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest.fixture(autouse=True)
-def _no_document_stays() -> Iterator[None]:
-    """The registry of this process knows none of the database that is gone."""
-    yield
-    set_installed({})
-    installed.forget()
-
 
 # What a request has to hold to get as far as the thing itself.
 BODIES: dict[str, Any] = {

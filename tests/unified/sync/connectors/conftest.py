@@ -8,8 +8,6 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import migrated_database
-from unified.kit.registry import set_installed
-from unified.store.connectors import installed
 from unified.store.database import Database
 
 if TYPE_CHECKING:
@@ -25,8 +23,6 @@ def database_url(server_url: str, template: str) -> Iterator[str]:
 
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """It, open; what was installed in it is forgotten with it."""
+    """It, open."""
     async with Database.open(database_url) as opened:
         yield opened
-    set_installed({})
-    installed.forget()
