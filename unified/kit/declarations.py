@@ -21,8 +21,9 @@ from unified.schema.entities import Entity
 
 GrantType = Literal["authorization_code", "client_credentials"]
 ClientAuthentication = Literal["client_secret_basic", "client_secret_post"]
-KeyPlace = Literal["header", "basic_user", "query"]
-"""Where an API key goes: into a header, as the user of basic authentication without a password, or into the query."""
+KeyPlace = Literal["header", "basic_user", "query", "body"]
+"""Where an API key goes: into a header, as the user of basic authentication without a password, into the query, or into
+the JSON or form that is sent."""
 
 UNKNOWN_ACCOUNT = "unknown"
 """The id of an account whose credential may not say whose it is."""

@@ -38,13 +38,13 @@ class NoAuth(Said):
 
 
 class KeyAuth(Said):
-    """A key in a header or in the query, or as the user of Basic without a password."""
+    """A key in a header, in the query or the body, or as the user of Basic without a password."""
 
     kind: Literal["key"]
     secret: Secret
-    place: Literal["header", "query", "basic_user"] = "header"
+    place: Literal["header", "query", "basic_user", "body"] = "header"
     name: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]{1,60}$")] = Field(
-        default="authorization", description="Of the header, or of the query's parameter."
+        default="authorization", description="Of the header, of the query's parameter or of the body's field."
     )
     prefix: Annotated[str, Field(max_length=30, pattern="^[ -~]*$")] | None = Field(
         default=None,

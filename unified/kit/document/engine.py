@@ -98,7 +98,9 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
         probe = self.document.said.test
         if probe is None:
             return Account(UNKNOWN_ACCOUNT)
-        answer = await self.http.request("GET", self.filler().path(probe.path), _ANYTHING)
+        filler = self.filler()
+        sent = {} if probe.body is None else filler.body(probe.body).sent()
+        answer = await self.http.request(probe.method, filler.path(probe.path), _ANYTHING, **sent)
         return Account(_text(answer, probe.id) or UNKNOWN_ACCOUNT, _text(answer, probe.name))
 
     def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:

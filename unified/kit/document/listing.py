@@ -3,13 +3,15 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
+from unified.kit.document.bodies import Body
 from unified.kit.document.paging import paging_of
-from unified.kit.document.parts import SCOPE
+from unified.kit.document.parts import SCOPE, has_expressions
 from unified.kit.document.streams import Changes, DocumentStream, Many
 from unified.kit.errors import ConfigurationError, NotFoundError
 from unified.kit.mapping import readings
@@ -17,10 +19,11 @@ from unified.kit.mapping.expressions.compiling import compile_template
 from unified.kit.mapping.expressions.operators import text as written
 from unified.kit.mapping.refusals import Refused
 from unified.kit.mapping.rules import Id
+from unified.kit.reading import lists as kit
 from unified.kit.reading.changes import Since
 from unified.kit.reading.listing import Listing
-from unified.kit.reading.lists import ListEndpoint, Parameters
-from unified.kit.reading.paging import Path
+from unified.kit.reading.lists import Asked, ListEndpoint, Parameters
+from unified.kit.reading.paging import Path, Taker
 
 # Stands for a record's id while settings are filled in, which may hold braces.
 _ID = "00000000id00000000"
@@ -66,6 +69,30 @@ class Filler:
         """Parameters, in the document's order."""
         return [(name, self.text(value)) for name, value in said.items()]
 
+    def body(self, said: Body) -> kit.Body:
+        """A body; a text that is an expression alone becomes the value that it gives."""
+        is_form = said.kind == "form"
+        fields = {name: self._json(value, is_text=is_form) for name, value in said.fields.items()}
+        return kit.Body(fields, is_form)
+
+    def _json(self, value: Any, *, is_text: bool = False) -> Any:
+        if isinstance(value, dict):
+            return {name: self._json(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self._json(one) for one in value]
+        if not isinstance(value, str) or not has_expressions(value):
+            return value
+        return self.text(value) if is_text else _with_digits(self.value(value))
+
+
+def _with_digits(value: Any) -> Any:
+    """What an expression gave, as the client writes it: a decimal number as a number, digit by digit."""
+    if isinstance(value, Decimal):
+        return msgspec.Raw(format(value, "f").encode())
+    if isinstance(value, dict):
+        return {name: _with_digits(one) for name, one in value.items()}
+    return [_with_digits(one) for one in value] if isinstance(value, list) else value
+
 
 def listing_of(said: DocumentStream, filler: Filler) -> Listing:
     """How a stream, or one partition of it, is read."""
@@ -77,6 +104,8 @@ def listing_of(said: DocumentStream, filler: Filler) -> Listing:
             paging_of(said.paging),
             items=said.records,
             params=filler.parameters(said.parameters),
+            method=said.method,
+            body=None if said.body is None else filler.body(said.body),
             may_be_empty=said.may_be_empty,
             is_optional=said.may_lack_records,
         ),
@@ -112,16 +141,22 @@ def _times(said: Changes) -> Since:
     )
 
 
-def _since(said: Changes, besides: Parameters) -> Callable[[datetime], Parameters]:
-    def since(moment: datetime) -> Parameters:
+def _since(said: Changes, besides: Parameters) -> Callable[[datetime], Asked]:
+    def since(moment: datetime) -> Asked:
         seconds = int(moment.timestamp())
         start = datetime.fromtimestamp(seconds - seconds % max(said.granularity_seconds, 1), UTC)
-        asked = [(said.parameter, _formatted(start, said.format)), *besides]
+        asked = [_bound(said.parameter, start, said.format), *besides]
         if said.end_parameter is not None:
-            asked.append((said.end_parameter, _formatted(datetime.now(UTC), said.format)))
+            asked.append(_bound(said.end_parameter, datetime.now(UTC), said.format))
         return asked
 
     return since
+
+
+def _bound(taker: Taker, moment: datetime, form: str) -> tuple[Taker, str | int]:
+    """A time, as what takes it; one that counts since 1970 is a number in a body."""
+    said = _formatted(moment, form)
+    return taker, said if isinstance(taker, str) or not form.startswith("epoch") else int(said)
 
 
 def _formatted(moment: datetime, form: str) -> str:
@@ -147,10 +182,12 @@ def _reads_time(keys: Sequence[str]) -> Callable[[dict[str, Any]], datetime | No
     return changed_at
 
 
-def _many(said: Many, besides: Parameters) -> Callable[[Sequence[str]], Parameters]:
-    def many(ids: Sequence[str]) -> Parameters:
+def _many(said: Many, besides: Parameters) -> Callable[[Sequence[str]], Asked]:
+    def many(ids: Sequence[str]) -> Asked:
         if said.format == "repeat":
             return [*((said.parameter, one) for one in ids), *besides]
+        if said.format == "json" and not isinstance(said.parameter, str):
+            return [(said.parameter, list(ids)), *besides]
         value = msgspec.json.encode(list(ids)).decode() if said.format == "json" else ",".join(ids)
         return [(said.parameter, value), *besides]
 

@@ -15,7 +15,8 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import SchemaError
 
 from unified.kit.document.answers import Refusals
-from unified.kit.document.auth import Auth, credentials_of, oauth_of
+from unified.kit.document.auth import Auth, ChoiceAuth, KeyAuth, credentials_of, oauth_of
+from unified.kit.document.bodies import Request
 from unified.kit.document.parts import (
     SCOPE,
     Expression,
@@ -23,7 +24,6 @@ from unified.kit.document.parts import (
     Keys,
     Name,
     Parameter,
-    Path,
     Said,
     Text,
     check_expressions,
@@ -68,10 +68,9 @@ class Budgets(Said):
     seconds: Annotated[int, Field(ge=1, le=604_800)] = 86_400
 
 
-class Probe(Said):
+class Probe(Request):
     """What is asked to find out whose account a credential opens."""
 
-    path: Path
     id: Keys = ()
     name: Keys = ()
 
@@ -107,7 +106,9 @@ class DocumentModel(Said):
     def _fits_together(self) -> "DocumentModel":
         """See that what is named is there, and that no secret goes to a host that is not declared."""
         texts = [self.base_url, *self.headers.values(), *([self.test.path] if self.test else [])]
+        texts += self.test.body_expressions() if self.test else ()
         check_expressions(texts, SCOPE[:1])
+        self._may_sign()
         secrets = [field.name for field in credentials_of(self.auth).fields]
         if len(set(secrets)) < len(secrets) or set(secrets) & self.settings.keys():
             raise ValueError("two secrets, or a secret and a setting, have the same name")
@@ -122,6 +123,16 @@ class DocumentModel(Said):
                 raise ValueError(f"stream {name}: there is no stream {stream.customers!r} of customers")
             self._has_parents(name)
         return self
+
+    def _may_sign(self) -> None:
+        """See that a key that goes into bodies has one in each request."""
+        fixed = self.auth.key if isinstance(self.auth, ChoiceAuth) else self.auth
+        if not isinstance(fixed, KeyAuth) or fixed.place != "body":
+            return
+        without = [f"stream {name}" for name, one in self.streams.items() if one.body is None or one.one]
+        without += ["test"] if self.test is not None and self.test.body is None else []
+        if without:
+            raise ValueError(f"{without[0]}: the key goes into a body, and it has requests without one")
 
     def _has_parents(self, name: str) -> None:
         met = [name]

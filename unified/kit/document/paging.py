@@ -1,11 +1,12 @@
 """A document's ways of paging, and what each is in the kit's terms."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from unified.kit.document.parts import Keys, Parameter, Said
+from unified.kit.document.bodies import Taker
+from unified.kit.document.parts import Keys, Said
 from unified.kit.reading import paging as kit
 
 More = Annotated[Keys, Field(description="Where the answer says whether anything follows.")]
@@ -23,7 +24,7 @@ class AfterIdPaging(Said):
     """The next page begins after the last record's id. A page that is not full is the last, or `more` says so."""
 
     kind: Literal["after_id"]
-    parameter: Parameter
+    parameter: Taker
     more: Keys = ()
     id: Keys = ("id",)
     size: Size | None = None
@@ -36,7 +37,7 @@ class TokenPaging(Said):
     """
 
     kind: Literal["token"]
-    parameter: Parameter
+    parameter: Taker
     token: Keys
     more: More = ()
     end: End = ()
@@ -46,9 +47,9 @@ class NumberedPaging(Said):
     """The request counts records (`offset`) or pages (`page`). A page that is not full is the last."""
 
     kind: Literal["offset", "page"]
-    parameter: Parameter
+    parameter: Taker
     size: Size
-    size_parameter: Parameter | None = None
+    size_parameter: Taker | None = None
     first: Annotated[int, Field(ge=0, le=1)] | None = Field(
         default=None, description="Number of the first record or page: 0 of records, 1 of pages."
     )
@@ -81,13 +82,21 @@ Paging = Annotated[
 class OnePage(kit.Paging):
     """The list is one page."""
 
-    def parameters(self, at: kit.Position | None) -> Mapping[str, str]:  # noqa: ARG002 - there is one
+    def parameters(self, at: kit.Position | None) -> Mapping[kit.Taker, kit.Position]:  # noqa: ARG002 - there is one
         """None."""
         return {}
 
     def following(self, answer: kit.Answer, at: kit.Position | None) -> kit.Position | None:  # noqa: ARG002
         """Nothing."""
         return None
+
+
+def takers_of(said: Paging) -> Iterator[str | tuple[str, ...]]:
+    """What takes the values by which pages are asked for."""
+    if isinstance(said, AfterIdPaging | TokenPaging | NumberedPaging):
+        yield said.parameter
+    if isinstance(said, NumberedPaging) and said.size_parameter is not None:
+        yield said.size_parameter
 
 
 def paging_of(said: Paging) -> kit.Paging:

@@ -50,6 +50,11 @@ class Said(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def has_expressions(text: str) -> bool:
+    """Whether a text is more than what it says: it has `{{ }}`, or what expressions refuse."""
+    return any(opening in text for opening in ("{{", "{%", "{#"))
+
+
 def check_expressions(texts: Iterable[str], names: Iterable[str]) -> None:
     """Refuse texts whose expressions can't work.
 

@@ -24,7 +24,7 @@ from unified.kit.document.streams import Parent, Values
 from unified.kit.errors import ConfigurationError, MappingError, ProviderError
 from unified.kit.mapping.refusals import UNREADABLE
 from unified.kit.reading.listing import ListSource, Onward
-from unified.kit.reading.lists import Parameters
+from unified.kit.reading.lists import Asked
 from unified.kit.reading.paging import Position, within
 from unified.kit.reading.raw import raw_record
 from unified.kit.streams import Cursor, Page, RawRecord
@@ -134,9 +134,7 @@ class DocumentSource(ListSource):
 
     # Partitions
 
-    async def _read(
-        self, params: Parameters, begin: Position | None
-    ) -> AsyncGenerator[tuple[Page, Onward], None]:
+    async def _read(self, params: Asked, begin: Position | None) -> AsyncGenerator[tuple[Page, Onward], None]:
         """Pages of the list, or of one partition's list after the other."""
         if self._said.partition is None or self._partition:
             async with aclosing(super()._read(params, begin)) as pages:
@@ -173,7 +171,7 @@ class DocumentSource(ListSource):
         return partition[self._said.partition.partition_field]
 
     async def _of(
-        self, partition: Mapping[str, str], params: Parameters, begin: Position | None
+        self, partition: Mapping[str, str], params: Asked, begin: Position | None
     ) -> AsyncGenerator[tuple[Page, Onward], None]:
         """Pages of one partition; none of one that the document passes over, which is logged."""
         source = DocumentSource(self._document, self._stream, partition)

@@ -1,11 +1,13 @@
 """What a document says of one stream: where its list is, how it goes on, how a record is read, changed and mapped."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from unified.kit.declarations import STREAM_NAME
-from unified.kit.document.paging import NoPaging, NumberedPaging, Paging
+from unified.kit.document.bodies import Request, Taker, check_takers
+from unified.kit.document.paging import NoPaging, NumberedPaging, Paging, takers_of
 from unified.kit.document.parts import (
     RECORD_SCOPE,
     SCOPE,
@@ -32,11 +34,11 @@ Where = Annotated[Keys, Field(min_length=1)]
 class Changes(Said):
     """How a list is asked for what changed since a time, oldest change first."""
 
-    parameter: Parameter
+    parameter: Taker
     format: Annotated[str, Field(min_length=1, max_length=60)] = Field(
         default="iso", description="`iso`, `epoch`, `epoch_ms`, `date`, or a pattern of `strftime`, in UTC."
     )
-    end_parameter: Parameter | None = Field(
+    end_parameter: Taker | None = Field(
         default=None, description="Takes the present, where the list wants an end as well."
     )
     parameters: Parameters = Field(default_factory=dict, description="What is asked for besides.")
@@ -106,7 +108,7 @@ Transformation = Annotated[AddField | RemoveField | RenameField, Field(discrimin
 class Many(Said):
     """How a list is asked for some ids."""
 
-    parameter: Parameter
+    parameter: Taker
     format: Literal["json", "comma", "repeat"] = Field(
         default="comma",
         description="A JSON list, values with commas between, or the parameter once for each.",
@@ -115,13 +117,12 @@ class Many(Said):
     parameters: Parameters = Field(default_factory=dict)
 
 
-class DocumentStream(Said):
+class DocumentStream(Request):
     """One kind of record: a list, and the rules that map it."""
 
     entity: Literal["customers", "invoices", "events", "records"]
     usual: bool = Field(default=True, description="Whether a connection that chooses no streams reads it.")
-    path: Path
-    parameters: Parameters = Field(default_factory=dict)
+    parameters: Parameters = Field(default_factory=dict, description="Of the query.")
     records: Keys = Field(default=(), description="Keys to the list; none where the answer is the list.")
     may_lack_records: bool = Field(default=False, description="Whether a list without records is left out.")
     may_be_empty: bool = Field(default=False, description="Whether an empty page may have more behind it.")
@@ -153,6 +154,15 @@ class DocumentStream(Said):
         """The entity that its records land in."""
         return next(entity for entity in ENTITIES if entity.name == self.entity)
 
+    def _takers(self) -> Iterator[str | tuple[str, ...]]:
+        """What takes values that are not written in the document."""
+        yield from takers_of(self.paging)
+        if self.changes is not None:
+            yield self.changes.parameter
+            yield self.changes.end_parameter or self.changes.parameter
+        if self.many is not None:
+            yield self.many.parameter
+
     @model_validator(mode="after")
     def _can_work(self) -> "DocumentStream":
         """See that rules and expressions compile, and that no change is lost between pages."""
@@ -160,7 +170,8 @@ class DocumentStream(Said):
             StreamMapping(self.table.model, self.mapping)
         except ConfigurationError as error:
             raise ValueError(str(error)) from None
-        check_expressions((self.path, *self.parameters.values()), SCOPE)
+        check_expressions((self.path, *self.parameters.values(), *self.body_expressions()), SCOPE)
+        check_takers(self.body, self._takers())
         further = [self.changes.parameters] if self.changes else []
         further += [self.many.parameters] if self.many else []
         alone = [value for said in (self.refresh, *further) for value in said.values()]
@@ -169,6 +180,12 @@ class DocumentStream(Said):
         check_expressions((self.one or "", *alone), SCOPE[:1])
         added = [one.value for one in self.transformations if isinstance(one, AddField)]
         check_expressions(filter(None, (self.filter, *added)), RECORD_SCOPE)
+        if (
+            self.many is not None
+            and self.many.format == "repeat"
+            and not isinstance(self.many.parameter, str)
+        ):
+            raise ValueError("`many` can't repeat a place in the body; use the format json or comma")
         if self.one is not None and "{id}" not in self.one:
             raise ValueError("`one` has no {id}, which stands for the record's id")
         if self.changes and isinstance(self.paging, NumberedPaging):

@@ -6,8 +6,10 @@ Not here: where credentials are kept (the store), and OAuth's own endpoints (``u
 import base64
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import Protocol
+from urllib.parse import urlencode
 
 import httpx
+import msgspec
 
 from unified.kit.declarations import KeyPlace
 from unified.kit.errors import ConfigurationError
@@ -15,6 +17,9 @@ from unified.kit.secrets import Secret
 
 SECRETS = "secrets"
 """The extension of a request that lists what of it an error must not show."""
+
+
+_FORM = "application/x-www-form-urlencoded"
 
 
 class TokenSource(Protocol):
@@ -78,6 +83,44 @@ class QueryAuthentication(httpx.Auth):
         yield request
 
 
+class BodyAuthentication(httpx.Auth):
+    """A key beside what a request sends, as JSON or as a form, for the systems that take it nowhere else."""
+
+    requires_request_body = True
+
+    def __init__(self, field: str, value: str, *, label: str) -> None:
+        """Send the key as ``field`` of each body; ``label`` names the connection in errors."""
+        self._field = field
+        self._value = value
+        self._label = label
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send the body with the key in it. What the caller holds of the request keeps the body without.
+
+        Raises:
+            ConfigurationError: If there is no body to put it into.
+        """
+        kind = request.headers.get("content-type", "")
+        if kind == "application/json":
+            fields = msgspec.json.decode(request.content, type=dict[str, msgspec.Raw])
+            content = msgspec.json.encode({**fields, self._field: self._value})
+        elif kind == _FORM or (request.method != "GET" and not request.content):
+            content = b"&".join(
+                filter(None, (request.content, urlencode({self._field: self._value}).encode()))
+            )
+        else:
+            raise ConfigurationError(
+                f"{self._label}: its key goes into a body, and {request.method} {request.url.path} has none"
+            )
+        request.extensions[SECRETS] = (self._value,)
+        headers = httpx.Headers(request.headers)
+        headers.pop("content-length", None)
+        headers.setdefault("content-type", _FORM)
+        yield httpx.Request(
+            request.method, request.url, headers=headers, content=content, extensions=request.extensions
+        )
+
+
 class OAuthAuthentication(httpx.Auth):
     """Access tokens that are refreshed while requests go on."""
 
@@ -117,8 +160,8 @@ def fixed_authentication(
         fields: Which of them, in order: the key or token, or user and password.
         header: The header of an API key. In ``authorization`` it goes as a bearer token, elsewhere by itself.
         place: Where an API key goes: into that header, as the user of basic authentication with an empty password, or
-            into the query.
-        parameter: The key's name in the query.
+            into the query or the body.
+        parameter: The key's name there.
         label: Names the connection in errors.
 
     Raises:
@@ -129,6 +172,8 @@ def fixed_authentication(
         return basic_authentication(secrets[0], "", label=label)
     if kind == "api_key" and place == "query" and len(secrets) == 1:
         return QueryAuthentication(parameter, secrets[0])
+    if kind == "api_key" and place == "body" and len(secrets) == 1:
+        return BodyAuthentication(parameter, secrets[0], label=label)
     if kind == "basic_auth" and len(secrets) == 2:  # noqa: PLR2004 - user and password
         return basic_authentication(*secrets, label=label)
     if kind in ("api_key", "bearer_token") and len(secrets) == 1:

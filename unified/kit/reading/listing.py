@@ -21,7 +21,7 @@ import msgspec
 from unified.kit.declarations import Stream
 from unified.kit.errors import ConfigurationError, NotFoundError, RequestRefusedError, SingleRecordsError
 from unified.kit.reading.changes import Since, provider_time
-from unified.kit.reading.lists import ListEndpoint, Parameters
+from unified.kit.reading.lists import Asked, ListEndpoint, Parameters
 from unified.kit.reading.pages import read_pages
 from unified.kit.reading.paging import Part, Path, Position, items_in, within
 from unified.kit.reading.raw import by_ids, raw_record
@@ -80,8 +80,8 @@ class Listing:
     endpoint: ListEndpoint
     record: Path = ()
     id: Path = ("id",)
-    refresh: Parameters = ()
-    since: Callable[[datetime], Parameters] | None = None
+    refresh: Asked = ()
+    since: Callable[[datetime], Asked] | None = None
     times: Since = _USUAL_TIMES
     since_header: Callable[[datetime], tuple[str, str]] | None = None
     grows: bool = False
@@ -91,7 +91,7 @@ class Listing:
     one: str | None = None
     one_is_listed: bool = False
     one_params: Parameters = ()
-    many: Callable[[Sequence[str]], Parameters] | None = None
+    many: Callable[[Sequence[str]], Asked] | None = None
     batch: int = 100
     is_gone: Callable[[NotFoundError], bool] = lambda _: False
     complete: Callable[[Any, RawRecord], Coroutine[Any, Any, RawRecord | None]] | None = None
@@ -200,7 +200,7 @@ class ListSource:
                         asked = later
                         break
 
-    def _asking(self, asked: datetime | None) -> "tuple[ListSource, Parameters]":
+    def _asking(self, asked: datetime | None) -> "tuple[ListSource, Asked]":
         """What reads the changes since then, with the header that says so, and the parameters that do."""
         listing = self._listing
         if asked is None or listing.since is None:
@@ -236,9 +236,7 @@ class ListSource:
         now = provider_time(self._http, self._clock)
         return self._listing.times.settled(self._clock() - _CLOCKS_APART if now is None else now)
 
-    async def _read(
-        self, params: Parameters, begin: Position | None
-    ) -> AsyncGenerator[tuple[Page, Onward], None]:
+    async def _read(self, params: Asked, begin: Position | None) -> AsyncGenerator[tuple[Page, Onward], None]:
         """Pages without a cursor from a position on, each with where to go on.
 
         Raises:

@@ -5,21 +5,49 @@ Not here: which lists make a stream, and when they are read (``listing`` for the
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from unified.kit.errors import ProtocolError
 from unified.kit.http.client import HttpClient
 from unified.kit.reading.pages import read_pages
-from unified.kit.reading.paging import Answer, Paging, Part, Path, Position, items_in
+from unified.kit.reading.paging import Answer, Paging, Part, Path, Position, Taker, items_in
 
 Parameters = Sequence[tuple[str, str]]
+Asked = Sequence[tuple[Taker, Any]]
+"""Parameters of a query, and values at places of a body, which are JSON."""
 _Made = TypeVar("_Made")
 
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
 # An object is taken apart with the first look at it; whatever else comes in its place is a fault of the list's.
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw] | str | int | float | bool | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a list is asked for with, where that is more than a query.
+
+    Attributes:
+        fields: JSON; of a form, text by name.
+        is_form: Whether it is form-encoded, and not JSON.
+    """
+
+    fields: Mapping[str, Any]
+    is_form: bool = False
+
+    def sent(self, asked: Mapping[Path, Any] = MappingProxyType({})) -> dict[str, Any]:
+        """What the client takes: the fields, with values at further places; of a form, places have one key."""
+        whole = dict(self.fields)
+        for path, value in asked.items():
+            *above, last = path
+            place = whole
+            for key in above:
+                below = place.get(key)
+                place[key] = place = dict(below) if isinstance(below, dict) else {}
+            place[last] = str(value) if self.is_form else value
+        return {"form" if self.is_form else "json": whole}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +59,8 @@ class ListEndpoint:
         paging: How its pages follow each other.
         items: Where an answer has the records; no keys where it is a list itself.
         params: What every request asks for, such as the size of a page.
+        method: How it is asked for; a POST that reads has no effect, and is repeated as a GET is.
+        body: What every request sends.
         headers: The same as headers.
         limit: The rate limit that its requests count against.
         may_be_empty: Whether a page without a record may stand in the middle of it.
@@ -41,12 +71,14 @@ class ListEndpoint:
     paging: Paging
     items: Path = ()
     params: Parameters = ()
+    method: Literal["GET", "POST"] = "GET"
+    body: Body | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     limit: str = "default"
     may_be_empty: bool = False
     is_optional: bool = False
 
-    async def page(self, http: HttpClient, at: Position | None = None, params: Parameters = ()) -> Part:
+    async def page(self, http: HttpClient, at: Position | None = None, params: Asked = ()) -> Part:
         """Ask for one page; see :meth:`read`."""
         return await self.read(
             http, lambda answer: Part(answer.items, self.paging.following(answer, at)), at, params
@@ -57,7 +89,7 @@ class ListEndpoint:
         http: HttpClient,
         made: Callable[[Answer], _Made],
         at: Position | None = None,
-        params: Parameters = (),
+        params: Asked = (),
     ) -> _Made:
         """Ask for one page, and make something of it.
 
@@ -65,7 +97,7 @@ class ListEndpoint:
             http: The connection's client.
             made: Reads the answer.
             at: Where the page begins; by default it is the first one.
-            params: Further conditions, the same for every page of a list.
+            params: Further conditions, the same for every page of a list; those with keys go into the body.
 
         Raises:
             ProviderError: If the provider does not answer as documented.
@@ -74,18 +106,19 @@ class ListEndpoint:
         what = f"{http.label}: the list {self.path}"
         link = self.paging.url(http.url(self.path), at)
         path = link or self.path
-        asked = None if link else [*self.params, *params, *self.paging.parameters(at).items()]
+        asked = [*self.params, *params, *self.paging.parameters(at).items()]
+        sent = self._sent(asked, has_query=link is None)
         headers: Mapping[str, str] = {}
         try:
             decoder: msgspec.json.Decoder[Any] = _OBJECT if self.items else _ANYTHING
             if self.paging.in_headers:
                 answer = await http.exchange(
-                    "GET", path, params=asked, headers=self.headers, limit=self.limit
+                    self.method, path, headers=self.headers, limit=self.limit, **sent
                 )
                 body, headers = decoder.decode(answer.body), answer.headers
             else:
                 body = await http.request(
-                    "GET", path, decoder, params=asked, headers=self.headers, limit=self.limit
+                    self.method, path, decoder, headers=self.headers, limit=self.limit, **sent
                 )
             if self.items and not isinstance(body, dict):
                 raise msgspec.ValidationError("it is not an object")
@@ -94,8 +127,16 @@ class ListEndpoint:
         except msgspec.MsgspecError as error:
             raise ProtocolError(f"{what} has another form than documented: {error}") from error
 
+    def _sent(self, asked: Asked, *, has_query: bool) -> dict[str, Any]:
+        """What a request holds, as the client takes it; a link has its query already."""
+        query = [(name, value) for name, value in asked if isinstance(name, str)] if has_query else None
+        if self.body is None:
+            return {"params": query}
+        placed = {path: value for path, value in asked if not isinstance(path, str)}
+        return {"params": query, **self.body.sent(placed)}
+
     def pages(
-        self, http: HttpClient, params: Parameters = (), *, begin: Position | None = None
+        self, http: HttpClient, params: Asked = (), *, begin: Position | None = None
     ) -> AsyncGenerator[Part, None]:
         """All pages from a position on, one after the other: :func:`unified.kit.reading.pages.read_pages`."""
 

@@ -24,6 +24,9 @@ Position = str | int
 Path = tuple[str, ...]
 """Keys from a JSON object's top down."""
 
+Taker = str | Path
+"""What of a request takes a value: a parameter of its query, or keys to a place in its body."""
+
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -107,8 +110,8 @@ class Paging(ABC):
     shifts: ClassVar[bool] = False
 
     @abstractmethod
-    def parameters(self, at: Position | None) -> Mapping[str, str]:
-        """Query parameters of the request for the page at a position, by default the first one."""
+    def parameters(self, at: Position | None) -> Mapping[Taker, Position]:
+        """What the request for the page at a position, by default the first one, holds: text in the query."""
 
     @abstractmethod
     def following(self, answer: Answer, at: Position | None) -> Position | None:
@@ -144,14 +147,14 @@ class AfterId(Paging):
         size: Records on a full page; needed without ``more``.
     """
 
-    parameter: str
+    parameter: Taker
     more: Path = ()
     id: Path = ("id",)
     size: int | None = None
 
-    def parameters(self, at: Position | None) -> Mapping[str, str]:
+    def parameters(self, at: Position | None) -> Mapping[Taker, Position]:
         """The id, after the first page."""
-        return {} if at is None else {self.parameter: str(at)}
+        return {} if at is None else _held(self.parameter, at)
 
     def following(self, answer: Answer, at: Position | None) -> Position | None:  # noqa: ARG002
         """The last record's id."""
@@ -178,14 +181,14 @@ class Token(Paging):
         end: The same the other way round: where the answer says whether it is the last page (Zendesk).
     """
 
-    parameter: str
+    parameter: Taker
     token: Path
     more: Path = ()
     end: Path = ()
 
-    def parameters(self, at: Position | None) -> Mapping[str, str]:
+    def parameters(self, at: Position | None) -> Mapping[Taker, Position]:
         """The token, after the first page."""
-        return {} if at is None else {self.parameter: str(at)}
+        return {} if at is None else _held(self.parameter, at)
 
     def following(self, answer: Answer, at: Position | None) -> Position | None:  # noqa: ARG002
         """The token."""
@@ -198,15 +201,15 @@ class _Numbered(Paging):
 
     shifts: ClassVar[bool] = True
 
-    parameter: str
+    parameter: Taker
     size: int
     first: int = 0
-    size_parameter: str | None = None
+    size_parameter: Taker | None = None
 
-    def parameters(self, at: Position | None) -> Mapping[str, str]:
+    def parameters(self, at: Position | None) -> Mapping[Taker, Position]:
         """The number, and the size where it is asked for."""
-        size = {} if self.size_parameter is None else {self.size_parameter: str(self.size)}
-        return {self.parameter: str(self.first if at is None else at), **size}
+        size = {} if self.size_parameter is None else _held(self.size_parameter, self.size)
+        return {**_held(self.parameter, self.first if at is None else int(at)), **size}
 
     def following(self, answer: Answer, at: Position | None) -> Position | None:
         """The number of the next page, if this one is full."""
@@ -271,7 +274,7 @@ class NextLink(Paging):
     more: Path = ()
     end: Path = ()
 
-    def parameters(self, at: Position | None) -> Mapping[str, str]:  # noqa: ARG002 - the URL has them
+    def parameters(self, at: Position | None) -> Mapping[Taker, Position]:  # noqa: ARG002 - the URL has them
         """None: the URL has them all."""
         return {}
 
@@ -290,7 +293,7 @@ class LinkHeader(Paging):
 
     in_headers: ClassVar[bool] = True
 
-    def parameters(self, at: Position | None) -> Mapping[str, str]:  # noqa: ARG002 - the URL has them
+    def parameters(self, at: Position | None) -> Mapping[Taker, Position]:  # noqa: ARG002 - the URL has them
         """None: the URL has them all."""
         return {}
 
@@ -302,6 +305,11 @@ class LinkHeader(Paging):
         """The URL of the relation ``next``."""
         links = httpx.Response(200, headers={"link": answer.headers.get("link", "")}).links
         return next((link["url"] for name, link in links.items() if "next" in (name or "").split()), None)
+
+
+def _held(taker: Taker, value: Position) -> dict[Taker, Position]:
+    """What a request holds: text in its query, a number as such in its body."""
+    return {taker: str(value) if isinstance(taker, str) else value}
 
 
 def _following(answer: Answer, place: Path, more: Path, end: Path) -> Position | None:
@@ -319,8 +327,9 @@ def _following(answer: Answer, place: Path, more: Path, end: Path) -> Position |
 
 
 def _flag(body: Json, path: Path) -> bool:
+    """Whether something is said to be so: anything but false, in word or value, zero, and what is empty."""
     found = within(body, path)
-    return found is not None and msgspec.json.decode(found, type=bool)
+    return found is not None and msgspec.json.decode(found) not in (False, 0, "", "false", "False", [], {})
 
 
 def _position(raw: msgspec.Raw | None) -> Position | None:

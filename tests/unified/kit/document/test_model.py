@@ -90,6 +90,41 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "`changes.changed_at` says",
     ),
+    "a body by GET": ({"stream": {"body": {}}}, "a body is sent by POST"),
+    "a place in a body that is not there": (
+        {"stream": {"paging": {"kind": "token", "parameter": ["a", "b"], "token": ["next"]}}},
+        r"a\.b is a place in a body, and there is no `body`",
+    ),
+    "a place below a field of a form": (
+        {
+            "stream": {
+                "method": "POST",
+                "body": {"kind": "form"},
+                "changes": {"parameter": ["a", "b"]},
+            }
+        },
+        r"a\.b lies below another field",
+    ),
+    "a form with more than texts": (
+        {"stream": {"method": "POST", "body": {"kind": "form", "fields": {"a": [1]}}}},
+        "fields of a form are texts",
+    ),
+    "a secret in a body": (
+        {"stream": {"method": "POST", "body": {"fields": {"a": {"b": ["{{ secrets.api_key }}"]}}}}},
+        "there is no 'secrets'",
+    ),
+    "a text that is too long for a body": (
+        {"stream": {"method": "POST", "body": {"fields": {"a": "x" * 20_001}}}},
+        "text of its body is too long",
+    ),
+    "ids that repeat in a body": (
+        {"stream": {"method": "POST", "body": {}, "many": {"parameter": ["ids"], "format": "repeat"}}},
+        "can't repeat a place in the body",
+    ),
+    "a key in a body that is not sent": (
+        {"auth": {"kind": "key", "place": "body", "secret": DESK["auth"]["secret"]}},
+        "stream teams: the key goes into a body, and it has requests without one",
+    ),
     "a class of Python": ({"stream": {"class_name": "os.system"}}, "class_name: Extra inputs"),
     "a pattern that backtracks": (
         {"settings": {"site": {"description": "x", "pattern": "(?=a)b"}}},

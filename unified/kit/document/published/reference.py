@@ -11,13 +11,14 @@ from unified.kit.document.published.schema import schema
 
 _WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
 _RULES = "StreamRules"
+_JSON = "JsonValue"
 
 
 def reference() -> str:
     """The whole reference."""
     said = schema()
     sections = [_section("A document", said)]
-    waiting, met = list(_named(said["properties"])), {_RULES}
+    waiting, met = list(_named(said["properties"])), {_RULES, _JSON}
     while waiting:
         name = waiting.pop(0)
         if name not in met:
@@ -47,7 +48,8 @@ def _row(name: str, said: dict[str, Any], required: Any) -> str:
 def _holds(said: dict[str, Any]) -> str:
     if "$ref" in said:
         name = said["$ref"].rpartition("/")[2]
-        return "[rules](rules.md)" if name == _RULES else f"[{name}](#{name.lower()})"
+        known = {_RULES: "[rules](rules.md)", _JSON: "any JSON"}
+        return known.get(name, f"[{name}](#{name.lower()})")
     if "const" in said:
         return f"`{json.dumps(said['const'])}`"
     if "enum" in said:
