@@ -54,8 +54,7 @@ class Authorization:
         is_leased: Whether somebody refreshes it at the moment.
         is_held_back: Whether the next attempt has to wait, because the last one failed.
         next_attempt_at: Until when.
-        error: How it failed.
-        error_message: What the connection says is wrong with it.
+        error: How it failed, or why only a person can set it right.
     """
 
     grant_type: GrantType
@@ -66,7 +65,6 @@ class Authorization:
     is_held_back: bool
     next_attempt_at: datetime | None
     error: str | None
-    error_message: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ class Authorizations:
                 conn,
                 Authorization,
                 """
-                SELECT a.grant_type, a.account_id, a.fence, c.needs_reauth, a.next_attempt_at, a.error, c.error_message,
+                SELECT a.grant_type, a.account_id, a.fence, c.needs_reauth, a.next_attempt_at, a.error,
                     COALESCE(a.leased_until > clock_timestamp(), false) AS is_leased,
                     COALESCE(a.next_attempt_at > clock_timestamp(), false) AS is_held_back
                 FROM authorizations AS a
@@ -297,10 +295,10 @@ class Authorizations:
             done = await conn.execute(
                 """
                 UPDATE authorizations SET
-                    leased_until = NULL, attempted_at = NULL, failures = 0, next_attempt_at = NULL, error = NULL
+                    leased_until = NULL, attempted_at = NULL, failures = 0, next_attempt_at = NULL, error = %(error)s
                 WHERE connector_config_id = %(id)s AND fence = %(fence)s AND stored_fence < %(fence)s
                 """,
-                {"id": connection.id, "fence": lease.fence},
+                {"error": error, "id": connection.id, "fence": lease.fence},
             )
             if not done.rowcount:
                 return False

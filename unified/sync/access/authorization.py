@@ -146,7 +146,7 @@ class ConnectionTokens:
             if held is not None and not held.is_due(now := await self._now()):
                 return held
             if state.needs_reauth:
-                raise AuthenticationError(state.error_message or f"{self._ref.key}: {_advice(self._ref.key)}")
+                raise AuthenticationError(state.error or f"{self._ref.key}: {_advice(self._ref.key)}")
             if held is not None and (state.is_leased or state.is_held_back):
                 return replace(held, due_at=now + _RECHECK)
             if fresh := await self._join(state, released):

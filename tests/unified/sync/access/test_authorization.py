@@ -203,6 +203,10 @@ async def test_a_revoked_grant_waits_for_a_person_and_says_so_everywhere(case: C
     state = await case.state()
     assert state.needs_reauth
     assert (state.sync_status, state.error_message) == ("error", told)
+    with pytest.raises(PullError) as again:
+        await sync_stream(case.db, case.factory, case.connection, "customers")
+    assert str(again.value).count("no longer honours") == 1
+    assert str(again.value).count("authorize it") == 1
     calls = case.refreshes
     for _ in range(2):
         with pytest.raises(AuthenticationError, match="no longer honours"):
