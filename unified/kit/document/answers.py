@@ -3,6 +3,7 @@
 A handler's words are Airbyte's (``HttpResponseFilter``): an action, and the answers that it is for.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -10,8 +11,16 @@ import msgspec
 from pydantic import Field, model_validator
 
 from unified.kit.decoding import decode_exactly
-from unified.kit.document.parts import ANSWER_SCOPE, Said, check_expressions
-from unified.kit.errors import MappingError, RateLimitedError, RequestRefusedError, UnavailableError
+from unified.kit.document.parts import ANSWER_SCOPE, Name, Said, check_expressions
+from unified.kit.errors import (
+    AuthenticationError,
+    MappingError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RequestRefusedError,
+    UnavailableError,
+)
 from unified.kit.http import refusals as kit
 from unified.kit.http.answers import Answer
 from unified.kit.mapping.expressions.compiling import Evaluate, compile_template
@@ -48,6 +57,17 @@ _MEANINGS = {
 }
 
 
+# What a code of a provider's may mean.
+_CODES: Mapping[str, kit.Meaning] = {
+    "AUTHENTICATION": kit.Meaning(AuthenticationError),
+    "PERMISSION": kit.Meaning(PermissionDeniedError),
+    "NOT_FOUND": kit.Meaning(NotFoundError),
+    "RATE_LIMITED": kit.Meaning(RateLimitedError, retry=True),
+    "UNAVAILABLE": kit.Meaning(UnavailableError, retry=True),
+    "REFUSED": kit.Meaning(RequestRefusedError),
+}
+
+
 class Handler(Said):
     """What an answer means, where all that is said of it here is true."""
 
@@ -80,9 +100,19 @@ class Refusals(Said):
     """Where refusals say what is wrong, what they mean, and which answers of success are refusals all the same."""
 
     codes_at: Places = ()
+    codes: Annotated[
+        dict[
+            Annotated[str, Field(max_length=200)],
+            Literal["AUTHENTICATION", "PERMISSION", "NOT_FOUND", "RATE_LIMITED", "UNAVAILABLE", "REFUSED"],
+        ],
+        Field(max_length=300),
+    ] = Field(default_factory=dict, description="What a code means; it goes before the status.")
     reasons_at: Places = ("message", "error.message", "error", "errors.*.message")
+    notes_at: Annotated[dict[Name, Annotated[str, Field(max_length=200)]], Field(max_length=10)] = Field(
+        default_factory=dict, description="What else to show, by its word: where it stands."
+    )
     handlers: Annotated[tuple[Handler, ...], Field(max_length=50)] = Field(
-        default=(), description="The first that fits counts; without any, the status does."
+        default=(), description="The first that fits counts; without any, the code does, or the status."
     )
     success: Condition | None = Field(
         default=None, description="What is true of an answer of success, where a status of 200 is not enough."
@@ -136,6 +166,8 @@ def refusals_of(said: Refusals) -> DocumentRefusals:
     """What the client is given."""
     return DocumentRefusals(
         codes_at=said.codes_at,
+        codes={code: _CODES[word] for code, word in said.codes.items()},
+        reference_at=said.notes_at,
         reasons_at=said.reasons_at,
         wait_headers=tuple(name.lower() for name in said.wait_headers),
         handlers=tuple((one, _condition(one.predicate)) for one in said.handlers),

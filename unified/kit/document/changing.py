@@ -7,7 +7,7 @@ import msgspec
 
 from unified.kit.decoding import decode_exactly
 from unified.kit.document.parts import RECORD_SCOPE
-from unified.kit.document.streams import AddField, DocumentStream, RemoveField, RenameField, Transformation
+from unified.kit.document.streams import AddField, RemoveField, RenameField, Transformation
 from unified.kit.errors import MappingError
 from unified.kit.mapping.expressions.compiling import compile_template
 from unified.kit.mapping.refusals import Refused
@@ -20,19 +20,24 @@ Change = Callable[[bytes], bytes | None]
 _Step = Callable[[dict[str, Any], dict[str, Any]], None]
 
 
-def change_of(said: DocumentStream, scope: Mapping[str, Any]) -> Change | None:
+def change_of(
+    filter: str | None,  # noqa: A002 - as documents call it
+    transformations: Sequence[Transformation],
+    scope: Mapping[str, Any],
+) -> Change | None:
     """What is done to each record of a stream; None where nothing is, and its text stays as it was sent.
 
     A record that an expression can't read is kept as it was: what is wrong with it, its mapping says.
 
     Args:
-        said: The stream.
+        filter: What is true of the records that count.
+        transformations: What is done to these.
         scope: The connection's ``settings`` and the ``partition``.
     """
-    if said.filter is None and not said.transformations:
+    if filter is None and not transformations:
         return None
-    counts = None if said.filter is None else compile_template(said.filter, RECORD_SCOPE)
-    steps = [_step(one) for one in said.transformations]
+    counts = None if filter is None else compile_template(filter, RECORD_SCOPE)
+    steps = [_step(one) for one in transformations]
 
     def change(body: bytes) -> bytes | None:
         try:

@@ -38,6 +38,9 @@ _VERSION_DIGITS = 12
 class DocumentAdapter(BaseAdapter[DocumentConfig]):
     """What a connector document makes; each is a subclass with the document in it.
 
+    A system that needs a little Python besides is a subclass in a package: ``class Desk(DocumentAdapter,
+    document=read(…))``.
+
     Attributes:
         document: The document.
         mappings: Of each stream, compiled.
@@ -46,9 +49,26 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
     document: ClassVar[Document]
     mappings: ClassVar[Mapping[str, StreamMapping]]
 
+    def __init_subclass__(cls, *, document: Document | None = None, **keywords: Any) -> None:
+        """Declare what a document says, where the class does not say it otherwise.
+
+        Args:
+            document: The document; None for a class below one that has it.
+            keywords: Passed on.
+        """
+        super().__init_subclass__(**keywords)
+        for name, value in ({} if document is None else _declared(document)).items():
+            if name not in cls.__dict__:
+                setattr(cls, name, value)
+
     def limits(self) -> Sequence[Limit]:
-        """What the document says."""
-        return (Limit(self.document.said.requests_per_second),)
+        """What the document says; one alone where the connection has a limit of its own."""
+        said = self.document.said
+        named = () if self.config.requests_per_second is not None else said.limits.items()
+        return (
+            Limit(said.requests_per_second),
+            *(Limit(one.requests_per_minute / 60, name, burst=one.burst) for name, one in named),
+        )
 
     def headers(self) -> Mapping[str, str]:
         """What every request carries, by the document."""
@@ -122,11 +142,16 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
 def adapter_class(document: Document) -> type[DocumentAdapter]:
     """The adapter that a document makes; the same for the same document."""
     said = document.said
+    members = {"__doc__": f"{said.title}, as a connector document says it.", "__module__": __name__}
+    return type(f"{said.id.title()}Document", (DocumentAdapter,), members, document=document)
+
+
+def _declared(document: Document) -> dict[str, Any]:
+    """What an adapter declares, by the document."""
+    said = document.said
     mappings = {name: StreamMapping(one.table.model, one.mapping) for name, one in said.streams.items()}
     credentials = credentials_of(said.auth)
-    members: dict[str, Any] = {
-        "__doc__": f"{said.title}, as a connector document says it.",
-        "__module__": __name__,
+    return {
         "name": said.id,
         "display_name": said.title,
         "capabilities": frozenset({Capability.READ}),
@@ -142,7 +167,6 @@ def adapter_class(document: Document) -> type[DocumentAdapter]:
         "document": document,
         "mappings": mappings,
     }
-    return type(f"{said.id.title()}Document", (DocumentAdapter,), members)
 
 
 def _stream(name: str, said: DocumentStream, mapping: StreamMapping) -> Stream:

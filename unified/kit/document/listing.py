@@ -66,8 +66,9 @@ class Filler:
         return written(self.value(template, self._quoted))
 
     def parameters(self, said: Mapping[str, str]) -> Parameters:
-        """Parameters, in the document's order."""
-        return [(name, self.text(value)) for name, value in said.items()]
+        """Parameters, in the document's order, without those whose expression comes to nothing."""
+        filled = [(name, template, self.text(template)) for name, template in said.items()]
+        return [(name, value) for name, template, value in filled if value or "{{" not in template]
 
     def body(self, said: Body) -> kit.Body:
         """A body; a text that is an expression alone becomes the value that it gives."""
@@ -96,8 +97,7 @@ def _with_digits(value: Any) -> Any:
 
 def listing_of(said: DocumentStream, filler: Filler) -> Listing:
     """How a stream, or one partition of it, is read."""
-    one = None if said.one is None else filler.path(said.one.replace("{id}", _ID)).replace(_ID, "{id}")
-    changes = said.changes
+    one, changes = said.single, said.changes
     return Listing(
         ListEndpoint(
             filler.path(said.path),
@@ -106,6 +106,7 @@ def listing_of(said: DocumentStream, filler: Filler) -> Listing:
             params=filler.parameters(said.parameters),
             method=said.method,
             body=None if said.body is None else filler.body(said.body),
+            limit=said.limit or "default",
             may_be_empty=said.may_be_empty,
             is_optional=said.may_lack_records,
         ),
@@ -115,7 +116,10 @@ def listing_of(said: DocumentStream, filler: Filler) -> Listing:
         since=None if changes is None else _since(changes, filler.parameters(changes.parameters)),
         times=Since(timedelta(minutes=5)) if changes is None else _times(changes),
         changed_at=None if changes is None or changes.changed_at is None else _reads_time(changes.changed_at),
-        one=one,
+        one=None if one is None else filler.path(one.path.replace("{id}", _ID)).replace(_ID, "{id}"),
+        one_params=() if one is None else filler.parameters(one.parameters),
+        one_record=() if one is None else one.record,
+        one_limit=None if one is None else one.limit,
         many=None if said.many is None else _many(said.many, filler.parameters(said.many.parameters)),
         batch=said.many.size if said.many else 100,
         is_gone=_is_missing if said.missing_is_gone else lambda _: False,

@@ -68,6 +68,15 @@ class Budgets(Said):
     seconds: Annotated[int, Field(ge=1, le=604_800)] = 86_400
 
 
+class NamedLimit(Said):
+    """A rate limit of some requests alone."""
+
+    requests_per_minute: Annotated[float, Field(gt=0, le=60_000)]
+    burst: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        default=1, description="Requests that may go out at once after a pause."
+    )
+
+
 class Probe(Request):
     """What is asked to find out whose account a credential opens."""
 
@@ -94,6 +103,10 @@ class DocumentModel(Said):
     auth: Auth
     headers: Annotated[dict[Parameter, Expression], Field(max_length=50)] = Field(default_factory=dict)
     requests_per_second: Annotated[float, Field(gt=0, le=1_000)]
+    limits: Annotated[dict[Name, NamedLimit], Field(max_length=50)] = Field(
+        default_factory=dict,
+        description="By name, for streams that have one of their own; the setting requests_per_second replaces all.",
+    )
     budgets: Budgets = Budgets()
     refusals: Refusals = Refusals()
     test: Probe | None = Field(
@@ -121,6 +134,10 @@ class DocumentModel(Said):
         for name, stream in self.streams.items():
             if stream.customers is not None and stream.customers not in self.streams:
                 raise ValueError(f"stream {name}: there is no stream {stream.customers!r} of customers")
+            single = stream.single
+            for limit in filter(None, (stream.limit, single and single.limit)):
+                if limit not in self.limits:
+                    raise ValueError(f"stream {name}: there is no limit {limit!r}")
             self._has_parents(name)
         return self
 

@@ -81,9 +81,10 @@ class DocumentSource(ListSource):
         self._partition = partition
         super().__init__(listing_of(self._said, adapter.filler(partition)), adapter, stream)
         self._mapping: StreamMapping = adapter.mappings[stream.name]
-        self._change = change_of(
-            self._said, {"settings": adapter.config.said(), "partition": dict(partition)}
-        )
+        scope = {"settings": adapter.config.said(), "partition": dict(partition)}
+        self._change = change_of(self._said.filter, self._said.transformations, scope)
+        parent = self._said.partition
+        self._has_list = change_of(parent.filter, (), scope) if isinstance(parent, Parent) else None
         self._has_hidden = False
         self._is_plain = self._change is None and id_keys(self._said.mapping.id) is not None
 
@@ -195,7 +196,9 @@ class DocumentSource(ListSource):
             at = begin
             async with aclosing(parent._read(parent._listing.refresh, begin)) as pages:
                 async for page, onward in pages:
-                    found = [self._value(record, said) for record in page.records]
+                    found = [
+                        self._value(record, said) for record in page.records if self._is_partition(record)
+                    ]
                     names = dict.fromkeys(one for one in found if one is not None)
                     self._has_hidden |= parent._has_hidden
                     then = _Place(onward.at, is_done=onward.is_end)
@@ -209,6 +212,9 @@ class DocumentSource(ListSource):
                 f"{self._http.label}: partitions of {self._stream.name} are not a list of texts; correct its settings"
             )
         return list(dict.fromkeys(one.strip() for one in found if one.strip()))
+
+    def _is_partition(self, record: RawRecord) -> bool:
+        return self._has_list is None or self._has_list(bytes(record.body)) is not None
 
     def _value(self, record: RawRecord, said: Parent) -> str | None:
         try:

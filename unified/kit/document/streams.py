@@ -66,6 +66,14 @@ class Parent(Said):
     stream: StreamName
     parent_key: Where = Field(description="Where a record of it has what the partition is asked by.")
     partition_field: Name = Field(description="The name under which expressions find that: `partition.…`.")
+    filter: OfRecord | None = Field(
+        default=None, description="What is true of the records that are partitions; the others have no list."
+    )
+
+    @model_validator(mode="after")
+    def _can_filter(self) -> "Parent":
+        check_expressions(filter(None, (self.filter,)), RECORD_SCOPE)
+        return self
 
 
 class Values(Said):
@@ -117,6 +125,17 @@ class Many(Said):
     parameters: Parameters = Field(default_factory=dict)
 
 
+class Single(Said):
+    """How a single record is asked for."""
+
+    path: Path
+    parameters: Parameters = Field(default_factory=dict)
+    record: Keys = Field(default=(), description="Keys to what the list has as an item.")
+    limit: Name | None = Field(
+        default=None, description="One of the document's `limits`; without it the list's."
+    )
+
+
 class DocumentStream(Request):
     """One kind of record: a list, and the rules that map it."""
 
@@ -130,7 +149,12 @@ class DocumentStream(Request):
     paging: Paging = NoPaging()
     refresh: Parameters = Field(default_factory=dict, description="Asked for by full refreshes alone.")
     changes: Changes | None = Field(default=None, description="Without it, every pull reads all of the list.")
-    one: Path | None = Field(default=None, description="A single record, with `{id}` where its id goes.")
+    limit: Name | None = Field(
+        default=None, description="Which of the document's `limits` its requests count against."
+    )
+    one: Path | Single | None = Field(
+        default=None, description="A single record, with `{id}` where its id goes."
+    )
     missing_is_gone: bool = Field(
         default=False, description="Whether a 404 to `one` says that the record was deleted."
     )
@@ -163,6 +187,11 @@ class DocumentStream(Request):
         if self.many is not None:
             yield self.many.parameter
 
+    @property
+    def single(self) -> Single | None:
+        """How a single record is asked for, written out."""
+        return Single(path=self.one) if isinstance(self.one, str) else self.one
+
     @model_validator(mode="after")
     def _can_work(self) -> "DocumentStream":
         """See that rules and expressions compile, and that no change is lost between pages."""
@@ -177,7 +206,8 @@ class DocumentStream(Request):
         alone = [value for said in (self.refresh, *further) for value in said.values()]
         if isinstance(self.partition, Values) and isinstance(self.partition.values, str):
             alone.append(self.partition.values)
-        check_expressions((self.one or "", *alone), SCOPE[:1])
+        one = [self.single.path, *self.single.parameters.values()] if self.single else []
+        check_expressions((*one, *alone), SCOPE[:1])
         added = [one.value for one in self.transformations if isinstance(one, AddField)]
         check_expressions(filter(None, (self.filter, *added)), RECORD_SCOPE)
         if (
@@ -186,7 +216,7 @@ class DocumentStream(Request):
             and not isinstance(self.many.parameter, str)
         ):
             raise ValueError("`many` can't repeat a place in the body; use the format json or comma")
-        if self.one is not None and "{id}" not in self.one:
+        if one and not any("{id}" in text for text in one):
             raise ValueError("`one` has no {id}, which stands for the record's id")
         if self.changes and isinstance(self.paging, NumberedPaging):
             if self.partition is not None:

@@ -67,7 +67,9 @@ class Listing:
         merged_into: Says which record holds a deleted one now, of the decoded record, where it was merged.
         one: Path of a single record below ``base_url``, with ``{id}`` in it.
         one_is_listed: Whether the answer to ``one`` is built as the list's, with one item.
-        one_params: What a request to ``one`` asks for, such as the digits of amounts.
+        one_params: What a request to ``one`` asks for, such as the digits of amounts; ``{id}`` in a value is the id.
+        one_record: Where the answer to ``one`` has what the list has as an item.
+        one_limit: The rate limit that such requests count against, where that is not the list's.
         many: The parameters that ask the list for some ids; used instead of ``one``.
         batch: Ids in one such request.
         is_gone: Whether a 404 to ``one`` says that the record does not exist, and not that the path is wrong: by
@@ -91,6 +93,8 @@ class Listing:
     one: str | None = None
     one_is_listed: bool = False
     one_params: Parameters = ()
+    one_record: Path = ()
+    one_limit: str | None = None
     many: Callable[[Sequence[str]], Asked] | None = None
     batch: int = 100
     is_gone: Callable[[NotFoundError], bool] = lambda _: False
@@ -347,10 +351,11 @@ class ListSource:
                 f"{self._http.label}: single {self._stream.name} can't be read; wait for the next sync"
             )
         path = self._listing.one.format(id=quote(source_id, safe=""))
-        asked, limit = list(self._listing.one_params) or None, self._listing.endpoint.limit
+        asked = [(name, value.replace("{id}", source_id)) for name, value in self._listing.one_params]
+        limit = self._listing.one_limit or self._listing.endpoint.limit
         try:
-            answer = await self._http.request("GET", path, _ANYTHING, params=asked, limit=limit)
-            record = self._record(self._only(answer) if self._listing.one_is_listed else answer)
+            answer = await self._http.request("GET", path, _ANYTHING, params=asked or None, limit=limit)
+            record = self._record(self._only(answer))
         except NotFoundError as error:
             if not self._listing.is_gone(error):
                 raise
@@ -358,8 +363,10 @@ class ListSource:
         return record if self._deleted_at(record) is None else None
 
     def _only(self, answer: msgspec.Raw) -> msgspec.Raw:
-        """The item of a list of one; the answer itself, which then is a reject, where it is not such a list."""
+        """The item in the answer to ``one``; the answer itself, which then is a reject, where it has another form."""
         try:
+            if not self._listing.one_is_listed:
+                return within(answer, self._listing.one_record) or answer
             items = items_in(answer, self._listing.endpoint.items)
         except msgspec.MsgspecError:
             return answer
