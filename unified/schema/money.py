@@ -66,7 +66,7 @@ def from_minor_units(amount: int, currency: str, *, digits: int | None = None) -
         ValueError: If it has more than :data:`MOST_DIGITS` digits.
     """
     if type(amount) is not int:
-        msg = f"minor units must be an integer, got {type(amount).__name__}"
+        msg = f"minor units must be an integer, not {amount!r:.40}"
         raise TypeError(msg)
     if not -_TOO_MUCH < amount < _TOO_MUCH:
         raise ValueError(_INEXACT)
@@ -153,7 +153,7 @@ class MinorUnits:
         """A price for one thing, which may be finer than the minor unit: ``"0.25"`` for a quarter of a cent."""
         if units is None:
             return None
-        return settle(exact(Decimal(str(units))).scaleb(-self.digits(currency)), currency)
+        return settle(exact(_decimal(str(units))).scaleb(-self.digits(currency)), currency)
 
 
 def parse_amount(text: str | None, currency: str) -> Decimal | None:
@@ -171,15 +171,17 @@ def parse_amount(text: str | None, currency: str) -> Decimal | None:
     """
     if text is None or text == "":
         return None
+    return settle(exact(_decimal(text)), currency)
+
+
+def _decimal(text: str) -> Decimal:
     try:
         amount = Decimal(text)
     except InvalidOperation as error:
-        msg = f"not a decimal amount: {text!r}"
-        raise ValueError(msg) from error
+        raise ValueError(f"not a decimal amount: {text!r:.40}") from error
     if not amount.is_finite():
-        msg = f"not a finite amount: {text!r}"
-        raise ValueError(msg)
-    return settle(exact(amount), currency)
+        raise ValueError(f"not a finite amount: {text!r}")
+    return amount
 
 
 def _exact_input(amount: object) -> object:

@@ -122,3 +122,10 @@ def test_a_providers_minor_units_are_its_own() -> None:
     assert str(own.total([{"amount": 1}, {"amount": 99}], "USD")) == "1.00"
     assert str(own.total([], "USD")) == "0.00"
     assert own.amount(None, "USD") is own.price(None, "USD") is own.total(None, "USD") is None
+
+
+def test_a_refusal_shows_the_amount() -> None:
+    with pytest.raises(ValueError, match=r"^not a decimal amount: '12,5'$"):
+        MinorUnits({}).price("12,5", "USD")
+    with pytest.raises(TypeError, match=r"^minor units must be an integer, not '12\.50'$"):
+        MinorUnits({}).amount("12.50", "USD")  # type: ignore[arg-type]
