@@ -1,12 +1,13 @@
 """CPU of an unchanged scheduled sync of a connection: in a round of many, and by a run of its own.
 
-    uv run --group dev python benchmarks/rounds.py [--connections 100] [--own 3]
+    uv run --group dev python benchmarks/rounds.py [--connections 100] [--own 3] [--unpooled]
 
 Connections of one Stripe stand-in are loaded and made due, and nothing changes at the source. A round syncs all of
 them; some are then synced by a run of their partition each, a process each, as every one was before there were rounds.
 Both are recorded in PostgreSQL, as shipped. Printed are CPU seconds a connection, of the run's process and of
 PostgreSQL, sessions that PostgreSQL opened, seconds until all were done, and the ratio. Dagster's daemon and code
-server, which start a run, are not in it.
+server, which start a run, are not in it. ``--unpooled`` measures both once more with dagster-postgres' storage as it
+comes, which opens a connection for each call.
 """
 
 import argparse
@@ -20,8 +21,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
+import yaml
 from rig import WORKSPACE, PostgresServer
 
 from unified.cli.installation import migrate_database, prepare_dagster, upgrade_dagster
@@ -58,6 +61,7 @@ def main() -> None:
     )
     parser.add_argument("--connections", type=int, default=100, help="how many a round syncs")
     parser.add_argument("--own", type=int, default=3, help="how many of them have a run of their own")
+    parser.add_argument("--unpooled", action="store_true", help="also with dagster-postgres' own storage")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -75,16 +79,30 @@ def main() -> None:
             upgrade_dagster()
             names = [f"stripe-{number}" for number in range(options.connections)]
             asyncio.run(_load(f"{sandbox.url}/stripe", names))
-            # The first round reports what the loads brought.
-            for _ in range(2):
-                _make_due(server.url)
-                together = _measure(server, [["stripe_round"]], len(names))
-            own = [["stripe_sync", f"{WORKSPACE}/{name}"] for name in names[: options.own]]
-            apart = _measure(server, own, len(own))
+            outcome = {"pooled": _compare(server, names, options.own)}
+            if options.unpooled:
+                _take_stock_storage()
+                outcome["unpooled"] = _compare(server, names, options.own)
         finally:
             server.stop()
-    ratio = round(apart["cpu"] / together["cpu"], 1)
-    print(json.dumps({"round": together, "own": apart, "ratio": ratio}, indent=2))
+    print(json.dumps(outcome, indent=2))
+
+
+def _compare(server: PostgresServer, names: Sequence[str], own: int) -> dict[str, Any]:
+    """A round of all connections beside runs of some of them."""
+    for _ in range(2):  # the first round reports what was not reported yet
+        _make_due(server.url)
+        together = _measure(server, [["stripe_round"]], len(names))
+    apart = _measure(server, [["stripe_sync", f"{WORKSPACE}/{name}"] for name in names[:own]], own)
+    return {"round": together, "own": apart, "ratio": round(apart["cpu"] / together["cpu"], 1)}
+
+
+def _take_stock_storage() -> None:
+    """Have the instance use dagster-postgres' storage as it comes, in the same database."""
+    file = Path(os.environ["DAGSTER_HOME"], "dagster.yaml")
+    settings = yaml.safe_load(file.read_text())
+    settings["storage"] = {"postgres": settings["storage"]["custom"]["config"]}
+    file.write_text(yaml.safe_dump(settings))
 
 
 async def _load(base_url: str, names: Sequence[str]) -> None:

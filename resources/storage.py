@@ -1,0 +1,88 @@
+"""Dagster's storage in PostgreSQL, on connections that a process keeps; ``dagster.yaml`` names the class.
+
+dagster-postgres opens a connection for each call, hundreds in a run and dozens a second while nothing happens, so that
+instances, of which a code server makes one for each tick, leave none behind. Here all instances of a process share a
+pool. What is stored, and how, is dagster-postgres' own.
+"""
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dagster._serdes import ConfigurableClassData  # how dagster.yaml names a class
+from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
+from sqlalchemy.engine import Engine
+
+if TYPE_CHECKING:
+    from dagster_postgres.auth import PgTokenProvider
+
+# Kept by a process once they were needed; beyond that, as many as its threads use at once.
+_KEPT = 4
+# Not longer than firewalls and poolers leave an idle connection alone.
+_SECONDS = 300
+
+_engines: dict[str, Engine] = {}
+_lock = threading.Lock()
+
+
+class PooledStorage(DagsterPostgresStorage):
+    """dagster-postgres' storage, with the same configuration, on the connections of this process.
+
+    Each connection is tried before it is used, so that a restart of the database is not noticed.
+    """
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,  # noqa: FBT002 - as in the base class
+        inst_data: ConfigurableClassData | None = None,
+        token_provider: "PgTokenProvider | None" = None,
+    ) -> None:
+        """Share the connections to ``postgres_url``. The first storage of a process looks for Dagster's tables."""
+        is_first = postgres_url not in _engines
+        super().__init__(postgres_url, should_autocreate_tables and is_first, inst_data, token_provider)
+        engine = _engine(postgres_url, token_provider)
+        for storage in (self.run_storage, self.event_log_storage, self.schedule_storage):
+            # No method takes an engine. tests/resources/test_storage.py notices where they keep it elsewhere.
+            storage._engine = engine  # type: ignore[union-attr]  # noqa: SLF001
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> "PooledStorage":
+        """Made of what ``dagster.yaml`` says below ``config``."""
+        return cls(
+            pg_url_from_config(config_value),
+            bool(config_value.get("should_autocreate_tables", True)),
+            inst_data,
+            get_token_provider_from_config(config_value),
+        )
+
+
+def _engine(url: str, token_provider: "PgTokenProvider | None") -> Engine:
+    with _lock:
+        if url not in _engines:
+            _engines[url] = create_pg_engine(
+                url,
+                token_provider,
+                isolation_level="AUTOCOMMIT",
+                pool_size=_KEPT,
+                max_overflow=-1,
+                pool_pre_ping=True,
+                pool_recycle=_SECONDS,
+                pool_use_lifo=True,
+            )
+        return _engines[url]
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: the connections are the parent's."""
+    global _lock  # noqa: PLW0603 - a thread of the parent's may hold it
+    _lock = threading.Lock()
+    for engine in _engines.values():
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
