@@ -44,6 +44,11 @@ class Filler:
         }
         self._label = label
 
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The connection's settings."""
+        return self._scope["settings"]
+
     def value(self, template: str, scope: Mapping[str, Any] | None = None) -> Any:
         """What an expression gives.
 
@@ -101,7 +106,7 @@ def listing_of(said: DocumentStream, filler: Filler) -> Listing:
     return Listing(
         ListEndpoint(
             filler.path(said.path),
-            paging_of(said.paging),
+            paging_of(said.paging, filler.settings),
             items=said.records,
             params=filler.parameters(said.parameters),
             method=said.method,

@@ -1,14 +1,32 @@
 """A document's ways of paging, and what each is in the kit's terms."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from urllib.parse import urljoin
 
-from pydantic import Field
+import msgspec
+from pydantic import Field, model_validator
 
+from unified.kit.decoding import decode_exactly
 from unified.kit.document.bodies import Taker
-from unified.kit.document.parts import Keys, Said
+from unified.kit.document.parts import Keys, Said, check_expressions
+from unified.kit.errors import MappingError, ProtocolError
+from unified.kit.mapping.expressions.compiling import compile_template
+from unified.kit.mapping.refusals import Refused
 from unified.kit.reading import paging as kit
 
+PAGE_SCOPE = (
+    "response",
+    "headers",
+    "last_record",
+    "last_page_size",
+    "last_page_token_value",
+    "settings",
+)
+"""What expressions over a page may name: Airbyte's words, and the settings."""
+
+OfAnswer = Annotated[str, Field(min_length=1, max_length=2_000, description="Text with `{{ }}`.")]
 More = Annotated[Keys, Field(description="Where the answer says whether anything follows.")]
 End = Annotated[Keys, Field(description="Where the answer says whether it is the last page.")]
 Size = Annotated[int, Field(ge=1, le=10_000, description="Records on a full page.")]
@@ -44,7 +62,10 @@ class TokenPaging(Said):
 
 
 class NumberedPaging(Said):
-    """The request counts records (`offset`) or pages (`page`). A page that is not full is the last."""
+    """The request counts records (`offset`) or pages (`page`). A page that is not full is the last.
+
+    With a `size` of 1 and no `size_parameter`, an empty page is the last.
+    """
 
     kind: Literal["offset", "page"]
     parameter: Taker
@@ -73,10 +94,84 @@ class LinkHeaderPaging(Said):
     kind: Literal["link_header"]
 
 
+class ComputedPaging(Said):
+    """Expressions say where the next page begins: null, empty text, zero or false, and there is none.
+
+    They see `response`, `headers` (by lower-case name), `last_record`, `last_page_size` (records of this page),
+    `last_page_token_value` (where it began) and `settings`.
+    """
+
+    kind: Literal["computed"]
+    parameter: Taker | None = Field(
+        default=None, description="Without it, `value` is the next page's URL, on the base URL's host."
+    )
+    value: OfAnswer
+    stop: OfAnswer | None = Field(default=None, description="What is true of the last page.")
+
+    @model_validator(mode="after")
+    def _can_be_computed(self) -> "ComputedPaging":
+        check_expressions(filter(None, (self.value, self.stop)), PAGE_SCOPE)
+        return self
+
+
 Paging = Annotated[
-    NoPaging | AfterIdPaging | TokenPaging | NumberedPaging | LinkPaging | LinkHeaderPaging,
+    NoPaging | AfterIdPaging | TokenPaging | NumberedPaging | LinkPaging | LinkHeaderPaging | ComputedPaging,
     Field(discriminator="kind"),
 ]
+
+
+class Computed(kit.Paging):
+    """An expression over an answer says where the next page begins."""
+
+    in_headers = True
+    shifts = True  # it may count pages
+
+    def __init__(self, said: ComputedPaging, settings: Mapping[str, str]) -> None:
+        """Take the connection's settings."""
+        self._parameter = said.parameter
+        self._value = compile_template(said.value, PAGE_SCOPE)
+        self._stop = None if said.stop is None else compile_template(said.stop, PAGE_SCOPE)
+        self._settings = dict(settings)
+
+    def parameters(self, at: kit.Position | None) -> Mapping[kit.Taker, kit.Position]:
+        """The value, after the first page."""
+        if at is None or self._parameter is None:
+            return {}
+        return {self._parameter: str(at) if isinstance(self._parameter, str) else at}
+
+    def url(self, url: str, at: kit.Position | None) -> str | None:
+        """The value, where it is a link."""
+        return None if at is None or self._parameter is not None else urljoin(url, str(at))
+
+    def following(self, answer: kit.Answer, at: kit.Position | None) -> kit.Position | None:
+        """The value of the expression."""
+        try:
+            scope = self._scope(answer, at)
+            found = None if self._stop is not None and self._stop(scope) else self._value(scope)
+        except (Refused, MappingError) as error:
+            raise ProtocolError(f"{answer.what} does not say where its next page begins: {error}") from None
+        if isinstance(found, Decimal) and found == found.to_integral_value():
+            found = int(found)
+        if not found:
+            return None
+        if isinstance(found, bool) or not isinstance(found, str | int):
+            raise ProtocolError(f"{answer.what} says by neither text nor number where its next page begins")
+        return found
+
+    def _scope(self, answer: kit.Answer, at: kit.Position | None) -> dict[str, Any]:
+        body = answer.body
+        if isinstance(body, msgspec.Raw):
+            response = decode_exactly(body)
+        else:
+            response = {name: decode_exactly(one) for name, one in body.items()}
+        return {
+            "response": response,
+            "headers": {name.lower(): value for name, value in answer.headers.items()},
+            "last_record": decode_exactly(answer.items[-1]) if answer.items else None,
+            "last_page_size": len(answer.items),
+            "last_page_token_value": at,
+            "settings": self._settings,
+        }
 
 
 class OnePage(kit.Paging):
@@ -93,15 +188,17 @@ class OnePage(kit.Paging):
 
 def takers_of(said: Paging) -> Iterator[str | tuple[str, ...]]:
     """What takes the values by which pages are asked for."""
-    if isinstance(said, AfterIdPaging | TokenPaging | NumberedPaging):
-        yield said.parameter
+    if isinstance(said, AfterIdPaging | TokenPaging | NumberedPaging | ComputedPaging):
+        yield from () if said.parameter is None else (said.parameter,)
     if isinstance(said, NumberedPaging) and said.size_parameter is not None:
         yield said.size_parameter
 
 
-def paging_of(said: Paging) -> kit.Paging:
-    """The kit's paging that a document names."""
+def paging_of(said: Paging, settings: Mapping[str, str]) -> kit.Paging:
+    """The kit's paging that a document names, for a connection's settings."""
     match said:
+        case ComputedPaging():
+            return Computed(said, settings)
         case NoPaging():
             return OnePage()
         case AfterIdPaging():

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from unified.kit.declarations import STREAM_NAME
 from unified.kit.document.bodies import Request, Taker, check_takers
-from unified.kit.document.paging import NoPaging, NumberedPaging, Paging, takers_of
+from unified.kit.document.paging import ComputedPaging, NoPaging, NumberedPaging, Paging, takers_of
 from unified.kit.document.parts import (
     RECORD_SCOPE,
     SCOPE,
@@ -218,15 +218,15 @@ class DocumentStream(Request):
             raise ValueError("`many` can't repeat a place in the body; use the format json or comma")
         if one and not any("{id}" in text for text in one):
             raise ValueError("`one` has no {id}, which stands for the record's id")
-        if self.changes and isinstance(self.paging, NumberedPaging):
+        if self.changes and isinstance(self.paging, NumberedPaging | ComputedPaging):
             if self.partition is not None:
                 raise ValueError(
-                    "a partition's pages are numbered, and a change would move records over their edges; "
+                    "a partition's pages are numbered or computed, and a change would move records over their edges; "
                     "leave out `changes`, so that every pull reads all of it"
                 )
             if self.changes.changed_at is None and not self.table.is_log:
                 raise ValueError(
-                    "its pages are numbered, and a change moves records over their edges; `changes.changed_at` says "
-                    "where a record has its time"
+                    "its pages are numbered or computed, and a change moves records over their edges; "
+                    "`changes.changed_at` says where a record has its time"
                 )
         return self

@@ -324,7 +324,7 @@ class HttpClient:
             limit.passed(sent)
             try:
                 return read(answer)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 msg = f"{what} answered {self._silenced(_not_json(answer), request)}; is base_url right?"
                 raise Retry(ProtocolError(msg, status=answer.status)) from error
         raise self._refused(answer, request, what, limit, sent)

@@ -124,7 +124,7 @@ class ListEndpoint:
                 raise msgspec.ValidationError("it is not an object")
             items = items_in(body, self.items, is_optional=self.is_optional)
             return made(Answer(what, items, body, headers))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise ProtocolError(f"{what} has another form than documented: {error}") from error
 
     def _sent(self, asked: Asked, *, has_query: bool) -> dict[str, Any]:

@@ -90,6 +90,19 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "`changes.changed_at` says",
     ),
+    "a secret in a computed page": (
+        {"stream": {"paging": {"kind": "computed", "value": "{{ secrets.api_key }}"}}},
+        "there is no 'secrets'",
+    ),
+    "changes over the edges of computed pages": (
+        {
+            "stream": {
+                "paging": {"kind": "computed", "value": "{{ response.next }}"},
+                "changes": {"parameter": "since"},
+            }
+        },
+        "numbered or computed",
+    ),
     "a body by GET": ({"stream": {"body": {}}}, "a body is sent by POST"),
     "a place in a body that is not there": (
         {"stream": {"paging": {"kind": "token", "parameter": ["a", "b"], "token": ["next"]}}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -239,6 +240,7 @@ async def test_no_credential_goes_to_another_host(api: Api) -> None:
         other.answers["/things"] = records(9)
         led: list[tuple[dict[str, Any], Any]] = [
             ({"kind": "next_link", "link": ["next"]}, records(1, following=f"{other.url}/things")),
+            ({"kind": "computed", "value": "{{ response.next }}"}, records(1, following=f"{other.url}/things")),
             ({"kind": "link_header"}, (200, {"link": f'<{other.url}/things>; rel="next"'}, b'{"data": [{"id": 1}]}')),
             ({"kind": "none"}, (302, {"location": f"{other.url}/things"}, b"")),
         ]  # fmt: skip
@@ -249,6 +251,53 @@ async def test_no_credential_goes_to_another_host(api: Api) -> None:
                 await pulled(opened(api, said), Copy("things"))
             assert KEY not in str(caught.value)
         assert other.asked == []
+
+
+COMPUTED = {
+    "kind": "computed",
+    "parameter": "page",
+    "value": "{{ response.at + 1 }}",
+    "stop": "{{ headers['x-last'] == settings.last or last_page_size == 0 }}",
+}
+
+
+def counted(at: object, *ids: object, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    return 200, headers, json.dumps({"data": [{"id": one} for one in ids], "at": at}).encode()
+
+
+async def test_the_next_page_is_computed_from_answer_headers_and_settings(api: Api) -> None:
+    api.answers |= {"/things": counted(1, 1), "/things?page=2": counted(2, 2, **{"X-Last": "yes"})}
+    said = desk(
+        settings={"last": {"description": "The word.", "default": "yes"}},
+        streams={"things": stream("/things", paging=COMPUTED)},
+    )
+    copy = Copy("things")
+    await pulled(opened(api, said), copy)
+    assert set(copy.records) == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (counted(1, 1), counted(1, 2), "leads back"),
+        (counted("x", 1), None, "does not say where its next page begins"),
+        (counted([2], 1), None, "does not say where its next page begins"),
+        (counted(0.5, 1), None, "by neither text nor number"),
+        (
+            (200, {}, b'{"data": [], "at": ' + b"[" * 5_000 + b"]" * 5_000 + b"}"),
+            None,
+            "another form|next page",
+        ),
+    ],
+)
+async def test_a_computed_page_that_goes_wrong_ends_in_words(
+    api: Api, first: Any, second: Any, words: str
+) -> None:
+    api.answers |= {"/things": first, "/things?page=2": second}
+    paging = {**COMPUTED, "stop": None}
+    said = desk(streams={"things": stream("/things", paging=paging)})
+    with pytest.raises(ProtocolError, match=words):
+        await pulled(opened(api, said), Copy("things"))
 
 
 SECRET = {"label": "API key", "hint": "begins with desk_"}

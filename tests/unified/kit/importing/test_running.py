@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tests.unified.kit.document.api import NOW, Api, opened, pulled, serving
+from tests.unified.kit.document.api import KEY, NOW, Api, Turns, opened, pulled, serving
 from tests.unified.kit.importing.airbyte.forms import SUBSTREAM, manifest_of, stream
+from tests.unified.kit.importing.airbyte.test_conversion import SESSION
 from tests.unified.kit.importing.openapi.test_draft import drafted, lists, query
 from unified.conformance.bench import Copy
 from unified.kit.importing.airbyte.conversion import convert
@@ -59,6 +60,35 @@ async def test_a_manifest_reads_the_children_of_each_parent(api: Api) -> None:
         "/people/8/notes": {"data": [{"id": "b"}, {"id": "c"}]},
     }
     assert await ids(api, document, "notes") == {"a", "b", "c"}
+
+
+async def test_a_manifest_logs_in_and_asks_by_a_body_whose_page_is_computed(api: Api) -> None:
+    paged = {
+        "type": "DefaultPaginator",
+        "pagination_strategy": {
+            "type": "CursorPagination",
+            "cursor_value": "{{ response.page + 1 }}",
+            "stop_condition": "{{ last_page_size < 2 }}",
+        },
+        "page_token_option": {
+            "type": "RequestOption",
+            "inject_into": "body_json",
+            "field_path": ["at", "page"],
+        },
+    }
+    where = {"http_method": "POST", "request_body_json": {"q": "x"}, "authenticator": SESSION}
+    manifest = manifest_of(stream(requester=where, retriever={"paginator": paged}, primary_key="id"))
+    document = convert(manifest, "desk", "Desk").document
+    api.answers = {
+        "/login": {"data": {"token": "t1"}},
+        "/contacts": Turns([{"data": [{"id": 1}, {"id": 2}], "page": 1}, {"data": [{"id": 3}], "page": 2}]),
+    }
+    assert await ids(api, document, "contacts") == {"1", "2", "3"}
+    assert [msgspec.json.decode(body) for body in api.bodies] == [
+        {"user": KEY, "password": KEY, "app": "x"},
+        {"q": "x"},
+        {"q": "x", "at": {"page": 2}},
+    ]
 
 
 async def test_a_draft_reads_pages_and_maps_customers(api: Api) -> None:

@@ -36,7 +36,7 @@ _TYPES = {
     OAUTH: "OAuthAuthenticator",
     SESSIONS: """
         SelectiveAuthenticator SessionTokenAuthenticator LegacySessionTokenAuthenticator
-        SessionTokenRequestApiKeyAuthenticator SessionTokenRequestBearerAuthenticator
+        SessionTokenRequestApiKeyAuthenticator SessionTokenRequestBearerAuthenticator ApiKey Bearer
     """,
     WAITS: """
         WaitTimeFromHeader WaitUntilTimeFromHeader HTTPAPIBudget FixedWindowCallRatePolicy MovingWindowCallRatePolicy

@@ -13,7 +13,8 @@ import msgspec
 from pydantic import ValidationError
 
 from unified.kit.document.model import DocumentModel
-from unified.kit.importing.airbyte import requests
+from unified.kit.importing.airbyte.addresses import address
+from unified.kit.importing.airbyte.authenticators import auth, secret_names
 from unified.kit.importing.airbyte.examination import examine
 from unified.kit.importing.airbyte.expressions import Translator, Unconvertible
 from unified.kit.importing.airbyte.manifest import Manifest
@@ -21,7 +22,6 @@ from unified.kit.importing.airbyte.streams import (
     ConvertedStream,
     Said,
     Shared,
-    address,
     requester_of,
     stream_of,
 )
@@ -83,7 +83,7 @@ def convert(manifest: Manifest, name: str, title: str) -> Conversion:
 
 def _secrets(manifest: Manifest, streams: list[Said]) -> frozenset[str]:
     """The settings that are secrets: what authenticators are made of, and what the manifest says is one."""
-    named = [requests.secret_names(requester_of(stream).get("authenticator")) for stream in streams]
+    named = [secret_names(requester_of(stream).get("authenticator")) for stream in streams]
     said = {
         key
         for key, about in manifest.settings.items()
@@ -97,7 +97,7 @@ def _place(one: ConvertedStream, stream: Said, manifest: Manifest, translator: T
     try:
         requester = requester_of(stream)
         base_url, host, _ = address(requester, translator)
-        said, remarks = requests.auth(requester.get("authenticator"), manifest.settings)
+        said, remarks = auth(requester.get("authenticator"), manifest.settings, base_url, translator)
     except Unconvertible as error:
         one.reason = str(error)
         return None

@@ -85,6 +85,22 @@ def only_setting(said: Any) -> str | None:
     return None if whole is None else _name(whole)
 
 
+def as_secrets(said: Any) -> tuple[str, set[str]]:
+    """What a login sends, in the words of a document's, and the settings that are its secrets."""
+    if isinstance(said, bool) or not isinstance(said, str | int):
+        raise Unconvertible("a login sends what is not a text")
+    names: set[str] = set()
+
+    def secret(match: re.Match[str]) -> str:
+        names.add(_name(match))
+        return _renamed("secrets", match)
+
+    def inside(match: re.Match[str]) -> str:
+        return f"{{{{{_OF['config'].sub(secret, match[1])}}}}}"
+
+    return _EXPRESSION.sub(inside, str(said)), names
+
+
 def keys_of(said: Any, root: str) -> tuple[str, ...] | None:
     """The keys that an expression walks from a name, such as ``response.meta['next']``; None where it does more."""
     found = _EXPRESSION.fullmatch(said.strip()) if isinstance(said, str) else None

@@ -1,308 +1,203 @@
-"""A manifest's authenticator, paginator, cursor and partitions as a document's.
+"""What each request for a manifest's stream holds, as a document's stream says it: query, body, and who takes what.
 
 Each function gives the document's part, or raises :class:`Unconvertible` with the reason.
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from unified.kit.importing.airbyte.expressions import Translator, Unconvertible, keys_of, only_setting
+from unified.kit.importing.airbyte.expressions import Translator, Unconvertible
 from unified.kit.importing.airbyte.manifest import PARAMETERS
-from unified.kit.importing.names import plain, slug
 
 Said = dict[str, Any]
+Taker = str | list[str]
+"""What takes a value: a parameter of the query, or keys to a place in the body."""
 
-_FORMATS = {"%s": "epoch", "%ms": "epoch_ms", "%Y-%m-%d": "date"}
-_DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
-_SECONDS = (604_800, 86_400, 3_600, 60, 1)
-
-
-def secret_names(authenticator: Any) -> frozenset[str]:
-    """The settings that an authenticator is made of, at any depth: they are secrets."""
-    if isinstance(authenticator, str):
-        return frozenset(re.findall(r"""config(?:\[['"]|\.get\(['"]|\.)([A-Za-z_]\w*)""", authenticator))
-    if isinstance(authenticator, Mapping):
-        of = [
-            one
-            for key, one in authenticator.items()
-            if key not in (PARAMETERS, "type", "token_refresh_endpoint")
-        ]
-        return frozenset().union(*map(secret_names, of))
-    if isinstance(authenticator, list):
-        return frozenset().union(*map(secret_names, authenticator))
-    return frozenset()
+_BOUND = re.compile(
+    r"""\{\{\s*stream_(?:interval|slice)(?:\.|\[['"]|\.get\(['"])([A-Za-z_]\w*)['"\])]*\s*\}\}"""
+)
+_TOKEN = re.compile(
+    r"""\{\{\s*next_page_token(?:\.|\[\s*['"]|\.get\(['"])next_page_token['"\s\])]*"""
+    r"""(?:\s+if\s+next_page_token(?:\s+is\s+not\s+none)?(?:\s+else\s+(?:''|""|none|None|\d+))?|\s+or\s+(?:''|""|none|None|\d+))?\s*\}\}"""
+)
+_BODIES = {
+    "RequestBodyJsonObject": "json",
+    "RequestBodyGraphQL": "json",
+    "RequestBodyUrlEncodedForm": "form",
+}
 
 
-def auth(found: Any, spec: Mapping[str, Any]) -> tuple[Said, list[str]]:
-    """The authenticator, and what to look at."""
-    if not isinstance(found, dict) or found.get("type") in (None, "NoAuth"):
-        return {"kind": "none"}, []
-    match found["type"]:
-        case "BearerAuthenticator":
-            return {"kind": "bearer", "secret": _secret(found.get("api_token"), spec)}, []
-        case "ApiKeyAuthenticator":
-            return _key(found, spec)
-        case "BasicHttpAuthenticator":
-            return _basic(found, spec), []
-        case "OAuthAuthenticator":
-            return _oauth(found), []
-        case "SelectiveAuthenticator":
-            return _choice(found, spec)
-        case other:
-            raise Unconvertible(f"{other}: documents have no such authenticator")
+@dataclass
+class Asked:
+    """What each request holds.
 
+    Attributes:
+        method: GET or POST.
+        parameters: Of the query.
+        body: The document's body; None where none is sent.
+        bounds: What takes the begin and the end of a window of time, by the names that the cursor gives them.
+        token: What takes the next page's token, where a parameter or the body says so.
+    """
 
-def _secret(said: Any, spec: Mapping[str, Any]) -> Said:
-    name = only_setting(said)
-    if name is None:
-        raise Unconvertible("the authenticator makes its secret of more than one setting")
-    about = spec.get(name)
-    about = about if isinstance(about, Mapping) else {}
-    label = str(about.get("title") or name.replace("_", " "))[:100]
-    hint = plain(str(about.get("description") or "")) or "As the provider shows it."
-    return {"name": slug(name), "label": label, "hint": hint}
+    method: str
+    parameters: Said = field(default_factory=dict)
+    body: Said | None = None
+    bounds: dict[str, Taker] = field(default_factory=dict)
+    token: Taker | None = None
 
-
-def _key(found: Said, spec: Mapping[str, Any]) -> tuple[Said, list[str]]:
-    token = found.get("api_token") or ""
-    into = found.get("inject_into")
-    option = into if isinstance(into, Mapping) else {}
-    name = option.get("field_name") or found.get("header") or "Authorization"
-    if not isinstance(name, str) or "{{" in name:
-        raise Unconvertible("the authenticator's header or parameter has no fixed name")
-    place = {"request_parameter": "query", "header": "header"}.get(option.get("inject_into", "header"))
-    if place is None:
-        raise Unconvertible("the authenticator writes its key into the body")
-    prefix = re.match(r"\s*([^{]*?)\s*(\{\{.*\}\})\s*$", token, re.DOTALL) if isinstance(token, str) else None
-    if prefix is None:
-        raise Unconvertible("the authenticator has no key of a setting")
-    secret = _secret(prefix[2], spec)
-    if prefix[1] == "Bearer" and place == "header" and name.casefold() == "authorization":
-        return {"kind": "bearer", "secret": secret}, []
-    remarks = []
-    if prefix[1]:
-        secret["hint"] = f"With its prefix: {prefix[1]} and the key. {secret['hint']}"[:500]
-        remarks.append(f"the key is entered with the prefix {prefix[1]!r}")
-    return {"kind": "key", "secret": secret, "place": place, "name": name}, remarks
-
-
-def _basic(found: Said, spec: Mapping[str, Any]) -> Said:
-    user, password = found.get("username") or "", found.get("password") or ""
-    if only_setting(user) is None:
-        raise Unconvertible("BasicHttpAuthenticator: its user is not a setting of its own")
-    if password == "":
-        return {"kind": "key", "secret": _secret(user, spec), "place": "basic_user"}
-    if only_setting(password) is None:
-        raise Unconvertible("BasicHttpAuthenticator: its password is not a setting of its own")
-    return {"kind": "basic", "user": _secret(user, spec), "password": _secret(password, spec)}
-
-
-def _oauth(found: Said) -> Said:
-    if found.get("grant_type", "refresh_token") != "client_credentials":
-        raise Unconvertible("OAuthAuthenticator: the manifest does not say where a person consents")
-    for odd in ("refresh_request_body", "refresh_request_headers", "profile_assertion"):
-        if found.get(odd):
-            raise Unconvertible(f"OAuthAuthenticator: {odd} is not carried over")
-    url = found.get("token_refresh_endpoint")
-    if not isinstance(url, str) or "{{" in url:
-        raise Unconvertible("OAuthAuthenticator: the token's address is not fixed")
-    scopes = found.get("scopes") or []
-    said = {"kind": "oauth", "token_url": url, "grants": ["client_credentials"],
-            "client_authentication": "client_secret_post"}  # fmt: skip
-    return {**said, "scopes": scopes} if isinstance(scopes, list) and scopes else said
-
-
-def _choice(found: Said, spec: Mapping[str, Any]) -> tuple[Said, list[str]]:
-    choices = found.get("authenticators")
-    fixed: Said | None = None
-    oauth: Said | None = None
-    left: list[str] = []
-    for name, one in (choices if isinstance(choices, dict) else {}).items():
-        try:
-            made, _ = auth(one, spec)
-        except Unconvertible:
-            left.append(name)
-            continue
-        if made["kind"] == "oauth" and oauth is None:
-            oauth = made
-        elif made["kind"] in ("key", "bearer", "basic") and fixed is None:
-            fixed = made
-        else:
-            left.append(name)
-    remarks = [f"of the ways to authenticate these are left out: {', '.join(left)}"[:300]] if left else []
-    if fixed and oauth:
-        return {"kind": "choice", "key": fixed, "oauth": oauth}, remarks
-    if fixed or oauth:
-        return fixed or oauth or {}, remarks
-    raise Unconvertible("SelectiveAuthenticator: none of its choices is one that documents have")
-
-
-def paging(found: Any, parameters: Said) -> tuple[Said, list[str]]:
-    """The paginator, and what to look at; a page's size is written into ``parameters`` where pages do not count."""
-    if (
-        not isinstance(found, dict)
-        or found.get("type") == "NoPagination"
-        or not found.get("pagination_strategy")
-    ):
-        return {"kind": "none"}, []
-    strategy = found["pagination_strategy"]
-    into = found.get("page_token_option")
-    into = into if isinstance(into, dict) else {}
-    size_option = found.get("page_size_option")
-    size_parameter = size_option.get("field_name") if isinstance(size_option, dict) else None
-    size = _whole(strategy.get("page_size")) if isinstance(strategy, dict) else None
-    kind = strategy.get("type") if isinstance(strategy, dict) else None
-    if kind in ("PageIncrement", "OffsetIncrement"):
-        if size is None:
-            raise Unconvertible(f"{kind}: its pages have no fixed size, by which the last one is known")
-        said = {
-            "kind": "page" if kind == "PageIncrement" else "offset",
-            "parameter": _into(into),
-            "size": size,
-        }
-        if kind == "PageIncrement":
-            said["first"] = _whole(strategy.get("start_from_page")) or 0
-        return {**said, **({"size_parameter": size_parameter} if size_parameter else {})}, []
-    if kind != "CursorPagination":
-        raise Unconvertible(f"{kind}: documents have no such pages")
-    if size is not None and isinstance(size_parameter, str):
-        parameters.setdefault(size_parameter, str(size))
-    return _cursor(strategy, into, size)
-
-
-def _cursor(strategy: Said, into: Said, size: int | None) -> tuple[Said, list[str]]:
-    value, stop = strategy.get("cursor_value"), strategy.get("stop_condition")
-    more = keys_of(re.sub(r"\{\{\s*not\s+", "{{ ", stop), "response") if isinstance(stop, str) else None
-    if stop and more is None:
-        raise Unconvertible("CursorPagination: its stop_condition is more than that something is missing")
-    is_link = into.get("type") == "RequestPath"
-    if isinstance(value, str) and re.search(
-        r"""headers(?:\.|\[['"]|\.get\(['"])link""", value, re.IGNORECASE
-    ):
-        if not is_link:
-            raise Unconvertible("CursorPagination: a Link header is followed as a link alone")
-        return {"kind": "link_header"}, []
-    if token := keys_of(value, "response"):
-        remarks = (
-            [f"pages end where {'.'.join(token)} is missing, not by {'.'.join(more)}"]
-            if more and more != token
-            else []
-        )
-        if is_link:
-            return {"kind": "next_link", "link": list(token)}, remarks
-        return {"kind": "token", "parameter": _into(into), "token": list(token)}, remarks
-    if last := keys_of(value, "last_record"):
-        said: Said = {"kind": "after_id", "parameter": _into(into), "id": list(last)}
-        if more:
-            return {**said, "more": list(more)}, []
-        if size is not None:
-            return {**said, "size": size}, []
-    raise Unconvertible(
-        "CursorPagination: its cursor is neither a key of the answer, of a record nor a Link header"
-    )
-
-
-def _into(option: Said) -> str:
-    name = option.get("field_name")
-    if option.get("inject_into") != "request_parameter" or not isinstance(name, str) or "{{" in name:
-        raise Unconvertible("the next page is not asked for by a parameter of the query")
-    return name
-
-
-def _whole(said: Any) -> int | None:
-    if isinstance(said, str) and said.isascii() and said.isdecimal() and len(said) < 8:  # noqa: PLR2004 - no page is larger
-        return int(said)
-    return said if isinstance(said, int) and not isinstance(said, bool) else None
-
-
-def changes(found: Any) -> tuple[Said | None, list[str]]:
-    """The cursor by time; None, with the reason as a remark, where every pull reads all."""
-    if not isinstance(found, dict):
-        return None, []
-    option = found.get("start_time_option")
-    cursor = found.get("cursor_field")
-    if found.get("type") != "DatetimeBasedCursor" or not isinstance(option, dict):
-        return None, ["its cursor has no parameter of the query, so every pull reads all of it"]
-    try:
-        said: Said = {"parameter": _into(option), "format": _format(found.get("datetime_format"))}
-        end = found.get("end_time_option")
-        if isinstance(end, dict):
-            said["end_parameter"] = _into(end)
-        for key, ours in (
-            ("lookback_window", "lookback_seconds"),
-            ("cursor_granularity", "granularity_seconds"),
+    def taker(self, option: Any, what: str) -> Taker:
+        """What takes the value of an option; a body that it needs is there from now on."""
+        option = option if isinstance(option, dict) else {}
+        place = option.get("inject_into")
+        keys = option.get("field_path") or [option.get("field_name")]
+        if not isinstance(keys, list) or not all(
+            isinstance(one, str) and one and "{{" not in one for one in keys
         ):
-            if found.get(key):
-                said[ours] = seconds(found[key])
-    except Unconvertible as error:
-        return None, [f"every pull reads all of it: {error}"]
-    if isinstance(cursor, str) and cursor and "{{" not in cursor:
-        said["changed_at"] = cursor.split(".")
-    return said, []
+            raise Unconvertible(f"{what} is asked for by what has no fixed name")
+        if place == "request_parameter" and len(keys) == 1:
+            return str(keys[0])
+        kind = {"body_json": "json", "body_data": "form"}.get(str(place))
+        if kind is None:
+            raise Unconvertible(f"{what} is asked for neither by a parameter of the query nor in the body")
+        self.send(kind)
+        return list(keys)
+
+    def hold(self, option: Any, value: Any, what: str) -> None:
+        """Put a value where an option says, unless something is there."""
+        taker = self.taker(option, what)
+        if isinstance(taker, str):
+            self.parameters.setdefault(taker, str(value))
+            return
+        place = self.fields()
+        for key in taker[:-1]:
+            place = place.setdefault(key, {})
+            if not isinstance(place, dict):
+                raise Unconvertible(f"{what} lies below a value of the body")
+        is_form = self.body is not None and self.body.get("kind") == "form"
+        place.setdefault(taker[-1], str(value) if is_form else value)
+
+    def said(self) -> Said:
+        """It, as the stream's keys."""
+        found: Said = {}
+        if self.method == "POST":
+            found["method"] = self.method
+        if self.parameters:
+            found["parameters"] = self.parameters
+        return found if self.body is None else {**found, "body": self.body}
+
+    def send(self, kind: str) -> None:
+        """Have a body, of JSON or a form."""
+        if self.method != "POST":
+            raise Unconvertible(f"its requests have a body and are sent by {self.method}")
+        if self.body is None:
+            self.body = {"kind": kind, "fields": {}}
+        if self.body["kind"] != kind:
+            raise Unconvertible("its body is a form in one place and JSON in another")
+
+    def fields(self) -> Said:
+        """What the body holds."""
+        fields: Said = self.body["fields"] if self.body else {}
+        return fields
 
 
-def _format(said: Any) -> str:
-    if not isinstance(said, str) or "{{" in said:
-        raise Unconvertible("the format of its times is not fixed")
-    if said in _FORMATS:
-        return _FORMATS[said]
-    if "%_ms" in said or "%epoch" in said or "%s" in said:
-        raise Unconvertible(f"times in the format {said!r} are not written")
-    return said
-
-
-def seconds(said: Any) -> int:
-    """An ISO 8601 duration of weeks to seconds."""
-    match = _DURATION.fullmatch(said) if isinstance(said, str) else None
-    if match is None or not any(match.groups()):
-        if isinstance(said, str) and re.fullmatch(r"PT0\.0*1S", said):
-            return 1
-        raise Unconvertible("a duration is not one of weeks, days, hours, minutes and seconds")
-    return sum(int(count) * unit for count, unit in zip(match.groups(), _SECONDS, strict=True) if count)
-
-
-def partition(found: Any, parameters: Said, translator: Translator, given: Mapping[str, Any]) -> Said | None:
-    """The partitions; how a request names one is written into ``parameters``."""
-    if isinstance(found, list):
-        if len(found) > 1:
-            raise Unconvertible("a product of partitions is not carried over")
-        found = found[0] if found else None
+def asked_of(requester: Said, translator: Translator) -> Asked:
+    """What a requester says of its requests."""
+    method = str(requester.get("http_method", "GET")).upper()
+    if method not in ("GET", "POST"):
+        raise Unconvertible("it is asked for by another method than GET and POST")
+    asked = Asked(method)
+    found = requester.get("request_parameters") or {}
     if not isinstance(found, dict):
-        return None
-    if found.get("type") == "ListPartitionRouter":
-        return _values(found, parameters, translator, given)
-    if found.get("type") != "SubstreamPartitionRouter":
-        raise Unconvertible(f"{found.get('type')}: documents have no such partitions")
-    parents = found.get("parent_stream_configs")
-    if not isinstance(parents, list) or len(parents) != 1 or not isinstance(parents[0], dict):
-        raise Unconvertible("SubstreamPartitionRouter: it has several parents")
-    parent = parents[0]
-    if parent.get("extra_fields") or parent.get("lazy_read_pointer"):
-        raise Unconvertible("SubstreamPartitionRouter: extra fields of the parent are not carried over")
-    stream = parent.get("stream")
-    name, key = str(parent.get("partition_field", "")), parent.get("parent_key")
-    if not isinstance(stream, dict) or not isinstance(key, str) or "*" in key:
-        raise Unconvertible("SubstreamPartitionRouter: its parent is not a stream with a key")
-    _asked_by(parent.get("request_option"), name, parameters)
+        raise Unconvertible("its parameters are one expression, not an object")
+    given = requester.get(PARAMETERS, {})
+    for key, value in found.items():
+        if value is None or value == "" or _is_taken(asked, value, key):
+            continue
+        asked.parameters[key] = translator.text(value, given, what=f"the parameter {key}")
+    _body(asked, requester, translator)
+    return asked
+
+
+def _body(asked: Asked, requester: Said, translator: Translator) -> None:
+    kind, fields = said_body(requester)
+    if fields is None:
+        return
+    if not isinstance(fields, dict):
+        raise Unconvertible("its body is one expression or text, not an object")
+    asked.send(kind)
+    given = requester.get(PARAMETERS, {})
+
+    def filled(value: Any, place: list[str]) -> Any:
+        if isinstance(value, dict):
+            made = {key: filled(one, [*place, key]) for key, one in value.items()}
+            return {key: one for key, one in made.items() if one is not _TAKEN}
+        if isinstance(value, list):
+            if any(_is_named(one) for one in value):
+                raise Unconvertible("a window of time or a page's token stands in a list of its body")
+            return [filled(one, []) for one in value]
+        if _is_taken(asked, value, place):
+            return _TAKEN
+        if not isinstance(value, str):
+            return str(value) if kind == "form" and value is not None else value
+        return translator.text(value, given, what=f"the body's {'.'.join(place)}")
+
+    asked.fields().update(filled(fields, []))
+
+
+_TAKEN: Any = object()
+
+
+def said_body(requester: Said) -> tuple[str, Any]:
+    """The kind of a requester's body and its fields; None where it sends none."""
+    for key, kind in (("request_body_json", "json"), ("request_body_data", "form")):
+        if requester.get(key):
+            return kind, requester[key]
+    found = requester.get("request_body")
+    if not found:
+        return "json", None
+    said = found if isinstance(found, dict) else {}
+    if said.get("type") not in _BODIES:
+        raise Unconvertible(f"{said.get('type')}: documents send JSON and forms")
+    value = said.get("value")
+    if isinstance(value, dict):
+        value = {key: one for key, one in value.items() if key not in (PARAMETERS, "type")}
+    return _BODIES[said["type"]], value
+
+
+def _is_named(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_is_named(one) for one in value.values())
+    if isinstance(value, list):
+        return any(_is_named(one) for one in value)
+    return isinstance(value, str) and bool(_BOUND.fullmatch(value.strip()) or _TOKEN.fullmatch(value.strip()))
+
+
+def _is_taken(asked: Asked, value: Any, taker: Taker) -> bool:
+    """Whether a value is where a window begins or ends, or the next page's token; who takes it is noted then."""
+    if not isinstance(value, str) or not taker:
+        return False
+    if bound := _BOUND.fullmatch(value.strip()):
+        asked.bounds[bound[1]] = taker
+        return True
+    if _TOKEN.fullmatch(value.strip()):
+        asked.token = taker
+        return True
+    return False
+
+
+def fixed_headers(requester: Mapping[str, Any], translator: Translator) -> dict[str, str]:
+    """The headers of each request, without those that the client sends itself."""
+    found = requester.get("request_headers") or {}
+    if not isinstance(found, dict):
+        raise Unconvertible("its headers are one expression, not an object")
+    given = requester.get(PARAMETERS, {})
     return {
-        "stream": slug(str(stream.get("name") or "")),
-        "parent_key": [part for part in re.split(r"[/.]", key) if part],
-        "partition_field": slug(name),
+        key: translator.text(value, given, what=f"the header {key}")
+        for key, value in found.items()
+        if key.casefold() not in _OWN_HEADERS
     }
 
 
-def _values(found: Said, parameters: Said, translator: Translator, given: Mapping[str, Any]) -> Said:
-    name = str(found.get("cursor_field", "value"))
-    values = found.get("values")
-    _asked_by(found.get("request_option"), name, parameters)
-    if isinstance(values, str):
-        return {"values": translator.text(values, given, what="values"), "partition_field": slug(name)}
-    if not isinstance(values, list) or not all(isinstance(one, str | int) for one in values):
-        raise Unconvertible("ListPartitionRouter: its values are not texts")
-    return {"values": [str(one) for one in values], "partition_field": slug(name)}
-
-
-def _asked_by(option: Any, name: str, parameters: Said) -> None:
-    if isinstance(option, dict):
-        parameters[_into(option)] = f"{{{{ partition.{slug(name)} }}}}"
+_OWN_HEADERS = frozenset(("accept", "content-type", "user-agent", "accept-encoding"))

@@ -3,25 +3,23 @@
 Where a stream can't become one, :class:`Unconvertible` says why.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from unified.kit.document.streams import DocumentStream
-from unified.kit.importing.airbyte import requests
+from unified.kit.importing.airbyte.addresses import address
+from unified.kit.importing.airbyte.cursors import changes
 from unified.kit.importing.airbyte.expressions import Translator, Unconvertible
 from unified.kit.importing.airbyte.manifest import PARAMETERS
+from unified.kit.importing.airbyte.pages import paging
+from unified.kit.importing.airbyte.partitions import partition
+from unified.kit.importing.airbyte.requests import asked_of, fixed_headers
 from unified.kit.importing.landing import landing
 from unified.kit.proposing.schemas import of_schema
 
 Said = dict[str, Any]
 
-_URL = re.compile(r"https://(?P<host>(?:[^/{]|\{\{.*?\}\})+)(?P<path>/.*)?", re.DOTALL)
-_BOUND = re.compile(
-    r"""\{\{\s*stream_(?:interval|slice)(?:\.|\[['"]|\.get\(['"])(start_time|end_time)['"\])]*\s*\}\}"""
-)
-_OWN_HEADERS = frozenset(("accept", "content-type", "user-agent", "accept-encoding"))
 _ACTIONS = frozenset(("RETRY", "RATE_LIMITED", "FAIL", "IGNORE"))
 
 
@@ -70,36 +68,6 @@ def requester_of(stream: Mapping[str, Any]) -> Said:
     return found if isinstance(found, dict) else {}
 
 
-def address(requester: Said, translator: Translator) -> tuple[str, str, str]:
-    """Base URL, the host as documents declare it, and the path."""
-    given = requester.get(PARAMETERS, {})
-    base = translator.text(requester.get("url") or requester.get("url_base") or "", given, what="url")
-    path = translator.text(requester.get("path") or "", given, what="path")
-    if "://" in path:
-        raise Unconvertible("its path names a host")
-    whole = _URL.fullmatch(f"{base.rstrip('/')}/{path.lstrip('/')}" if path else base)
-    if whole is None:
-        raise Unconvertible(
-            "its address is plain http, not https://"
-            if base.startswith("http://")
-            else "its address is not https:// with a host: a setting must not name the whole of it"
-        )
-    label, dot, rest = (
-        whole["host"].partition(".") if "{{" not in whole["host"] else _templated(whole["host"])
-    )
-    host = f"*.{rest}" if "{{" in label and dot else whole["host"]
-    if "{{" in host:
-        raise Unconvertible("a setting names more than the first part of its host")
-    return f"https://{whole['host']}", host, whole["path"] or "/"
-
-
-def _templated(host: str) -> tuple[str, str, str]:
-    """A host whose first part holds an expression, which may have dots in it."""
-    end = host.rfind("}}") + 2
-    label, dot, rest = host[end:].partition(".")
-    return host[:end] + label, dot, rest
-
-
 def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Translator) -> Said:
     """The document's stream; what to look at is noted beside it.
 
@@ -108,25 +76,22 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
         ValidationError: If the document's model refuses it.
     """
     requester, retriever = requester_of(stream), stream["retriever"]
-    _check(requester, retriever)
+    _check(retriever)
     _, _, path = address(requester, translator)
-    since, remarks = requests.changes(stream.get("incremental_sync"))
-    parameters, bounds = _parameters(requester, translator)
-    if isinstance(stream.get("incremental_sync"), dict) and since is None and "start_time" in bounds:
-        option = {"inject_into": "request_parameter", "field_name": bounds["start_time"]}
-        cursor = {**stream["incremental_sync"], "start_time_option": option}
-        if "end_time" in bounds:
-            cursor["end_time_option"] = {**option, "field_name": bounds["end_time"]}
-        since, remarks = requests.changes(cursor)
+    asked = asked_of(requester, translator)
+    if shared.auth.get("place") == "body" and asked.body is None:
+        asked.send("json")
+    since, remarks = changes(stream.get("incremental_sync"), asked)
     one.remarks += remarks
-    split = requests.partition(
-        retriever.get("partition_router"), parameters, translator, retriever.get(PARAMETERS, {})
-    )
-    pages, remarks = requests.paging(retriever.get("paginator"), parameters)
-    one.remarks += remarks
-    if since is not None and split is not None and pages["kind"] in ("page", "offset"):
-        since = None
-        one.remarks.append("its pages are numbered within partitions, so every pull reads all of it")
+    split = partition(retriever.get("partition_router"), asked, translator, retriever.get(PARAMETERS, {}))
+    pages = paging(retriever.get("paginator"), asked, translator)
+    if since is not None and pages["kind"] in ("page", "offset", "computed"):
+        if split is not None:
+            since = None
+            one.remarks.append("its pages are numbered within partitions, so every pull reads all of it")
+        elif "changed_at" not in since:
+            since = None
+            one.remarks.append("its pages are numbered, and no field says when a record changed: all is read")
     _headers(requester, shared, translator)
     _handlers(one, requester.get("error_handler"), shared, has_partitions=split is not None)
     fields = of_schema(_schema(stream))
@@ -135,9 +100,8 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
     if landed is None:
         raise Unconvertible("nothing says what a record's id is: it has no primary key")
     one.remarks += landed.remarks
-    said: Said = {"entity": landed.entity, "path": path}
+    said: Said = {"entity": landed.entity, "path": path, **asked.said()}
     for key, value in (
-        ("parameters", parameters),
         ("records", _records(retriever, translator)),
         ("paging", pages if pages["kind"] != "none" else None),
         ("changes", since),
@@ -152,45 +116,17 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
     return said
 
 
-def _check(requester: Said, retriever: Said) -> None:
+def _check(retriever: Said) -> None:
     """Refuse what documents do not read at all."""
     if retriever.get("type", "SimpleRetriever") != "SimpleRetriever":
         raise Unconvertible(f"{retriever['type']}: documents read lists, without jobs to wait for")
-    if str(requester.get("http_method", "GET")).upper() != "GET":
-        raise Unconvertible("it is asked for by another method than GET")
-    if any(requester.get(key) for key in ("request_body", "request_body_json", "request_body_data")):
-        raise Unconvertible("its requests have a body")
     decoder = retriever.get("decoder")
     if isinstance(decoder, dict) and decoder.get("type", "JsonDecoder") != "JsonDecoder":
         raise Unconvertible(f"{decoder.get('type')}: answers are read as JSON")
 
 
-def _parameters(requester: Said, translator: Translator) -> tuple[Said, dict[str, str]]:
-    """The query's parameters, and those of them that hold where a time window begins and ends."""
-    found = requester.get("request_parameters") or {}
-    if not isinstance(found, dict):
-        raise Unconvertible("its parameters are one expression, not an object")
-    bounds = {
-        bound[1]: key
-        for key, value in found.items()
-        if isinstance(value, str) and (bound := _BOUND.fullmatch(value.strip()))
-    }
-    given = requester.get(PARAMETERS, {})
-    return {
-        key: translator.text(value, given, what=f"the parameter {key}")
-        for key, value in found.items()
-        if key not in bounds.values() and value is not None and value != ""
-    }, bounds
-
-
 def _headers(requester: Said, shared: Shared, translator: Translator) -> None:
-    found = requester.get("request_headers") or {}
-    if not isinstance(found, dict):
-        raise Unconvertible("its headers are one expression, not an object")
-    for key, value in found.items():
-        if key.casefold() in _OWN_HEADERS:
-            continue
-        said = translator.text(value, requester.get(PARAMETERS, {}), what=f"the header {key}")
+    for key, said in fixed_headers(requester, translator).items():
         if shared.headers.setdefault(key, said) != said:
             raise Unconvertible(f"its header {key} is another one than that of other streams")
 

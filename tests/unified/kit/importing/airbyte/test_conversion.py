@@ -65,10 +65,157 @@ def test_authenticators() -> None:
     )
     basic = only(signed(type="BasicHttpAuthenticator", username="{{ config['u'] }}", password=""))["auth"]
     assert (basic["kind"], basic["place"]) == ("key", "basic_user")
-    prefixed = converted(
-        {**signed(type="ApiKeyAuthenticator", api_token="Token {{ config['k'] }}", header="X"), **KEYED}
+
+
+@pytest.mark.parametrize(
+    ("token", "header", "said"),
+    [
+        ("Token {{ config['k'] }}", "X", {"name": "X", "prefix": "Token "}),
+        ("{{ config['k'] }}", "Authorization", {"name": "Authorization", "prefix": ""}),
+        ("Bearer {{ config['k'] }}", "Authorization", {"kind": "bearer"}),
+        ("{{ config['k'] }}", "X", {"name": "X"}),
+    ],
+)
+def test_a_key_has_the_prefix_of_the_manifest_and_none_of_ours(
+    token: str, header: str, said: dict[str, Any]
+) -> None:
+    made = only(signed(type="ApiKeyAuthenticator", api_token=token, header=header))["auth"]
+    assert said.items() <= made.items()
+    assert ("prefix" in made) == ("prefix" in said)
+
+
+LOGIN = {
+    "type": "HttpRequester",
+    "url_base": "https://api.example.test",
+    "path": "/login",
+    "http_method": "POST",
+    "request_body_json": {"user": "{{ config['user'] }}", "password": "{{ config['pw'] }}", "app": "x"},
+}
+SESSION = {
+    "type": "SessionTokenAuthenticator",
+    "login_requester": LOGIN,
+    "session_token_path": ["data", "token"],
+    "request_authentication": {
+        "type": "ApiKey",
+        "inject_into": {"type": "RequestOption", "inject_into": "header", "field_name": "X-Session"},
+    },
+}
+
+
+def test_a_session_token_is_a_login_whose_settings_are_secrets() -> None:
+    made = only(signed(**SESSION))["auth"]
+    assert [one["name"] for one in made.pop("secrets")] == ["user", "pw"]
+    assert made == {
+        "kind": "session",
+        "path": "/login",
+        "body": {"user": "{{ secrets.user }}", "password": "{{ secrets.pw }}", "app": "x"},
+        "token": ["data", "token"],
+        "header": "X-Session",
+        "prefix": "",
+    }
+
+
+BODY_TOKEN = {"type": "RequestOption", "inject_into": "body_json", "field_path": ["variables", "after"]}
+CURSOR = {"type": "CursorPagination", "cursor_value": "{{ response.next }}"}
+
+
+def posted(**requester: Any) -> dict[str, Any]:
+    return stream(requester={"http_method": "POST", **requester})
+
+
+def test_a_body_takes_pages_windows_and_partitions() -> None:
+    form = posted(
+        request_body={
+            "type": "RequestBodyGraphQL",
+            "value": {
+                "query": "query { things { id } }",
+                "variables": {"size": 5, "of": "{{ config['of'] }}"},
+            },
+        }
     )
-    assert "with the prefix 'Token'" in prefixed.streams[0].remarks[0]
+    form["retriever"]["paginator"] = {
+        "type": "DefaultPaginator",
+        "pagination_strategy": {**CURSOR, "page_size": 50},
+        "page_token_option": BODY_TOKEN,
+        "page_size_option": {"type": "RequestOption", "inject_into": "body_json", "field_name": "limit"},
+    }
+    form["retriever"]["partition_router"] = {
+        **LIST,
+        "request_option": {"type": "RequestOption", "inject_into": "body_json", "field_name": "kind"},
+    }
+    form["incremental_sync"] = {
+        **TIMES,
+        "start_time_option": {"inject_into": "body_json", "field_path": ["variables", "since"]},
+    }
+    said = contacts(form)
+    assert (said["method"], said["paging"]["parameter"]) == ("POST", ["variables", "after"])
+    assert said["changes"]["parameter"] == ["variables", "since"]
+    assert said["body"] == {
+        "kind": "json",
+        "fields": {
+            "query": "query { things { id } }",
+            "variables": {"size": 5, "of": "{{ settings.of }}"},
+            "kind": "{{ partition.kind }}",
+            "limit": 50,
+        },
+    }
+
+
+def test_a_body_that_names_the_window_and_the_page_itself() -> None:
+    form = posted(
+        request_body_data={
+            "from": "{{ stream_interval['start_time'] }}",
+            "page": "{{ next_page_token['next_page_token'] or '' }}",
+            "size": 10,
+        }
+    )
+    form["retriever"]["paginator"] = {"type": "DefaultPaginator", "pagination_strategy": CURSOR}
+    form["incremental_sync"] = TIMES
+    said = contacts(form)
+    assert said["body"] == {"kind": "form", "fields": {"size": "10"}}
+    assert said["paging"]["parameter"] == ["page"]
+    assert said["changes"]["parameter"] == ["from"]
+
+
+@pytest.mark.parametrize(
+    ("stop", "flag"),
+    [
+        ("{{ not response.get('more') }}", {"more": ["more"]}),
+        ("{{ response.more is none }}", {"more": ["more"]}),
+        ("{{ response.more == false }}", {"more": ["more"]}),
+        ("{{ response['is_last'] }}", {"end": ["is_last"]}),
+        ("{{ response.meta.is_last == true }}", {"end": ["meta", "is_last"]}),
+        ("{{ not response.next }}", {}),
+    ],
+)
+def test_what_stops_is_a_flag(stop: str, flag: dict[str, Any]) -> None:
+    form = pages({**CURSOR, "stop_condition": stop}, QUERY)
+    assert contacts(form)["paging"] == {"kind": "token", "parameter": "page", "token": ["next"], **flag}
+
+
+@pytest.mark.parametrize(
+    ("value", "stop", "said"),
+    [
+        ("{{ response.page + 1 }}", None, {"value": "{{ response.page + 1 }}"}),
+        ("{{ headers['X-Next'] }}", None, {"value": "{{ headers['x-next'] }}"}),
+        (
+            "{{ last_record['id'] }}",
+            "{{ last_page_size < 50 }}",
+            {"value": "{{ last_record['id'] }}", "stop": "{{ last_page_size < 50 }}"},
+        ),
+        (
+            "{{ response.next }}",
+            "{{ response.page >= config['most'] | int }}",
+            {"value": "{{ response.next }}", "stop": "{{ response.page >= settings.most | int }}"},
+        ),
+    ],
+)
+def test_a_cursor_that_is_more_than_a_key_is_computed(
+    value: str, stop: str | None, said: dict[str, Any]
+) -> None:
+    strategy = {"type": "CursorPagination", "cursor_value": value, "stop_condition": stop}
+    assert contacts(pages(strategy, QUERY))["paging"] == {"kind": "computed", "parameter": "page", **said}
+    assert "parameter" not in contacts(pages(strategy, {"type": "RequestPath"}))["paging"]
 
 
 def test_pages() -> None:
@@ -156,15 +303,39 @@ def test_settings_are_named_and_a_secret_goes_nowhere_else() -> None:
         (stream(requester={"url_base": "{{ config['url'] }}"}), "must not name the whole"),
         (stream(requester={"url_base": "http://api.example.test"}), "is plain http, not https"),
         (stream(requester={"path": "https://evil.example.test/x"}), "names a host"),
-        (stream(requester={"http_method": "POST"}), "another method"),
+        (stream(requester={"http_method": "PUT"}), "another method"),
+        (stream(requester={"request_body_json": {"a": 1}}), "have a body and are sent by GET"),
+        (posted(request_body_json="{{ config }}"), "one expression or text"),
+        (
+            posted(request_body={"type": "RequestBodyPlainText", "value": "x"}),
+            "documents send JSON and forms",
+        ),
+        (posted(request_body_json={"a": ["{{ stream_slice.start_time }}"]}), "in a list of its body"),
+        (posted(request_body_json={"a": "{{ config['key'] }}"}), "secret 'key' stands outside"),
+        (signed(**SESSION | {"login_requester": {**LOGIN, "http_method": "GET"}}), "not a POST"),
+        (
+            signed(**SESSION | {"login_requester": {**LOGIN, "url_base": "https://evil.example.test"}}),
+            "login is at another host",
+        ),
+        (
+            signed(
+                **SESSION | {"login_requester": {**LOGIN, "authenticator": {"type": "BearerAuthenticator"}}}
+            ),
+            "signed itself",
+        ),
         (stream(requester={"request_parameters": {"q": ["a"]}}), "a text was expected"),
         (
             stream(requester={"request_parameters": {"q": "{{ stream_interval.start_time }}!"}}),
             "no stream_interval",
         ),
         (signed(type="BasicHttpAuthenticator", username="api", password="{{ config.p }}"), "its user is not"),
-        (pages({"type": "PageIncrement"}, QUERY), "no fixed size"),
-        (pages({"type": "CursorPagination", "cursor_value": "{{ response.a + 1 }}"}, QUERY), "neither a key"),
+        (pages({"type": "PageIncrement", "page_size": "{{ config['s'] }}"}, QUERY), "no fixed size"),
+        (pages({"type": "PageIncrement"}, {}), "nothing says what of a request takes"),
+        (pages({"type": "CursorPagination", "cursor_value": "x"}, QUERY), "the same for each page"),
+        (
+            pages({"type": "CursorPagination", "cursor_value": "{{ range(9) }}"}, QUERY),
+            "there is no function",
+        ),
         (stream(selector={"extractor": {"field_path": ["a", "*"]}}), "wildcard"),
         (failing(response_filters=[{"action": "SUCCESS", "http_codes": [404]}]), "taken for a success"),
     ],

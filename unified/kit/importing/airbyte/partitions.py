@@ -1,0 +1,57 @@
+"""A manifest's partitions as a document's, or :class:`Unconvertible` with the reason."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from unified.kit.importing.airbyte.expressions import Translator, Unconvertible
+from unified.kit.importing.airbyte.requests import Asked
+from unified.kit.importing.names import slug
+
+Said = dict[str, Any]
+
+
+def partition(found: Any, asked: Asked, translator: Translator, given: Mapping[str, Any]) -> Said | None:
+    """The partitions; how a request names one is put into ``asked``."""
+    if isinstance(found, list):
+        if len(found) > 1:
+            raise Unconvertible("a product of partitions is not carried over")
+        found = found[0] if found else None
+    if not isinstance(found, dict):
+        return None
+    if found.get("type") == "ListPartitionRouter":
+        return _values(found, asked, translator, given)
+    if found.get("type") != "SubstreamPartitionRouter":
+        raise Unconvertible(f"{found.get('type')}: documents have no such partitions")
+    parents = found.get("parent_stream_configs")
+    if not isinstance(parents, list) or len(parents) != 1 or not isinstance(parents[0], dict):
+        raise Unconvertible("SubstreamPartitionRouter: it has several parents")
+    parent = parents[0]
+    if parent.get("extra_fields") or parent.get("lazy_read_pointer"):
+        raise Unconvertible("SubstreamPartitionRouter: extra fields of the parent are not carried over")
+    stream = parent.get("stream")
+    name, key = str(parent.get("partition_field", "")), parent.get("parent_key")
+    if not isinstance(stream, dict) or not isinstance(key, str) or "*" in key:
+        raise Unconvertible("SubstreamPartitionRouter: its parent is not a stream with a key")
+    _asked_by(parent.get("request_option"), name, asked)
+    return {
+        "stream": slug(str(stream.get("name") or "")),
+        "parent_key": [part for part in re.split(r"[/.]", key) if part],
+        "partition_field": slug(name),
+    }
+
+
+def _values(found: Said, asked: Asked, translator: Translator, given: Mapping[str, Any]) -> Said:
+    name = str(found.get("cursor_field", "value"))
+    values = found.get("values")
+    _asked_by(found.get("request_option"), name, asked)
+    if isinstance(values, str):
+        return {"values": translator.text(values, given, what="values"), "partition_field": slug(name)}
+    if not isinstance(values, list) or not all(isinstance(one, str | int) for one in values):
+        raise Unconvertible("ListPartitionRouter: its values are not texts")
+    return {"values": [str(one) for one in values], "partition_field": slug(name)}
+
+
+def _asked_by(option: Any, name: str, asked: Asked) -> None:
+    if isinstance(option, dict):
+        asked.hold(option, f"{{{{ partition.{slug(name)} }}}}", "a partition")
