@@ -63,6 +63,7 @@ class Copy:
         for tombstone in page.tombstones:
             self.gone[tombstone.source_id] = tombstone.deleted_at
             self.records.pop(tombstone.source_id, None)
+        self._refreshed.setdefault(page.refresh_started_at, set()).update(page.met)
         if page.refresh_done:
             alive = self._refreshed.get(page.refresh_started_at, set())
             self.records = {name: record for name, record in self.records.items() if name in alive}

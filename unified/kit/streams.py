@@ -55,6 +55,7 @@ class Page:
         tombstones: Records that are gone.
         refresh_started_at: Set on every page of a full refresh: when that refresh began.
         refresh_done: True on the last page of a full refresh: what it never met no longer exists.
+        met: Ids of records that a full refresh found to be there without reading them.
         source_count: The source's own count of live records, where it gives one.
     """
 
@@ -65,6 +66,7 @@ class Page:
     refresh_started_at: datetime | None = None
     refresh_done: bool = False
     source_count: int | None = None
+    met: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

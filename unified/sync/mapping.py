@@ -100,6 +100,7 @@ class Sifted:
             deletions=deletions,
             cursor=next((page.cursor for page in reversed(self.pages) if page.cursor is not None), None),
             refresh_started_at=last.refresh_started_at,
+            met=[one for page in self.pages for one in page.met],
             refresh_done=last.refresh_done,
         )
 
@@ -138,8 +139,7 @@ class Mapping:
             adapter.connection,
             self._stream.name,
             self._declared,
-            # Another process may not know what is installed.
-            adapter.document if isinstance(adapter, DocumentAdapter) else None,
+            _installed(adapter),
         )
         return _rebuild, parts
 
@@ -202,6 +202,13 @@ class Mapping:
             return batches.encode(record), has_unusable(record)
         except (MappingError, RecordError) as error:
             return str(error)
+
+
+def _installed(adapter: BaseAdapter[Any]) -> Document | None:
+    """The document that all of an adapter is made of: another process may not know what is installed."""
+    if isinstance(adapter, DocumentAdapter) and type(adapter) is adapter_class(adapter.document):
+        return adapter.document
+    return None
 
 
 def _rebuild(

@@ -120,7 +120,7 @@ class _Collected:
 
     def add(self, page: Page) -> None:
         self.pages.append(page)
-        self.records += len(page.records) + len(page.tombstones)
+        self.records += len(page.records) + len(page.tombstones) + len(page.met)
         self.size += sum(len(record.body) for record in page.records)
 
     @property

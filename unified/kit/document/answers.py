@@ -3,6 +3,7 @@
 A handler's words are Airbyte's (``HttpResponseFilter``): an action, and the answers that it is for.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -54,6 +55,8 @@ _MEANINGS = {
     "RATE_LIMITED": kit.Meaning(RateLimitedError, retry=True),
     "FAIL": kit.Meaning(RequestRefusedError),
     "IGNORE": kit.Meaning(IgnoredError),
+    "AUTHENTICATION": kit.Meaning(AuthenticationError),
+    "PERMISSION": kit.Meaning(PermissionDeniedError),
 }
 
 
@@ -71,15 +74,19 @@ _CODES: Mapping[str, kit.Meaning] = {
 class Handler(Said):
     """What an answer means, where all that is said of it here is true."""
 
-    action: Literal["RETRY", "RATE_LIMITED", "FAIL", "IGNORE"] = Field(
+    action: Literal["RETRY", "RATE_LIMITED", "FAIL", "IGNORE", "AUTHENTICATION", "PERMISSION"] = Field(
         description="IGNORE passes over one partition of a stream, and counts it. The list of a whole stream is never "
-        "passed over: a lost right is not an empty list."
+        "passed over: a lost right is not an empty list. AUTHENTICATION is a credential that opens nothing, PERMISSION "
+        "one that may not do this."
     )
     http_codes: Annotated[tuple[Annotated[int, Field(ge=100, le=599)], ...], Field(max_length=50)] = ()
     error_message_contains: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     predicate: Condition | None = None
     wait_seconds: Annotated[int, Field(ge=0, le=3_600)] | None = Field(
         default=None, description="Before the same request is sent again, where no header says when."
+    )
+    holds_all: bool = Field(
+        default=False, description="Whether a limit holds back all requests, and not those like it alone."
     )
 
     @model_validator(mode="after")
@@ -93,7 +100,7 @@ class Handler(Said):
     def meaning(self) -> kit.Meaning:
         """What it becomes."""
         known = _MEANINGS[self.action]
-        return kit.Meaning(known.kind, known.retry, self.wait_seconds)
+        return kit.Meaning(known.kind, known.retry, self.wait_seconds, holds_all=self.holds_all)
 
 
 class Refusals(Said):
@@ -135,18 +142,20 @@ class DocumentRefusals(kit.Refusals):
     Attributes:
         handlers: What answers mean, and when; the first that fits counts.
         success: What is true of an answer of success; None where its status says so.
+        reads_body: Whether an expression sees more of an answer than its status and headers.
     """
 
     handlers: tuple[tuple[Handler, Evaluate | None], ...] = ()
     success: Evaluate | None = None
+    reads_body: bool = False
 
     def is_fault(self, answer: Answer) -> bool:
         """Whether an answer of success is a refusal all the same. An answer is decoded only where something asks."""
         asks = [one for one in self.handlers if one[0].predicate or one[0].error_message_contains]
         if self.success is None and not asks:
             return False
-        scope = _scope(answer)
-        if scope["response"] is _UNREADABLE:
+        scope = _scope(answer, reads_body=self.reads_body)
+        if self.reads_body and scope["response"] is _UNREADABLE:
             return False  # its decoder says what is wrong with it
         is_success = self.success is None or _is_true(self.success, scope)
         return not is_success or any(_fits(*one, answer, scope) for one in asks)
@@ -172,6 +181,7 @@ def refusals_of(said: Refusals) -> DocumentRefusals:
         wait_headers=tuple(name.lower() for name in said.wait_headers),
         handlers=tuple((one, _condition(one.predicate)) for one in said.handlers),
         success=_condition(said.success),
+        reads_body=any(map(_sees_body, (said.success, *(one.predicate for one in said.handlers)))),
     )
 
 
@@ -182,11 +192,15 @@ def _condition(text: str | None) -> Evaluate | None:
     return None if text is None else compile_template(text, ANSWER_SCOPE)
 
 
-def _scope(answer: Answer) -> dict[str, Any]:
-    try:
-        body = decode_exactly(answer.body)
-    except (MappingError, msgspec.MsgspecError):
-        body = _UNREADABLE
+def _sees_body(condition: str | None) -> bool:
+    return condition is not None and "response" in condition
+
+
+def _scope(answer: Answer, *, reads_body: bool = True) -> dict[str, Any]:
+    body = _UNREADABLE
+    if reads_body:
+        with contextlib.suppress(MappingError, msgspec.MsgspecError):
+            body = decode_exactly(answer.body)
     headers = {name.lower(): value for name, value in list(answer.headers.items())[:_MOST_HEADERS]}
     return {"response": body, "status": answer.status, "headers": headers}
 
@@ -199,7 +213,8 @@ def _fits(handler: Handler, predicate: Evaluate | None, answer: Answer, scope: d
         return False
     if predicate is None:
         return True
-    return scope["response"] is not _UNREADABLE and _is_true(predicate, scope)
+    is_blind = _sees_body(handler.predicate) and scope["response"] is _UNREADABLE
+    return not is_blind and _is_true(predicate, scope)
 
 
 def _is_true(condition: Evaluate, scope: dict[str, Any]) -> bool:

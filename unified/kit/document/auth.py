@@ -16,6 +16,7 @@ from unified.kit.declarations import (
     GrantType,
     KeyPlace,
     OAuth,
+    Tenants,
 )
 from unified.kit.document.parts import Keys, Name, Parameter, Path, Said, Text, check_expressions
 
@@ -90,6 +91,17 @@ Endpoint = Annotated[
 ]
 
 
+class Companies(Said):
+    """Where the provider lists the companies or sites that a grant opens; a connection is to one of them."""
+
+    url: Endpoint
+    setting: Name = Field(
+        description="Takes the id of the one that is meant; authorizing fills it in where it is the only one."
+    )
+    id: Annotated[str, Field(min_length=1, max_length=60)] = "id"
+    name: Annotated[str, Field(min_length=1, max_length=60)] = "name"
+
+
 class OAuthAuth(Said):
     """OAuth 2.0: a person consents, or the app proves who it is; access tokens are refreshed as they run out."""
 
@@ -102,14 +114,20 @@ class OAuthAuth(Said):
     client_authentication: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"
     authorize_params: dict[str, str] = Field(default_factory=dict)
     assertion: Signed | None = None
+    companies: Companies | None = None
+    reuse_revokes: bool = Field(
+        default=False,
+        description="Whether a refresh token that was exchanged and comes back ends the whole grant.",
+    )
 
     def urls(self) -> Iterator[str]:
         """Where an app's secret, a code or a token may go."""
-        yield from filter(None, (self.token_url, self.authorize_url, self.revoke_url))
+        companies = self.companies.url if self.companies else None
+        yield from filter(None, (self.token_url, self.authorize_url, self.revoke_url, companies))
 
     def declared(self) -> OAuth:
         """It, as every adapter declares it."""
-        signed = self.assertion
+        signed, listed = self.assertion, self.companies
         return OAuth(
             self.token_url,
             self.authorize_url,
@@ -118,9 +136,11 @@ class OAuthAuth(Said):
             self.client_authentication,
             self.revoke_url,
             self.authorize_params,
+            tenants=None if listed is None else Tenants(listed.url, listed.setting, listed.id, listed.name),
             assertion=None
             if signed is None
             else Assertion(signed.audience, signed.subject_setting, signed.algorithm),
+            reuse_revokes=self.reuse_revokes,
         )
 
 

@@ -39,11 +39,11 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
     """What a connector document makes; each is a subclass with the document in it.
 
     A system that needs a little Python besides is a subclass in a package: ``class Desk(DocumentAdapter,
-    document=read(…))``.
+    document=read(…))``. Its own ``streams`` come after the document's.
 
     Attributes:
         document: The document.
-        mappings: Of each stream, compiled.
+        mappings: Of each stream of the document, compiled.
     """
 
     document: ClassVar[Document]
@@ -57,8 +57,11 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
             keywords: Passed on.
         """
         super().__init_subclass__(**keywords)
+        further = cls.__dict__.get("streams", ())
         for name, value in ({} if document is None else _declared(document)).items():
-            if name not in cls.__dict__:
+            if name == "streams":
+                cls.streams = (*value, *further)
+            elif name not in cls.__dict__:
                 setattr(cls, name, value)
 
     def limits(self) -> Sequence[Limit]:
@@ -110,8 +113,12 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
     async def test(self) -> Account:
         """Ask whose account it is, and for a page of each stream that is one list."""
         account = await self.account()
-        await self.may_read(lambda stream: DocumentSource(self, stream).look())
+        await self.may_read(self.look)
         return account
+
+    async def look(self, stream: Stream) -> None:
+        """Ask for a page of a stream, to see whether the credential may read it."""
+        await DocumentSource(self, stream).look()
 
     async def account(self) -> Account:
         """What the document's probe answers; without one nobody is asked."""
@@ -124,9 +131,10 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
         return Account(_text(answer, probe.id) or UNKNOWN_ACCOUNT, _text(answer, probe.name))
 
     def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
-        """Map a record by the document's rules."""
+        """Map a record by the document's rules, or as its stream in Python says."""
         self.stream(stream)
-        return self.mappings[stream].to_unified(raw, origin)
+        rules = self.mappings.get(stream)
+        return super().to_unified(stream, raw, origin) if rules is None else rules.to_unified(raw, origin)
 
     @staticmethod
     def decode(body: bytes | memoryview) -> Any:

@@ -131,6 +131,10 @@ class DocumentModel(Said):
                 raise ValueError(
                     f"auth: {httpx.URL(url).host} is not among `hosts`, and no secret goes there"
                 )
+        if oauth and oauth.companies and oauth.companies.setting not in self.settings:
+            raise ValueError(
+                f"auth: there is no setting {oauth.companies.setting!r} for the company that is meant"
+            )
         for name, stream in self.streams.items():
             if stream.customers is not None and stream.customers not in self.streams:
                 raise ValueError(f"stream {name}: there is no stream {stream.customers!r} of customers")

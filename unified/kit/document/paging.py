@@ -64,7 +64,7 @@ class TokenPaging(Said):
 class NumberedPaging(Said):
     """The request counts records (`offset`) or pages (`page`). A page that is not full is the last.
 
-    With a `size` of 1 and no `size_parameter`, an empty page is the last.
+    With a `size` of 1 and no `size_parameter`, an empty page is the last. With `end`, that alone says which is.
     """
 
     kind: Literal["offset", "page"]
@@ -74,6 +74,7 @@ class NumberedPaging(Said):
     first: Annotated[int, Field(ge=0, le=1)] | None = Field(
         default=None, description="Number of the first record or page: 0 of records, 1 of pages."
     )
+    end: End = ()
 
 
 class LinkPaging(Said):
@@ -210,7 +211,7 @@ def paging_of(said: Paging, settings: Mapping[str, str]) -> kit.Paging:
         case LinkHeaderPaging():
             return kit.LinkHeader()
         case NumberedPaging(kind="offset"):
-            return kit.Offset(said.parameter, said.size, said.first or 0, said.size_parameter)
+            return kit.Offset(said.parameter, said.size, said.first or 0, said.size_parameter, said.end)
         case NumberedPaging():
             first = 1 if said.first is None else said.first
-            return kit.PageNumber(said.parameter, said.size, first, said.size_parameter)
+            return kit.PageNumber(said.parameter, said.size, first, said.size_parameter, said.end)

@@ -340,7 +340,9 @@ class HttpClient:
         if isinstance(failure, RateLimitedError):
             self.traffic.refused += 1
             # Nobody waits for a limit that lasts longer: each request gets the error at once.
-            limit.refused(sent, None if is_long else wait)
+            held = {*self._limits.values(), limit} if refusal.meaning.holds_all else {limit}
+            for one in held:
+                one.refused(sent, None if is_long else wait)
         else:
             limit.passed(sent)
         if not refusal.meaning.retry or is_long:

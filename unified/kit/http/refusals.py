@@ -9,7 +9,7 @@ which *errors* may, once all retries are used up, is ``unified.kit.errors.MAY_PA
 import contextlib
 import email.utils
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,12 +56,15 @@ class Meaning:
         retry: Whether the same request may succeed later.
         wait: Seconds to wait first where the answer names no time; None leaves it to the backoff.
         note: What else a person should know: "; the day's requests are used up until midnight".
+        holds_all: Whether a limit holds back all of the connection's requests, and not those alone that count against
+            the same one.
     """
 
     kind: type[ProviderError]
     retry: bool = False
     wait: float | None = None
     note: str = ""
+    holds_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class Refusals:
     """How one provider refuses.
 
     A path leads into a decoded JSON body: ``error.code``, ``0.errorCode`` (the first element), ``errors.*.message``
-    (of all elements).
+    (of all elements, or of all fields of an object).
 
     Attributes:
         codes_at: Paths of the provider's word for what is wrong; the first that leads anywhere counts.
@@ -174,7 +177,7 @@ class Refusals:
         meaning = self.codes.get(code or "") or self.statuses.get(answer.status) or _usual(answer.status)
         said = answer.headers.get(self.retry_header or "")
         if said and not issubclass(meaning.kind, RateLimitedError):
-            meaning = Meaning(meaning.kind, said.lower() == "true", meaning.wait, meaning.note)
+            meaning = replace(meaning, retry=said.lower() == "true")
         waits = (seconds_in(answer.headers[name]) for name in self.wait_headers if name in answer.headers)
         wait = next((one for one in waits if one is not None), meaning.wait)
         return Refusal(self._reason(answer, body, code), meaning, code, wait)
@@ -204,6 +207,9 @@ def _at(value: Any, path: list[str]) -> Iterator[Any]:
     elif isinstance(value, dict):
         if path[0] in value:
             yield from _at(value[path[0]], path[1:])
+        elif path[0] == "*":
+            for one in value.values():
+                yield from _at(one, path[1:])
     elif isinstance(value, list):
         if path[0] == "*":
             for one in value:

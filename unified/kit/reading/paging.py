@@ -197,7 +197,7 @@ class Token(Paging):
 
 @dataclass(frozen=True, slots=True)
 class _Numbered(Paging):
-    """The request states a number, of records or of pages; a page that is not full is the last."""
+    """The request states a number, of records or of pages; a page that is not full is the last, or ``end`` says so."""
 
     shifts: ClassVar[bool] = True
 
@@ -205,6 +205,7 @@ class _Numbered(Paging):
     size: int
     first: int = 0
     size_parameter: Taker | None = None
+    end: Path = ()
 
     def parameters(self, at: Position | None) -> Mapping[Taker, Position]:
         """The number, and the size where it is asked for."""
@@ -214,7 +215,8 @@ class _Numbered(Paging):
     def following(self, answer: Answer, at: Position | None) -> Position | None:
         """The number of the next page, if this one is full."""
         number = self.first if at is None else int(at)
-        return number + self._step(answer) if len(answer.items) >= self.size else None
+        follows = not _flag(answer.body, self.end) if self.end else len(answer.items) >= self.size
+        return number + self._step(answer) if follows else None
 
     def _step(self, answer: Answer) -> int:  # noqa: ARG002 - for those that count records
         """By how much a page moves the number."""
@@ -230,6 +232,7 @@ class Offset(_Numbered):
         size: Records on a full page; one with fewer is the last.
         first: Number of the very first record.
         size_parameter: Takes the size, where it is asked for.
+        end: Where the answer says whether it is the last page: how full it is does not matter then.
     """
 
     def _step(self, answer: Answer) -> int:
@@ -245,6 +248,7 @@ class PageNumber(_Numbered):
         size: Records on a full page; one with fewer is the last.
         first: Number of the very first page.
         size_parameter: Takes the size, where it is asked for.
+        end: Where the answer says whether it is the last page: how full it is does not matter then.
         pages: Where the answer says how many pages there are: what is full does not matter then.
     """
 

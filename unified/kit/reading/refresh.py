@@ -3,12 +3,15 @@
 What changes while it runs is left to the pulls of changes that follow: where they go on from is settled before the
 first page is read (``then``), and travels in the refresh's cursor. A refresh that a run was cut off in goes on where
 it stood, however long ago that was.
+
+Where a system says nothing of what was deleted, but lists ids at little cost, a refresh may compare: it reads no record
+and only finds out which are still there.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from unified.kit.reading.windows import Fetch, Window, WindowPage, read_windows
@@ -30,11 +33,13 @@ class Refresh:
         started_at: When it began. What it has not met by its end no longer exists.
         windows: What is still to be read.
         then: The cursor with which pulls of changes go on after it.
+        compares: Whether only ids are listed, to find out what was deleted.
     """
 
     started_at: datetime
     windows: Sequence[Window]
     then: Cursor
+    compares: bool = False
 
     @classmethod
     def load(cls, cursor: Cursor | None) -> "Refresh | None":
@@ -43,12 +48,16 @@ class Refresh:
             return None
         kept = cursor[_KEY]
         then = {name: value for name, value in cursor.items() if name != _KEY}
-        return cls(datetime.fromisoformat(kept["started_at"]), [*map(Window.load, kept["windows"])], then)
+        windows = [*map(Window.load, kept["windows"])]
+        return cls(datetime.fromisoformat(kept["started_at"]), windows, then, kept.get("compares", False))
 
     def dump(self) -> Cursor:
         """The cursor that goes on with this refresh."""
-        windows = [window.dump() for window in self.windows]
-        return {_KEY: {"started_at": self.started_at.isoformat(), "windows": windows}, **self.then}
+        kept: Cursor = {
+            "started_at": self.started_at.isoformat(),
+            "windows": [window.dump() for window in self.windows],
+        }
+        return {_KEY: {**kept, "compares": True} if self.compares else kept, **self.then}
 
     async def pages(
         self,
@@ -69,16 +78,21 @@ class Refresh:
         reading = read_windows(self.windows, fetch, readers=readers, is_saturated=is_saturated)
         async with aclosing(reading) as pages:
             async for page, left in pages:
-                yield Refresh(self.started_at, left, self.then).page(
-                    page.records, page.observed_at, page.tombstones
-                )
+                here = replace(self, windows=left)
+                yield here.page(page.records, page.observed_at, page.tombstones, page.met)
         yield self.end(await source_count() if source_count else None)
 
     def page(
-        self, records: Sequence[RawRecord], observed_at: datetime, tombstones: Sequence[Tombstone] = ()
+        self,
+        records: Sequence[RawRecord],
+        observed_at: datetime,
+        tombstones: Sequence[Tombstone] = (),
+        met: Sequence[str] = (),
     ) -> Page:
         """A page of this refresh, after which it is as far as its windows say."""
-        return Page(records, observed_at, self.dump(), tombstones, refresh_started_at=self.started_at)
+        return Page(
+            records, observed_at, self.dump(), tombstones, refresh_started_at=self.started_at, met=met
+        )
 
     def end(self, source_count: int | None = None) -> Page:
         """The page that ends it: what it has not met no longer exists."""
@@ -108,7 +122,10 @@ class RefreshedSource(ABC):
     async def _refresh(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
         refresh = Refresh.load(cursor) or await self.begin()
         reading = refresh.pages(
-            self.window, readers=self.readers, is_saturated=self.is_saturated, source_count=self.count
+            self.ids if refresh.compares else self.window,
+            readers=self.readers,
+            is_saturated=self.is_saturated,
+            source_count=self.count,
         )
         async with aclosing(reading) as pages:
             async for page in pages:
@@ -121,6 +138,10 @@ class RefreshedSource(ABC):
     @abstractmethod
     async def window(self, window: Window) -> WindowPage:
         """One page of a window."""
+
+    async def ids(self, window: Window) -> WindowPage:
+        """One page of a window of a refresh that compares: ids alone."""
+        raise NotImplementedError(f"{type(self).__name__} begins no refresh that compares ({window})")
 
     @abstractmethod
     def changes(self, cursor: Cursor) -> AsyncGenerator[Page, None]:

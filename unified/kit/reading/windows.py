@@ -69,6 +69,7 @@ class WindowPage:
         rest: What is left of the window, or None.
         tombstones: Records that turned out to be gone.
         is_cut: Whether a failed request ended it early, so that the rest is more of this page.
+        met: Ids of records that are there and were not read.
     """
 
     records: Sequence[RawRecord]
@@ -76,6 +77,7 @@ class WindowPage:
     rest: Window | None
     tombstones: Sequence[Tombstone] = ()
     is_cut: bool = False
+    met: Sequence[str] = ()
 
 
 Fetch = Callable[[Window], Awaitable[WindowPage]]

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import re
 from copy import deepcopy
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from unified.kit.document.engine import adapter_class
+from unified.kit.declarations import Capability, ConnectionRef, Stream, Tenants
+from unified.kit.document.engine import DocumentAdapter, adapter_class
 from unified.kit.document.model import read
 from unified.kit.document.published.reference import reference
 from unified.kit.document.published.schema import FILE, published
 from unified.kit.document.source import DocumentError
+from unified.schema.entities import RECORDS
+from unified.schema.record import UnifiedRecord
+from unified.sync.mapping import Mapping
 
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 PAGE = Path(__file__).parents[4] / "docs" / "documents.md"
 
 DESK: dict[str, Any] = {
@@ -71,6 +78,14 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "a token endpoint elsewhere": (
         {"auth": {**OAUTH, "token_url": "https://attacker.example/token"}},
         "attacker.example is not among `hosts`",
+    ),
+    "companies listed elsewhere": (
+        {"auth": {**OAUTH, "companies": {"url": "https://attacker.example/sites", "setting": "site"}}},
+        "attacker.example is not among `hosts`",
+    ),
+    "a company that no setting takes": (
+        {"auth": {**OAUTH, "companies": {"url": "/sites", "setting": "site"}}},
+        "no setting 'site'",
     ),
     "a secret named as a setting": (
         {"settings": {"api_key": {"description": "x"}}},
@@ -179,6 +194,44 @@ def test_auth_is_declared_as_every_adapter_declares_it(
     assert adapter.credential_kind == kind
     assert [field.name for field in adapter.credential_fields] == fields
     assert (adapter.oauth is not None) == has_oauth
+
+
+def test_the_companies_of_a_grant_are_declared() -> None:
+    listed = {"url": "/sites", "setting": "site", "id": "key"}
+    said = reading(
+        settings={"site": {"description": "x"}}, auth={**OAUTH, "companies": listed, "reuse_revokes": True}
+    )
+    oauth = adapter_class(said).oauth
+    assert oauth is not None
+    assert (oauth.tenants, oauth.reuse_revokes) == (Tenants("/sites", "site", "key", "name"), True)
+
+
+class InPython(DocumentAdapter, document=reading()):
+    """What the document says, and more."""
+
+    display_name = "Desk and more"
+    capabilities = frozenset({Capability.READ})
+    streams = (
+        Stream("notes", RECORDS, to_unified=lambda raw, origin: UnifiedRecord(**origin.identify(raw["id"]))),
+    )
+
+
+def test_a_class_says_what_a_document_can_not() -> None:
+    made = adapter_class(reading())
+    assert (InPython.name, InPython.display_name) == (made.name, "Desk and more")
+    assert [one.name for one in InPython.streams] == ["teams", "notes"]
+    assert made.display_name == "Desk"
+    adapter = InPython(
+        InPython.config_model(), {}, ConnectionRef(UUID(int=1), UUID(int=2), "acme/desk"), clock=lambda: NOW
+    )
+    for stream, body in (("teams", b'{"id": 1, "title": "A"}'), ("notes", b'{"id": "n"}')):
+        adapter.map_record(stream, body, adapter.origin(stream, NOW, NOW))
+    # A process that maps finds it by its name: the document alone would be another adapter.
+    assert Mapping(adapter, "notes").__reduce__()[1][-1] is None
+    assert (
+        Mapping(made(made.config_model(), {}, adapter.connection), "teams").__reduce__()[1][-1]
+        is made.document
+    )
 
 
 def test_the_page_holds_the_reference_and_an_example_that_can_be_read() -> None:

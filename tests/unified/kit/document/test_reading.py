@@ -228,6 +228,23 @@ async def test_refusals_that_pass_are_asked_for_again(
     assert set(copy.records) == {"1"}
 
 
+@pytest.mark.parametrize(
+    ("action", "kind"), [("AUTHENTICATION", AuthenticationError), ("PERMISSION", PermissionDeniedError)]
+)
+async def test_a_header_of_a_success_may_say_that_the_credential_is_not_good(
+    api: Api, action: str, kind: type[ProviderError]
+) -> None:
+    handler = {"action": action, "predicate": "{{ headers['x-login'] == 'failed' }}"}
+    said = desk(streams={"things": stream("/things")}, refusals={"handlers": [handler]})
+    api.answers["/things"] = (200, {"x-login": "failed"}, b'{"data": []}')
+    with pytest.raises(kind, match="answered 200"):
+        await pulled(opened(api, said), Copy("things"))
+    api.answers["/things"] = (200, {"x-login": "fine"}, b'{"data": [{"id": 1}]}')
+    copy = Copy("things")
+    await pulled(opened(api, said), copy)
+    assert set(copy.records) == {"1"}
+
+
 async def test_an_answer_of_success_may_be_a_refusal(api: Api) -> None:
     api.answers["/things"] = SICK
     said = desk(streams={"things": stream("/things")}, refusals={"success": "{{ response.ok }}"})

@@ -204,6 +204,19 @@ async def test_a_429_slows_the_limit_down(provider: "ScriptedProvider", waits: l
     assert limit.rate < 100
 
 
+@pytest.mark.parametrize("holds_all", [True, False])
+async def test_a_limit_holds_back_its_own_requests_or_all(
+    provider: "ScriptedProvider", waits: list[float], *, holds_all: bool
+) -> None:
+    provider.script = [answer(429, headers={"retry-after": "2", **JSON}), GOOD]
+    http = client(provider.url, limit=RateLimit(100))
+    http._limits = {"default": RateLimit(100), "search": RateLimit(100)}
+    http._refusals = Refusals(statuses={429: Meaning(RateLimitedError, retry=True, holds_all=holds_all)})
+    await get(http, limit="search")
+    rates = {name: limit.rate < 100 or limit.is_saturated for name, limit in http._limits.items()}
+    assert rates == {"default": holds_all, "search": True}
+
+
 async def test_half_a_surrogate_pair_does_not_make_a_page_unreadable(provider: "ScriptedProvider") -> None:
     body = rb'{"cut": "x\ud83d", "whole": "\ud83d\ude00 \\ud83d", "odd": "\ude00\uD83D\u0041\""}'
     provider.script = [answer(body=body)]

@@ -80,6 +80,8 @@ def answer(body: Any, items: list[Any], **headers: str) -> Answer:
         (Offset("start", 2, first=1), None, {"start": "1"}, {}, [1, 2], 3),
         (Offset("start", 2, size_parameter="max"), 4, {"start": "4", "max": "2"}, {}, [1, 2], 6),
         (Offset("start", 2), 6, {"start": "6"}, {}, [1], None),
+        (Offset("start", 2, end=("is_end",)), 6, {"start": "6"}, {"is_end": False}, [1], 7),
+        (Offset("start", 2, end=("is_end",)), 6, {"start": "6"}, {"is_end": True}, [1, 2], None),
         (PageNumber("page", 2), None, {"page": "1"}, {}, [1, 2], 2),
         (PageNumber("page", 2, size_parameter="pageSize"), 2, {"page": "2", "pageSize": "2"}, {}, [1], None),
         (NextLink(("next",)), None, {}, {"next": "/things?page=2"}, [1], "/things?page=2"),

@@ -55,6 +55,20 @@ async def test_it_goes_on_after_a_pause_where_it_stood() -> None:
     assert met[-1].cursor == THEN
 
 
+async def test_one_that_compares_says_so_after_a_pause_and_brings_ids_alone() -> None:
+    async def ids(window: Window) -> WindowPage:
+        page = await fetch(window)
+        return WindowPage((), NOW, page.rest, met=[str(record.source_id) for record in page.records])
+
+    refresh: Refresh | None = Refresh(NOW, [Window(0, 3)], THEN, compares=True)
+    assert refresh is not None
+    pages = [page async for page in refresh.pages(ids, readers=1)]
+    assert [list(page.met) for page in pages] == [["0", "1"], ["2"], []]
+    assert [len(page.records) for page in pages] == [0, 0, 0]
+    assert Refresh.load(stored(pages[0].cursor)) == Refresh(NOW, [Window(2, 3)], THEN, compares=True)
+    assert pages[-1].cursor == THEN
+
+
 def test_a_cursor_of_an_earlier_release_is_read() -> None:
     cursor = {
         "since": 7,
