@@ -48,11 +48,36 @@ def migrate_database(url: str) -> list[str]:
     Returns:
         The revisions applied.
     """
+    return migrate.migrate(url, packaged_connectors())
+
+
+def packaged_connectors() -> list[ConnectorEntry]:
+    """Every connector of an installed package, as the catalogue has it."""
     # Half a second, for a migration that is seldom due.
     from unified.kit.registry import packaged_adapters  # noqa: PLC0415
 
-    entries = [ConnectorEntry.of(adapter) for adapter in packaged_adapters().values()]
-    return migrate.migrate(url, entries)
+    return [ConnectorEntry.of(adapter) for adapter in packaged_adapters().values()]
+
+
+def storage_url(url: str) -> str:
+    """Where Dagster stores: what DAGSTER_POSTGRES_URL says, by default the database ``<name>_dagster`` beside ours.
+
+    Args:
+        url: Of the product's database.
+
+    Returns:
+        A URL of SQLAlchemy's, which names the driver: of a bare ``postgresql://`` SQLAlchemy 2.1 makes psycopg 3, which
+        Dagster's storage is not written for (https://github.com/dagster-io/dagster/issues/33958).
+    """
+    if storage := os.environ.get(DAGSTER_URL_VARIABLE):
+        return storage
+    own = beside(url, f"{urlsplit(url).path.strip('/')}_dagster")
+    return f"postgresql+psycopg2://{own.partition('://')[2]}"
+
+
+def plain(url: str) -> str:
+    """A URL of SQLAlchemy's as PostgreSQL's own programs read it: without the driver."""
+    return f"postgresql://{url.partition('://')[2]}"
 
 
 def prepare_dagster(url: str) -> None:
@@ -73,13 +98,11 @@ def prepare_dagster(url: str) -> None:
         shutil.copyfile(settings, folder / "dagster.yaml")
     os.environ["UNIFIED_HOME"] = str(home())
     os.environ["DAGSTER_HOME"] = str(folder)
+    storage = storage_url(url)
     if DAGSTER_URL_VARIABLE not in os.environ:
-        storage = beside(url, f"{urlsplit(url).path.strip('/')}_dagster")
-        migrate.ensure_database(storage)
-        # The driver by name: of a bare postgresql:// SQLAlchemy 2.1 makes psycopg 3, which Dagster's
-        # storage is not written for (https://github.com/dagster-io/dagster/issues/33958).
-        os.environ[DAGSTER_URL_VARIABLE] = f"postgresql+psycopg2://{storage.partition('://')[2]}"
-    migrate.set_utc(f"postgresql://{os.environ[DAGSTER_URL_VARIABLE].partition('://')[2]}")
+        migrate.ensure_database(plain(storage))
+        os.environ[DAGSTER_URL_VARIABLE] = storage
+    migrate.set_utc(plain(storage))
 
 
 def upgrade_dagster() -> None:

@@ -109,6 +109,11 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "commands.operation.migrate:migrate",
             "Bring the database and Dagster's storage up to this release.",
         ),
+        "backup": (
+            "commands.operation.backup:backup",
+            "Copy the databases as of a moment, and prove the copy.",
+        ),
+        "restore": ("commands.operation.backup:restore", "Restore a backup where there is no database yet."),
         "keys": ("commands.operation.keys:app", "Generate, rotate and retire master keys."),
         "audit": ("commands.operation.audit:audit", "Show who did what, to a workspace or the deployment."),
         "logs": ("commands.operation.logs:logs", "Show what `unified dev` and its processes have written."),

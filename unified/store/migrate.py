@@ -79,6 +79,7 @@ def migrate(url: str, connectors: Sequence[ConnectorEntry]) -> list[str]:
     with _administrator(url) as connection:
         _lock(connection)
         _create_roles(connection)
+        _let_work(connection)
         doors.close(connection)
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER_ROLE)))
         before = _revision(connection)
@@ -124,6 +125,20 @@ def _owner(url: str) -> Iterator[Connection[Any]]:
         _lock(connection)
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER_ROLE)))
         yield connection
+
+
+def create_roles(url: str) -> None:
+    """Make the roles that own the tables and work with them, as far as the server has them not yet.
+
+    Args:
+        url: ``postgresql://`` URL of any database on the server, for an administrator's login.
+
+    Raises:
+        RoleError: If the login may not make the roles or grant them.
+        UnreachableError: If the server can't be reached.
+    """
+    with _administrator(url) as connection:
+        _create_roles(connection)
 
 
 def status(url: str) -> MigrationStatus:
@@ -253,6 +268,10 @@ def _create_roles(connection: Connection[Any]) -> None:
             "`unified migrate` again"
         )
         raise RoleError(msg)
+
+
+def _let_work(connection: Connection[Any]) -> None:
+    """Give the roles what they need in this database."""
     database = sql.Identifier(connection.info.dbname)
     connection.execute(
         sql.SQL("GRANT CREATE, USAGE ON SCHEMA public TO {}").format(sql.Identifier(OWNER_ROLE))

@@ -4,6 +4,7 @@ What a provider of keys does is `unified.store.secrets.keys`'s and `unified.stor
 """
 
 import os
+from pathlib import Path
 
 from unified.store.secrets.keys import (
     KEY_FILE,
@@ -34,6 +35,12 @@ def load_provider() -> KeyProvider:
         _provider_named(name.strip()) for name in (os.environ.get(PROVIDER_VARIABLE) or "local").split(",")
     ]
     return providers[0] if len(providers) == 1 else JoinedKeyProvider(providers)
+
+
+def key_file() -> Path | None:
+    """The file with the master keys, which may not be there yet; None where they come from anywhere else."""
+    elsewhere = (MASTER_KEYS_VARIABLE, PROVIDER_VARIABLE, "DATABASE_URL")
+    return None if any(os.environ.get(name) for name in elsewhere) else home() / KEY_FILE
 
 
 def _provider_named(name: str) -> KeyProvider:

@@ -16,18 +16,18 @@ import typer
 
 from unified.api.settings import PUBLIC_URL_VARIABLE, ManagementSettings, Settings
 from unified.cli.arguments import AsJson
-from unified.cli.installation import DAGSTER_URL_VARIABLE, is_embedded
+from unified.cli.installation import is_embedded, storage_url
 from unified.cli.output import out, print_json
 from unified.cli.session import Session, asynchronous
 from unified.kit.errors import AdapterError
 from unified.store.connections.registry import Registry
-from unified.store.database import Database, beside, database_url
+from unified.store.database import Database, database_url
 from unified.store.doctor import examine as doctor
 from unified.store.doctor.findings import Finding
 from unified.store.errors import StoreError
 from unified.store.secrets import data_keys
-from unified.store.secrets.keys import KEY_FILE, MASTER_KEYS_VARIABLE
-from unified.store.secrets.providers import PROVIDER_VARIABLE, load_provider
+from unified.store.secrets.keys import KEY_FILE
+from unified.store.secrets.providers import key_file, load_provider
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LEAST_FREE = 2**30
@@ -77,7 +77,7 @@ async def _findings(*, with_providers: bool) -> AsyncIterator[Finding]:
     try:
         url = database_url()
         found = await doctor.examine(url, is_embedded=is_embedded())
-        found += await doctor.examine_storage(_storage_url(url), is_embedded=is_embedded())
+        found += await doctor.examine_storage(storage_url(url), is_embedded=is_embedded())
         found += _public_url(await doctor.active_endpoints(url))
         async with Database.open(url) as db:
             found += [finding async for finding in _keys(db, folder)]
@@ -136,20 +136,10 @@ def _public_url(endpoints: int) -> Iterator[Finding]:
         )
 
 
-def _storage_url(url: str) -> str:
-    storage = os.environ.get(DAGSTER_URL_VARIABLE)
-    if storage:
-        return storage
-    own = beside(url, f"{urlsplit(url).path.strip('/')}_dagster")
-    return f"postgresql+psycopg2://{own.partition('://')[2]}"
-
-
 async def _keys(db: Database, folder: Path) -> AsyncIterator[Finding]:
     in_use = await data_keys.status(db)
     file = folder / KEY_FILE
-    is_file = (
-        is_embedded() and MASTER_KEYS_VARIABLE not in os.environ and not os.environ.get(PROVIDER_VARIABLE)
-    )
+    is_file = key_file() is not None
     if is_file and not file.exists():
         if in_use:
             yield Finding(
