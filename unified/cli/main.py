@@ -24,7 +24,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Start here": {
         "demo": (
             "demo.demo:demo",
-            "Load two workspaces from stand-ins for Stripe and HubSpot, and check it.",
+            "Load two workspaces from stand-ins for the providers, and check it.",
         ),
         "dev": (
             "commands.operation.dev:dev",

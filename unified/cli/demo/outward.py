@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from unified.cli.demo.steps import CHANGES, DemoConnection, Finding
+from unified.cli.demo.steps import PEOPLE, DemoConnection, Finding
 from unified.cli.processes.sandbox import Sandbox
 from unified.cli.session import ACTOR, Session
 from unified.schema.conditions import Condition
@@ -21,7 +21,7 @@ from unified.store.routes.settings import RouteSettings
 from unified.sync.routes.preview import preview_route
 
 ROUTE = "people"
-_DOMAIN = "@aurora.example"
+_DOMAIN = PEOPLE[0]
 _NEW_PHONE = "+49 30 23125 199"
 _NEW_LAST_NAME = "Lindqvist-Berg"
 
@@ -63,9 +63,9 @@ def add_people(sandbox: Sandbox, demos: Sequence[DemoConnection]) -> None:
         connector = demo.connection.connector
         for person in _PEOPLE:
             if connector in person.at:
-                sandbox.add(connector, demo.key, **_fields(connector, person, is_new=len(person.at) == 1))
+                demo.create(sandbox, **_fields(connector, person, is_new=len(person.at) == 1))
         if connector == "stripe":
-            sandbox.add(connector, demo.key, **{**_fields(connector, _RUTH, is_new=True), "email": None})
+            demo.create(sandbox, **{**_fields(connector, _RUTH, is_new=True), "email": None})
 
 
 def _fields(connector: str, person: _Person, *, is_new: bool) -> dict[str, Any]:
@@ -84,8 +84,8 @@ def _fields(connector: str, person: _Person, *, is_new: bool) -> dict[str, Any]:
     }
 
 
-async def add_route(db: Database, demos: Sequence[DemoConnection]) -> tuple[Route, dict[str, int]]:
-    """Add the route, and count what it would create and update.
+async def add_route(db: Database, demos: Sequence[DemoConnection]) -> Route:
+    """Add the route.
 
     It is paused, so that nobody but the demo runs it: stand-ins that `unified dev` starts have forgotten what it wrote.
     """
@@ -94,12 +94,16 @@ async def add_route(db: Database, demos: Sequence[DemoConnection]) -> tuple[Rout
         direction="two_way", filter=(Condition("email", "ends_with", _DOMAIN),), match_keys=("phone",)
     )
     routes = Routes(db, actor=ACTOR)
-    route = await routes.activate(await routes.add(ROUTE, stripe, hubspot, settings), is_active=False)
+    return await routes.activate(await routes.add(ROUTE, stripe, hubspot, settings), is_active=False)
+
+
+async def preview(db: Database, route: Route) -> dict[str, int]:
+    """Count what a route would create and update."""
     found = await preview_route(db, Session(db, Registry(db)).adapters(), route)
     # A pair that no run has linked yet is looked at from both of its sides.
     writes = {(one.operation, one.other_id or one.record_id) for one in found}
     would = Counter(operation for operation, _ in writes)
-    return route, {"created": would["create"], "updated": would["update"]}
+    return {"created": would["create"], "updated": would["update"]}
 
 
 def change_people(sandbox: Sandbox, demos: Sequence[DemoConnection]) -> None:
@@ -107,9 +111,8 @@ def change_people(sandbox: Sandbox, demos: Sequence[DemoConnection]) -> None:
     for demo, person, fields in zip(
         demos, (_MEI, _OLU), ({"phone": _NEW_PHONE}, {"lastname": _NEW_LAST_NAME}), strict=True
     ):
-        connector = demo.connection.connector
         (record_id,) = (one.id for one in _held(sandbox, demo) if one.email == person.email)
-        sandbox.change(connector, demo.key, CHANGES[connector][0], record_id, **fields)
+        demo.change(sandbox, record_id, **fields)
 
 
 def find_people(sandbox: Sandbox, demos: Sequence[DemoConnection]) -> list[Finding]:
@@ -134,21 +137,16 @@ def find_people(sandbox: Sandbox, demos: Sequence[DemoConnection]) -> list[Findi
     ]
 
 
-def writes(sandbox: Sandbox) -> dict[str, int]:
-    """How many requests that write each stand-in has had, by connector."""
+def writes(sandbox: Sandbox, demos: Sequence[DemoConnection]) -> dict[str, int]:
+    """How many requests that write each connection's stand-in has had, by connector."""
     return {
         connector: sum(
             count
             for label, count in sandbox.requests(connector).items()
             if not label.startswith("GET ") and not label.endswith(("/search", "/batch/read"))
         )
-        for connector in CHANGES
+        for connector in (demo.connection.connector for demo in demos)
     }
-
-
-def writes_since(sandbox: Sandbox, before: dict[str, int]) -> dict[str, int]:
-    """How many more there are by now."""
-    return {connector: count - before[connector] for connector, count in writes(sandbox).items()}
 
 
 async def find_identity(db: Database, demo: DemoConnection) -> tuple[list[Finding], list[IdentityRecord]]:

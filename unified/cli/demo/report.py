@@ -1,13 +1,15 @@
 """What the demo prints at its end: tables of what it did and found, and how it went."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from unified.cli.demo.outward import ROUTE
 from unified.cli.demo.steps import DemoConnection, Finding
 from unified.cli.output import out, table
 from unified.cli.session import CommandError
+from unified.kit.registry import get_adapter
 from unified.store.identities.golden import IdentityRecord
 
 if TYPE_CHECKING:
@@ -19,12 +21,14 @@ class Outward:
     """What a route and the identities came to.
 
     Attributes:
-        pushes: Counts of the route's preview and runs; by ``stripe`` and ``hubspot`` the writing requests there.
-        people: What the stand-ins have after it.
+        between: The connections that the route keeps alike.
+        pushes: Counts of the route's preview and runs; by connector the writing requests there.
+        people: What is on the other side after it.
         one_customer: The records of an identity.
         findings: Everything that was looked at.
     """
 
+    between: Sequence[DemoConnection]
     pushes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     people: list[Finding] = field(default_factory=list)
     one_customer: list[IdentityRecord] = field(default_factory=list)
@@ -72,16 +76,39 @@ def stored(
     table(headings, rows, empty="", title="Stored, of what the source has")
 
 
+def invoiced(rows: Sequence[tuple[str, str, int, Decimal]]) -> None:
+    """Invoices of all systems by currency: those currencies that most systems have, one system a column."""
+    systems = sorted({system for system, *_ in rows})
+    sums = {(currency, system): f"{total:,} of {count:,}" for system, currency, count, total in rows}
+    known = Counter(currency for currency, _ in sums)
+    common = [currency for currency, count in sorted(known.items()) if count > len(systems) // 2]
+    table(
+        ("CURRENCY", *(system.upper() for system in systems)),
+        ((currency, *(sums.get((currency, system)) for system in systems)) for currency in common),
+        empty="",
+        title=f"One table over {len(systems)} systems: demo-acme's invoices, total of how many",
+    )
+
+
 def outward(done: Outward) -> None:
     """What the route did run by run, what that changed, and the records of one identity."""
-    counts = ("created", "updated", "unchanged", "left_out", "stripe", "hubspot")
+    first, second = (demo.connection.connector for demo in done.between)
+    counts = ("created", "updated", "unchanged", "left_out", first, second)
+    words = (
+        "CREATED",
+        "UPDATED",
+        "UNCHANGED",
+        "LEFT OUT",
+        f"WRITES TO {first.upper()}",
+        f"TO {second.upper()}",
+    )
     table(
-        ("PUSH", "CREATED", "UPDATED", "UNCHANGED", "LEFT OUT", "WRITES TO STRIPE", "TO HUBSPOT"),
+        ("PUSH", *words),
         ((what, *(did.get(name) for name in counts)) for what, did in done.pushes.items()),
         empty="",
-        title="The route between demo-acme's Stripe and HubSpot",
+        title=f"The route between demo-acme's {' and '.join(display_name(one) for one in (first, second))}",
     )
-    questions("What is at the stand-ins after it", done.people)
+    questions("What is on the other side after it", done.people)
     table(
         ("CONNECTION", "RECORD", "NAME", "E-MAIL", "LINKED BY", "CONFIDENCE"),
         (
@@ -94,6 +121,11 @@ def outward(done: Outward) -> None:
         empty="",
         title="One customer of demo-acme, and why its records are one",
     )
+
+
+def display_name(connector: str) -> str:
+    """What people call a system."""
+    return get_adapter(connector).display_name
 
 
 def questions(title: str, findings: Sequence[Finding]) -> None:
@@ -111,8 +143,13 @@ def _fraction(finding: Finding | None) -> str | None:
     return f"{finding.found:,} of {finding.expected:,}" if finding else None
 
 
-def conclude(findings: Sequence[Finding], seconds: float) -> None:
+def conclude(findings: Sequence[Finding], seconds: float, routes: Sequence[str] = ()) -> None:
     """Say how it ended.
+
+    Args:
+        findings: Everything that was looked at.
+        seconds: How long it took.
+        routes: Those that it leaves paused.
 
     Raises:
         CommandError: If anything is not as it has to be.
@@ -122,9 +159,10 @@ def conclude(findings: Sequence[Finding], seconds: float) -> None:
         msg = "\n  ".join((f"{len(wrong)} of {len(findings)} findings are off:", *map(str, wrong)))
         raise CommandError(msg)
     out.print(f"All {len(findings)} findings are as they have to be, after {seconds:.0f} s.")
-    out.print(
-        f"The route demo-acme/{ROUTE} is paused: stand-ins that start anew have forgotten what it wrote there."
-    )
+    for route in routes:
+        out.print(
+            f"The route {route} is paused: stand-ins that start anew have forgotten what it wrote there."
+        )
     out.print(
         "Next: `unified dev` shows it in Dagster's UI; `unified connections add` connects your own accounts."
     )

@@ -9,8 +9,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+from unified.cli.demo.systems import SYSTEMS, System, shown
 from unified.cli.processes.sandbox import Sandbox
 from unified.cli.session import ACTOR
+from unified.kit.declarations import ConnectionRef, CredentialKind
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.schema.money import exponent
@@ -20,38 +22,17 @@ from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.records.counts import quality
 from unified.store.records.tables import StreamKey
+from unified.store.secrets.authorizations import Authorizations, TokenPair
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.providers import load_provider
 from unified.store.workspaces import workspaces
 
 DEMO_PREFIX = "demo-"
 """Begins the name of each workspace that belongs to the demo; it removes and makes these as it likes."""
+PEOPLE = ("@aurora.example", "@boreal.example")
+"""Ends the addresses of the people whom the demo's two routes are about."""
 
-# The sandbox's keys: workspace, connector, key. They open nothing else.
-_ACCOUNTS = (
-    ("demo-acme", "stripe", "sk_test_fake_acme"),
-    ("demo-acme", "hubspot", "pat-fake-acme"),
-    ("demo-globex", "stripe", "sk_test_fake_globex"),
-    ("demo-globex", "hubspot", "pat-fake-globex"),
-)
-# What the sandbox's oracle calls a stream's records, and the columns of its sums.
-_COUNTS = {
-    "stripe": {name: name for name in ("customers", "invoices", "invoice_lines", "events")},
-    "hubspot": {"customers": "contacts", "invoices": "invoices", "invoice_lines": "line_items"},
-}
-_SUMS = {
-    "stripe": {"total": "total", "amount_due": "amount_due", "amount_paid": "amount_paid", "tax": "tax"},
-    "hubspot": {
-        "total": "hs_amount_billed",
-        "amount_paid": "hs_amount_paid",
-        "amount_remaining": "hs_balance_due",
-    },
-}
 _NEW_PHONE = "+1 555 010 0199"
-CHANGES = {
-    "stripe": ("update_customer", "delete_customer"),
-    "hubspot": ("update_contact", "archive_contact"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +41,19 @@ class DemoConnection:
 
     connection: Connection
     key: str
+
+    @property
+    def system(self) -> System:
+        """What the demo knows of its system."""
+        return SYSTEMS[self.connection.connector]
+
+    def create(self, sandbox: Sandbox, **fields: Any) -> None:
+        """Make a customer at the stand-in; the fields override the generated ones."""
+        sandbox.change(self.connection.connector, self.key, *self.system.create, **fields)
+
+    def change(self, sandbox: Sandbox, record_id: str, **fields: Any) -> None:
+        """Change a customer at the stand-in."""
+        sandbox.change(self.connection.connector, self.key, *self.system.update, record_id, **fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,29 +90,50 @@ class Finding:
         return f"{self.about}: {self.measure}: {what}"
 
 
-async def make_connections(db: Database, base_url: str) -> list[DemoConnection]:
-    """Remove what an earlier demo left, and make its workspaces and connections anew, with encrypted keys."""
+async def make_connections(db: Database, base_url: str, *, everything: bool = False) -> list[DemoConnection]:
+    """Remove what an earlier demo left, and make its workspaces and connections anew, with encrypted keys.
+
+    Args:
+        db: Where.
+        base_url: The stand-ins.
+        everything: Whether demo-acme is connected with all five systems, and not with the first two alone.
+    """
     registry, credentials = Registry(db), CredentialStore(db, load_provider())
     for workspace in await workspaces.listed(db):
         if workspace.slug.startswith(DEMO_PREFIX):
             await removal.delete_workspace(db, workspace.id)
-    owners = {slug: await workspaces.create(db, slug) for slug in dict.fromkeys(a[0] for a in _ACCOUNTS)}
     made = []
-    for slug, connector, key in _ACCOUNTS:
-        adapter, owner = get_adapter(connector), owners[slug].id
-        settings = {"base_url": f"{base_url}/{connector}", "allow_private_hosts": True}
-        if connector == "hubspot":
-            settings["search_lag"] = 0  # the sandbox's search does not lag
-        connection = await registry.add_connection(owner, connector, connector, settings)
-        secrets = {adapter.credential_fields[0].name: Secret(key)}
-        await credentials.put(owner, connection.id, adapter.credential_kind, secrets, actor=ACTOR)
-        made.append(DemoConnection(connection, key))
+    for slug in (f"{DEMO_PREFIX}acme", f"{DEMO_PREFIX}globex"):
+        owner = (await workspaces.create(db, slug)).id
+        for connector, system in shown(everything=everything).items():
+            if (key := system.keys.get(slug)) is None:
+                continue
+            place = {"base_url": f"{base_url}/{connector}", "allow_private_hosts": True}
+            connection = await registry.add_connection(
+                owner, connector, connector, {**place, **system.settings(key)}, streams=system.streams
+            )
+            await _authorize(db, credentials, connection, Secret(key))
+            made.append(DemoConnection(connection, key))
     return made
+
+
+async def _authorize(db: Database, credentials: CredentialStore, connection: Connection, key: Secret) -> None:
+    """Store a key as the system's adapter looks for it: as a key, or as the access token of a grant."""
+    adapter = get_adapter(connection.connector)
+    if adapter.credential_kind is CredentialKind.OAUTH_TOKEN:
+        ref = ConnectionRef(connection.id, connection.workspace_id, connection.key, connection.streams)
+        authorizations = Authorizations(db, credentials, actor=ACTOR)
+        await authorizations.authorize(ref, "authorization_code", TokenPair(key), client={}, account_id=None)
+        return
+    secrets = {adapter.credential_fields[0].name: key}
+    await credentials.put(
+        connection.workspace_id, connection.id, adapter.credential_kind, secrets, actor=ACTOR
+    )
 
 
 async def compare(db: Database, sandbox: Sandbox, demo: DemoConnection) -> list[Finding]:
     """Hold what is stored against the source's own counts, and its sums of money currency by currency."""
-    connection, connector = demo.connection, demo.connection.connector
+    connection, connector, system = demo.connection, demo.connection.connector, demo.system
     oracle = sandbox.oracle(connector, demo.key)
     async with db.workspace(connection.workspace_id) as conn:
         counts = {
@@ -133,7 +148,8 @@ async def compare(db: Database, sandbox: Sandbox, demo: DemoConnection) -> list[
         rows = await conn.execute(
             """
             SELECT currency, coalesce(sum(total), 0) AS total, coalesce(sum(tax), 0) AS tax,
-                coalesce(sum(amount_due), 0) AS amount_due, coalesce(sum(amount_paid), 0) AS amount_paid,
+                coalesce(sum(subtotal), 0) AS subtotal, coalesce(sum(amount_due), 0) AS amount_due,
+                coalesce(sum(amount_paid), 0) AS amount_paid,
                 coalesce(sum(amount_remaining), 0) AS amount_remaining
             FROM unified_invoices WHERE connection_id = %s AND deleted_at IS NULL GROUP BY currency
             """,
@@ -141,40 +157,58 @@ async def compare(db: Database, sandbox: Sandbox, demo: DemoConnection) -> list[
         )
         columns = [column.name for column in rows.description or ()]
         stored = [dict(zip(columns, row, strict=True)) for row in await rows.fetchall()]
-    sums = _SUMS[connector]
     expected = {
         f"{code.upper()} {ours}": _amount(connector, code.upper(), amounts[theirs])
         for code, amounts in oracle["totals"].items()
-        for ours, theirs in sums.items()
+        for ours, theirs in system.sums.items()
     }
-    found = {f"{row['currency']} {ours}": row[ours] for row in stored for ours in sums}
+    found = {f"{row['currency']} {ours}": row[ours] for row in stored for ours in system.sums}
     return [
         *(
-            Finding(connection.key, ours, oracle["counts"][theirs], counts[ours])
-            for ours, theirs in _COUNTS[connector].items()
+            Finding(
+                connection.key,
+                what,
+                sum(oracle["counts"][kind] for kind in kinds),
+                sum(counts[stream] for stream in streams),
+            )
+            for what, (streams, kinds) in system.counts.items()
         ),
         Finding(connection.key, "money", expected, found),
     ]
 
 
+async def invoiced(db: Database, workspace_id: UUID) -> list[tuple[str, str, int, Decimal]]:
+    """System, currency, number and total of all invoices of a workspace: one query over one table."""
+    async with db.workspace(workspace_id) as conn:
+        rows = await conn.execute(
+            """
+            SELECT source_system, currency, count(*), sum(total) FROM unified_invoices
+            WHERE deleted_at IS NULL GROUP BY 1, 2 ORDER BY 1, 2
+            """
+        )
+        return list(await rows.fetchall())
+
+
 async def change_source(db: Database, sandbox: Sandbox, demo: DemoConnection) -> tuple[str, str]:
-    """Change one customer and delete another at the source, the oldest two: the newest are those of the route.
+    """Change one customer and delete another at the source, the oldest two: the newest are those of the routes.
 
     Returns:
         The source ids of the two.
     """
-    connection, (update, delete) = demo.connection, CHANGES[demo.connection.connector]
+    connection, system = demo.connection, demo.system
     async with db.workspace(connection.workspace_id) as conn:
         rows = await conn.execute(
             """
             SELECT source_id FROM unified_customers
-            WHERE connection_id = %s AND deleted_at IS NULL ORDER BY created_at, source_id LIMIT 2
+            WHERE connection_id = %s AND stream = %s AND deleted_at IS NULL
+                AND NOT coalesce(email LIKE ANY (%s), false)
+            ORDER BY created_at, source_id LIMIT 2
             """,
-            (connection.id,),
+            (connection.id, system.customers, [f"%{domain}" for domain in PEOPLE]),
         )
         changed, deleted = (row[0] for row in await rows.fetchall())
-    sandbox.change(connection.connector, demo.key, update, changed, phone=_NEW_PHONE)
-    sandbox.change(connection.connector, demo.key, delete, deleted)
+    demo.change(sandbox, changed, **system.phone(_NEW_PHONE))
+    sandbox.change(connection.connector, demo.key, *system.delete, deleted)
     return changed, deleted
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from uuid import UUID
 
-from unified.cli.demo.steps import CHANGES, DEMO_PREFIX, DemoConnection, Finding
+from unified.cli.demo.steps import DEMO_PREFIX, DemoConnection, Finding
 from unified.cli.processes.sandbox import Sandbox
 from unified.cli.session import ACTOR
 from unified.kit.secrets import Secret
@@ -79,9 +79,7 @@ async def change_and_wait(
         (changed,) = await rows.fetchone() or ("",)
     clock = await db.clock()
     changed_at = time.monotonic()
-    sandbox.change(
-        connection.connector, demo.key, CHANGES[connection.connector][0], changed, phone=_NEW_PHONE
-    )
+    demo.change(sandbox, changed, **demo.system.phone(_NEW_PHONE))
     while time.monotonic() < changed_at + patience:
         waiting = await backlog.waiting(db, connection.connector, clock())
         if any(one.connection.id == connection.id for one in waiting):

@@ -21,7 +21,7 @@ class SandboxPlan:
 
     Attributes:
         port: On 127.0.0.1; the demo's connections point there.
-        records: Customers of each account.
+        records: Customers and invoices of each account; half as many in HubSpot and Salesforce.
     """
 
     port: int
@@ -50,15 +50,9 @@ class Sandbox:
         answer: dict[str, Any] = self._ask("GET", f"{connector}/oracle", params={"key": key})
         return answer
 
-    def change(self, connector: str, key: str, what: str, record_id: str, **fields: str) -> None:
-        """Change a record: ``change("stripe", key, "update_customer", "cus_…", name="New")``."""
-        order = {"do": what, "key": key, "args": [record_id], "fields": fields}
-        self._ask("POST", f"{connector}/mutate", json=order)
-
-    def add(self, connector: str, key: str, **fields: Any) -> None:
-        """Create a customer or contact; the fields override the generated ones."""
-        thing = {"stripe": "customer", "hubspot": "contact"}[connector]
-        order = {"do": f"create_{thing}", "key": key, "fields": fields}
+    def change(self, connector: str, key: str, what: str, *args: str, **fields: Any) -> None:
+        """Change the data of a key's account: ``change("stripe", key, "update_customer", "cus_…", name="New")``."""
+        order = {"do": what, "key": key, "args": args, "fields": fields}
         self._ask("POST", f"{connector}/mutate", json=order)
 
     def requests(self, connector: str) -> dict[str, int]:
@@ -102,6 +96,13 @@ def running_sandbox(plan: SandboxPlan, log: Path, *, patience: float = PATIENCE_
         "hubspot-contacts": plan.records,
         "hubspot-companies": max(1, plan.records // 4),
         "hubspot-invoices": plan.records // 2,
+        "salesforce-accounts": plan.records // 2,
+        "salesforce-contacts": plan.records,
+        "salesforce-invoices": plan.records // 2,
+        "quickbooks-customers": plan.records,
+        "quickbooks-invoices": plan.records,
+        "xero-contacts": plan.records,
+        "xero-invoices": plan.records,
     }
     arguments = [sys.executable, "-m", "unified.sandbox", f"--port={plan.port}"]
     arguments += [f"--{name}={size}" for name, size in sizes.items()]

@@ -27,13 +27,14 @@ from unified.sandbox.quickbooks.records import (
     customer,
     instant,
     invoice,
+    items,
     numbered,
     payment,
     sent_time,
     settled,
     vendor,
 )
-from unified.sandbox.tables.account import Feed, TableAccount
+from unified.sandbox.tables.account import Feed, TableAccount, sums
 from unified.sandbox.tables.api import TableSandbox
 from unified.sandbox.tables.listing import PageNumber
 from unified.sandbox.tables.table import Record, Row, Rows, Table
@@ -76,8 +77,20 @@ class QuickBooksAccount(TableAccount):
         return {name: one for name, one in super().all(table).items() if one.get("Active", True)}
 
     def source_counts(self) -> dict[str, int]:
-        """How many records a complete copy holds, by table."""
-        return {name: len(self.all(name)) for name in self.rows if name != "Announced"}
+        """How many records a complete copy holds, by table, and how many lines the invoices have."""
+        counts = {name: len(self.all(name)) for name in self.rows if name != "Announced"}
+        return {**counts, "Line": sum(len(items(one)) for one in self.all("Invoice").values())}
+
+    def source_totals(self) -> dict[str, Any]:
+        """Sums of the invoices, by currency."""
+        return sums(
+            self.all("Invoice").values(),
+            lambda one: str(one["CurrencyRef"]["value"]),
+            {
+                "TotalAmt": lambda one: one["TotalAmt"], "Balance": lambda one: one["Balance"],
+                "TotalTax": lambda one: one["TxnTaxDetail"]["TotalTax"],
+            },
+        )  # fmt: skip
 
 
 def _table(name: str, make: Callable[..., Record], first: int, count: int, **more: Any) -> Table:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from unified.sandbox.tables.table import New, Table
 
-_CURRENCIES = ("USD",) * 6 + ("EUR", "GBP", "JPY")
-_RATES = {"EUR": 1.0843, "GBP": 1.2671, "JPY": 0.00672}
+_CURRENCIES = ("USD",) * 6 + ("EUR", "GBP", "AUD")
+_RATES = {"EUR": 1.0843, "GBP": 1.2671, "AUD": 0.6528}
 # The company's time, to the second.
 _ZONE = timezone(timedelta(hours=-7))
 
@@ -107,7 +107,7 @@ def _named(new: New) -> Record:
 def invoice(new: New) -> Record:
     """An invoice: items, a group, a text, a discount, and the subtotal that is no line."""
     draw, customers = new.draw, new.account.rows["Customer"]
-    owner, code = draw.below(max(1, len(list(customers)))), draw.pick(_CURRENCIES)
+    owner, code = draw.below(max(1, len(customers))), draw.pick(_CURRENCIES)
     items = [_item(new, at) for at in range(draw.between(1, 4))]
     lines = items if draw.chance(800) else [{
         "Id": "50", "LineNum": 9, "Amount": 0, "DetailType": "GroupLineDetail", "Description": "Bundle",
@@ -158,6 +158,13 @@ def _item(new: New, at: int) -> Record:
     }  # fmt: skip
 
 
+def items(document: Record) -> list[Record]:
+    """The lines that are items or texts; those of a group one by one."""
+    none = ("SubTotalLineDetail", "DiscountLineDetail")
+    lines = [one for one in document["Line"] if one["DetailType"] not in none]
+    return [inner for one in lines for inner in one.get("GroupLineDetail", {}).get("Line", [one])]
+
+
 def settled(document: Record) -> Record:
     """The amounts that follow from the lines; all of them are 0 of a void one."""
     if document.get("PrivateNote") == "Voided":
@@ -179,7 +186,7 @@ def settled(document: Record) -> Record:
 def payment(new: New) -> Record:
     """A payment of a customer."""
     customers = new.account.rows["Customer"]
-    owner = customers.id_of(new.draw.below(max(1, len(list(customers)))))
+    owner = customers.id_of(new.draw.below(max(1, len(customers))))
     return {
         "CustomerRef": {"value": owner}, "TotalAmt": 12.5, "UnappliedAmt": 0, "PaymentRefNum": None,
         "TxnDate": datetime.fromtimestamp(new.created, UTC).date().isoformat(), "Line": [], "SyncToken": "0",

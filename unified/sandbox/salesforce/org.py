@@ -5,11 +5,12 @@ Not here: HTTP (`api`), and what records look like (`objects`).
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from unified.sandbox.salesforce.fields import identifier, moment
 from unified.sandbox.salesforce.objects import FIELDS
-from unified.sandbox.tables.account import TableAccount
+from unified.sandbox.tables.account import TableAccount, sums
 from unified.sandbox.tables.table import Row
 
 if TYPE_CHECKING:
@@ -77,6 +78,23 @@ class Org(TableAccount):
         rows = self.rows[table]
         for row in rows if deleted else rows.live():
             yield Seen(self, row)
+
+    def source_counts(self) -> dict[str, int]:
+        """How many records a complete copy holds, by object: a person account once, lines with their invoices."""
+        counts = super().source_counts()
+        invoices = self.all("Invoice")
+        return {
+            **counts,
+            "Contact": sum(not row.fields["IsPersonAccount"] for row in self.rows["Contact"].live()),
+            "InvoiceLine": sum(
+                row.fields["InvoiceId"] in invoices for row in self.rows["InvoiceLine"].live()
+            ),
+        }
+
+    def source_totals(self) -> dict[str, Any]:
+        """Sums of the invoices, by currency."""
+        amounts = {name: itemgetter(name) for name in ("TotalAmount", "TotalTaxAmount", "TotalAmountWithTax")}
+        return sums(self.all("Invoice").values(), itemgetter("CurrencyIsoCode"), amounts)
 
     def _changed(self, change: str, rows: Rows, row: Row) -> Record:
         record = rows.shown(row)

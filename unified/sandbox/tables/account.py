@@ -6,13 +6,14 @@ Not here: HTTP (`unified.sandbox.tables.api`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from unified.sandbox.draw import seed_of
 from unified.sandbox.tables.table import Record, Row, Rows, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from unified.sandbox.clock import Clock
 
@@ -29,6 +30,20 @@ class Feed:
 
     table: str
     make: Callable[[str, Table, Record], Record | None]
+
+
+def sums(
+    records: Iterable[Record],
+    currency: Callable[[Record], str],
+    amounts: Mapping[str, Callable[[Record], float]],
+) -> dict[str, dict[str, str]]:
+    """Exact sums of amounts, each by its digits, by currency."""
+    totals: dict[str, dict[str, Decimal]] = {}
+    for record in records:
+        of = totals.setdefault(currency(record), dict.fromkeys(amounts, Decimal(0)))
+        for name, amount in amounts.items():
+            of[name] += Decimal(str(amount(record)))
+    return {code: {name: str(total) for name, total in of.items()} for code, of in totals.items()}
 
 
 class TableAccount:

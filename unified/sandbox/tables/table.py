@@ -104,6 +104,10 @@ class Rows:
         """All of them, deleted ones included, in order of creation."""
         return iter(self._rows.values())
 
+    def __len__(self) -> int:
+        """How many there are, deleted ones included."""
+        return len(self._rows)
+
     def id_of(self, index: int) -> str:
         """The id of a record by its number."""
         return self.table.ids(index, self._seed)

@@ -5,9 +5,10 @@ Not here: HTTP (`unified.sandbox.xero.api`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
-from unified.sandbox.tables.account import TableAccount
+from unified.sandbox.tables.account import TableAccount, sums
 
 if TYPE_CHECKING:
     from unified.sandbox.tables.table import Record
@@ -43,5 +44,12 @@ class XeroAccount(TableAccount):
         return {name: one for name, one in super().all(table).items() if one[field] != word}
 
     def source_counts(self) -> dict[str, int]:
-        """How many records a complete copy holds, by table."""
-        return {name: len(self.all(name)) for name in FATES}
+        """How many records a complete copy holds, by table, and how many lines the invoices have."""
+        lines = sum(len(one["LineItems"]) for one in self.all("Invoices").values())
+        return {**{name: len(self.all(name)) for name in FATES}, "LineItems": lines}
+
+    def source_totals(self) -> dict[str, Any]:
+        """Sums of the invoices, by currency."""
+        names = ("Total", "TotalTax", "AmountDue", "AmountPaid")
+        amounts = {name: itemgetter(name) for name in names}
+        return sums(self.all("Invoices").values(), itemgetter("CurrencyCode"), amounts)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from unified.sandbox.tables.table import New, Record
 
-_CURRENCIES = ("NZD",) * 6 + ("USD", "EUR", "JPY")
-_RATES = {"USD": "0.6132", "EUR": "0.5623", "JPY": "91.205"}
+_CURRENCIES = ("NZD",) * 6 + ("USD", "EUR", "AUD")
+_RATES = {"USD": "0.6132", "EUR": "0.5623", "AUD": "0.9187"}
 _STATUSES = ("PAID",) * 5 + ("AUTHORISED",) * 3 + ("DRAFT", "SUBMITTED", "VOIDED", "DELETED")
 _PHONES = ("DDI", "DEFAULT", "FAX", "MOBILE")
 BLANK: dict[str, Any] = {
@@ -83,7 +83,7 @@ def contact(new: New) -> Record:
 def invoice(new: New) -> Record:
     """https://developer.xero.com/documentation/api/accounting/invoices: amounts are numbers."""
     draw, contacts = new.draw, new.account.rows["Contacts"]
-    owner = contacts.id_of(draw.below(max(1, len(list(contacts)))))
+    owner = contacts.id_of(draw.below(max(1, len(contacts))))
     row = contacts.find(owner)
     currency, kind = draw.pick(_CURRENCIES), draw.pick(("ACCREC",) * 4 + ("ACCPAY",))
     dated, due = _day(new.created), _day(new.created + 30 * DAY)
@@ -152,7 +152,7 @@ def credit_note(new: New) -> Record:
 def payment(new: New) -> Record:
     """https://developer.xero.com/documentation/api/accounting/payments."""
     invoices, draw = new.account.rows["Invoices"], new.draw
-    paid = invoices.id_of(draw.below(max(1, len(list(invoices)))))
+    paid = invoices.id_of(draw.below(max(1, len(invoices))))
     row = invoices.find(paid)
     shown = ("InvoiceNumber", "Type", "Contact", "CurrencyCode")
     invoiced = {"Type": "ACCREC"} if row is None else {name: row.fields[name] for name in shown}

@@ -149,17 +149,29 @@ class Dev:
 
 def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) -> None:
     unified = Unified(tmp_path / "home")
-    shown = unified.ok("demo", "--records", "40")
-    assert re.search(r"All \d\d findings are as they have to be", shown)
-    assert shown.count("to the cent") == 4
-    for push, *counts in (  # created, updated, unchanged; writing requests to Stripe and to HubSpot
-        ("preview", "3", "2", "-", "0", "0"),
-        ("first run", "3", "2", "2", "1", "2"),
-        ("a change on each side", "0", "2", "4", "1", "1"),
-        ("only echoes", "0", "0", "2", "0", "0"),
-    ):
-        cells = next(cells_of(line) for line in shown.splitlines() if line.startswith(f"|{push} "))
-        assert [*cells[1:4], *cells[5:]] == counts, push
+    shown = unified.ok("demo", "--all", "--records", "40")
+    assert re.search(r"All \d{3} findings are as they have to be", shown)
+    assert shown.count("to the cent") == 7
+    columns = next(cells_of(line) for line in shown.splitlines() if line.startswith("|CURRENCY "))
+    assert columns[1:] == ["HUBSPOT", "QUICKBOOKS", "SALESFORCE", "STRIPE", "XERO"]
+    pushes = [
+        [*cells[:4], *cells[5:]]
+        for cells in map(cells_of, shown.splitlines())
+        if cells[0] in ("preview", "first run", "only echoes", "nothing new")
+        or cells[0].startswith("a change")
+    ]
+    assert pushes == [  # created, updated, unchanged; writing requests to either side
+        ["preview", "3", "2", "-", "0", "0"],
+        ["first run", "3", "2", "2", "1", "2"],
+        ["a change on each side", "0", "2", "4", "1", "1"],
+        ["only echoes", "0", "0", "2", "0", "0"],
+        ["preview", "2", "0", "-", "0", "0"],
+        ["first run", "2", "0", "0", "0", "1"],
+        ["a change in Xero", "0", "1", "0", "0", "1"],
+        ["nothing new", "0", "0", "0", "0", "0"],
+    ]
+    noor = [cells_of(line) for line in shown.splitlines() if "| Noor Haddad " in line]
+    assert sorted(cells[0] for cells in noor) == ["quickbooks", "salesforce", "stripe", "xero"]
     ruth = [cells_of(line) for line in shown.splitlines() if "| Ruth Castellanos " in line]
     assert sorted(cells[0] for cells in ruth) == ["hubspot", "stripe", "stripe"]
     # Which of the three the others are linked to is up to their ids.
@@ -172,11 +184,21 @@ def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) ->
         assert dev.partitions() == {
             **{f"stripe/{stream}": "demo-acme/stripe" for stream in ("customers", "invoices", "events")},
             **{f"hubspot/{stream}": "demo-acme/hubspot" for stream in ("customers", "invoices", "events")},
-            "routes/customers": "demo-acme/route:people",
+            **{
+                f"{source}/{stream}": f"demo-acme/{source}"
+                for source, streams in (
+                    ("salesforce", ("accounts", "contacts", "invoices")),
+                    ("quickbooks", ("customers", "invoices", "vendors", "credit_memos", "payments")),
+                    ("xero", ("contacts", "invoices", "credit_notes", "payments")),
+                )
+                for stream in streams
+            },
+            "routes/customers": "demo-acme/route:books",
             "unified/customers": "demo-acme",
         }
-        (route,) = unified.json("routes", "list")
-        assert (route["is_active"], route["status"], route["records"]) == (False, "success", {"linked": 5})
+        for route, linked in zip(unified.json("routes", "list"), (2, 5), strict=True):
+            found = (route["is_active"], route["status"], route["records"])
+            assert found == (False, "success", {"linked": linked})
         assert dev.arrives("demo-acme/stripe"), (
             "a change at the stand-in is delivered, drained, and seen in the UI"
         )
