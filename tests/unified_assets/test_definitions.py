@@ -21,7 +21,8 @@ from unified_assets.routes import routes
 ROOT = Path(__file__).parents[2]
 CUSTOMERS = [
     "chargebee/customers", "hubspot/companies", "hubspot/customers", "quickbooks/customers",
-    "salesforce/accounts", "salesforce/contacts", "stripe/customers", "webhook/customers", "xero/contacts",
+    "salesforce/accounts", "salesforce/contacts", "slack/users", "stripe/customers", "webhook/customers",
+    "xero/contacts",
 ]  # fmt: skip
 
 # What a connection reads where it chooses it.
@@ -55,6 +56,9 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         "salesforce/contacts": [],
         "salesforce/events": [],
         "salesforce/invoices": ["salesforce/accounts"],
+        "slack/channels": [],
+        "slack/messages": [],
+        "slack/users": [],
         "stripe/customers": [],
         "stripe/events": [],
         "stripe/invoices": ["stripe/customers"],
@@ -130,6 +134,7 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
             ("xero", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
             ("xero", "credit_notes", ["conservation", "source_count"]),
             ("xero", "payments", ["conservation", "source_count"]),
+            *(("slack", one, ["conservation", "source_count"]) for one in ("users", "channels", "messages")),
             ("unified", "customers", ["every_customer_once"]),
             *(("stripe", stream, ["conservation", "source_count"]) for stream in FURTHER),
             *(("hubspot", stream, ["conservation", "source_count"]) for stream in FURTHER_OF_HUBSPOT),
@@ -141,8 +146,9 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
 
 def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    sources = ("chargebee", "hubspot", "quickbooks", "salesforce", "stripe", "xero")
+    sources = ("chargebee", "hubspot", "quickbooks", "salesforce", "slack", "stripe", "xero")
     kinds = {(source, kind) for source in sources for kind in ("sync", "round", "drain")}
+    kinds.remove(("slack", "drain"))
     assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {
         "webhook_drain",
         "routes_push",

@@ -107,7 +107,7 @@ async def a_created_record_comes_with_the_next_pull(bench: Bench, stream: str) -
 
 @check(each_edited("update"))
 async def an_updated_record_comes_with_the_next_pull(bench: Bench, stream: str) -> None:
-    """As it is now; and a pull reads what changed, not everything once more."""
+    """As it is now; and a pull reads what changed, not everything once more, where the system can say it."""
     copy = await bench.loaded(stream)
     record_id = min(copy.records)
     before = copy.records[record_id]
@@ -116,7 +116,8 @@ async def an_updated_record_comes_with_the_next_pull(bench: Bench, stream: str) 
     await bench.sync(copy)
     assert copy.records[record_id] != before
     assert copy.records.keys() == bench.ids(stream)
-    assert len(set(copy.met)) < len(copy.records), "everything was read again for one change"
+    is_whole = stream in bench.whole
+    assert is_whole or len(set(copy.met)) < len(copy.records), "everything was read again for one change"
 
 
 @check(each_edited("delete"))

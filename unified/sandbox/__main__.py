@@ -13,6 +13,7 @@ from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.quickbooks import QuickBooksSandbox
 from unified.sandbox.salesforce import SalesforceSandbox
 from unified.sandbox.server import sandbox_app
+from unified.sandbox.slack import SlackSandbox
 from unified.sandbox.stripe import StripeSandbox
 from unified.sandbox.tables.api import RequestLimit, TableSandbox
 from unified.sandbox.xero import XeroSandbox
@@ -41,6 +42,11 @@ _DECLARED: tuple[tuple[type[TableSandbox], RequestLimit, dict[str, tuple[str, in
     (
         XeroSandbox, RequestLimit(60, 60),
         {"contacts": ("Contacts", 1000), "invoices": ("Invoices", 1000)},
+    ),
+    # https://docs.slack.dev/apis/web-api/rate-limits: tier 2 for a method; the other tiers in their proportion.
+    (
+        SlackSandbox, RequestLimit(20, 60),
+        {"users": ("users", 1000), "messages": ("messages", 1000)},
     ),
 )  # fmt: skip
 

@@ -97,7 +97,8 @@ class Faults:
         return None
 
 
-_LISTS = ("data", "results", "list", "records", "Contacts", "Invoices", "CreditNotes", "Payments")
+_LISTS = ("data", "results", "list", "records", "Contacts", "Invoices", "CreditNotes", "Payments",
+          "members", "channels", "messages")  # fmt: skip
 """What providers call the records of a page."""
 
 

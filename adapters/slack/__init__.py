@@ -1,0 +1,1 @@
+"""The Slack adapter; its README says what it reads and how."""
