@@ -2,7 +2,9 @@
 
 Source: https://developer.intuit.com/app/developer/qbo/docs/learn/explore-the-quickbooks-online-api, ``data-queries``
 and ``change-data-capture``. A query's positions shift when a record changes, so pages go on from the time of the last
-record instead. A query never shows what was deleted: the change data do, for thirty days and without pages.
+record instead. A query never shows what was deleted, nor a customer that was merged into another one: the change data
+do, for thirty days, a thousand records at most and without pages. So documents are followed by them alone, and names
+by queries, with a look at the change data once a day.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -27,6 +29,7 @@ _IDS = 100
 _CDC_MOST = 1000
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = Since(lag=timedelta(minutes=5), keeps=timedelta(days=30))
+_LOOK = timedelta(days=1)
 _WHOLE = Window(0, 1)
 
 
@@ -168,18 +171,24 @@ class EntitySource:
         yield refresh.end()
 
     async def _changes(self, cursor: Cursor) -> AsyncGenerator[Page, None]:
+        """What changed since; a cursor of names holds up to when they were ``captured`` as well."""
         since = datetime.fromisoformat(cursor["since"])
         if not self._entity.is_name:
             yield await self._captured(since)
             return
+        kept = {"captured": str(cursor.get("captured", cursor["since"]))}
         place: Place | None = Place.load(cursor.get("at")) if cursor.get("at") else Place(since)
         while place is not None:
             observed_at = self._adapter.clock()
             records, gone, place = await self._page(place)
             until = cursor.get("until") or max(since, self._complete_until()).isoformat()
-            following = {"since": until} if place is None else {**cursor, "until": until, "at": place.dump()}
-            cursor = following
-            yield Page(records, observed_at, following, gone)
+            onward = {"until": until, "at": place.dump()} if place is not None else {}
+            cursor = {"since": cursor["since"] if onward else until, **kept, **onward}
+            yield Page(records, observed_at, cursor, gone)
+        captured = datetime.fromisoformat(kept["captured"])
+        if datetime.fromisoformat(cursor["since"]) - captured >= _LOOK:
+            page = await self._captured(captured)
+            yield replace(page, cursor={**cursor, "captured": cursor["since"]})
 
     async def _page(self, place: Place) -> tuple[list[RawRecord], list[Tombstone], Place | None]:
         """One page from a place on, and where the next one begins.
@@ -217,11 +226,16 @@ class EntitySource:
         return living, gone, Place(place.since, place.start + len(found), met)
 
     async def _captured(self, since: datetime) -> Page:
-        """What changed by the change data: deleted ones are markers, which are confirmed by a read."""
+        """What changed by the change data: deleted ones are markers, which are confirmed by a read.
+
+        Raises:
+            StaleCursorError: If the change data do not go back so far, or show as much as they ever do: there is no
+                next page, and what was deleted besides is in no other answer.
+        """
         observed_at = self._adapter.clock()
+        _TIMES.check(since, observed_at, label=self._adapter.label)
         params = {"entities": self._entity.name, "changedSince": written(since)}
         answer = await self._adapter.http.request("GET", f"{self._path}/cdc", _CDC, params=params)
-        _TIMES.check(since, provider_time(self._adapter.http, self._adapter.clock), label=self._adapter.label)
         until = max(since, self._complete_until())
         parts = [part.get(self._entity.name) for one in answer.parts for part in one.answers]
         found = [record for part in parts if part is not None for record in _LIST.decode(part)]
@@ -237,11 +251,13 @@ class EntitySource:
             if head and head.status == "Deleted"
         }
         there = await self.some(list(marked)) if marked else []
-        living = [raw_record(head and head.id, one) for one, head in zip(found, heads, strict=True)
-                  if head is None or head.status != "Deleted"]  # fmt: skip
+        shown = [
+            one for one, head in zip(found, heads, strict=True) if head is None or head.status != "Deleted"
+        ]
+        living, inactive = self.living(shown)
         alive = {record.source_id for record in there}
         gone = [Tombstone(one, time) for one, time in marked.items() if one not in alive]
-        return Page([*living, *there], observed_at, {"since": until.isoformat()}, gone)
+        return Page([*living, *there], observed_at, {"since": until.isoformat()}, [*inactive, *gone])
 
     def living(self, found: Sequence[msgspec.Raw]) -> tuple[list[RawRecord], list[Tombstone]]:
         """Active records, and inactive ones, which stand for deleted."""

@@ -52,14 +52,22 @@ _SCOPE = msgspec.json.Decoder(_Scope)
 def subjects(event: ReceivedEvent) -> Iterator[Subject]:
     """The records that an event is about; see :meth:`unified.kit.adapter.BaseAdapter.subjects`.
 
-    Of two that were merged, the one that is left is named, and the other one is inactive when it is read.
+    Of two that were merged the one that is left is read again, and the other one is gone: no answer of Intuit's says
+    anywhere else which of the two holds it now.
     """
     said = _EVENT.decode(event.body)
     stream = _STREAMS.get(said.noun)
+    if stream is None or not _is_id(said.intuitentityid):
+        return
+    yield Subject(stream, said.intuitentityid)
     loser = said.data.deletedid if said.data else None
-    for one in (said.intuitentityid, loser):
-        if stream and one and one.isdecimal() and one.isascii():
-            yield Subject(stream, one)
+    if loser and _is_id(loser):
+        merged_at = read_time(said.time)
+        yield Subject(stream, loser, deleted_at=merged_at, merged_into=said.intuitentityid)
+
+
+def _is_id(text: str) -> bool:
+    return text.isdecimal() and text.isascii()
 
 
 def owner(event: ReceivedEvent) -> Owner:

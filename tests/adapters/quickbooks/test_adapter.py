@@ -25,7 +25,6 @@ from unified.kit.errors import (
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.owners import Owner, Reader, belongs_to
 from unified.kit.writing.changes import Write, Written
-from unified.sandbox.provider import Reply
 from unified.schema.invoice import InvoiceStatus
 
 if TYPE_CHECKING:
@@ -201,22 +200,56 @@ async def test_a_thousand_changes_hide_others_and_lead_to_a_full_refresh(bench: 
         await bench.sync(copy)
 
 
-async def test_a_deletion_is_confirmed_by_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    markers: list[dict[str, Any]] = []
-    part = {"QueryResponse": [{"Invoice": markers}]}
-    captured = "unified.sandbox.quickbooks.api.QuickBooksSandbox._captured"
-    monkeypatch.setattr(captured, lambda *_: Reply(msgspec.json.encode({"CDCResponse": [part]})))
-    with QuickBooksBench() as bench:  # routes are bound when it begins to serve
-        copy = await bench.loaded("invoices")
-        alive, gone, *_ = sorted(copy.records)
-        bench.edit("delete", "invoices", gone)
-        bench.edit("update", "invoices", alive)
-        meta = {"LastUpdatedTime": bench.now().isoformat()}
-        markers += [{"status": "Deleted", "Id": one, "MetaData": meta} for one in (alive, gone)]
+async def test_a_deletion_is_confirmed_by_a_read(bench: QuickBooksBench) -> None:
+    copy = await bench.loaded("invoices")
+    alive, gone, *_ = sorted(copy.records)
+    bench.edit("delete", "invoices", gone)
+    bench.edit("update", "invoices", alive)
+    bench.provider.mutate("mistake", None, alive)
+    await bench.sync(copy)
+    assert copy.records.keys() == bench.ids("invoices")
+    assert copy.records[alive]["DocNumber"] == "Changed"
+    assert copy.gone.keys() == {gone}
+
+
+@pytest.mark.parametrize("stream", ["customers", "payments"])
+async def test_after_thirty_days_only_a_full_refresh_knows_what_was_deleted(
+    bench: QuickBooksBench, stream: str
+) -> None:
+    copy = await bench.loaded(stream)
+    bench.provider.clock.advance(days=30.1)
+    with pytest.raises(StaleCursorError, match="30 days"):
         await bench.sync(copy)
-        assert copy.records.keys() == bench.ids("invoices")
-        assert copy.records[alive]["DocNumber"] == "Changed"
-        assert copy.gone.keys() == {gone}
+
+
+async def test_a_merged_customer_is_in_no_query_and_is_looked_for_once_a_day(bench: QuickBooksBench) -> None:
+    copy = await bench.loaded("customers")
+    loser, winner, *_ = sorted(copy.records)
+    bench.provider.mutate("merge", None, loser, winner)
+    for hours, requests, is_there in (
+        (1, 1, True),
+        (24, 3, False),
+        (1, 1, False),
+        (22, 1, False),
+        (1, 2, False),
+    ):
+        bench.provider.clock.advance(seconds=hours * 3600)
+        bench.provider.stats.reset()
+        await bench.sync(copy)
+        assert (bench.provider.stats.requests.total(), loser in copy.records) == (requests, is_there)
+    assert copy.records.keys() == bench.ids("customers")
+
+
+async def test_the_thousand_of_change_data_are_of_all_entities_together(bench: QuickBooksBench) -> None:
+    """Why each stream asks for its own."""
+    for _ in range(1001):
+        bench.edit("create", "payments", None)
+    params = {"entities": "Payment,Invoice", "changedSince": bench.now().isoformat()}
+    async with bench.open() as adapter:
+        path = f"/v3/company/{adapter.config.realm_id}/cdc"
+        answer = await adapter.http.request("GET", path, msgspec.json.Decoder(dict[str, Any]), params=params)
+    payments, invoices = answer["CDCResponse"][0]["QueryResponse"]
+    assert (len(payments["Payment"]), invoices) == (1000, {})
 
 
 async def test_a_fault_with_200_is_a_refusal(bench: QuickBooksBench) -> None:
@@ -304,7 +337,10 @@ def test_an_event_belongs_to_the_connection_of_its_company(shared: QuickBooksBen
 def test_a_merge_means_both_and_an_event_is_known_by_id_type_and_time(shared: QuickBooksBench) -> None:
     merged = event(type="qbo.customer.merged.v1", data={"deletedid": "2"})
     odd = event(intuitentityid="1 OR 2"), event(type="qbo.account.created.v1")
-    assert shared.open().changes([merged, *odd]).fetch == {"customers": ["1", "2"]}
+    found = shared.open().changes([merged, *odd])
+    assert found.fetch == {"customers": ["1"]}
+    (stone,) = found.tombstones["customers"]
+    assert (stone.source_id, stone.merged_into) == ("2", "1"), "identities and invoices go where it went"
     verifier = shared.adapter_class.verifiers[0]
     kept = mapped(shared, "events", event().body.decode())
     assert kept.source_id == "x-Customer-1:qbo.customer.updated.v1:2026-09-21T13:33:20.179851517Z"

@@ -47,6 +47,8 @@ def sandbox() -> QuickBooksSandbox:
         sandbox.mutate("update", None, entity, first)
         sandbox.mutate("delete", None, entity, second)
         sandbox.mutate("create", None, entity)
+    loser, winner, *_ = sandbox.account().all("Customer")
+    sandbox.mutate("merge", None, loser, winner)
     return sandbox
 
 

@@ -26,6 +26,7 @@ class Subject:
         deleted_at: When it was deleted, where that is final: it is not read again, whatever other events say.
         record: The record itself, whole, as JSON: it is not read again either.
         as_of: When the record was in that state; None where it is when the event was received.
+        merged_into: The id of the record that holds a deleted one now, where the two were merged.
         erase: Whether the source deleted it for the sake of a person's privacy: all that is stored of it is emptied.
     """
 
@@ -34,6 +35,7 @@ class Subject:
     deleted_at: datetime | None = None
     record: bytes | None = None
     as_of: datetime | None = None
+    merged_into: str | None = None
     erase: bool = False
 
 
@@ -73,7 +75,8 @@ def meaning(
                 erasures.setdefault(one.stream, {})[one.source_id] = None
             ids = fetch.setdefault(one.stream, {})
             if one.deleted_at is not None:
-                gone.setdefault(one.stream, {})[one.source_id] = Tombstone(one.source_id, one.deleted_at)
+                stone = Tombstone(one.source_id, one.deleted_at, one.merged_into)
+                gone.setdefault(one.stream, {})[one.source_id] = stone
             else:
                 ids[one.source_id] = None
     return Changes(

@@ -196,11 +196,12 @@ def payment(new: New) -> Record:
 
 def announced(change: str, table: Table, record: Record) -> Record:
     """A CloudEvent, without its id and time."""
-    word = {"create": "created", "update": "updated", "delete": "deleted"}[change]
+    word = {"create": "created", "update": "updated", "delete": "deleted", "merge": "merged"}[change]
+    loser = {"data": {"deletedid": record["deletedid"]}} if change == "merge" else {}
     return {
         "specversion": "1.0", "source": "intuit.dsnBgbseACLLRZNxo2dfc4evmEJdxde58xeeYcZliOU=",
         "type": f"qbo.{table.name.lower()}.{word}.v1", "datacontenttype": "application/json",
-        "intuitentityid": record["Id"], "noun": table.name,
+        "intuitentityid": record["Id"], "noun": table.name, **loser,
     }  # fmt: skip
 
 

@@ -116,7 +116,11 @@ class TableAccount:
     def _changed(self, change: str, rows: Rows, row: Row) -> Record:
         record = rows.shown(row)
         if self._feed is not None and rows.table.name != self._feed.table:
-            feed, event = self.rows[self._feed.table], self._feed.make(change, rows.table, record)
-            if event is not None:
-                self._announce([feed.shown(feed.add(event, self._clock.time()))])
+            self._publish(self._feed.make(change, rows.table, record))
         return record
+
+    def _publish(self, event: Record | None) -> None:
+        """Keep an event in the feed, and deliver it."""
+        if self._feed is not None and event is not None:
+            feed = self.rows[self._feed.table]
+            self._announce([feed.shown(feed.add(event, self._clock.time()))])
