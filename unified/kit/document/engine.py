@@ -143,7 +143,7 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
 
     def filler(self, partition: Mapping[str, str] = MappingProxyType({})) -> Filler:
         """What fills the document's texts with the connection's settings, and a partition's values."""
-        return Filler(self.config.said(), partition, self.label)
+        return Filler(self.config.said(), partition, self.label, self.clock())
 
 
 @lru_cache(maxsize=256)

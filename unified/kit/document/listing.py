@@ -11,12 +11,12 @@ import msgspec
 
 from unified.kit.document.bodies import Body
 from unified.kit.document.paging import paging_of
-from unified.kit.document.parts import SCOPE, has_expressions
+from unified.kit.document.parts import compile_request, has_expressions
 from unified.kit.document.streams import Changes, DocumentStream, Many
 from unified.kit.errors import ConfigurationError, NotFoundError
 from unified.kit.mapping import readings
-from unified.kit.mapping.expressions.compiling import compile_template
 from unified.kit.mapping.expressions.operators import text as written
+from unified.kit.mapping.expressions.times import written as in_format
 from unified.kit.mapping.refusals import Refused
 from unified.kit.mapping.rules import Id
 from unified.kit.reading import lists as kit
@@ -35,19 +35,28 @@ _KEYS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 class Filler:
     """Fills a document's texts with what they name."""
 
-    def __init__(self, settings: Mapping[str, str], partition: Mapping[str, str], label: str) -> None:
-        """Take the connection's settings and a partition's values; ``label`` names the connection in errors."""
-        self._scope = {"settings": dict(settings), "partition": dict(partition)}
+    def __init__(
+        self, settings: Mapping[str, str], partition: Mapping[str, str], label: str, now: datetime
+    ) -> None:
+        """Take the connection's settings and a partition's values.
+
+        Args:
+            settings: By name.
+            partition: By name; empty outside of one.
+            label: Names the connection in errors.
+            now: What time it is, for expressions that ask.
+        """
+        self.settings = settings
+        named = {"settings": settings, "partition": partition}
+        self._scope = {**{name: dict(values) for name, values in named.items()}, "now": now}
         self._quoted = {
-            name: {key: quote(value, safe="") for key, value in values.items()}
-            for name, values in self._scope.items()
+            **{
+                name: {key: quote(value, safe="") for key, value in values.items()}
+                for name, values in named.items()
+            },
+            "now": now,
         }
         self._label = label
-
-    @property
-    def settings(self) -> Mapping[str, str]:
-        """The connection's settings."""
-        return self._scope["settings"]
 
     def value(self, template: str, scope: Mapping[str, Any] | None = None) -> Any:
         """What an expression gives.
@@ -56,7 +65,7 @@ class Filler:
             ConfigurationError: If it does not fit the settings.
         """
         try:
-            return compile_template(template, SCOPE)(self._scope if scope is None else scope)
+            return compile_request(template)(self._scope if scope is None else scope)
         except Refused as error:
             raise ConfigurationError(
                 f"{self._label}: {template} can't be filled in ({error}); correct the document or the settings"
@@ -164,21 +173,8 @@ def _since(said: Changes, besides: Parameters) -> Callable[[datetime], Asked]:
 
 def _bound(taker: Taker, moment: datetime, form: str) -> tuple[Taker, str | int]:
     """A time, as what takes it; one that counts since 1970 is a number in a body."""
-    said = _formatted(moment, form)
+    said = in_format(moment, form)
     return taker, said if isinstance(taker, str) or not form.startswith("epoch") else int(said)
-
-
-def _formatted(moment: datetime, form: str) -> str:
-    match form:
-        case "iso":
-            return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-        case "date":
-            return moment.strftime("%Y-%m-%d")
-        case "epoch":
-            return str(int(moment.timestamp()))
-        case "epoch_ms":
-            return str(int(moment.timestamp()) * 1_000)
-    return moment.strftime(form)
 
 
 def _reads_time(keys: Sequence[str]) -> Callable[[dict[str, Any]], datetime | None]:

@@ -30,6 +30,7 @@ from unified.kit.document.parts import (
 )
 from unified.kit.document.source import DocumentError, read_source
 from unified.kit.document.streams import DocumentStream, Parent, StreamName
+from unified.kit.mapping.expressions.times import CLOCK
 
 ENGINE: Literal[1] = 1
 """Of the format. It rises when something in it comes to mean something else."""
@@ -118,9 +119,10 @@ class DocumentModel(Said):
     @model_validator(mode="after")
     def _fits_together(self) -> "DocumentModel":
         """See that what is named is there, and that no secret goes to a host that is not declared."""
-        texts = [self.base_url, *self.headers.values(), *([self.test.path] if self.test else [])]
+        check_expressions([self.base_url], SCOPE[:1])
+        texts = [*self.headers.values(), *([self.test.path] if self.test else [])]
         texts += self.test.body_expressions() if self.test else ()
-        check_expressions(texts, SCOPE[:1])
+        check_expressions(texts, SCOPE[:1], CLOCK)
         self._may_sign()
         secrets = [field.name for field in credentials_of(self.auth).fields]
         if len(set(secrets)) < len(secrets) or set(secrets) & self.settings.keys():

@@ -1,11 +1,12 @@
 """What all declarations of a connector document are made of: strict models, names, keys, and texts with expressions."""
 
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from unified.kit.mapping.expressions.compiling import compile_template
+from unified.kit.mapping.expressions.compiling import Evaluate, compile_template
+from unified.kit.mapping.expressions.times import CLOCK
 from unified.kit.mapping.refusals import RuleError
 
 _HOST = r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,62}"
@@ -35,7 +36,8 @@ Path = Annotated[
 ]
 
 SCOPE = ("settings", "partition")
-"""What expressions of requests may name. A secret is not among it: only `auth` names secrets."""
+"""What expressions of requests may name. A secret is not among it: only `auth` names secrets. They know what time it
+is (``now_utc``) as well, which those over records and answers do not."""
 
 RECORD_SCOPE = (*SCOPE, "record")
 """What expressions over a record may name."""
@@ -55,7 +57,14 @@ def has_expressions(text: str) -> bool:
     return any(opening in text for opening in ("{{", "{%", "{#"))
 
 
-def check_expressions(texts: Iterable[str], names: Iterable[str]) -> None:
+def compile_request(text: str) -> Evaluate:
+    """What fills in a text of a request; its scope has ``now`` beside the names of :data:`SCOPE`."""
+    return compile_template(text, SCOPE, CLOCK)
+
+
+def check_expressions(
+    texts: Iterable[str], names: Iterable[str], functions: Mapping[str, Any] | None = None
+) -> None:
     """Refuse texts whose expressions can't work.
 
     Raises:
@@ -63,6 +72,6 @@ def check_expressions(texts: Iterable[str], names: Iterable[str]) -> None:
     """
     for text in texts:
         try:
-            compile_template(text, tuple(names))
+            compile_template(text, tuple(names), functions)
         except RuleError as error:
             raise ValueError(str(error)) from None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from unified.kit.declarations import STREAM_NAME
 from unified.kit.document.bodies import Request, Taker, check_takers
@@ -23,6 +23,7 @@ from unified.kit.document.parts import (
 )
 from unified.kit.errors import ConfigurationError
 from unified.kit.mapping.compiled import StreamMapping
+from unified.kit.mapping.expressions.times import CLOCK, is_format
 from unified.kit.mapping.rules import StreamRules
 from unified.schema.entities import ENTITIES, Entity
 
@@ -31,11 +32,17 @@ Parameters = Annotated[dict[Parameter, Expression], Field(max_length=50)]
 Where = Annotated[Keys, Field(min_length=1)]
 
 
+def _is_format(form: str) -> str:
+    if not is_format(form):
+        raise ValueError("it is neither iso, epoch, epoch_ms, date nor a pattern of strftime")
+    return form
+
+
 class Changes(Said):
     """How a list is asked for what changed since a time, oldest change first."""
 
     parameter: Taker
-    format: Annotated[str, Field(min_length=1, max_length=60)] = Field(
+    format: Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_is_format)] = Field(
         default="iso", description="`iso`, `epoch`, `epoch_ms`, `date`, or a pattern of `strftime`, in UTC."
     )
     end_parameter: Taker | None = Field(
@@ -199,7 +206,7 @@ class DocumentStream(Request):
             StreamMapping(self.table.model, self.mapping)
         except ConfigurationError as error:
             raise ValueError(str(error)) from None
-        check_expressions((self.path, *self.parameters.values(), *self.body_expressions()), SCOPE)
+        check_expressions((self.path, *self.parameters.values(), *self.body_expressions()), SCOPE, CLOCK)
         check_takers(self.body, self._takers())
         further = [self.changes.parameters] if self.changes else []
         further += [self.many.parameters] if self.many else []
@@ -207,7 +214,7 @@ class DocumentStream(Request):
         if isinstance(self.partition, Values) and isinstance(self.partition.values, str):
             alone.append(self.partition.values)
         one = [self.single.path, *self.single.parameters.values()] if self.single else []
-        check_expressions((*one, *alone), SCOPE[:1])
+        check_expressions((*one, *alone), SCOPE[:1], CLOCK)
         added = [one.value for one in self.transformations if isinstance(one, AddField)]
         check_expressions(filter(None, (self.filter, *added)), RECORD_SCOPE)
         if (

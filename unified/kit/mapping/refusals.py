@@ -1,5 +1,6 @@
 """The two ways in which a rule fails: it can't work at all, or it can't read one value."""
 
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +28,8 @@ def kind(value: Any) -> str:
         return "text" if value else "empty text"
     if isinstance(value, int | float | Decimal):
         return "a number"
+    if isinstance(value, date | timedelta):
+        return "a time"
     return "a list" if isinstance(value, list | tuple) else "an object"
 
 

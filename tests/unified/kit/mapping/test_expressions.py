@@ -1,6 +1,7 @@
 """Expressions: Jinja's syntax over JSON values, a white list, limits, and one way to fail."""
 
 import tracemalloc
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from tests.properties import given
 from unified.kit.mapping.expressions.compiling import compile_template
 from unified.kit.mapping.expressions.limits import MOST_ITEMS, MOST_TEXT
+from unified.kit.mapping.expressions.times import CLOCK
 from unified.kit.mapping.refusals import Refused, RuleError
 
 SCOPE: dict[str, Any] = {
@@ -152,6 +154,65 @@ def test_a_secret_in_the_scope_never_comes_into_an_error() -> None:
         with pytest.raises(Refused) as caught:
             evaluate(source, scope)
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("{{ now_utc() }}", "2026-11-28T12:00:00Z"),
+        ("{{ now_utc().strftime('%Y-%m-%dT%H:%M:%S.%_msZ') }}", "2026-11-28T12:00:00.000Z"),
+        ("{{ today_utc() }}", "2026-11-28"),
+        ("{{ (now_utc() - duration('P1DT12H')).strftime('%d.%m.%Y') }}", "27.11.2026"),
+        ("{{ today_utc() + duration('P1W') }}", "2026-12-05"),
+        ("{{ day_delta(-1, '%Y%m%d') }}", "20261127"),
+        ("{{ now_utc().strftime('%s') }}", "1795867200"),
+        ("{{ timestamp(record.at) }}", 1795867200),
+        ("{{ format_datetime(record.at, '%Y/%m') }}", "2026/11"),
+        ("{{ format_datetime('28.11.26', '%Y-%m-%d', '%d.%m.%y') }}", "2026-11-28"),
+        ("{{ format_datetime(1795867200, '%ms') }}", "1795867200000"),
+        ("{{ str_to_datetime(record.at) < now_utc() + duration('PT1S') }}", True),
+        ("{{ max(str_to_datetime('2020-01-01'), now_utc() - duration('P1Y')) }}", "2025-11-28T12:00:00Z"),
+        ("{{ min([3, 1, 2]) }}", 1),
+        ("{{ 'since ' ~ str_to_datetime('2026-11-28T14:00:00+02:00') }}", "since 2026-11-28T12:00:00Z"),
+    ],
+)
+def test_a_time_is_read_moved_and_written(source: str, value: Any) -> None:
+    scope = {"record": {"at": "2026-11-28T12:00:00Z"}, "now": datetime(2026, 11, 28, 12, tzinfo=UTC)}
+    assert compile_template(source, ("record",), CLOCK)(scope) == value
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ now_utc().strftime('%999999999Y') }}",
+        "{{ now_utc().strftime('%Q') }}",
+        "{{ format_datetime(record.at, record.at * 1) }}",
+        "{{ format_datetime(record.at, '%Y' ~ '%Y'.replace('Y', record.long)) }}",
+        "{{ format_datetime('x', '%Y', record.long) }}",
+        "{{ str_to_datetime([1]) }}",
+        "{{ duration('P999999999Y') }}",
+        "{{ now_utc() + duration('P999999Y') }}",
+        "{{ now_utc() + 1 }}",
+        "{{ now_utc() * 2 }}",
+        "{{ now_utc() < '2020' }}",
+        "{{ now_utc() < today_utc() }}",
+        "{{ [now_utc()] }}",
+        "{{ duration('P1D') }}",
+        "{{ day_delta('1') }}",
+        "{{ max(1, 'a') }}",
+        "{{ max([]) }}",
+        "{{ max({}) }}",
+    ],
+)
+def test_a_time_that_is_none_or_grows_is_refused(source: str) -> None:
+    scope = {"record": {"at": "2026-11-28", "long": "x" * 60_000}, "now": datetime(2026, 11, 28, tzinfo=UTC)}
+    with pytest.raises(Refused):
+        compile_template(source, ("record",), CLOCK)(scope)
+
+
+def test_what_time_it_is_is_known_to_requests_alone() -> None:
+    with pytest.raises(RuleError, match="no function 'now_utc'"):
+        compile_template("{{ now_utc() }}", ("record",))
 
 
 def test_functions_of_the_caller_can_be_called() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from unified.kit.importing.airbyte.expressions import Unconvertible
 from unified.kit.importing.airbyte.requests import Asked, Taker
+from unified.kit.mapping.expressions.times import is_format
 
 Said = dict[str, Any]
 
@@ -56,7 +57,7 @@ def _format(said: Any) -> str:
         raise Unconvertible("the format of its times is not fixed")
     if said in _FORMATS:
         return _FORMATS[said]
-    if "%_ms" in said or "%epoch" in said or "%s" in said:
+    if not is_format(said):
         raise Unconvertible(f"times in the format {said!r} are not written")
     return said
 

@@ -20,6 +20,7 @@ from unified.kit.importing.airbyte.components import (
 )
 from unified.kit.importing.airbyte.manifest import PARAMETERS, Manifest
 from unified.kit.mapping.expressions.compiling import compile_template
+from unified.kit.mapping.expressions.times import CLOCK
 from unified.kit.mapping.refusals import RuleError
 
 _NAMES = frozenset(
@@ -148,7 +149,7 @@ def _text(one: ExaminedStream, text: str, key: str) -> None:
         one.refuse(f"{key}: statements ({{% %}}) are a program, not data")
     elif "{{" in text:
         try:
-            compile_template(text, _NAMES)
+            compile_template(text, _NAMES, CLOCK)
         except RuleError as error:
             one.refuse(f"{key}: {error}")
 

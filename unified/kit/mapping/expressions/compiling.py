@@ -15,6 +15,7 @@ from jinja2 import Environment, TemplateError, nodes
 from unified.kit.mapping.expressions import operators
 from unified.kit.mapping.expressions.functions import FILTERS, METHODS, TESTS, Function
 from unified.kit.mapping.expressions.limits import MOST_NODES, result_of
+from unified.kit.mapping.expressions.times import DATES, Clocked
 from unified.kit.mapping.refusals import UNREADABLE, Refused, RuleError
 from unified.kit.mapping.steps import LONGEST_EXPRESSION
 
@@ -34,14 +35,14 @@ _ARITHMETIC: dict[type[nodes.BinExpr], Callable[[Any, Any], Any]] = {
 
 
 def compile_template(
-    source: str, names: Collection[str], functions: Mapping[str, Function] | None = None
+    source: str, names: Collection[str], functions: Mapping[str, Function | Clocked] | None = None
 ) -> Evaluate:
     """What makes a value of a text with ``{{ }}`` expressions.
 
     Args:
         source: At most 4 KB, with at most 200 nodes.
         names: Names that expressions may use.
-        functions: Functions that they may call by name besides, such as a document's clock.
+        functions: Functions that they may call by name besides those of dates, such as a document's clock.
 
     Returns:
         A function of a scope, which has the names' values, JSON all of them. It gives the value of an expression that
@@ -54,14 +55,16 @@ def compile_template(
 
 
 @lru_cache(maxsize=1024)
-def _compiled(source: str, names: frozenset[str], functions: tuple[tuple[str, Function], ...]) -> Evaluate:
+def _compiled(
+    source: str, names: frozenset[str], functions: tuple[tuple[str, Function | Clocked], ...]
+) -> Evaluate:
     if len(source) > LONGEST_EXPRESSION:
         raise RuleError(f"the expression is longer than {LONGEST_EXPRESSION} characters")
     try:
         tree = _PARSER.parse(source)
         if sum(1 for _ in tree.find_all(nodes.Node)) > MOST_NODES:
             raise RuleError(f"the expression has more than {MOST_NODES} parts")
-        evaluate = _Compiler(names, dict(functions)).template(tree)
+        evaluate = _Compiler(names, {**DATES, **dict(functions)}).template(tree)
     except TemplateError as error:
         raise RuleError(f"the expression can't be read: {error.message}") from None
     except RecursionError:
@@ -83,7 +86,7 @@ def _compiled(source: str, names: frozenset[str], functions: tuple[tuple[str, Fu
 class _Compiler:
     """Makes functions of nodes."""
 
-    def __init__(self, names: Collection[str], functions: Mapping[str, Function]) -> None:
+    def __init__(self, names: Collection[str], functions: Mapping[str, Function | Clocked]) -> None:
         self._names = names
         self._functions = functions
 
@@ -215,7 +218,7 @@ class _Compiler:
         self,
         what: str,
         name: str,
-        known: Mapping[str, Function],
+        known: Mapping[str, Function | Clocked],
         node: nodes.Filter | nodes.Call,
         first: list[Evaluate],
     ) -> Evaluate:
@@ -224,6 +227,8 @@ class _Compiler:
             raise RuleError(f"there is no {what} {name!r}; there are {', '.join(sorted(known)) or 'none'}")
         if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
             raise RuleError(f"{name!r} takes arguments in order, without names")
+        if isinstance(function, Clocked):
+            function, first = function.of_now, [lambda scope: scope["now"]]
         arguments = first + [self._node(one) for one in node.args]
         try:
             signature(function).bind(*arguments)

@@ -5,11 +5,13 @@ Names and meanings are Jinja's and Python's where they exist. A filter ``f`` of 
 """
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from unified.kit.mapping.expressions.limits import items_of, text_of
 from unified.kit.mapping.expressions.operators import concatenate, member, number, text
+from unified.kit.mapping.expressions.times import written
 from unified.kit.mapping.refusals import Refused, kind
 
 Function = Callable[..., Any]
@@ -91,6 +93,12 @@ def _affix(value: Any, name: str, one: Any) -> bool:
     return found.startswith(_string(one)) if name == "startswith" else found.endswith(_string(one))
 
 
+def _strftime(value: Any, form: Any) -> str:
+    if not isinstance(value, date) or not isinstance(form, str):
+        raise Refused("the expression writes as a time what is none")
+    return written(value, form)
+
+
 FILTERS: Mapping[str, Function] = {
     "abs": lambda value: abs(number(value)),
     "count": _length,
@@ -121,6 +129,7 @@ METHODS: Mapping[str, Function] = {
     "rstrip": lambda value, characters=None: _string(value).rstrip(characters),
     "split": _split,
     "startswith": lambda value, one: _affix(value, "startswith", one),
+    "strftime": _strftime,
     "strip": _trim,
     "upper": lambda value: _string(value).upper(),
 }

@@ -4,9 +4,11 @@ A result, and each text, list or number on the way to it, is held to a size befo
 costs at most its number of nodes times that size.
 """
 
+from datetime import date, timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Any
 
+from unified.kit.mapping.expressions.times import text_of_time
 from unified.kit.mapping.refusals import Refused
 from unified.schema.money import MOST_DIGITS
 
@@ -60,7 +62,7 @@ def number_of(value: int | Decimal) -> int | Decimal:
 
 
 def result_of(value: Any) -> Any:
-    """A result, if all of it together is small enough.
+    """A result, if all of it together is small enough. A time is its text.
 
     Raises:
         Refused: If its texts have more than :data:`MOST_TEXT` characters, or it has more than :data:`MOST_ITEMS` parts.
@@ -69,6 +71,10 @@ def result_of(value: Any) -> Any:
         text_of(len(value))
     elif isinstance(value, list | dict):
         _measure(value)
+    elif isinstance(value, date):
+        return text_of_time(value)
+    elif isinstance(value, timedelta):
+        raise Refused("the expression gives a duration, which is no value; add it to a time")
     return value
 
 
@@ -82,6 +88,8 @@ def _measure(value: Any) -> None:
             if isinstance(one, str):
                 length += len(one)
                 text_of(length)
+            elif isinstance(one, date | timedelta):
+                raise Refused("the expression puts a time into a list; write it as text")
             elif isinstance(one, list):
                 waiting.append(one)
             elif isinstance(one, dict):

@@ -1,13 +1,15 @@
 """What expressions do with JSON values: arithmetic, comparison, joining, looking up. Each is total: a value or Refused.
 
-Numbers are integers and decimals, never doubles. Null and what is missing are the same.
+Numbers are integers and decimals, never doubles; times are moved by spans. Null and what is missing are the same.
 """
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from unified.kit.mapping.expressions.limits import EXACTLY, ROUNDED, items_of, number_of, text_of
+from unified.kit.mapping.expressions.times import text_of_time
 from unified.kit.mapping.refusals import Refused, kind
 
 
@@ -37,7 +39,9 @@ def text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, list | dict):
+    if isinstance(value, date):
+        return text_of_time(value)
+    if isinstance(value, list | dict | timedelta):
         raise Refused(f"the expression takes {kind(value)} for text")
     return format(number(value), "d" if isinstance(value, int) else "f")
 
@@ -50,13 +54,17 @@ def add(left: Any, right: Any) -> Any:
     if isinstance(left, list) and isinstance(right, list):
         items_of(len(left) + len(right))
         return left + right
+    if isinstance(left, date | timedelta) and isinstance(right, timedelta):
+        return left + right
     return number_of(
         EXACTLY.add(number(left), number(right)) if _is_decimal(left, right) else number(left) + number(right)
     )
 
 
 def subtract(left: Any, right: Any) -> Any:
-    """The difference of numbers."""
+    """The difference of numbers; a time or a span before."""
+    if isinstance(left, date | timedelta) and isinstance(right, timedelta):
+        return left - right
     if _is_decimal(left, right):
         return number_of(EXACTLY.subtract(number(left), number(right)))
     return number_of(number(left) - number(right))
@@ -130,7 +138,7 @@ def is_equal(left: Any, right: Any) -> bool:
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     def ordered(left: Any, right: Any) -> bool:
-        if isinstance(left, str) and isinstance(right, str):
+        if isinstance(left, str | date) and isinstance(right, str | date) and type(left) is type(right):
             return compare(left, right)
         return compare(number(left), number(right))
 
