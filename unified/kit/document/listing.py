@@ -10,9 +10,10 @@ from urllib.parse import quote
 import msgspec
 
 from unified.kit.document.bodies import Body
+from unified.kit.document.changes import Changes
 from unified.kit.document.paging import paging_of
 from unified.kit.document.parts import compile_request, has_expressions
-from unified.kit.document.streams import Changes, DocumentStream, Many
+from unified.kit.document.streams import DocumentStream, Many
 from unified.kit.errors import ConfigurationError, NotFoundError
 from unified.kit.mapping import readings
 from unified.kit.mapping.expressions.operators import text as written
@@ -75,6 +76,22 @@ class Filler:
         """A text."""
         return written(self.value(template))
 
+    def moment(self, template: str) -> datetime:
+        """A time.
+
+        Raises:
+            ConfigurationError: If it is none.
+        """
+        try:
+            found = readings.moment(self.value(template))
+        except Refused:
+            found = None
+        if found is None:
+            raise ConfigurationError(
+                f"{self._label}: {template} does not give a time of ISO 8601; correct the settings"
+            )
+        return found.astimezone(UTC)
+
     def path(self, template: str) -> str:
         """A path: what a setting or a partition holds is one part of it, whatever it is."""
         return written(self.value(template, self._quoted))
@@ -128,6 +145,9 @@ def listing_of(said: DocumentStream, filler: Filler) -> Listing:
         id=id_keys(said.mapping.id) or ("id",),
         refresh=filler.parameters(said.refresh),
         since=None if changes is None else _since(changes, filler.parameters(changes.parameters)),
+        until=None if changes is None or changes.end_parameter is None else _until(changes),
+        step=None if changes is None or not changes.step_seconds else timedelta(seconds=changes.step_seconds),
+        begin=None if changes is None or changes.start is None else filler.moment(changes.start),
         times=Since(timedelta(minutes=5)) if changes is None else _times(changes),
         changed_at=None if changes is None or changes.changed_at is None else _reads_time(changes.changed_at),
         one=None if one is None else filler.path(one.path.replace("{id}", _ID)).replace(_ID, "{id}"),
@@ -163,12 +183,15 @@ def _since(said: Changes, besides: Parameters) -> Callable[[datetime], Asked]:
     def since(moment: datetime) -> Asked:
         seconds = int(moment.timestamp())
         start = datetime.fromtimestamp(seconds - seconds % max(said.granularity_seconds, 1), UTC)
-        asked = [_bound(said.parameter, start, said.format), *besides]
-        if said.end_parameter is not None:
-            asked.append(_bound(said.end_parameter, datetime.now(UTC), said.format))
-        return asked
+        return [_bound(said.parameter, start, said.format), *besides]
 
     return since
+
+
+def _until(said: Changes) -> Callable[[datetime], Asked]:
+    taker = said.end_parameter
+    assert taker is not None  # noqa: S101 - else nothing calls this
+    return lambda moment: [_bound(taker, moment, said.format)]
 
 
 def _bound(taker: Taker, moment: datetime, form: str) -> tuple[Taker, str | int]:

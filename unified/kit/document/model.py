@@ -29,7 +29,7 @@ from unified.kit.document.parts import (
     check_expressions,
 )
 from unified.kit.document.source import DocumentError, read_source
-from unified.kit.document.streams import DocumentStream, Parent, StreamName
+from unified.kit.document.streams import DocumentStream, StreamName
 from unified.kit.mapping.expressions.times import CLOCK
 
 ENGINE: Literal[1] = 1
@@ -159,7 +159,7 @@ class DocumentModel(Said):
 
     def _has_parents(self, name: str) -> None:
         met = [name]
-        while isinstance(above := self.streams[met[-1]].partition, Parent):
+        while (above := self.streams[met[-1]].parent) is not None:
             if above.stream not in self.streams:
                 raise ValueError(f"stream {met[-1]}: there is no stream {above.stream!r} to be its parent")
             if above.stream in met:

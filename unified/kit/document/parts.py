@@ -22,6 +22,7 @@ Host = Annotated[str, Field(pattern=f"^{_HOST}$")]
 Expression = Annotated[
     str, Field(max_length=2_000, description="Text that may hold `{{ }}`, over `settings` and `partition`.")
 ]
+Parameters = Annotated[dict[Parameter, Expression], Field(max_length=50)]
 OfRecord = Annotated[
     str,
     Field(max_length=2_000, description="Text with `{{ }}` over `record`, `settings` and `partition`."),

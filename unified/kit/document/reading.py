@@ -4,7 +4,6 @@ Here is only what a document adds to it: ids and tombstones by rules, filter and
 """
 
 import logging
-import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -17,11 +16,12 @@ import msgspec
 from unified.kit.declarations import Stream
 from unified.kit.decoding import decode_exactly
 from unified.kit.document.answers import IgnoredError
+from unified.kit.document.budgets import Spent
 from unified.kit.document.changing import change_of
+from unified.kit.document.known import Known
 from unified.kit.document.listing import id_keys, listing_of
-from unified.kit.document.model import Budgets
 from unified.kit.document.streams import Parent, Values
-from unified.kit.errors import ConfigurationError, MappingError, ProviderError
+from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.mapping.refusals import UNREADABLE
 from unified.kit.reading.listing import ListSource, Onward
 from unified.kit.reading.lists import Asked
@@ -38,6 +38,9 @@ _log = logging.getLogger(__name__)
 _GONE = (404, 410)
 
 _ALONE: Mapping[str, str] = MappingProxyType({})
+
+
+_MOST_LISTED = 100_000
 
 
 class _LeftOut(RawRecord):
@@ -83,8 +86,9 @@ class DocumentSource(ListSource):
         self._mapping: StreamMapping = adapter.mappings[stream.name]
         scope = {"settings": adapter.config.said(), "partition": dict(partition)}
         self._change = change_of(self._said.filter, self._said.transformations, scope)
-        parent = self._said.partition
-        self._has_list = change_of(parent.filter, (), scope) if isinstance(parent, Parent) else None
+        parent = self._said.parent
+        self._has_list = None if parent is None else change_of(parent.filter, (), scope)
+        self._known: Known | None = None
         self._has_hidden = False
         self._is_plain = self._change is None and id_keys(self._said.mapping.id) is not None
 
@@ -94,9 +98,13 @@ class DocumentSource(ListSource):
         Raises:
             ProviderError: If the pull costs more than the document allows; the next one goes on where this one stopped.
         """
-        spent = _Spent(self._document.document.said.budgets, self._document)
+        spent = Spent(self._document.document.said.budgets, self._document)
+        changes = self._said.changes
+        if changes is not None and changes.per_partition:
+            self._known, cursor = Known.load(cursor)
         async with aclosing(super().pull(cursor)) as pages:
-            async for page in pages:
+            async for found in pages:
+                page = found if self._known is None else self._known.kept_by(found)
                 # What was passed over may live on: then nothing counts as deleted for not having been met.
                 yield replace(page, refresh_done=False) if page.refresh_done and self._has_hidden else page
                 spent.add(page)
@@ -167,18 +175,23 @@ class DocumentSource(ListSource):
         yield Page((), observed_at, None), Onward(None, is_end=True)
 
     def _name(self, partition: Mapping[str, str]) -> str:
-        """The value that a partition is asked by."""
-        assert self._said.partition is not None  # noqa: S101 - else there are none
-        return partition[self._said.partition.partition_field]
+        """The value that a partition is asked by; all of them where it is asked by several."""
+        values = [partition[one.partition_field] for one in self._said.partitions]
+        return values[0] if len(values) == 1 else msgspec.json.encode(values).decode()
 
     async def _of(
         self, partition: Mapping[str, str], params: Asked, begin: Position | None
     ) -> AsyncGenerator[tuple[Page, Onward], None]:
         """Pages of one partition; none of one that the document passes over, which is logged."""
         source = DocumentSource(self._document, self._stream, partition)
+        name = self._name(partition)
+        if self._known is not None and not self._known.has(name):
+            params = source._listing.refresh
         try:
             async with aclosing(source._read(params, begin)) as pages:
                 async for page, onward in pages:
+                    if onward.is_end and self._known is not None:
+                        self._known.add(name)
                     yield page, onward
         except IgnoredError as error:
             _log.warning("%s; the document passes over this partition", error)
@@ -188,10 +201,20 @@ class DocumentSource(ListSource):
         self, begin: Position | None
     ) -> AsyncGenerator[tuple[Sequence[Mapping[str, str]], Position | None, _Place], None]:
         """Partitions page by page, each page with its position, and with the place behind it."""
-        said = self._said.partition
-        if isinstance(said, Values):
-            yield [{said.partition_field: value} for value in self._values(said)], None, _Place(is_done=True)
-        elif isinstance(said, Parent):
+        said = self._said.parent
+        listed: list[dict[str, str]] = [{}]
+        for one in self._said.partitions:
+            if isinstance(one, Values):
+                values = self._values(one)
+                listed = [{**before, one.partition_field: value} for before in listed for value in values]
+        if len(listed) > _MOST_LISTED:
+            raise ConfigurationError(
+                f"{self._http.label}: the values of {self._stream.name}'s partitions have more than {_MOST_LISTED:,} "
+                "combinations; correct its settings"
+            )
+        if said is None:
+            yield listed, None, _Place(is_done=True)
+        else:
             parent = DocumentSource(self._document, self._document.stream(said.stream))
             at = begin
             async with aclosing(parent._read(parent._listing.refresh, begin)) as pages:
@@ -202,7 +225,11 @@ class DocumentSource(ListSource):
                     names = dict.fromkeys(one for one in found if one is not None)
                     self._has_hidden |= parent._has_hidden
                     then = _Place(onward.at, is_done=onward.is_end)
-                    yield [{said.partition_field: one} for one in names], at, then
+                    yield (
+                        [{said.partition_field: one, **others} for one in names for others in listed],
+                        at,
+                        then,
+                    )
                     at = onward.at
 
     def _values(self, said: Values) -> list[str]:
@@ -232,38 +259,6 @@ class DocumentSource(ListSource):
             return _Place() if begin is None else _PLACE.decode(str(begin))
         except msgspec.MsgspecError:
             return _Place()  # of a version of the document in which it was one list
-
-
-class _Spent:
-    """What a pull has cost so far, held against the document's budgets."""
-
-    def __init__(self, budgets: Budgets, adapter: Any) -> None:
-        self._budgets = budgets
-        self._http = adapter.http
-        self._began, self._before = time.monotonic(), adapter.http.traffic.requests
-        self._pages = self._bytes = 0
-
-    def add(self, page: Page) -> None:
-        """Count a page that was handed over.
-
-        Raises:
-            ProviderError: If a budget is used up.
-        """
-        self._pages += 1
-        self._bytes += sum(len(record.body) for record in page.records)
-        spent = {
-            "pages": self._pages,
-            "requests": self._http.traffic.requests - self._before,
-            "bytes": self._bytes,
-            "seconds": int(time.monotonic() - self._began),
-        }
-        for name, amount in spent.items():
-            most = getattr(self._budgets, name)
-            if amount > most and not page.refresh_done:
-                raise ProviderError(
-                    f"{self._http.label}: the pull took more than the {most:,} {name} of the document's budget. The "
-                    f"next one goes on from here; raise budgets.{name} if so much is right"
-                )
 
 
 def _written(place: _Place) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from unified.kit.declarations import STREAM_NAME
 from unified.kit.document.bodies import Request, Taker, check_takers
+from unified.kit.document.changes import Changes
 from unified.kit.document.paging import ComputedPaging, NoPaging, NumberedPaging, Paging, takers_of
 from unified.kit.document.parts import (
     RECORD_SCOPE,
@@ -15,7 +16,7 @@ from unified.kit.document.parts import (
     Keys,
     Name,
     OfRecord,
-    Parameter,
+    Parameters,
     Path,
     Said,
     Text,
@@ -23,48 +24,12 @@ from unified.kit.document.parts import (
 )
 from unified.kit.errors import ConfigurationError
 from unified.kit.mapping.compiled import StreamMapping
-from unified.kit.mapping.expressions.times import CLOCK, is_format
+from unified.kit.mapping.expressions.times import CLOCK
 from unified.kit.mapping.rules import StreamRules
 from unified.schema.entities import ENTITIES, Entity
 
 StreamName = Annotated[str, Field(pattern=f"^{STREAM_NAME}$")]
-Parameters = Annotated[dict[Parameter, Expression], Field(max_length=50)]
 Where = Annotated[Keys, Field(min_length=1)]
-
-
-def _is_format(form: str) -> str:
-    if not is_format(form):
-        raise ValueError("it is neither iso, epoch, epoch_ms, date nor a pattern of strftime")
-    return form
-
-
-class Changes(Said):
-    """How a list is asked for what changed since a time, oldest change first."""
-
-    parameter: Taker
-    format: Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_is_format)] = Field(
-        default="iso", description="`iso`, `epoch`, `epoch_ms`, `date`, or a pattern of `strftime`, in UTC."
-    )
-    end_parameter: Taker | None = Field(
-        default=None, description="Takes the present, where the list wants an end as well."
-    )
-    parameters: Parameters = Field(default_factory=dict, description="What is asked for besides.")
-    changed_at: Keys | None = Field(
-        default=None, description="Where a record says when it changed; needed where pages are numbered."
-    )
-    lag_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
-        default=300, description="For how long a change may stay invisible."
-    )
-    lookback_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = Field(
-        default=0, description="How much earlier than the last pull got to ask again."
-    )
-    granularity_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
-        default=1, description="What times are rounded down to; equal ones are asked for again."
-    )
-    keeps_days: Annotated[int, Field(ge=1, le=3_650)] | None = Field(
-        default=None,
-        description="For how long the provider knows what changed; for ever where it is left out.",
-    )
 
 
 class Parent(Said):
@@ -166,8 +131,12 @@ class DocumentStream(Request):
         default=False, description="Whether a 404 to `one` says that the record was deleted."
     )
     many: Many | None = None
-    partition: Parent | Values | None = Field(
-        default=None, description="Where the stream is many lists, one for each parent or value."
+    partition: (
+        Parent | Values | Annotated[tuple[Parent | Values, ...], Field(min_length=2, max_length=3)] | None
+    ) = Field(
+        default=None,
+        description="Where the stream is many lists, one for each parent or value. Of several, one for each "
+        "combination; one of them may be a parent.",
     )
     filter: OfRecord | None = Field(
         default=None, description="What is true of the records that count; the others are left out."
@@ -195,6 +164,17 @@ class DocumentStream(Request):
             yield self.many.parameter
 
     @property
+    def partitions(self) -> tuple[Parent | Values, ...]:
+        """What it is divided by; nothing where it is one list."""
+        said = self.partition
+        return () if said is None else said if isinstance(said, tuple) else (said,)
+
+    @property
+    def parent(self) -> Parent | None:
+        """The parent among these."""
+        return next((one for one in self.partitions if isinstance(one, Parent)), None)
+
+    @property
     def single(self) -> Single | None:
         """How a single record is asked for, written out."""
         return Single(path=self.one) if isinstance(self.one, str) else self.one
@@ -211,8 +191,14 @@ class DocumentStream(Request):
         further = [self.changes.parameters] if self.changes else []
         further += [self.many.parameters] if self.many else []
         alone = [value for said in (self.refresh, *further) for value in said.values()]
-        if isinstance(self.partition, Values) and isinstance(self.partition.values, str):
-            alone.append(self.partition.values)
+        divided = self.partitions
+        alone += [one.values for one in divided if isinstance(one, Values) and isinstance(one.values, str)]
+        if sum(isinstance(one, Parent) for one in divided) > 1:
+            raise ValueError("of several partitions only one may be a parent")
+        if len({one.partition_field for one in divided}) < len(divided):
+            raise ValueError("two of its partitions have the same partition_field")
+        if self.changes and self.changes.per_partition and not divided:
+            raise ValueError("`per_partition` is for streams with a partition")
         one = [self.single.path, *self.single.parameters.values()] if self.single else []
         check_expressions((*one, *alone), SCOPE[:1], CLOCK)
         added = [one.value for one in self.transformations if isinstance(one, AddField)]

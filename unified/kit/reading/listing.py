@@ -42,6 +42,11 @@ _WHOLE = Window(0, 1)
 
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
 
+
+def _at_second(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +62,9 @@ class Listing:
             moves a record in.
         since: The parameters that ask for what changed since a time, oldest change first. None where the list can't be
             asked so: then every pull reads all of it.
+        until: The parameters that end what ``since`` asks for, where the list wants an end as well.
+        step: How long a span is asked for at once, where it is not all that changed; needs ``until``.
+        begin: Where the first load begins, which then goes by steps as well; None where all of the list is asked for.
         times: What is known about that time.
         since_header: The header and its value that ask for it, where parameters do not; ``since`` then orders the list.
         grows: Whether a list of changes is in an order that no change moves a record in, and nothing leaves it while it
@@ -84,6 +92,9 @@ class Listing:
     id: Path = ("id",)
     refresh: Asked = ()
     since: Callable[[datetime], Asked] | None = None
+    until: Callable[[datetime], Asked] | None = None
+    step: timedelta | None = None
+    begin: datetime | None = None
     times: Since = _USUAL_TIMES
     since_header: Callable[[datetime], tuple[str, str]] | None = None
     grows: bool = False
@@ -157,18 +168,43 @@ class ListSource:
         return readers
 
     async def _refresh(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
-        """All of it, as one window with a page in it."""
-        refresh = Refresh.load(cursor) or Refresh(self._clock(), [_WHOLE], {})
-        if refresh.windows:
-            reading = self._read(self._listing.refresh, refresh.windows[0].page)
-            async with aclosing(reading) as pages:
+        """All of it, as one window with a page in it, or step by step."""
+        refresh = Refresh.load(cursor) or Refresh(self._clock(), [self._span()], {})
+        while refresh.windows:
+            window, params, rest = self._next(refresh.windows[0])
+            async with aclosing(self._read(params, window.page)) as pages:
                 async for page, onward in pages:
                     # The first answer says what time it is there, and so where the changes go on from afterwards.
                     then = refresh.then or {"since": self._complete_until().isoformat()}
-                    left = [] if onward.is_end else [replace(_WHOLE, page=onward.at)]
+                    left = rest if onward.is_end else [replace(window, page=onward.at)]
                     refresh = Refresh(refresh.started_at, left, then)
                     yield refresh.page(page.records, page.observed_at, page.tombstones)
         yield refresh.end()
+
+    def _span(self) -> Window:
+        """What a full refresh reads: seconds since 1970, where it begins at a time."""
+        if self._listing.begin is None:
+            return _WHOLE
+        high = int(self._clock().timestamp()) + 1
+        return Window(min(int(self._listing.begin.timestamp()), high - 1), high)
+
+    def _next(self, window: Window) -> tuple[Window, Asked, Sequence[Window]]:
+        """A window, what asks for its first step, and what is left behind that."""
+        listing = self._listing
+        if listing.begin is None or listing.since is None:
+            return window, listing.refresh, []
+        if window.high == _WHOLE.high:  # it was one list when the refresh began
+            window = self._span()
+        step = window.high - window.low if listing.step is None else int(listing.step.total_seconds())
+        end = min(window.low + step, window.high)
+        params = [*listing.refresh, *self._between(_at_second(window.low), _at_second(end))]
+        return window, params, [Window(end, window.high)] if end < window.high else []
+
+    def _between(self, since: datetime, until: datetime) -> Asked:
+        """What asks for the changes of a span."""
+        listing = self._listing
+        assert listing.since is not None  # noqa: S101 - else nothing calls this
+        return [*listing.since(since), *(listing.until(until) if listing.until else ())]
 
     async def _changes(self, cursor: Cursor) -> AsyncGenerator[Page, None]:
         """What changed since the last pull.
@@ -177,11 +213,12 @@ class ListSource:
         time that was asked from if that has moved on (``from``).
         """
         since = datetime.fromisoformat(cursor["since"]) if "since" in cursor else None
-        asked = None if since is None else self._listing.times.reach(since)
+        asked = self._listing.begin if since is None else self._listing.times.reach(since)
         asked = datetime.fromisoformat(cursor["from"]) if "from" in cursor else asked
         is_checked, is_done = since is None, False
         while not is_done:
-            source, params = self._asking(asked)
+            end = self._end(asked)
+            source, params = self._asking(asked, end)
             pages_of = source._read(params, cursor.get("at"))  # noqa: SLF001 - a source like this one
             async with aclosing(pages_of) as pages:
                 async for page, onward in pages:
@@ -193,8 +230,8 @@ class ListSource:
                             self._complete_until() if since is None else max(since, self._complete_until())
                         )
                         cursor = {**cursor, "until": until.isoformat()}
-                    is_done = onward.is_end
-                    later = None if is_done else self._later(page, asked)
+                    is_done = onward.is_end and end is None
+                    later = end if onward.is_end else self._later(page, asked)
                     if later is not None:
                         cursor = {**cursor, "from": later.isoformat(), "at": None}
                     else:
@@ -204,13 +241,20 @@ class ListSource:
                         asked = later
                         break
 
-    def _asking(self, asked: datetime | None) -> "tuple[ListSource, Asked]":
+    def _end(self, asked: datetime | None) -> datetime | None:
+        """Where the next step of a pull ends; None of the last one, which ends at the present."""
+        step = self._listing.step
+        if asked is None or step is None or self._listing.until is None:
+            return None
+        return asked + step if asked + step < self._clock() else None
+
+    def _asking(self, asked: datetime | None, end: datetime | None) -> "tuple[ListSource, Asked]":
         """What reads the changes since then, with the header that says so, and the parameters that do."""
         listing = self._listing
         if asked is None or listing.since is None:
             return self, listing.refresh
         if listing.since_header is None:
-            return self, listing.since(asked)
+            return self, self._between(asked, end or self._clock())
         endpoint = replace(listing.endpoint, headers=dict([listing.since_header(asked)]))
         changed = ListSource(replace(listing, endpoint=endpoint), self._adapter, self._stream)
         return changed, listing.since(asked)

@@ -118,6 +118,39 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "numbered or computed",
     ),
+    "a step without an end": (
+        {"stream": {"changes": {"parameter": "since", "step_seconds": 60}}},
+        "needs `end_parameter`",
+    ),
+    "a step that does not move on": (
+        {
+            "stream": {
+                "changes": {
+                    "parameter": "a",
+                    "end_parameter": "b",
+                    "step_seconds": 60,
+                    "granularity_seconds": 60,
+                }
+            }
+        },
+        "would not move on",
+    ),
+    "a format that grows": (
+        {"stream": {"changes": {"parameter": "since", "format": "%99999999Y"}}},
+        "neither iso, epoch",
+    ),
+    "what partitions remember of one list": (
+        {"stream": {"changes": {"parameter": "since", "per_partition": True}}},
+        "for streams with a partition",
+    ),
+    "two values of one name": (
+        {"stream": {"partition": [{"values": ["a"], "partition_field": "x"}] * 2}},
+        "the same partition_field",
+    ),
+    "a mapping that knows what time it is": (
+        {"stream": {"filter": "{{ record.at > now_utc() }}"}},
+        "no function 'now_utc'",
+    ),
     "a body by GET": ({"stream": {"body": {}}}, "a body is sent by POST"),
     "a place in a body that is not there": (
         {"stream": {"paging": {"kind": "token", "parameter": ["a", "b"], "token": ["next"]}}},

@@ -136,8 +136,10 @@ def _named(found: list[ConvertedStream]) -> dict[str, Said]:
 
 
 def _parent(said: Said) -> str | None:
-    parent: str | None = said.get("partition", {}).get("stream")
-    return parent
+    found = said.get("partition") or []
+    return next(
+        (one["stream"] for one in (found if isinstance(found, list) else [found]) if "stream" in one), None
+    )
 
 
 def _document(shared: Shared, translator: Translator, manifest: Manifest, name: str, title: str) -> Said:

@@ -85,6 +85,12 @@ def only_setting(said: Any) -> str | None:
     return None if whole is None else _name(whole)
 
 
+def only_expression(said: str) -> str | None:
+    """What stands in a text that is one expression."""
+    found = _EXPRESSION.fullmatch(said.strip())
+    return None if found is None else found[1].strip()
+
+
 def as_secrets(said: Any) -> tuple[str, set[str]]:
     """What a login sends, in the words of a document's, and the settings that are its secrets."""
     if isinstance(said, bool) or not isinstance(said, str | int):

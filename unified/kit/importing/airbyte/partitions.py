@@ -11,14 +11,18 @@ from unified.kit.importing.names import slug
 Said = dict[str, Any]
 
 
-def partition(found: Any, asked: Asked, translator: Translator, given: Mapping[str, Any]) -> Said | None:
-    """The partitions; how a request names one is put into ``asked``."""
-    if isinstance(found, list):
-        if len(found) > 1:
-            raise Unconvertible("a product of partitions is not carried over")
-        found = found[0] if found else None
+def partition(
+    found: Any, asked: Asked, translator: Translator, given: Mapping[str, Any]
+) -> Said | list[Said] | None:
+    """The partitions, of a product a list of them; how a request names one is put into ``asked``."""
+    routers = [one for one in (found if isinstance(found, list) else [found]) if one]
+    made = [_router(one, asked, translator, given) for one in routers]
+    return made if len(made) > 1 else made[0] if made else None
+
+
+def _router(found: Any, asked: Asked, translator: Translator, given: Mapping[str, Any]) -> Said:
     if not isinstance(found, dict):
-        return None
+        raise Unconvertible("its partition_router is not an object")
     if found.get("type") == "ListPartitionRouter":
         return _values(found, asked, translator, given)
     if found.get("type") != "SubstreamPartitionRouter":

@@ -81,9 +81,11 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
     asked = asked_of(requester, translator)
     if shared.auth.get("place") == "body" and asked.body is None:
         asked.send("json")
-    since, remarks = changes(stream.get("incremental_sync"), asked)
+    since, remarks = changes(stream.get("incremental_sync"), asked, translator)
     one.remarks += remarks
     split = partition(retriever.get("partition_router"), asked, translator, retriever.get(PARAMETERS, {}))
+    if since is not None and split is not None and not since.keys() & {"step_seconds", "start"}:
+        since["per_partition"] = True
     pages = paging(retriever.get("paginator"), asked, translator)
     if since is not None and pages["kind"] in ("page", "offset", "computed"):
         if split is not None:

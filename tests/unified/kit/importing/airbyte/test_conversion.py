@@ -270,6 +270,40 @@ def test_changes_partitions_filters_and_fields() -> None:
     assert [one["do"] for one in changed["transformations"]] == ["add", "remove"]
 
 
+def test_a_cursor_with_an_end_goes_by_steps_from_its_start() -> None:
+    options = {
+        "start_time_option": {**QUERY, "field_name": "since"},
+        "end_time_option": {**QUERY, "field_name": "until"},
+    }
+    start = {
+        "type": "MinMaxDatetime",
+        "datetime": "{{ config['start_date'] }}",
+        "datetime_format": "%d.%m.%Y",
+    }
+    said = contacts(stream(incremental_sync={**TIMES, **options, "start_datetime": start}))["changes"]
+    assert (said["step_seconds"], said["end_parameter"]) == (30 * 86_400, "until")
+    assert said["start"] == "{{ format_datetime(settings.start_date, 'iso', '%d.%m.%Y') }}"
+
+
+def test_a_product_of_routers_and_new_parents() -> None:
+    start = {"start_time_option": {**QUERY, "field_name": "since"}}
+    child = stream(
+        "children",
+        incremental_sync={**TIMES, **start},
+        retriever={"partition_router": [SUBSTREAM, LIST]},
+    )
+    found = converted({**child, **KEYED}, {**stream("parents"), **KEYED}).document
+    assert found is not None
+    said = found["streams"]["children"]
+    assert [one["partition_field"] for one in said["partition"]] == ["p", "kind"]
+    assert said["changes"]["per_partition"] is True
+
+
+def test_what_time_it_is_may_be_asked_in_requests() -> None:
+    form = stream(requester={"request_parameters": {"day": "{{ day_delta(-1, '%Y-%m-%d') }}"}})
+    assert contacts(form)["parameters"] == {"day": "{{ day_delta(-1, '%Y-%m-%d') }}"}
+
+
 def test_a_child_goes_with_its_parent() -> None:
     child = {**stream("children", retriever={"partition_router": SUBSTREAM}), **KEYED}
     both = converted(child, {**stream("parents"), **KEYED})
