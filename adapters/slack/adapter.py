@@ -13,7 +13,7 @@ import msgspec
 from unified.kit.declarations import Account
 from unified.kit.document.engine import DocumentAdapter
 from unified.kit.document.model import read
-from unified.kit.document.reading import DocumentSource
+from unified.kit.document.lists.reading import DocumentSource
 from unified.kit.errors import ConfigurationError, PermissionDeniedError, ProtocolError
 from unified.kit.registry import register_adapter
 

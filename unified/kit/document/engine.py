@@ -17,9 +17,9 @@ from unified.kit.declarations import UNKNOWN_ACCOUNT, Account, Capability, Strea
 from unified.kit.decoding import decode_exactly
 from unified.kit.document.answers import refusals_of
 from unified.kit.document.auth import ChoiceAuth, KeyAuth, NoAuth, SessionAuth, credentials_of
-from unified.kit.document.listing import Filler
+from unified.kit.document.filling import Filler
+from unified.kit.document.lists.reading import DocumentSource
 from unified.kit.document.model import Document, is_among
-from unified.kit.document.reading import DocumentSource
 from unified.kit.document.session import SessionAuthentication, prefixed
 from unified.kit.document.settings import DocumentConfig, config_model
 from unified.kit.document.streams import DocumentStream

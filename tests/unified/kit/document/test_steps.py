@@ -10,7 +10,7 @@ from tests.unified.kit.document.api import NOW, Api, opened, pulled, serving
 from tests.unified.kit.document.test_model import desk
 from tests.unified.kit.document.test_reading import DATE, TOKEN, below, records, stream
 from unified.conformance.bench import Copy
-from unified.kit.document import known
+from unified.kit.document.lists import known
 from unified.kit.errors import AdapterError, UnavailableError
 from unified.kit.reading.refresh import is_unfinished
 

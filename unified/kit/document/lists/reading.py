@@ -16,10 +16,10 @@ import msgspec
 from unified.kit.declarations import Stream
 from unified.kit.decoding import decode_exactly
 from unified.kit.document.answers import IgnoredError
-from unified.kit.document.budgets import Spent
-from unified.kit.document.changing import change_of
-from unified.kit.document.known import Known
-from unified.kit.document.listing import id_keys, listing_of
+from unified.kit.document.lists.budgets import Spent
+from unified.kit.document.lists.changing import change_of
+from unified.kit.document.lists.known import Known
+from unified.kit.document.lists.listing import id_keys, listing_of
 from unified.kit.document.streams import Parent, Values
 from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.mapping.refusals import UNREADABLE

@@ -1,26 +1,20 @@
 """From what a document says of a stream to the kit's list, with a connection's settings and a partition in it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
-from unified.kit.document.bodies import Body
 from unified.kit.document.changes import Changes
+from unified.kit.document.filling import Filler
 from unified.kit.document.paging import paging_of
-from unified.kit.document.parts import compile_request, has_expressions
 from unified.kit.document.streams import DocumentStream, Many
-from unified.kit.errors import ConfigurationError, NotFoundError
+from unified.kit.errors import NotFoundError
 from unified.kit.mapping import readings
-from unified.kit.mapping.expressions.operators import text as written
 from unified.kit.mapping.expressions.times import written as in_format
-from unified.kit.mapping.refusals import Refused
 from unified.kit.mapping.rules import Id
-from unified.kit.reading import lists as kit
 from unified.kit.reading.changes import Since
 from unified.kit.reading.listing import Listing
 from unified.kit.reading.lists import Asked, ListEndpoint, Parameters
@@ -31,99 +25,6 @@ _ID = "00000000id00000000"
 
 # A path of keys alone: such an id is cut out of a record without decoding it.
 _KEYS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
-
-
-class Filler:
-    """Fills a document's texts with what they name."""
-
-    def __init__(
-        self, settings: Mapping[str, str], partition: Mapping[str, str], label: str, now: datetime
-    ) -> None:
-        """Take the connection's settings and a partition's values.
-
-        Args:
-            settings: By name.
-            partition: By name; empty outside of one.
-            label: Names the connection in errors.
-            now: What time it is, for expressions that ask.
-        """
-        self.settings = settings
-        named = {"settings": settings, "partition": partition}
-        self._scope = {**{name: dict(values) for name, values in named.items()}, "now": now}
-        self._quoted = {
-            **{
-                name: {key: quote(value, safe="") for key, value in values.items()}
-                for name, values in named.items()
-            },
-            "now": now,
-        }
-        self._label = label
-
-    def value(self, template: str, scope: Mapping[str, Any] | None = None) -> Any:
-        """What an expression gives.
-
-        Raises:
-            ConfigurationError: If it does not fit the settings.
-        """
-        try:
-            return compile_request(template)(self._scope if scope is None else scope)
-        except Refused as error:
-            raise ConfigurationError(
-                f"{self._label}: {template} can't be filled in ({error}); correct the document or the settings"
-            ) from None
-
-    def text(self, template: str) -> str:
-        """A text."""
-        return written(self.value(template))
-
-    def moment(self, template: str) -> datetime:
-        """A time.
-
-        Raises:
-            ConfigurationError: If it is none.
-        """
-        try:
-            found = readings.moment(self.value(template))
-        except Refused:
-            found = None
-        if found is None:
-            raise ConfigurationError(
-                f"{self._label}: {template} does not give a time of ISO 8601; correct the settings"
-            )
-        return found.astimezone(UTC)
-
-    def path(self, template: str) -> str:
-        """A path: what a setting or a partition holds is one part of it, whatever it is."""
-        return written(self.value(template, self._quoted))
-
-    def parameters(self, said: Mapping[str, str]) -> Parameters:
-        """Parameters, in the document's order, without those whose expression comes to nothing."""
-        filled = [(name, template, self.text(template)) for name, template in said.items()]
-        return [(name, value) for name, template, value in filled if value or "{{" not in template]
-
-    def body(self, said: Body) -> kit.Body:
-        """A body; a text that is an expression alone becomes the value that it gives."""
-        is_form = said.kind == "form"
-        fields = {name: self._json(value, is_text=is_form) for name, value in said.fields.items()}
-        return kit.Body(fields, is_form)
-
-    def _json(self, value: Any, *, is_text: bool = False) -> Any:
-        if isinstance(value, dict):
-            return {name: self._json(one) for name, one in value.items()}
-        if isinstance(value, list):
-            return [self._json(one) for one in value]
-        if not isinstance(value, str) or not has_expressions(value):
-            return value
-        return self.text(value) if is_text else _with_digits(self.value(value))
-
-
-def _with_digits(value: Any) -> Any:
-    """What an expression gave, as the client writes it: a decimal number as a number, digit by digit."""
-    if isinstance(value, Decimal):
-        return msgspec.Raw(format(value, "f").encode())
-    if isinstance(value, dict):
-        return {name: _with_digits(one) for name, one in value.items()}
-    return [_with_digits(one) for one in value] if isinstance(value, list) else value
 
 
 def listing_of(said: DocumentStream, filler: Filler) -> Listing:
