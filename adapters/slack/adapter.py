@@ -12,8 +12,8 @@ import msgspec
 
 from unified.kit.declarations import Account
 from unified.kit.document.engine import DocumentAdapter
-from unified.kit.document.model import read
 from unified.kit.document.lists.reading import DocumentSource
+from unified.kit.document.model import read
 from unified.kit.errors import ConfigurationError, PermissionDeniedError, ProtocolError
 from unified.kit.registry import register_adapter
 
