@@ -3,7 +3,7 @@
 What stays uncertain is a remark of the proposal. Whether cents were taken for whole units is the costliest one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,15 +74,16 @@ class Proposals:
         return next((one for one in self.rules if one.target == target and one.rule is None), None)
 
 
-def propose(entity: str, fields: Sequence[ForeignField]) -> Proposals:
+def propose(entity: str, fields: Sequence[ForeignField], found: Sequence[Match] | None = None) -> Proposals:
     """Propose rules that fill an entity's records from an object's fields.
 
     Args:
         entity: ``customers``, ``invoices``, ``events`` or ``records``.
         fields: The object's, from :mod:`unified.kit.proposing.fields`.
+        found: Which field fits what; as the matcher finds it unless given.
     """
     fields = [one for one in fields if len(one.path) <= LONGEST_PATH]
-    found = matches(entity, fields)
+    found = matches(entity, fields) if found is None else found
     drafts = _Drafts(entity, found)
     proposals = [drafted for match in found if (drafted := drafts.of(match)) is not None]
     proposals += [_in_their_word(one) for one in proposals if entity == "invoices" and one.target == "status"]
@@ -150,7 +151,7 @@ class _Drafts:
         field, place = match.field, match.place
         others = [one.field.path for one in self._by_target[place.target][1:]]
         if place.kind == "money":
-            return self._money(field, remarks)
+            return self._money(match, remarks)
         if place.target in ("emails", "phones"):
             return [{"do": "collect", "paths": others}] if others else []
         if place.target == "name" and others:
@@ -162,21 +163,26 @@ class _Drafts:
         if place.kind == "bool":
             return _truth(field, remarks)
         if place.target == "status":
-            return _table(field, _STATUS_OF, tuple(InvoiceStatus), remarks)
+            return _table(match, _STATUS_OF, tuple(InvoiceStatus), remarks)
         if place.target == "kind":
             words = {word: ours for ours, all_ in _KINDS_OF[self._entity].items() for word in all_.split()}
-            return _table(field, words, tuple(_KINDS_OF[self._entity]), remarks)
+            return _table(match, words, tuple(_KINDS_OF[self._entity]), remarks)
         return []
 
-    def _money(self, field: ForeignField, remarks: list[str]) -> list[Any]:
-        said = bool((name_words(field.path) | prose_words(field.description)) & _MINOR)
-        if not said and not (field.type == "integer" and self._all_whole):
+    def _money(self, match: Match, remarks: list[str]) -> list[Any]:
+        field = match.field
+        said = (
+            bool((name_words(field.path) | prose_words(field.description)) & _MINOR) or match.unit == "minor"
+        )
+        if not said and (match.unit == "major" or not (field.type == "integer" and self._all_whole)):
             return []
         if self._currency is None:
             remarks.append("it may count cents, and no field says the currency: name its code")
             return []
         if not said:
             remarks.append("all amounts are whole numbers and taken for cents: compare one with its source")
+        elif match.unit == "minor":
+            remarks.append("the model takes it for cents: compare one with its source")
         return [{"do": "money", "unit": "minor", "currency": self._currency}]
 
     def _lines(self, field: ForeignField) -> list[Rule]:
@@ -208,9 +214,10 @@ def _usual(word: str) -> str:
     return word.strip().casefold().replace(" ", "_").replace("-", "_")
 
 
-def _table(field: ForeignField, known: dict[str, str], ours: Iterable[str], remarks: list[str]) -> list[Any]:
+def _table(match: Match, known: dict[str, str], ours: Sequence[str], remarks: list[str]) -> list[Any]:
     """A table of the words that a field holds; none where they are ours already, or nothing is known of them."""
-    words = _words_of(field)
+    words = _words_of(match.field)
+    known = {**known, **{_usual(theirs): one for theirs, one in match.words if one in ours}}
     table = {word: known[_usual(word)] for word in words if _usual(word) in known}
     unknown = [word for word in words if _usual(word) not in known]
     if unknown:

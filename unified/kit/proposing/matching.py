@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from unified.kit.proposing.evidence import ACTIVE, INACTIVE, sample_fit, type_fit
 from unified.kit.proposing.fields import ForeignField
-from unified.kit.proposing.vocabulary import SECRET, WEAK, Place, places, wordset
+from unified.kit.proposing.vocabulary import WEAK, Place, is_secret, places, wordset
 from unified.kit.proposing.words import name_words, prose_words
 
 LEAST = 0.6
@@ -39,6 +39,16 @@ _STRANGERS = wordset(
 
 _MOST_COMMON = 0.6
 
+_NEARLY = 0.25
+"""A rival whose score is less by that share makes a match no less sure."""
+
+
+_MODELS_WORD = 0.75
+"""What a model's own certainty is worth: it is not calibrated."""
+
+_UNNAMED = 0.8
+"""What a match by name is worth of which a model, asked, said nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
@@ -48,19 +58,25 @@ class Confidence:
         name: How well names and descriptions agree.
         type: How well type and format fit.
         samples: The share of samples that fit; None where there are none.
-        unique: 1 where no other field fits the place as well, less where one does.
+        unique: 1 where no other field fits the place as well, down to 0 where one fits just as well.
+        model: How sure a model says it is; 0 where one was asked and named another pair or none, None where none was.
     """
 
     name: float
     type: float
     samples: float | None
     unique: float = 1.0
+    model: float | None = None
 
     @property
     def score(self) -> float:
-        """All of it as one number."""
+        """All of it as one number. A model and names that agree are surer than either."""
+        meaning = self.name
+        if self.model is not None:
+            said = _MODELS_WORD * self.model
+            meaning = 1 - (1 - self.name) * (1 - said) if said else _UNNAMED * self.name
         samples = 1.0 if self.samples is None else self.samples
-        return self.name * (0.4 + 0.6 * self.type) * (0.4 + 0.6 * samples) * (0.8 + 0.2 * self.unique)
+        return meaning * (0.4 + 0.6 * self.type) * (0.4 + 0.6 * samples) * (0.8 + 0.2 * self.unique)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +88,16 @@ class Match:
         place: Ours.
         confidence: How sure that is.
         reason: Why, in words.
+        unit: Of an amount, ``minor`` or ``major`` where a model says so.
+        words: Of a status or a kind, their words each with ours, where a model says so.
     """
 
     field: ForeignField
     place: Place
     confidence: Confidence
     reason: str
+    unit: str = ""
+    words: tuple[tuple[str, str], ...] = ()
 
     def parted_by(self, word: str) -> bool:
         """Whether the field is a part of a name: the ``first`` or the ``last``."""
@@ -107,10 +127,15 @@ def _common(fields: Iterable[ForeignField]) -> frozenset[str]:
     return frozenset(word for word, count in counts.items() if count >= enough) - _STRANGERS
 
 
-def _fit(one: ForeignField, place: Place, common: frozenset[str]) -> Match | None:
+def confidence_of(one: ForeignField, place: Place) -> Confidence:
+    """How sure it is that a field fits a place, whether or not that is enough to propose it."""
+    name, _, _ = _meaning(one, place, frozenset())
+    return Confidence(name, type_fit(place.kind, one), _sample_fit(place, one))
+
+
+def _meaning(one: ForeignField, place: Place, common: frozenset[str]) -> tuple[float, float, float]:
+    """How well names and descriptions agree: both together, the name alone, the description alone."""
     words = name_words(one.path)
-    if words & SECRET:
-        return None
     by_name = _agreement(words, place, common)
     prose = prose_words(one.description)
     by_prose = _PROSE * _agreement(prose, place, frozenset()) if prose - _SAYS_LITTLE else 0.0
@@ -119,7 +144,13 @@ def _fit(one: ForeignField, place: Place, common: frozenset[str]) -> Match | Non
         name *= _OF_A_STRANGER
     if one.path.count(".") > _DEEP:
         name *= _FAR_DOWN
-    name = min(name, 1.0)
+    return min(name, 1.0), by_name, by_prose
+
+
+def _fit(one: ForeignField, place: Place, common: frozenset[str]) -> Match | None:
+    if is_secret(name_words(one.path)):
+        return None
+    name, by_name, by_prose = _meaning(one, place, common)
     if name < _A_STRANGE_WORD:
         return None
     fit = type_fit(place.kind, one)
@@ -195,7 +226,18 @@ def _chosen(found: list[Match], fields: Sequence[ForeignField]) -> list[Match]:
         used.add(match.field.path)
         taken[target] = match
     chosen = [*_turned(taken).values(), *_further(ranked, taken, used)]
-    return sorted(chosen, key=lambda one: order[one.field.path])
+    rivals: dict[str, float] = {}
+    for match in reversed(ranked):
+        if match.field.path not in used:
+            rivals[match.place.target] = match.confidence.score
+    return sorted((_beside(one, rivals) for one in chosen), key=lambda one: order[one.field.path])
+
+
+def _beside(match: Match, rivals: Mapping[str, float]) -> Match:
+    """A match, less sure where a field that fills nothing else fits its place nearly as well."""
+    rival = rivals.get(match.place.target, 0.0)
+    unique = min(1.0, (1 - rival / match.confidence.score) / _NEARLY)
+    return replace(match, confidence=replace(match.confidence, unique=max(0.0, unique)))
 
 
 def _turned(taken: dict[str, Match]) -> dict[str, Match]:

@@ -53,9 +53,15 @@ WEAK = wordset(
 """Words beside a phrase that make it a little less sure."""
 
 SECRET = wordset(
-    "password passwd passphrase secret token hash apikey salt cvc cvv pin otp ssn credential iban"
+    "password passwd pwd passphrase passcode secret token hash apikey salt cvc cvv pin otp ssn credential iban"
 )
-"""Words of fields that are proposed for nothing."""
+_SECRET_KEYS = wordset("api private access signing encryption auth ssh")
+
+
+def is_secret(words: Words) -> bool:
+    """Whether a field of these words holds a secret: it is proposed for nothing, and shown to nobody."""
+    return bool(words & SECRET) or ("key" in words and bool(words & _SECRET_KEYS))
+
 
 _FREE = wordset(
     "the a an of is was it its this that which has in for and value field when who where text string"
