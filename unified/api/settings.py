@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
+from unified.kit.asking.settings import ModelSettings
+from unified.kit.errors import ConfigurationError
 from unified.kit.secrets import Secret
 from unified.store.errors import StoreError
 
@@ -73,6 +75,7 @@ class ManagementSettings:
         dagster_url: Where people open Dagster's UI, for links to runs; None shows none.
         mcp_calls: Calls of tools an hour that an agent's token is good for.
         mcp_rows: Rows an hour that an agent is shown.
+        model: The language model that is asked for rules.
     """
 
     jwt: JwtSettings | None = None
@@ -86,6 +89,7 @@ class ManagementSettings:
     dagster_url: str | None = None
     mcp_calls: int = 2_000
     mcp_rows: int = 20_000
+    model: ModelSettings = field(default_factory=ModelSettings)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -106,6 +110,7 @@ class ManagementSettings:
             else None,
             mcp_calls=_whole(environment, MCP_CALLS_VARIABLE, cls.mcp_calls),
             mcp_rows=_whole(environment, MCP_ROWS_VARIABLE, cls.mcp_rows),
+            model=_model(environment),
         )
 
 
@@ -172,6 +177,13 @@ def _whole(environment: Mapping[str, str], name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit() or not int(text):
         raise SettingError(f"{name} must be a whole number above 0, not {text!r}")
     return int(text)
+
+
+def _model(environment: Mapping[str, str]) -> ModelSettings:
+    try:
+        return ModelSettings.from_environment(environment)
+    except ConfigurationError as error:
+        raise SettingError(str(error)) from None
 
 
 def _listed(environment: Mapping[str, str], name: str) -> list[str]:

@@ -14,12 +14,13 @@ from unified.api.management.problems import explained
 from unified.api.mcp.agent import Agent, RefusedError
 from unified.api.mcp.budgets import Budgets
 from unified.api.mcp.tool import Answer, Tool
-from unified.api.mcp.tools import connections, question, records, routes
+from unified.api.mcp.tools import connections, mappings, question, records, routes
 from unified.store import audit
 from unified.store.readers.query import QueryError
 
 TOOLS: Mapping[str, Tool] = {
-    tool.name: tool for tool in (*connections.TOOLS, *records.TOOLS, *question.TOOLS, *routes.TOOLS)
+    tool.name: tool
+    for tool in (*connections.TOOLS, *records.TOOLS, *question.TOOLS, *mappings.TOOLS, *routes.TOOLS)
 }
 """All tools, by name."""
 

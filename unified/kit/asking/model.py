@@ -30,6 +30,20 @@ def most_tokens(instructions: str, question: str) -> int:
     return asked // _BYTES_A_TOKEN + LONGEST_ANSWER_TOKENS
 
 
+def ensure_ready(settings: ModelSettings) -> None:
+    """See whether a model can be asked at all.
+
+    Raises:
+        ModelError: If there is no key, or the library is not installed.
+    """
+    if not settings.is_set_up:
+        raise ModelError("not set up", f"{settings.name} has no key: {settings.missing()}")
+    if find_spec("pydantic_ai") is None:
+        raise ModelError(
+            "not set up", "asking a model takes the extra `model`: pip install 'unified-assets[model]'"
+        )
+
+
 async def ask(settings: ModelSettings, instructions: str, question: str, form: type[T]) -> Answered[T]:
     """Ask a model once; a provider that is busy is asked again, within the time that the settings give.
 
@@ -42,12 +56,7 @@ async def ask(settings: ModelSettings, instructions: str, question: str, form: t
     Raises:
         ModelError: If there is no answer of that form. The message is one line, and holds neither question nor answer.
     """
-    if not settings.is_set_up:
-        raise ModelError("not set up", f"{settings.name} has no key: {settings.missing()}")
-    if find_spec("pydantic_ai") is None:
-        raise ModelError(
-            "not set up", "asking a model takes the extra `model`: pip install 'unified-assets[model]'"
-        )
+    ensure_ready(settings)
     make = await asyncio.to_thread(_load)
     asking: Asking[T] = make(settings, instructions, form, LONGEST_ANSWER_TOKENS)
     try:

@@ -71,9 +71,16 @@ def form(open_places: Sequence[Place]) -> type[Answer]:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Matches of a model and of the matcher together, and what of the model's was dropped, in words."""
+    """What holds of an answer.
+
+    Attributes:
+        matches: Of the model and of the matcher together.
+        named: The model's pairs that are among them.
+        dropped: Its other pairs, each with the reason.
+    """
 
     matches: list[Match]
+    named: list[Pair]
     dropped: list[str]
 
 
@@ -92,6 +99,7 @@ def chosen(
     by_target = {place.target: place for place in open_places}
     by_names = {match.place.target: match.field.path for match in found}
     named: dict[str, Match] = {}
+    kept: list[Pair] = []
     dropped: list[str] = []
     used: set[str] = set()
     for pair in answer.pairs[:MOST_SHOWN]:
@@ -109,6 +117,7 @@ def chosen(
         else:
             used.add(pair.source)
             named[pair.target] = match
+            kept.append(pair)
     others = [
         _unnamed(one) if one.field.path in by_path and one.place.target in by_target else one
         for one in found
@@ -116,7 +125,7 @@ def chosen(
     ]
     order = {path: place for place, path in enumerate(by_path)}
     both = sorted([*named.values(), *others], key=lambda one: order.get(one.field.path, len(order)))
-    return Chosen(both, dropped)
+    return Chosen(both, kept, dropped)
 
 
 def _fault(pair: Pair, by_path: dict[str, Any], by_target: dict[str, Any]) -> str:
@@ -130,13 +139,14 @@ def _fault(pair: Pair, by_path: dict[str, Any], by_target: dict[str, Any]) -> st
 
 def _match(pair: Pair, one: ForeignField, place: Place, by_names: dict[str, str]) -> Match:
     sure = min(1.0, max(0.0, pair.sure)) if math.isfinite(pair.sure) else 0.0
-    confidence = replace(confidence_of(one, place), model=sure)
+    rival = by_names.get(place.target, one.path)
+    confidence = replace(confidence_of(one, place), model=sure, unique=float(rival == one.path))
     said = plain(_LINK.sub(r"\1", pair.reason)).rstrip(". ")
-    reason = f"the model says: {said}"
+    reason = f"the model says: {said}" if said else "the model names it"
     if confidence.name >= LEAST:
         reason += "; names say so too"
-    elif place.target in by_names and by_names[place.target] != one.path:
-        reason += f"; by their names it would be {by_names[place.target]}"
+    elif rival != one.path:
+        reason += f"; by their names it would be {rival}"
     words = tuple((word.theirs, word.ours) for word in pair.words)
     return Match(one, place, confidence, reason, pair.unit, words)
 

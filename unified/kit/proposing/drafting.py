@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from unified.kit.mapping.rules import Rule
-from unified.kit.mapping.steps import LONGEST_PATH
 from unified.kit.proposing.evidence import ACTIVE, INACTIVE
 from unified.kit.proposing.fields import ForeignField
 from unified.kit.proposing.matching import Confidence, Match, matches
@@ -82,7 +81,6 @@ def propose(entity: str, fields: Sequence[ForeignField], found: Sequence[Match] 
         fields: The object's, from :mod:`unified.kit.proposing.fields`.
         found: Which field fits what; as the matcher finds it unless given.
     """
-    fields = [one for one in fields if len(one.path) <= LONGEST_PATH]
     found = matches(entity, fields) if found is None else found
     drafts = _Drafts(entity, found)
     proposals = [drafted for match in found if (drafted := drafts.of(match)) is not None]
@@ -187,7 +185,7 @@ class _Drafts:
 
     def _lines(self, field: ForeignField) -> list[Rule]:
         """The rules of a line's fields; its id is a field like others."""
-        found = matches("lines", [one for one in field.items if len(one.path) <= LONGEST_PATH])
+        found = matches("lines", field.items)
         drafts = _Drafts("lines", found, self)
         return [drafts.rule(match, []) for match in found]
 

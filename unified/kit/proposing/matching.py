@@ -7,6 +7,7 @@ type, by samples and by whether another field fits the same place as well. Each 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from unified.kit.mapping.steps import LONGEST_PATH
 from unified.kit.proposing.evidence import ACTIVE, INACTIVE, sample_fit, type_fit
 from unified.kit.proposing.fields import ForeignField
 from unified.kit.proposing.vocabulary import WEAK, Place, is_secret, places, wordset
@@ -43,7 +44,7 @@ _NEARLY = 0.25
 """A rival whose score is less by that share makes a match no less sure."""
 
 
-_MODELS_WORD = 0.75
+_MODELS_WORD = 0.85
 """What a model's own certainty is worth: it is not calibrated."""
 
 _UNNAMED = 0.8
@@ -111,6 +112,7 @@ def matches(entity: str, fields: Sequence[ForeignField]) -> list[Match]:
         entity: ``customers``, ``invoices``, ``events`` or ``records``; ``lines`` for the items of an invoice.
         fields: Of the object. Those that fit nothing have no match.
     """
+    fields = [one for one in fields if len(one.path) <= LONGEST_PATH]
     common = _common(fields)
     found = [match for one in fields for place in places(entity) if (match := _fit(one, place, common))]
     return _chosen(found, fields)

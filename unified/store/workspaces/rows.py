@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from unified.store.errors import StoreError
 
-WORKSPACES = "SELECT id, slug, name, created_at, requires_approval, version FROM workspaces"
+WORKSPACES = "SELECT id, slug, name, created_at, requires_approval, model_sees, version FROM workspaces"
+
+ModelSees = Literal["nothing", "shapes", "values"]
+"""Of a stream's fields: nothing, so that no model is asked; names, types and shapes of values; or some values too."""
 
 
 class WorkspaceNotFoundError(StoreError):
@@ -26,6 +30,7 @@ class Workspace:
         name: Its name for people.
         created_at: When it was made.
         requires_approval: Whether a new connection waits for an admin before its first use.
+        model_sees: What a model may be shown of its records, when one is asked for rules.
         version: Rises with each change.
     """
 
@@ -34,4 +39,5 @@ class Workspace:
     name: str
     created_at: datetime
     requires_approval: bool
+    model_sees: ModelSees
     version: int

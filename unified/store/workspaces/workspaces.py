@@ -11,7 +11,7 @@ from unified.store.database import Database
 from unified.store.errors import VersionConflictError
 from unified.store.rows import explained, fetch
 from unified.store.workspaces import members
-from unified.store.workspaces.rows import WORKSPACES, Workspace, WorkspaceNotFoundError
+from unified.store.workspaces.rows import WORKSPACES, ModelSees, Workspace, WorkspaceNotFoundError
 
 
 async def create(
@@ -100,6 +100,7 @@ async def update(
     *,
     name: str | None = None,
     requires_approval: bool | None = None,
+    model_sees: ModelSees | None = None,
     if_version: int | None = None,
     actor: str = "unified",
 ) -> Workspace:
@@ -110,6 +111,7 @@ async def update(
         workspace_id: The workspace.
         name: For people.
         requires_approval: Whether new connections wait for an admin. Those there are stay as they are.
+        model_sees: What a model may be shown of its records.
         if_version: Change it only if this is still its version.
         actor: Who changes it, for the audit log.
 
@@ -121,10 +123,11 @@ async def update(
         done = await conn.execute(
             """
             UPDATE workspaces SET
-                name = COALESCE(%s, name), requires_approval = COALESCE(%s, requires_approval)
+                name = COALESCE(%s, name), requires_approval = COALESCE(%s, requires_approval),
+                model_sees = COALESCE(%s, model_sees)
             WHERE version = COALESCE(%s, version)
             """,
-            (name, requires_approval, if_version),
+            (name, requires_approval, model_sees, if_version),
         )
         found = await fetch(conn, Workspace, WORKSPACES)
         if not found:
@@ -138,6 +141,10 @@ async def update(
             action="workspace.update",
             subject=f"workspace {workspace_id}",
             outcome="allowed",
-            detail={"name": found[0].name, "requires_approval": found[0].requires_approval},
+            detail={
+                "name": found[0].name,
+                "requires_approval": found[0].requires_approval,
+                "model_sees": found[0].model_sees,
+            },
         )
         return found[0]

@@ -1,7 +1,8 @@
 """Field rules proposed from the shapes of stored raw records, tried on them, and what a person decides about each.
 
-Nothing is stored before somebody decides: proposals are made anew from what is stored, by the same rules each time. A
-declined one is not proposed again until the rule or its field's shape is another. No record leaves this process.
+Nothing is in force before somebody decides: proposals are made anew from what is stored, by the same rules each time,
+and by the model's last answer, where one was asked (`consulting`). A declined one is not proposed again until the rule
+or its field's shape is another.
 """
 
 from collections.abc import Sequence
@@ -16,14 +17,18 @@ from unified.kit.factory import build_adapter
 from unified.kit.mapping.compiled import FieldRules
 from unified.kit.mapping.rules import Rule
 from unified.kit.mapping.trial import RuleTrial, Tryout
-from unified.kit.proposing.drafting import Proposal, propose
+from unified.kit.proposing.drafting import IDENTITY, Proposal, propose
 from unified.kit.proposing.fields import digest, observed
+from unified.kit.proposing.matching import LEAST, matches
+from unified.kit.proposing.vocabulary import places
 from unified.store.connections import field_rules
 from unified.store.connections.field_rules import Basis
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.errors import InvalidSettingError
 from unified.store.records.tables import StreamKey
+from unified.sync.remapping.asking import Asker
+from unified.sync.remapping.consulting import Consulted, Subject, consult
 from unified.sync.remapping.trials import flat, is_empty, mapped, stored_bodies
 
 MOST_RECORDS = 1000
@@ -52,6 +57,12 @@ class ProposedRule:
     spec_hash: str
     trial: RuleTrial
 
+    @property
+    def is_refuted(self) -> bool:
+        """Whether a model alone proposes it, and no record bears it out."""
+        sure = self.proposal.confidence
+        return bool(sure.model) and sure.name < LEAST and self.trial.rejected > 0 == self.trial.filled
+
 
 @dataclass(frozen=True, slots=True)
 class ProposedRules:
@@ -63,6 +74,7 @@ class ProposedRules:
         declined: Targets of proposals that somebody declined before.
         unmatched: Paths for which nothing fits.
         remarks: What looks odd across records once the rules have run.
+        consulted: What a model had to do with it.
     """
 
     records: int
@@ -70,6 +82,7 @@ class ProposedRules:
     declined: list[str]
     unmatched: list[str]
     remarks: list[str]
+    consulted: Consulted
 
     def of(self, target: str) -> ProposedRule:
         """The proposal that fills a field.
@@ -85,7 +98,7 @@ class ProposedRules:
 
 
 async def propose_rules(
-    db: Database, connection: Connection, stream: str, *, limit: int = 200
+    db: Database, connection: Connection, stream: str, *, limit: int = 200, asker: Asker | None = None
 ) -> ProposedRules:
     """Propose rules for what a connector leaves out of a stream.
 
@@ -94,6 +107,7 @@ async def propose_rules(
         connection: Whose records.
         stream: Which of them.
         limit: How many stored records to look at; at most :data:`MOST_RECORDS`.
+        asker: Who asks which model. None asks none; an answer that one gave before is used all the same.
 
     Raises:
         InvalidSettingError: If the connector has no such stream, or a rule in force can't be read.
@@ -117,7 +131,11 @@ async def propose_rules(
                 fields_of = {**dict(made), **flat(made)}
                 filled |= {name for name, value in fields_of.items() if not is_empty(value)}
     fields = observed(one.raw for one in records)
-    found = propose(declared.entity.name, fields)
+    entity = declared.entity.name
+    open_places = [one for one in places(entity) if one.target not in {*filled, *IDENTITY}]
+    subject = Subject(connection, stream, entity, fields, open_places, matches(entity, fields))
+    matched, consulted = await consult(db, subject, asker)
+    found = propose(entity, fields, matched)
     never_filled = {one.path for one in fields if not one.filled}
     shapes = {one.path: digest([one]) for one in fields}
     declined = await field_rules.declined(db, connection, stream)
@@ -141,7 +159,12 @@ async def propose_rules(
     trial = tryout.result()
     trials = {one.target: one for one in trial.rules}
     rules = [ProposedRule(rule, one, shape, trials[one.target]) for one, rule, shape in wanted]
-    return ProposedRules(len(records), rules, closed, list(found.unmatched), trial.remarks)
+    failed = [one for one in rules if one.is_refuted]
+    consulted.dropped.extend(
+        f"{one.rule.source} → {one.rule.target}: it fails on each record" for one in failed
+    )
+    kept = [one for one in rules if not one.is_refuted]
+    return ProposedRules(len(records), kept, closed, list(found.unmatched), trial.remarks, consulted)
 
 
 async def decide(

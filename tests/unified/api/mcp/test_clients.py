@@ -37,6 +37,7 @@ CALLS = {
     "unified_get_record": {"entity": "customers", "connection": "main", "source_id": "1"},
     "unified_customer_360": {"customer": "ada@example.com"},
     "unified_query": {"sql": "SELECT 1"},
+    "unified_propose_mapping": {"connection": "main", "stream": "customers"},
     "unified_preview_route": {"route": "nowhere"},
     "unified_run_route": {"route": "nowhere", "handle": "x"},
 }

@@ -133,6 +133,19 @@ async def test_how_connections_stand_and_why_they_fail(shelf: Shelf, monkeypatch
         assert [one["what"] for one in told["causes"]] == ["Nothing keeps it from being synced."]
 
 
+async def test_rules_are_proposed_and_a_model_is_asked_by_a_token_that_may(shelf: Shelf) -> None:
+    asked = {"connection": "main", "stream": "customers"}
+    async with asking(shelf, *READS) as agent:
+        proposed = (await agent.ok("propose_mapping", **asked))["proposed"]
+        assert proposed["records"] > 0
+        assert proposed["consulted"]["outcome"] == "not asked"
+        assert "connections:write" in await agent.refused("propose_mapping", **asked, ask_model=True)
+    async with asking(shelf, *READS, "connections:write") as agent:
+        proposed = (await agent.ok("propose_mapping", **asked, ask_model=True))["proposed"]
+        assert proposed["consulted"]["outcome"] == "not set up"
+        assert "UNIFIED_MODEL_KEY" in proposed["consulted"]["said"]
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments", "expected"),
     [

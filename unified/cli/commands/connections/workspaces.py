@@ -9,6 +9,7 @@ from unified.cli.output import print_json, say, table
 from unified.cli.session import ACTOR, asynchronous, open_session
 from unified.store import removal
 from unified.store.workspaces import workspaces
+from unified.store.workspaces.rows import ModelSees
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,6 +58,26 @@ async def list_(*, as_json: AsJson = False) -> None:
         (tuple(row.values()) for row in rows),
         empty="There are no workspaces yet; `unified connections add` makes the workspace default.",
     )
+
+
+@app.command("set")
+@asynchronous
+async def set_(
+    slug: Slug,
+    *,
+    model_sees: Annotated[
+        ModelSees,
+        typer.Option(
+            help="What a model may be shown of its records, when one is asked for rules: nothing, names and shapes of "
+            "fields, or some values too."
+        ),
+    ],
+) -> None:
+    """Change what a workspace allows."""
+    async with open_session() as session:
+        workspace = await workspaces.find(session.db, slug)
+        await workspaces.update(session.db, workspace.id, model_sees=model_sees, actor=ACTOR)
+    say(f"Workspace {slug}: a model may be shown {model_sees}.")
 
 
 @app.command()

@@ -11,12 +11,14 @@ import typer
 from unified.cli.arguments import AsJson, Name
 from unified.cli.output import print_json, say, table
 from unified.cli.session import ACTOR, UsageError, asynchronous, open_session
+from unified.kit.asking.settings import ModelSettings
 from unified.kit.document.rules import read_rules_file
 from unified.kit.mapping.refusals import RuleError
 from unified.kit.mapping.rules import Rule, read_rules
 from unified.kit.registry import get_adapter
 from unified.store.connections import field_rules
 from unified.sync.remapping import proposals
+from unified.sync.remapping.asking import Asker
 from unified.sync.remapping.trials import MOST_RECORDS, RulesPreview, try_rules
 
 _LONGEST_CELL = 60
@@ -71,6 +73,15 @@ LookedAt = Annotated[
 ]
 Targets = Annotated[
     list[str], typer.Argument(help="Fields for which a rule is proposed.", metavar="TARGET_FIELD...")
+]
+
+
+ByModel = Annotated[
+    bool,
+    typer.Option(
+        "--model",
+        help="Ask the language model that UNIFIED_MODEL names as well. It is shown names and shapes of fields.",
+    ),
 ]
 
 
@@ -207,14 +218,22 @@ async def diff(
 
 @app.command()
 @asynchronous
-async def propose(name: Name, stream: Stream, *, limit: LookedAt = 200, as_json: AsJson = False) -> None:
+async def propose(
+    name: Name, stream: Stream, *, model: ByModel = False, limit: LookedAt = 200, as_json: AsJson = False
+) -> None:
     """Propose rules for what the connector leaves out, by names, types and samples of stored records.
 
-    No model is asked, and nothing is changed: `accept` puts a proposal in force, `decline` has it not proposed again.
+    With --model a language model is asked as well. Nothing is changed: `accept` puts a proposal in force, `decline` has
+    it not proposed again.
     """
+    asker = Asker(ModelSettings.from_environment(), ACTOR) if model else None
     async with open_session() as session:
         connection = await session.connection(name)
-        found = await proposals.propose_rules(session.db, connection, stream, limit=limit)
+        found = await proposals.propose_rules(session.db, connection, stream, limit=limit, asker=asker)
+    if model or found.consulted.model:
+        say(found.consulted.said)
+    for dropped in found.consulted.dropped:
+        say(f"Dropped: {dropped}.")
     if as_json:
         print_json([_as_json(one) for one in found.rules])
         return

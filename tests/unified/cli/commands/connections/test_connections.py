@@ -170,6 +170,9 @@ def test_a_workspace_other_than_the_default_is_made_first(
     arguments = ("connections", "add", "stripe", "main", *options)
     assert "unified workspaces add globex" in unified.refused(*arguments, stdin="sk_test_fake_globex")
     unified.ok("workspaces", "add", "globex")
+    assert (
+        "may be shown nothing" in unified.run("workspaces", "set", "globex", "--model-sees", "nothing").stderr
+    )
     unified.ok(*arguments, stdin="sk_test_fake_globex")
     assert "default/main or globex/main" in unified.refused("connections", "test", "main", code=2)
     assert [each["connection"] for each in unified.json("status", "--workspace", "globex")] == ["globex/main"]
@@ -299,7 +302,11 @@ def test_a_proposed_rule_is_in_force_once_a_person_accepts_it(
     (rule,) = unified.json("mappings", "propose", *place)
     assert (rule["target_field"], rule["source_path"]) == ("tax_number", "metadata.vat_number")
     assert rule["trial"]["examples"] == [["AAA-9", "AAA-9"]]
-    assert f"accept {stripe} customers FIELD" in unified.run("mappings", "propose", *place).stderr
+    without_key = unified.run(
+        "mappings", "propose", *place, "--model", ANTHROPIC_API_KEY="", UNIFIED_MODEL_KEY=""
+    )
+    assert f"accept {stripe} customers FIELD" in without_key.stderr
+    assert "No model has answered: anthropic:claude-sonnet-5-5 has no key" in without_key.stderr
     assert "no rule is proposed that fills 'total'" in unified.refused("mappings", "accept", *place, "total")
     unified.ok("mappings", "decline", *place, "tax_number")
     assert "Declined before: tax_number" in unified.run("mappings", "propose", *place).stderr

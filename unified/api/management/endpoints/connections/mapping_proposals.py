@@ -12,11 +12,15 @@ from unified.api.management.endpoints.connections.connections import Writer
 from unified.api.management.endpoints.connections.mapping_trials import TriedRule
 from unified.api.management.endpoints.connections.mappings import TargetField
 from unified.api.management.endpoints.connections.syncs import RecordReader, StreamName
+from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Use
 from unified.kit.mapping.rules import MOST_RULES, Rule
 from unified.sync.remapping import proposals
+from unified.sync.remapping.asking import Asker
 from unified.sync.remapping.proposals import ProposedRule
+
+_ASKS = "connections:write"
 
 routes = router("/api/connectors/configs/{connection_id}/mappings", "Mappings")
 
@@ -32,6 +36,13 @@ class WantedProposals(BaseModel):
 
     stream: StreamName
     limit: Limit = 200
+    model: Annotated[
+        bool,
+        Field(
+            description="Whether a language model is asked beside the matcher, which takes connections:write and sends "
+            "names and shapes of fields to its provider. It is asked once for the same fields."
+        ),
+    ] = False
 
 
 class Decision(BaseModel):
@@ -60,6 +71,10 @@ class Sureness:
     type: Annotated[float, Field(description="How well type and format fit.")]
     samples: Annotated[float | None, Field(description="The share of samples that fit; null without any.")]
     unique: Annotated[float, Field(description="Less than 1 where another field fits as well.")]
+    model: Annotated[
+        float | None,
+        Field(description="How sure a model says it is; 0 where it names no such pair, null without one."),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +89,19 @@ class ProposedMapping:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelsPart:
+    """What a model had to do with proposals."""
+
+    outcome: Annotated[
+        str, Field(description="In few words.", examples=["not asked", "answered", "over budget"])
+    ]
+    said: Annotated[str, Field(description="The same for a person.")]
+    model: Annotated[str, Field(description="Which one; empty where none has answered.")]
+    tokens: Annotated[int, Field(description="What asking took now.")]
+    dropped: Annotated[list[str], Field(description="What it named and does not hold, and why.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedMappings:
     """What is proposed for a stream. It shows shapes, no records."""
 
@@ -82,15 +110,23 @@ class ProposedMappings:
     declined: Annotated[list[str], Field(description="Fields whose proposal was declined before.")]
     unmatched: Annotated[list[str], Field(description="Paths for which nothing fits.")]
     remarks: Annotated[list[str], Field(description="What looks odd in the records that the rules make.")]
+    consulted: ModelsPart
 
 
 @routes.post("/propose", response_model=ProposedMappings)
 async def propose_mappings(
     caller: RecordReader, services: Use, connection_id: UUID, wanted: WantedProposals
 ) -> Response:
-    """Propose rules for what the connector leaves out, by names, types and samples. No model is asked."""
+    """Propose rules for what the connector leaves out: by names, types and samples, and by a model if that is asked."""
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
-    found = await proposals.propose_rules(services.db, connection, wanted.stream, limit=wanted.limit)
+    if wanted.model and _ASKS not in caller.permissions:
+        raise Problem(
+            403, f"To have a model asked takes the permission {_ASKS}; leave `model` out without it."
+        )
+    asker = Asker(services.settings.management.model, caller.actor) if wanted.model else None
+    found = await proposals.propose_rules(
+        services.db, connection, wanted.stream, limit=wanted.limit, asker=asker
+    )
     return json_answer(
         {
             "records": found.records,
@@ -98,6 +134,7 @@ async def propose_mappings(
             "declined": found.declined,
             "unmatched": found.unmatched,
             "remarks": found.remarks,
+            "consulted": asdict(found.consulted),
         }
     )
 

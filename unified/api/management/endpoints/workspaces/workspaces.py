@@ -15,7 +15,7 @@ from unified.api.management.route import router
 from unified.api.management.services import Services, Use
 from unified.store.errors import DuplicateNameError
 from unified.store.workspaces import members, workspaces
-from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
+from unified.store.workspaces.rows import ModelSees, Workspace, WorkspaceNotFoundError
 
 routes = router("/api/workspaces", "Workspaces")
 
@@ -44,6 +44,11 @@ class WorkspaceChange(BaseModel):
 
     name: Name | None = None
     requires_approval: bool | None = None
+    model_sees: ModelSees | None = Field(
+        default=None,
+        description="What a model may be shown of the workspace's records, when one is asked for rules: nothing, names "
+        "and shapes of fields, or some values too.",
+    )
 
 
 @routes.get("", response_model=Page[Workspace])
@@ -111,12 +116,13 @@ async def change_workspace(
     change: WorkspaceChange,
     version: IfMatch,
 ) -> Response:
-    """Change the workspace's name, or whether its new connections wait for approval."""
+    """Change the workspace's name, whether its new connections wait for approval, or what a model may be shown."""
     changed = await workspaces.update(
         services.db,
         _own(caller, workspace),
         name=change.name,
         requires_approval=change.requires_approval,
+        model_sees=change.model_sees,
         if_version=version,
         actor=caller.actor,
     )
