@@ -6,16 +6,21 @@ What is read and how is in ``connector.yaml``. Source of what is here: https://d
 
 from collections.abc import Iterator
 from importlib.resources import files
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
-from unified.kit.declarations import Account
+from adapters.slack import webhooks
+from unified.kit.declarations import Account, Capability, Stream
 from unified.kit.document.engine import DocumentAdapter
-from unified.kit.document.lists.reading import DocumentSource
 from unified.kit.document.model import read
 from unified.kit.errors import ConfigurationError, PermissionDeniedError, ProtocolError
 from unified.kit.registry import register_adapter
+from unified.kit.webhooks.deliveries import ReceivedEvent
+from unified.kit.webhooks.meaning import Subject
+from unified.kit.webhooks.signatures import Verifier
+from unified.kit.webhooks.verifiers import SlackVerifier
+from unified.schema.entities import EVENTS
 
 _FILE = files(__package__) / "connector.yaml"
 
@@ -42,6 +47,20 @@ _OPENED = msgspec.json.Decoder(_Opened)
 class SlackAdapter(DocumentAdapter, document=read(_FILE.read_bytes(), _FILE.name)):
     """People, channels and messages of one Slack workspace."""
 
+    capabilities = frozenset((Capability.READ, Capability.WEBHOOK))
+    delivered_streams = (Stream("events", EVENTS, to_unified=webhooks.to_event),)
+    verifiers: ClassVar[tuple[Verifier, ...]] = (SlackVerifier(),)
+    owner = staticmethod(webhooks.owner)
+
+    def subjects(self, event: ReceivedEvent) -> Iterator[Subject]:
+        """The records that an event is about, of the kinds of channels that the connection reads."""
+        return webhooks.subjects(event, self.config.said()["channel_types"].split(","))
+
+    @classmethod
+    def needs_sync(cls, event: ReceivedEvent) -> bool:
+        """Whether Slack has dropped events, or taken the token back."""
+        return event.event_type in webhooks.NEEDS_SYNC
+
     async def test(self) -> Account:
         """Ask whose workspace it is, and see that the token has the scopes of each stream, e-mail addresses included.
 
@@ -60,7 +79,7 @@ class SlackAdapter(DocumentAdapter, document=read(_FILE.read_bytes(), _FILE.name
                 f"{self.label}: its token lacks {', '.join(missing)}; add that to the app's Bot Token Scopes and "
                 "install the app again, or choose the connection's streams and settings without"
             )
-        await self.may_read(lambda stream: DocumentSource(self, stream).look())
+        await self.may_read(self.look)
         return account
 
     async def account(self) -> Account:

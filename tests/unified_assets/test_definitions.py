@@ -57,6 +57,7 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         "salesforce/events": [],
         "salesforce/invoices": ["salesforce/accounts"],
         "slack/channels": [],
+        "slack/events": [],
         "slack/messages": [],
         "slack/users": [],
         "stripe/customers": [],
@@ -103,6 +104,7 @@ def test_every_asset_says_what_it_is(repository: dg.RepositoryDefinition) -> Non
                 ("salesforce", "events"),
                 ("xero", "events"),
                 ("quickbooks", "events"),
+                ("slack", "events"),
             )
             is_pulled = source != "webhook" and (source, stream) not in delivered
             assert spec.is_materializable == bool(spec.code_version and spec.freshness_policy) == is_pulled
@@ -148,7 +150,6 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
     jobs = {name for name in repository.job_names if not name.startswith("__")}
     sources = ("chargebee", "hubspot", "quickbooks", "salesforce", "slack", "stripe", "xero")
     kinds = {(source, kind) for source in sources for kind in ("sync", "round", "drain")}
-    kinds.remove(("slack", "drain"))
     assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {
         "webhook_drain",
         "routes_push",
@@ -158,7 +159,7 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "chargebee_inbox", "connections", "derived_assets", "expiring_credentials", "failures", "first_loads",
         "hubspot_inbox", "identities", "inbox_retention", "quickbooks_inbox", "routes", "salesforce_inbox",
-        "silent_connections", "stripe_inbox", "subscriptions",
+        "silent_connections", "slack_inbox", "stripe_inbox", "subscriptions",
         "sync_requests",
         "webhook_inbox", "xero_inbox",
     }  # fmt: skip

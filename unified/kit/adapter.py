@@ -8,6 +8,7 @@ business here.
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -218,6 +219,14 @@ class BaseAdapter(Connected[ConfigT], ABC):
         """The account and the mode that a received event names. Pure; it fails for no event that was received."""
         return Owner()
 
+    @classmethod
+    def needs_sync(cls, event: ReceivedEvent) -> bool:  # noqa: ARG003 - most systems send none such
+        """Whether a received event says that others were lost, or that the access may have ended. Pure.
+
+        The connection is then synced at once: that brings what is missing, or says that there is no access any more.
+        """
+        return False
+
     def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
         """Say what received events mean for the tables. Pure; it fails for no event that was received.
 
@@ -230,7 +239,8 @@ class BaseAdapter(Connected[ConfigT], ABC):
             ConfigurationError: If this connector takes no webhooks.
         """
         log = next((stream.name for stream in self.all_streams() if stream.entity.is_log), None)
-        return meaning(events, self.subjects, log=log)
+        meant = meaning(events, self.subjects, log=log)
+        return replace(meant, needs_sync=any(map(self.needs_sync, events)))
 
     def from_unified(
         self, stream: str, record: UnifiedBase, fields: Collection[str] | None = None

@@ -96,6 +96,7 @@ class Changes:
             read before.
         erasures: Ids of records that the source deleted for the sake of a person's privacy.
         states: Records that events carry; the state of the latest time counts, in whatever order they came.
+        needs_sync: Whether the source has to be asked all the same: events were lost, or the access may have ended.
     """
 
     records: Mapping[str, Sequence[RawRecord]]
@@ -103,6 +104,7 @@ class Changes:
     tombstones: Mapping[str, Sequence[Tombstone]] = field(default_factory=dict)
     erasures: Mapping[str, Sequence[str]] = field(default_factory=dict)
     states: Mapping[str, Sequence[State]] = field(default_factory=dict)
+    needs_sync: bool = False
 
 
 @dataclass(frozen=True, slots=True)

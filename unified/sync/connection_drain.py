@@ -16,7 +16,7 @@ from uuid import UUID
 from unified.kit.factory import AdapterFactory
 from unified.kit.registry import get_adapter
 from unified.kit.webhooks.owners import belongs_to
-from unified.store.connections import field_rules
+from unified.store.connections import field_rules, sync_requests
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import BusyError, NotMigratedError, RoleError, UnreachableError
@@ -244,6 +244,8 @@ class ConnectionDrain:
             await dead_letters.keep(transaction, self._connection, meaning.failures, now)
             await self._pass_on(transaction, meaning.strays)
             await self._suppress(transaction, meaning)
+            if meaning.needs_sync:
+                await sync_requests.request(transaction, self._connection.id)
             await progress.settle(transaction, self._connection, former, position)
 
         compared = self._interpreter.mappings if self._interpreter else None

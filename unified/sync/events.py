@@ -53,6 +53,7 @@ class Meaning:
         failures: Events that can't be applied.
         strays: Events that are another account's, as is known now.
         erasures: Ids of records, by stream, that the source deleted for the sake of a person's privacy.
+        needs_sync: Whether the source has to be asked all the same.
     """
 
     events: Sequence[StoredEvent]
@@ -60,6 +61,7 @@ class Meaning:
     failures: Sequence[Failure]
     strays: Sequence[StoredEvent] = ()
     erasures: MappingOf[str, Sequence[str]] = field(default_factory=dict)
+    needs_sync: bool = False
 
 
 class Interpreter:
@@ -107,7 +109,7 @@ class Interpreter:
         merging = await self._map(changes, pages, own) if own else {}
         taken = set(map(id, own))
         strays = [one for one in events if id(one) not in taken]
-        return Meaning(events, merging, failures, strays, changes.erasures)
+        return Meaning(events, merging, failures, strays, changes.erasures, changes.needs_sync)
 
     def _understand(self, events: Sequence[StoredEvent]) -> tuple[Changes, list[Failure]]:
         """What events mean for the streams that are read."""

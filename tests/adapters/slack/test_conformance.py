@@ -20,6 +20,7 @@ class SlackBench(Bench):
         _CHANGES, frozenset({"create", "update", "delete"})
     )
     whole = frozenset(_CHANGES)
+    webhook_secret = "fake-signing-secret"
 
     def stand_in(self, *, empty: bool) -> SlackSandbox:
         """Sizes that make three pages and more."""

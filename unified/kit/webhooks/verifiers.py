@@ -44,6 +44,13 @@ class _SlackBody(msgspec.Struct):
     event: _SlackEvent | None = None
     event_id: Text | None = None
     event_time: int | None = None
+    team_id: Text | None = None
+    minute_rate_limited: int | None = None
+
+
+def slack_key(kind: str, event_id: str | None, team: str | None, minute: int | None) -> str | None:
+    """What an event of Slack's is known by: its id, or what a notice to the app says; None where neither is there."""
+    return event_id or (f"{kind}:{team}:{minute}" if team and minute else None)
 
 
 class SlackVerifier(SharedSecretVerifier):
@@ -69,9 +76,10 @@ class SlackVerifier(SharedSecretVerifier):
         return Answer(200, asked.challenge.encode(), {"content-type": "text/plain; charset=utf-8"})
 
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
-        """One event. A notice to the app, such as ``app_rate_limited``, has no id; its body names it."""
+        """One event. A notice to the app, such as ``app_rate_limited``, has no id; what it says names it."""
         envelope = read_json(delivery.body, _SlackBody)
-        key = envelope.event_id or body_key(delivery)
+        key = slack_key(envelope.type, envelope.event_id, envelope.team_id, envelope.minute_rate_limited)
+        key = key or body_key(delivery)
         kind = envelope.event.type if envelope.event else envelope.type
         occurred_at = None if envelope.event_time is None else read_time(envelope.event_time)
         return [ReceivedEvent(key, kind, occurred_at, delivery.body)]

@@ -405,13 +405,15 @@ def test_slack_gets_its_challenge_back_once_it_has_proven_itself() -> None:
     assert refused(sender, delivery, 2)
 
 
-def test_slack_events_are_known_by_event_id_and_notices_by_their_body() -> None:
+def test_slack_events_are_known_by_event_id_and_notices_by_what_they_say() -> None:
     (event,) = SENDERS["slack"].events(SENDERS["slack"].body, x_slack_retry_num=b"2")
     assert (event.dedupe_key, event.event_type) == ("Ev1", "team_join")
     assert event.occurred_at == datetime.fromtimestamp(1_700_000_000, UTC)
     notice = {"type": "app_rate_limited", "team_id": "T1", "minute_rate_limited": 1_700_000_000}
     (event,) = SENDERS["slack"].events(notice)
     assert (event.event_type, event.occurred_at) == ("app_rate_limited", None)
+    assert event.dedupe_key == "app_rate_limited:T1:1700000000"
+    (event,) = SENDERS["slack"].events({"type": "something_else"})
     assert event.dedupe_key.startswith("sha256:")
 
 
