@@ -1,4 +1,4 @@
-"""Salesforce: accounts and contacts as customers, and invoices where an org has them.
+"""Salesforce: accounts and contacts as customers; invoices, credit memos and payments where an org has them.
 
 Here: what the adapter declares, its account and its daily limit. Reading is in ``pull`` (order), ``objects`` (fields)
 and ``api`` (endpoints); mapping in ``mapping``.
@@ -14,10 +14,11 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from adapters.salesforce import invoice_objects, mapping, webhooks
 from adapters.salesforce.api import REFUSALS, DailyUse, SalesforceApi
+from adapters.salesforce.documents import OBJECTS, Kind
 from adapters.salesforce.invoice_objects import FIELDS, LINE_FIELDS
 from adapters.salesforce.invoices import TOTAL, Invoices
-from adapters.salesforce.objects import SObject
 from adapters.salesforce.people import Accounts, Contacts
+from adapters.salesforce.pull import Records
 from adapters.salesforce.writing import SalesforceWriter
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import (
@@ -41,14 +42,14 @@ from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.owners import Owner
 from unified.kit.webhooks.signatures import Verifier
 from unified.schema.base import UnifiedBase
-from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
+from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES, RECORDS
 
 # No rate is documented, only that at most 25 requests may be under way that take longer than 20 seconds, 5 in a
 # Developer Edition (https://developer.salesforce.com/docs/atlas.en-us.salesforce_app_limits_cheatsheet.meta/). The
 # setting ``concurrency`` keeps to the former.
 _REQUESTS_PER_SECOND = 50.0
 
-_OBJECTS = {"accounts": "Account", "contacts": "Contact"}
+_PEOPLE = {"accounts": ("Account",), "contacts": ("Contact",)}
 _NAME = r"^[A-Za-z][A-Za-z0-9_]{0,79}$"
 
 
@@ -188,6 +189,10 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
             "invoices", INVOICES, source=Invoices, customers="accounts", is_usual=False,
             control_total=ControlTotal((TOTAL,)),
         ),
+        *(
+            Stream(name, RECORDS, source=Kind(objects), to_unified=mapping.document, is_usual=False)
+            for name, objects in OBJECTS.items()
+        ),
     )  # fmt: skip
     delivered_streams: ClassVar[tuple[Stream, ...]] = (
         Stream("events", EVENTS, to_unified=webhooks.to_event),
@@ -219,10 +224,9 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
 
     async def _describe(self, stream: Stream) -> None:
         """Ask what the user may see of a stream's object."""
-        if stream.name == "invoices":
-            await Invoices(self, stream).prepare()
-        else:
-            await SObject(SalesforceApi(self), _OBJECTS[stream.name]).described()
+        source = self._source(stream.name)
+        assert isinstance(source, Records)  # noqa: S101 - all of them are
+        await source.prepare()
 
     @classmethod
     def owner(cls, event: ReceivedEvent) -> Owner:
@@ -233,7 +237,7 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
         """The record that changed, or the invoice that a changed line belongs to."""
         own = (self.config.invoice_object,) if self.config.invoice_object else ()
         objects = [invoice_objects.declared(self.config, name) for name in (*invoice_objects.KNOWN, *own)]
-        streams = {name: stream for stream, name in _OBJECTS.items()} | {
+        streams = {name: stream for stream, names in (_PEOPLE | OBJECTS).items() for name in names} | {
             one.name: "invoices" for one in objects
         }
         parents = {one.line_name: one.line_parent for one in objects if one.line_name and one.line_parent}

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -19,13 +18,14 @@ from adapters.salesforce.api import Opened, listed, literal, selected
 from adapters.salesforce.invoice_objects import InvoiceObject, found
 from adapters.salesforce.objects import number_of
 from adapters.salesforce.pull import Records
-from adapters.salesforce.rows import Head, written
+from adapters.salesforce.rows import EXACT, Head, written
+from adapters.salesforce.sought import Sought
 from unified.kit.declarations import Stream
 from unified.kit.errors import ProtocolError
 from unified.kit.reading.changes import Step
 from unified.kit.reading.raw import raw_record
 from unified.kit.reading.windows import side_by_side
-from unified.kit.streams import Cursor, Page, RawRecord
+from unified.kit.streams import Page, RawRecord
 from unified.schema.reading import first_of
 
 LINES = "lines"
@@ -35,10 +35,8 @@ TOTAL = "total"
 # Ids of invoices in one query for lines, so that it fits into a URL.
 _INVOICES = 200
 
-_EXACT = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
-
-class Invoices(Records):
+class Invoices(Sought):
     """The invoices of an org."""
 
     def __init__(self, adapter: Opened, stream: Stream) -> None:
@@ -61,20 +59,6 @@ class Invoices(Records):
                 self._lines = Records(self._opened, self._stream, self._invoices.line_name)
         return self._invoices
 
-    async def pull(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
-        """All of them, or what changed; see :meth:`unified.kit.adapter.BaseAdapter.pull`."""
-        await self.prepare()
-        async with aclosing(super().pull(cursor)) as pages:
-            async for page in pages:
-                yield page
-
-    async def fetch(self, ids: Sequence[str]) -> AsyncGenerator[Page, None]:
-        """Read single invoices; :meth:`unified.kit.adapter.BaseAdapter.fetch`."""
-        await self.prepare()
-        async with aclosing(super().fetch(ids)) as pages:
-            async for page in pages:
-                yield page
-
     async def completed(self, rows: Sequence[tuple[Head, msgspec.Raw]]) -> list[RawRecord]:
         """Invoices with their lines, in the order of the lines' ids."""
         invoices = await self.prepare()
@@ -87,7 +71,7 @@ class Invoices(Records):
         made = []
         for head, raw in rows:
             try:
-                body = _EXACT.decode(raw)
+                body = EXACT.decode(raw)
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 made.append(raw_record(head.id, raw))  # the mapping says what is wrong with it
                 continue
@@ -138,6 +122,6 @@ class Invoices(Records):
 
 def _decoded(label: str, raw: msgspec.Raw) -> dict[str, Any]:
     try:
-        return _EXACT.decode(raw)
+        return EXACT.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ProtocolError(f"{label}: a line of an invoice can't be read: {error}") from None

@@ -1,4 +1,4 @@
-"""Salesforce's accounts, contacts and invoices as unified records, and back. Pure: no I/O, no clock.
+"""Salesforce's accounts, contacts, invoices and other documents as unified records, and back. Pure: no I/O, no clock.
 
 Fields: https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_account.htm
 and ``…_contact.htm``. Which of them a record has depends on the org, its features and the user: any may be missing.
@@ -19,6 +19,7 @@ from unified.schema.customer import CustomerKind, UnifiedCustomer
 from unified.schema.invoice import InvoiceStatus, UnifiedInvoice, UnifiedLineItem
 from unified.schema.money import parse_amount
 from unified.schema.reading import address, currency, first_of, joined, number, text
+from unified.schema.record import UnifiedRecord
 from unified.schema.unusable import Unusable
 
 # What is worth having beside the org's own fields, which end so.
@@ -173,6 +174,37 @@ def _parts(prefix: str, address: UnifiedAddress | None) -> dict[str, str | None]
         f"{prefix}State{'Code' if coded['State'] else ''}": place.state,
         f"{prefix}Country{'Code' if coded['Country'] else ''}": place.country,
     }
+
+
+# Of credit memos, credit notes and payments, whichever object holds them.
+_DOCUMENT: Names = {
+    "account_id": ("BillingAccountId", "AccountId", "blng__Account__c"),
+    "amount": ("Amount", "blng__Amount__c"),
+    "balance": ("Balance", "blng__Balance__c"),
+    "currency": ("CurrencyIsoCode",),
+    "date": ("CreditDate", "Date", "blng__CreditNoteDate__c", "blng__PaymentDate__c"),
+    "invoice_id": ("blng__RelatedInvoice__c", "blng__Invoice__c"),
+    "status": ("Status", "blng__Status__c"),
+    "total": ("TotalAmountWithTax", "blng__TotalAmount__c"),
+    "type": ("Type", "blng__PaymentType__c"),
+}
+_NUMBERS = ("CreditMemoNumber", "DocumentNumber", "PaymentNumber", "Name")
+
+
+def document(raw: dict[str, Any], origin: Origin) -> UnifiedRecord:
+    """Map a credit memo or a payment, called by its number; amounts are texts, with their digits."""
+    unusable = Unusable()
+    named = {ours: first_of(raw, *theirs) for ours, theirs in _DOCUMENT.items()}
+    known = {one for theirs in _DOCUMENT.values() for one in theirs}
+    own = {name: raw[name] for name in raw if name.endswith(_OWN) and name not in known}
+    return unusable.record(
+        UnifiedRecord,
+        **origin.identify(raw["Id"]),
+        **life(raw, unusable),
+        custom_fields={name: value for name, value in {**named, **own}.items() if value not in (None, "")},
+        raw_data=raw,
+        name=text(first_of(raw, *_NUMBERS)),
+    )
 
 
 _STATUSES = {

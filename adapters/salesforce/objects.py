@@ -14,6 +14,9 @@ from unified.kit.errors import NotFoundError, PermissionDeniedError
 # named as its own compound field, and has to stay.
 _NOT_READ = frozenset(("address", "location", "base64", "anyType", "complexvalue"))
 
+# How somebody paid, which no table of ours is for.
+_MEANS = re.compile(r"blng__(BankAccount|BankRouting|BankName|Card|PaymentGatewayToken|RequestCreditCard)")
+
 _DIGITS = {
     digit: value
     for value, digit in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -54,7 +57,11 @@ class SObject:
 
     async def fields(self) -> list[str]:
         """Names of the fields to read, the id first."""
-        names = [one.name for one in (await self.described()).fields if one.type not in _NOT_READ]
+        names = [
+            one.name
+            for one in (await self.described()).fields
+            if one.type not in _NOT_READ and not _MEANS.match(one.name)
+        ]
         return sorted(names, key=lambda name: name != "Id")
 
     async def has(self, *names: str) -> bool:

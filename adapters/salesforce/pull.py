@@ -64,6 +64,14 @@ class Records(RefreshedSource):
         """Names the connection in errors."""
         return self._api.label
 
+    async def prepare(self) -> object:
+        """Find out which fields the user may see.
+
+        Raises:
+            PermissionDeniedError: If the user may not see the object.
+        """
+        return await self.object.described()
+
     # What a kind of record says for itself
 
     async def wanted(self) -> list[str]:

@@ -5,6 +5,7 @@ Not here: the queries (``api``) and the order (``pull``).
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -47,6 +48,9 @@ class Head(msgspec.Struct):
 
 
 _HEAD = msgspec.json.Decoder(Head)
+
+EXACT = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+"""Reads a row whose amounts matter: encoded again, the digits of every number are kept as text."""
 
 
 class Rows(NamedTuple):

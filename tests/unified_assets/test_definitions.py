@@ -54,8 +54,10 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         "routes/customers": CUSTOMERS,
         "salesforce/accounts": [],
         "salesforce/contacts": [],
+        "salesforce/credit_memos": [],
         "salesforce/events": [],
         "salesforce/invoices": ["salesforce/accounts"],
+        "salesforce/payments": [],
         "slack/channels": [],
         "slack/events": [],
         "slack/messages": [],
@@ -126,6 +128,7 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
             ("salesforce", "accounts", ["conservation", "source_count"]),
             ("salesforce", "contacts", ["conservation", "source_count"]),
             ("salesforce", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
+            *(("salesforce", one, ["conservation", "source_count"]) for one in ("credit_memos", "payments")),
             ("quickbooks", "customers", ["conservation", "source_count"]),
             ("quickbooks", "invoices", ["conservation", "source_count", "no_orphans", "money"]),
             *(

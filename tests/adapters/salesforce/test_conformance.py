@@ -24,6 +24,7 @@ class SalesforceBench(Bench):
     edits: ClassVar[dict[str, frozenset[str]]] = dict.fromkeys(
         _CHANGES, frozenset({"create", "update", "delete"})
     )
+    covers = tuple(_OBJECTS)
     webhook_secret = identifier("00D", 1)
     unsigned = frozenset({"body", "time", "headers"})
     before_pages = 3  # describe, the lowest and the highest id

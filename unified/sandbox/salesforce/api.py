@@ -17,6 +17,7 @@ from unified.sandbox.limits import RollingWindow
 from unified.sandbox.provider import ApiError, Call, Reply
 from unified.sandbox.salesforce import soql
 from unified.sandbox.salesforce.collections import Collections
+from unified.sandbox.salesforce.documents import PACKAGED
 from unified.sandbox.salesforce.invoices import LINES, LINES_OF
 from unified.sandbox.salesforce.oauth import SalesforceOAuth
 from unified.sandbox.salesforce.objects import FIELDS, TABLES
@@ -79,9 +80,9 @@ class SalesforceSandbox(TableSandbox):
             announce=partial(self.webhooks.announce, key),
         )  # fmt: skip
         # An org has the invoices of one object, or of none; that of a package or of its own is there on request.
-        for name in ("blng__Invoice__c", "Rechnung__c"):
+        for name in ("blng__Invoice__c", "Rechnung__c", *PACKAGED):
             if not any(table.name == name and count for table, count in self._counts.items()):
-                org.hide(name, LINES_OF[name])
+                org.hide(name, LINES_OF.get(name, name))
         return org
 
     def routes(self) -> list[Route]:

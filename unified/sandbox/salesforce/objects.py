@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unified.sandbox.salesforce import invoices, people
+from unified.sandbox.salesforce import documents, invoices, people
 from unified.sandbox.salesforce.fields import FieldType, many
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 FIELDS: Mapping[str, Sequence[FieldType]] = {
     **people.FIELDS,
     **invoices.FIELDS,
+    **documents.FIELDS,
     "Organization": (
         FieldType("Id", "id", writable=False),
         *many("Name", "InstanceName", "OrganizationType", writable=False),
@@ -21,4 +22,4 @@ FIELDS: Mapping[str, Sequence[FieldType]] = {
 }  # fmt: skip
 """By object. What field security hides from a user is missing from `describe`, as if it did not exist."""
 
-TABLES = (*people.TABLES, *invoices.TABLES)
+TABLES = (*people.TABLES, *invoices.TABLES, *documents.TABLES)
