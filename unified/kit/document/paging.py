@@ -195,6 +195,11 @@ def takers_of(said: Paging) -> Iterator[str | tuple[str, ...]]:
         yield said.size_parameter
 
 
+def needs_json(said: Paging) -> bool:
+    """Whether an answer's JSON says how the list goes on."""
+    return isinstance(said, TokenPaging | LinkPaging) or (isinstance(said, AfterIdPaging) and bool(said.more))
+
+
 def paging_of(said: Paging, settings: Mapping[str, str]) -> kit.Paging:
     """The kit's paging that a document names, for a connection's settings."""
     match said:

@@ -8,7 +8,15 @@ from pydantic import Field, model_validator
 from unified.kit.declarations import STREAM_NAME
 from unified.kit.document.bodies import Request, Taker, check_takers
 from unified.kit.document.changes import Changes
-from unified.kit.document.paging import ComputedPaging, NoPaging, NumberedPaging, Paging, takers_of
+from unified.kit.document.decoders import Decoder, Records
+from unified.kit.document.paging import (
+    ComputedPaging,
+    NoPaging,
+    NumberedPaging,
+    Paging,
+    needs_json,
+    takers_of,
+)
 from unified.kit.document.parts import (
     RECORD_SCOPE,
     SCOPE,
@@ -25,6 +33,8 @@ from unified.kit.document.parts import (
 from unified.kit.errors import ConfigurationError
 from unified.kit.mapping.compiled import StreamMapping
 from unified.kit.mapping.expressions.times import CLOCK
+from unified.kit.mapping.paths import compile_path
+from unified.kit.mapping.refusals import RuleError
 from unified.kit.mapping.rules import StreamRules
 from unified.schema.entities import ENTITIES, Entity
 
@@ -114,7 +124,11 @@ class DocumentStream(Request):
     entity: Literal["customers", "invoices", "events", "records"]
     usual: bool = Field(default=True, description="Whether a connection that chooses no streams reads it.")
     parameters: Parameters = Field(default_factory=dict, description="Of the query.")
-    records: Keys = Field(default=(), description="Keys to the list; none where the answer is the list.")
+    records: Records = ()
+    decoder: Decoder | None = None
+    may_be_one: bool = Field(
+        default=False, description="Whether an object in place of the list is its only record."
+    )
     may_lack_records: bool = Field(default=False, description="Whether a list without records is left out.")
     may_be_empty: bool = Field(default=False, description="Whether an empty page may have more behind it.")
     record: Keys = Field(default=(), description="Keys to the record within an item.")
@@ -193,12 +207,6 @@ class DocumentStream(Request):
         alone = [value for said in (self.refresh, *further) for value in said.values()]
         divided = self.partitions
         alone += [one.values for one in divided if isinstance(one, Values) and isinstance(one.values, str)]
-        if sum(isinstance(one, Parent) for one in divided) > 1:
-            raise ValueError("of several partitions only one may be a parent")
-        if len({one.partition_field for one in divided}) < len(divided):
-            raise ValueError("two of its partitions have the same partition_field")
-        if self.changes and self.changes.per_partition and not divided:
-            raise ValueError("`per_partition` is for streams with a partition")
         one = [self.single.path, *self.single.parameters.values()] if self.single else []
         check_expressions((*one, *alone), SCOPE[:1], CLOCK)
         added = [one.value for one in self.transformations if isinstance(one, AddField)]
@@ -221,5 +229,36 @@ class DocumentStream(Request):
                 raise ValueError(
                     "its pages are numbered or computed, and a change moves records over their edges; "
                     "`changes.changed_at` says where a record has its time"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _can_divide(self) -> "DocumentStream":
+        """See that its partitions are told apart."""
+        divided = self.partitions
+        if sum(isinstance(one, Parent) for one in divided) > 1:
+            raise ValueError("of several partitions only one may be a parent")
+        if len({one.partition_field for one in divided}) < len(divided):
+            raise ValueError("two of its partitions have the same partition_field")
+        if self.changes and self.changes.per_partition and not divided:
+            raise ValueError("`per_partition` is for streams with a partition")
+        return self
+
+    @model_validator(mode="after")
+    def _can_take_records(self) -> "DocumentStream":
+        """See that its records are found in an answer, and the next page too."""
+        if isinstance(self.records, str):
+            try:
+                compile_path(self.records)
+            except RuleError as error:
+                raise ValueError(str(error)) from None
+        if self.decoder is not None and self.decoder.kind != "json":
+            if needs_json(self.paging):
+                raise ValueError(
+                    f"{self.decoder.kind} does not say how a list goes on, and paging {self.paging.kind} asks it"
+                )
+            if self.records or self.may_be_one:
+                raise ValueError(
+                    f"of {self.decoder.kind} each line is a record; leave out `records` and `may_be_one`"
                 )
         return self

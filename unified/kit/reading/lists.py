@@ -3,7 +3,7 @@
 Not here: which lists make a stream, and when they are read (``listing`` for the usual case, else the adapter).
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -11,9 +11,10 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from unified.kit.errors import ProtocolError
+from unified.kit.http.answers import Answer as HttpAnswer
 from unified.kit.http.client import HttpClient
 from unified.kit.reading.pages import read_pages
-from unified.kit.reading.paging import Answer, Paging, Part, Path, Position, Taker, items_in
+from unified.kit.reading.paging import Answer, Json, Paging, Part, Path, Position, Taker, items_in
 
 Parameters = Sequence[tuple[str, str]]
 Asked = Sequence[tuple[Taker, Any]]
@@ -65,6 +66,7 @@ class ListEndpoint:
         limit: The rate limit that its requests count against.
         may_be_empty: Whether a page without a record may stand in the middle of it.
         is_optional: Whether an answer without records leaves out the list in it, or has null there (QuickBooks).
+        extract: Takes the records out of an answer, and the JSON that says how the list goes on, where keys do not.
     """
 
     path: str
@@ -77,6 +79,7 @@ class ListEndpoint:
     limit: str = "default"
     may_be_empty: bool = False
     is_optional: bool = False
+    extract: Callable[[HttpAnswer], Awaitable[tuple[Sequence[msgspec.Raw], Json]]] | None = None
 
     async def page(self, http: HttpClient, at: Position | None = None, params: Asked = ()) -> Part:
         """Ask for one page; see :meth:`read`."""
@@ -108,24 +111,32 @@ class ListEndpoint:
         path = link or self.path
         asked = [*self.params, *params, *self.paging.parameters(at).items()]
         sent = self._sent(asked, has_query=link is None)
+        sent |= {"headers": self.headers, "limit": self.limit}
+        decoder: msgspec.json.Decoder[Any] = _OBJECT if self.items else _ANYTHING
         headers: Mapping[str, str] = {}
+        items: Sequence[msgspec.Raw] | None = None
+        is_html = False
         try:
-            decoder: msgspec.json.Decoder[Any] = _OBJECT if self.items else _ANYTHING
-            if self.paging.in_headers:
-                answer = await http.exchange(
-                    self.method, path, headers=self.headers, limit=self.limit, **sent
-                )
-                body, headers = decoder.decode(answer.body), answer.headers
+            if self.extract is None and not self.paging.in_headers:
+                body = await http.request(self.method, path, decoder, **sent)
             else:
-                body = await http.request(
-                    self.method, path, decoder, headers=self.headers, limit=self.limit, **sent
-                )
-            if self.items and not isinstance(body, dict):
-                raise msgspec.ValidationError("it is not an object")
-            items = items_in(body, self.items, is_optional=self.is_optional)
+                answer = await http.exchange(self.method, path, **sent)
+                is_html, headers = answer.kind == "text/html", answer.headers
+                if self.extract is None:
+                    body = answer.decoded(decoder)
+                else:
+                    items, body = await self.extract(answer)
+            if items is None:
+                items = self._items(body)
             return made(Answer(what, items, body, headers))
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise ProtocolError(f"{what} has another form than documented: {error}") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            why = "it is HTML" if is_html else str(error)
+            raise ProtocolError(f"{what} has another form than documented: {why}") from error
+
+    def _items(self, body: Any) -> list[msgspec.Raw]:
+        if self.items and not isinstance(body, dict):
+            raise msgspec.ValidationError("it is not an object")
+        return items_in(body, self.items, is_optional=self.is_optional)
 
     def _sent(self, asked: Asked, *, has_query: bool) -> dict[str, Any]:
         """What a request holds, as the client takes it; a link has its query already."""

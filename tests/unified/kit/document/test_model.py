@@ -151,6 +151,24 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         {"stream": {"filter": "{{ record.at > now_utc() }}"}},
         "no function 'now_utc'",
     ),
+    "a path that is none": ({"stream": {"records": "a..b..c"}}, "descends"),
+    "an expression for a path": (
+        {"stream": {"records": "{{ settings.a }}"}},
+        "is not a path but an expression",
+    ),
+    "lines that say where a list goes on": (
+        {
+            "stream": {
+                "decoder": {"kind": "csv"},
+                "paging": {"kind": "token", "parameter": "a", "token": ["b"]},
+            }
+        },
+        "csv does not say how a list goes on",
+    ),
+    "records within lines": (
+        {"stream": {"decoder": {"kind": "jsonl"}, "records": ["a"]}},
+        "each line is a record",
+    ),
     "a body by GET": ({"stream": {"body": {}}}, "a body is sent by POST"),
     "a place in a body that is not there": (
         {"stream": {"paging": {"kind": "token", "parameter": ["a", "b"], "token": ["next"]}}},

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from unified.kit.document.changes import Changes
+from unified.kit.document.decoders import extraction
 from unified.kit.document.filling import Filler
 from unified.kit.document.paging import paging_of
 from unified.kit.document.streams import DocumentStream, Many
@@ -19,6 +20,9 @@ from unified.kit.reading.changes import Since
 from unified.kit.reading.listing import Listing
 from unified.kit.reading.lists import Asked, ListEndpoint, Parameters
 from unified.kit.reading.paging import Path, Taker
+
+# What asks for answers that are not JSON.
+_ANY_FORM = {"accept": "*/*"}
 
 # Stands for a record's id while settings are filled in, which may hold braces.
 _ID = "00000000id00000000"
@@ -34,7 +38,11 @@ def listing_of(said: DocumentStream, filler: Filler) -> Listing:
         ListEndpoint(
             filler.path(said.path),
             paging_of(said.paging, filler.settings),
-            items=said.records,
+            items=said.records if isinstance(said.records, tuple) else (),
+            headers=_ANY_FORM if said.decoder is not None and said.decoder.kind != "json" else {},
+            extract=extraction(
+                said.records, said.decoder, is_optional=said.may_lack_records, may_be_one=said.may_be_one
+            ),
             params=filler.parameters(said.parameters),
             method=said.method,
             body=None if said.body is None else filler.body(said.body),

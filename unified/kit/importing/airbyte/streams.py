@@ -102,9 +102,13 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
     if landed is None:
         raise Unconvertible("nothing says what a record's id is: it has no primary key")
     one.remarks += landed.remarks
+    decoder = _decoder(retriever)
+    records = _records(retriever, translator) if decoder is None or decoder["kind"] == "json" else []
     said: Said = {"entity": landed.entity, "path": path, **asked.said()}
     for key, value in (
-        ("records", _records(retriever, translator)),
+        ("decoder", decoder),
+        ("records", records),
+        ("may_be_one", not records and decoder is None and pages["kind"] == "none"),
         ("paging", pages if pages["kind"] != "none" else None),
         ("changes", since),
         ("partition", split),
@@ -122,9 +126,6 @@ def _check(retriever: Said) -> None:
     """Refuse what documents do not read at all."""
     if retriever.get("type", "SimpleRetriever") != "SimpleRetriever":
         raise Unconvertible(f"{retriever['type']}: documents read lists, without jobs to wait for")
-    decoder = retriever.get("decoder")
-    if isinstance(decoder, dict) and decoder.get("type", "JsonDecoder") != "JsonDecoder":
-        raise Unconvertible(f"{decoder.get('type')}: answers are read as JSON")
 
 
 def _headers(requester: Said, shared: Shared, translator: Translator) -> None:
@@ -181,17 +182,52 @@ def _ids(stream: Said, translator: Translator) -> list[str]:
     return [translator.text(one, stream.get(PARAMETERS, {}), what="primary_key") for one in paths]
 
 
-def _records(retriever: Said, translator: Translator) -> list[str]:
+def _records(retriever: Said, translator: Translator) -> list[str] | str:
+    """Keys to the records, or a path where one of them is a wildcard."""
     selector = retriever.get("record_selector")
     extractor = selector.get("extractor") if isinstance(selector, dict) else None
     found = extractor.get("field_path") if isinstance(extractor, dict) else []
     if not isinstance(found, list):
         raise Unconvertible("its records stand at an expression")
     given = extractor.get(PARAMETERS, {}) if isinstance(extractor, dict) else {}
-    keys = [translator.text(one, given, what="field_path") for one in found]
-    if any("*" in one or "{{" in one for one in keys):
-        raise Unconvertible("its records stand at a wildcard or an expression, not at keys")
-    return [one for one in keys if one]
+    keys = [one for one in (translator.text(one, given, what="field_path") for one in found) if one]
+    if any("{{" in one or ("*" in one and one != "*") for one in keys):
+        raise Unconvertible("its records stand at an expression, not at keys")
+    if "*" not in keys:
+        return keys
+    quoted = [one.replace("\\", "\\\\").replace("'", "\\'") for one in keys]
+    return "$" + "".join("[*]" if one == "*" else f"['{one}']" for one in quoted)
+
+
+_DECODERS = {"JsonDecoder": "json", "JsonParser": "json", "JsonlDecoder": "jsonl", "JsonLineParser": "jsonl",
+             "CsvDecoder": "csv", "CsvParser": "csv"}  # fmt: skip
+_ENCODINGS = {"utf-8": "utf-8", "utf8": "utf-8", "utf-8-sig": "utf-8", "utf-16": "utf-16", "latin-1": "latin-1",
+              "latin1": "latin-1", "iso-8859-1": "latin-1"}  # fmt: skip
+
+
+def _decoder(retriever: Said) -> Said | None:
+    """What answers are, where that is not JSON."""
+    found = retriever.get("decoder")
+    said: Said = {}
+    while isinstance(found, dict):
+        kind = found.get("type", "JsonDecoder")
+        if kind in ("GzipDecoder", "GzipParser"):
+            said["gzip"] = True
+        if kind not in ("GzipDecoder", "GzipParser", "CompositeRawDecoder"):
+            break
+        found = found.get("decoder") or found.get("inner_parser") or found.get("parser")
+    if not isinstance(found, dict):
+        return {"kind": "json", **said} if said else None
+    if found.get("type", "JsonDecoder") not in _DECODERS:
+        raise Unconvertible(f"{found.get('type')}: answers are read as JSON, lines of JSON or CSV")
+    said["kind"] = _DECODERS[found.get("type", "JsonDecoder")]
+    if said["kind"] == "csv":
+        said["delimiter"] = str(found.get("delimiter") or ",").replace("\\t", "\t")
+        encoding = _ENCODINGS.get(str(found.get("encoding") or "utf-8").lower())
+        if encoding is None:
+            raise Unconvertible("its CSV is in an encoding that is not read")
+        said["encoding"] = encoding
+    return said if said != {"kind": "json"} else None
 
 
 def _filter(retriever: Said, translator: Translator) -> str | None:

@@ -304,6 +304,33 @@ def test_what_time_it_is_may_be_asked_in_requests() -> None:
     assert contacts(form)["parameters"] == {"day": "{{ day_delta(-1, '%Y-%m-%d') }}"}
 
 
+@pytest.mark.parametrize(
+    ("decoder", "said"),
+    [
+        ({"type": "CsvDecoder", "delimiter": "\\t"}, {"kind": "csv", "delimiter": "\t", "encoding": "utf-8"}),
+        ({"type": "GzipDecoder", "decoder": {"type": "JsonlDecoder"}}, {"kind": "jsonl", "gzip": True}),
+        (
+            {
+                "type": "CompositeRawDecoder",
+                "parser": {"type": "GzipParser", "inner_parser": {"type": "CsvParser", "encoding": "latin1"}},
+            },
+            {"kind": "csv", "gzip": True, "delimiter": ",", "encoding": "latin-1"},
+        ),
+        ({"type": "JsonDecoder"}, None),
+        ({"type": "GzipDecoder"}, {"kind": "json", "gzip": True}),
+    ],
+)
+def test_decoders(decoder: dict[str, Any], said: dict[str, Any] | None) -> None:
+    assert contacts(stream(retriever={"decoder": decoder})).get("decoder") == said
+
+
+def test_records_at_wildcards_and_alone() -> None:
+    nested = {"type": "DpathExtractor", "field_path": ["a b", "*", "it's"]}
+    assert contacts(stream(selector={"extractor": nested}))["records"] == "$['a b'][*]['it\\'s']"
+    alone = contacts(stream(selector={"extractor": {"type": "DpathExtractor", "field_path": []}}))
+    assert alone["may_be_one"] is True
+
+
 def test_a_child_goes_with_its_parent() -> None:
     child = {**stream("children", retriever={"partition_router": SUBSTREAM}), **KEYED}
     both = converted(child, {**stream("parents"), **KEYED})
@@ -370,7 +397,12 @@ def test_settings_are_named_and_a_secret_goes_nowhere_else() -> None:
             pages({"type": "CursorPagination", "cursor_value": "{{ range(9) }}"}, QUERY),
             "there is no function",
         ),
-        (stream(selector={"extractor": {"field_path": ["a", "*"]}}), "wildcard"),
+        (stream(selector={"extractor": {"field_path": ["a*"]}}), "at an expression"),
+        (stream(retriever={"decoder": {"type": "XmlDecoder"}}), "XmlDecoder: answers are read as"),
+        (
+            stream(retriever={"decoder": {"type": "CsvDecoder", "encoding": "ebcdic"}}),
+            "encoding that is not read",
+        ),
         (failing(response_filters=[{"action": "SUCCESS", "http_codes": [404]}]), "taken for a success"),
     ],
 )

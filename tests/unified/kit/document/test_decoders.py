@@ -1,0 +1,123 @@
+"""Where the records of an answer are, and what an answer is, over real HTTP; and what goes wrong with either."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unified.kit.document.api import Api, opened, pulled, serving
+from tests.unified.kit.document.test_model import desk
+from tests.unified.kit.document.test_reading import stream
+from unified.conformance.bench import Copy
+from unified.kit.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unified.kit.streams import Page
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with serving() as running:
+        yield running
+
+
+async def read(api: Api, body: bytes, kind: str = "application/json", **said: Any) -> tuple[Copy, list[Page]]:
+    """What a stream's one answer is read to."""
+    api.answers["/things"] = (200, {"content-type": kind}, body)
+    copy = Copy("things")
+    pages = await pulled(opened(api, desk(streams={"things": stream("/things", **said)})), copy)
+    return copy, pages
+
+
+NESTED = (
+    b'{"data": {"x": {"items": [{"id": 1, "sum": 19.90}]}, "y": {"items": [{"id": 2, "kind": "b"}]}, "z": {}},'
+    b' "odd": [{"id": 4, "kind": "a"}, {"id": 5, "kind": "b"}], "only": {"id": 6}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("records", "ids"),
+    [
+        ("data.*.items", {"1", "2"}),
+        ("$.data.*.items[*]", {"1", "2"}),
+        ("data.x.items", {"1"}),
+        ("odd[?@.kind == 'a']", {"4"}),
+        ("$..items", {"1", "2"}),
+        ("nowhere.*", set()),
+        ("only", {"6"}),
+    ],
+)
+async def test_records_are_found_by_a_path_with_their_digits(api: Api, records: str, ids: set[str]) -> None:
+    copy, pages = await read(api, NESTED, records=records)
+    assert set(copy.records) == ids
+    if "1" in ids:
+        assert bytes(pages[0].records[0].body) == b'{"id":1,"sum":19.90}'
+
+
+async def test_an_object_may_be_the_only_record(api: Api) -> None:
+    copy, _ = await read(api, b' {"id": 1}', records=[], may_be_one=True)
+    assert set(copy.records) == {"1"}
+    copy, _ = await read(api, b'[{"id": 1}, {"id": 2}]', records=[], may_be_one=True)
+    assert set(copy.records) == {"1", "2"}
+
+
+LINES = b'{"id": 1, "sum": 1.50}\r\n\n{"id": 2}\n{"id": 3\nnull\n{"id": 4}'
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+async def test_each_line_is_a_record_and_an_odd_one_a_reject(api: Api, *, is_packed: bool) -> None:
+    body = gzip.compress(LINES) if is_packed else LINES
+    copy, _ = await read(api, body, "x/y", records=[], decoder={"kind": "jsonl", "gzip": True})
+    assert set(copy.records) == {"1", "2", "4"}
+    assert copy.rejects == 2
+
+
+ROWS = '\ufeffid;title;sum\r\n1;"a; ""b""\nc";0.10\r\n2;ü\r\n\r\n3;x;y;z\r\n'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+async def test_the_first_line_of_csv_names_its_fields(api: Api, encoding: str) -> None:
+    text = ROWS if encoding == "utf-8" else ROWS[1:]
+    decoder = {"kind": "csv", "delimiter": ";", "encoding": encoding}
+    copy, _ = await read(api, text.encode(encoding), "text/csv", records=[], decoder=decoder)
+    assert copy.records == {
+        "1": {"id": "1", "title": 'a; "b"\nc', "sum": "0.10"},
+        "2": {"id": "2", "title": "ü"},
+    }
+    assert copy.rejects == 1  # of its last value nothing says what it is
+
+
+TROUBLES: dict[str, tuple[bytes, str, dict[str, Any], str]] = {
+    "HTML for lines": (b"<html>", "text/html", {"decoder": {"kind": "jsonl"}}, "it is HTML"),
+    "HTML for CSV that is called CSV": (
+        b"\n<!DOCTYPE html>", "text/csv", {"decoder": {"kind": "csv"}}, "HTML instead of CSV",
+    ),
+    "HTML where a header says what follows": (
+        b"<html>", "text/html", {"paging": {"kind": "link_header"}}, "it is HTML",
+    ),
+    "an error for CSV": (b'{"error": "no"}', "text/csv", {"decoder": {"kind": "csv"}}, "JSON instead of CSV"),
+    "another encoding": (b"id\n\xff", "text/csv", {"decoder": {"kind": "csv"}}, "another form"),
+    "a field that does not end": (b'id\n"' + b"x" * 200_000, "text/csv", {"decoder": {"kind": "csv"}}, "is not CSV"),
+    "a bomb": (
+        gzip.compress(b"0" * 20_000_000), "x/y", {"decoder": {"kind": "jsonl", "gzip": True}}, "grows more than 100",
+    ),
+    "half a file": (gzip.compress(LINES)[:20], "x/y", {"decoder": {"kind": "csv", "gzip": True}}, "ends before"),
+    "nothing at a path": (b'{"a": 1}', "x/y", {"records": "a.b"}, "there is nothing at a.b"),
+    "more than a path may find": (
+        b"[" + b"1," * 10_001 + b"1]", "x/y", {"records": "$[*]"}, "finds more than 10000",
+    ),
+    "more levels than there may be": (b"[" * 5_000 + b"]" * 5_000, "x/y", {"records": "$..a"}, "another form"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_an_answer_that_is_something_else_ends_in_words(api: Api, trouble: str) -> None:
+    body, kind, said, words = TROUBLES[trouble]
+    shared = {"records": []} if "decoder" in said else {}
+    with pytest.raises(ProtocolError, match=words) as caught:
+        await read(api, body, kind, **{**shared, **said})
+    assert len(str(caught.value)) < 300
