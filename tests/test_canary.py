@@ -49,6 +49,7 @@ from unified.api.settings import ManagementSettings, Settings
 from unified.cli.commands.access.sign_in import sign_in_link
 from unified.kit.declarations import CredentialKind
 from unified.kit.secrets import Secret
+from unified.logs import JsonLines
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import AccountSpec, StripeSandbox
 from unified.sandbox.vault import binary
@@ -362,6 +363,10 @@ def left(
     handler = logging.FileHandler(said)
     # Our own client says which addresses it asks, a link for signing in among them; that is not the product's doing.
     handler.addFilter(lambda record: record.name != "httpx" or ADDRESS not in record.getMessage())
+    said_as_json = folder / "log.json"
+    as_json = logging.FileHandler(said_as_json)
+    as_json.setFormatter(JsonLines())
+    as_json.addFilter(handler.filter)
     root, level = logging.getLogger(), logging.getLogger().level
     secrets = Canaries()
     stripe = StripeSandbox(
@@ -385,6 +390,7 @@ def left(
         echo = stack.enter_context(echo_server())
         stage = Stage(url, secrets, sandbox, echo, instance, build_definitions(), io.StringIO())
         root.addHandler(handler)
+        root.addHandler(as_json)
         root.setLevel(logging.DEBUG)
         try:
             asyncio.run(_plant(stage))
@@ -397,9 +403,11 @@ def left(
             _use_the_commands(stage)
         finally:
             root.removeHandler(handler)
+            root.removeHandler(as_json)
             root.setLevel(level)
             handler.close()
-        files = [file for file in folder.rglob("*") if file.is_file() and file != said]
+            as_json.close()
+        files = [file for file in folder.rglob("*") if file.is_file() and file not in (said, said_as_json)]
         yield (
             secrets,
             {
@@ -407,6 +415,7 @@ def left(
                 "Dagster's storage": _dump(storage),
                 "Dagster's folder": "\n".join(file.read_text(errors="replace") for file in files),
                 "logs": said.read_text(),
+                "logs as JSON": said_as_json.read_text(),
                 "command line": stage.console.getvalue(),
                 "HTTP answers": "\n".join(stage.answers),
                 "pages": "\n".join(stage.pages),
@@ -419,6 +428,7 @@ PLACES = (
     "Dagster's storage",
     "Dagster's folder",
     "logs",
+    "logs as JSON",
     "command line",
     "HTTP answers",
     "pages",

@@ -20,6 +20,7 @@ from sensors.requests import requests_sensor
 from sensors.retention import retention_sensor
 from sensors.routes import routes_sensor
 from sensors.subscriptions import subscriptions_sensor
+from unified import logs
 from unified.kit.registry import discover_adapters
 from unified.store.connectors import installed
 from unified_assets.derived import monthly_revenue
@@ -49,6 +50,8 @@ def build_definitions(*own: dg.Definitions, resources: Mapping[str, Any] | None 
 
 def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
     installed.load()
+    if logs.chosen() == "json":
+        logs.configure()
     adapters = list(discover_adapters().values())
     polled = [adapter for adapter in adapters if adapter.streams]
     jobs = {adapter.name: source_job(adapter) for adapter in polled}

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from unified import logs
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _terminated_runs: set[str] = set()
@@ -21,7 +23,7 @@ _terminated_runs: set[str] = set()
 
 @contextmanager
 def interruptible(run_id: str) -> Iterator[None]:
-    """Let a signal cancel the current task, for the length of a block.
+    """Let a signal cancel the current task, for the length of a block, whose log lines name the run.
 
     Outside the main thread, which alone receives signals, nothing changes.
 
@@ -36,6 +38,12 @@ def interruptible(run_id: str) -> Iterator[None]:
     )
     if run_id in _terminated_runs:
         raise terminated
+    with logs.about(run=run_id), _cancelled_by_signals(run_id, terminated):
+        yield
+
+
+@contextmanager
+def _cancelled_by_signals(run_id: str, terminated: dg.Failure) -> Iterator[None]:
     task = asyncio.current_task()
     if task is None or threading.current_thread() is not threading.main_thread():
         yield

@@ -13,11 +13,13 @@ import tempfile
 import traceback
 from importlib import import_module
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
+
+from unified import logs
 
 # Name → where it is below unified.cli, and its line in the help; by panel, in the order of the help.
 _PANELS: dict[str, dict[str, tuple[str, str]]] = {
@@ -186,6 +188,14 @@ def unified(
     show_version: Annotated[  # noqa: ARG001 - acted on by its callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    log_format: Annotated[
+        Literal["text", "json"] | None,
+        typer.Option(
+            "--log-format",
+            envvar=logs.FORMAT_VARIABLE,
+            help="What is logged: lines, or JSON objects with ids.",
+        ),
+    ] = None,
     debug: Annotated[
         bool, typer.Option("--debug", envvar="UNIFIED_DEBUG", help="Show the traceback of an error.")
     ] = False,
@@ -198,6 +208,10 @@ def unified(
     """
     if debug:
         os.environ["UNIFIED_DEBUG"] = "1"
+    if log_format:
+        os.environ[logs.FORMAT_VARIABLE] = log_format  # for what is started from here as well
+    if log_format == "json":
+        logs.configure()
 
 
 def main() -> NoReturn:
@@ -257,5 +271,8 @@ def _file(error: OSError) -> str:
 def _fail(message: str, code: int) -> NoReturn:
     if os.environ.get("UNIFIED_DEBUG"):
         traceback.print_exc()
-    typer.echo(f"unified: {message}", err=True)
+    if logs.chosen() == "json":
+        logging.getLogger("unified.cli").error(message)
+    else:
+        typer.echo(f"unified: {message}", err=True)
     sys.exit(code)

@@ -1,6 +1,7 @@
 """What commands print: results on stdout, as tables or JSON; remarks and progress on stderr."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -11,8 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from unified import logs
+
 PLAIN_WIDTH = 200
 """Columns of a table that goes to a file or a pipe, which have no width of their own."""
+
+_log = logging.getLogger("unified.cli")
 
 out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -51,8 +56,11 @@ def print_json(document: Any) -> None:
 
 
 def say(message: str) -> None:
-    """Say how it goes, to a person; not part of a command's result."""
-    err.print(message)
+    """Say how it goes, to a person or the log; not part of a command's result."""
+    if logs.chosen() == "json":
+        _log.info(message)
+    else:
+        err.print(message)
 
 
 def _cell(value: object) -> str:

@@ -4,12 +4,14 @@ Dagster and the CLI both call here.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
+from unified import logs
 from unified.kit.adapter import BaseAdapter
 from unified.kit.errors import ConfigurationError
 from unified.kit.factory import AdapterFactory
@@ -35,6 +37,8 @@ from unified.sync.storing import store_pages
 
 # Customers asked for one by one because an invoice names them and no list does; the next sync goes on.
 _MISSING_CUSTOMERS = 1_000
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -72,7 +76,10 @@ async def lease(db: Database, connection: Connection, stream: str) -> AsyncGener
         ConnectionBusyError: If another process does.
         PullError: If the database fails.
     """
-    with named(f"{connection.key}: {stream}", PullError):
+    with (
+        logs.about(workspace=connection.workspace, connection=connection.key, stream=stream),
+        named(f"{connection.key}: {stream}", PullError),
+    ):
         async with db.exclusive(f"sync/{connection.id}/{stream}") as is_ours:
             if not is_ours:
                 msg = f"{connection.key}: another process syncs {stream} at the moment; wait for it to end"
@@ -211,6 +218,7 @@ async def sync_stream(
             finally:
                 result.note(adapter.http)
             await privacy.complete(db, connection)
+        _log.info("%s: synced %s", connection.key, stream, extra={"fields": asdict(result)})
     return result
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from unified import logs
 from unified.kit.factory import AdapterFactory
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
@@ -155,6 +156,7 @@ class _Run:
 
     async def _work(self, connection: ConnectionSummary) -> None:
         """Drain a connection, and let others have their turn now and then."""
+        logs.note(workspace=connection.workspace, connection=connection.key)
         try:
             has_more = True
             while has_more and time.monotonic() < self._deadline:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from unified import logs
 from unified.kit.factory import AdapterFactory
 from unified.kit.registry import get_adapter
 from unified.store.connections import turns
@@ -182,6 +183,7 @@ class _Round:
 
     async def _work(self, connection: ConnectionSummary) -> None:
         """Sync a connection, what failed again after a pause, and report each time."""
+        logs.note(workspace=connection.workspace, connection=connection.key)
         try:
             streams: Sequence[str] = ()
             for pause in (*self._limits.retries, None):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
+from unified import logs
 from unified.api.access_log import AccessLog
 from unified.api.ingress import answers
 from unified.api.ingress.answers import Send, respond
@@ -137,6 +138,7 @@ class WebhookIngress:
         if endpoint is None:
             _usual_verifier(connector).verify(delivery, [_NOBODYS_SECRET])
             return answers.UNKNOWN
+        logs.note(workspace_id=str(endpoint.workspace_id), connection_id=str(endpoint.connection_id))
         received = endpoint.verifier.receive(delivery, endpoint.secrets)
         if isinstance(received, Answer):
             return received

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unified import logs
 from unified.api.access_log import AccessLog
 from unified.api.management import headers
 
@@ -44,6 +45,7 @@ class Edge:
         given = _header(scope, _REQUEST_ID)
         request_id = given if _ID.fullmatch(given) else uuid4().hex
         scope["request_id"] = request_id
+        logs.note(request=request_id)
         status = 0
 
         async def send_on(message: Message) -> None:
@@ -66,7 +68,7 @@ class Edge:
             seconds = time.perf_counter() - started
             route = template(scope)
             self._observe(scope["method"], route, status, seconds)
-            self._log.line(f"{scope['method']} {route} {status} {seconds * 1000:.1f} ms {request_id}")
+            self._log.line(scope["method"], route, status, seconds, f" {request_id}")
 
 
 def template(scope: MutableMapping[str, Any]) -> str:

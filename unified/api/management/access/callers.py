@@ -10,6 +10,7 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
+from unified import logs
 from unified.api.management import headers
 from unified.api.management.access.jwts import BadJwtError, JwtVerifier, KeysAwayError
 from unified.api.management.problems import RETRY_SECONDS, Problem
@@ -113,6 +114,7 @@ class Access:
             Problem: 403 where they may not enter it or there is no such; 400 where it is not clear which is meant.
         """
         if identity.home is not None:
+            logs.note(workspace=identity.home.workspace)
             if workspace is not None and workspace not in (
                 identity.home.workspace,
                 str(identity.home.workspace_id),
@@ -130,6 +132,7 @@ class Access:
             which = "of any workspace" if workspace is None else "of such a workspace"
             raise Problem(403, f"You are not a member {which}.")
         membership = found[0]
+        logs.note(workspace=membership.workspace)
         names = {membership.workspace, str(membership.workspace_id)}
         if identity.claimed is not None and not names & identity.claimed:
             raise Problem(403, "This JWT is good for another workspace only.")

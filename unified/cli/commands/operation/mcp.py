@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from unified import logs
 from unified.cli.session import asynchronous, open_session
 
 
@@ -27,7 +28,7 @@ async def mcp(
     (docs/agents.md).
     """
     # Agents show what a server writes to stderr; each call is in the audit log.
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure(logging.WARNING)
     from unified.api.mcp.local import serve  # noqa: PLC0415 - after the first look at what was asked for
     from unified.api.settings import Settings  # noqa: PLC0415 - as above
     from unified.store.secrets.providers import load_provider  # noqa: PLC0415 - as above

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 import uvloop
 
+from unified import logs
 from unified.api.access_log import LOGGER
 from unified.api.server import listen, webhook_server
 from unified.api.settings import PUBLIC_URL_VARIABLE, Settings
@@ -44,7 +45,7 @@ def serve(
     HubSpot signs that URL, and `unified webhooks add` prints it. UNIFIED_WEBHOOK_MAX_BYTES bounds a delivery (1 MiB),
     UNIFIED_WEBHOOK_RATE the deliveries a second of one endpoint (1,000). /healthz and /readyz are for probes.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure()
     logging.getLogger(LOGGER).disabled = not access_log
     if public_url:
         os.environ[PUBLIC_URL_VARIABLE] = public_url
