@@ -124,7 +124,7 @@ class Connected(Generic[ConfigT]):
             ConfigurationError: If no header can carry the credential.
         """
         if self.tokens is not None:
-            return OAuthAuthentication(self.tokens, label=self.label)
+            return OAuthAuthentication(self.tokens, label=self.label, refusals=self.refusals)
         fields = [field.name for field in self.credential_fields]
         return fixed_authentication(
             self.credential_kind,

@@ -194,6 +194,10 @@ class OAuth:
         assertion: How the grant ``client_credentials`` is had by a signed JWT instead of a shared secret.
         reuse_revokes: Whether a refresh token that was exchanged and comes back ends the whole grant: the former one is
             then never tried, whatever the provider says of the newest.
+        pkce: Whether consents are bound by RFC 7636. A provider that does not take it by itself ignores or refuses it.
+        scope_separator: What stands between scopes.
+        scopes_setting: The connection's setting that names further scopes, with commas between, if there is one.
+        ended_by: The provider's own words for ``invalid_grant``: this grant or refresh token will never work again.
     """
 
     token_url: str
@@ -208,6 +212,10 @@ class OAuth:
     tenants: Tenants | None = None
     assertion: Assertion | None = None
     reuse_revokes: bool = False
+    pkce: bool = True
+    scope_separator: str = " "
+    scopes_setting: str | None = None
+    ended_by: tuple[str, ...] = ()
 
     def choose(self, grant: GrantType | None, connector: str) -> GrantType:
         """The grant that is asked for, or the usual one.

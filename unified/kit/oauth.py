@@ -23,11 +23,17 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[im
 
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import AdapterConfig, Assertion, OAuth, Tenants
-from unified.kit.errors import ConfigurationError, RequestRefusedError, UnavailableError, UndecidedError
+from unified.kit.errors import (
+    ConfigurationError,
+    ProviderError,
+    RequestRefusedError,
+    UnavailableError,
+    UndecidedError,
+)
 from unified.kit.http.authentication import HeaderAuthentication, basic_authentication
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
-from unified.kit.http.refusals import Refusals
+from unified.kit.http.refusals import PRESENT, Refusals
 from unified.kit.oauth_app import OAuthClient, usual_base_url
 from unified.kit.secrets import Secret
 
@@ -72,8 +78,9 @@ class _Answer(msgspec.Struct):
 
 _TENANTS = msgspec.json.Decoder(list[dict[str, Any]])
 _ANYTHING = msgspec.json.Decoder()
-# RFC 6749 section 5.2
-_REFUSALS = Refusals(codes_at=("error",), reasons_at=("error_description",))
+# RFC 6749 section 5.2; some send it with 200 (Slack, GitHub).
+_REFUSALS = Refusals(codes_at=("error",), reasons_at=("error_description",), fault_at=("error", PRESENT))
+_GONE = "invalid_grant"
 
 
 def declared(adapter: type[BaseAdapter[Any]]) -> OAuth:
@@ -126,7 +133,7 @@ class TokenEndpoint:
         self._label = label
 
     def consent(self, redirect_uri: str, state: str) -> Consent:
-        """Where a person consents, with a new PKCE verifier.
+        """Where a person consents, with a new PKCE verifier where the provider takes one.
 
         Args:
             redirect_uri: Where the browser comes back to; the app has to know it.
@@ -138,18 +145,25 @@ class TokenEndpoint:
         if self._oauth.authorize_url is None:
             raise ConfigurationError(f"{self._label}: this connector declares no page on which to consent")
         verifier = generate_token(_VERIFIER_LENGTH)
+        proof = {"code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256"}
         url = prepare_grant_uri(
             self._url(self._oauth.authorize_url),
             self._client.id,
             "code",
             redirect_uri=redirect_uri,
-            scope=list(self._oauth.scopes) or None,
+            scope=self._oauth.scope_separator.join(self._scopes()) or None,
             state=state,
-            code_challenge=create_s256_code_challenge(verifier),
-            code_challenge_method="S256",
+            **(proof if self._oauth.pkce else {}),
             **self._oauth.authorize_params,
         )
         return Consent(url, Secret(verifier))
+
+    def _scopes(self) -> list[str]:
+        """What is asked for: what the connector declares, and what the connection's settings add."""
+        setting = self._oauth.scopes_setting
+        further = getattr(self._config, setting, None) if setting else None
+        named = [one.strip() for one in (further or "").split(",")]
+        return list(dict.fromkeys([*self._oauth.scopes, *filter(None, named)]))
 
     async def exchange(self, code: Secret, verifier: Secret, redirect_uri: str) -> Tokens:
         """Turn a code into tokens (RFC 6749 section 4.1.3).
@@ -157,7 +171,8 @@ class TokenEndpoint:
         Raises:
             ProviderError: If the provider does not give any; ``code`` says why (section 5.2).
         """
-        form = {"code": code.reveal(), "code_verifier": verifier.reveal(), "redirect_uri": redirect_uri}
+        proof = {"code_verifier": verifier.reveal()} if self._oauth.pkce else {}
+        form = {"code": code.reveal(), "redirect_uri": redirect_uri, **proof}
         return await self._ask("authorization_code", form, [code, verifier])
 
     async def refresh(self, refresh_token: Secret) -> Tokens:
@@ -263,11 +278,16 @@ class TokenEndpoint:
             await self._post(self._oauth.revoke_url, form, _ANYTHING, [refresh_token])
         except RequestRefusedError as error:
             # What the provider does not know any more is as good as revoked (section 2.2).
-            if error.code not in ("invalid_grant", "invalid_token"):
+            if error.code not in (_GONE, "invalid_token"):
                 raise
 
     async def _ask(self, grant: str, form: Mapping[str, str], sent: Collection[Secret]) -> Tokens:
-        said = await self._post(self._oauth.token_url, {"grant_type": grant, **form}, _ANYTHING, sent)
+        try:
+            said = await self._post(self._oauth.token_url, {"grant_type": grant, **form}, _ANYTHING, sent)
+        except ProviderError as error:
+            if error.code in self._oauth.ended_by:
+                error.code = _GONE
+            raise
         try:
             answer = msgspec.convert(said, _Answer, strict=False)
         except msgspec.ValidationError:

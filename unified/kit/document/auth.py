@@ -119,6 +119,14 @@ class OAuthAuth(Said):
         default=False,
         description="Whether a refresh token that was exchanged and comes back ends the whole grant.",
     )
+    pkce: bool = Field(default=True, description="Whether consents are bound by RFC 7636.")
+    scope_separator: Literal[" ", ","] = " "
+    scopes_setting: Name | None = Field(
+        default=None, description="The setting that names further scopes, with commas between."
+    )
+    ended_by: Annotated[tuple[str, ...], Field(max_length=20)] = Field(
+        default=(), description="The provider's own words for `invalid_grant`: only a new consent helps."
+    )
 
     def urls(self) -> Iterator[str]:
         """Where an app's secret, a code or a token may go."""
@@ -141,6 +149,10 @@ class OAuthAuth(Said):
             if signed is None
             else Assertion(signed.audience, signed.subject_setting, signed.algorithm),
             reuse_revokes=self.reuse_revokes,
+            pkce=self.pkce,
+            scope_separator=self.scope_separator,
+            scopes_setting=self.scopes_setting,
+            ended_by=self.ended_by,
         )
 
 

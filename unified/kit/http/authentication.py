@@ -12,7 +12,9 @@ import httpx
 import msgspec
 
 from unified.kit.declarations import KeyPlace
-from unified.kit.errors import ConfigurationError
+from unified.kit.errors import AuthenticationError, ConfigurationError
+from unified.kit.http.answers import Answer
+from unified.kit.http.refusals import Refusals
 from unified.kit.secrets import Secret
 
 SECRETS = "secrets"
@@ -124,17 +126,32 @@ class BodyAuthentication(httpx.Auth):
 class OAuthAuthentication(httpx.Auth):
     """Access tokens that are refreshed while requests go on."""
 
-    def __init__(self, tokens: TokenSource, *, label: str) -> None:
-        """Take tokens from ``tokens``; ``label`` names the connection in errors."""
+    def __init__(
+        self,
+        tokens: TokenSource,
+        *,
+        label: str,
+        refusals: Refusals = Refusals(),  # noqa: B008 - it never changes
+    ) -> None:
+        """Take tokens from ``tokens``; ``label`` names the connection in errors, ``refusals`` how one is rejected."""
         self._tokens = tokens
         self._label = label
+        self._refusals = refusals
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Send with the current token; where the provider rejects it before its time, once more with another."""
         token = await self._tokens.current()
         response = yield self._with(request, token)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
+        if await self._is_rejected(response):
             yield self._with(request, await self._tokens.renewed(token))
+
+    async def _is_rejected(self, response: httpx.Response) -> bool:
+        """Whether the token is, by the status, or by an answer of success that says so (Slack)."""
+        if not response.is_success:
+            return response.status_code == httpx.codes.UNAUTHORIZED
+        answer = Answer(response.status_code, response.headers, await response.aread())
+        is_fault = self._refusals.is_fault(answer)
+        return is_fault and issubclass(self._refusals.read(answer).meaning.kind, AuthenticationError)
 
     def _with(self, request: httpx.Request, token: Secret) -> httpx.Request:
         request.headers["authorization"] = _sendable(f"Bearer {token.reveal()}", self._label)

@@ -78,6 +78,8 @@ class OAuthServer:
         keys: Public keys in PEM of apps that sign what they ask with, by id.
         users: Whom those may act for.
         audience: Whom their JWTs have to be for.
+        pkce: Whether a consent has to be bound (RFC 7636); otherwise it must not be.
+        scope_separator: What stands between scopes; None for white space.
         consents: Whether the person says yes.
         calls: Requests at the token endpoint by grant type, refused ones included.
         grants: All of them, oldest first.
@@ -97,6 +99,8 @@ class OAuthServer:
     keys: dict[str, str] = field(default_factory=dict)
     users: set[str] = field(default_factory=set)
     audience: str = ""
+    pkce: bool = True
+    scope_separator: str | None = None
     consents: bool = True
     calls: Counter[str] = field(default_factory=Counter)
     grants: list[Grant] = field(default_factory=list)
@@ -157,13 +161,15 @@ class OAuthServer:
         back = {"state": query["state"]} if "state" in query else {}
         if not self.consents:
             back |= {"error": "access_denied", "error_description": "The user said no"}
-        elif query.get("response_type") != "code" or query.get("code_challenge_method") != "S256":
+        elif (
+            query.get("response_type") != "code"
+            or (query.get("code_challenge_method") == "S256") != self.pkce
+        ):
             back |= {"error": "invalid_request", "error_description": "a code with an S256 challenge, please"}
         else:
-            grant = self._grant(query.get("scope", "").split())
-            issued = Issued(
-                "code", grant, self.clock.time() + _CODE_SECONDS, query["code_challenge"], redirect_uri
-            )
+            grant = self._grant(query.get("scope", "").split(self.scope_separator))
+            challenge = query.get("code_challenge", "")
+            issued = Issued("code", grant, self.clock.time() + _CODE_SECONDS, challenge, redirect_uri)
             back["code"] = self._issue(issued)
         return Reply(b"", 302, {"location": f"{redirect_uri}?{urlencode(back)}"})
 
@@ -192,14 +198,15 @@ class OAuthServer:
             answer["refresh_token"] = refresh_token
         return Reply(msgspec.json.encode(answer), headers={"cache-control": "no-store"})
 
-    def _by_code(self, form: dict[str, str]) -> tuple[Grant, str]:
+    def _by_code(self, form: dict[str, str]) -> tuple[Grant, str | None]:
         issued = self.find(form.get("code", ""), "code")
         self._issued.pop(form.get("code", ""), None)
         verifier = form.get("code_verifier", "").encode()
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier).digest()).rstrip(b"=").decode()
         if issued is None:
             raise self.error("invalid_grant", "missing or unknown auth code", status="BAD_AUTH_CODE")
-        if issued.redirect_uri != form.get("redirect_uri") or issued.challenge != challenge:
+        is_bound = issued.challenge == (challenge if self.pkce else "")
+        if issued.redirect_uri != form.get("redirect_uri") or not is_bound:
             raise self.error("invalid_grant", "redirect_uri or code_verifier does not match")
         return issued.grant, self._issue(Issued("refresh", issued.grant, None))
 

@@ -18,6 +18,7 @@ from unified.sandbox.limits import RollingWindow
 from unified.sandbox.provider import ApiError, Call, Reply, api_key
 from unified.sandbox.slack.account import SlackAccount, workspace_of
 from unified.sandbox.slack.events import SlackWebhooks, announced
+from unified.sandbox.slack.oauth import SlackOAuth
 from unified.sandbox.slack.records import (
     BOT,
     CHANNELS,
@@ -73,6 +74,7 @@ class SlackSandbox(TableSandbox):
         organization: tokens that open an Enterprise organization; each list needs a `team_id`.
 
     Attributes:
+        oauth: its apps, grants and tokens.
         scopes: what tokens may do, where that is not everything.
         is_sold: whether the app is distributed outside the Marketplace: one page of history a minute, of 15 messages.
     """
@@ -98,6 +100,7 @@ class SlackSandbox(TableSandbox):
         self._organization = frozenset(organization)
         self.scopes: dict[str, frozenset[str]] = {}
         self.is_sold = False
+        self.oauth = SlackOAuth(self.clock, self._keys[0])
 
     # What the pipeline asks ------------------------------------------------------------------------------
 
@@ -123,9 +126,20 @@ class SlackSandbox(TableSandbox):
             "team.info": self._team,
         }
         return [
-            self.endpoint(f"{self.base}/{name}", partial(self._answer, method), "GET", "POST")
-            for name, method in methods.items()
+            *self.oauth.all_routes(self),
+            *(
+                self.endpoint(f"{self.base}/{name}", partial(self._answer, method), "GET", "POST")
+                for name, method in methods.items()
+            ),
         ]
+
+    def key_of(self, credential: str) -> str | None:
+        """The account of a bot token, or of an access token that OAuth gave."""
+        return super().key_of(credential) or self.oauth.account_of(credential)
+
+    def oauth_report(self) -> dict[str, Any]:
+        """What was asked of the token endpoint, and how grants stand."""
+        return self.oauth.report()
 
     def admit(self, key: str, endpoint: str) -> dict[str, str]:
         """A method's requests out of its own window: of a workspace, by the tier of the method."""
@@ -153,7 +167,9 @@ class SlackSandbox(TableSandbox):
         return self.refused("token_revoked")
 
     def unknown_key_error(self, key: str | None) -> ApiError:
-        """A token that Slack does not know, or none."""
+        """A token that Slack does not know, one that was rotated, or none."""
+        if key is not None and key.startswith("access-"):
+            return self.refused("token_expired")
         return self.refused("not_authed" if key is None else "invalid_auth")
 
     def unknown_path_error(self, method: str, path: str) -> ApiError:
