@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import psycopg
 from cryptography.fernet import Fernet
 
 from unified.cli.installation import migrate_database
@@ -100,6 +101,14 @@ class PostgresServer:
         return url
 
 
+def opened_sessions(url: str) -> int:
+    """Sessions that a server has opened since it was made, in all of its databases."""
+    with psycopg.connect(url) as conn:
+        row = conn.execute("SELECT sum(sessions)::bigint FROM pg_stat_database").fetchone()
+    assert row is not None  # noqa: S101 - an aggregate gives one row
+    return int(row[0])
+
+
 class IngressProcess:
     """`unified serve` in a process that can be killed, and started again on the same port."""
 
@@ -108,7 +117,7 @@ class IngressProcess:
         self._workers = workers
         self._environment = {**os.environ, "DATABASE_URL": url, MASTER_KEYS_VARIABLE: keys, **settings}
         self._log = log
-        self.port = _free_port()
+        self.port = free_port()
         self.start()
 
     def start(self) -> None:
@@ -134,7 +143,7 @@ class IngressProcess:
         self.process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that is not among those which the system gives to clients.
 
     One of these, while nobody listens on it, can be given to a sender that tries to reach it: it reaches itself.

@@ -25,7 +25,7 @@ from typing import Any
 
 import psycopg
 import yaml
-from rig import WORKSPACE, PostgresServer
+from rig import WORKSPACE, PostgresServer, opened_sessions
 
 from unified.cli.installation import migrate_database, prepare_dagster, upgrade_dagster
 from unified.kit.factory import AdapterFactory
@@ -124,10 +124,10 @@ def _make_due(url: str) -> None:
 
 def _measure(server: PostgresServer, runs: Sequence[Sequence[str]], connections: int) -> dict[str, float]:
     """Execute runs one after the other; what they took a connection."""
-    before = _children(), server.cpu(), _sessions(server.url), time.monotonic()
+    before = _children(), server.cpu(), opened_sessions(server.url), time.monotonic()
     for arguments in runs:
         subprocess.run([sys.executable, "-c", _EXECUTE, *arguments], check=True, stderr=subprocess.DEVNULL)
-    after = _children(), server.cpu(), _sessions(server.url), time.monotonic()
+    after = _children(), server.cpu(), opened_sessions(server.url), time.monotonic()
     process, postgres, sessions, seconds = (now - then for now, then in zip(after, before, strict=True))
     return {
         "process": round(process / connections, 3),
@@ -141,13 +141,6 @@ def _measure(server: PostgresServer, runs: Sequence[Sequence[str]], connections:
 def _children() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
-
-
-def _sessions(url: str) -> int:
-    with psycopg.connect(url) as conn:
-        row = conn.execute("SELECT sum(sessions)::bigint FROM pg_stat_database").fetchone()
-    assert row is not None  # noqa: S101 - an aggregate gives one row
-    return int(row[0])
 
 
 if __name__ == "__main__":
