@@ -20,7 +20,7 @@ def failures_sensor() -> dg.SensorDefinition:
 
     @dg.run_failure_sensor(
         name="failures",
-        minimum_interval_seconds=5,
+        minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Marks connections whose sync died, and posts each failure to UNIFIED_ALERT_URL.",
     )

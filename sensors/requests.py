@@ -4,13 +4,13 @@ A tick asks for the run and changes nothing. Once a run is there that was asked 
 forgets the request: whatever fails in between, it is neither lost nor carried out twice.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from resources.store import DatabaseResource
+from sensors.watching import watch
 from unified.kit.adapter import BaseAdapter
 from unified.store.connections import sync_requests
 from unified.store.connections.sync_requests import PendingSync
@@ -19,6 +19,7 @@ from unified_assets.partitions import partition_keys
 from unified_assets.schedules import assets_of, running_connections
 
 _RUN_KEY_TAG = "dagster/run_key"
+_LOOK_SECONDS = 1.0
 
 
 def requests_sensor(
@@ -42,22 +43,23 @@ def requests_sensor(
     def take_up(
         context: dg.SensorEvaluationContext, database: DatabaseResource
     ) -> dg.SensorResult | dg.SkipReason:
-        ready = asyncio.run(_ready(context.instance, database))
-        runs = [
-            _run_request(sources[one.connection.connector], jobs[one.connection.connector].name, one)
-            for one in ready
-            if one.connection.connector in sources
-        ]
-        return dg.SensorResult(run_requests=runs) if runs else dg.SkipReason("no request can be taken up")
+        async def look(db: Database) -> dg.SensorResult | None:
+            runs = [
+                _run_request(sources[one.connection.connector], jobs[one.connection.connector].name, one)
+                for one in await _ready(context.instance, db)
+                if one.connection.connector in sources
+            ]
+            return dg.SensorResult(run_requests=runs) if runs else None
+
+        return watch(database, look, _LOOK_SECONDS) or dg.SkipReason("no request can be taken up")
 
     return take_up
 
 
-async def _ready(instance: dg.DagsterInstance, database: DatabaseResource) -> list[PendingSync]:
+async def _ready(instance: dg.DagsterInstance, db: Database) -> list[PendingSync]:
     """Requests to ask runs for; those that have theirs are forgotten."""
-    async with database.open() as db:
-        waiting = await sync_requests.pending(db)
-        unanswered = [one for one in waiting if not await _is_settled(instance, db, one)]
+    waiting = await sync_requests.pending(db)
+    unanswered = [one for one in waiting if not await _is_settled(instance, db, one)]
     if not unanswered:
         return []
     running = running_connections(instance)

@@ -4,13 +4,14 @@ A route has work as soon as a sync or a drain of its connection has committed ch
 What was seen is not marked anywhere: a run moves the route's own cursor, and if a tick fails nothing is lost.
 """
 
-import asyncio
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import dagster as dg
 
 from resources.store import DatabaseResource
+from sensors.watching import watch
+from unified.store.database import Database
 from unified.store.routes import runs
 from unified.store.routes.routes import Routes
 from unified.store.routes.rows import RouteSummary
@@ -19,6 +20,7 @@ from unified_assets.routes import JOB, routes
 
 # A route that ended early waits so long: what stopped it rarely passes sooner, and a person may have to act.
 _AFTER_FAILURE = timedelta(minutes=5)
+_LOOK_SECONDS = 10.0
 
 
 def routes_sensor() -> dg.SensorDefinition:
@@ -27,34 +29,33 @@ def routes_sensor() -> dg.SensorDefinition:
     @dg.sensor(
         name="routes",
         job_name=JOB,
-        minimum_interval_seconds=15,
+        minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Adds a partition for each route, and runs routes whose connections have changed.",
     )
-    def watch(
+    def ask(
         context: dg.SensorEvaluationContext, database: DatabaseResource
     ) -> dg.SensorResult | dg.SkipReason:
-        known, due, now = asyncio.run(_look(database))
-        there = set(routes.get_partition_keys(dynamic_partitions_store=context.instance))
-        wanted = {route.partition for route in known}
-        requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
-        if added := sorted(wanted - there):
-            requests.append(routes.build_add_request(added))
-        if removed := sorted(there - wanted):
-            requests.append(routes.build_delete_request(removed))
-        ready = [route for route in due if route.partition in there]
-        runs = list(_runs(context.instance, ready, now))
-        if not requests and not runs:
-            return dg.SkipReason("no route has anything to push that is not being pushed")
-        return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=requests)
+        async def look(db: Database) -> dg.SensorResult | None:
+            now = (await db.clock())()
+            there = set(routes.get_partition_keys(dynamic_partitions_store=context.instance))
+            wanted = {route.partition for route in await Routes(db).all()}
+            requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
+            if added := sorted(wanted - there):
+                requests.append(routes.build_add_request(added))
+            if removed := sorted(there - wanted):
+                requests.append(routes.build_delete_request(removed))
+            ready = [route for route in await runs.due(db, now) if route.partition in there]
+            asked = list(_runs(context.instance, ready, now))
+            if not requests and not asked:
+                return None
+            return dg.SensorResult(run_requests=asked, dynamic_partitions_requests=requests)
 
-    return watch
+        return watch(database, look, _LOOK_SECONDS) or dg.SkipReason(
+            "no route has anything to push that is not being pushed"
+        )
 
-
-async def _look(database: DatabaseResource) -> tuple[list[RouteSummary], list[RouteSummary], datetime]:
-    async with database.open() as db:
-        now = (await db.clock())()
-        return await Routes(db).all(), await runs.due(db, now), now
+    return ask
 
 
 def _runs(instance: dg.DagsterInstance, due: list[RouteSummary], now: datetime) -> Iterator[dg.RunRequest]:

@@ -1,6 +1,6 @@
 """Asks for a run of deliveries as soon as something changed that somebody subscribed to.
 
-As the inbox's sensor does, a tick stays and looks: what it saw is not marked anywhere.
+A tick stays and looks (:mod:`sensors.watching`).
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import time
 import dagster as dg
 
 from resources.store import DatabaseResource
-from sensors.inbox import WATCH_SECONDS
+from sensors import watching
 from unified.store.subscriptions import subscriptions
 from unified.sync.subscriptions.deliver import LEASE
 from unified_assets.single import last_run, next_run_key, obstacle_of
@@ -39,7 +39,7 @@ def subscriptions_sensor() -> dg.SensorDefinition:
 
 
 async def _watch(instance: dg.DagsterInstance, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
-    until = time.monotonic() + WATCH_SECONDS
+    until = time.monotonic() + watching.WATCH_SECONDS
     async with database.open() as db:
         clock = await db.clock()
         while True:

@@ -9,6 +9,7 @@ import pytest
 
 from resources.store import DatabaseResource
 from sensors import inbox as inbox_sensors
+from sensors import watching
 from tests.unified_assets.conftest import STRIPE_KEY, Installation
 from tests.unified_assets.test_drains import drain, last_events, receive
 from unified_assets import single
@@ -21,11 +22,6 @@ EVENT = {
     "created": 1_790_000_000,
     "data": {"object": {}},
 }
-
-
-@pytest.fixture(autouse=True)
-def short_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox_sensors, "WATCH_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -118,10 +114,28 @@ def test_a_connection_in_trouble_asks_for_nothing_until_its_pause_is_over(instal
     assert tick(installation) == f"stripe:{result.run_id}"
 
 
+@pytest.mark.parametrize("has_connection", [True, False])
+def test_a_quiet_inbox_is_looked_through_once(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, *, has_connection: bool
+) -> None:
+    monkeypatch.setattr(watching, "WATCH_SECONDS", 1.0)
+    if has_connection:
+        installation.add("acme/stripe", "stripe")
+    waiting_of, looks = inbox_sensors.backlog.waiting, []
+
+    async def look(*args: Any, **options: Any) -> Any:
+        looks.append(args)
+        return await waiting_of(*args, **options)
+
+    monkeypatch.setattr(inbox_sensors.backlog, "waiting", look)
+    assert tick(installation) == "nothing waits"
+    assert 1 <= len(looks) <= 2, "as the tick begins, and as it ends"
+
+
 def test_what_comes_while_a_tick_looks_is_seen(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_sensors, "WATCH_SECONDS", 60.0)
+    monkeypatch.setattr(watching, "WATCH_SECONDS", 60.0)
     connection = installation.add("acme/stripe", "stripe")
     looked = threading.Event()
     waiting_of = inbox_sensors.backlog.waiting

@@ -12,6 +12,7 @@ import dagster as dg
 import psycopg
 import pytest
 
+from sensors import watching
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.sandbox.hubspot import HubSpotSandbox
@@ -125,6 +126,7 @@ class Installation:
 def installation(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("UNIFIED_MASTER_KEYS", generate_key())
+    monkeypatch.setattr(watching, "WATCH_SECONDS", 0.0)  # a tick looks once
     monkeypatch.setattr(sources, "RETRIES", dg.RetryPolicy(max_retries=3, delay=0))
     stripe = StripeSandbox(customers=60, invoices=120, limits=None)
     hubspot = HubSpotSandbox(contacts=60, companies=10, invoices=30, limits=None)

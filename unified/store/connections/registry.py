@@ -119,6 +119,17 @@ class Registry:
         async with self._db.scheduler() as conn:
             return await fetch(conn, ConnectionSummary, SUMMARIES + " ORDER BY w.slug, c.name")
 
+    async def all_keys(self) -> list[tuple[str, str]]:
+        """Connector and key of each connection of all workspaces."""
+        async with self._db.scheduler() as conn:
+            rows = await conn.execute(
+                """
+                SELECT c.connector, w.slug || '/' || c.name
+                FROM connector_configs AS c JOIN workspaces AS w ON w.id = c.workspace_id
+                """
+            )
+            return await rows.fetchall()
+
     async def states(self) -> dict[tuple[str, str], int]:
         """How many connections of all workspaces are in which state, by connector and state.
 

@@ -82,6 +82,8 @@ async def pending(db: Database, limit: int = 100) -> list[PendingSync]:
             (limit,),
         )
         requests = {row[0]: SyncRequest(*row[1:]) for row in await result.fetchall()}
+        if not requests:
+            return []
         summaries = await fetch(
             conn, ConnectionSummary, SUMMARIES + " WHERE c.id = ANY(%(ids)s)", ids=list(requests)
         )
