@@ -44,6 +44,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--connections", type=int, default=1000)
+    os.environ.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", "300")  # a machine may be busy with more than this
     parser.add_argument("--minutes", type=float, default=2.0, help="how long to watch")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +105,7 @@ def _ticks(url: str, seconds: float) -> dict[str, float]:
     """Ticks a minute by sensor and schedule, of those that ended in the last seconds."""
     with psycopg.connect(beside(url, "unified_dagster")) as dagster:
         bodies = dagster.execute(
-            "SELECT tick_body::json ->> 'instigator_name' FROM job_ticks"
+            "SELECT tick_body::json ->> 'job_name' FROM job_ticks"
             " WHERE timestamp > now() AT TIME ZONE 'UTC' - make_interval(secs => %s)",
             (seconds,),
         ).fetchall()
