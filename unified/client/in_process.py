@@ -13,7 +13,7 @@ import httpx
 from cryptography.fernet import Fernet
 
 from unified.api.management.access.local import LocalAccess
-from unified.api.management.app import described_api, open_services
+from unified.api.management.app import ApiByNeed, open_services
 from unified.api.settings import ManagementSettings, Settings
 from unified.client.core import Answer, Call, Failure
 from unified.client.errors import ClientError, NotFoundError
@@ -79,11 +79,10 @@ class InProcess:
         settings = Settings(management=ManagementSettings(rate=_RATE, burst=_RATE))
         # No credential can be opened here, and reading records needs none: a key that has encrypted nothing will do.
         provider = LocalKeyProvider([Fernet.generate_key().decode()])
-        app = described_api()
-        app.state.services = replace(
+        services = replace(
             open_services(db, provider, settings), access=LocalAccess(db, found, _ACTOR, _PERMISSIONS)
         )
-        transport = httpx.ASGITransport(app)
+        transport = httpx.ASGITransport(ApiByNeed(services))
         client = httpx.AsyncClient(transport=transport, base_url="http://in-process")
         self._http = await self._opened.enter_async_context(client)
 

@@ -3,6 +3,7 @@
 How long they take is measured in benchmarks/startup.py.
 """
 
+import json
 import subprocess
 import sys
 
@@ -38,9 +39,10 @@ ALWAYS_LEFT = {
 }
 
 
-def imported(unified: Unified, *arguments: str) -> set[str]:
+def imported(unified: Unified, *arguments: str, stdin: str = "") -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", RUN, *arguments],
+        input=stdin,
         env=unified.environment(),
         capture_output=True,
         text=True,
@@ -68,3 +70,30 @@ def test_the_status_needs_the_database_alone(unified: Unified, form: tuple[str, 
     modules = imported(unified, "status", *form)
     assert "psycopg" in modules
     assert modules & ALWAYS_LEFT == set()
+
+
+def test_an_agents_first_question_needs_what_answers_it(unified: Unified) -> None:
+    unified.ok("workspaces", "add", "asked")
+    call = {"name": "unified_search_records", "arguments": {"entity": "customers"}}
+    versions = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "x", "version": "1"},
+    }
+    messages = (
+        {"id": 0, "method": "initialize", "params": versions},
+        {"method": "notifications/initialized"},
+        {"id": 1, "method": "tools/call", "params": call},
+    )
+    stdin = "".join(json.dumps({"jsonrpc": "2.0", **one}) + "\n" for one in messages)
+    modules = imported(unified, "mcp", "--workspace", "asked", stdin=stdin)
+    assert "unified.api.management.endpoints.records.records" in modules
+    unasked = {
+        "unified.api.management.endpoints.workspaces.tokens",
+        "unified.kit.document.engine",
+        "unified.sync.connectors.installing",
+        "prometheus_client",
+        "pydantic_ai",
+        *("adapters", "alembic", "dagster", "matplotlib", "pandas", "sqlalchemy"),
+    }
+    assert modules & unasked == set()

@@ -1,11 +1,13 @@
-"""The management API, put together. What it answers is in `routes`; what all of them go through, in `route`.
+"""The management API, put together. What it answers is in `endpoints`; what all of them go through, in `route`.
 
 `/docs` is a page of our own, drawn from the OpenAPI document: FastAPI's loads scripts from another host.
 """
 
+from typing import TYPE_CHECKING
+
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from unified.api.ingress.body import Bodies
 from unified.api.ingress.floods import FloodGate
@@ -14,31 +16,9 @@ from unified.api.management.access.callers import Access
 from unified.api.management.access.jwks import Jwks
 from unified.api.management.access.jwts import JwtVerifier
 from unified.api.management.edge import Edge
-from unified.api.management.endpoints import (
-    customer_routes,
-    identities,
-    operation,
-    privacy,
-    received,
-    webhooks,
-)
-from unified.api.management.endpoints.connections import (
-    connections,
-    connectors,
-    credentials,
-    documents,
-    mapping_proposals,
-    mapping_trials,
-    mappings,
-    oauth,
-    statistics,
-    syncs,
-)
-from unified.api.management.endpoints.records import records
-from unified.api.management.endpoints.workspaces import audit, members, tokens, workspaces
 from unified.api.management.problems import answer_problems
+from unified.api.management.routers import names_at, routers
 from unified.api.management.services import Services
-from unified.api.metrics import Metrics
 from unified.api.settings import JwtSettings, Settings
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
@@ -47,36 +27,11 @@ from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import KeyProvider
 from unified.store.workspaces.tokens import TokenLookup
 
-# In the order of the reference; a path with a name in it comes before the same path with a variable.
-ROUTERS = (
-    connections.routes,
-    syncs.routes,
-    oauth.routes,
-    oauth.callback,
-    credentials.routes,
-    mappings.routes,
-    mapping_proposals.routes,
-    mapping_trials.routes,
-    customer_routes.routes,
-    records.routes,
-    identities.routes,
-    privacy.routes,
-    webhooks.of_connection,
-    received.routes,
-    webhooks.routes,
-    statistics.routes,
-    documents.routes,
-    connectors.routes,
-    workspaces.routes,
-    members.routes,
-    tokens.routes,
-    audit.routes,
-    operation.probes,
-    operation.routes,
-)
+if TYPE_CHECKING:
+    from unified.api.metrics import Metrics
 
 
-def management_api(services: Services, metrics: Metrics) -> ASGIApp:
+def management_api(services: Services, metrics: "Metrics") -> ASGIApp:
     """The application.
 
     Args:
@@ -108,12 +63,33 @@ def management_api(services: Services, metrics: Metrics) -> ASGIApp:
 def described_api() -> FastAPI:
     """The routes by themselves, without what they work with: enough to describe them."""
     app = FastAPI(title="Unified Assets", docs_url=None, redoc_url=None, openapi_url=None)
-    for routes in ROUTERS:
+    for routes in routers():
         app.include_router(routes)
     answer_problems(app)
     openapi.describe(app)
     reference.add(app)
     return app
+
+
+class ApiByNeed:
+    """The API inside this process, for one caller who asks for little: of its routes, those that are asked for."""
+
+    def __init__(self, services: Services) -> None:
+        """Answer with these services."""
+        self._services = services
+        self._apps: dict[tuple[str, ...], FastAPI] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, by an application of the routers that its path may belong to."""
+        names = names_at(scope["path"])
+        app = self._apps.get(names)
+        if app is None:
+            app = self._apps[names] = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+            for routes in routers(names):
+                app.include_router(routes)
+            answer_problems(app)
+            app.state.services = self._services
+        await app(scope, receive, send)
 
 
 def open_services(db: Database, provider: KeyProvider, settings: Settings) -> Services:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from unified.api.management.access.local import LocalAccess
-from unified.api.management.app import described_api, open_services
+from unified.api.management.app import ApiByNeed, open_services
 from unified.api.mcp.agent import Agent, Api
 from unified.api.mcp.budgets import Budgets
 from unified.api.mcp.desk import Desk
@@ -32,8 +32,6 @@ async def serve(
     """
     access = LocalAccess(db, workspace, _ACTOR, _READS | _SYNCS if syncs else _READS)
     services = replace(open_services(db, provider, settings), access=access)
-    app = described_api()
-    app.state.services = services
     limits = settings.management
     desk = Desk(Budgets(limits.mcp_calls, limits.mcp_rows))
-    await serve_stdio(desk, Agent(access.caller, services, Api(app)))
+    await serve_stdio(desk, Agent(access.caller, services, Api(ApiByNeed(services))))

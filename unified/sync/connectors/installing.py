@@ -19,19 +19,12 @@ from unified.store.connectors import documents, installed
 from unified.store.connectors.documents import DocumentNotFoundError, StoredDocument
 from unified.store.database import Database
 from unified.sync.connectors.difference import Connector, Difference, difference
+from unified.sync.connectors.errors import AgreementError, InstallError
 from unified.sync.connectors.files import Files
 from unified.sync.connectors.offers import Offer, read_document
 from unified.sync.errors import SyncError
 from unified.sync.pull import PullResult
 from unified.sync.remapping.remap import remap
-
-
-class InstallError(ConfigurationError):
-    """A document can't be installed, upgraded or removed as things stand."""
-
-
-class AgreementError(InstallError):
-    """An upgrade reaches further than what is installed, and nobody agreed."""
 
 
 @dataclass(frozen=True, slots=True)

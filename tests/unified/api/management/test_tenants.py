@@ -14,7 +14,7 @@ from tests.unified.api.management.rig import CONFIGS, Api, Tenant
 from tests.unified.store.inbox.rows import event
 from tests.unified.sync.connectors import desk
 from tests.unified.sync.identities.tenant import Tenant as Customers
-from unified.api.management.app import ROUTERS
+from unified.api.management.routers import routers
 from unified.store.connections.registry import Registry
 from unified.store.inbox import dead_letters
 from unified.store.inbox.dead_letters import Failure
@@ -50,7 +50,7 @@ PUBLIC = {"name": "stripe", "field": "api_key"}
 def routes_with_ids() -> list[APIRoute]:
     return [
         route
-        for router in ROUTERS
+        for router in routers()
         for route in router.routes
         if isinstance(route, APIRoute) and set(route.param_convertors) - {"name"}
     ]

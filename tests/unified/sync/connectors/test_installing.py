@@ -18,8 +18,8 @@ from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync.connections import Connections, NewConnection
 from unified.sync.connectors import installing, offers, signatures
+from unified.sync.connectors.errors import AgreementError, InstallError
 from unified.sync.connectors.golden import GoldenError
-from unified.sync.connectors.installing import AgreementError, InstallError
 from unified.sync.connectors.offers import RevokedError
 from unified.sync.connectors.signatures import SignatureError
 

@@ -8,8 +8,8 @@ import pytest
 from fastapi.routing import APIRoute
 
 from tests.unified.api.management.rig import ADMIN, AUDIENCE, ISSUER, Issuer, serving, signed
-from unified.api.management.app import ROUTERS
 from unified.api.management.route import ManagementRoute
+from unified.api.management.routers import names_at, routers
 from unified.api.settings import JwtSettings
 from unified.store.workspaces import members, tokens
 from unified.store.workspaces.permissions import ADMIN_PERMISSIONS, PERMISSIONS, ROLES, SCOPES
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ROUTES = [route for routes in ROUTERS for route in routes.routes if isinstance(route, APIRoute)]
+ROUTES = [route for routes in routers() for route in routes.routes if isinstance(route, APIRoute)]
 GUARDED = [route for route in ROUTES if isinstance(route, ManagementRoute)]
 _ID = "00000000-0000-4000-8000-000000000000"
 
@@ -34,6 +34,11 @@ def request_of(route: APIRoute, slug: str) -> tuple[str, str]:
     for name in route.param_convertors:
         path = path.replace(f"{{{name}}}", _ID)
     return min(route.methods), path
+
+
+async def test_a_path_leads_to_the_routers_that_have_it() -> None:
+    for route in ROUTES:
+        assert route in [one for each in routers(names_at(route.path)) for one in each.routes]
 
 
 async def test_every_route_but_the_probes_asks_who_calls() -> None:
