@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import execute
+from tests.conftest import FORGETFUL, execute
 from tests.unified.cli import forked
 from tests.waiting import LIMIT_SECONDS
 from unified.cli.installation import migrate_database
@@ -80,26 +82,27 @@ class Unified:
 
 
 @pytest.fixture(scope="session")
-def migrated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated_home(quick_folder: Path) -> Path:
     """A home with its tables, whose server has stopped: to be copied, in a tenth of the time that a new one takes."""
-    home = tmp_path_factory.mktemp("migrated")
+    home = quick_folder / "migrated"
+    home.mkdir()
     url = embedded.start(home)
     ensure_database(url)
     migrate_database(url)
-    # Nothing here has to outlive a power cut.
-    execute(url, "ALTER SYSTEM SET fsync = off")
+    execute(url, *(f"ALTER SYSTEM SET {one}" for one in FORGETFUL))
     embedded.leave(home)
     return home
 
 
 @pytest.fixture(scope="module")
-def unified(migrated_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unified]:
-    home = tmp_path_factory.mktemp("home")
+def unified(migrated_home: Path, quick_folder: Path) -> Iterator[Unified]:
+    home = Path(mkdtemp(prefix="home-", dir=quick_folder))
     # As root its files belong to the server's user, which shutil would not keep.
     subprocess.run(["cp", "-a", migrated_home / "postgres", home], check=True)  # noqa: S607 - wherever it is
     embedded.start(home)
     yield Unified(home)
     embedded.leave(home)
+    shutil.rmtree(home)
 
 
 @pytest.fixture(scope="module")

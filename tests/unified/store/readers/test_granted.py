@@ -12,7 +12,7 @@ import pytest
 from psycopg import AsyncConnection, errors, sql
 
 from tests.conftest import migrated_database
-from tests.unified.store.tenants import OTHER, OWN, fill
+from tests.unified.store.tenants import OTHER, OWN
 from unified.store import audit, removal
 from unified.store.database import READER_ROLE, Database, beside
 from unified.store.errors import DuplicateNameError, InvalidSettingError, RoleError
@@ -24,7 +24,7 @@ VIEWS = [view.name for view in data.of_models()]
 
 
 @pytest.fixture(scope="module")
-def standing(server_url: str, template: str) -> Iterator[str]:
+def standing(server_url: str, filled_template: str) -> Iterator[str]:
     """The URL of a reader of OWN, in a database with two workspaces that no test changes."""
     name = f"bi_{uuid4().hex[:8]}"
 
@@ -36,13 +36,11 @@ def standing(server_url: str, template: str) -> Iterator[str]:
         async with Database.open(url) as db:
             await granted.revoke(db, name)
 
-    with migrated_database(server_url, template) as url:
+    with migrated_database(server_url, filled_template) as url:
         with psycopg.connect(url, autocommit=True) as connection:
             doors.close(
                 connection
             )  # PostgreSQL copies a template's rights on functions, not those on the database
-            with connection.transaction():
-                fill(connection)
         yield roles.url_of(url, name, asyncio.run(grant(url)))
         asyncio.run(remove(url))
 
@@ -201,14 +199,7 @@ def test_the_statistics_of_columns_show_no_values(
 
 
 @pytest.fixture
-def two(database_url: str) -> None:
-    """Two workspaces, each with a row in every table."""
-    with psycopg.connect(database_url) as connection:
-        fill(connection)
-
-
-@pytest.fixture
-async def name(database: Database, two: None) -> AsyncIterator[str]:
+async def name(database: Database) -> AsyncIterator[str]:
     """The name for a reader; its login is gone afterwards, as the server is the session's."""
     name = f"bi_{uuid4().hex[:8]}"
     yield name
@@ -282,7 +273,7 @@ def test_it_holds_nothing_up_with_what_every_login_may_do(statement: str, conn: 
         conn.execute(statement.encode())
 
 
-async def test_those_that_work_here_go_on(database: Database, two: None) -> None:
+async def test_those_that_work_here_go_on(database: Database) -> None:
     async with database.workspace(OWN) as conn:
         await conn.execute("SELECT pg_advisory_xact_lock(1), pg_current_xact_id()")
         await conn.execute("CREATE TEMP TABLE staged (a int)")
@@ -304,7 +295,7 @@ async def test_a_password_is_its_own_and_a_new_grant_makes_a_new_one(database: D
 @pytest.mark.parametrize(
     "taken", ["unified_app", "unified_reader_x", "pg_x", "postgres", "data", "Bad", "1a", "a-b", "", "a" * 64]
 )
-async def test_a_name_that_is_ours_or_no_logins_is_refused(database: Database, two: None, taken: str) -> None:
+async def test_a_name_that_is_ours_or_no_logins_is_refused(database: Database, taken: str) -> None:
     with pytest.raises(InvalidSettingError, match="can't be the name of a reader"):
         await granted.grant(database, OWN, taken)
 

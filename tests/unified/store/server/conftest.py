@@ -1,8 +1,10 @@
 """A folder with a server that was made and has stopped."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -14,12 +16,13 @@ def is_running(folder: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(quick_folder: Path) -> Iterator[Path]:
     """A folder whose server has stopped: making one takes longer than most of these tests."""
-    folder = tmp_path_factory.mktemp("made")
+    folder = Path(mkdtemp(prefix="made-", dir=quick_folder))
     embedded.start(folder)
     embedded.leave(folder)
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
