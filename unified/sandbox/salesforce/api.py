@@ -164,7 +164,7 @@ class SalesforceSandbox(TableSandbox):
 
     def _in_no_order(self, org: Org, query: soql.Query, *, deleted: bool) -> Any:
         """What is not ordered comes in an order that nobody should rely on."""
-        records = org.records(query.source, deleted=deleted)
+        records = org.records(query, deleted=deleted)
         if query.order or not query.fields:
             return records
         return iter(sorted(records, key=lambda record: record.get("Id")[::-1]))
@@ -187,9 +187,7 @@ class SalesforceSandbox(TableSandbox):
         size = min(self.page_size, _WIDE_PAGE) if wide else self.page_size
         body: Record = {"totalSize": total, "done": len(left) <= size, "records": left[:size]}
         if len(left) > size:
-            org.serial += 1
-            locator = f"01gfake{org.serial:011}-{size}"
-            org.locators[locator] = (total, left[size:])
+            locator = org.keep_rest(total, left[size:], size)
             body["nextRecordsUrl"] = f"/services/data/{version}/query/{locator}"
         return _reply(body)
 

@@ -5,6 +5,7 @@ Not here: HTTP (`api`), and what records look like (`objects`).
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from unified.sandbox.provider import Call
+    from unified.sandbox.salesforce.soql import Query
     from unified.sandbox.tables.table import Record, Rows
 
 ORGANIZATION = identifier("00D", 1)
+_LOCATORS = 50
 
 
 class Org(TableAccount):
@@ -60,6 +63,15 @@ class Org(TableAccount):
         """Hide fields (`Contact.Phone`) or objects (`Invoice`) from the user, from now on."""
         self.hidden.update(names)
 
+    def keep_rest(self, total: int, left: list[Record], size: int) -> str:
+        """The locator that asks for the rest of a query: the user has some at a time, and the oldest ends."""
+        self.serial += 1
+        locator = f"01gfake{self.serial:011}-{size}"
+        self.locators[locator] = (total, left)
+        if len(self.locators) > _LOCATORS:
+            del self.locators[next(iter(self.locators))]
+        return locator
+
     def forget_locators(self) -> None:
         """Every query locator has ended: another query of the user took its place, or two days are over."""
         self.locators.clear()
@@ -70,14 +82,24 @@ class Org(TableAccount):
             return {}
         return {one.name: one for one in FIELDS[table] if f"{table}.{one.name}" not in self.hidden}
 
-    def records(self, table: str, *, deleted: bool = False) -> Iterator[Seen]:
-        """Records as SOQL sees them."""
-        if table == "Organization":
+    def records(self, query: Query, *, deleted: bool = False) -> Iterator[Seen]:
+        """Records as SOQL sees them, in the order of ids, and none that the query's bounds leave out."""
+        if query.source == "Organization":
             yield Seen(self, _ORGANIZATION_ROW)
             return
-        rows = self.rows[table]
-        for row in rows if deleted else rows.live():
-            yield Seen(self, row)
+        rows = list(self.rows[query.source])  # ids ascend as records are created
+        low, high = 0, len(rows)
+        for sign, asked in query.bounds:
+            if sign in (">", ">=", "="):
+                side = bisect_right if sign == ">" else bisect_left
+                low = max(low, side(rows, asked, key=_fifteen))
+            if sign in ("<", "<=", "="):
+                side = bisect_left if sign == "<" else bisect_right
+                high = min(high, side(rows, asked, key=_fifteen))
+        downwards = query.by_id and query.order[0][1]
+        for at in range(high - 1, low - 1, -1) if downwards else range(low, high):
+            if deleted or not rows[at].is_deleted:
+                yield Seen(self, rows[at])
 
     def source_counts(self) -> dict[str, int]:
         """How many records a complete copy holds, by object: a person account once, lines with their invoices."""
@@ -103,6 +125,10 @@ class Org(TableAccount):
             [{"serial": self.serial, "object": rows.table.name, "change": change, "record": record}]
         )
         return record
+
+
+def _fifteen(row: Row) -> str:
+    return row.id[:15]
 
 
 def org_of(call: Call[TableAccount]) -> Org:

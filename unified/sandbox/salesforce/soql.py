@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Query:
         source: The object.
         test: Whether a record is meant.
         named: Every field that the query names.
+        bounds: Conditions on the id that all records meet which are meant: sign and id of fifteen characters.
         order: Fields to order by, each with whether it goes downwards.
         limit: Records at most.
         offset: Records to pass over.
@@ -63,17 +65,26 @@ class Query:
     source: str = ""
     test: Callable[[Record], bool] = lambda _: True
     named: list[str] = field(default_factory=list)
+    bounds: list[tuple[str, str]] = field(default_factory=list)
     order: list[tuple[str, bool]] = field(default_factory=list)
     limit: int | None = None
     offset: int = 0
 
+    @property
+    def by_id(self) -> bool:
+        """Whether it asks for the order of ids alone, in which records may be had without looking at all of them."""
+        return [name for name, _ in self.order] == ["Id"]
+
     def of(self, records: Iterator[Found]) -> list[Found]:
-        """The records that are meant, in their order; as they come where none is asked for."""
-        found = [record for record in records if self.test(record)]
-        for name, descending in reversed(self.order):
-            found.sort(key=lambda record: comparable(value_at(record, name)), reverse=descending)
+        """The records that are meant, in their order; as they come where none is asked for, or that of ids."""
+        found = (record for record in records if self.test(record))
         end = None if self.limit is None else self.offset + self.limit
-        return found[self.offset : end]
+        if not self.order or self.by_id:
+            return list(islice(found, self.offset, end))
+        ordered = list(found)
+        for name, descending in reversed(self.order):
+            ordered.sort(key=lambda record: comparable(value_at(record, name)), reverse=descending)
+        return ordered[self.offset : end]
 
 
 def value_at(record: Record, name: str) -> Any:
@@ -123,6 +134,7 @@ class _Reader:
             self._tokens.append((found.lastgroup, found[found.lastgroup]))
             place = found.end()
         self._query = Query()
+        self._all_hold = True
 
     def query(self) -> Query:
         self._word("select")
@@ -138,6 +150,8 @@ class _Reader:
         if self._is("where"):
             self._take()
             self._query.test = self._either()
+            if not self._all_hold:
+                self._query.bounds.clear()
         if self._is("order"):
             self._order()
         for name in ("limit", "offset"):
@@ -162,6 +176,7 @@ class _Reader:
     def _either(self) -> Callable[[Record], bool]:
         tests = [self._both()]
         while self._is("or"):
+            self._all_hold = False
             self._take()
             tests.append(self._both())
         return tests[0] if len(tests) == 1 else lambda record: any(test(record) for test in tests)
@@ -179,6 +194,7 @@ class _Reader:
             self._expect(")")
             return inner
         if self._is("not"):
+            self._all_hold = False
             self._take()
             test = self._one()
             return lambda record: not test(record)
@@ -191,10 +207,13 @@ class _Reader:
                 wanted.add(self._value())
             self._expect(")")
             return lambda record: _same(value_at(record, name)) in wanted
-        compare = _COMPARED.get(self._take()[1])
+        sign = self._take()[1]
+        compare = _COMPARED.get(sign)
         if compare is None:
             raise MalformedError(f"unexpected token: '{name}'")
         value = self._value()
+        if name == "Id" and sign != "!=":
+            self._query.bounds.append((sign, value))
         return lambda record: compare(_same(value_at(record, name)), value)
 
     def _value(self) -> Any:
