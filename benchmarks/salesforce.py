@@ -43,13 +43,11 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("sizes", nargs="+", type=int, help="contacts, the smaller number first")
     options = arguments.parse_args()
-    peaks = []
     with tempfile.TemporaryDirectory(prefix="salesforce-") as folder:
         server = PostgresServer(Path(folder))
         try:
             migrate_database(server.url)
-            for size in options.sizes:
-                peaks.append(loaded(server.url, size))
+            peaks = [loaded(server.url, size) for size in options.sizes]
         finally:
             server.stop()
     print(f"ratio of peaks: {peaks[-1] / peaks[0]:.2f}")

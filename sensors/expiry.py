@@ -9,7 +9,10 @@ import dagster as dg
 from resources.store import CredentialStoreResource, DatabaseResource
 from sensors.alerts import warn_daily
 from unified.kit.declarations import CredentialKind
+from unified.kit.registry import discover_adapters
 from unified.store.connections.registry import Registry
+from unified.store.connections.rows import ConnectionSummary
+from unified.store.secrets.authorizations import Authorizations
 from unified.store.secrets.rows import CredentialInfo
 
 WARN_WITHIN = timedelta(days=7)
@@ -22,8 +25,8 @@ def expiry_sensor() -> dg.SensorDefinition:
         name="expiring_credentials",
         minimum_interval_seconds=3600,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Warns once a day of each credential that expires within a week and of each connection that has "
-        "to be authorized again, also by UNIFIED_ALERT_URL.",
+        description="Warns once a day of each credential and each consent that ends within a week, and of each "
+        "connection that has to be authorized again, also by UNIFIED_ALERT_URL.",
     )
     def warn(
         context: dg.SensorEvaluationContext, database: DatabaseResource, credentials: CredentialStoreResource
@@ -39,16 +42,39 @@ def expiry_sensor() -> dg.SensorDefinition:
 async def _expiring(database: DatabaseResource, credentials: CredentialStoreResource) -> dict[str, str]:
     """Warnings by connection and field; of a connection that waits for a person, also that."""
     async with database.open() as db:
-        infos = await credentials.open(db).expiring(WARN_WITHIN)
+        store = credentials.open(db)
+        infos = await store.expiring(WARN_WITHIN)
+        consents = await Authorizations(db, store, actor="sensor").consented()
         connections = {connection.id: connection for connection in await Registry(db).all_connections()}
     found = [
         (connections[info.connection_id].key, info) for info in infos if info.connection_id in connections
     ]
-    return _warnings(found) | {
+    waiting = {
         f"{connection.key} authorization": connection.error_message
         or f"{connection.key} needs to be authorized again: `unified connections authorize {connection.key}`"
         for connection in connections.values()
         if connection.needs_reauth
+    }
+    given = [(connections[one], at) for one, at in consents.items() if one in connections]
+    return {**_warnings(found), **_ending(given), **waiting}
+
+
+def _ending(given: Sequence[tuple[ConnectionSummary, datetime]]) -> dict[str, str]:
+    """Warnings of consents that are about to end for good, of connectors whose consents do."""
+    oauth = {name: adapter.oauth for name, adapter in discover_adapters().items()}
+    now = datetime.now(UTC)
+    ends = {
+        connection.key: at + declared.lasts
+        for connection, at in given
+        if (declared := oauth.get(connection.connector)) is not None and declared.lasts is not None
+    }
+    return {
+        f"{key} consent": (
+            f"the consent to {key} {'ended' if end <= now else 'ends'} on {end:%Y-%m-%d}, however often its tokens are "
+            f"replaced; `unified connections authorize {key}` asks for another one"
+        )
+        for key, end in ends.items()
+        if end - now <= WARN_WITHIN
     }
 
 

@@ -6,6 +6,7 @@ Source: https://developer.intuit.com/app/developer/qbo/docs/learn/rest-api-featu
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import msgspec
@@ -83,13 +84,16 @@ class QuickBooksAdapter(BaseAdapter[QuickBooksConfig]):
     config_model = QuickBooksConfig
     credential_kind = CredentialKind.OAUTH_TOKEN
     credential_fields: ClassVar[tuple[CredentialField, ...]] = ()
-    # One app's endpoints for companies and sandboxes; the browser comes back with the company's id.
+    # One app's endpoints for companies and sandboxes; the browser comes back with the company's id. Each answer says
+    # for how long its refresh token lives unused (100 days); after five years somebody has to consent again:
+    # https://developer.intuit.com/app/developer/qbo/docs/develop/authentication-and-authorization/faq
     oauth = OAuth(
         token_url="https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",  # noqa: S106 - a URL
         authorize_url="https://appcenter.intuit.com/connect/oauth2",
         revoke_url="https://developer.api.intuit.com/v2/oauth2/tokens/revoke",
         scopes=("com.intuit.quickbooks.accounting",),
         redirect_settings={"realmId": "realm_id"},
+        lasts=timedelta(days=5 * 365),
     )
     streams = (
         Stream(

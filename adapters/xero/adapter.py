@@ -5,6 +5,7 @@ Source: https://developer.xero.com/documentation/api/accounting (``overview``, `
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import ClassVar
 
 import msgspec
@@ -96,6 +97,9 @@ class XeroAdapter(BaseAdapter[XeroConfig]):
         ),
         grants=("authorization_code", "client_credentials"),
         tenants=Tenants("https://api.xero.com/connections", "tenant_id", id="tenantId", name="tenantName"),
+        refresh_unused=timedelta(
+            days=60
+        ),  # https://developer.xero.com/documentation/guides/oauth2/token-types
     )
     streams = (
         Stream(

@@ -1,6 +1,7 @@
 """Credentials that expire soon, and the inbox's upkeep."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,8 @@ from resources.store import CredentialStoreResource, DatabaseResource
 from sensors.alerts import ALERT_URL_VARIABLE
 from tests.sensors.alerts import alert_server
 from tests.unified_assets.conftest import STRIPE_KEY, Installation
+from unified.kit.oauth import declared
+from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.providers import load_provider
@@ -109,3 +112,20 @@ def test_a_token_that_is_refreshed_alarms_nobody_and_a_grant_that_is_gone_does(
         "UPDATE connector_configs SET needs_reauth = true, sync_status = 'error', error_message = 'it is gone'"
     )
     assert told() == "{'acme/crm authorization': '%s'}" % f"{datetime.now(UTC):%Y-%m-%d}"  # noqa: UP031
+
+
+def test_a_consent_that_ends_for_good_is_announced_before(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Intuit's does after five years, however often its tokens were replaced; where none is declared, it lasts."""
+    for name, connector in (("old", "hubspot"), ("new", "hubspot"), ("lasting", "stripe")):
+        installation.add(f"acme/{name}", connector)
+    oauth = replace(declared(get_adapter("hubspot")), lasts=declared(get_adapter("quickbooks")).lasts)
+    monkeypatch.setattr(get_adapter("hubspot"), "oauth", oauth)
+    installation.execute(
+        "INSERT INTO authorizations (workspace_id, connector_config_id, grant_type, authorized_by, authorized_at)"
+        " SELECT workspace_id, id, 'authorization_code', 'ada',"
+        " now() - CASE name WHEN 'new' THEN interval '1800 days' ELSE interval '1820 days' END FROM connector_configs"
+    )
+    told = json.loads(tick(installation, "expiring_credentials").cursor)
+    assert list(told) == ["acme/old consent"]

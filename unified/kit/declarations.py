@@ -7,6 +7,7 @@ travel in (``streams``), and the calls to an OAuth token endpoint (``http.oauth`
 import re
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Protocol
 from uuid import UUID
@@ -198,6 +199,8 @@ class OAuth:
         scope_separator: What stands between scopes.
         scopes_setting: The connection's setting that names further scopes, with commas between, if there is one.
         ended_by: The provider's own words for ``invalid_grant``: this grant or refresh token will never work again.
+        refresh_unused: For how long a refresh token lives that nobody uses, where the token endpoint does not say it.
+        lasts: For how long a person's consent lasts at most, however often its tokens are replaced; None for ever.
     """
 
     token_url: str
@@ -216,6 +219,8 @@ class OAuth:
     scope_separator: str = " "
     scopes_setting: str | None = None
     ended_by: tuple[str, ...] = ()
+    refresh_unused: timedelta | None = None
+    lasts: timedelta | None = None
 
     def choose(self, grant: GrantType | None, connector: str) -> GrantType:
         """The grant that is asked for, or the usual one.

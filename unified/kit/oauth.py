@@ -303,9 +303,16 @@ class TokenEndpoint:
             _secret(answer.access_token, self._label),
             answer.expires_in,
             Secret(answer.refresh_token) if answer.refresh_token else None,
-            answer.refresh_token_expires_in or answer.x_refresh_token_expires_in,
+            self._life_of_refresh(answer),
             settings,
         )
+
+    def _life_of_refresh(self, answer: _Answer) -> float | None:
+        """Seconds for which a new refresh token is good unless it is used: as the answer says, or as is known."""
+        stated = answer.refresh_token_expires_in or answer.x_refresh_token_expires_in
+        if stated is None and answer.refresh_token and self._oauth.refresh_unused:
+            return self._oauth.refresh_unused.total_seconds()
+        return stated
 
     async def _post(
         self,

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -146,6 +147,24 @@ async def test_what_is_not_a_token_is_an_error(provider: Provider, said: Any) ->
     provider.answers["/token"] = said
     with pytest.raises(UnavailableError, match="demo connection acme/x"):
         await endpoint(provider, JWT).client_credentials()
+
+
+@pytest.mark.parametrize(
+    ("said", "days"),
+    [
+        ({"refresh_token": "r", "x_refresh_token_expires_in": 8_640_000}, 100),
+        ({"refresh_token": "r"}, 60),
+        ({}, None),
+    ],
+)
+async def test_how_long_a_refresh_token_lives_unused_is_said_or_declared(
+    provider: Provider, said: dict[str, Any], days: int | None
+) -> None:
+    provider.answers["/token"] = {**TOKEN, **said}
+    tokens = await endpoint(provider, OAuth("/token", refresh_unused=timedelta(days=60))).refresh(
+        Secret("r0")
+    )
+    assert tokens.refresh_expires_in == (None if days is None else days * 86_400)
 
 
 async def test_what_an_answer_and_a_redirect_bring_becomes_settings(provider: Provider) -> None:

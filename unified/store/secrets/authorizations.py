@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from psycopg import AsyncConnection
 
@@ -30,6 +31,7 @@ from unified.store.secrets.authorization_rows import (
     set_right,
 )
 from unified.store.secrets.credentials import CredentialStore
+from unified.store.workspaces import workspaces
 
 LEASE = timedelta(seconds=60)
 """How long a refresher may take; a provider is given up before (`unified.kit.oauth.CALL_SECONDS`)."""
@@ -123,6 +125,18 @@ class Authorizations:
                 id=connection.id,
             )
         return found[0] if found else None
+
+    async def consented(self) -> dict[UUID, datetime]:
+        """When somebody consented, by connection, of all workspaces; nobody does to client credentials."""
+        found: dict[UUID, datetime] = {}
+        for workspace in await workspaces.listed(self._db):
+            async with self._db.workspace(workspace.id) as conn:
+                rows = await conn.execute(
+                    "SELECT connector_config_id, authorized_at FROM authorizations"
+                    " WHERE grant_type = 'authorization_code'"
+                )
+                found |= dict(await rows.fetchall())
+        return found
 
     async def authorize(
         self,
