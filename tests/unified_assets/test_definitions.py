@@ -20,13 +20,14 @@ from unified_assets.routes import routes
 
 ROOT = Path(__file__).parents[2]
 CUSTOMERS = [
-    "chargebee/customers", "hubspot/companies", "hubspot/customers", "quickbooks/customers",
-    "salesforce/accounts", "salesforce/contacts", "slack/users", "stripe/customers", "webhook/customers",
-    "xero/contacts",
+    "chargebee/customers", "hubspot/companies", "hubspot/customers", "jira/customers", "jira/organizations",
+    "jira/staff", "quickbooks/customers", "salesforce/accounts", "salesforce/contacts", "slack/users",
+    "stripe/customers", "webhook/customers", "xero/contacts",
 ]  # fmt: skip
 
 # What a connection reads where it chooses it.
 FURTHER_OF_HUBSPOT = ["companies", "deals", "tickets", "products", "line_items", "quotes"]
+OF_JIRA = ["customers", "events", "issues", "memberships", "organizations", "staff"]
 FURTHER = [
     "subscriptions", "charges", "refunds", "payment_intents", "products", "prices", "balance_transactions", "payouts",
     "credit_notes", "disputes",
@@ -51,6 +52,7 @@ def test_assets_and_what_they_depend_on(repository: dg.RepositoryDefinition) -> 
         "hubspot/customers": [],
         "hubspot/events": [],
         "hubspot/invoices": ["hubspot/customers"],
+        **{f"jira/{stream}": [] for stream in OF_JIRA},
         "routes/customers": CUSTOMERS,
         "salesforce/accounts": [],
         "salesforce/contacts": [],
@@ -143,6 +145,7 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
             ("unified", "customers", ["every_customer_once"]),
             *(("stripe", stream, ["conservation", "source_count"]) for stream in FURTHER),
             *(("hubspot", stream, ["conservation", "source_count"]) for stream in FURTHER_OF_HUBSPOT),
+            *(("jira", stream, ["conservation", "source_count"]) for stream in OF_JIRA),
         ]
         for check in names
     }
@@ -151,7 +154,7 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
 
 def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    sources = ("chargebee", "hubspot", "quickbooks", "salesforce", "slack", "stripe", "xero")
+    sources = ("chargebee", "hubspot", "jira", "quickbooks", "salesforce", "slack", "stripe", "xero")
     kinds = {(source, kind) for source in sources for kind in ("sync", "round", "drain")}
     assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {
         "webhook_drain",
@@ -161,8 +164,8 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
     assert {schedule.name for schedule in repository.schedule_defs} == {f"{one}_schedule" for one in sources}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "chargebee_inbox", "connections", "derived_assets", "expiring_credentials", "failures", "first_loads",
-        "hubspot_inbox", "identities", "inbox_retention", "quickbooks_inbox", "routes", "salesforce_inbox",
-        "silent_connections", "slack_inbox", "stripe_inbox", "subscriptions",
+        "hubspot_inbox", "identities", "inbox_retention", "jira_inbox", "quickbooks_inbox", "routes",
+        "salesforce_inbox", "silent_connections", "slack_inbox", "stripe_inbox", "subscriptions",
         "sync_requests",
         "webhook_inbox", "xero_inbox",
     }  # fmt: skip

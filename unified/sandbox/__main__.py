@@ -10,6 +10,7 @@ import uvicorn
 
 from unified.sandbox.chargebee import ChargebeeSandbox
 from unified.sandbox.hubspot import HubSpotSandbox
+from unified.sandbox.jira import JiraSandbox
 from unified.sandbox.quickbooks import QuickBooksSandbox
 from unified.sandbox.salesforce import SalesforceSandbox
 from unified.sandbox.server import sandbox_app
@@ -37,6 +38,11 @@ _DECLARED: tuple[tuple[type[TableSandbox], RequestLimit, dict[str, tuple[str, in
     (
         QuickBooksSandbox, RequestLimit(500, 60),
         {"customers": ("Customer", 1000), "invoices": ("Invoice", 1000)},
+    ),
+    # https://developer.atlassian.com/cloud/jira/platform/rate-limiting: an endpoint's burst.
+    (
+        JiraSandbox, RequestLimit(100, 1),
+        {"issues": ("issues", 1000), "people": ("people", 500), "organizations": ("organizations", 50)},
     ),
     # https://developer.xero.com/documentation/guides/oauth2/limits: an organisation's requests a minute.
     (

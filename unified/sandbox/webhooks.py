@@ -49,6 +49,10 @@ class Endpoint:
     drop: float = 0.0
     """Chance of each delivery to be lost without an attempt."""
 
+    def wants(self, event: Record, now: float) -> bool:  # noqa: ARG002 - most are sent all
+        """Whether an event is sent there; `now` in Unix seconds."""
+        return True
+
 
 class WebhookForm(ABC):
     """How one provider writes, signs and repeats a delivery."""
@@ -110,12 +114,12 @@ class Webhooks:
 
     def announce(self, key: str, events: Sequence[Record]) -> None:
         """Deliver events of an account; returns at once."""
-        size = self._form.batch
-        batches = [events[at : at + size] for at in range(0, len(events), size)]
+        size, now = self._form.batch, self._clock.time()
         with self._changed:
             for place, endpoint in self._endpoints.items():
-                for batch in batches if endpoint.key == key else ():
-                    self._begin(place, endpoint, batch)
+                wanted = [one for one in events if endpoint.key == key and endpoint.wants(one, now)]
+                for at in range(0, len(wanted), size):
+                    self._begin(place, endpoint, wanted[at : at + size])
 
     def wait(self, seconds: float) -> bool:
         """Wait until every delivery was accepted, dropped or given up; whether that came in time."""

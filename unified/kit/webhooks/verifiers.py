@@ -5,7 +5,6 @@
 | ``slack`` | ``X-Slack-Signature`` | ``v0:{time}:{body}`` | ±300 s |
 | ``intuit`` | ``intuit-signature`` | body | none |
 | ``xero`` | ``x-xero-signature`` | body | none |
-| ``jira`` | ``X-Hub-Signature`` | body | none |
 | ``github`` | ``X-Hub-Signature-256`` | body | none |
 
 Where no time is signed a delivery can be replayed for ever; its dedupe key is all that recognises it. So a key is made
@@ -186,24 +185,6 @@ class XeroVerifier(HmacVerifier):
         return read_each(bytes(raw), _XeroEvent, received)
 
 
-class _JiraBody(msgspec.Struct, rename="camel"):
-    webhook_event: Text
-    timestamp: int | None = None
-
-
-class JiraVerifier(HmacVerifier):
-    """Jira's admin webhooks (https://developer.atlassian.com/cloud/jira/platform/webhooks)."""
-
-    def __init__(self) -> None:
-        super().__init__("jira", HmacOptions("x-hub-signature"))
-
-    def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
-        """One event, its time in milliseconds."""
-        event = read_json(delivery.body, _JiraBody)
-        occurred_at = None if event.timestamp is None else read_time(event.timestamp, per_second=1000)
-        return [ReceivedEvent(body_key(delivery), event.webhook_event, occurred_at, delivery.body)]
-
-
 class _GitHubBody(msgspec.Struct):
     action: Text | None = None
 
@@ -226,7 +207,6 @@ SHARED: tuple[Verifier, ...] = (
     SlackVerifier(),
     IntuitVerifier(),
     XeroVerifier(),
-    JiraVerifier(),
     GitHubVerifier(),
 )
 """All of the table."""

@@ -94,6 +94,15 @@ def jira(secret: str, body: bytes, at: datetime) -> Headers:
     return {"x-hub-signature": b"sha256=" + hexed(digest(secret.encode(), body))}
 
 
+def jira_app(secret: str, body: bytes, at: datetime) -> Headers:
+    claims = {"iss": "jira", "iat": int(at.timestamp()), "exp": int(at.timestamp()) + 3600}
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=") for one in ({"alg": "HS256"}, claims)
+    ]
+    signature = base64.urlsafe_b64encode(digest(secret.encode(), b".".join(parts))).rstrip(b"=")
+    return {"authorization": b"Bearer " + b".".join((*parts, signature))}
+
+
 def github(secret: str, body: bytes, at: datetime) -> Headers:
     return {"x-hub-signature-256": b"sha256=" + hexed(digest(secret.encode(), body))}
 
@@ -206,6 +215,10 @@ SENDERS = {
             b'"entropy":"S0m3r4Nd0mt3xt"}',
         ),
         Sender("jira", jira, b'{"timestamp":1700000000123,"webhookEvent":"jira:issue_created","issue":{}}'),
+        Sender(
+            "jira_app", jira_app, b'{"timestamp":1700000000123,"webhookEvent":"jira:issue_created","issue":{"id":1}}',
+            is_bare=True,
+        ),
         Sender("github", github, b'{"action":"opened","issue":{"number":1}}'),
         Sender("hmac", github, b'{"type":"thing.made","timestamp":"2026-11-20T12:00:00Z"}'),
         Sender("token", token, b'{"type":"thing.made","timestamp":"2026-11-20T12:00:00Z"}', is_bare=True),

@@ -1,0 +1,1 @@
+"""The Jira adapter; its README says what it reads and how."""
