@@ -205,6 +205,17 @@ def _scope(answer: Answer, *, reads_body: bool = True) -> dict[str, Any]:
     return {"response": body, "status": answer.status, "headers": headers}
 
 
+def scope_of(answer: Answer) -> dict[str, Any]:
+    """What an expression over an answer sees; `response` is null where the body is not JSON."""
+    scope = _scope(answer)
+    return scope if scope["response"] is not _UNREADABLE else {**scope, "response": None}
+
+
+def holds(condition: str, scope: dict[str, Any]) -> bool:
+    """Whether a condition over an answer is true; one that the answer can't fill is not."""
+    return _is_true(compile_template(condition, ANSWER_SCOPE), scope)
+
+
 def _fits(handler: Handler, predicate: Evaluate | None, answer: Answer, scope: dict[str, Any]) -> bool:
     if handler.http_codes and answer.status not in handler.http_codes:
         return False

@@ -4,7 +4,7 @@ Each stream is a list, or one for each partition, that is mapped by rules; a doc
 retries, the guard of addresses, checks and assets as every adapter does. What a document may say is `model`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -19,10 +19,11 @@ from unified.kit.document.answers import refusals_of
 from unified.kit.document.auth import ChoiceAuth, KeyAuth, NoAuth, SessionAuth, credentials_of
 from unified.kit.document.filling import Filler
 from unified.kit.document.lists.reading import DocumentSource
-from unified.kit.document.model import Document, is_among
+from unified.kit.document.model import Document, DocumentModel, is_among
 from unified.kit.document.session import SessionAuthentication, prefixed
 from unified.kit.document.settings import DocumentConfig, config_model
 from unified.kit.document.streams import DocumentStream
+from unified.kit.document.writing import DocumentWriter, from_unified
 from unified.kit.errors import ForbiddenHostError
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import Limit
@@ -162,7 +163,7 @@ def _declared(document: Document) -> dict[str, Any]:
     return {
         "name": said.id,
         "display_name": said.title,
-        "capabilities": frozenset({Capability.READ}),
+        "capabilities": frozenset(_capabilities(said)),
         "config_model": config_model(said),
         "credential_kind": credentials.kind,
         "credential_fields": credentials.fields,
@@ -177,6 +178,15 @@ def _declared(document: Document) -> dict[str, Any]:
     }
 
 
+def _capabilities(said: DocumentModel) -> Iterator[Capability]:
+    written = [one.write for one in said.streams.values() if one.write is not None]
+    yield Capability.READ
+    if written:
+        yield Capability.WRITE
+    if any(one.delete is not None for one in written):
+        yield Capability.DELETE
+
+
 def _stream(name: str, said: DocumentStream, mapping: StreamMapping) -> Stream:
     return Stream(
         name,
@@ -186,6 +196,9 @@ def _stream(name: str, said: DocumentStream, mapping: StreamMapping) -> Stream:
         mapping_version=int(mapping.digest[:_VERSION_DIGITS], 16),
         customers=said.customers,
         source=DocumentSource,
+        writable_fields=frozenset() if said.write is None else frozenset(said.write.fields),
+        writer=None if said.write is None else DocumentWriter,
+        from_unified=None if said.write is None else from_unified(said.write),
     )
 
 

@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from unified.kit.document.bodies import Body
-from unified.kit.document.parts import compile_request, has_expressions
+from unified.kit.document.asking.bodies import Body
+from unified.kit.document.parts import has_expressions
 from unified.kit.errors import ConfigurationError
 from unified.kit.mapping import readings
+from unified.kit.mapping.expressions.compiling import compile_template
 from unified.kit.mapping.expressions.operators import text as written
+from unified.kit.mapping.expressions.times import CLOCK
 from unified.kit.mapping.refusals import Refused
 from unified.kit.reading import lists as kit
 from unified.kit.reading.lists import Parameters
@@ -22,26 +25,27 @@ class Filler:
     """Fills a document's texts with what they name."""
 
     def __init__(
-        self, settings: Mapping[str, str], partition: Mapping[str, str], label: str, now: datetime
+        self,
+        settings: Mapping[str, str],
+        partition: Mapping[str, str],
+        label: str,
+        now: datetime,
+        further: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """Take the connection's settings and a partition's values.
+        """Take what texts may name.
 
         Args:
             settings: By name.
             partition: By name; empty outside of one.
             label: Names the connection in errors.
             now: What time it is, for expressions that ask.
+            further: What an action names besides.
         """
         self.settings = settings
-        named = {"settings": settings, "partition": partition}
-        self._scope = {**{name: dict(values) for name, values in named.items()}, "now": now}
-        self._quoted = {
-            **{
-                name: {key: quote(value, safe="") for key, value in values.items()}
-                for name, values in named.items()
-            },
-            "now": now,
-        }
+        named = {"settings": dict(settings), "partition": dict(partition), **further}
+        self._names = tuple(named)
+        self._scope = {**named, "now": now}
+        self._quoted = {**{name: _segment(value) for name, value in named.items()}, "now": now}
         self._label = label
 
     def value(self, template: str, scope: Mapping[str, Any] | None = None) -> Any:
@@ -51,7 +55,7 @@ class Filler:
             ConfigurationError: If it does not fit the settings.
         """
         try:
-            return compile_request(template)(self._scope if scope is None else scope)
+            return compile_template(template, self._names, CLOCK)(self._scope if scope is None else scope)
         except Refused as error:
             raise ConfigurationError(
                 f"{self._label}: {template} can't be filled in ({error}); correct the document or the settings"
@@ -81,6 +85,19 @@ class Filler:
         """A path: what a setting or a partition holds is one part of it, whatever it is."""
         return written(self.value(template, self._quoted))
 
+    def whole_path(self, template: str) -> str:
+        """A path of a request that changes something: none of its parts is missing.
+
+        Raises:
+            ConfigurationError: If one is.
+        """
+        path = self.path(template)
+        if not all(path.split("/")[1:]) and "{{" in template:
+            raise ConfigurationError(
+                f"{self._label}: a part of {template} comes to nothing, so nothing is sent"
+            )
+        return path
+
     def parameters(self, said: Mapping[str, str]) -> Parameters:
         """Parameters, in the document's order, without those whose expression comes to nothing."""
         filled = [(name, template, self.text(template)) for name, template in said.items()]
@@ -109,3 +126,14 @@ def _with_digits(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _with_digits(one) for name, one in value.items()}
     return [_with_digits(one) for one in value] if isinstance(value, list) else value
+
+
+def _segment(value: Any) -> Any:
+    """Values as parts of a path: one part each, which leads nowhere else."""
+    if isinstance(value, dict):
+        return {name: _segment(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_segment(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    return quote(value, safe="") if value.strip(".") or not value else value.replace(".", "%2E")

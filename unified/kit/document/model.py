@@ -15,8 +15,8 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import SchemaError
 
 from unified.kit.document.answers import Refusals
+from unified.kit.document.asking.bodies import Request
 from unified.kit.document.auth import Auth, ChoiceAuth, KeyAuth, credentials_of, oauth_of
-from unified.kit.document.bodies import Request
 from unified.kit.document.parts import (
     SCOPE,
     Expression,

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from unified.kit.mapping.expressions.compiling import Evaluate, compile_template
-from unified.kit.mapping.expressions.times import CLOCK
+from unified.kit.mapping.expressions.compiling import compile_template
 from unified.kit.mapping.refusals import RuleError
 
 _HOST = r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,62}"
@@ -56,11 +55,6 @@ class Said(BaseModel):
 def has_expressions(text: str) -> bool:
     """Whether a text is more than what it says: it has `{{ }}`, or what expressions refuse."""
     return any(opening in text for opening in ("{{", "{%", "{#"))
-
-
-def compile_request(text: str) -> Evaluate:
-    """What fills in a text of a request; its scope has ``now`` beside the names of :data:`SCOPE`."""
-    return compile_template(text, SCOPE, CLOCK)
 
 
 def check_expressions(

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from unified.kit.declarations import STREAM_NAME
-from unified.kit.document.bodies import Request, Taker, check_takers
-from unified.kit.document.changes import Changes
-from unified.kit.document.decoders import Decoder, Records
-from unified.kit.document.paging import (
+from unified.kit.document.actions import Writing
+from unified.kit.document.asking.bodies import Request, Taker, check_takers
+from unified.kit.document.asking.changes import Changes
+from unified.kit.document.asking.decoders import Decoder, Records
+from unified.kit.document.asking.paging import (
     ComputedPaging,
     NoPaging,
     NumberedPaging,
@@ -158,6 +159,10 @@ class DocumentStream(Request):
     transformations: Annotated[tuple[Transformation, ...], Field(max_length=100)] = Field(
         default=(), description="Changes of the raw record, in order, before it is kept."
     )
+    write: Writing | None = Field(
+        default=None,
+        description="How its records are created, changed and deleted; customers alone are written.",
+    )
     customers: StreamName | None = Field(
         default=None, description="For invoices, the stream that they name customers of."
     )
@@ -217,6 +222,12 @@ class DocumentStream(Request):
             and not isinstance(self.many.parameter, str)
         ):
             raise ValueError("`many` can't repeat a place in the body; use the format json or comma")
+        if self.write is not None and self.entity != "customers":
+            raise ValueError("customers alone are written")
+        if self.write is not None and self.partitions:
+            raise ValueError(
+                "a stream of partitions is not written: nothing says to which a new record belongs"
+            )
         if one and not any("{id}" in text for text in one):
             raise ValueError("`one` has no {id}, which stands for the record's id")
         if self.changes and isinstance(self.paging, NumberedPaging | ComputedPaging):

@@ -1,6 +1,6 @@
 """What an upgrade of a connector document changes: where secrets go, what is asked for, which streams and rules.
 
-Pure. Where hosts, scopes or secrets grow, a person has to agree; the others are shown.
+Pure. Where hosts, scopes, secrets or what is written grow, a person has to agree; the others are shown.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ import msgspec
 from unified.kit.adapter import BaseAdapter
 from unified.kit.document.model import Document
 
-_GROWING = ("+ host", "+ scope", "+ secret")
+_GROWING = ("+ host", "+ scope", "+ secret", "+ write")
 
 Connector = tuple[Document, type[BaseAdapter[Any]]]
 """A document, and the connector that it makes."""
@@ -42,6 +42,7 @@ class Difference:
         hosts: To which requests, and secrets, may go.
         scopes: That a connection is authorized for.
         secrets: That a connection needs.
+        writes: What is written at the system, by stream: `customers.email`.
         streams: Their names.
         moved: Streams whose records would land in another table.
         rules: By stream, targets whose rule is another one.
@@ -50,6 +51,7 @@ class Difference:
     hosts: Change
     scopes: Change
     secrets: Change
+    writes: Change
     streams: Change
     moved: Sequence[str]
     rules: Mapping[str, Change]
@@ -57,7 +59,7 @@ class Difference:
     @property
     def grows(self) -> bool:
         """Whether it reaches further than before, so that a person has to agree."""
-        return bool(self.hosts.added or self.scopes.added or self.secrets.added)
+        return bool(self.hosts.added or self.scopes.added or self.secrets.added or self.writes.added)
 
     def growth(self) -> list[str]:
         """What it reaches further to, for people."""
@@ -71,6 +73,7 @@ class Difference:
                 ("host", self.hosts),
                 ("scope", self.scopes),
                 ("secret", self.secrets),
+                ("write", self.writes),
                 ("stream", self.streams),
             )
             for sign, names in (("+", change.added), ("-", change.removed))
@@ -97,6 +100,7 @@ def difference(before: Connector | None, after: Connector) -> Difference:
         hosts=Change.of(_hosts(before), _hosts(after)),
         scopes=Change.of(_scopes(before), _scopes(after)),
         secrets=Change.of(_secrets(before), _secrets(after)),
+        writes=Change.of(_writes(before), _writes(after)),
         streams=Change.of(tables_before, tables_after),
         moved=sorted(name for name in both if tables_before[name] != tables_after[name]),
         rules={name: change for name, change in rules.items() if change},
@@ -113,6 +117,11 @@ def _scopes(connector: Connector | None) -> Sequence[str]:
 
 def _secrets(connector: Connector | None) -> Sequence[str]:
     return [field.name for field in connector[1].credential_fields] if connector else ()
+
+
+def _writes(connector: Connector | None) -> list[str]:
+    streams = connector[1].all_streams() if connector else ()
+    return [f"{stream.name}.{field}" for stream in streams for field in stream.writable_fields]
 
 
 def _tables(connector: Connector | None) -> dict[str, str]:

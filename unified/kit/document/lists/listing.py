@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from unified.kit.document.changes import Changes
-from unified.kit.document.decoders import extraction
+from unified.kit.document.asking.changes import Changes
+from unified.kit.document.asking.decoders import extraction
+from unified.kit.document.asking.paging import paging_of
 from unified.kit.document.filling import Filler
-from unified.kit.document.paging import paging_of
 from unified.kit.document.streams import DocumentStream, Many
 from unified.kit.errors import NotFoundError
 from unified.kit.mapping import readings

@@ -119,6 +119,15 @@ class DocumentSource(ListSource):
 
     # Records
 
+    def record_of(self, item: msgspec.Raw) -> RawRecord:
+        """The record in what stands for an item of the list."""
+        return self._record(item)
+
+    async def records(self, asked: Asked) -> list[RawRecord]:
+        """The living records that the list holds where it is asked for some."""
+        parts = self._listing.endpoint.pages(self._http, asked)
+        return [record for part in [one async for one in parts] for record in self._records(part)[0]]
+
     def _record(self, item: msgspec.Raw) -> RawRecord:
         if self._is_plain:
             return super()._record(item)

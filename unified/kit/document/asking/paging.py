@@ -9,7 +9,7 @@ import msgspec
 from pydantic import Field, model_validator
 
 from unified.kit.decoding import decode_exactly
-from unified.kit.document.bodies import Taker
+from unified.kit.document.asking.bodies import Taker
 from unified.kit.document.parts import Keys, Said, check_expressions
 from unified.kit.errors import MappingError, ProtocolError
 from unified.kit.mapping.expressions.compiling import compile_template

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from unified.kit.document.bodies import Taker
+from unified.kit.document.asking.bodies import Taker
 from unified.kit.document.parts import SCOPE, Expression, Keys, Parameters, Said, check_expressions
 from unified.kit.mapping.expressions.times import CLOCK, is_format
 
