@@ -10,6 +10,7 @@ from unified.kit.mapping.rules import StreamRules
 from unified.kit.mapping.targets import needed
 from unified.kit.proposing.drafting import Proposals, propose
 from unified.kit.proposing.fields import ForeignField
+from unified.kit.proposing.matching import Match
 from unified.kit.proposing.words import name_words, split
 from unified.schema.entities import ENTITIES, RECORDS
 
@@ -42,7 +43,15 @@ class Landing:
     remarks: tuple[str, ...]
 
 
-def landing(name: str, fields: Sequence[ForeignField], ids: Sequence[str], by: str = ":") -> Landing | None:
+def landing(
+    name: str,
+    fields: Sequence[ForeignField],
+    ids: Sequence[str],
+    by: str = ":",
+    *,
+    entity: str = "",
+    matched: tuple[str, Sequence[Match]] | None = None,
+) -> Landing | None:
     """Where a stream lands.
 
     Args:
@@ -50,19 +59,22 @@ def landing(name: str, fields: Sequence[ForeignField], ids: Sequence[str], by: s
         fields: Of its records; there may be none.
         ids: Paths of what makes a record's id; without any, one is looked for among the fields.
         by: What stands between them.
+        entity: Where it is said to belong; else its name says so.
+        matched: Which field is which, for an entity; else the matcher finds that.
 
     Returns:
         None where nothing says what a record's id is.
     """
     words = set(split(name)[-1:])
     ids = ids or _own_id(name, fields)
-    for entity, names in _NAMED.items():
-        if words & names:
-            found = propose(entity, fields)
+    matches = dict([matched] if matched else [])
+    for place, names in _NAMED.items():
+        if place == entity or (not entity and words & names):
+            found = propose(place, fields, matches.get(place))
             filled = {one.target for one in found.rules if one.rule is not None}
-            model = next(one.model for one in ENTITIES if one.name == entity)
-            if filled & _TELLING[entity] and needed(model) <= filled:
-                return _landed(entity, found, ids, by)
+            model = next(one.model for one in ENTITIES if one.name == place)
+            if filled & _TELLING[place] and needed(model) <= filled:
+                return _landed(place, found, ids, by)
     return _landed(RECORDS.name, propose(RECORDS.name, fields), ids, by)
 
 

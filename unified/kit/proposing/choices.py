@@ -128,6 +128,11 @@ def chosen(
     return Chosen(both, kept, dropped)
 
 
+def sentence(text: str) -> str:
+    """A model's own words, fit to be shown: one line without links."""
+    return plain(_LINK.sub(r"\1", text)).rstrip(". ")
+
+
 def _fault(pair: Pair, by_path: dict[str, Any], by_target: dict[str, Any]) -> str:
     checks: tuple[tuple[Callable[[], bool], str], ...] = (
         (lambda: is_secret(name_words(pair.source)), "it is named like a secret"),
@@ -141,7 +146,7 @@ def _match(pair: Pair, one: ForeignField, place: Place, by_names: dict[str, str]
     sure = min(1.0, max(0.0, pair.sure)) if math.isfinite(pair.sure) else 0.0
     rival = by_names.get(place.target, one.path)
     confidence = replace(confidence_of(one, place), model=sure, unique=float(rival == one.path))
-    said = plain(_LINK.sub(r"\1", pair.reason)).rstrip(". ")
+    said = sentence(pair.reason)
     reason = f"the model says: {said}" if said else "the model names it"
     if confidence.name >= LEAST:
         reason += "; names say so too"

@@ -1,5 +1,6 @@
 """`unified connectors import` and `draft`: documents made of what others described, and how much of it that is."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, say, table
 from unified.cli.session import UsageError
+from unified.kit.asking.settings import ModelSettings
 from unified.kit.document.source import MOST_BYTES, DocumentError
 from unified.kit.importing.airbyte.conversion import convert
 from unified.kit.importing.airbyte.coverage import Coverage, coverage
@@ -17,6 +19,7 @@ from unified.kit.importing.airbyte.examination import ExaminedStream, examine
 from unified.kit.importing.airbyte.manifest import read_manifest
 from unified.kit.importing.airbyte.streams import ConvertedStream
 from unified.kit.importing.names import slug
+from unified.kit.importing.openapi.advised import advised_draft
 from unified.kit.importing.openapi.draft import draft
 from unified.kit.importing.openapi.spec import MOST_JSON_BYTES, read_spec
 from unified.kit.importing.writing import as_yaml
@@ -37,6 +40,12 @@ SpecFile = Annotated[
 ]
 To = Annotated[Path | None, typer.Option("--to", dir_okay=False, help="A new file for the document.")]
 Called = Annotated[str | None, typer.Option("--name", help="What the connector is to be called.")]
+ByModel = Annotated[
+    bool,
+    typer.Option(
+        "--model", help="Ask the language model that UNIFIED_MODEL names. It is shown parts of the file."
+    ),
+]
 Report = Annotated[
     Path | None,
     typer.Option(
@@ -96,12 +105,17 @@ def _convert(file: Path, to: Path | None, name: str, *, as_json: bool) -> None:
     _write(found.document, [*found.remarks, *own], file, to)
 
 
-def draft_connector(spec: SpecFile, *, to: To = None, name: Called = None, as_json: AsJson = False) -> None:
+def draft_connector(
+    spec: SpecFile, *, model: ByModel = False, to: To = None, name: Called = None, as_json: AsJson = False
+) -> None:
     """Draft a connector document from an OpenAPI 3.0 or 3.1 file: hosts, authentication, lists, pages, rules.
 
-    What is guessed is named, for a person to look at. Nothing is fetched, and nothing is installed.
+    With --model a language model says which lists are worth having, how their pages and changes go, and which field is
+    which. What is guessed is named, for a person to look at. Nothing is fetched, and nothing is installed.
     """
-    found = draft(read_spec(_bytes(spec, MOST_JSON_BYTES), spec.name), name or slug(spec.stem))
+    read, called = read_spec(_bytes(spec, MOST_JSON_BYTES), spec.name), name or slug(spec.stem)
+    asked = ModelSettings.from_environment() if model else None
+    found = draft(read, called) if asked is None else asyncio.run(advised_draft(read, called, asked))
     if as_json:
         print_json(asdict(found))
     else:

@@ -1,6 +1,7 @@
 """A draft of a connector document from an OpenAPI file. A person completes it; nothing of it is active by itself."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +13,12 @@ from unified.kit.document.streams import DocumentStream
 from unified.kit.importing.landing import Landing, landing
 from unified.kit.importing.names import slug
 from unified.kit.importing.openapi import access
-from unified.kit.importing.openapi.lists import ListOperation, operations
+from unified.kit.importing.openapi.advice import Advice
+from unified.kit.importing.openapi.lists import ListOperation, list_operation
+from unified.kit.importing.openapi.parts import Parts, listings
 from unified.kit.importing.openapi.spec import Spec
 from unified.kit.importing.writing import because
+from unified.kit.proposing.matching import Match
 from unified.kit.proposing.schemas import of_schema
 
 Said = dict[str, Any]
@@ -58,12 +62,26 @@ class Draft:
     remarks: list[str]
 
 
-def draft(spec: Spec, name: str) -> Draft:
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """What a model says of an API.
+
+    Attributes:
+        lists: Of its lists, by path.
+        matches: Of the fields of a list, by path: for which entity, and which field is which.
+    """
+
+    lists: Mapping[str, Advice] = field(default_factory=dict)
+    matches: Mapping[str, tuple[str, Sequence[Match]]] = field(default_factory=dict)
+
+
+def draft(spec: Spec, name: str, guidance: Guidance | None = None) -> Draft:
     """Draft a document.
 
     Args:
         spec: As it was read.
         name: What the connector is to be called.
+        guidance: What a model says; names alone guide it otherwise.
 
     Raises:
         DocumentError: If the file names no host that requests can go to, or what it says of authentication can't be
@@ -71,7 +89,11 @@ def draft(spec: Spec, name: str) -> Draft:
     """
     server, remarks = access.server(spec)
     auth, more = access.auth(spec)
-    found = [(DraftedPath(path), operation) for path, operation in operations(spec)]
+    guidance = guidance or Guidance()
+    found = [
+        (DraftedPath(path), _operation(spec, parts, guidance.lists.get(path)))
+        for path, parts in listings(spec)
+    ]
     streams: dict[str, Said] = {}
     lists = {path.path.rstrip("/") for path, operation in found if isinstance(operation, ListOperation)}
     # Parents first: a child names its parent's stream.
@@ -81,7 +103,7 @@ def draft(spec: Spec, name: str) -> Draft:
         elif len(streams) >= MOST_STREAMS:
             one.reason = f"the draft has {MOST_STREAMS} streams already"
         else:
-            _stream(spec, one, operation, streams, lists)
+            _stream(spec, one, operation, streams, lists, guidance)
     said: Said = {"engine": 1, "id": name, "version": "0.1.0", "title": _title(spec, name), **server}
     said["hosts"] = list(dict.fromkeys([*said["hosts"], *access.hosts_of(auth)]))
     said |= {"auth": auth, "requests_per_second": _USUAL_RATE, "streams": streams}
@@ -102,13 +124,34 @@ def _title(spec: Spec, name: str) -> str:
     return (" ".join(said.split()) if isinstance(said, str) else "")[:60] or name
 
 
+def _operation(spec: Spec, parts: Parts | str, advice: Advice | None) -> ListOperation | str:
+    if isinstance(parts, str):
+        return parts
+    try:
+        return list_operation(spec, parts, advice)
+    except DocumentError as error:
+        return str(error)
+
+
 def _stream(
-    spec: Spec, one: DraftedPath, operation: ListOperation, streams: dict[str, Said], lists: set[str]
+    spec: Spec,
+    one: DraftedPath,
+    operation: ListOperation,
+    streams: dict[str, Said],
+    lists: set[str],
+    guidance: Guidance,
 ) -> None:
     """Add the stream of a list, or note why there is none."""
     name = _name(one.path, streams)
+    advice = guidance.lists.get(one.path)
     try:
-        landed = landing(name, of_schema(operation.item, spec.resolve), ())
+        landed = landing(
+            name,
+            of_schema(operation.item, spec.resolve),
+            (),
+            entity=advice.entity if advice else "",
+            matched=guidance.matches.get(one.path),
+        )
     except DocumentError as error:
         one.reason = str(error)
         return
@@ -137,7 +180,8 @@ def _stream(
         one.reason = f"documents do not take it: {because(error)}"
         return
     one.stream, one.entity = name, landed.entity
-    one.remarks += [*operation.remarks, *landed.remarks]
+    dropped = [f"dropped of the model's advice: {what}" for what in advice.dropped] if advice else []
+    one.remarks += [*operation.remarks, *landed.remarks, *dropped]
     streams[name] = said
 
 

@@ -5,13 +5,14 @@ where a wrong guess would lose records, there is no stream but a reason.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from unified.kit.document.source import DocumentError
+from unified.kit.importing.openapi.advice import Advice
+from unified.kit.importing.openapi.parts import Parts, first_of, said_of, size_of
 from unified.kit.importing.openapi.spec import Spec
-from unified.kit.proposing.schemas import properties_of, type_of_schema
+from unified.kit.proposing.schemas import type_of_schema
 from unified.kit.proposing.words import split
 
 Said = dict[str, Any]
@@ -38,27 +39,7 @@ _SIZES = frozenset(
         "results",
     )
 )
-_AROUND = frozenset(
-    ("meta", "paging", "pagination", "links", "_links", "page", "response_metadata", "metadata", "cursors", "next",
-     "page_info", "pageInfo", "_meta", "meta_data")
-)  # fmt: skip
-_RECORDS = (
-    "data",
-    "results",
-    "items",
-    "records",
-    "list",
-    "values",
-    "value",
-    "entries",
-    "objects",
-    "elements",
-)
-_BESIDE = frozenset(("warnings", "errors", "messages", "links", "included", "validationerrors", "notices"))
-"""Lists that an answer has beside its records."""
-
 _SINCE = frozenset(("since", "after", "gte", "gt", "from", "min", "start", "begin"))
-_MOST_PAGE = 100
 
 
 @dataclass(slots=True)
@@ -84,101 +65,52 @@ class ListOperation:
     remarks: list[str] = field(default_factory=list)
 
 
-def list_operation(spec: Spec, path: str, operation: Mapping[str, Any], shared: Any) -> ListOperation | str:
-    """An operation that lists records, or why it is none that can be read.
+def list_operation(spec: Spec, parts: Parts, advice: Advice | None = None) -> ListOperation | str:
+    """An operation that lists records as it can be read, or why it can't.
 
     Args:
         spec: Whose operation.
-        path: Where it is.
-        operation: The GET of that path.
-        shared: Parameters of all operations of the path.
+        parts: What it is made of.
+        advice: What a model says of it; it takes the place of what names say.
 
     Raises:
         DocumentError: If a reference of it can't be followed.
     """
-    if path.rstrip("/").endswith("}"):
-        return "it is a single record"
-    answer = _answer(spec, operation)
-    schema = _json_schema(spec, answer)
-    place = _place_of_records(spec, schema, path)
-    if place is None:
-        return "its answer is no list of objects"
-    found = ListOperation(path, *place)
-    queries = {
-        str(one.get("name")): one
-        for one in [*spec.items(shared), *spec.items(operation.get("parameters"))]
-        if one.get("in") == "query"
-    }
-    names = {_flat(name): name for name in queries}
-    pages = _paging(spec, found, names, queries, schema, answer)
-    if pages is not None:
-        return pages
+    found = ListOperation(parts.path, parts.records, parts.item)
+    if advice is not None and not advice.is_worth:
+        return f"the model takes it for not worth having: {advice.reason}"
+    by_names = _paging(spec, found, parts)
+    if advice is not None and advice.paging is not None:
+        before = found.paging if by_names is None else None
+        found.paging, found.parameters = dict(advice.paging), dict(advice.parameters)
+        agrees = before is not None and before == found.paging
+        found.remarks = [
+            f"pages are {found.paging['kind']}, says the model" + ("; names say so too" if agrees else "")
+        ]
+    elif by_names is not None:
+        return by_names
     used = {found.paging.get("parameter"), found.paging.get("size_parameter"), *found.parameters}
-    _changes(spec, found, queries, used)
+    if advice is not None and advice.changes not in (None, *used):
+        _note_changes(spec, found, str(advice.changes), parts.queries, "the model's word for")
+    else:
+        _changes(spec, found, parts.queries, used)
     if found.changes:
         used.add(found.changes["parameter"])
-    for name, one in queries.items():
+    for name, one in parts.queries.items():
         if one.get("required") is True and name not in used:
-            default = _of_schema(spec, one, "default")
+            default = said_of(spec, one, "default")
             if default is None:
                 return f"it needs the parameter {name!r}, and nothing says which value"
             found.parameters[name] = str(default)
     return found
 
 
-def _answer(spec: Spec, operation: Mapping[str, Any]) -> Mapping[str, Any]:
-    responses = spec.object(operation.get("responses"))
-    codes = sorted(
-        (str(code) for code in responses if str(code).startswith("2")), key=lambda code: code != "200"
-    )
-    return spec.object(responses.get(codes[0] if codes else "default"))
-
-
-def _json_schema(spec: Spec, answer: Mapping[str, Any]) -> Any:
-    content = spec.object(answer.get("content"))
-    for kind, said in content.items():
-        if "json" in str(kind).lower():
-            return spec.object(said).get("schema")
-    return None
-
-
-def _place_of_records(spec: Spec, schema: Any, path: str) -> tuple[list[str], Any] | None:
-    """The keys to the list in an answer, and the schema of an item. A record that has lists in it is no list."""
-    if type_of_schema(schema, spec.resolve) == "array":
-        return _listed([], spec, schema)
-    properties = properties_of(schema, spec.resolve)
-    own = split(path.rstrip("/").rpartition("/")[2])
-    named = [(key, value) for key, value in properties.items() if split(key) == own]
-    usual = [(key, value) for key, value in properties.items() if key.lower() in _RECORDS]
-    others = (
-        [] if "id" in properties else [one for one in properties.items() if one[0].lower() not in _BESIDE]
-    )
-    for key, value in (*named, *usual, *others):
-        if type_of_schema(value, spec.resolve) == "array" and (found := _listed([key], spec, value)):
-            return found
-    for key, value in usual:
-        for inner, deep in properties_of(value, spec.resolve).items():
-            if type_of_schema(deep, spec.resolve) == "array" and (found := _listed([key, inner], spec, deep)):
-                return found
-    return None
-
-
-def _listed(keys: list[str], spec: Spec, schema: Any) -> tuple[list[str], Any] | None:
-    item = spec.object(schema).get("items")
-    return (keys, item) if type_of_schema(item, spec.resolve) == "object" else None
-
-
-def _paging(
-    spec: Spec,
-    found: ListOperation,
-    names: Mapping[str, str],
-    queries: Mapping[str, Mapping[str, Any]],
-    schema: Any,
-    answer: Mapping[str, Any],
-) -> str | None:
+def _paging(spec: Spec, found: ListOperation, parts: Parts) -> str | None:
     """Note how pages follow; why that can't be said where a guess would lose records."""
+    queries, answered = parts.queries, parts.answered
+    names = {_flat(name): name for name in queries}
     size_name = next((names[one] for one in names if one in _SIZES), None)
-    size = _size(spec, queries[size_name]) if size_name else None
+    size = size_of(spec, queries[size_name]) if size_name else None
     token_name = next((names[one] for one in names if one in _TOKENS), None)
     number = next(
         (
@@ -189,7 +121,6 @@ def _paging(
         ),
         None,
     )
-    answered = list(_answered(spec, schema, 0))
     link = next(
         (keys for keys, one in answered if _flat(keys[-1]) in _LINKS and _is_link(spec, keys, one)), None
     )
@@ -203,12 +134,12 @@ def _paging(
         found.paging = {"kind": "token", "parameter": token_name, "token": token}
     elif link:
         found.paging = {"kind": "next_link", "link": link}
-    elif any(str(name).lower() == "link" for name in spec.object(answer.get("headers"))):
+    elif any(str(name).lower() == "link" for name in parts.headers):
         found.paging = {"kind": "link_header"}
     elif number and size_name:
         found.paging = {"kind": number[0], "parameter": number[1], "size": size, "size_parameter": size_name}
         if number[0] == "page":
-            found.paging["first"] = _first(spec, queries[number[1]])
+            found.paging["first"] = first_of(spec, queries[number[1]])
     elif number or token_name:
         return f"it has pages ({number[1] if number else token_name}), and nothing says where the last one is"
     else:
@@ -216,17 +147,6 @@ def _paging(
     if found.paging["kind"] != "none":
         found.remarks.append(f"pages are guessed: {found.paging['kind']}")
     return None
-
-
-def _answered(spec: Spec, schema: Any, depth: int) -> Iterator[tuple[list[str], Any]]:
-    """The properties of an answer that may say how it goes on, with the keys that lead to them."""
-    for key, value in properties_of(schema, spec.resolve).items():
-        kind = type_of_schema(value, spec.resolve)
-        if kind == "object" and depth < 2 and key in _AROUND:  # noqa: PLR2004 - `paging.next.after`
-            for keys, inner in _answered(spec, value, depth + 1):
-                yield [key, *keys], inner
-        elif kind not in ("array", "object"):
-            yield [key], value
 
 
 def _is_link(spec: Spec, keys: list[str], said: Any) -> bool:
@@ -240,54 +160,27 @@ def _is_link(spec: Spec, keys: list[str], said: Any) -> bool:
     )
 
 
-def _size(spec: Spec, parameter: Mapping[str, Any]) -> int:
-    """The size to ask for: as many as allowed, at most 100."""
-    most, usual = (_of_schema(spec, parameter, key) for key in ("maximum", "default"))
-    for said in (most, usual):
-        if isinstance(said, int) and not isinstance(said, bool) and said > 0:
-            return min(said, max(_MOST_PAGE, usual if isinstance(usual, int) else 0), 10_000)
-    return _MOST_PAGE
-
-
-def _first(spec: Spec, parameter: Mapping[str, Any]) -> int:
-    said = [_of_schema(spec, parameter, key) for key in ("default", "minimum")]
-    return 0 if 0 in [one for one in said if isinstance(one, int) and not isinstance(one, bool)] else 1
-
-
-def _of_schema(spec: Spec, parameter: Mapping[str, Any], key: str) -> Any:
-    return spec.object(parameter.get("schema")).get(key)
-
-
 def _changes(
     spec: Spec, found: ListOperation, queries: Mapping[str, Mapping[str, Any]], used: set[Any]
 ) -> None:
     """Note the parameter that asks for what changed since a time."""
-    for name, one in queries.items():
+    for name in queries:
         words = set(split(name))
-        if name in used or not words & _SINCE or not ("updated" in words or words == {"since"}):
-            continue
-        schema = spec.object(one.get("schema"))
-        form = {"date": "date", "date-time": "iso"}.get(str(schema.get("format")))
-        if form is None and type_of_schema(schema, spec.resolve) in ("integer", "number"):
-            form = "epoch"
-        found.changes = {"parameter": name, **({"format": form} if form else {})}
-        found.remarks.append(
-            f"changes are guessed by {name!r}: do they come oldest first, and is its format right?"
-        )
-        return
+        if name not in used and words & _SINCE and ("updated" in words or words == {"since"}):
+            _note_changes(spec, found, name, queries, "guessed by")
+            return
+
+
+def _note_changes(
+    spec: Spec, found: ListOperation, name: str, queries: Mapping[str, Mapping[str, Any]], how: str
+) -> None:
+    schema = spec.object(queries[name].get("schema"))
+    form = {"date": "date", "date-time": "iso"}.get(str(schema.get("format")))
+    if form is None and type_of_schema(schema, spec.resolve) in ("integer", "number"):
+        form = "epoch"
+    found.changes = {"parameter": name, **({"format": form} if form else {})}
+    found.remarks.append(f"changes are {how} {name!r}: do they come oldest first, and is its format right?")
 
 
 def _flat(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def operations(spec: Spec) -> Iterator[tuple[str, ListOperation | str]]:
-    """Each path that can be asked with GET: the list that it is, or why it is none."""
-    for path, said in spec.whole["paths"].items():
-        try:
-            item = spec.object(said)
-            operation = item.get("get")
-            if isinstance(operation, Mapping):
-                yield str(path), list_operation(spec, str(path), operation, item.get("parameters"))
-        except DocumentError as error:
-            yield str(path), str(error)
