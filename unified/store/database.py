@@ -248,6 +248,12 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def no_workspace(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """A transaction like that of a workspace, in which none is chosen yet: no row of any can be seen."""
+        async with self._transaction(APP_ROLE) as connection:
+            yield connection
+
+    @asynccontextmanager
     async def scheduler(self) -> AsyncIterator[AsyncConnection[Any]]:
         """A transaction that sees which connections exist in all workspaces; no record and no secret."""
         async with self._transaction(SCHEDULER_ROLE) as connection:

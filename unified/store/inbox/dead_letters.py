@@ -250,7 +250,7 @@ async def counts(db: Database, connection: ConnectionSummary) -> dict[State, int
 
 
 async def counts_by_connection(conn: AsyncConnection[Any]) -> dict[UUID, dict[State, int]]:
-    """The same of each connection of a workspace that has any, in a transaction of the workspace."""
+    """The same of each connection that has any, in a transaction of its workspace, or of the scheduler's role."""
     result = await conn.execute(
         "SELECT connection_id, state, count(*) FROM webhook_dead_letters GROUP BY connection_id, state"
     )

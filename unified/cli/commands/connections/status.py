@@ -12,11 +12,13 @@ import typer
 from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, table
 from unified.cli.session import Session, asynchronous, open_session
-from unified.store.connections import statistics
+from unified.store.connections import standing
 from unified.store.connections.rows import ConnectionSummary
+from unified.store.connections.standing import Stored
 from unified.store.inbox import backlog, dead_letters, horizon
 from unified.store.inbox.backlog import Waiting
 from unified.store.records import burials
+from unified.store.records.burials import WaitingBurial
 from unified.store.workspaces import workspaces
 
 
@@ -43,7 +45,22 @@ async def status(
         waiting = await _waiting(session, {connection.connector for connection in connections})
         async with session.db.scheduler() as conn:
             held_up = await horizon.held_up(conn)
-        found = [await _state(session, each, waiting.get(each.id), held_up) for each in connections]
+            letters = await dead_letters.counts_by_connection(conn)
+        stored = await standing.stored(session.db, connections)
+        burials_of = {
+            each.id: await _burials(session, each) for each in connections if stored[each.id].burials
+        }
+        found = [
+            _state(
+                each,
+                stored[each.id],
+                burials_of.get(each.id, ()),
+                waiting.get(each.id),
+                held_up,
+                letters.get(each.id, {}),
+            )
+            for each in connections
+        ]
     if as_json:
         print_json(found)
         return
@@ -108,18 +125,20 @@ def _held(webhooks: Mapping[str, Any]) -> str | None:
     return f"{webhooks['held']:,} event(s) can't be read yet; they wait for {webhooks['held_by']}"
 
 
-async def _state(
-    session: Session,
+async def _burials(session: Session, connection: ConnectionSummary) -> list[WaitingBurial]:
+    async with session.db.workspace(connection.workspace_id) as conn:
+        return await burials.waiting(conn, connection.id)
+
+
+def _state(
     connection: ConnectionSummary,
+    stored: Stored,
+    waiting_burials: Iterable[WaitingBurial],
     waiting: Waiting | None,
     held_up: horizon.HeldUp | None,
+    letters: Mapping[dead_letters.State, int],
 ) -> dict[str, Any]:
     held = held_up.connections.get(connection.id) if held_up else None
-    async with session.db.workspace(connection.workspace_id) as conn:
-        rows = await statistics.live_by_stream(conn, connection.id)
-        rejected = await statistics.rejects_by_stream(conn, connection.id)
-        waiting_burials = await burials.waiting(conn, connection.id)
-    letters = await dead_letters.counts(session.db, connection)
     return {
         "connection": connection.key,
         "connector": connection.connector,
@@ -127,8 +146,8 @@ async def _state(
         "state": "needs_reauth" if connection.needs_reauth else connection.sync_status,
         "sync_started_at": connection.sync_started_at,
         "last_sync_at": connection.last_sync_at,
-        "rows": rows,
-        "rejects": {stream: rejected.get(stream, 0) for stream in rows},
+        "rows": stored.rows,
+        "rejects": {stream: stored.rejects.get(stream, 0) for stream in stored.rows},
         "error": connection.error_message,
         "burials": [{name: getattr(one, name) for name in one.__slots__} for one in waiting_burials],
         "webhooks": {

@@ -1,0 +1,139 @@
+"""How long it takes to look at thousands of connections: commands, pages, the API, ticks.
+
+    uv run --group dev python benchmarks/lists.py [--connections 2000] [--rounds 3]
+
+Each connection has a workspace of its own (`fleet.py`); one workspace has as many again, for what lists a workspace's.
+Printed are the least seconds of some rounds. Commands are processes, start included; a tick is the evaluation of the
+sensor or schedule in a process that runs already, as in Dagster's code server.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import httpx
+import psycopg
+from fleet import add_partitions, fill
+from rig import IngressProcess, PostgresServer
+
+from resources.store import CredentialStoreResource, DatabaseResource
+from sensors import watching
+from unified.cli.installation import prepare_dagster, upgrade_dagster
+from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, generate_key
+from unified_assets.definitions import build_definitions
+
+_CROWDED = """
+INSERT INTO workspaces (slug, name) VALUES ('crowded', 'Crowded');
+INSERT INTO connector_configs
+    (workspace_id, connector, name, sync_status, sync_started_at, last_sync_at, sync_interval_minutes)
+SELECT w.id, 'stripe', 'stripe-' || n, 'success', now(), now(), 1440
+FROM workspaces AS w CROSS JOIN generate_series(1, {connections}) AS n WHERE w.slug = 'crowded';
+INSERT INTO cursors (workspace_id, connector_config_id, stream, cursor, observed_at, refreshed_at)
+SELECT c.workspace_id, c.id, stream, '{{}}', now(), now() FROM workspaces AS w
+JOIN connector_configs AS c ON c.workspace_id = w.id AND w.slug = 'crowded'
+CROSS JOIN unnest(ARRAY['customers', 'invoices', 'events']) AS stream;
+"""
+_SENSORS = (
+    "connections",
+    "first_loads",
+    "sync_requests",
+    "stripe_inbox",
+    "identities",
+    "routes",
+    "subscriptions",
+    "expiring_credentials",
+    "silent_connections",
+)
+
+
+def main() -> None:
+    """Print what each look takes, as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--connections", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        server = PostgresServer(Path(folder))
+        try:
+            keys = generate_key()
+            os.environ |= {"UNIFIED_HOME": folder, "DATABASE_URL": server.url, MASTER_KEYS_VARIABLE: keys}
+            # Half of the connections have a workspace each, the other half one together.
+            half = options.connections // 2
+            fill(server.url, half)
+            with psycopg.connect(server.url, autocommit=True) as admin:
+                admin.execute(_CROWDED.format(connections=half).encode())
+                admin.execute("VACUUM ANALYZE")
+            prepare_dagster(server.url)
+            upgrade_dagster()
+            add_partitions(server.url)
+            looks = {**_commands(), **_requests(server.url, keys, Path(folder)), **_ticks()}
+            taken = {name: _least(look, options.rounds) for name, look in looks.items()}
+            print(json.dumps(taken, indent=2))
+        finally:
+            server.stop()
+
+
+def _least(look: Callable[[], object], rounds: int) -> float:
+    taken = []
+    for _ in range(rounds):
+        started = time.monotonic()
+        look()
+        taken.append(time.monotonic() - started)
+    return round(min(taken), 2)
+
+
+def _run(*arguments: str) -> str:
+    command = [str(Path(sys.executable).with_name("unified")), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _commands() -> dict[str, Callable[[], object]]:
+    commands = ("status",), ("status", "--json"), ("connections", "list"), ("workspaces", "list")
+    return {f"unified {' '.join(one)}": (lambda one=one: _run(*one)) for one in commands}  # type: ignore[misc]
+
+
+def _requests(url: str, keys: str, folder: Path) -> dict[str, Callable[[], object]]:
+    """Reads of the crowded workspace over HTTP."""
+    server = IngressProcess(url, keys, folder / "serve.log", UNIFIED_PUBLIC_URL="http://127.0.0.1")
+    base = f"http://127.0.0.1:{server.port}"
+    made = _run("tokens", "create", "--workspace", "crowded", "--name", "bench", "--role", "viewer")
+    token = re.findall(r"uat_\S+", made)[0]
+    client = httpx.Client(base_url=base, headers={"authorization": f"Bearer {token}"}, timeout=60)
+
+    def get(path: str) -> None:
+        client.get(path).raise_for_status()
+
+    paths = "/api/connectors/configs?limit=100", "/api/statistics"
+    return {f"GET {path}": (lambda path=path: get(path)) for path in paths}  # type: ignore[misc]
+
+
+def _ticks() -> dict[str, Callable[[], object]]:
+    watching.WATCH_SECONDS = 0.0
+    defs = build_definitions()
+    instance = dg.DagsterInstance.get()
+    resources = {"database": DatabaseResource(), "credentials": CredentialStoreResource()}
+
+    def sensor(name: str) -> None:
+        with dg.build_sensor_context(instance=instance, resources=resources) as context:
+            defs.resolve_sensor_def(name).evaluate_tick(context)
+
+    def schedule() -> None:
+        with dg.build_schedule_context(instance=instance, resources=resources) as context:
+            defs.resolve_schedule_def("stripe_schedule").evaluate_tick(context)
+
+    sensors = {f"tick of {name}": (lambda name=name: sensor(name)) for name in _SENSORS}  # type: ignore[misc]
+    return {**sensors, "tick of stripe_schedule": schedule}
+
+
+if __name__ == "__main__":
+    main()
