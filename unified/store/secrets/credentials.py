@@ -29,16 +29,13 @@ from unified.store.errors import StoreError
 from unified.store.secrets import authorization_rows, data_keys
 from unified.store.secrets import rows as credential_rows
 from unified.store.secrets.keys import KeyProvider, MasterKeyError
-from unified.store.secrets.rows import CredentialInfo, Place
+from unified.store.secrets.rows import CredentialInfo, Place, sealed_place
 from unified.store.workspaces import workspaces
 
 WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a kind, no secret
 """Kind of the secrets that sign what a webhook endpoint receives."""
 
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
-
-# In place of a kind, for secrets that are not a connection's credential.
-_SEALED = "sealed"
 
 
 class CredentialError(StoreError):
@@ -143,7 +140,7 @@ class CredentialStore:
             data_key = await data_keys.current(conn, self._provider, workspace_id)
             for field, secret in fields.items():
                 place = Place(workspace_id, connection_id, field, versions[field], kind, expires_at)
-                ciphertext = place.encrypt(data_key.key, secret)
+                ciphertext = place.encrypt(data_key.key, data_key.id, secret)
                 await credential_rows.write(conn, place, ciphertext, data_key.id, endpoint_id)
             if others and kind != CredentialKind.OAUTH_TOKEN:
                 await authorization_rows.forget(conn, connection_id)
@@ -297,7 +294,7 @@ class CredentialStore:
         found = await credential_rows.read_sealed(conn, connection_id, endpoint_id)
         secrets: dict[str, Secret] = {}
         master_key_ids: set[str] = set()
-        for info, is_expired, ciphertext, wrapped in found:
+        for info, is_expired, ciphertext, data_key_id, wrapped in found:
             if is_expired and (endpoint_id is not None or info.kind == CredentialKind.OAUTH_TOKEN):
                 continue
             if is_expired:
@@ -308,7 +305,7 @@ class CredentialStore:
             data_key = await self._provider.unwrap(*wrapped)
             place = Place(workspace_id, connection_id, info.field, info.version, info.kind, info.expires_at)
             try:
-                secrets[info.field] = place.decrypt(data_key, ciphertext)
+                secrets[info.field] = place.decrypt(data_key, data_key_id, ciphertext)
             except InvalidToken:
                 raise CredentialTamperedError(
                     f"{info.field} of connection {key} does not decrypt: its row was changed, or copied from "
@@ -337,8 +334,8 @@ class CredentialStore:
             The ciphertext, and the data key that it needs.
         """
         data_key = await data_keys.current(conn, self._provider, workspace_id)
-        place = Place(workspace_id, connection_id, name, 1, _SEALED, None)
-        return place.encrypt(data_key.key, secret), data_key.id
+        place = sealed_place(workspace_id, connection_id, name)
+        return place.encrypt(data_key.key, data_key.id, secret), data_key.id
 
     async def unseal(
         self,
@@ -358,10 +355,10 @@ class CredentialStore:
         rows = await conn.execute(
             "SELECT wrapped_key, master_key_id FROM workspace_keys WHERE id = %s", (data_key_id,)
         )
-        place = Place(workspace_id, connection_id, name, 1, _SEALED, None)
+        place = sealed_place(workspace_id, connection_id, name)
         try:
             data_key = await self._provider.unwrap(*(await rows.fetchone() or (b"", "none")))
-            return place.decrypt(data_key, ciphertext)
+            return place.decrypt(data_key, data_key_id, ciphertext)
         except InvalidToken:
             raise CredentialTamperedError(
                 f"what was stored for connection {connection_id} does not decrypt: its row was changed, or copied "

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from psycopg import AsyncConnection
 from psycopg.errors import ForeignKeyViolation
 
-from unified.store import audit
+from unified.store import audit, ciphers
 from unified.store.database import Database
 from unified.store.secrets.keys import KeyProvider, MasterKeyError, WrappedKey
 
@@ -284,9 +284,17 @@ async def _rewrap(db: Database, provider: KeyProvider, limit: int) -> int:
         rows = await conn.execute(
             """
             SELECT workspace_id, id, wrapped_key, master_key_id FROM workspace_keys
-            WHERE master_key_id <> %s LIMIT %s
+            WHERE master_key_id <> %(primary)s
+                OR (%(takes_cipher)s AND (substr(wrapped_key, 1, length(%(mark)s)) = %(mark)s) <> %(is_aes)s)
+            LIMIT %(limit)s
             """,
-            (primary, limit),
+            {
+                "primary": primary,
+                "takes_cipher": provider.takes_cipher,
+                "mark": ciphers.AES_MARK,
+                "is_aes": ciphers.chosen() == ciphers.AES,
+                "limit": limit,
+            },
         )
         batch = await rows.fetchall()
     renewed = await provider.rewrap([WrappedKey(wrapped, key_id) for _, _, wrapped, key_id in batch])

@@ -5,6 +5,7 @@ so nothing is decrypted by trial. What it wraps, and how all of that moves to an
 `unified.store.secrets.data_keys`. Master keys that never leave HashiCorp Vault: `unified.store.secrets.vault`.
 """
 
+import base64
 import hashlib
 import logging
 import os
@@ -18,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from unified.store import ciphers
 from unified.store.errors import StoreError
 
 MASTER_KEYS_VARIABLE = "UNIFIED_MASTER_KEYS"
@@ -59,6 +61,11 @@ class KeyProvider(Protocol):
         """Names the master key that wraps from now on."""
         ...
 
+    @property
+    def takes_cipher(self) -> bool:
+        """Whether it wraps by the cipher that is chosen (:mod:`unified.store.ciphers`), or by one of its own."""
+        ...
+
     def has(self, key_id: str) -> bool:
         """Whether a master key is of this provider. It may be one that it has given up."""
         ...
@@ -96,20 +103,52 @@ class KeyProvider(Protocol):
         ...
 
 
+class MasterKey(NamedTuple):
+    """A master key in plain, which wraps data keys by the cipher that is chosen, bound to its own id.
+
+    Attributes:
+        id: Its fingerprint.
+        key: 32 bytes.
+        fernet: The same as a Fernet.
+    """
+
+    id: str
+    key: bytes
+    fernet: Fernet
+
+    def wrap(self, data_key: bytes) -> WrappedKey:
+        """Encrypt a data key."""
+        wrapped = ciphers.encrypt(self.key, data_key, bound_to=self._bound_to, fernet=lambda: self.fernet)
+        return WrappedKey(wrapped, self.id)
+
+    def unwrap(self, wrapped: bytes) -> bytes:
+        """Decrypt a data key; raises InvalidToken where this key did not wrap it so."""
+        return ciphers.decrypt(self.key, wrapped, bound_to=self._bound_to, fernet=lambda: self.fernet)
+
+    @property
+    def _bound_to(self) -> bytes:
+        return f"unified data key|{self.id}".encode()
+
+    def __repr__(self) -> str:
+        return f"MasterKey(id={self.id!r})"
+
+
 class LocalKeyProvider:
-    """Fernet master keys in memory; the first is the primary, the others only unwrap."""
+    """Master keys in memory; the first is the primary, the others only unwrap."""
+
+    takes_cipher = True
 
     def __init__(self, keys: Iterable[str], source: str = "the list of master keys") -> None:
         """Take master keys.
 
         Args:
-            keys: Fernet keys (32 bytes in URL-safe base64), the primary first.
+            keys: Each 32 bytes in URL-safe base64, the form of a Fernet key; the primary first.
             source: Where they come from, for error messages.
 
         Raises:
             MasterKeyError: If there is none, or one is not a Fernet key; the message says which, not its text.
         """
-        self._fernets = _parse(keys, source)
+        self._keys = _parse(keys, source)
         self._source = source
 
     async def primary_key_id(self) -> str:
@@ -122,18 +161,18 @@ class LocalKeyProvider:
 
     async def wrap(self, data_key: bytes) -> WrappedKey:
         """Encrypt a data key under the first key."""
-        return WrappedKey(self._fernets[self._primary].encrypt(data_key), self._primary)
+        return self._keys[self._primary].wrap(data_key)
 
     async def unwrap(self, wrapped: bytes, key_id: str) -> bytes:
         """Decrypt a data key; see :meth:`KeyProvider.unwrap`."""
-        if key_id not in self._fernets:
+        if key_id not in self._keys:
             raise UnknownMasterKeyError(
                 f"a workspace's data key is wrapped by master key {key_id}, which is not in {self._source} "
-                f"(it has {', '.join(self._fernets)}); put that key there, behind the others, and restart "
+                f"(it has {', '.join(self._keys)}); put that key there, behind the others, and restart "
                 "whatever reads it from the environment"
             )
         try:
-            return self._fernets[key_id].decrypt(wrapped)
+            return self._keys[key_id].unwrap(wrapped)
         except InvalidToken:
             raise DamagedDataKeyError(
                 f"a workspace's data key does not unwrap under its master key {key_id}: "
@@ -149,11 +188,11 @@ class LocalKeyProvider:
 
     async def retire(self, in_use: Collection[str]) -> tuple[str, ...]:
         """Name the keys that may now be removed from where they are set."""
-        return tuple(key_id for key_id in self._fernets if key_id not in {self._primary, *in_use})
+        return tuple(key_id for key_id in self._keys if key_id not in {self._primary, *in_use})
 
     @property
     def _primary(self) -> str:
-        return next(iter(self._fernets))
+        return next(iter(self._keys))
 
 
 class FileKeyProvider(LocalKeyProvider):
@@ -184,7 +223,7 @@ class FileKeyProvider(LocalKeyProvider):
 
     async def unwrap(self, wrapped: bytes, key_id: str) -> bytes:
         """Decrypt a data key; see :meth:`KeyProvider.unwrap`."""
-        if key_id not in self._fernets:
+        if key_id not in self._keys:
             self._reload()
         return await super().unwrap(wrapped, key_id)
 
@@ -205,7 +244,7 @@ class FileKeyProvider(LocalKeyProvider):
 
     def _reload(self) -> None:
         # A key that has left the file still unwraps here, for a row that was read before it was re-wrapped.
-        self._fernets = _parse(_read(self._path), self._source) | self._fernets
+        self._keys = _parse(_read(self._path), self._source) | self._keys
 
 
 class JoinedKeyProvider:
@@ -214,6 +253,11 @@ class JoinedKeyProvider:
     def __init__(self, providers: Sequence[KeyProvider]) -> None:
         """Join at least one provider, the one that wraps first."""
         self._first, *self._others = providers
+
+    @property
+    def takes_cipher(self) -> bool:
+        """Whether the first provider does."""
+        return self._first.takes_cipher
 
     async def primary_key_id(self) -> str:
         """Names the first provider's primary."""
@@ -262,9 +306,9 @@ def fingerprint(key: str) -> str:
     return hashlib.sha256(b"unified master key " + key.strip().encode()).hexdigest()[:16]
 
 
-def _parse(keys: Iterable[str], source: str) -> dict[str, Fernet]:
-    """Fernets by key id, in the order given."""
-    fernets: dict[str, Fernet] = {}
+def _parse(keys: Iterable[str], source: str) -> dict[str, MasterKey]:
+    """Master keys by id, in the order given."""
+    parsed: dict[str, MasterKey] = {}
     for place, key in enumerate(keys, start=1):
         try:
             fernet = Fernet(key.strip())
@@ -273,10 +317,11 @@ def _parse(keys: Iterable[str], source: str) -> dict[str, Fernet]:
                 f"key {place} of {source} is not a Fernet key (32 bytes in URL-safe base64); "
                 "make one with `unified keys generate`"
             ) from None
-        fernets[fingerprint(key)] = fernet
-    if not fernets:
+        key_id = fingerprint(key)
+        parsed[key_id] = MasterKey(key_id, base64.urlsafe_b64decode(key.strip()), fernet)
+    if not parsed:
         raise MasterKeyError(f"there is no key in {source}; make one with `unified keys generate`")
-    return fernets
+    return parsed
 
 
 def _read(path: Path) -> list[str]:

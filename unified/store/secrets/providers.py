@@ -6,6 +6,7 @@ What a provider of keys does is `unified.store.secrets.keys`'s and `unified.stor
 import os
 from pathlib import Path
 
+from unified.store import ciphers
 from unified.store.secrets.keys import (
     KEY_FILE,
     MASTER_KEYS_VARIABLE,
@@ -30,7 +31,9 @@ def load_provider() -> KeyProvider:
 
     Raises:
         MasterKeyError: If there are no keys, or no usable ones.
+        InvalidSettingError: If UNIFIED_CIPHER names no cipher.
     """
+    ciphers.chosen()  # so that nothing starts that could not encrypt
     providers = [
         _provider_named(name.strip()) for name in (os.environ.get(PROVIDER_VARIABLE) or "local").split(",")
     ]

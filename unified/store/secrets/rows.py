@@ -1,7 +1,7 @@
 """Rows of connections' secrets: what a row holds, what may be shown of it, and the cipher of its place.
 
-A value is encrypted under a key derived from its workspace's data key and from the row's place, so that a row which is
-moved to another workspace, connection, field, version, kind or expiry does not decrypt.
+A value is encrypted by its workspace's data key and bound to the row's place, so that a row which is moved to another
+workspace, connection, field, version, kind or expiry does not decrypt.
 
 Everything here works in a transaction of the workspace that its caller opened. Who may store and have secrets, and
 what the audit log gets, is `unified.store.secrets.credentials`'.
@@ -20,13 +20,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from psycopg import AsyncConnection
 
 from unified.kit.secrets import Secret
+from unified.store import ciphers
 from unified.store.rows import fetch
 from unified.store.secrets.authorization_rows import IS_REFRESHED
 from unified.store.secrets.keys import WrappedKey
 
 
 class Place(NamedTuple):
-    """Where a value is stored. Fernet has no associated data, so the place goes into the value's key."""
+    """Where a value is stored. It is bound to that: by AES-256-GCM as associated data, by Fernet in the value's key."""
 
     workspace_id: UUID
     connection_id: UUID
@@ -35,23 +36,36 @@ class Place(NamedTuple):
     kind: str
     expires_at: datetime | None
 
-    def encrypt(self, data_key: bytes, secret: Secret) -> bytes:
-        """What is stored of a secret here."""
-        return self._cipher(data_key).encrypt(secret.reveal().encode())
+    def encrypt(self, data_key: bytes, data_key_id: UUID, secret: Secret) -> bytes:
+        """What is stored of a secret here, by the cipher that is chosen."""
+        bound_to = f"{self._said()}|{data_key_id}".encode()
+        plain = secret.reveal().encode()
+        return ciphers.encrypt(data_key, plain, bound_to=bound_to, fernet=lambda: self._fernet(data_key))
 
-    def decrypt(self, data_key: bytes, ciphertext: bytes) -> Secret:
-        """The secret that is stored here.
+    def decrypt(self, data_key: bytes, data_key_id: UUID, ciphertext: bytes) -> Secret:
+        """The secret that is stored here, by whichever cipher.
 
         Raises:
             InvalidToken: If it was encrypted elsewhere or by another key, or changed since.
         """
-        return Secret(self._cipher(data_key).decrypt(ciphertext).decode())
+        bound_to = f"{self._said()}|{data_key_id}".encode()
+        plain = ciphers.decrypt(
+            data_key, ciphertext, bound_to=bound_to, fernet=lambda: self._fernet(data_key)
+        )
+        return Secret(plain.decode())
 
-    def _cipher(self, data_key: bytes) -> Fernet:
+    def _fernet(self, data_key: bytes) -> Fernet:
+        derived = HKDF(SHA256(), 32, None, self._said().encode()).derive(data_key)
+        return Fernet(base64.urlsafe_b64encode(derived))
+
+    def _said(self) -> str:
         expiry = self.expires_at.astimezone(UTC).isoformat() if self.expires_at else "never"
-        parts = ("unified credential", *self[:-1], expiry)  # of which none can hold a bar
-        info = "|".join(map(str, parts)).encode()
-        return Fernet(base64.urlsafe_b64encode(HKDF(SHA256(), 32, None, info).derive(data_key)))
+        return "|".join(map(str, ("unified credential", *self[:-1], expiry)))  # of which none can hold a bar
+
+
+def sealed_place(workspace_id: UUID, owner_id: UUID, name: str) -> Place:
+    """The place of a secret that another table keeps: bound to what it belongs to, and a name."""
+    return Place(workspace_id, owner_id, name, 1, "sealed", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +96,14 @@ class Sealed(NamedTuple):
         info: What may be shown of it.
         is_expired: Whether it is past its expiry.
         ciphertext: What :meth:`Place.encrypt` gave.
-        data_key: The key that it needs, wrapped.
+        data_key_id: The data key that it needs.
+        data_key: That key, wrapped.
     """
 
     info: CredentialInfo
     is_expired: bool
     ciphertext: bytes
+    data_key_id: UUID
     data_key: WrappedKey
 
 
@@ -134,7 +150,7 @@ async def read_sealed(
     """A connection's own secrets, or one webhook endpoint's, by field, with what decrypts them."""
     rows = await conn.execute(
         f"""
-        SELECT {_INFO}, COALESCE(expires_at <= clock_timestamp(), false), ciphertext, wrapped_key, master_key_id
+        SELECT {_INFO}, COALESCE(expires_at <= clock_timestamp(), false), ciphertext, k.id, wrapped_key, master_key_id
         FROM connector_credentials AS c
         JOIN workspace_keys AS k ON (k.workspace_id, k.id) = (c.workspace_id, c.data_key_id)
         WHERE {_OF} ORDER BY field
@@ -142,8 +158,8 @@ async def read_sealed(
         {"connection": connection_id, "endpoint": endpoint_id},
     )
     return [
-        Sealed(CredentialInfo(*info), is_expired, ciphertext, WrappedKey(wrapped, key_id))
-        for *info, is_expired, ciphertext, wrapped, key_id in await rows.fetchall()
+        Sealed(CredentialInfo(*info), is_expired, ciphertext, data_key_id, WrappedKey(wrapped, key_id))
+        for *info, is_expired, ciphertext, data_key_id, wrapped, key_id in await rows.fetchall()
     ]
 
 

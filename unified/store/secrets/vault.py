@@ -61,6 +61,8 @@ class VaultKeyProvider:
     in Vault is noticed when a key is next asked for.
     """
 
+    takes_cipher = False
+
     def __init__(self, settings: VaultSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Use a key.
 

@@ -30,6 +30,9 @@ from unified.store.secrets.credentials import CredentialStore
 
 _SECRET_BYTES = 32
 
+SEALED_NAME = "subscription"
+"""What the secret of a subscription is bound to, beside its id."""
+
 _SELECT = """
     SELECT id, workspace_id, name, list, filters, url, allow_private, is_active, xid::text, row_id, server::bigint,
         moved_at, delivered, failures, retry_at, error, created_at
@@ -182,7 +185,7 @@ class Subscriptions:
         async with self._db.workspace(workspace_id) as conn:
             begun = await pages.start(conn)
             place = Place.at("0" if from_the_start else begun.horizon)
-            sealed = await self._credentials.seal(conn, workspace_id, subscription_id, "subscription", secret)
+            sealed = await self._credentials.seal(conn, workspace_id, subscription_id, SEALED_NAME, secret)
             with explained("subscription"):
                 await conn.execute(
                     """
@@ -234,7 +237,7 @@ class Subscriptions:
             sealed = await rows.fetchone()
             if sealed is None:
                 raise SubscriptionNotFoundError(subscription.name)
-            return await self._credentials.unseal(conn, workspace_id, subscription.id, "subscription", sealed)
+            return await self._credentials.unseal(conn, workspace_id, subscription.id, SEALED_NAME, sealed)
 
     async def set_active(self, subscription: Subscription, *, is_active: bool) -> None:
         """Pause it, or go on where it stood: at once, whatever was the matter.

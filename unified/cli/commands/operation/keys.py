@@ -6,7 +6,8 @@ import typer
 
 from unified.cli.arguments import AsJson
 from unified.cli.output import out, print_json, say, table
-from unified.cli.session import ACTOR, asynchronous, open_session
+from unified.cli.session import ACTOR, CommandError, asynchronous, open_session
+from unified.store.resealing import Resealed, reseal
 from unified.store.secrets import data_keys
 from unified.store.secrets.keys import generate_key
 from unified.store.secrets.providers import load_provider
@@ -61,15 +62,19 @@ async def rotate(
 ) -> None:
     """Wrap every data key by the newest master key, and retire the others. Nothing stops meanwhile.
 
+    What another cipher than UNIFIED_CIPHER names has encrypted is encrypted anew by that one.
+
     The key file and Vault get a new key by themselves. With UNIFIED_MASTER_KEYS: give every process the new key
     behind the old one, then in front of it, then run this, then take the old one away.
     """
     async with open_session() as session:
         provider = load_provider()
         report = await data_keys.rotate(session.db, provider, actor=ACTOR)
+        resealed = await reseal(session.db, provider, actor=ACTOR)
         replaced = await data_keys.replace(session.db, actor=ACTOR) if data_keys_too else None
     say(f"{report.rewrapped} data key(s) moved to master key {report.primary_key_id}.")
     _say_retired(report.retired)
+    _say_resealed(resealed)
     if replaced is not None:
         say(
             f"{replaced} workspace(s) encrypt with a new data key from now on; replace stored secrets as well."
@@ -83,6 +88,16 @@ async def retire() -> None:
     async with open_session() as session:
         retired = await data_keys.retire(session.db, load_provider(), actor=ACTOR)
     _say_retired(retired)
+
+
+def _say_resealed(done: Resealed) -> None:
+    if done.values:
+        say(f"{done.values} stored secret(s) are encrypted by {done.cipher} now.")
+    if done.damaged:
+        raise CommandError(
+            f"{len(done.damaged)} stored secret(s) do not decrypt and are as they were: {', '.join(done.damaged[:5])}; "
+            "their rows were changed, or copied from another place: find out by whom, then store them anew"
+        )
 
 
 def _say_retired(retired: tuple[str, ...]) -> None:
