@@ -103,7 +103,8 @@ async def connect(url: str, keys: str, stand_in: str, name: str) -> str:
     async with Database.open(url) as db:
         credentials = CredentialStore(db, LocalKeyProvider([keys]))
         owner = await workspaces.create(db, name)
-        settings = {"base_url": f"{stand_in}/salesforce", "allow_private_hosts": True}
+        # The stand-in looks at every contact to count them, as Salesforce does.
+        settings = {"base_url": f"{stand_in}/salesforce", "allow_private_hosts": True, "timeout": 300}
         made = await Registry(db).add_connection(
             owner.id, "salesforce", name, settings, streams=("contacts",)
         )
@@ -116,7 +117,7 @@ async def connect(url: str, keys: str, stand_in: str, name: str) -> str:
 
 def run(name, environment, until=lambda: False):  # noqa: ANN001, ANN201 - a function of this script
     """Run `unified sync`, or kill it once ``until`` holds; its peak in MB with that of its children, and seconds."""
-    started, peak = time.monotonic(), 0.0
+    started, peak, is_killed = time.monotonic(), 0.0, False
     process = psutil.Popen([_UNIFIED, "sync", name, "--json"], env=environment, stdout=subprocess.DEVNULL)
     looked = started
     while process.poll() is None:
@@ -126,9 +127,12 @@ def run(name, environment, until=lambda: False):  # noqa: ANN001, ANN201 - a fun
             if time.monotonic() - looked > 1:
                 looked = time.monotonic()
                 if until():
+                    is_killed = True
                     for one in family:
                         one.kill()
         time.sleep(0.1)
+    if process.returncode and not is_killed:
+        sys.exit(f"the sync of {name} failed")
     return peak, time.monotonic() - started
 
 

@@ -276,17 +276,20 @@ class Records(RefreshedSource):
             for head in map(head_of, records)
             if head.number is not None and head.is_deleted is not True
         ]
-        whole: dict[Any, dict[str, msgspec.Raw]] = {}
+        whole: dict[Any, dict[str, msgspec.Raw] | None] = dict.fromkeys(ids)
         for at in range(0, len(ids), RETRIEVED):
             for raw in await self._api.retrieve(self.object.name, ids[at : at + RETRIEVED], fields):
-                if bytes(raw) != b"null":  # deleted meanwhile
+                if bytes(raw) != b"null":
                     whole[head_of(raw).id] = _FIELDS.decode(raw)
         made = []
         for raw in records:
-            more = whole.get(head_of(raw).id)
-            made.append(
-                raw if more is None else msgspec.Raw(msgspec.json.encode({**more, **_FIELDS.decode(raw)}))
-            )
+            record_id = head_of(raw).id
+            more = whole.get(record_id)
+            if more is not None:
+                made.append(msgspec.Raw(msgspec.json.encode({**more, **_FIELDS.decode(raw)})))
+            elif record_id not in whole:
+                made.append(raw)
+            # Else it was deleted meanwhile, which the bin shows the next pull: half a record is not stored.
         return made
 
     def _check(self, rows: Rows, fault: str | None, known: Sequence[int]) -> None:

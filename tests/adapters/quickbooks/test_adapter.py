@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import httpx
 import msgspec
 import pytest
 
@@ -25,6 +26,7 @@ from unified.kit.errors import (
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.owners import Owner, Reader, belongs_to
 from unified.kit.writing.changes import Write, Written
+from unified.sandbox.quickbooks import QuickBooksSandbox
 from unified.schema.invoice import InvoiceStatus
 
 if TYPE_CHECKING:
@@ -70,6 +72,39 @@ def test_amounts_are_read_by_their_digits(shared: QuickBooksBench) -> None:
     body = '{"Id":"1","CurrencyRef":{"value":"USD"},"TotalAmt":90071992547409931.37,"ExchangeRate":1.0843}'
     found = mapped(shared, "invoices", body)
     assert (found.total, found.custom_fields["exchange_rate"]) == (Decimal("90071992547409931.37"), "1.0843")
+
+
+def test_totals_are_those_that_are_stated_and_never_added_up(shared: QuickBooksBench) -> None:
+    item = {"Id": "2", "Amount": 7, "DetailType": "SalesItemLineDetail", "SalesItemLineDetail": {"Qty": 3}}
+    lines = [item, {"Amount": 90, "DetailType": "SubTotalLineDetail"}]
+    found = invoice(shared, Line=lines, TxnTaxDetail={"TotalTax": 20})
+    assert (found.subtotal, found.tax, found.total) == (Decimal("90.00"), Decimal("20.00"), Decimal("115.00"))
+
+
+def test_home_amounts_and_the_way_of_tax_are_kept_as_they_are_said(shared: QuickBooksBench) -> None:
+    line = {
+        "Id": "1", "Amount": 100, "DetailType": "SalesItemLineDetail",
+        "SalesItemLineDetail": {"TaxInclusiveAmt": 119},
+    }  # fmt: skip
+    body = {
+        "ExchangeRate": 1.0843,
+        "HomeTotalAmt": 124.69,
+        "GlobalTaxCalculation": "TaxInclusive",
+        "Line": [line],
+    }
+    found = invoice(shared, CurrencyRef={"value": "EUR"}, **body)
+    kept = {name: found.custom_fields[name] for name in ("exchange_rate", "home_total", "tax_calculation")}
+    assert kept == {"exchange_rate": "1.0843", "home_total": "124.69", "tax_calculation": "TaxInclusive"}
+    assert (found.currency, found.line_items[0].amount) == ("EUR", Decimal("100.00"))
+
+
+@pytest.mark.parametrize(("said", "country"), [("USA", "USA"), ("Germany", "Germany"), (None, None)])
+def test_a_country_is_three_letters_or_a_text_or_missing(
+    shared: QuickBooksBench, said: str | None, country: str | None
+) -> None:
+    raw = {"Id": "7", "DisplayName": "Ada", "BillAddr": {"City": "Bonn", "Country": said}}
+    found = mapped(shared, "customers", msgspec.json.encode(raw).decode())
+    assert (found.billing_address.city, found.billing_address.country) == ("Bonn", country)
 
 
 def test_numbers_of_custom_fields_are_texts_whole_ones_too(shared: QuickBooksBench) -> None:
@@ -292,6 +327,35 @@ async def test_a_stale_version_is_read_again(bench: QuickBooksBench, monkeypatch
     monkeypatch.setattr(source, changed_meanwhile)
     assert (await written(bench, update))["k1"].outcome == "applied"
     assert bench.provider.account().all("Customer")[one]["Notes"] == "ours"
+
+
+async def test_an_update_empties_nothing_that_it_leaves_out(bench: QuickBooksBench) -> None:
+    """Without ``sparse`` all else would be emptied, and Intuit takes no ``requestid`` of more than 50 characters."""
+    one = min(bench.ids("customers"))
+    before = bench.provider.account().all("Customer")[one]
+    found = await written(bench, Write("update", one, {"Notes": "ours"}, "k" * 200))
+    assert found["k" * 200].outcome == "applied"
+    after = bench.provider.account().all("Customer")[one]
+    assert {name for name in before if after[name] != before[name]} == {
+        "Notes",
+        "SyncToken",
+        "LastUpdatedTime",
+    }
+
+
+async def test_an_inactive_customer_is_missing_and_is_deleted_already(bench: QuickBooksBench) -> None:
+    gone = bench.edit("delete", "customers", min(bench.ids("customers")))
+    update, delete = Write("update", gone, {"Notes": "x"}, "k1"), Write("delete", gone, {}, "k2")
+    found = await written(bench, update, delete)
+    assert {key: one.outcome for key, one in found.items()} == {"k1": "missing", "k2": "applied"}
+
+
+async def test_json_is_asked_for_as_answers_are_xml_otherwise(bench: QuickBooksBench) -> None:
+    realm = QuickBooksSandbox.realm("qb_fake_acme")
+    path, key = f"/v3/company/{realm}/companyinfo/{realm}", {"authorization": "Bearer qb_fake_acme"}
+    async with bench.open() as adapter, httpx.AsyncClient(base_url=bench.url, headers=key) as plain:
+        assert (await plain.get(path)).content.startswith(b"<?xml"), "the trap is in the stand-in"
+        assert (await adapter.account()).name == "Acme"
 
 
 async def test_a_taken_name_is_a_conflict_or_a_refusal(bench: QuickBooksBench) -> None:

@@ -213,6 +213,16 @@ def test_a_company_s_dates_are_never_shifted() -> None:
     assert invoice().issue_date == datetime(2026, 3, 29, tzinfo=UTC)
 
 
+def test_totals_are_those_that_are_stated_and_never_added_up() -> None:
+    line = {"Id": "5TV", "attributes": {"type": "InvoiceLine"}, "ChargeAmount": "7.00", "Quantity": "3"}
+    record = invoice(TotalAmount="90.00", TotalTaxAmount="20.00", lines=[line])
+    assert (record.subtotal, record.tax, record.total) == (
+        Decimal("90.00"),
+        Decimal("20.00"),
+        Decimal("119.00"),
+    )
+
+
 def test_in_order_management_a_balance_says_nothing_of_payments() -> None:
     record = invoice()
     assert (record.amount_remaining, record.status) == (None, InvoiceStatus.OPEN)

@@ -140,6 +140,44 @@ async def test_a_row_that_appears_late_with_an_older_stamp_comes(org: Salesforce
     assert made in copy.records
 
 
+async def test_a_change_whose_last_modified_date_is_set_back_comes(org: SalesforceBench) -> None:
+    copy = await loaded(org, "accounts")
+    org.provider.clock.advance(seconds=3600)
+    one = min(copy.records)
+    org.provider.mutate("update", None, "Account", one, Website="https://moved.example")
+    row = data(org).rows["Account"].find(one)
+    assert row is not None
+    row.fields["LastModifiedDate"] = "2001-01-01T00:00:00.000+0000"
+    await org.sync(copy)
+    assert copy.records[one]["Website"] == "https://moved.example"
+    assert copy.records[one]["LastModifiedDate"].startswith("2001")
+
+
+async def test_a_formula_field_changes_without_a_stamp_and_shows_in_a_full_refresh(
+    org: SalesforceBench,
+) -> None:
+    copy = await loaded(org, "accounts")
+    row = data(org).rows["Account"].find(min(copy.records))
+    assert row is not None
+    row.fields["Tier__c"] = "Platinum"
+    org.provider.clock.advance(seconds=3600)
+    await org.sync(copy)
+    assert copy.records[row.id]["Tier__c"] != "Platinum"
+    copy.cursor = None
+    await org.sync(copy)
+    assert copy.records[row.id]["Tier__c"] == "Platinum"
+
+
+async def test_an_org_without_person_accounts_has_no_field_of_them(org: SalesforceBench) -> None:
+    for row in data(org).rows["Contact"]:
+        row.fields["IsPersonAccount"] = False
+    hidden = ("IsPersonAccount", "PersonContactId", "PersonEmail", "PersonMobilePhone")
+    org.provider.mutate("hide", None, "Contact.IsPersonAccount", *(f"Account.{name}" for name in hidden))
+    for stream in ("accounts", "contacts"):
+        copy = await loaded(org, stream)
+        assert copy.records.keys() == org.ids(stream)
+
+
 async def test_a_merge_names_the_winner(org: SalesforceBench) -> None:
     copy = await loaded(org, "contacts")
     winner, loser, *_ = sorted(copy.records)
@@ -200,6 +238,25 @@ async def test_more_fields_than_fit_into_a_url_travel_in_a_body(
     assert org.provider.stats.requests["POST /services/data/{version}/composite/sobjects/{table}"]
     org.provider.clock.advance(days=1)
     gone = org.edit("delete", "contacts", min(copy.records))
+    await org.sync(copy)
+    assert gone in copy.gone
+
+
+async def test_a_record_that_goes_before_its_fields_are_read_is_not_stored_by_half(
+    org: SalesforceBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(salesforce_api, "_LONGEST_QUERY", 300)
+    retrieve, gone = salesforce_api.SalesforceApi.retrieve, min(org.ids("contacts"))
+
+    async def deleted_meanwhile(self: Any, name: str, ids: Any, fields: Any) -> Any:
+        if not data(org).rows["Contact"].find(gone).is_deleted:  # type: ignore[union-attr]
+            org.edit("delete", "contacts", gone)
+        return await retrieve(self, name, ids, fields)
+
+    monkeypatch.setattr(salesforce_api.SalesforceApi, "retrieve", deleted_meanwhile)
+    copy = Copy("contacts")
+    await org.sync(copy)
+    assert copy.records.keys() == org.ids("contacts")
     await org.sync(copy)
     assert gone in copy.gone
 

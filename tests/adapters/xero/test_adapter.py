@@ -72,6 +72,13 @@ def test_amounts_are_read_by_their_digits(shared: XeroBench) -> None:
         invoice(shared, Total="")
 
 
+def test_totals_are_those_that_are_stated_and_never_added_up(shared: XeroBench) -> None:
+    line = {"LineItemID": "l1", "LineAmount": 7, "Quantity": 3, "TaxAmount": 1}
+    found = invoice(shared, SubTotal=90, TotalTax=20, RoundingAmount=-0.04, LineItems=[line])
+    assert (found.subtotal, found.tax, found.total) == (Decimal("90.00"), Decimal("20.00"), Decimal("115.00"))
+    assert found.custom_fields["rounding_amount"] == "-0.04"
+
+
 def test_tax_within_the_lines_is_in_no_subtotal(shared: XeroBench) -> None:
     line = {"LineItemID": "l1", "UnitAmount": 57.4999, "Quantity": 2, "LineAmount": 115, "TaxAmount": 15}
     known = {"LineAmountTypes": "Inclusive", "SubTotal": 100.0, "TotalTax": 15.0, "LineItems": [line]}
@@ -204,6 +211,47 @@ async def test_archived_contacts_are_asked_for_and_become_tombstones(bench: Xero
     await bench.sync(copy)
     assert copy.gone, "some of the stand-in's are archived"
     assert not copy.gone.keys() & bench.ids("contacts")
+
+
+async def test_a_contact_whose_data_are_to_be_erased_is_gone(bench: XeroBench) -> None:
+    copy = await bench.loaded("contacts")
+    one = min(copy.records)
+    bench.provider.mutate("update", None, "Contacts", one, ContactStatus="GDPRREQUEST")
+    bench.provider.clock.advance(seconds=60)
+    await bench.sync(copy)
+    assert (one in copy.gone, one in copy.records) == (True, False)
+
+
+async def test_a_record_means_the_same_alone_as_in_its_list(bench: XeroBench) -> None:
+    """A list leaves out what has no value, and a single record shows it as an empty text."""
+    for stream in ("contacts", "invoices"):
+        listed, alone = Copy(stream), Copy(stream)
+        await bench.sync(listed)
+        one = min(listed.records)
+        async with bench.open() as adapter:
+            source = adapter._source(stream)
+            raw = await adapter.http.request(
+                "GET", f"/api.xro/2.0/{stream.capitalize()}/{one}", msgspec.json.Decoder(dict[str, Any])
+            )
+            async for page in source.fetch([one]):
+                alone.add(page)
+        single = raw[stream.capitalize()][0]
+        assert [name for name, value in single.items() if value == "" and name not in listed.records[one]]
+        bodies = [
+            msgspec.json.encode(each).decode() for each in (listed.records[one], alone.records[one], single)
+        ]
+        said = [mapped(bench, stream, body).model_dump(exclude={"raw_data"}) for body in bodies]
+        assert said[0] == said[1]
+        lines = {"line_items"}  # a single record shows prices of two digits unless it is asked for four
+        assert {k: v for k, v in said[0].items() if k not in lines} == {
+            k: v for k, v in said[2].items() if k not in lines
+        }
+
+
+async def test_a_long_key_is_sent_as_a_short_one(bench: XeroBench) -> None:
+    """Xero takes 128 characters."""
+    found = await written(bench, Write("create", None, {"Name": "Quite new"}, "k" * 300))
+    assert found["k" * 300].outcome == "applied"
 
 
 async def test_an_organisation_is_chosen_where_a_token_opens_several() -> None:

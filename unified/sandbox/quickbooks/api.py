@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from unified.sandbox.draw import seed_of
-from unified.sandbox.provider import ApiError, Call, Reply
+from unified.sandbox.provider import Answer, ApiError, Call, Reply
 from unified.sandbox.quickbooks.queries import Query
 from unified.sandbox.quickbooks.records import (
     BLANK,
@@ -49,6 +49,7 @@ NAMES = frozenset(("Customer", "Vendor"))
 
 _MOST, _USUAL = 1000, 100
 _LONGEST_KEY = 50
+_XML = b'<?xml version="1.0"?><IntuitResponse xmlns="http://schema.intuit.com/finance/v3"/>'
 # Members of a customer that may be sent back, and that change nothing.
 _READ_ONLY = ("MetaData", "domain", "Balance", "BalanceWithJobs", "FullyQualifiedName", "Level")
 
@@ -166,6 +167,17 @@ class QuickBooksSandbox(TableSandbox):
     def named(self, key: str) -> Record:
         """The company."""
         return {"intuitaccountid": self.realm(key)}
+
+    def endpoint(self, path: str, answer: Answer[TableAccount], *methods: str) -> Route:
+        """A route of the API, which answers in XML unless JSON is asked for."""
+
+        def laid_out(call: Call[TableAccount]) -> Reply:
+            reply = answer(call)
+            if "json" in call.request.headers.get("accept", ""):
+                return reply
+            return Reply(_XML, reply.status, reply.headers, "application/xml")
+
+        return super().endpoint(path, laid_out, *methods)
 
     def routes(self) -> list[Route]:
         """Queries, change data, single records, customers that are written, and the company."""

@@ -152,8 +152,8 @@ class Seen:
             return row.id
         if name == "IsDeleted":
             return row.is_deleted
-        if name in ("SystemModstamp", "LastModifiedDate"):
-            return moment(row.updated)
+        if name == "SystemModstamp" or (name == "LastModifiedDate" and name not in row.fields):
+            return moment(row.updated)  # the latter can be set back, and then is a field like others
         if name == "CreatedDate":
             return moment(row.created)
         if name == "Account":
