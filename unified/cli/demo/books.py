@@ -4,7 +4,7 @@ Noor is a customer at Stripe, QuickBooks and Xero, and the route brings her to S
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from unified.cli.demo.steps import PEOPLE, DemoConnection, Finding
 from unified.cli.processes.sandbox import Sandbox
@@ -19,27 +19,34 @@ from unified.store.routes.settings import RouteSettings
 
 ROUTE = "books"
 _DOMAIN = PEOPLE[1]
-_NOOR, _TOMAS = ("Noor", "Haddad"), ("Tomás", "Ribeiro")
 _PHONE = "+49 30 23125 140"
 
 
-def _email(person: tuple[str, str]) -> str:
-    return f"{person[0].lower().replace('á', 'a')}{_DOMAIN}"
+class _Person(NamedTuple):
+    first: str
+    last: str
+    email: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.first} {self.last}"
+
+
+_NOOR = _Person("Noor", "Haddad", f"noor{_DOMAIN}")
+_TOMAS = _Person("Tomás", "Ribeiro", f"tomas{_DOMAIN}")
 
 
 def add_people(sandbox: Sandbox, demos: Mapping[str, DemoConnection]) -> None:
     """Have the stand-ins know them; each system has its own words for a name and an address."""
-    first, last = _NOOR
-    name, mail = " ".join(_NOOR), _email(_NOOR)
     nowhere: dict[str, Any] = {"address": None, "shipping": None, "phone": None}
-    demos["stripe"].create(sandbox, name=name, email=mail, **nowhere)
+    demos["stripe"].create(sandbox, name=_NOOR.name, email=_NOOR.email, **nowhere)
     demos["quickbooks"].create(
-        sandbox, DisplayName=name, GivenName=first, FamilyName=last, CompanyName=None, Active=True,
-        PrimaryEmailAddr={"Address": mail}, PrimaryPhone=None, BillAddr=None,
+        sandbox, DisplayName=_NOOR.name, GivenName=_NOOR.first, FamilyName=_NOOR.last, CompanyName=None, Active=True,
+        PrimaryEmailAddr={"Address": _NOOR.email}, PrimaryPhone=None, BillAddr=None,
     )  # fmt: skip
-    for person in (_NOOR, _TOMAS):
+    for one in (_NOOR, _TOMAS):
         demos["xero"].create(
-            sandbox, Name=" ".join(person), FirstName=person[0], LastName=person[1], EmailAddress=_email(person),
+            sandbox, Name=one.name, FirstName=one.first, LastName=one.last, EmailAddress=one.email,
             ContactStatus="ACTIVE", Phones=[], Addresses=[],
         )  # fmt: skip
 
@@ -57,7 +64,12 @@ async def add_route(db: Database, demos: Mapping[str, DemoConnection]) -> Route:
 async def change_person(db: Database, sandbox: Sandbox, demos: Mapping[str, DemoConnection]) -> None:
     """Give Tomás a telephone number at Xero."""
     xero = demos["xero"]
-    (record_id,) = await _ids(db, xero, _email(_TOMAS))
+    async with db.workspace(xero.connection.workspace_id) as conn:
+        rows = await conn.execute(
+            "SELECT source_id FROM unified_customers WHERE connection_id = %s AND email = %s AND deleted_at IS NULL",
+            (xero.connection.id, _TOMAS.email),
+        )
+        (record_id,) = await rows.fetchone() or ("",)
     xero.change(sandbox, record_id, **xero.system.phone(_PHONE))
 
 
@@ -70,7 +82,7 @@ async def find_people(db: Database, demos: Mapping[str, DemoConnection]) -> list
             (connection.id, f"%{_DOMAIN}"),
         )
         found = [[*row] for row in await rows.fetchall()]
-    must = [[" ".join(_NOOR), None], [" ".join(_TOMAS), _PHONE]]
+    must = [[_NOOR.name, None], [_TOMAS.name, _PHONE]]
     return [Finding(connection.key, "whom the route brought, with a number that is new at Xero", must, found)]
 
 
@@ -80,20 +92,10 @@ async def find_identity(
     """See that Noor is one identity in four systems."""
     workspace, workspace_id = demos["xero"].connection.workspace, demos["xero"].connection.workspace_id
     async with db.workspace(workspace_id) as conn:
-        found = await identities.listing(conn, search=_email(_NOOR))
+        found = await identities.listing(conn, search=_NOOR.email)
         records = [record for one in found for record in await identities.records(conn, one.identity_id)]
-    name = " ".join(_NOOR)
     systems = ["quickbooks", "salesforce", "stripe", "xero"]
     return [
-        Finding(workspace, f"identities of {name}", 1, len(found)),
-        Finding(workspace, f"records of {name}", systems, sorted(one.source_system for one in records)),
+        Finding(workspace, f"identities of {_NOOR.name}", 1, len(found)),
+        Finding(workspace, f"records of {_NOOR.name}", systems, sorted(one.source_system for one in records)),
     ], records
-
-
-async def _ids(db: Database, demo: DemoConnection, email: str) -> list[str]:
-    async with db.workspace(demo.connection.workspace_id) as conn:
-        rows = await conn.execute(
-            "SELECT source_id FROM unified_customers WHERE connection_id = %s AND email = %s AND deleted_at IS NULL",
-            (demo.connection.id, email),
-        )
-        return [row[0] for row in await rows.fetchall()]
