@@ -7,9 +7,10 @@ business here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from unified.kit.connected import ConfigT, Connected
@@ -58,6 +59,8 @@ class BaseAdapter(Connected[ConfigT], ABC):
     provider_tools: ClassVar[type[ProviderTools] | None] = None
     # How its deliveries may be signed, the usual way first; none without Capability.WEBHOOK.
     verifiers: ClassVar[tuple[Verifier, ...]] = ()
+    # What the usual one is told, where it is one of those that take options; an endpoint keeps them.
+    verifier_options: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @classmethod
     def all_streams(cls) -> tuple[Stream, ...]:

@@ -4,7 +4,7 @@ Each stream is a list, or one for each partition, that is mapped by rules; a doc
 retries, the guard of addresses, checks and assets as every adapter does. What a document may say is `model`'s.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -18,18 +18,22 @@ from unified.kit.decoding import decode_exactly
 from unified.kit.document.answers import refusals_of
 from unified.kit.document.auth import ChoiceAuth, KeyAuth, NoAuth, SessionAuth, credentials_of
 from unified.kit.document.filling import Filler
+from unified.kit.document.lists.changing import Change, change_of
 from unified.kit.document.lists.reading import DocumentSource
 from unified.kit.document.model import Document, DocumentModel, is_among
 from unified.kit.document.session import SessionAuthentication, prefixed
 from unified.kit.document.settings import DocumentConfig, config_model
 from unified.kit.document.streams import DocumentStream
+from unified.kit.document.webhooks import subjects_of, verifiers_of
 from unified.kit.document.writing import DocumentWriter, from_unified
 from unified.kit.errors import ForbiddenHostError
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import Limit
 from unified.kit.mapping.compiled import StreamMapping
 from unified.kit.reading.paging import within
-from unified.kit.streams import Origin
+from unified.kit.streams import Changes, Origin
+from unified.kit.webhooks.deliveries import ReceivedEvent
+from unified.kit.webhooks.meaning import Subject, meaning
 from unified.schema.base import UnifiedBase
 
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
@@ -137,6 +141,23 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
         rules = self.mappings.get(stream)
         return super().to_unified(stream, raw, origin) if rules is None else rules.to_unified(raw, origin)
 
+    def subjects(self, event: ReceivedEvent) -> Iterable[Subject]:
+        """The records that an event is about, by the document."""
+        said = self.document.said.webhooks
+        if said is None:
+            return super().subjects(event)
+        return subjects_of(said, event, self.mappings, self._change_of)
+
+    def _change_of(self, stream: str) -> Change | None:
+        said = self.document.said.streams[stream]
+        return change_of(said.filter, said.transformations, {"settings": self.config.said(), "partition": {}})
+
+    def changes(self, events: Sequence[ReceivedEvent]) -> Changes:
+        """What events mean. They are records of a stream where the document says so, and of no log by themselves."""
+        if self.document.said.webhooks is None:
+            return super().changes(events)
+        return meaning(events, self.subjects, log=None)
+
     @staticmethod
     def decode(body: bytes | memoryview) -> Any:
         """A raw record with each number as it was sent: rules take amounts by their digits."""
@@ -173,6 +194,8 @@ def _declared(document: Document) -> dict[str, Any]:
         "oauth": credentials.oauth,
         "refusals": refusals_of(said.refusals),
         "streams": tuple(_stream(name, one, mappings[name]) for name, one in said.streams.items()),
+        "verifiers": verifiers_of(said.webhooks),
+        "verifier_options": {} if said.webhooks is None else said.webhooks.options,
         "document": document,
         "mappings": mappings,
     }
@@ -181,6 +204,8 @@ def _declared(document: Document) -> dict[str, Any]:
 def _capabilities(said: DocumentModel) -> Iterator[Capability]:
     written = [one.write for one in said.streams.values() if one.write is not None]
     yield Capability.READ
+    if said.webhooks is not None:
+        yield Capability.WEBHOOK
     if written:
         yield Capability.WRITE
     if any(one.delete is not None for one in written):

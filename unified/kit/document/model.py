@@ -30,6 +30,7 @@ from unified.kit.document.parts import (
 )
 from unified.kit.document.source import DocumentError, read_source
 from unified.kit.document.streams import DocumentStream, StreamName
+from unified.kit.document.webhooks import Webhooks
 from unified.kit.mapping.expressions.times import CLOCK
 
 ENGINE: Literal[1] = 1
@@ -115,6 +116,7 @@ class DocumentModel(Said):
         description="Without it, a page of each stream is asked for, and the account has no name.",
     )
     streams: Annotated[dict[StreamName, DocumentStream], Field(min_length=1, max_length=60)]
+    webhooks: Webhooks | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DocumentModel":
@@ -145,6 +147,7 @@ class DocumentModel(Said):
                 if limit not in self.limits:
                     raise ValueError(f"stream {name}: there is no limit {limit!r}")
             self._has_parents(name)
+        self._are_told()
         return self
 
     def _may_sign(self) -> None:
@@ -156,6 +159,17 @@ class DocumentModel(Said):
         without += ["test"] if self.test is not None and self.test.body is None else []
         if without:
             raise ValueError(f"{without[0]}: the key goes into a body, and it has requests without one")
+
+    def _are_told(self) -> None:
+        """See that what webhooks are about is there, and can be read again."""
+        for about in self.webhooks.events if self.webhooks else ():
+            stream = self.streams.get(about.stream)
+            if stream is None:
+                raise ValueError(f"webhooks: there is no stream {about.stream!r}")
+            if about.id and not about.deleted and stream.one is None and stream.many is None:
+                raise ValueError(
+                    f"webhooks: single {about.stream} can't be read again; say `one` or `many` there, or `record` here"
+                )
 
     def _has_parents(self, name: str) -> None:
         met = [name]

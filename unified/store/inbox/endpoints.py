@@ -102,14 +102,16 @@ class Endpoints:
         Args:
             connection: Whose events will be delivered.
             verifier: How deliveries are signed; by default as the connector's provider does.
-            options: The verifier's settings, if it has any.
+            options: The verifier's settings, if it has any; by default, with the verifier, the connector's.
             event_types: Types to keep, with ``*`` at the end for a family; empty keeps all.
 
         Raises:
             ConfigurationError: If there is no such verifier, or the options are not its own.
             ConnectionNotFoundError: If the connection was removed.
         """
-        verifier = verifier or usual_verifier(connection.connector)
+        if verifier is None:
+            verifier = usual_verifier(connection.connector)
+            options = options or get_adapter(connection.connector).verifier_options
         get_verifier(verifier, options)
         endpoint_id = uuid4()
         async with self._db.workspace(connection.workspace_id) as conn:

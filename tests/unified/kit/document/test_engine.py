@@ -27,7 +27,6 @@ class DocumentBench(ChargebeeBench):
     """The same site, read by the document."""
 
     adapter_class = adapter_class(DOCUMENT)
-    webhook_secret = ""
     edits: ClassVar[dict[str, frozenset[str]]] = {"customers": ChargebeeBench.edits["customers"]}
 
     @classmethod

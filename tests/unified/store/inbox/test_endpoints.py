@@ -1,6 +1,8 @@
 """Webhook endpoints: their paths and secrets, and how the ingress finds them."""
 
 import asyncio
+import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -8,8 +10,12 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from tests.unified.kit.document.test_webhooks import WEBHOOKS, document
 from tests.unified.store.inbox.rows import add_connection
+from unified.kit.document.engine import adapter_class
+from unified.kit.document.model import read
 from unified.kit.errors import ConfigurationError
+from unified.kit.registry import Installed, set_installed
 from unified.kit.secrets import Secret
 from unified.store import audit, removal
 from unified.store.connections.rows import ConnectionSummary
@@ -89,6 +95,22 @@ async def test_an_endpoint_has_a_path_that_nobody_guesses(
     assert made[0].path not in repr(made[0])
     assert await endpoints.list(connection) == made
     assert (made[0].verifier, made[0].is_active) == ("stripe", True)
+
+
+async def test_without_a_verifier_an_endpoint_gets_the_connectors_with_its_options(
+    endpoints: Endpoints, connection: ConnectionSummary
+) -> None:
+    """As a connector document says them; with a verifier of one's own, there are none but those that are given."""
+    said = adapter_class(read(json.dumps(document()).encode(), "desk.json"))
+    set_installed({"desk": Installed(said)})
+    try:
+        of_document = replace(connection, connector="desk")
+        made = await endpoints.create(of_document)
+        assert (made.verifier, made.options) == ("hmac", WEBHOOKS["options"])
+        own = await endpoints.create(of_document, verifier="hmac", options={"header": "x-other"})
+        assert own.options == {"header": "x-other"}
+    finally:
+        set_installed({})
 
 
 async def test_what_no_delivery_could_be_checked_by_is_refused(
