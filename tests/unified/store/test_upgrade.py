@@ -1,6 +1,7 @@
 """A database of an earlier revision, with rows in it, comes to this release with all that it holds."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -9,7 +10,9 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
+from tests.conftest import migrated_database
 from unified.kit.mapping.compiled import FieldRules
 from unified.kit.mapping.rules import Rule
 from unified.schema import UnifiedCustomer
@@ -32,8 +35,8 @@ ENTRY = ConnectorEntry("stripe", "Stripe", ("READ",), ("customers", "invoices", 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
 
-@pytest.fixture
-def at_0001(server_url: str, template: str) -> Iterator[str]:
+@contextmanager
+def database_at_0001(server_url: str) -> Iterator[str]:
     """A superuser's URL of a database at revision 0001; the roles were made with the template."""
     name = f"test_0001_{uuid4().hex[:8]}"
     url = beside(server_url, name)
@@ -51,10 +54,42 @@ def at_0001(server_url: str, template: str) -> Iterator[str]:
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
+@pytest.fixture
+def at_0001(server_url: str, template: str) -> Iterator[str]:
+    """Such a database of the test's own."""
+    with database_at_0001(server_url) as url:
+        yield url
+
+
+Filled = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def aging(server_url: str, template: str) -> Iterator[tuple[str, Filled]]:
+    """A database that two workspaces used since 0001, for tests that bring it further, revision by revision."""
+    with database_at_0001(server_url) as url:
+        filled = [{**fill(url, workspace), "workspace": workspace} for workspace in (uuid4(), uuid4())]
+        for values in filled:
+            act(url, values, SYNCED)
+        yield url, filled
+
+
+@pytest.fixture
+def aged(server_url: str, aging: tuple[str, Filled], revision: str) -> Iterator[tuple[str, Filled]]:
+    """A copy of it at a revision."""
+    url, filled = aging
+    bring_to(url, revision)
+    with migrated_database(server_url, conninfo_to_dict(url)["dbname"]) as copy:
+        yield copy, filled
+
+
 def bring_to(url: str, revision: str) -> None:
-    """Bring a database from revision 0001 to a later one, as the release of that time did."""
+    """Bring a database from the revision that it is at to a later one, as the release of that time did."""
+    with psycopg.connect(url) as conn:
+        ((now,),) = conn.execute("SELECT version_num FROM alembic_version").fetchall()
+    assert now <= revision
     for script in sorted((FOLDER / "versions").glob("[0-9]*.sql")):
-        if "0001" < script.name[:4] <= revision:
+        if now < script.name[:4] <= revision:
             with psycopg.connect(url) as conn:
                 conn.execute(f"SET ROLE {OWNER_ROLE}".encode())
                 conn.execute(script.read_bytes())
@@ -260,20 +295,17 @@ async def test_from_0001_with_rows(at_0001: str) -> None:
 
 
 @pytest.mark.parametrize("revision", REVISIONS[:-1])
-async def test_from_each_earlier_revision_with_rows(at_0001: str, revision: str) -> None:
-    filled = [{**fill(at_0001, workspace), "workspace": workspace} for workspace in (uuid4(), uuid4())]
+async def test_from_each_earlier_revision_with_rows(aged: tuple[str, Filled], revision: str) -> None:
+    url, filled = aged
     for values in filled:
-        act(at_0001, values, SYNCED)
-    bring_to(at_0001, revision)
-    for values in filled:
-        act(at_0001, values, ROUTED if revision >= "0005" else ())
+        act(url, values, ROUTED if revision >= "0005" else ())
         resolved = RESOLVED_IN_STREAMS if revision >= "0014" else RESOLVED
-        act(at_0001, values, resolved if revision >= "0006" else ())
-    before = contents(at_0001, revision)
+        act(url, values, resolved if revision >= "0006" else ())
+    before = contents(url, revision)
 
-    migrate(at_0001, [ENTRY])
+    migrate(url, [ENTRY])
 
-    after = contents(at_0001, revision)
+    after = contents(url, revision)
     for table, rows in before.items():
         assert len(rows) >= 2, table
         for former in rows:
@@ -287,7 +319,7 @@ async def test_from_each_earlier_revision_with_rows(at_0001: str, revision: str)
         assert {row["stream"] for row in after[entity.table]} == {entity.name}
     for values in filled:
         await goes_on(
-            at_0001, StreamKey(values["workspace"], values["connection"], "stripe", CUSTOMERS, "customers")
+            url, StreamKey(values["workspace"], values["connection"], "stripe", CUSTOMERS, "customers")
         )
 
 
