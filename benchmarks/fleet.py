@@ -1,7 +1,7 @@
 """An installation with many tenants, filled by SQL: what the benchmarks of idling and of lists look at.
 
 Each workspace has one Stripe connection that was synced just now: loaded, nothing due, some syncs in its history, some
-customers, a partition in Dagster.
+customers that are resolved, a partition in Dagster.
 """
 
 import psycopg
@@ -28,6 +28,8 @@ INSERT INTO unified_customers (workspace_id, connection_id, source_system, strea
 SELECT workspace_id, c.id, 'stripe', 'customers', 'cus_' || n, gen_random_uuid(), '1.1.0', n, now(), now(), now(),
     now(), true, 'Customer ' || n, 'ada.' || n || '@example.com'
 FROM connector_configs AS c CROSS JOIN generate_series(1, 20) AS n;
+INSERT INTO identity_state (workspace_id, position, read_at, resolved_at)
+SELECT id, pg_current_snapshot(), now(), now() FROM workspaces WHERE slug LIKE 'tenant-%';
 """
 
 

@@ -2,12 +2,12 @@
 
     uv run --group dev python benchmarks/rounds.py [--connections 100] [--own 3] [--unpooled]
 
-Connections of one Stripe stand-in are loaded and made due, and nothing changes at the source. A round syncs all of
-them; some are then synced by a run of their partition each, a process each, as every one was before there were rounds.
-Both are recorded in PostgreSQL, as shipped. Printed are CPU seconds a connection, of the run's process and of
-PostgreSQL, sessions that PostgreSQL opened, seconds until all were done, and the ratio. Dagster's daemon and code
-server, which start a run, are not in it. ``--unpooled`` measures both once more with dagster-postgres' storage as it
-comes, which opens a connection for each call.
+Connections of one Stripe stand-in are made due, and nothing changes at the source; one is loaded, the others get
+what it has. A round syncs all of them; some are then synced by a run of their partition each, a process each, as
+every one was before there were rounds. Both are recorded in PostgreSQL, as shipped. Printed are CPU seconds a
+connection, of the run's process and of PostgreSQL, sessions that PostgreSQL opened, seconds until all were done,
+and the ratio. Dagster's daemon and code server, which start a run, are not in it. ``--unpooled`` measures both once
+more with dagster-postgres' storage as it comes, which opens a connection for each call.
 """
 
 import argparse
@@ -42,6 +42,13 @@ from unified.store.workspaces import workspaces
 from unified.sync.connection import sync_connection
 
 _KEY = "sk_test_fake_acme"
+_LOADED = {
+    "cursors": "connector_config_id",
+    "unified_customers": "connection_id",
+    "unified_invoices": "connection_id",
+    "unified_events": "connection_id",
+    "sync_history": "connector_config_id",
+}
 _EXECUTE = """
 import sys
 import dagster as dg
@@ -79,6 +86,7 @@ def main() -> None:
             upgrade_dagster()
             names = [f"stripe-{number}" for number in range(options.connections)]
             asyncio.run(_load(f"{sandbox.url}/stripe", names))
+            _copy_loaded(server.url)
             outcome = {"pooled": _compare(server, names, options.own)}
             if options.unpooled:
                 _take_stock_storage()
@@ -111,10 +119,31 @@ async def _load(base_url: str, names: Sequence[str]) -> None:
         factory = AdapterFactory(StoredConnections(registry, credentials, actor="bench"))
         workspace = await workspaces.create(db, WORKSPACE)
         settings = {"base_url": base_url, "allow_private_hosts": True}
-        for name in names:
-            connection = await registry.add_connection(workspace.id, "stripe", name, settings)
+        connections = [
+            await registry.add_connection(workspace.id, "stripe", name, settings) for name in names
+        ]
+        for connection in connections:
             await credentials.put(workspace.id, connection.id, "api_key", {"api_key": Secret(_KEY)})
-            await sync_connection(db, factory, connection)
+        await sync_connection(db, factory, connections[0])
+
+
+def _copy_loaded(url: str) -> None:
+    """Give all connections the records and cursors of the one that was loaded."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        for table, column in _LOADED.items():
+            rows = conn.execute(
+                "SELECT quote_ident(column_name) FROM information_schema.columns"
+                " WHERE table_name = %s AND column_name NOT IN ('id', %s) AND is_generated = 'NEVER'",
+                (table, column),
+            ).fetchall()
+            columns = ", ".join(name for (name,) in rows)
+            statement = f"""
+                INSERT INTO {table} ({column}, {columns})
+                SELECT c.id, {", ".join(f"t.{name}" for (name,) in rows)}
+                FROM {table} AS t JOIN connector_configs AS c ON c.id <> t.{column}
+            """  # noqa: S608 - names of tables and columns
+            conn.execute(statement.encode())
+        conn.execute("VACUUM ANALYZE")
 
 
 def _make_due(url: str) -> None:
@@ -123,11 +152,24 @@ def _make_due(url: str) -> None:
 
 
 def _measure(server: PostgresServer, runs: Sequence[Sequence[str]], connections: int) -> dict[str, float]:
-    """Execute runs one after the other; what they took a connection."""
+    """Execute runs one after the other; what they took a connection.
+
+    Raises:
+        RuntimeError: If not all connections were synced.
+    """
     before = _children(), server.cpu(), opened_sessions(server.url), time.monotonic()
     for arguments in runs:
         subprocess.run([sys.executable, "-c", _EXECUTE, *arguments], check=True, stderr=subprocess.DEVNULL)
     after = _children(), server.cpu(), opened_sessions(server.url), time.monotonic()
+    with psycopg.connect(server.url) as conn:
+        (synced,) = conn.execute(
+            "SELECT count(*) FROM connector_configs WHERE sync_status = 'success'"
+            " AND last_sync_at > now() - make_interval(secs => %s)",
+            (after[-1] - before[-1],),
+        ).fetchone() or (0,)
+    if synced != connections:
+        msg = f"{synced} of {connections} connections were synced"
+        raise RuntimeError(msg)
     process, postgres, sessions, seconds = (now - then for now, then in zip(after, before, strict=True))
     return {
         "process": round(process / connections, 3),

@@ -6,6 +6,7 @@ commit that comes late is not overlooked. It also keeps the partitions equal to 
 
 import asyncio
 from datetime import UTC, datetime
+from itertools import islice
 
 import dagster as dg
 
@@ -18,6 +19,9 @@ from unified.store.workspaces import workspaces
 from unified_assets.identities import KEY, due_runs
 from unified_assets.partitions import WORKSPACES
 from unified_assets.schedules import running_connections
+
+# Asked for by one tick, which Dagster ends after a minute; the next one asks for more.
+_MOST = 100
 
 
 def identities_sensor() -> dg.SensorDefinition:
@@ -40,11 +44,10 @@ def identities_sensor() -> dg.SensorDefinition:
             requests.append(WORKSPACES.build_add_request(added))
         if removed := sorted(known - wanted):
             requests.append(WORKSPACES.build_delete_request(removed))
-        runs = list(
-            due_runs(
-                found, known & wanted, running_connections(context.instance), datetime.now(UTC).isoformat()
-            )
+        due = due_runs(
+            found, known & wanted, running_connections(context.instance), datetime.now(UTC).isoformat()
         )
+        runs = list(islice(due, _MOST))
         if not runs and not requests:
             return dg.SkipReason("nothing changed since it was resolved, or a run is under way")
         return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=requests)

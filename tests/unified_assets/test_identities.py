@@ -1,8 +1,10 @@
 """The asset of identities and the sensor that asks for its runs, from a sync to golden customers."""
 
 import dagster as dg
+import pytest
 
 from resources.store import DatabaseResource
+from sensors import identities
 from sensors.identities import identities_sensor
 from tests.unified_assets.conftest import Installation
 from unified.store.workspaces import workspaces
@@ -46,3 +48,20 @@ def test_a_workspace_is_resolved_once_it_changed(installation: Installation) -> 
     assert isinstance(ask(installation), dg.SkipReason)
     assert installation.sync("acme/billing").success
     assert isinstance(ask(installation), dg.SkipReason), "a sync that changed nothing"
+
+
+def test_a_tick_asks_for_some_of_many_runs(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identities, "_MOST", 2)
+    slugs = ["acme", "globex", "initech"]
+    for slug in slugs:
+        installation.add(f"{slug}/billing", "stripe")
+    installation.execute(
+        "INSERT INTO cursors (workspace_id, connector_config_id, stream, cursor, observed_at)"
+        " SELECT workspace_id, id, 'customers', '{}', now() FROM connector_configs"
+    )
+    installation.instance.add_dynamic_partitions(str(WORKSPACES.name), slugs)
+    found = ask(installation)
+    assert isinstance(found, dg.SensorResult)
+    assert [run.partition_key for run in found.run_requests or ()] == ["acme", "globex"]
