@@ -26,14 +26,20 @@ def expiry_sensor() -> dg.SensorDefinition:
         minimum_interval_seconds=3600,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Warns once a day of each credential and each consent that ends within a week, and of each "
-        "connection that has to be authorized again, also by UNIFIED_ALERT_URL.",
+        "connection that has to be authorized again, also by an alert.",
     )
     def warn(
-        context: dg.SensorEvaluationContext, database: DatabaseResource, credentials: CredentialStoreResource
+        context: dg.SensorEvaluationContext,
+        database: DatabaseResource,
+        credentials: CredentialStoreResource,
     ) -> dg.SensorResult:
         expiring = asyncio.run(_expiring(database, credentials))
         return warn_daily(
-            context, expiring, f"{len(expiring)} credential(s) expire within a week or have expired"
+            context,
+            expiring,
+            f"{len(expiring)} credential(s) expire within a week or have expired",
+            database,
+            credentials,
         )
 
     return warn

@@ -7,7 +7,7 @@ import asyncio
 
 import dagster as dg
 
-from resources.store import DatabaseResource
+from resources.store import CredentialStoreResource, DatabaseResource
 from sensors.alerts import alert
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionNotFoundError
@@ -22,16 +22,20 @@ def failures_sensor() -> dg.SensorDefinition:
         name="failures",
         minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Marks connections whose sync died, and posts each failure to UNIFIED_ALERT_URL.",
+        description="Marks connections whose sync died, and sends each failure as an alert.",
     )
-    def on_failure(context: dg.RunFailureSensorContext, database: DatabaseResource) -> dg.SkipReason:
+    def on_failure(
+        context: dg.RunFailureSensorContext, database: DatabaseResource, credentials: CredentialStoreResource
+    ) -> dg.SkipReason:
         run = context.dagster_run
         key = run.tags.get(CONNECTION_TAG)
         reason = _said(context) if key is None else None
         reason = reason or context.failure_event.message or "the run ended without a reason"
         reason = asyncio.run(_mark(database, key, run.run_id, reason)) or reason
         what = f"{run.job_name} of {key}" if key else run.job_name
-        return dg.SkipReason(alert(f"Unified Assets: {what} failed: {reason} (run {run.run_id})"))
+        return dg.SkipReason(
+            alert(f"Unified Assets: {what} failed: {reason} (run {run.run_id})", database, credentials)
+        )
 
     return on_failure
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from resources.store import DatabaseResource
+from resources.store import CredentialStoreResource, DatabaseResource
 from sensors.alerts import warn_daily
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionSummary
@@ -27,11 +27,13 @@ def freshness_sensor() -> dg.SensorDefinition:
         minimum_interval_seconds=300,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Warns once a day of each connection whose last successful sync is longer ago than twice its "
-        "interval, also by UNIFIED_ALERT_URL.",
+        "interval, also by an alert.",
     )
-    def warn(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult:
+    def warn(
+        context: dg.SensorEvaluationContext, database: DatabaseResource, credentials: CredentialStoreResource
+    ) -> dg.SensorResult:
         silent = silent_connections(asyncio.run(_connections(database)), datetime.now(UTC))
-        return warn_daily(context, silent, f"{len(silent)} connection(s) are silent")
+        return warn_daily(context, silent, f"{len(silent)} connection(s) are silent", database, credentials)
 
     return warn
 

@@ -4,6 +4,7 @@ What is read and how is in ``connector.yaml``. Source of what is here: https://d
 (scopes, ``x-oauth-scopes``), and the scopes that the page of each method names.
 """
 
+import html
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import ClassVar, NamedTuple
@@ -14,7 +15,12 @@ from adapters.slack import webhooks
 from unified.kit.declarations import Account, Capability, Stream
 from unified.kit.document.engine import DocumentAdapter
 from unified.kit.document.model import read
-from unified.kit.errors import ConfigurationError, PermissionDeniedError, ProtocolError
+from unified.kit.errors import (
+    ConfigurationError,
+    PermissionDeniedError,
+    ProtocolError,
+    RequestRefusedError,
+)
 from unified.kit.registry import register_adapter
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
@@ -40,7 +46,17 @@ class _Token(NamedTuple):
     scopes: frozenset[str] | None
 
 
+class _Posted(msgspec.Struct):
+    """The answer of ``chat.postMessage``."""
+
+    channel: str
+    ts: str
+
+
 _OPENED = msgspec.json.Decoder(_Opened)
+_POSTED = msgspec.json.Decoder(_Posted)
+
+_LONGEST_TEXT = 4_000
 
 
 @register_adapter
@@ -96,6 +112,33 @@ class SlackAdapter(DocumentAdapter, document=read(_FILE.read_bytes(), _FILE.name
             ) from None
         said = answer.headers.get("x-oauth-scopes")
         return _Token(opened, None if said is None else frozenset(one.strip() for one in said.split(",")))
+
+    async def notify(self, place: str, text: str) -> str:
+        """Post a message to a channel that the app is in, as plain text: nothing in it mentions or pings anybody.
+
+        https://docs.slack.dev/reference/methods/chat.postMessage; a text should have at most 4,000 characters.
+
+        Args:
+            place: The channel's id, such as ``C0123ABCD``.
+            text: What to say.
+        """
+        cut = text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
+        form = {
+            "channel": place, "text": html.escape(cut, quote=False), "mrkdwn": "false", "unfurl_links": "false",
+        }  # fmt: skip
+        try:
+            posted = await self.http.request(
+                "POST", "/api/chat.postMessage", _POSTED, form=form, limit="post", effect="once"
+            )
+        except RequestRefusedError as error:
+            if error.code != "not_in_channel":
+                raise
+            raise PermissionDeniedError(
+                f"{self.label}: the app is not in the channel {place}; invite it there",
+                status=200,
+                code=error.code,
+            ) from None
+        return f"{posted.channel}:{posted.ts}"
 
     def _account(self, opened: _Opened) -> Account:
         team = self.config.said()["team_id"]

@@ -1,5 +1,8 @@
-"""The same installation as for the assets' tests."""
+"""The same installation as for the assets' tests, and the credential store as a resource."""
 
+from resources.store import CredentialStoreResource
 from tests.unified_assets.conftest import installation
 
-__all__ = ["installation"]
+__all__ = ["CREDENTIALS", "installation"]
+
+CREDENTIALS = CredentialStoreResource()

@@ -8,9 +8,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from resources.store import CredentialStoreResource, DatabaseResource
+from resources.store import DatabaseResource
 from sensors.alerts import ALERT_URL_VARIABLE
 from tests.sensors.alerts import alert_server
+from tests.sensors.conftest import CREDENTIALS
 from tests.unified_assets.conftest import STRIPE_KEY, Installation
 from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
@@ -23,7 +24,7 @@ def tick(installation: Installation, sensor: str, cursor: str | None = None) -> 
     with dg.build_sensor_context(
         instance=installation.instance,
         cursor=cursor,
-        resources={"database": DatabaseResource(), "credentials": CredentialStoreResource()},
+        resources={"database": DatabaseResource(), "credentials": CREDENTIALS},
     ) as context:
         return installation.defs.resolve_sensor_def(sensor).evaluate_tick(context)
 

@@ -6,8 +6,9 @@ import dagster as dg
 import pytest
 
 from resources.store import DatabaseResource
-from sensors.alerts import ALERT_URL_VARIABLE, alert
+from sensors.alerts import ALERT_CONNECTION_VARIABLE, ALERT_URL_VARIABLE, alert
 from tests.sensors.alerts import alert_server
+from tests.sensors.conftest import CREDENTIALS
 from tests.streams import key_of
 from tests.unified_assets.conftest import STRIPE_KEY, Installation
 from unified.store.connections.registry import Registry
@@ -36,7 +37,7 @@ def notice(installation: Installation, run: dg.DagsterRun) -> Any:
     context = dg.build_run_status_sensor_context(
         sensor_name="failures", dagster_event=event, dagster_instance=installation.instance, dagster_run=run
     ).for_run_failure()
-    return sensor(context, database=DatabaseResource())
+    return sensor(context, database=DatabaseResource(), credentials=CREDENTIALS)
 
 
 def open_sync(installation: Installation, key: str, run_id: str) -> None:
@@ -116,11 +117,15 @@ def test_runs_of_no_connection_are_told_of(
 
 def test_an_alert_that_cannot_be_sent_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ALERT_URL_VARIABLE, raising=False)
-    assert alert("text") == "UNIFIED_ALERT_URL is not set, so no alert was sent"
+    monkeypatch.delenv(ALERT_CONNECTION_VARIABLE, raising=False)
+    neither = "neither UNIFIED_ALERT_URL nor UNIFIED_ALERT_CONNECTION is set, so no alert was sent"
+    assert alert("text", DatabaseResource(), CREDENTIALS) == neither
     for url in ("http://127.0.0.1:9/secret-path", "not a url", "http://[/secret-path"):
         monkeypatch.setenv(ALERT_URL_VARIABLE, url)
-        assert alert("text").startswith("the alert could not be sent")
-        assert "secret-path" not in alert("text")
+        said = alert("text", DatabaseResource(), CREDENTIALS)
+        assert said.startswith("the alert could not be sent")
+        assert "secret-path" not in said
     with alert_server() as (url, _):
         monkeypatch.setenv(ALERT_URL_VARIABLE, f"{url}/refused")
-        assert alert("text") == "the alert was answered with 403; look at UNIFIED_ALERT_URL"
+        said = alert("text", DatabaseResource(), CREDENTIALS)
+        assert said == "the alert was answered with 403; look at UNIFIED_ALERT_URL"

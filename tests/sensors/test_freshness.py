@@ -9,12 +9,15 @@ import pytest
 from resources.store import DatabaseResource
 from sensors.alerts import ALERT_URL_VARIABLE
 from tests.sensors.alerts import alert_server
+from tests.sensors.conftest import CREDENTIALS
 from tests.unified_assets.conftest import Installation
 
 
 def tick(installation: Installation, cursor: str | None = None) -> Any:
     with dg.build_sensor_context(
-        instance=installation.instance, cursor=cursor, resources={"database": DatabaseResource()}
+        instance=installation.instance,
+        cursor=cursor,
+        resources={"database": DatabaseResource(), "credentials": CREDENTIALS},
     ) as context:
         return installation.defs.resolve_sensor_def("silent_connections").evaluate_tick(context)
 

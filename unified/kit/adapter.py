@@ -316,6 +316,24 @@ class BaseAdapter(Connected[ConfigT], ABC):
             raise ConfigurationError(msg)
         return declared.writer(self, declared).find(field, values)
 
+    async def notify(self, place: str, text: str) -> str:
+        """Say something to people at this system: an alert, for example.
+
+        Args:
+            place: Where, as the system names it; the README says how.
+            text: Plain text for people; what is too long for one message is cut off.
+
+        Returns:
+            The message's source id.
+
+        Raises:
+            ConfigurationError: If this connector has no place for messages.
+            ProviderError: If it was not sent; an ``UndecidedError`` where it may have been.
+        """
+        raise ConfigurationError(
+            f"{self.name} has no place for messages, so {len(text)} characters can't be said at {place!r:.80}"
+        )
+
     @staticmethod
     def decode(body: bytes | memoryview) -> Any:
         """A raw record as :meth:`to_unified` takes it.

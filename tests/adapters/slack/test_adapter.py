@@ -196,7 +196,7 @@ async def test_each_method_has_its_own_limit_and_retry_after_is_waited_for(bench
     }
     assert limits == {
         "default": (48, 1), "users_list": (20, 5), "conversations_list": (20, 5), "history": (50, 5),
-        "users_info": (100, 10),
+        "users_info": (100, 10), "post": (60, 1),
     }  # fmt: skip
     bench.provider.set_limits(RequestLimit(2, 0.6))
     copy, began = Copy("users"), time.monotonic()

@@ -183,6 +183,21 @@ async def test(name: Name) -> None:
 
 @app.command()
 @asynchronous
+async def notify(
+    name: Name,
+    place: Annotated[str, typer.Argument(help="Where, such as the id of a channel.")],
+    text: Annotated[str, typer.Argument(help="What to say.")],
+) -> None:
+    """Say something to people by a connection: a message to a channel of Slack."""
+    async with open_session() as session:
+        connection = await session.connection(name)
+        adapter = await session.adapters().create(connection.workspace_id, connection.id, purpose="notify")
+        async with adapter:
+            say(f"Sent {await adapter.notify(place, text)}.")
+
+
+@app.command()
+@asynchronous
 async def update(
     name: Name,
     *,

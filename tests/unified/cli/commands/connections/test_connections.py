@@ -360,6 +360,8 @@ def test_rules_are_tried_and_compared_before_they_are_set(
 
 
 def test_a_paused_connection_shows_as_such(unified: Unified, stripe: str) -> None:
+    refused = unified.refused("connections", "notify", stripe, "C0123ABCD", "hello")
+    assert "stripe has no place for messages" in refused
     unified.ok("connections", "pause", stripe)
     assert unified.json("status")[0]["is_active"] is False
     unified.ok("connections", "resume", stripe)
