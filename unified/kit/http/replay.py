@@ -6,6 +6,7 @@ What is expected of the answers is the caller's (`unified.sync.connectors.golden
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from urllib.parse import parse_qsl
 
 import httpx
 import msgspec
@@ -29,6 +30,7 @@ class Exchange(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
         url: Where it goes, with its query; the order of parameters does not matter.
         sends: Headers that it must have, such as the credential's.
         json: The JSON that it sends, where it sends some.
+        form: The form that it sends, where it sends one.
         status: Of the answer.
         headers: Of the answer.
         body: The JSON that is answered, kept digit by digit.
@@ -39,6 +41,7 @@ class Exchange(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     method: str = "GET"
     sends: dict[str, str] = {}
     json: msgspec.Raw = msgspec.Raw()
+    form: dict[str, str] | None = None
     status: int = 200
     headers: dict[str, str] = {}
     body: msgspec.Raw = msgspec.Raw()
@@ -48,6 +51,13 @@ class Exchange(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     def key(self) -> tuple[str, str, object, tuple[tuple[str, str], ...]]:
         """What says which request it is: method, place, query."""
         return _key(self.method, httpx.URL(self.url))
+
+    def sent_as(self, body: bytes) -> bool:
+        """Whether what it sends is this body; any is, where it says nothing of it."""
+        if self.form is not None:
+            sent = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+            return sorted(sent) == sorted(self.form.items())
+        return not bytes(self.json) or _says_the_same(self.json, body)
 
     def answer(self) -> httpx.Response:
         """The recorded answer."""
@@ -75,7 +85,7 @@ class Replay(httpx.AsyncBaseTransport):
         asked = _key(request.method, request.url)
         body = await request.aread()
         same = [one for one in self._left if one.key == asked]
-        found = next((one for one in same if not bytes(one.json) or _says_the_same(one.json, body)), None)
+        found = next((one for one in same if one.sent_as(body)), None)
         if found is None:
             why = "with another body" if same else "which is not among the recorded exchanges that are left"
             raise ReplayError(f"it asks {request.method} {request.url}, {why}")

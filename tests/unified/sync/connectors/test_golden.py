@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from adapters.chargebee.adapter import ChargebeeAdapter
+from tests.unified.kit.document.test_model import desk
+from unified.kit.document.engine import adapter_class
+from unified.kit.document.model import read
 from unified.sync.connectors.golden import MOST_BYTES, GoldenError, read_golden, rehearse
 
 SITE = "https://acme-test.chargebee.com"
@@ -123,3 +126,23 @@ async def test_what_differs_is_said(changed: dict[str, Any], said: str) -> None:
 def test_a_file_that_is_no_recording_is_refused(text: bytes, said: str) -> None:
     with pytest.raises(GoldenError, match=said):
         read_golden(text, "exchanges.json")
+
+
+@pytest.mark.parametrize("kind", ["json", "form"])
+@pytest.mark.parametrize("is_same", [True, False])
+async def test_what_a_request_sends_is_what_was_recorded(kind: str, *, is_same: bool) -> None:
+    stream = {"method": "POST", "records": ["data"], "body": {"kind": kind, "fields": {"q": "a b", "r": ""}}}
+    document = read(json.dumps(desk(stream=stream)).encode(), "desk.json")
+    sent = {"r": "", "q": "a b" if is_same else "b"}
+    asked = {"method": "POST", "url": "https://api.desk.example/teams", kind: sent, "body": {"data": []}}
+    golden = {
+        "now": "2026-11-28T12:00:00Z",
+        "secrets": {"api_key": KEY},
+        "streams": {"teams": [{"exchanges": [asked], "records": {}}]},
+    }
+    rehearsal = rehearse(adapter_class(document), read_golden(json.dumps(golden).encode(), "exchanges.json"))
+    if is_same:
+        await rehearsal
+    else:
+        with pytest.raises(GoldenError, match="with another body"):
+            await rehearsal

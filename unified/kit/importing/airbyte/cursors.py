@@ -19,8 +19,9 @@ def changes(found: Any, asked: Asked, translator: Translator) -> tuple[Said | No
         return None, []
     if found.get("type") != "DatetimeBasedCursor":
         return None, ["its cursor is not a time, so every pull reads all of it"]
+    remarks: list[str] = []
     try:
-        said = _asked(found, asked, translator)
+        said = _asked(found, asked, translator, remarks)
     except Unconvertible as error:
         return None, [f"every pull reads all of it: {error}"]
     if said is None:
@@ -28,11 +29,11 @@ def changes(found: Any, asked: Asked, translator: Translator) -> tuple[Said | No
     cursor = found.get("cursor_field")
     if isinstance(cursor, str) and cursor and "{{" not in cursor:
         said["changed_at"] = cursor.split(".")
-    return said, []
+    return said, remarks
 
 
-def _asked(found: Said, asked: Asked, translator: Translator) -> Said | None:
-    """How times are asked for; None where nothing takes one."""
+def _asked(found: Said, asked: Asked, translator: Translator, remarks: list[str]) -> Said | None:
+    """How times are asked for, and what to look at; None where nothing takes one."""
     start = _taker(found, "start_time_option", "partition_field_start", "start_time", asked)
     if start is None:
         return None
@@ -42,7 +43,11 @@ def _asked(found: Said, asked: Asked, translator: Translator) -> Said | None:
             said[ours] = seconds(found[key])
     end = _taker(found, "end_time_option", "partition_field_end", "end_time", asked)
     if end is not None:
-        said |= {"end_parameter": end, "start": _start(found, translator)}
+        said["end_parameter"] = end
+        try:
+            said["start"] = _start(found, translator)
+        except Unconvertible as error:
+            remarks.append(f"its first load asks for all of the list, not from its start on: {error}")
         if found.get("step"):
             said["step_seconds"] = max(seconds(found["step"]), said.get("granularity_seconds", 1) + 1)
     return said

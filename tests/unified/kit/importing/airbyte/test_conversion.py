@@ -285,6 +285,17 @@ def test_a_cursor_with_an_end_goes_by_steps_from_its_start() -> None:
     assert said["start"] == "{{ format_datetime(settings.start_date, 'iso', '%d.%m.%Y') }}"
 
 
+def test_a_start_that_is_not_carried_over_is_a_remark() -> None:
+    options = {f"{name}_time_option": {**QUERY, "field_name": name} for name in ("start", "end")}
+    start = {"type": "MinMaxDatetime", "datetime": "2020-01-01", "min_datetime": "{{ now_utc() }}"}
+    cursor = {**TIMES, **options, "start_datetime": start}
+    (one,) = converted({**stream(incremental_sync=cursor), **KEYED}).streams
+    assert one.said is not None
+    assert one.said["changes"].keys() >= {"parameter", "end_parameter", "step_seconds"}
+    assert "start" not in one.said["changes"]
+    assert any("asks for all of the list" in remark for remark in one.remarks)
+
+
 def test_a_product_of_routers_and_new_parents() -> None:
     start = {"start_time_option": {**QUERY, "field_name": "since"}}
     child = stream(
