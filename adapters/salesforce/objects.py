@@ -4,6 +4,7 @@ What field security hides is not there, and what was deleted since makes a query
 anew. Not here: the requests (``api``) and their order (``pull``).
 """
 
+import asyncio
 import re
 from typing import Any
 
@@ -33,6 +34,8 @@ class SObject:
         self.name = name
         self._api = api
         self._described: Described | None = None
+        # Ranges of ids are read side by side, and all of them need it first.
+        self._describing = asyncio.Lock()
 
     async def described(self, *, anew: bool = False) -> Described:
         """Its fields and relationships.
@@ -43,17 +46,18 @@ class SObject:
         Raises:
             PermissionDeniedError: If the user may not see the object.
         """
-        if self._described is None or anew:
-            try:
-                self._described = await self._api.describe(self.name)
-            except NotFoundError as error:
-                raise PermissionDeniedError(
-                    f"{self._api.label}: the object {self.name} does not exist, or the user may not see it; give its "
-                    "permission set the right to read it",
-                    status=error.status,
-                    code=error.code,
-                ) from None
-        return self._described
+        async with self._describing:
+            if self._described is None or anew:
+                try:
+                    self._described = await self._api.describe(self.name)
+                except NotFoundError as error:
+                    raise PermissionDeniedError(
+                        f"{self._api.label}: the object {self.name} does not exist, or the user may not see it; give "
+                        "its permission set the right to read it",
+                        status=error.status,
+                        code=error.code,
+                    ) from None
+            return self._described
 
     async def fields(self) -> list[str]:
         """Names of the fields to read, the id first."""

@@ -113,6 +113,15 @@ async def test_no_locator_is_needed_to_go_on(org: SalesforceBench) -> None:
     assert not [path for path in org.provider.stats.requests if "locator" in path]
 
 
+async def test_a_load_that_goes_on_describes_its_object_once(org: SalesforceBench) -> None:
+    """Its ranges are read side by side from the start."""
+    copy = Copy("accounts")
+    await org.sync(copy, pages=2)
+    org.provider.stats.reset()
+    await org.sync(copy)
+    assert org.provider.stats.requests["GET /services/data/{version}/sobjects/{table}/describe"] == 1
+
+
 async def test_many_changes_in_one_second_all_come(org: SalesforceBench) -> None:
     copy = await loaded(org, "accounts")
     org.provider.clock.advance(seconds=3600)
