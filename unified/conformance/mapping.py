@@ -74,11 +74,11 @@ def _places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str 
         yield from _places(child, (*path, key))
 
 
-def _with(raw: dict[str, Any], place: tuple[str | int, ...], value: Any) -> dict[str, Any]:
-    """A copy of a record that holds something else in one place."""
-    changed: Any = deepcopy(raw)
-    parent = changed
-    for key in place[:-1]:
-        parent = parent[key]
-    parent[place[-1]] = value
-    return changed  # type: ignore[no-any-return]
+def _with(raw: Any, place: tuple[str | int, ...], value: Any) -> Any:
+    """A record that holds something else in one place; what is beside the way there is shared."""
+    if not place:
+        return value
+    step, *rest = place
+    changed = raw.copy()
+    changed[step] = _with(raw[step], tuple(rest), value)
+    return changed
