@@ -13,7 +13,7 @@ from unified.api.management.edge import Edge
 from unified.api.management.problems import Problem
 from unified.api.management.services import Services
 from unified.api.metrics import Metrics
-from unified.api.pages import connections, new_connection, records, sign_in, webhooks
+from unified.api.pages import connections, mappings, new_connection, records, sign_in, webhooks
 from unified.api.pages.route import NO_SUCH_PAGE, page_problem
 from unified.api.pages.view import error_page
 
@@ -36,6 +36,7 @@ def pages(services: Services, metrics: Metrics) -> ASGIApp:
         sign_in.routes,
         new_connection.routes,
         connections.routes,
+        mappings.routes,
         records.routes,
         webhooks.routes,
     ):
