@@ -15,9 +15,13 @@ from unified.kit.document.answers import holds, scope_of
 from unified.kit.document.filling import Filler
 from unified.kit.document.lists.reading import DocumentSource
 from unified.kit.errors import (
+    AdapterError,
     ConfigurationError,
+    ForbiddenHostError,
+    MappingError,
     NotFoundError,
     ProtocolError,
+    ProviderError,
     RequestRefusedError,
     UndecidedError,
 )
@@ -125,7 +129,10 @@ class DocumentWriter:
 
     def _says(self, record: RawRecord, body: Mapping[str, Any]) -> bool:
         origin = self._adapter.origin(self._stream.name, self._adapter.clock(), self._adapter.clock())
-        unified = self._adapter.map_record(self._stream.name, record.body, origin)
+        try:
+            unified = self._adapter.map_record(self._stream.name, record.body, origin)
+        except MappingError:
+            return False
         return bool(self._adapter.from_unified(self._stream.name, unified) == body)
 
     async def _carried_out(self, action: Action, write: Write) -> RawRecord | None:
@@ -139,16 +146,26 @@ class DocumentWriter:
         done: list[str] = []
         try:
             answer = await self._taken(action, write, scope, done)
+        except ForbiddenHostError:
+            raise
+        except ConfigurationError as error:  # what this record has does not fill a step in
+            raise _refused(error, done) from error
+        except (MissingError, UndecidedError):
+            raise
+        except (RequestRefusedError, NotFoundError) as error:
+            if not done:
+                raise
+            raise _refused(error, done) from error
+        except ProviderError as error:
+            if not done:
+                raise
+            raise UndecidedError(str(error), status=error.status, code=error.code) from error
+        try:
             return await self._result(action, answer, self._filler(scope), write)
-        except ProtocolError as error:
-            if not done:
-                raise
-            raise UndecidedError(str(error), status=error.status) from error
-        except RequestRefusedError as error:
-            if not done:
-                raise
-            raise RequestRefusedError(
-                f"{error}; {', '.join(done)} before it took effect", status=error.status, code=error.code
+        except (ProviderError, ConfigurationError) as error:
+            raise UndecidedError(
+                f"{error}; {', '.join(done) or 'nothing'} took effect before",
+                status=getattr(error, "status", None),
             ) from error
 
     async def _taken(
@@ -255,6 +272,13 @@ class DocumentWriter:
         return Filler(
             self._adapter.config.said(), {}, self._adapter.label, self._adapter.clock(), further=scope
         )
+
+
+def _refused(error: AdapterError, done: Sequence[str]) -> RequestRefusedError:
+    """A refusal, with the steps that took effect before it."""
+    before = f"; {', '.join(done)} before it took effect" if done else ""
+    status, code = (error.status, error.code) if isinstance(error, ProviderError) else (None, None)
+    return RequestRefusedError(f"{error}{before}", status=status, code=code)
 
 
 def _field(value: Any, body: Body) -> Any:

@@ -162,6 +162,23 @@ async def test_a_key_goes_into_each_body_and_no_error_shows_it(api: Api, kind: s
         ]
 
 
+async def test_no_body_goes_to_another_host_or_where_a_redirect_leads(api: Api) -> None:
+    with serving() as other:
+        for answer, paging in (
+            (records(1, following=f"{other.url}/search"), {"kind": "next_link", "link": ["next"]}),
+            ((307, {"location": f"{other.url}/search"}, b""), {"kind": "none"}),
+        ):
+            api.answers["/search"] = answer
+            said = desk(
+                auth={"kind": "key", "place": "body", "name": "api_key", "secret": SECRET},
+                streams={"things": searched(paging=paging)},
+            )
+            with pytest.raises(AdapterError) as caught:
+                await pulled(opened(api, said), Copy("things"))
+            assert KEY not in str(caught.value)
+        assert (other.asked, other.bodies) == ([], [])
+
+
 async def test_a_body_that_is_asked_for_what_settings_do_not_have_is_said(api: Api) -> None:
     said = desk(
         settings={"least": {"description": "Money."}},

@@ -47,7 +47,7 @@ NESTED = (
         ("data.x.items", {"1"}),
         ("odd[?@.kind == 'a']", {"4"}),
         ("$..items", {"1", "2"}),
-        ("nowhere.*", set()),
+        ("data.z.*", set()),
         ("only", {"6"}),
     ],
 )
@@ -106,6 +106,11 @@ TROUBLES: dict[str, tuple[bytes, str, dict[str, Any], str]] = {
         gzip.compress(b"0" * 20_000_000), "x/y", {"decoder": {"kind": "jsonl", "gzip": True}}, "grows more than 100",
     ),
     "half a file": (gzip.compress(LINES)[:20], "x/y", {"decoder": {"kind": "csv", "gzip": True}}, "ends before"),
+    "an error where a wildcard would find nothing": (
+        b'{"error": "no"}', "x/y", {"records": "data.*.items"}, r"there is nothing at data",
+    ),
+    "the same of a path with brackets": (b'{"a": 1}', "x/y", {"records": "$['data'][*]"}, "there is nothing at"),
+    "CSV without a line": (b"\n", "text/csv", {"decoder": {"kind": "csv"}}, "no line that names its fields"),
     "nothing at a path": (b'{"a": 1}', "x/y", {"records": "a.b"}, "there is nothing at a.b"),
     "more than a path may find": (
         b"[" + b"1," * 10_001 + b"1]", "x/y", {"records": "$[*]"}, "finds more than 10000",

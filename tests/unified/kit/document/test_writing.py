@@ -218,9 +218,23 @@ async def test_an_id_is_one_part_of_a_path_whatever_it_is(api: Api, source_id: s
 async def test_a_path_with_a_part_that_is_missing_is_not_sent(api: Api) -> None:
     api.answers["/people"] = {"ok": True}
     said = people(create={"steps": [MAKE, {**TAG, "method": "DELETE", "body": None}], "id": "{{ 1 }}"})
-    with pytest.raises(AdapterError, match="comes to nothing"):
-        await written(api, said, Write("create", None, BODY, "k1"))
+    (one,) = await written(api, said, Write("create", None, BODY, "k1"))
+    assert one.outcome == "refused"
+    assert str(one.reason).endswith("comes to nothing, so nothing is sent; make before it took effect")
     assert api.asked == ["/people"]
+
+
+@pytest.mark.parametrize("then", [(503, {}, b"{}"), (403, {}, b"{}")])
+async def test_a_change_that_stops_half_way_is_not_taken_for_undone(api: Api, then: Any) -> None:
+    """By a later step, or where the record is read that was made."""
+    api.answers |= {"/people": {"ok": True, "id": "7"}, "/people/7/tags": then, "/people/7": then}
+    for steps in ([MAKE, TAG], [MAKE]):
+        said = people(create={"steps": steps, "id": "{{ steps.make.outputs.id }}"})
+        reported: list[Written] = []
+        async with opened(api, said) as adapter:
+            with pytest.raises(UndecidedError):
+                await _gathered(adapter, Write("create", None, BODY, "k1"), reported)
+        assert [one.outcome for one in reported] == ["unknown"]
 
 
 async def test_no_secret_shows_in_what_a_write_says(api: Api) -> None:

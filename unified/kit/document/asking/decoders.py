@@ -5,6 +5,7 @@ Numbers keep their digits. What one record is wrong in costs no other: it is kep
 
 import csv
 import io
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Annotated, Any, Literal
 
@@ -38,6 +39,8 @@ _NOTHING = msgspec.Raw(b"null")
 _GZIP = b"\x1f\x8b"
 _HTML = (b"<!doctype html", b"<html")
 _LOOKED_AT = 1_000
+_BEGINS = re.compile(r"""(?:\$\.?)?(?:([A-Za-z_]\w*)|\['([^'\\]+)'\])""")
+"""The key that a path begins with, where it begins with one."""
 _BOMS = {"utf-8": "utf-8-sig"}
 
 
@@ -104,7 +107,7 @@ def _json_records(
 
     def found(json: msgspec.Raw) -> list[msgspec.Raw]:
         at = within(json, records)
-        if may_be_one and at is not None and bytes(memoryview(at)).lstrip()[:1] == b"{":
+        if may_be_one and at is not None and bytes(memoryview(at)[:_LOOKED_AT]).lstrip()[:1] == b"{":
             return [at]
         return items_in(json, records, is_optional=is_optional)
 
@@ -117,7 +120,11 @@ def _selected(json: msgspec.Raw, select: Read, path: str, *, is_optional: bool) 
         found = select(whole, whole)
     except (Refused, MappingError) as error:
         raise msgspec.ValidationError(str(error)) from None
-    if not found and not isinstance(found, list):
+    begins = _BEGINS.match(path)
+    is_there = isinstance(found, list) or bool(found)
+    if begins and isinstance(whole, dict) and next(filter(None, begins.groups())) not in whole:
+        is_there = False  # a wildcard below it finds an empty list in any answer
+    if not is_there:
         if is_optional:
             return []
         raise msgspec.ValidationError(f"there is nothing at {path}")
@@ -145,7 +152,9 @@ def _rows(body: bytes, said: Decoder) -> Iterator[msgspec.Raw]:
     text = io.StringIO(body.decode(_BOMS.get(said.encoding, said.encoding), errors="strict"), newline="")
     reader = csv.reader(text, delimiter=said.delimiter, strict=True)
     try:
-        names = next(reader, [])
+        names = next(reader, None)
+        if not names:
+            raise msgspec.ValidationError("it has no line that names its fields")
         for row in reader:
             if len(row) > len(names):
                 yield msgspec.Raw(msgspec.json.encode(row))  # nothing says what its last values are: a reject
