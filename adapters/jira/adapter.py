@@ -13,6 +13,7 @@ import msgspec
 from adapters.jira import events, mapping
 from adapters.jira.history import EventSource
 from adapters.jira.issues import IssueSource
+from adapters.jira.saying import say
 from adapters.jira.webhooks import JiraAppVerifier, JiraVerifier
 from unified.kit.declarations import Account, Capability, Stream
 from unified.kit.document.engine import DocumentAdapter
@@ -70,6 +71,10 @@ class JiraAdapter(DocumentAdapter, document=read(_FILE.read_bytes(), _FILE.name)
             base_url = f"https://{said['site']}.atlassian.net"
         self.config = self.config.model_copy(update={"base_url": base_url})
         return super().open_http()
+
+    async def notify(self, place: str, text: str) -> str:
+        """Comment on an issue, or make one in a project; see :func:`adapters.jira.saying.say`."""
+        return await say(self.http, place, text, label=self.label)
 
     async def look(self, stream: Stream) -> None:
         """Ask for a little of a stream.

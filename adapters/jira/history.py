@@ -14,6 +14,7 @@ import msgspec
 from adapters.jira.api import BULK, ChangeLogs, JiraApi, milliseconds
 from adapters.jira.events import event_record
 from adapters.jira.issues import settled, updated_jql
+from adapters.jira.renewing import EVERY, renew
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Stream
 from unified.kit.errors import SingleRecordsError
@@ -60,14 +61,16 @@ class EventSource:
         """Read through a connected adapter."""
         self._api = JiraApi(adapter.http)
         self._http, self._clock, self._stream = adapter.http, adapter.clock, stream
+        self._is_app = adapter.tokens is not None
 
     async def pull(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
         """All that happened, or what did since the last pull began.
 
         A cursor inside a pull holds ``until``, up to when changes are asked for, the token of a page of issues (``at``)
-        and within it that of a page of their changelogs (``log``).
+        and within it that of a page of their changelogs (``log``); and when an app's webhooks were ``renewed``.
         """
         at: Cursor = dict(cursor or {})
+        kept = await self._renewed(at.get("renewed"))
         since = at.get("since")
         begin = _BEGINNING if since is None else datetime.fromisoformat(since)
         while True:
@@ -78,7 +81,7 @@ class EventSource:
             steps = await self._api.changelogs(found.ids, log, size=_STEPS) if found.ids else ChangeLogs([])
             records = [*_steps(steps, begin), *(await self._talk(found.ids, begin) if log is None else ())]
             records += found.odd if log is None else ()
-            inside = {"since": since, "until": until}
+            inside = {**kept, "since": since, "until": until}
             if steps.next_page_token is not None:
                 page = None if found.is_anew else at.get("at")
                 at = {**inside, "at": page, "log": steps.next_page_token}
@@ -86,9 +89,19 @@ class EventSource:
                 at = {**inside, "at": found.following}
             else:
                 now = provider_time(self._http, self._clock)
-                yield Page(records, observed_at, {"since": settled(since, until, now)})
+                yield Page(records, observed_at, {**kept, "since": settled(since, until, now)})
                 return
             yield Page(records, observed_at, at)
+
+    async def _renewed(self, before: str | None) -> Cursor:
+        """Renew the webhooks of an OAuth app once a day; when that was last."""
+        if not self._is_app:
+            return {}
+        now = self._clock()
+        if before is None or now - datetime.fromisoformat(before) >= EVERY:
+            await renew(self._http, now)
+            before = now.isoformat()
+        return {"renewed": before}
 
     def fetch(self, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         """No single event can be read.

@@ -1,14 +1,18 @@
 """What a full refresh has not met is asked for before it is buried, and much of it needs a person's word."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
+from adapters.stripe.adapter import StripeAdapter
 from adapters.stripe.reading import StripeReader
 from tests.unified.sync.conftest import MakeSource
 from tests.unified.sync.source import Source
 from unified.kit.errors import PermissionDeniedError, ProtocolError, SingleRecordsError
-from unified.kit.reading.windows import WindowPage
+from unified.kit.reading.refresh import Refresh
+from unified.kit.reading.windows import Window, WindowPage
+from unified.kit.streams import Cursor, Page
 from unified.store.records import burials
 
 
@@ -42,6 +46,29 @@ async def test_what_a_list_leaves_out_stays_alive(stripe: Source, hide: set[str]
     assert (await stripe.sync(full=True)).deleted == 1
     assert gone in await stripe.tombstones()
     assert (await stripe.sync()).mode == "incremental"
+
+
+async def test_a_comparison_of_ids_buries_what_is_gone_and_nothing_else(
+    stripe: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stripe.sync()
+    unlisted, gone, *listed = sorted(await stripe.stored())
+    stripe.change("delete_customer", gone)
+
+    async def compared(self: StripeAdapter, _: str, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
+        async def ids(_: Window) -> WindowPage:
+            return WindowPage((), self.clock(), None, met=listed)
+
+        refresh = Refresh(self.clock(), [Window(0, 1)], cursor or {}, compares=True)
+        async for page in refresh.pages(ids, readers=1):
+            yield page
+
+    monkeypatch.setattr(StripeAdapter, "pull", compared)
+    stripe.sandbox.stats.reset()
+    assert (await stripe.sync()).deleted == 1
+    assert stripe.requests_of("/customers/{id}") == 2, "what is listed is not asked for"
+    assert sorted(await stripe.stored()) == sorted([unlisted, *listed])
+    assert gone in await stripe.tombstones()
 
 
 async def gone_of(stripe: Source, number: int) -> list[str]:

@@ -5,6 +5,7 @@ Secrets are named here and nowhere else: no expression of a document can reach o
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -119,6 +120,12 @@ class OAuthAuth(Said):
         default=False,
         description="Whether a refresh token that was exchanged and comes back ends the whole grant.",
     )
+    unused_days: Annotated[int, Field(ge=1, le=3_650)] | None = Field(
+        default=None, description="For how long a refresh token lives that nobody uses."
+    )
+    lasts_days: Annotated[int, Field(ge=1, le=3_650)] | None = Field(
+        default=None, description="For how long a consent lasts at most, whatever is refreshed."
+    )
     pkce: bool = Field(default=True, description="Whether consents are bound by RFC 7636.")
     scope_separator: Literal[" ", ","] = " "
     scopes_setting: Name | None = Field(
@@ -153,6 +160,8 @@ class OAuthAuth(Said):
             scope_separator=self.scope_separator,
             scopes_setting=self.scopes_setting,
             ended_by=self.ended_by,
+            refresh_unused=_days(self.unused_days),
+            lasts=_days(self.lasts_days),
         )
 
 
@@ -241,3 +250,7 @@ def oauth_of(said: Auth) -> OAuthAuth | None:
 
 def _field(secret: Secret) -> CredentialField:
     return CredentialField(secret.name, secret.label, secret.hint)
+
+
+def _days(number: int | None) -> timedelta | None:
+    return None if number is None else timedelta(days=number)

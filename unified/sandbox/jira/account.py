@@ -60,6 +60,10 @@ class JiraAccount(TableAccount):
             return {"accountId": "unknown", "displayName": "Former user", "active": False}
         return shown_user(self.rows["people"].shown(row))
 
+    def named(self, account_id: str | None) -> Record:
+        """A person as others' records name them, without the language."""
+        return {name: value for name, value in self.person(account_id).items() if name != "locale"}
+
     def issue(self, row: Row, wanted: Any = ("*all",)) -> Record:
         """An issue as the API shows it, with some of its fields."""
         rows = self.rows["issues"]
@@ -70,7 +74,7 @@ class JiraAccount(TableAccount):
         named = {one: organizations.shown(it) for one, it in found.items() if it is not None}
         return shown_issue(
             {**record, "comment": self.comments(row.id)},
-            {one: self.person(one) for one in ids},
+            {one: self.named(one) for one in ids},
             named,
             wanted,
         )
@@ -84,13 +88,13 @@ class JiraAccount(TableAccount):
     def comment(self, row: Row) -> Record:
         """A comment as the API shows it."""
         shown = {name: value for name, value in self.rows["comments"].shown(row).items() if name != "issue"}
-        author = self.person(row.fields["author"])
+        author = self.named(row.fields["author"])
         return {**shown, "author": author, "updateAuthor": author}
 
     def history(self, row: Row) -> Record:
         """A step of a changelog as the bulk endpoint shows it: its time in milliseconds."""
         return {
-            "id": row.id, "author": self.person(row.fields["author"]), "created": int(row.created * 1000),
+            "id": row.id, "author": self.named(row.fields["author"]), "created": int(row.created * 1000),
             "items": row.fields["items"],
         }  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -247,14 +247,14 @@ def test_auth_is_declared_as_every_adapter_declares_it(
     assert (adapter.oauth is not None) == has_oauth
 
 
-def test_the_companies_of_a_grant_are_declared() -> None:
+def test_the_companies_of_a_grant_and_its_ends_are_declared() -> None:
     listed = {"url": "/sites", "setting": "site", "id": "key"}
-    said = reading(
-        settings={"site": {"description": "x"}}, auth={**OAUTH, "companies": listed, "reuse_revokes": True}
-    )
+    ends = {"reuse_revokes": True, "unused_days": 90, "lasts_days": 365}
+    said = reading(settings={"site": {"description": "x"}}, auth={**OAUTH, "companies": listed, **ends})
     oauth = adapter_class(said).oauth
     assert oauth is not None
     assert (oauth.tenants, oauth.reuse_revokes) == (Tenants("/sites", "site", "key", "name"), True)
+    assert (oauth.refresh_unused, oauth.lasts) == (timedelta(days=90), timedelta(days=365))
 
 
 class InPython(DocumentAdapter, document=reading()):

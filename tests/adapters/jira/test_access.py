@@ -1,0 +1,189 @@
+"""Who may ask Jira: apps by way of the gateway, the sites that a grant opens, and what an app may say and renew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import httpx
+import pytest
+
+from adapters.jira.adapter import JiraAdapter
+from tests.adapters.jira.test_conformance import EMAIL, JiraBench
+from unified.conformance.bench import Copy, Granted
+from unified.kit.declarations import ConnectionRef
+from unified.kit.errors import (
+    ConfigurationError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProviderError,
+    RequestRefusedError,
+    UndecidedError,
+)
+from unified.kit.oauth import TokenEndpoint, Tokens
+from unified.kit.oauth_app import OAuthClient
+from unified.kit.secrets import Secret
+from unified.sandbox.jira import JiraSandbox
+from unified.sandbox.oauth.server import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OTHER = JiraSandbox.default_keys[1]
+SITES = [JiraSandbox.cloud_id(one) for one in (EMAIL, OTHER)]
+
+
+@pytest.fixture
+def bench() -> Iterator[JiraBench]:
+    with JiraBench() as running:
+        yield running
+
+
+def site(bench: JiraBench) -> JiraSandbox:
+    provider = bench.provider
+    assert isinstance(provider, JiraSandbox)
+    return provider
+
+
+def endpoint(bench: JiraBench, **settings: Any) -> TokenEndpoint:
+    said = {"base_url": bench.url, "allow_private_hosts": True, **settings}
+    config = JiraAdapter.config_model.model_validate(said)
+    return TokenEndpoint(
+        JiraAdapter, config, OAuthClient(CLIENT_ID, Secret(CLIENT_SECRET)), label="acme/jira"
+    )
+
+
+async def granted(bench: JiraBench) -> Tokens:
+    """What a person's consent gives."""
+    asked = endpoint(bench)
+    consent = asked.consent(REDIRECT_URI, "state")
+    query = parse_qs(urlsplit(consent.url).query)
+    assert (query["audience"], query["prompt"]) == (["api.atlassian.com"], ["consent"])
+    assert "offline_access" in query["scope"][0]
+    async with httpx.AsyncClient() as browser:
+        sent = await browser.get(consent.url)
+    (code,) = parse_qs(urlsplit(sent.headers["location"]).query)["code"]
+    return await asked.exchange(Secret(code), consent.verifier, REDIRECT_URI)
+
+
+def opened(bench: JiraBench, token: Secret, **settings: Any) -> JiraAdapter:
+    quick = {"base_url": bench.url, "allow_private_hosts": True, "retry_delay": 0, "requests_per_second": 1e6}
+    return JiraAdapter(
+        JiraAdapter.config_model.model_validate({**quick, **settings}),
+        {},
+        ConnectionRef(UUID(int=1), UUID(int=2), "acme/jira"),
+        clock=bench.now,
+        tokens=Granted(token.reveal()),
+    )
+
+
+async def test_a_grant_opens_one_site_or_says_which_there_are(bench: JiraBench) -> None:
+    tokens = await granted(bench)
+    assert await endpoint(bench).settings(tokens, {}) == {"cloud_id": SITES[0]}
+    site(bench)._grants = {EMAIL: (EMAIL, OTHER)}
+    with pytest.raises(
+        ConfigurationError, match=rf"{SITES[1]} \(globex\).* set cloud_id to the one that is meant"
+    ):
+        await endpoint(bench).settings(tokens, {})
+    assert await endpoint(bench, cloud_id=SITES[1]).settings(tokens, {}) == {"cloud_id": SITES[1]}
+    async with opened(bench, tokens.access_token, cloud_id=SITES[1]) as adapter:
+        assert (await adapter.test()).id == "acme.atlassian.net"
+        ids = {one.source_id async for page in adapter.pull("issues", None) for one in page.records}
+    assert ids == set(site(bench).account(OTHER).all("issues"))
+
+
+async def test_a_refresh_token_rotates_and_the_former_one_works_for_ten_minutes(bench: JiraBench) -> None:
+    first = (await granted(bench)).refresh_token
+    assert first is not None
+    second = (await endpoint(bench).refresh(first)).refresh_token
+    assert second not in (None, first)
+    bench.provider.clock.advance(seconds=500)
+    await endpoint(bench).refresh(first)
+    bench.provider.clock.advance(seconds=1200)
+    with pytest.raises(ProviderError) as refused:
+        await endpoint(bench).refresh(first)
+    assert refused.value.code == "invalid_grant"
+    # So the former one may be tried where the newest is lost, and is by the policy of the document.
+    assert JiraAdapter.oauth is not None
+    assert not JiraAdapter.oauth.reuse_revokes
+
+
+async def test_a_site_that_is_not_known_or_not_granted_is_said(bench: JiraBench) -> None:
+    tokens = await granted(bench)
+    with pytest.raises(ConfigurationError, match="cloud_id is not set"):
+        async with opened(bench, tokens.access_token):
+            pass
+    async with opened(bench, tokens.access_token, cloud_id=SITES[1]) as adapter:
+        with pytest.raises(ConfigurationError, match=r"there is no Jira at .* correct site or cloud_id"):
+            await adapter.test()
+
+
+async def test_a_missing_scope_is_a_missing_right(bench: JiraBench) -> None:
+    tokens = await granted(bench)
+    site(bench).oauth.grants[-1].scopes = ["read:jira-work"]
+    async with opened(bench, tokens.access_token, cloud_id=SITES[0]) as adapter:
+        with pytest.raises(
+            PermissionDeniedError, match=r"scope does not match.* may not read organizations, customers"
+        ):
+            await adapter.test()
+
+
+# Webhooks of an app
+
+
+async def registered(bench: JiraBench, adapter: JiraAdapter, url: str) -> None:
+    said = {"url": url, "webhooks": [{"jqlFilter": "project = SUP", "events": ["jira:issue_updated"]}]}
+    await adapter.http.exchange("POST", "/rest/api/3/webhook", json=said)
+
+
+async def test_a_sync_renews_an_apps_webhooks_before_they_end(bench: JiraBench) -> None:
+    tokens = await granted(bench)
+    site(bench).oauth.access_seconds = 1e9
+    tokens = await granted(bench)
+    cursor: Any = None
+    async with opened(bench, tokens.access_token, cloud_id=SITES[0]) as adapter:
+        await registered(bench, adapter, "http://127.0.0.1:9/hook")
+        for _ in range(8):
+            copy = Copy("events", cursor=cursor)
+            async for page in adapter.pull("events", copy.cursor):
+                copy.add(page)
+            cursor = copy.cursor
+            bench.provider.clock.advance(days=9)
+    assert [one.expires_at > bench.now().timestamp() for one in site(bench)._registered.values()] == [True]
+    # Without the right to, a sync goes on all the same.
+    site(bench).oauth.grants[-1].scopes = ["read:jira-work"]
+    async with opened(bench, tokens.access_token, cloud_id=SITES[0]) as adapter:
+        assert [page async for page in adapter.pull("events", cursor)]
+
+
+# Saying something
+
+
+async def test_an_issue_is_made_in_a_project_and_commented_on(bench: JiraBench) -> None:
+    account = site(bench).account()
+    async with bench.open() as adapter:
+        made = await adapter.notify("SUP:Incident", "The sync of acme/books fails.\nThe key was revoked.")
+        fields = account.all("issues")[made]
+        assert fields["summary"] == "The sync of acme/books fails."
+        assert (fields["issuetype"]["name"], fields["description"]["type"]) == ("Incident", "doc")
+        said = await adapter.notify(fields["key"], "It works again.")
+        assert account.all("comments")[said]["issue"] == made
+        long = await adapter.notify("SUP", "x" * 300)
+        assert len(account.all("issues")[long]["summary"]) == 255
+        for place, kind in (
+            ("somewhere else", ConfigurationError),
+            ("NOPE", RequestRefusedError),
+            ("SUP-9999", NotFoundError),
+        ):
+            with pytest.raises(kind):
+                await adapter.notify(place, "x")
+
+
+async def test_what_may_have_been_made_is_not_made_again(bench: JiraBench) -> None:
+    before = bench.ids("issues")
+    bench.fault("cut")
+    async with bench.open() as adapter:
+        with pytest.raises(UndecidedError):
+            await adapter.notify("SUP", "Once.")
+    assert len(bench.ids("issues") - before) == 1
