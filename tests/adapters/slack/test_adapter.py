@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -167,7 +168,19 @@ async def test_messages_come_from_channels_of_which_the_app_is_a_member(bench: S
     asked = bench.provider.stats.report()["requests"]["GET /api/conversations.history"]
     assert asked < len(rows.live()), "channels that the app is not in are not asked for"
     record: Any = mapped(bench, "messages", copy.records[min(copy.records)])
-    assert record.custom_fields["ts"] == min(copy.records).partition(":")[2]
+    ts = min(copy.records).partition(":")[2]
+    assert record.custom_fields["ts"] == ts
+    whole, _, digits = ts.partition(".")
+    assert record.created_at == datetime.fromtimestamp(int(whole), UTC) + timedelta(microseconds=int(digits))
+    assert not [name for name in record.custom_fields if name.startswith("invalid_")]
+
+
+@pytest.mark.parametrize("stream", ["users", "channels", "messages"])
+async def test_no_field_of_a_plain_record_is_unusable(bench: SlackBench, stream: str) -> None:
+    copy = Copy(stream)
+    await bench.sync(copy, channel_types="public_channel,private_channel")
+    for raw in copy.records.values():
+        assert not [name for name in mapped(bench, stream, raw).custom_fields if name.startswith("invalid_")]
 
 
 async def test_new_messages_come_with_the_next_pull_and_old_ones_do_not(bench: SlackBench) -> None:
