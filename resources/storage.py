@@ -7,13 +7,15 @@ pool. What is stored, and how, is dagster-postgres' own.
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
 from dagster._serdes import ConfigurableClassData  # how dagster.yaml names a class
-from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
 from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 if TYPE_CHECKING:
     from dagster_postgres.auth import PgTokenProvider
@@ -43,6 +45,7 @@ class PooledStorage(DagsterPostgresStorage):
         """Share the connections to ``postgres_url``. The first storage of a process looks for Dagster's tables."""
         is_first = postgres_url not in _engines
         super().__init__(postgres_url, should_autocreate_tables and is_first, inst_data, token_provider)
+        self._event_log_storage = _EventLog(postgres_url, False, None, token_provider)  # noqa: FBT003 - as above
         engine = _engine(postgres_url, token_provider)
         for storage in (self.run_storage, self.event_log_storage, self.schedule_storage):
             # No method takes an engine. tests/resources/test_storage.py notices where they keep it elsewhere.
@@ -59,6 +62,40 @@ class PooledStorage(DagsterPostgresStorage):
             inst_data,
             get_token_provider_from_config(config_value),
         )
+
+
+class _EventLog(PostgresEventLogStorage):
+    """dagster-postgres' event log, which can store several events by one transaction."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._of_thread = threading.local()
+        super().__init__(*arguments)
+
+    @contextmanager
+    def one_transaction(self) -> Iterator[None]:
+        """Commit what this thread stores in the block at its end; nothing of it where the block fails."""
+        with super()._connect() as conn:
+            conn.execution_options(isolation_level="READ COMMITTED")  # of this use alone
+            with conn.begin():
+                self._of_thread.connection = conn
+                try:
+                    yield
+                finally:
+                    self._of_thread.connection = None
+
+    def _connect(self) -> AbstractContextManager[Connection]:
+        connection = getattr(self._of_thread, "connection", None)
+        return super()._connect() if connection is None else nullcontext(connection)
+
+
+def one_transaction(instance: dg.DagsterInstance) -> AbstractContextManager[None]:
+    """Store the events that this thread reports in a block by one transaction; an event by itself takes some ten.
+
+    Args:
+        instance: Where they are reported to. One with another storage stores each by itself.
+    """
+    log = instance.event_log_storage
+    return log.one_transaction() if isinstance(log, _EventLog) else nullcontext()
 
 
 def _engine(url: str, token_provider: "PgTokenProvider | None") -> Engine:

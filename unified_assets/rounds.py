@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from resources.adapters import AdaptersResource
+from resources.storage import one_transaction
 from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
 from unified.store.connections.rows import Connection
@@ -135,9 +136,10 @@ class _Reporter:
                 self._context.log.info("%s: %s: %s", connection.key, stream, summary(result))
             is_new = found.is_changed or self._is_stale(dg.AssetKey([self._adapter.name, stream]))
             kind = dg.AssetMaterialization if is_new else dg.AssetObservation
-            self._log(kind, stream, connection, found.metadata, {DATA_VERSION_TAG: found.data_version})
-            for check in checks:
-                self._log_check(stream, connection, check)
+            with one_transaction(self._context.instance):
+                self._log(kind, stream, connection, found.metadata, {DATA_VERSION_TAG: found.data_version})
+                for check in checks:
+                    self._log_check(stream, connection, check)
 
     def _is_stale(self, asset: dg.AssetKey) -> bool:
         """Whether an asset's freshness needs a materialization, whichever partition it is of."""

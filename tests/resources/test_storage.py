@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import yaml
 
-from resources.storage import PooledStorage
+from resources.storage import PooledStorage, one_transaction
 from tests.conftest import execute
 from unified.store.database import beside
 from unified.store.migrate import ensure_database
@@ -101,6 +101,38 @@ def test_a_restart_of_the_database_is_not_noticed(
             execute(url, f"SELECT pg_terminate_backend({pid}, 10000)")
         use(instance)
         assert sessions(url).isdisjoint(before)
+
+
+def test_events_of_a_block_are_stored_together_or_not_at_all(
+    url: str, open_instance: Callable[[], AbstractContextManager[dg.DagsterInstance]]
+) -> None:
+    def stored() -> int:
+        with psycopg.connect(url) as conn:
+            (found,) = conn.execute("SELECT count(*) FROM event_logs").fetchone() or (0,)
+        return int(found)
+
+    def report(instance: dg.DagsterInstance) -> None:
+        instance.report_runless_asset_event(dg.AssetMaterialization("customers", tags={"dagster/x": "1"}))
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(asset_key=dg.AssetKey("customers"), check_name="money", passed=True)
+        )
+
+    def fail(instance: dg.DagsterInstance) -> None:
+        with one_transaction(instance):
+            report(instance)
+            raise ZeroDivisionError
+
+    with open_instance() as instance:
+        before = stored()
+        with pytest.raises(ZeroDivisionError):
+            fail(instance)
+        assert stored() == before
+        with one_transaction(instance):
+            report(instance)
+            assert stored() == before
+        assert stored() == before + 2
+        report(instance)
+        assert stored() == before + 4, "and by themselves after that"
 
 
 def test_a_forked_child_opens_its_own(
