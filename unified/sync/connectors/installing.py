@@ -149,11 +149,15 @@ async def remove(db: Database, workspace_id: UUID | None, name: str, *, actor: s
 
     Raises:
         DocumentNotFoundError: If it is not installed there.
-        InstallError: If connections use it.
+        InstallError: If connections use it, or it is installed elsewhere alone.
     """
     async with _alone(db, name):
         holders = await documents.installed(db, name)
         if not any(one.workspace_id == workspace_id for one in holders):
+            if workspace_id is None and holders:
+                raise InstallError(
+                    f"the connector {name} is a workspace's, not the deployment's; add --workspace SLUG"
+                )
             raise DocumentNotFoundError(name)
         own = {one.workspace_id for one in holders if one.workspace_id not in (None, workspace_id)}
         using = [

@@ -65,6 +65,8 @@ async def test_a_workspaces_document_is_seen_and_connected_by_it_alone(
     with pytest.raises(InstallError, match="is used by own/main; remove those first"):
         await installing.remove(database, own, "desk", actor="ann")
     await remove_connection(database, own, connection.id)
+    with pytest.raises(InstallError, match="is a workspace's, not the deployment's; add --workspace"):
+        await installing.remove(database, None, "desk", actor="ann")
     await installing.remove(database, own, "desk", actor="ann")
     with pytest.raises(ConfigurationError, match="there is no connector 'desk'"):
         get_adapter("desk")
