@@ -6,6 +6,7 @@ Dagster's runs have event loops of their own, so these tests are synchronous.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -122,16 +123,23 @@ class Installation:
         )
 
 
+@cache
+def _definitions() -> dg.Definitions:
+    """The product's, but for the pauses between retries. No run changes them, and making them takes half a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "RETRIES", dg.RetryPolicy(max_retries=3, delay=0))
+        return build_definitions()
+
+
 @pytest.fixture
 def installation(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("UNIFIED_MASTER_KEYS", generate_key())
     monkeypatch.setattr(watching, "WATCH_SECONDS", 0.0)  # a tick looks once
-    monkeypatch.setattr(sources, "RETRIES", dg.RetryPolicy(max_retries=3, delay=0))
     stripe = StripeSandbox(customers=60, invoices=120, limits=None)
     hubspot = HubSpotSandbox(contacts=60, companies=10, invoices=30, limits=None)
     with SandboxServer(stripe=stripe, hubspot=hubspot) as sandbox, dg.DagsterInstance.ephemeral() as instance:
-        yield Installation(database_url, sandbox, instance, build_definitions())
+        yield Installation(database_url, sandbox, instance, _definitions())
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
