@@ -26,7 +26,7 @@ REPORT_SECONDS = 30.0
 """While events keep coming, the work is reported to Dagster so often."""
 
 # Before syncs in the queue. Nor does Dagster repeat a drain that crashed: the sensor sees that events still wait.
-_TAGS = {"dagster/priority": "10", "dagster/max_retries": "0"}
+_TAGS = {"dagster/priority": "10", "dagster/max_retries": "0", "dagster-celery/queue": "drains"}
 
 
 class DrainConfig(dg.Config):

@@ -18,7 +18,7 @@ from unified_assets.sources import failures
 JOB = "subscriptions_deliver"
 
 # Dagster does not repeat a run that crashed: the sensor sees that changes still wait.
-_TAGS = {"dagster/priority": "10", "dagster/max_retries": "0"}
+_TAGS = {"dagster/priority": "10", "dagster/max_retries": "0", "dagster-celery/queue": "drains"}
 
 
 class DeliverConfig(dg.Config):

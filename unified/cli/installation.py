@@ -99,9 +99,8 @@ def prepare_dagster(url: str) -> None:
     os.environ["UNIFIED_HOME"] = str(home())
     os.environ["DAGSTER_HOME"] = str(folder)
     storage = storage_url(url)
-    if DAGSTER_URL_VARIABLE not in os.environ:
-        migrate.ensure_database(plain(storage))
-        os.environ[DAGSTER_URL_VARIABLE] = storage
+    migrate.ensure_database(plain(storage))
+    os.environ[DAGSTER_URL_VARIABLE] = storage
     migrate.set_utc(plain(storage))
 
 

@@ -3,12 +3,15 @@
 What is looked for in the database, and how: `unified.store.doctor.examine`.
 """
 
+import asyncio
+import json
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 from urllib.parse import urlsplit
 
 import httpx
@@ -41,6 +44,15 @@ async def examine(
         bool,
         typer.Option("--providers", help="Also ask each connection's provider, with its credential."),
     ] = False,
+    watch: Annotated[
+        float | None,
+        typer.Option(
+            "--watch",
+            min=1,
+            metavar="SECONDS",
+            help="Look again so often, and print what comes and what goes, until Ctrl-C.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what is misconfigured, a line for each finding with what to do. Exits with 1 if anything is wrong.
@@ -49,6 +61,8 @@ async def examine(
     master keys, Dagster's storage, the disk, the HTTP server's settings and how connections stand. It changes
     nothing. Set the environment variables that the services have.
     """
+    if watch is not None:
+        await _watch(watch, with_providers=providers, as_json=as_json)
     findings = [finding async for finding in _findings(with_providers=providers)]
     findings.sort(key=lambda finding: finding.level, reverse=True)  # what is wrong first
     wrong = sum(finding.level == "wrong" for finding in findings)
@@ -64,6 +78,30 @@ async def examine(
         )
     if wrong:
         raise typer.Exit(1)
+
+
+async def _watch(seconds: float, *, with_providers: bool, as_json: bool) -> NoReturn:
+    """Print each finding when it is first there and when it is gone, a line each, with the time."""
+    known: dict[tuple[str, ...], Finding] = {}
+    while True:
+        found = {_identity(one): one async for one in _findings(with_providers=with_providers)}
+        now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+        changes = [
+            *(("gone", one) for key, one in known.items() if key not in found),
+            *((one.level, one) for key, one in found.items() if key not in known),
+        ]
+        for state, finding in changes:
+            if as_json:
+                typer.echo(json.dumps({"at": now, "state": state, **finding._asdict()}))
+            else:
+                typer.echo(f"{now}  {state:<6}  {finding.about}: {finding.message}")
+        known = found
+        await asyncio.sleep(seconds)
+
+
+def _identity(finding: Finding) -> tuple[str, ...]:
+    """What makes a finding the same one later: ages, counts and sizes in its message go on changing."""
+    return finding.level, finding.about, re.sub(r"[\d.,:]+", "#", finding.message)
 
 
 async def _findings(*, with_providers: bool) -> AsyncIterator[Finding]:

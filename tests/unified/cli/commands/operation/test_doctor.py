@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import execute
 from tests.unified.cli.conftest import Unified
+from tests.waiting import LIMIT_SECONDS
 from unified.cli.commands.operation.doctor import _findings
 from unified.cli.session import Session, open_session
 from unified.kit.secrets import Secret
@@ -129,3 +132,29 @@ def test_an_unreachable_provider_and_a_clock_that_is_off(
 
     asyncio.run(lead_nowhere())
     assert "got no answer" in wrong(providers=True)["acme/main"]
+
+
+def test_watching_shows_what_comes_and_what_goes(unified: Unified, database_url: str) -> None:
+    environment = unified.environment(DATABASE_URL=database_url, UNIFIED_MASTER_KEYS=generate_key())
+    process = subprocess.Popen(
+        unified.command("doctor", "--watch", "1", "--json"),
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+
+    def next_about(table: str) -> str:
+        for line in process.stdout or ():
+            change = json.loads(line)
+            if table in change["message"]:
+                return str(change["state"])
+        raise AssertionError("it ended")
+
+    execute(database_url, "ALTER TABLE connector_configs NO FORCE ROW LEVEL SECURITY")
+    assert next_about("connector_configs") == "wrong"
+    execute(database_url, "ALTER TABLE connector_configs FORCE ROW LEVEL SECURITY")
+    assert next_about("connector_configs") == "gone"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=LIMIT_SECONDS)
+    assert process.returncode == 130

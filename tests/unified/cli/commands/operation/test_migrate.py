@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -23,7 +24,7 @@ def empty_database(server_url: str) -> Iterator[str]:
     name = f"test_{uuid4().hex[:12]}"
     execute(beside(server_url, "postgres"), f"CREATE DATABASE {name}")
     yield beside(server_url, name)
-    for each in (name, f"{name}_dagster"):
+    for each in (name, f"{name}_dagster", f"{name}_named"):
         execute(beside(server_url, "postgres"), f"DROP DATABASE IF EXISTS {each} WITH (FORCE)")
 
 
@@ -34,6 +35,11 @@ def test_a_database_of_ones_own_is_migrated_when_asked(unified: Unified, empty_d
     with psycopg.connect(f"{beside(empty_database, empty_database_name(empty_database))}") as connection:
         assert connection.execute("SELECT count(*) FROM runs").fetchone() == (0,)
     unified.ok("migrate", DATABASE_URL=empty_database)
+    named = beside(empty_database, f"{urlsplit(empty_database).path[1:]}_named")
+    storage = named.replace("://", "+psycopg2://")
+    unified.ok("migrate", DATABASE_URL=empty_database, DAGSTER_POSTGRES_URL=storage)
+    with psycopg.connect(named) as connection:
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (0,)
 
 
 def test_a_newer_database_is_refused_by_all_commands_and_left_alone(
