@@ -43,12 +43,21 @@ CALLS = {
 }
 REFUSED = {"unified_preview_route", "unified_run_route", "unified_customer_360"}
 
-# https://www.npmjs.com/package/@modelcontextprotocol/sdk
-SCRIPT = """
+# Each of npm's clients, by the package that has it: how it is made. 2.x speaks the newest revision where it may.
+# https://www.npmjs.com/package/@modelcontextprotocol/sdk, https://www.npmjs.com/package/@modelcontextprotocol/client
+CLIENTS = {
+    "@modelcontextprotocol/sdk@1.32.2": """
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
-const { url, token, calls } = JSON.parse(process.env.ASKED);
 const client = new Client({ name: "test", version: "1" });
+""",
+    "@modelcontextprotocol/client@2.4.0": """
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+const client = new Client({ name: "test", version: "1" }, { versionNegotiation: { mode: "auto" } });
+""",
+}
+SCRIPT = """
+const { url, token, calls } = JSON.parse(process.env.ASKED);
 const headers = { authorization: `Bearer ${token}` };
 await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }));
 const tools = (await client.listTools()).tools.map((tool) => tool.name);
@@ -58,6 +67,7 @@ for (const [name, args] of Object.entries(calls))
 console.log(JSON.stringify({ tools, refused }));
 await client.close();
 """
+INSPECTOR = "@modelcontextprotocol/inspector@0.17.5"
 
 
 async def test_each_tool_is_listed_and_called_on_stdin(shelf: Shelf, tmp_path: Path) -> None:
@@ -80,24 +90,57 @@ async def test_each_tool_is_listed_and_called_on_stdin(shelf: Shelf, tmp_path: P
     assert refused <= REFUSED
 
 
-async def test_npms_client_lists_and_calls_each_tool(shelf: Shelf, tmp_path: Path) -> None:
+async def test_npms_clients_list_and_call_each_tool(shelf: Shelf, tmp_path: Path) -> None:
+    node = await installed(tmp_path, *CLIENTS)
+    for number, (package, head) in enumerate(CLIENTS.items()):
+        (tmp_path / f"ask{number}.mjs").write_text(head + SCRIPT)
+        url, token = await way_in(shelf, package)
+        asked = json.dumps({"url": url, "token": token, "calls": CALLS})
+        said = json.loads(await output(tmp_path, node, f"ask{number}.mjs", ASKED=asked))
+        assert set(said["tools"]) == TOOLS.keys()
+        assert set(said["refused"]) <= REFUSED
+
+
+@pytest.mark.skipif(
+    not os.environ.get("UNIFIED_INSPECTOR"),
+    reason="UNIFIED_INSPECTOR=1 fetches the inspector, with 240 packages",
+)
+async def test_the_inspectors_command_line_lists_and_calls(shelf: Shelf, tmp_path: Path) -> None:
+    node = await installed(tmp_path, INSPECTOR)
+    url, token = await way_in(shelf, "inspector")
+    command = ("node_modules/.bin/mcp-inspector", "--cli", url, "--transport", "http")
+    asks = ("--header", f"Authorization: Bearer {token}", "--method")
+    listed = json.loads(await output(tmp_path, node, *command, *asks, "tools/list"))
+    assert {tool["name"] for tool in listed["tools"]} == TOOLS.keys()
+    call = ("tools/call", "--tool-name", "unified_search_records", "--tool-arg", "entity=customers")
+    answer = json.loads(await output(tmp_path, node, *command, *asks, *call))
+    assert json.loads(answer["content"][0]["text"])["rows"]
+
+
+async def installed(folder: Path, *packages: str) -> str:
+    """The path of node, once it has these packages in a folder."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("node and npm are not on this machine")
-    (tmp_path / "ask.mjs").write_text(SCRIPT)
-    (tmp_path / "package.json").write_text("{}")
-    install = [npm, "install", "--no-audit", "--no-fund", "@modelcontextprotocol/sdk@1.32.2"]
-    got = await asyncio.to_thread(subprocess.run, install, cwd=tmp_path, capture_output=True, check=False)
+    (folder / "package.json").write_text("{}")
+    install = [npm, "install", "--no-audit", "--no-fund", *packages]
+    got = await asyncio.to_thread(subprocess.run, install, cwd=folder, capture_output=True, check=False)
     if got.returncode:
-        pytest.skip("npm can't get @modelcontextprotocol/sdk here")
+        pytest.skip(f"npm can't get {' and '.join(packages)} here")
+    return node
+
+
+async def way_in(shelf: Shelf, name: str) -> tuple[str, str]:
+    """The URL of the server, and a token for it."""
     api = shelf.tenant.api
-    _, token = await tokens.create(api.db, shelf.tenant.id, "npm", ALL, actor="tests")
-    url = f"{str(api.client.base_url).rstrip('/')}/mcp"
-    asked = json.dumps({"url": url, "token": token.reveal(), "calls": CALLS})
+    _, token = await tokens.create(api.db, shelf.tenant.id, name, ALL, actor="tests")
+    return f"{str(api.client.base_url).rstrip('/')}/mcp", token.reveal()
+
+
+async def output(folder: Path, *command: str, **variables: str) -> bytes:
+    """What a process writes."""
     process = await asyncio.create_subprocess_exec(
-        node, "ask.mjs", cwd=tmp_path, env={**os.environ, "ASKED": asked}, stdout=subprocess.PIPE
+        *command, cwd=folder, env={**os.environ, **variables}, stdout=subprocess.PIPE
     )
     out, _ = await process.communicate()
-    said = json.loads(out)
-    assert set(said["tools"]) == TOOLS.keys()
-    assert set(said["refused"]) <= REFUSED
+    return out
