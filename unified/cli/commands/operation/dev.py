@@ -37,9 +37,11 @@ from unified.store.secrets.providers import load_provider
 from unified.store.server.embedded import home, revive
 from unified.store.workspaces import workspaces
 
-# Ticks of inbox sensors look for most of a minute, and the code server serves each in a thread. Its default, four more
-# than there are cores, would leave none for the UI.
+# Ticks of sensors look for most of a minute. The code server serves each in a thread, as does the server in front of
+# it that `dagster dev` starts. Their default, four more than there are cores, would leave none for the UI, nor for the
+# heartbeat without which that server ends.
 _CODE_SERVER_THREADS = "32"
+THREADS_VARIABLES = ("DAGSTER_GRPC_MAX_WORKERS", "DAGSTER_CODE_SERVER_MAX_WORKERS")
 # Dagster's daemon would wait for the ticks that look, to no avail. Whatever it is killed in goes on at the next start.
 _DAGSTER_GRACE = 4.0
 
@@ -96,7 +98,8 @@ def dev(
             if sandbox:
                 asyncio.run(_deliver(url, sandbox, ingress))
         say("Starting Dagster …")
-        os.environ.setdefault("DAGSTER_GRPC_MAX_WORKERS", _CODE_SERVER_THREADS)
+        for variable in THREADS_VARIABLES:
+            os.environ.setdefault(variable, _CODE_SERVER_THREADS)
         token = ui_token(host)
         dagster = stack.enter_context(_dagster(host, port, logs / "dagster.log"))
         address = f"http://{host}:{port}"
