@@ -10,7 +10,7 @@ import dagster as dg
 
 from resources.store import DatabaseResource
 from sensors import watching
-from unified.store.subscriptions import subscriptions
+from unified.store.subscriptions.due import due, has_changes
 from unified.sync.subscriptions.deliver import LEASE
 from unified_assets.single import last_run, next_run_key, obstacle_of
 from unified_assets.subscriptions import JOB
@@ -45,8 +45,8 @@ async def _watch(instance: dg.DagsterInstance, database: DatabaseResource) -> dg
         while True:
             started = time.monotonic()
             obstacle = "nothing has changed that is subscribed to"
-            for workspace_id, subscription_id in await subscriptions.due(db, clock()):
-                if not await subscriptions.has_changes(db, workspace_id, subscription_id, clock()):
+            for workspace_id, subscription_id in await due(db, clock()):
+                if not await has_changes(db, workspace_id, subscription_id, clock()):
                     continue
                 last = last_run(instance, JOB)
                 obstacle = await obstacle_of(db, LEASE, last, clock())

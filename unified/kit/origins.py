@@ -79,5 +79,5 @@ def target_of(url: str, *, allow_private: bool) -> tuple[str, str]:
     if Origin.of(url) is None or parts.fragment:
         raise ConfigurationError("must look like https://host/path, without a user and a fragment")
     if parts.scheme == "http" and not allow_private:
-        raise ConfigurationError("must be https; plain http is for private hosts, with --allow-private-hosts")
+        raise ConfigurationError("must be https; plain http is for private hosts that were allowed")
     return f"{parts.scheme}://{parts.netloc.decode()}", parts.raw_path.decode()

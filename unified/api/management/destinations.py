@@ -1,4 +1,4 @@
-"""Where a connection's credentials may go: what a tenant may and may not set as its ``base_url``.
+"""Where a tenant may have something sent: a connection's credentials, by its ``base_url``; a subscription's deliveries.
 
 The person who sets a base URL decides who receives the credentials. So through the API it leads to the provider's own
 address. Any other host, a private one above all, has to be named by the installation's operator, in
@@ -6,12 +6,15 @@ address. Any other host, a private one above all, has to be named by the install
 lead to any public host, by https. That credentials never follow a connection to another host is a rule for everybody
 (`unified.sync.connections`).
 
+A subscription's URL may be any public one, by https; a private one has to be named there as well.
+
 The HTTP client checks each address once more when it connects (`unified.kit.http.client`): a name may lead
 anywhere by then.
 """
 
 from typing import Any
 
+from unified.api.management.problems import Problem
 from unified.api.settings import HOSTS_VARIABLE
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import AdapterConfig
@@ -38,7 +41,7 @@ def _fault_of_destination(
     origin = Origin.of(config.base_url)
     if origin is None:
         return _fault("base_url", "must look like https://host/path, without a user")
-    is_open = not hosts.isdisjoint({origin.host, f"{origin.host}:{origin.port}"})
+    is_open = _is_open(origin, hosts)
     if config.allow_private_hosts and not is_open:
         return _fault(
             "allow_private_hosts", f"the installation opens no such host; its {HOSTS_VARIABLE} would name it"
@@ -52,6 +55,30 @@ def _fault_of_destination(
             f"must lead to {own.default}; the installation's {HOSTS_VARIABLE} may open other hosts",
         )
     return None
+
+
+def check_receiver(url: str, hosts: frozenset[str]) -> None:
+    """See that a subscription may lead to a loopback or private address.
+
+    Args:
+        url: Where it leads.
+        hosts: Those that the installation opens, each with or without a port.
+
+    Raises:
+        Problem: 422 if it may not.
+    """
+    origin = Origin.of(url)
+    if origin is None or not _is_open(origin, hosts):
+        fault = f"the installation opens no such host; its {HOSTS_VARIABLE} would name it"
+        raise Problem(
+            422,
+            "Deliveries may not go to a private address; errors says why.",
+            errors=[{"pointer": "/body/allow_private_hosts", "detail": fault}],
+        )
+
+
+def _is_open(origin: Origin, hosts: frozenset[str]) -> bool:
+    return not hosts.isdisjoint({origin.host, f"{origin.host}:{origin.port}"})
 
 
 def _fault(setting: str, detail: str) -> Fault:

@@ -47,6 +47,7 @@ from unified.store.privacy.persons import UnknownRecordError
 from unified.store.routes.review import DecisionError
 from unified.store.routes.rows import RouteNotFoundError
 from unified.store.secrets.credentials import CredentialExpiredError, InvalidCredentialError
+from unified.store.subscriptions.rows import SubscriptionNotFoundError
 from unified.store.workspaces.members import (
     DuplicateMemberError,
     InvalidSubjectError,
@@ -71,6 +72,7 @@ STATUS_OF: dict[type[Exception], int] = {
     WorkspaceNotFoundError: 404,
     EndpointNotFoundError: 404,
     RouteNotFoundError: 404,
+    SubscriptionNotFoundError: 404,
     IdentityNotFoundError: 404,
     MemberNotFoundError: 404,
     TokenNotFoundError: 404,

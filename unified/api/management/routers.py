@@ -29,6 +29,7 @@ _ROUTERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("webhooks:of_connection", ("/api/connectors",)),
     ("received:routes", ("/api/connectors", "/api/webhooks")),
     ("webhooks:routes", ("/api/webhooks",)),
+    ("subscriptions:routes", ("/api/subscriptions",)),
     ("connections.statistics:routes", ("/api/connectors", "/api/statistics")),
     ("connections.documents:routes", ("/api/connectors",)),
     ("connections.connectors:routes", ("/api/connectors",)),

@@ -6,7 +6,7 @@ Each function works in the caller's transaction of the workspace.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -14,7 +14,10 @@ from psycopg.types.json import Jsonb
 
 from unified.store.lists.pages import Place, Row
 from unified.store.rows import fetch
-from unified.store.subscriptions.subscriptions import Subscription
+from unified.store.subscriptions.rows import Subscription
+
+UndeliveredState = Literal["waiting", "given_up"]
+"""Sent again by itself; not before a person asks for that."""
 
 _LONGEST_ERROR = 1_000
 
@@ -64,15 +67,23 @@ async def taken(conn: AsyncConnection[Any], subscription: Subscription, ids: Seq
 async def failed(
     conn: AsyncConnection[Any], subscription: Subscription, error: str, retry_at: datetime | None
 ) -> None:
-    """Note that the receiver takes nothing now. Without a time to try it again, the subscription ends."""
+    """Note that the receiver takes nothing now. Without a time to try it again, the subscription ends.
+
+    One that was given another URL meanwhile stays as it is.
+    """
     await conn.execute(
         """
         UPDATE webhook_subscriptions
         SET failures = failures + 1, error = %(error)s, retry_at = %(retry_at)s,
             is_active = is_active AND %(retry_at)s::timestamptz IS NOT NULL
-        WHERE id = %(id)s
+        WHERE id = %(id)s AND url = %(url)s
         """,
-        {"error": error[:_LONGEST_ERROR], "retry_at": retry_at, "id": subscription.id},
+        {
+            "error": error[:_LONGEST_ERROR],
+            "retry_at": retry_at,
+            "id": subscription.id,
+            "url": subscription.url,
+        },
     )
 
 
@@ -92,6 +103,57 @@ async def undelivered(
         due=due,
         limit=limit,
     )
+
+
+async def page(
+    conn: AsyncConnection[Any],
+    subscription: Subscription,
+    *,
+    state: UndeliveredState | None = None,
+    after: UUID | None = None,
+    limit: int = 100,
+) -> list[Undelivered]:
+    """A page of what a receiver did not take, by id: an order that no attempt changes.
+
+    Args:
+        conn: A transaction of the workspace.
+        subscription: Whose receiver.
+        state: Those in this state only.
+        after: Id of the last record read so far.
+        limit: How many at most.
+    """
+    return await fetch(
+        conn,
+        Undelivered,
+        """
+        SELECT row_id, key, attempts, retry_at, error, failed_at FROM undelivered_records
+        WHERE subscription_id = %(id)s AND (%(after)s::uuid IS NULL OR row_id > %(after)s)
+            AND (%(state)s::text IS NULL OR (%(state)s = 'waiting') = (retry_at IS NOT NULL))
+        ORDER BY row_id LIMIT %(limit)s
+        """,
+        id=subscription.id,
+        state=state,
+        after=after,
+        limit=limit,
+    )
+
+
+async def counts(conn: AsyncConnection[Any], ids: Iterable[UUID]) -> dict[UUID, dict[UndeliveredState, int]]:
+    """How many records of each of these subscriptions were not taken, by state."""
+    ids = list(ids)
+    rows = await conn.execute(
+        """
+        SELECT subscription_id, count(retry_at), count(*) - count(retry_at) FROM undelivered_records
+        WHERE subscription_id = ANY(%s) GROUP BY subscription_id
+        """,
+        (ids,),
+    )
+    found = {one: (waiting, given_up) for one, waiting, given_up in await rows.fetchall()}
+    return {
+        one: {"waiting": waiting, "given_up": given_up}
+        for one in ids
+        for waiting, given_up in (found.get(one, (0, 0)),)
+    }
 
 
 async def keep(
@@ -132,10 +194,13 @@ async def settle(conn: AsyncConnection[Any], subscription: Subscription, ids: Se
     )
 
 
-async def replay(conn: AsyncConnection[Any], subscription: Subscription) -> int:
-    """Have all that was not taken sent again at once; how many records that is."""
+async def replay(conn: AsyncConnection[Any], subscription: Subscription, ids: Sequence[UUID] = ()) -> int:
+    """Have what was not taken sent again at once, all of it or these records; how many that is."""
     done = await conn.execute(
-        "UPDATE undelivered_records SET retry_at = now(), attempts = 0 WHERE subscription_id = %s",
-        (subscription.id,),
+        """
+        UPDATE undelivered_records SET retry_at = now(), attempts = 0
+        WHERE subscription_id = %(subscription)s AND (%(all)s OR row_id = ANY(%(ids)s))
+        """,
+        {"subscription": subscription.id, "all": not ids, "ids": list(ids)},
     )
     return done.rowcount

@@ -26,8 +26,10 @@ from unified.store.errors import NotMigratedError, RoleError, UnreachableError
 from unified.store.lists import pages
 from unified.store.lists.pages import Place, Row
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.subscriptions import progress, subscriptions
-from unified.store.subscriptions.subscriptions import Subscription, SubscriptionNotFoundError, Subscriptions
+from unified.store.subscriptions import progress
+from unified.store.subscriptions.due import due
+from unified.store.subscriptions.rows import Subscription, SubscriptionNotFoundError, read
+from unified.store.subscriptions.subscriptions import Subscriptions
 from unified.sync.bracket import reason_of
 from unified.sync.subscriptions.sending import PARALLEL, Outcome, Receiver
 
@@ -117,8 +119,8 @@ class _Run:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 looked = time.monotonic()
-                due = await subscriptions.due(self.db, self.clock()) if looked < self.deadline else []
-                for workspace_id, one in due:
+                found = await due(self.db, self.clock()) if looked < self.deadline else []
+                for workspace_id, one in found:
                     if one not in self._active:
                         self._active[one] = tasks.create_task(self._follow(workspace_id, one))
                 pause = max(POLL_SECONDS, _SHARE * (time.monotonic() - looked))
@@ -134,7 +136,7 @@ class _Run:
         try:
             async with self._slots:
                 async with self.db.workspace(workspace_id) as conn:
-                    one = _Following(self, await subscriptions.read(conn, subscription_id))
+                    one = _Following(self, await read(conn, subscription_id))
                 if await one.until_done():
                     self._busy_at = time.monotonic()
         except SubscriptionNotFoundError:
@@ -173,19 +175,24 @@ class _Following:
             return False
         self._run.results[self._of.id] = self._result
         secret = await Subscriptions(self._run.db, self._run.credentials).secret(self._of)
-        async with Receiver(self._of, secret) as receiver:
-            if await self._changes(receiver, batch) and owed:
-                await self._again(receiver, owed)
-        return True
+        while True:
+            async with Receiver(self._of, secret) as receiver:
+                if await self._changes(receiver, batch) and owed:
+                    await self._again(receiver, owed)
+            if receiver.serves(self._of):
+                return True
+            batch = await self._next(BATCH)
 
     async def _changes(self, receiver: Receiver, batch: "_Batch") -> bool:
-        """Send what changed, batch by batch from this one on; whether the receiver takes anything."""
+        """Send what changed, batch by batch from this one on; whether the receiver can take more."""
         while batch.rows and self._of.is_active and time.monotonic() < self._run.deadline:
             async for rows, outcomes in _sent(receiver, batch.rows):
                 if stop := _stops(outcomes):
                     await self._wait(stop)
                     return False
                 await self._move(rows, batch.start, outcomes)
+            if not receiver.serves(self._of):
+                return False
             batch = await self._next(BATCH)
         return True
 
@@ -224,7 +231,7 @@ class _Following:
             place = rows[-1].place if rows else Place.at(start.horizon)
             await progress.moved(conn, self._of, place, start.server)
             await self._note(conn, rows, outcomes, {})
-            self._of = await subscriptions.read(conn, self._of.id)
+            self._of = await read(conn, self._of.id)
 
     async def _note(
         self, conn: Any, rows: Sequence[Row], outcomes: Sequence[Outcome], attempts: Mapping[UUID, int]

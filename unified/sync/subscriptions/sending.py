@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal, Self
+from uuid import uuid4
 
 import msgspec
 
@@ -22,7 +23,8 @@ from unified.kit.secrets import Secret
 from unified.kit.webhooks.standard import StandardVerifier
 from unified.store.connections.registry import presentable
 from unified.store.lists.pages import Row
-from unified.store.subscriptions.subscriptions import Subscription
+from unified.store.subscriptions.rows import Subscription
+from unified.store.subscriptions.subscriptions import Subscriptions
 
 # What most receivers bear, and 1,000 deliveries a second at 32 ms each.
 PARALLEL = 32
@@ -85,11 +87,23 @@ class Receiver:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
+    def serves(self, subscription: Subscription) -> bool:
+        """Whether it is still where a subscription leads, which may have been changed since."""
+        return (subscription.url, subscription.allow_private) == (self._of.url, self._of.allow_private)
+
     async def send(self, row: Row) -> Outcome:
         """Deliver the state of a record."""
-        body = body_of(self._of.followed.name, row.fields)
-        sent_at = str(int(datetime.now(UTC).timestamp()))
         name = f"msg_{sha256(f'{self._of.id}:{row.place.id}:{row.place.xid}'.encode()).hexdigest()[:32]}"
+        return await self._post(name, body_of(self._of.followed.name, row.fields))
+
+    async def send_test(self) -> Outcome:
+        """Send a message of type ``subscription.test``, which is about no record."""
+        data = {"subscription": self._of.name, "list": self._of.list}
+        message = {"type": "subscription.test", "timestamp": datetime.now(UTC), "data": data}
+        return await self._post(f"msg_{uuid4().hex}", msgspec.json.encode(message))
+
+    async def _post(self, name: str, body: bytes) -> Outcome:
+        sent_at = str(int(datetime.now(UTC).timestamp()))
         signature = self._signer.sign(self._key, b"%b.%b.%b" % (name.encode(), sent_at.encode(), body))
         headers = {
             "webhook-id": name,
@@ -116,6 +130,20 @@ class Receiver:
             return Outcome("refused", said)
         hint = "; redirects are not followed" if answer.status < 400 else ""  # noqa: PLR2004
         return Outcome("down", f"{said}{hint}", seconds_in(answer.headers.get("retry-after", "")))
+
+
+async def send_test(own: Subscriptions, subscription: Subscription) -> Outcome:
+    """Send a receiver one signed test message, also where its subscription is paused or waits, which stays so.
+
+    Raises:
+        ConfigurationError: If the URL is not usable any more.
+        CredentialTamperedError, MasterKeyError: If the secret can't be decrypted.
+        SubscriptionNotFoundError: If it was removed.
+    """
+    secret = await own.secret(subscription)
+    await own.note_test(subscription)
+    async with Receiver(subscription, secret) as receiver:
+        return await receiver.send_test()
 
 
 def body_of(which: str, fields: Mapping[str, Any]) -> bytes:

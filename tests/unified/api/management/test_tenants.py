@@ -34,6 +34,7 @@ BODIES: dict[str, Any] = {
     "propose_mappings": {"stream": "customers"},
     "decide_mappings": {"stream": "customers", "decline": ["phone"]},
     "change_webhook": {"is_active": False},
+    "change_subscription": {"is_active": False},
     "roll_secret": {"secret": "whsec_fake_mine"},
     "change_member": {"role": "owner"},
     "change_workspace": {"name": "mine"},
@@ -68,6 +69,8 @@ async def furnish(tenant: Tenant) -> dict[str, str]:
     target = await tenant.add("crm", "hubspot")
     ends = {"source_connection_id": connection["id"], "target_connection_id": target["id"]}
     route = await tenant.ask("POST", "/api/routes", 201, json={"name": "crm", **ends})
+    hook = {"name": "crm", "list": "customers", "url": "https://hooks.example.com"}
+    subscription = await tenant.ask("POST", "/api/subscriptions", 201, json=hook)
     document = {"document": json.dumps(desk.said())}
     await tenant.ask("POST", "/api/connectors/documents", 201, json=document)
     stored = await Registry(tenant.api.db).get_connection(tenant.id, UUID(connection["id"]))
@@ -91,6 +94,7 @@ async def furnish(tenant: Tenant) -> dict[str, str]:
         "identity_id": str(customers.id(("stripe", "1"))),
         "webhook_id": webhook["id"],
         "route_id": route["id"],
+        "subscription_id": subscription["id"],
         "token_id": token["items"][0]["id"],
         "subject": "ann",
         "workspace": tenant.slug,
@@ -144,7 +148,7 @@ async def test_what_is_another_workspaces_is_not_there(api: Api, acme: Tenant, h
 async def test_lists_hold_nothing_of_another_workspace(api: Api, acme: Tenant) -> None:
     await furnish(await api.tenant("globex"))
     lists = [f"/api/{name}" for name in LISTS]
-    for path in (CONFIGS, "/api/webhooks/dead-letters", "/api/routes", *lists):
+    for path in (CONFIGS, "/api/webhooks/dead-letters", "/api/routes", "/api/subscriptions", *lists):
         assert (await acme.ask("GET", path))["items"] == []
     for path in ("/api/webhooks/waiting", "/api/statistics"):
         assert await acme.ask("GET", path) == []

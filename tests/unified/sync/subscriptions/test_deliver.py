@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,8 +20,10 @@ from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.errors import DuplicateNameError, InvalidSettingError
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
-from unified.store.subscriptions import progress, subscriptions
-from unified.store.subscriptions.subscriptions import Subscription, Subscriptions
+from unified.store.subscriptions import progress
+from unified.store.subscriptions.due import has_changes
+from unified.store.subscriptions.rows import Subscription, SubscriptionNotFoundError, read
+from unified.store.subscriptions.subscriptions import Subscriptions
 from unified.store.workspaces import workspaces
 from unified.sync.subscriptions import deliver as delivering
 from unified.sync.subscriptions.deliver import Deliveries, deliver
@@ -35,6 +37,7 @@ class Receiver:
     secret: str = ""
     taken: list[dict[str, Any]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    handler: Callable[[web.Request], Awaitable[web.Response]] | None = None
     answers: Callable[[dict[str, Any]], web.Response] = lambda _: web.Response(status=204)
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -57,8 +60,12 @@ class Receiver:
 @pytest_asyncio.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     made = Receiver()
+
+    async def handle(request: web.Request) -> web.Response:
+        return await (made.handler or made.handle)(request)
+
     app = web.Application()
-    app.router.add_post("/hooks", made.handle)
+    app.router.add_post("/hooks", handle)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -87,7 +94,7 @@ class Order:
 
     async def now(self) -> Subscription:
         async with self.source.db.workspace(self.workspace) as conn:
-            return await subscriptions.read(conn, self.id)
+            return await read(conn, self.id)
 
     async def stored(self) -> list[str]:
         """Customers that are stored, tombstones too."""
@@ -284,6 +291,36 @@ async def test_gone_ends_a_subscription_until_it_is_resumed(subscribe: Subscribe
     assert sorted(receiver.source_ids()) == await order.stored()
 
 
+async def test_one_that_is_changed_while_it_is_followed_goes_on_at_the_new_url(
+    subscribe: Subscribe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unified.sync.subscriptions.deliver.PARALLEL", 1)
+    monkeypatch.setattr(delivering, "BATCH", 2)
+    order = await subscribe()
+    await order.source.sync_all()
+    own = Subscriptions(order.source.db, order.credentials)
+    changing: list[asyncio.Task[Subscription]] = []
+    taken_before = list[str]()
+
+    async def handle(request: web.Request) -> web.Response:
+        """At the new URL, all; at the old one, the first record, and by then there is the new one."""
+        if request.query["team"] == "1":
+            event = json.loads(await request.read())
+            taken_before.append(event["data"]["source_id"])
+            if not changing:
+                url = receiver.url.replace("team=1", "team=2")
+                changing.append(asyncio.create_task(own.change(await order.now(), url=url)))
+            await changing[0]
+            return web.Response(status=204)
+        return await Receiver.handle(receiver, request)
+
+    receiver.handler = handle
+    result = await order.deliver()
+    assert result is not None
+    assert len(taken_before) <= 2  # what was read already
+    assert sorted([*taken_before, *receiver.source_ids()]) == await order.stored()
+
+
 async def test_what_can_not_be_asked_any_more_waits_and_holds_up_no_other(
     subscribe: Subscribe, receiver: Receiver
 ) -> None:
@@ -300,7 +337,7 @@ async def test_what_can_not_be_asked_any_more_waits_and_holds_up_no_other(
             """UPDATE webhook_subscriptions SET filters = '{"connection": ["gone"]}' WHERE id = %s""",
             (odd.id,),
         )
-    assert await subscriptions.has_changes(order.source.db, order.workspace, odd.id, datetime.now(UTC))
+    assert await has_changes(order.source.db, order.workspace, odd.id, datetime.now(UTC))
     results = {one.name: one for one in await deliver(order.source.db, order.credentials)}
     assert "there is no connection" in (results["odd"].error or "")
     assert results["crm"].error is None
@@ -432,5 +469,5 @@ async def test_names_are_a_workspace_s_own(stripe: Source, receiver: Receiver) -
     assert await own.secret(mine) == secret
     assert isinstance(secret, Secret)
     async with stripe.db.workspace(other.id) as conn:
-        with pytest.raises(subscriptions.SubscriptionNotFoundError):
-            await subscriptions.read(conn, mine.id)
+        with pytest.raises(SubscriptionNotFoundError):
+            await read(conn, mine.id)

@@ -17,10 +17,13 @@ from unified.cli.session import (
     asynchronous,
     open_session,
 )
+from unified.store.errors import InvalidSettingError
 from unified.store.subscriptions import progress
-from unified.store.subscriptions.subscriptions import Subscription, Subscriptions
+from unified.store.subscriptions.rows import Subscription, filters_of
+from unified.store.subscriptions.subscriptions import Subscriptions
 from unified.store.workspaces import workspaces
 from unified.sync.subscriptions.deliver import LEASE, deliver
+from unified.sync.subscriptions.sending import send_test
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -117,6 +120,37 @@ async def list_(*, as_json: AsJson = False) -> None:
 
 @app.command()
 @asynchronous
+async def change(
+    name: SubscriptionName,
+    *,
+    url: Annotated[str | None, typer.Option(help="Where changes are delivered from now on.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILTER=VALUE", help="Only records that pass, instead of the former ones. Repeatable."
+        ),
+    ] = None,
+    everything_passes: Annotated[
+        bool, typer.Option("--no-filters", help="All records, from now on.")
+    ] = False,
+    allow_private_hosts: Annotated[
+        bool | None, typer.Option(help="Whether the URL may lead to a loopback or private address.")
+    ] = None,
+) -> None:
+    """Deliver to another URL, or other records, from where it stands. The secret stays; what is left out stays too."""
+    if where and everything_passes:
+        raise UsageError("--where and --no-filters contradict each other")
+    async with open_session() as session:
+        await _subscriptions(session).change(
+            await _find(session, name),
+            url=url,
+            filters=_filters(where) if where or everything_passes else None,
+            allow_private=allow_private_hosts,
+        )
+
+
+@app.command()
+@asynchronous
 async def pause(name: SubscriptionName) -> None:
     """Deliver nothing until it is resumed; what changes meanwhile comes afterwards."""
     async with open_session() as session:
@@ -147,9 +181,19 @@ async def replay(name: SubscriptionName) -> None:
     """Have all that its receiver refused sent again, in its present state."""
     async with open_session() as session:
         found = await _find(session, name)
-        async with session.db.workspace(found.workspace_id) as conn:
-            count = await progress.replay(conn, found)
+        count = await _subscriptions(session).replay(found)
     say(f"{count} record(s) of {name} will be sent again.")
+
+
+@app.command()
+@asynchronous
+async def test(name: SubscriptionName) -> None:
+    """Send its receiver one signed message of type subscription.test, also where it is paused or waits."""
+    async with open_session() as session:
+        outcome = await send_test(_subscriptions(session), await _find(session, name))
+    if outcome.verdict != "taken":
+        raise CommandError(f"{name} did not take the test message: {outcome.error}")
+    say(f"{name} took the test message.")
 
 
 @app.command("deliver")
@@ -183,13 +227,12 @@ async def deliver_(*, as_json: AsJson = False) -> None:
 
 def described(one: Subscription, workspace: str) -> dict[str, Any]:
     """A subscription as JSON shows it, without its secret."""
-    state = "waits" if one.failures else "follows"
     return {
         "subscription": f"{workspace}/{one.name}",
         "list": one.list,
         "filters": one.filters,
         "url": one.url,
-        "state": state if one.is_active else "ended" if one.error else "paused",
+        "state": one.state,
         "delivered": one.delivered,
         "error": one.error,
         "retry_at": one.retry_at,
@@ -217,10 +260,7 @@ async def _find(session: Session, name: str) -> Subscription:
 
 
 def _filters(given: list[str] | None) -> dict[str, list[str]]:
-    filters: dict[str, list[str]] = {}
-    for one in given or ():
-        name, equals, value = one.partition("=")
-        if not equals:
-            raise UsageError(f"--where takes FILTER=VALUE, such as status=open; not {one!r}")
-        filters.setdefault(name, []).append(value)
-    return filters
+    try:
+        return filters_of(given or ())
+    except InvalidSettingError as error:
+        raise UsageError(f"--where: {error}") from None

@@ -36,7 +36,9 @@ class Receiver:
         if len(self.taken) >= self.most:
             self.is_full.set()
             return self.goes_on.wait(LIMIT_SECONDS) and False
-        self.taken.append(json.loads(body)["data"]["source_id"])
+        event = json.loads(body)
+        if event["type"] != "subscription.test":
+            self.taken.append(event["data"]["source_id"])
         return True
 
 
@@ -101,6 +103,15 @@ def test_a_subscription_from_add_to_remove(unified: Unified) -> None:
         unified.ok("subscriptions", "pause", "crm")
         unified.ok("subscriptions", "deliver")
         assert receiver.taken == []
+        assert "took the test message" in unified.run("subscriptions", "test", "crm").stderr
+        unified.ok("subscriptions", "change", "crm", "--where", "name=Nobody of that name")
+        unified.ok("subscriptions", "resume", "default/crm")
+        unified.ok("subscriptions", "deliver")
+        assert receiver.taken == []
+        unified.ok("subscriptions", "change", "crm", "--no-filters")
+        unified.ok("subscriptions", "remove", "crm", "--yes")
+        subscribe(unified, "crm", receiver)
+        unified.ok("subscriptions", "pause", "crm")
         unified.ok("subscriptions", "resume", "default/crm")
         unified.ok("subscriptions", "deliver")
         assert receiver.taken
