@@ -120,8 +120,8 @@ async def _look_at_a_failing_one(browser: Browser, secrets: Canaries, path: str)
     await browser.send(f"{path}/bury", {}, 409)  # nothing waits for that word
     await browser.send(f"{path}/pause", {"csrf": secrets.form_key}, 403)
     await browser.open(f"{path}/mappings", 303)
-    await browser.open(f"{path}/mappings/customers")
     await browser.open(f"{path}/mappings/{quote(secrets.form_key)}", 404)
+    await browser.open(f"{path}/mappings/customers")
     await browser.send(f"{path}/mappings/customers/model", {}, 200)
     for fields in ({}, {"decision": "change", "changed": secrets.form_key}):
         await browser.send(f"{path}/mappings/customers", fields, 422)
