@@ -91,6 +91,16 @@ async def test_the_first_line_of_csv_names_its_fields(api: Api, encoding: str) -
     assert copy.rejects == 1  # of its last value nothing says what it is
 
 
+async def test_a_line_of_csv_that_is_odd_costs_no_other(api: Api) -> None:
+    body = b'id,sum,,sum\n1,"a"b\n2,x,,y\n3,' + b"z" * 200_000 + b'\n4,"q"r'
+    copy, _ = await read(api, body, "text/csv", records=[], decoder={"kind": "csv"})
+    assert copy.records == {
+        "2": {"id": "2", "sum": "x", "": "", "sum_2": "y"},
+        "3": {"id": "3", "sum": "z" * 200_000},
+    }
+    assert copy.rejects == 2
+
+
 TROUBLES: dict[str, tuple[bytes, str, dict[str, Any], str]] = {
     "HTML for lines": (b"<html>", "text/html", {"decoder": {"kind": "jsonl"}}, "it is HTML"),
     "HTML for CSV that is called CSV": (
@@ -105,6 +115,7 @@ TROUBLES: dict[str, tuple[bytes, str, dict[str, Any], str]] = {
     "a bomb": (
         gzip.compress(b"0" * 20_000_000), "x/y", {"decoder": {"kind": "jsonl", "gzip": True}}, "grows more than 100",
     ),
+    "a quote that does not end": (b'id\n1\n"2\n3\n', "text/csv", {"decoder": {"kind": "csv"}}, "line 4 is not CSV"),
     "half a file": (gzip.compress(LINES)[:20], "x/y", {"decoder": {"kind": "csv", "gzip": True}}, "ends before"),
     "an error where a wildcard would find nothing": (
         b'{"error": "no"}', "x/y", {"records": "data.*.items"}, r"there is nothing at data",

@@ -5,8 +5,9 @@ Numbers keep their digits. What one record is wrong in costs no other: it is kep
 
 import csv
 import io
+import itertools
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -42,6 +43,8 @@ _LOOKED_AT = 1_000
 _BEGINS = re.compile(r"""(?:\$\.?)?(?:([A-Za-z_]\w*)|\['([^'\\]+)'\])""")
 """The key that a path begins with, where it begins with one."""
 _BOMS = {"utf-8": "utf-8-sig"}
+
+csv.field_size_limit(bodies.MOST_BYTES)  # an answer is bounded as a whole; the library's own bound is 128 KiB
 
 
 class Decoder(Said):
@@ -143,22 +146,55 @@ def _line(line: bytes) -> msgspec.Raw:
     try:
         return _ANYTHING.decode(line)
     except (msgspec.MsgspecError, RecursionError):
-        return msgspec.Raw(msgspec.json.encode(line.decode(errors="replace")))
+        return _text_of(line.decode(errors="replace"))
 
 
 def _rows(body: bytes, said: Decoder) -> Iterator[msgspec.Raw]:
     if body.lstrip()[:1] in (b"{", b"[") and said.encoding != "utf-16":
         raise msgspec.ValidationError("it is JSON instead of CSV")
     text = io.StringIO(body.decode(_BOMS.get(said.encoding, said.encoding), errors="strict"), newline="")
-    reader = csv.reader(text, delimiter=said.delimiter, strict=True)
+    taken: list[str] = []
+    reader = csv.reader(_noting(text, taken), delimiter=said.delimiter, strict=True)
     try:
-        names = next(reader, None)
+        names = _distinct(next(reader, []))
         if not names:
             raise msgspec.ValidationError("it has no line that names its fields")
-        for row in reader:
+        while True:
+            taken.clear()
+            try:
+                row = next(reader)
+            except csv.Error:
+                if not taken[-1]:
+                    raise  # a quote that does not end may hold all that follows: the file was cut off
+                yield _text_of("".join(taken))
+                continue
+            except StopIteration:
+                return
             if len(row) > len(names):
-                yield msgspec.Raw(msgspec.json.encode(row))  # nothing says what its last values are: a reject
+                yield _text_of(row)  # nothing says what its last values are
             elif row:
                 yield msgspec.Raw(msgspec.json.encode(dict(zip(names, row, strict=False))))
     except csv.Error as error:
         raise msgspec.ValidationError(f"line {reader.line_num} is not CSV ({error})") from None
+
+
+def _noting(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    """The lines, each noted as it is taken; the end as an empty one."""
+    for line in lines:
+        taken.append(line)
+        yield line
+    taken.append("")
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names of fields; one that comes again is counted: ``sum``, ``sum_2``."""
+    found: dict[str, None] = {}
+    for name in names:
+        tries = (name if count == 1 else f"{name}_{count}" for count in itertools.count(1))
+        found[next(one for one in tries if one not in found)] = None
+    return list(found)
+
+
+def _text_of(odd: object) -> msgspec.Raw:
+    """What stands for a line that is no record: a reject."""
+    return msgspec.Raw(msgspec.json.encode(odd))
