@@ -15,6 +15,7 @@ from unified.kit.document.asking.bodies import Body
 from unified.kit.document.parts import (
     ANSWER_SCOPE,
     Expression,
+    Headers,
     Keys,
     Name,
     Parameters,
@@ -71,7 +72,7 @@ class Step(Said):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: Path
     parameters: Parameters = Field(default_factory=dict, description="Of the query.")
-    headers: Parameters = Field(
+    headers: Headers = Field(
         default_factory=dict,
         description="Such as `Idempotency-Key: '{{ key }}'`: with it, it is sent again safely.",
     )

@@ -80,7 +80,7 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
 
     def headers(self) -> Mapping[str, str]:
         """What every request carries, by the document."""
-        return dict(self.filler().parameters(self.document.said.headers))
+        return self.filler().headers(self.document.said.headers)
 
     def authentication(self) -> httpx.Auth:
         """As the document says: nothing where the API is open, the kit's own way where that is one.

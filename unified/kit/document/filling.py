@@ -1,6 +1,6 @@
 """Fills a document's texts with a connection's settings, the values of a partition, and what time it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -48,22 +48,28 @@ class Filler:
         self._quoted = {**{name: _segment(value) for name, value in named.items()}, "now": now}
         self._label = label
 
-    def value(self, template: str, scope: Mapping[str, Any] | None = None) -> Any:
+    def value(self, template: str) -> Any:
         """What an expression gives.
 
         Raises:
-            ConfigurationError: If it does not fit the settings.
+            ConfigurationError: If it does not fit the settings, here and below.
         """
+        return self._filled(template, self._scope)
+
+    def text(self, template: str) -> str:
+        """A text."""
+        text: str = self._filled(template, self._scope, written)
+        return text
+
+    def _filled(
+        self, template: str, scope: Mapping[str, Any], form: Callable[[Any], Any] = lambda value: value
+    ) -> Any:
         try:
-            return compile_template(template, self._names, CLOCK)(self._scope if scope is None else scope)
+            return form(compile_template(template, self._names, CLOCK)(scope))
         except Refused as error:
             raise ConfigurationError(
                 f"{self._label}: {template} can't be filled in ({error}); correct the document or the settings"
             ) from None
-
-    def text(self, template: str) -> str:
-        """A text."""
-        return written(self.value(template))
 
     def moment(self, template: str) -> datetime:
         """A time.
@@ -73,17 +79,19 @@ class Filler:
         """
         try:
             found = readings.moment(self.value(template))
-        except Refused:
-            found = None
-        if found is None:
+            moment = None if found is None else found.astimezone(UTC)
+        except (Refused, OverflowError):  # a zone may move it out of the years 1 to 9999
+            moment = None
+        if moment is None:
             raise ConfigurationError(
                 f"{self._label}: {template} does not give a time of ISO 8601; correct the settings"
             )
-        return found.astimezone(UTC)
+        return moment
 
     def path(self, template: str) -> str:
         """A path: what a setting or a partition holds is one part of it, whatever it is."""
-        return written(self.value(template, self._quoted))
+        path: str = self._filled(template, self._quoted, written)
+        return path
 
     def whole_path(self, template: str) -> str:
         """A path of a request that changes something: none of its parts is missing.
@@ -103,6 +111,21 @@ class Filler:
         filled = [(name, template, self.text(template)) for name, template in said.items()]
         return [(name, value) for name, template, value in filled if value or "{{" not in template]
 
+    def headers(self, said: Mapping[str, str]) -> dict[str, str]:
+        """Headers, without those whose expression comes to nothing.
+
+        Raises:
+            ConfigurationError: If one can't be sent, as a name that is not ASCII can't.
+        """
+        filled = dict(self.parameters(said))
+        for name, value in filled.items():
+            if not (value.isascii() and value.isprintable()):
+                raise ConfigurationError(
+                    f"{self._label}: the header {name} would hold characters that no header can carry; correct the "
+                    "document or the settings"
+                )
+        return filled
+
     def body(self, said: Body) -> kit.Body:
         """A body; a text that is an expression alone becomes the value that it gives."""
         is_form = said.kind == "form"
@@ -116,13 +139,17 @@ class Filler:
             return [self._json(one) for one in value]
         if not isinstance(value, str) or not has_expressions(value):
             return value
-        return self.text(value) if is_text else _with_digits(self.value(value))
+        return self.text(value) if is_text else self._filled(value, self._scope, _with_digits)
 
 
 def _with_digits(value: Any) -> Any:
-    """What an expression gave, as the client writes it: a decimal number as a number, digit by digit."""
+    """What an expression gave, as the client writes it: a decimal number as a number, digit by digit.
+
+    Raises:
+        Refused: If it has more digits than expressions take: 1e999999999 would be a gigabyte.
+    """
     if isinstance(value, Decimal):
-        return msgspec.Raw(format(value, "f").encode())
+        return msgspec.Raw(written(value).encode())
     if isinstance(value, dict):
         return {name: _with_digits(one) for name, one in value.items()}
     return [_with_digits(one) for one in value] if isinstance(value, list) else value

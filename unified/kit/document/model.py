@@ -19,11 +19,10 @@ from unified.kit.document.asking.bodies import Request
 from unified.kit.document.auth import Auth, ChoiceAuth, KeyAuth, credentials_of, oauth_of
 from unified.kit.document.parts import (
     SCOPE,
-    Expression,
+    Headers,
     Host,
     Keys,
     Name,
-    Parameter,
     Said,
     Text,
     check_expressions,
@@ -103,7 +102,7 @@ class DocumentModel(Said):
     )
     settings: Annotated[dict[Name, Setting], Field(max_length=50)] = Field(default_factory=dict)
     auth: Auth
-    headers: Annotated[dict[Parameter, Expression], Field(max_length=50)] = Field(default_factory=dict)
+    headers: Headers = Field(default_factory=dict)
     requests_per_second: Annotated[float, Field(gt=0, le=1_000)]
     limits: Annotated[dict[Name, NamedLimit], Field(max_length=50)] = Field(
         default_factory=dict,
@@ -155,10 +154,18 @@ class DocumentModel(Said):
         fixed = self.auth.key if isinstance(self.auth, ChoiceAuth) else self.auth
         if not isinstance(fixed, KeyAuth) or fixed.place != "body":
             return
-        without = [f"stream {name}" for name, one in self.streams.items() if one.body is None or one.one]
-        without += ["test"] if self.test is not None and self.test.body is None else []
-        if without:
-            raise ValueError(f"{without[0]}: the key goes into a body, and it has requests without one")
+        if self.test is not None and self.test.body is None:
+            raise ValueError("test: the key goes into a body; say `method: POST` and `body`, be it `{}`")
+        for name, stream in self.streams.items():
+            if stream.body is None:
+                raise ValueError(
+                    f"stream {name}: the key goes into a body; say `method: POST` and `body`, be it `{{}}`"
+                )
+            if stream.one is not None:
+                raise ValueError(
+                    f"stream {name}: the key goes into a body, and `one` asks by GET, without any; leave it out, or "
+                    "say `many`"
+                )
 
     def _are_told(self) -> None:
         """See that what webhooks are about is there, and can be read again."""

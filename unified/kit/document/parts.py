@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from unified.kit.mapping.expressions.compiling import compile_template
 from unified.kit.mapping.refusals import RuleError
 
 _HOST = r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,62}"
+_CLIENTS = ("connection", "content-length", "host", "transfer-encoding")
 
 Keys = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=200)], ...],
@@ -22,6 +23,20 @@ Expression = Annotated[
     str, Field(max_length=2_000, description="Text that may hold `{{ }}`, over `settings` and `partition`.")
 ]
 Parameters = Annotated[dict[Parameter, Expression], Field(max_length=50)]
+
+
+def _may_be_said(headers: dict[str, str]) -> dict[str, str]:
+    for name in headers:
+        if name.lower() in _CLIENTS:
+            raise ValueError(f"{name} says where a request goes and how long it is, which the client does")
+    return headers
+
+
+Headers = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")], Expression],
+    Field(max_length=50),
+    AfterValidator(_may_be_said),
+]
 OfRecord = Annotated[
     str,
     Field(max_length=2_000, description="Text with `{{ }}` over `record`, `settings` and `partition`."),

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from unified.kit.decoding import reason
 from unified.kit.errors import ConfigurationError
@@ -60,13 +61,25 @@ class Source:
 
     def explain(self, error: ValidationError) -> DocumentError:
         """What a model refuses of this file, fault by fault with its line, without the values."""
-        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        all_faults = error.errors(include_url=False, include_context=False)
+        # A list is called too short where an item of it is at fault, which is said already.
+        around = {one["loc"][:depth] for one in all_faults for depth in range(len(one["loc"]))}
+        faults = [one for one in all_faults if one["type"] != "too_short" or one["loc"] not in around]
         said = [
-            f"{self.name}:{self.line(fault['loc'])}: {'.'.join(map(str, fault['loc'])) or 'the whole'}: {reason(fault)}"
+            f"{self.name}:{self.line(fault['loc'])}: {'.'.join(map(str, fault['loc'])) or 'the whole'}: {_why(fault)}"
             for fault in faults[:_MOST_FAULTS]
         ]
         more = [f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []
         return DocumentError("; ".join(said + more))
+
+
+def _why(fault: ErrorDetails) -> str:
+    """Why a model refuses a value, which is looked at and not shown."""
+    if fault["type"] == "string_type" and isinstance(fault["input"], bool):
+        return (
+            "it should be text; put it in quotes, as YAML takes a bare yes, no, on or off for true or false"
+        )
+    return reason(fault)
 
 
 def read_source(

@@ -209,7 +209,7 @@ class DocumentWriter:
         answer: Answer = await self._adapter.http.exchange(
             step.method,
             filler.whole_path(step.path),
-            headers=dict(filler.parameters(step.headers)),
+            headers=filler.headers(step.headers),
             accept=tuple({code for one in step.on_failure for code in one.http_codes}),
             effect="none" if step.method == "GET" else "repeatable" if step.is_repeatable else "once",
             **sent,

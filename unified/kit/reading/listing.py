@@ -267,8 +267,8 @@ class ListSource:
         if asked is None or self._listing.changed_at is None or not self._listing.endpoint.paging.shifts:
             return None
         times = [time for record in page.records if (time := self._time(self._listing.changed_at, record))]
-        later = max(times, default=asked) - _SAME_SECOND
-        return later if later > asked else None
+        latest = max(times, default=asked)  # which may be the first second of year 1, as Go writes no time
+        return latest - _SAME_SECOND if latest > asked + _SAME_SECOND else None
 
     def _check(self, since: datetime) -> None:
         now = provider_time(self._http, self._clock)
@@ -369,9 +369,9 @@ class ListSource:
         """What a declared function reads of a record; None of an odd one, of which the mapping says what is wrong."""
         try:
             time = read(msgspec.json.decode(record.body))
-        except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError):
+            return time.astimezone(UTC) if time else None
+        except (msgspec.MsgspecError, AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return None
-        return time.astimezone(UTC) if time else None
 
     # Single records
 

@@ -202,7 +202,24 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a key in a body that is not sent": (
         {"auth": {"kind": "key", "place": "body", "secret": DESK["auth"]["secret"]}},
-        "stream teams: the key goes into a body, and it has requests without one",
+        r"stream teams: the key goes into a body; say `method: POST` and `body`, be it `\{\}`$",
+    ),
+    "a key in a body, and a probe without one": (
+        {"auth": {"kind": "key", "place": "body", "secret": DESK["auth"]["secret"]}, "test": {"path": "/me"}},
+        "test: the key goes into a body",
+    ),
+    "a key in a body, and single records without one": (
+        {
+            "auth": {"kind": "key", "place": "body", "secret": DESK["auth"]["secret"]},
+            "stream": {"method": "POST", "body": {}, "one": "/teams/{id}"},
+        },
+        "`one` asks by GET",
+    ),
+    "a header that is the client's to say": ({"headers": {"Host": "a.example"}}, "which the client does"),
+    "a header of two words": ({"headers": {"X Team": "a"}}, "should match pattern"),
+    "a word that YAML takes for false": (
+        {"stream": {"mapping": {"id": {"paths": [False]}, "rules": []}}},
+        r"paths\.0: it should be text; put it in quotes[^;]*$",
     ),
     "a class of Python": ({"stream": {"class_name": "os.system"}}, "class_name: Extra inputs"),
     "a pattern that backtracks": (

@@ -14,6 +14,7 @@ from unified.conformance.bench import Copy
 from unified.kit.errors import (
     AdapterError,
     AuthenticationError,
+    ConfigurationError,
     ForbiddenHostError,
     PermissionDeniedError,
     ProtocolError,
@@ -317,6 +318,16 @@ async def test_a_computed_page_that_goes_wrong_ends_in_words(
         await pulled(opened(api, said), Copy("things"))
 
 
+async def test_a_computed_page_of_a_number_without_measure_is_said(api: Api) -> None:
+    """As a whole number it may take minutes, and no cursor holds it."""
+    api.answers["/things"] = (200, {}, b'{"data": [{"id": 1}], "at": 1e5000}')
+    said = desk(
+        streams={"things": stream("/things", paging={**COMPUTED, "value": "{{ response.at }}", "stop": None})}
+    )
+    with pytest.raises(ProtocolError, match="more than 28 digits"):
+        await pulled(opened(api, said), Copy("things"))
+
+
 SECRET = {"label": "API key", "hint": "begins with desk_"}
 
 
@@ -445,3 +456,20 @@ async def test_records_without_ids_and_of_changing_types_cost_no_other(api: Api)
     await pulled(opened(api, desk(streams={"things": stream("/things")})), copy)
     assert set(copy.records) == {"1", "2"}
     assert copy.rejects == len(odd)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"stream": {"parameters": {"of": "{{ settings.kinds.split(',') }}"}}}, "takes a list for text"),
+        ({"stream": {"path": "/{{ settings.kinds.split(',') }}"}}, "takes a list for text"),
+        ({"headers": {"x-kinds": "{{ settings.kinds }}"}}, "x-kinds would hold characters that no header"),
+    ],
+)
+async def test_a_setting_that_does_not_fit_where_it_goes_is_said(
+    api: Api, said: dict[str, Any], words: str
+) -> None:
+    kinds = {"kinds": {"description": "Which."}}
+    with pytest.raises(ConfigurationError, match=words):
+        await pulled(opened(api, desk(settings=kinds, **said), kinds="é,k"), Copy("teams"))
+    assert api.asked == []

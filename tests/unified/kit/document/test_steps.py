@@ -110,9 +110,17 @@ async def test_a_start_to_come_is_one_span(api: Api, start: str) -> None:
     assert set(copy.records) == {"1"}
 
 
-async def test_a_start_that_is_no_time_is_said(api: Api) -> None:
+@pytest.mark.parametrize("start", ["long ago", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_start_that_is_no_time_is_said(api: Api, start: str) -> None:
     with pytest.raises(AdapterError, match="does not give a time"):
-        await pulled(opened(api, stepped(), start="long ago"), Copy("things"))
+        await pulled(opened(api, stepped(), start=start), Copy("things"))
+
+
+async def test_a_list_that_wants_a_span_is_looked_at_by_its_first(api: Api) -> None:
+    first, *_ = spans(api)
+    async with opened(api, stepped()) as adapter:
+        await adapter.test()
+    assert api.asked == [first]
 
 
 def teams() -> dict[str, Any]:
@@ -182,3 +190,30 @@ async def test_a_product_of_partitions_is_a_list_for_each_combination(api: Api) 
         if page.refresh_done:
             break
     assert sorted(met) == sorted(ids)
+
+
+async def test_more_combinations_than_can_be_listed_are_said_before_they_are_made(api: Api) -> None:
+    product = [{"values": [str(one) for one in range(1_000)], "partition_field": name} for name in "abc"]
+    said = desk(streams={"things": stream("/things", partition=product)})
+    with pytest.raises(AdapterError, match="more than 100,000 combinations"):
+        await pulled(opened(api, said), Copy("things"))
+
+
+async def test_parents_are_combined_with_values_one_by_one(api: Api) -> None:
+    """A page of them with all values may be millions, of which the first one is asked for at once."""
+    values = [
+        {"values": [str(one) for one in range(size)], "partition_field": name}
+        for name, size in (("kind", 1_000), ("place", 100))
+    ]
+    path = "/{{ partition.org }}/{{ partition.kind }}/{{ partition.place }}"
+    said = desk(
+        streams={
+            "orgs": stream("/orgs"),
+            "things": stream(path, partition=[below("orgs", "org"), *values]),
+        }
+    )
+    api.answers |= {"/orgs": records(*range(1_000)), "/0/0/0": records("a"), "/0/0/1": records("b")}
+    copy = Copy("things")
+    await pulled(opened(api, said), copy, pages=1)
+    await pulled(opened(api, said), copy, pages=1)
+    assert set(copy.records) == {"a", "b"}

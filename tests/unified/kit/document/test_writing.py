@@ -224,6 +224,24 @@ async def test_a_path_with_a_part_that_is_missing_is_not_sent(api: Api) -> None:
     assert api.asked == ["/people"]
 
 
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"headers": {"x-name": "{{ body.name }}"}}, "the header x-name would hold"),
+        ({"parameters": {"of": "{{ body.contact }}"}}, "takes an object for text"),
+        ({"body": {"fields": {"n": "{{ steps.find.outputs.id }}"}}}, "more than 28 digits"),
+    ],
+)
+async def test_what_can_not_be_sent_refuses_its_record_alone(
+    api: Api, step: dict[str, Any], words: str
+) -> None:
+    api.answers |= {LOOK: (200, {}, b'{"data": [{"id": 1e99999999}]}'), "/people": {"ok": True, "id": "7"}}
+    make = {**MAKE, "when": None, **step}
+    said = people(create={"steps": [FIND, make], "id": "{{ 7 }}"})
+    (one,) = await written(api, said, Write("create", None, {**BODY, "name": "Zoë"}, "k1"))
+    assert (one.outcome, words in str(one.reason), api.bodies) == ("refused", True, [])
+
+
 @pytest.mark.parametrize("then", [(503, {}, b"{}"), (403, {}, b"{}")])
 async def test_a_change_that_stops_half_way_is_not_taken_for_undone(api: Api, then: Any) -> None:
     """By a later step, or where the record is read that was made."""

@@ -325,9 +325,13 @@ async def test_numbered_pages_lose_no_record_that_a_change_moves_over_their_edge
     assert "10%3a00%3a59" in asked(provider)[1]
 
 
-async def test_numbered_pages_go_on_by_number_while_the_time_stands_still(provider: ScriptedProvider) -> None:
+@pytest.mark.parametrize("time", [datetime(2026, 11, 20, 10, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC)])
+async def test_numbered_pages_go_on_by_number_while_the_time_stands_still(
+    provider: ScriptedProvider, time: datetime
+) -> None:
+    """Or where no record has any, which some systems write as the first second of all."""
     listing = Listing(NUMBERED, record=("thing",), since=since, changed_at=changed_at)
-    at = int(datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp())
+    at = int(time.timestamp())
     same = [{"id": name, "at": at} for name in "abcde"]
     provider.script = [answer(*same[:2]), answer(*same[2:4]), answer(same[4])]
     first = await pull(provider, listing, {"since": "2026-11-20T10:00:00+00:00"}, pages=1)

@@ -13,6 +13,7 @@ from unified.kit.document.asking.bodies import Taker
 from unified.kit.document.parts import Keys, Said, check_expressions
 from unified.kit.errors import MappingError, ProtocolError
 from unified.kit.mapping.expressions.compiling import compile_template
+from unified.kit.mapping.expressions.limits import number_of
 from unified.kit.mapping.refusals import Refused
 from unified.kit.reading import paging as kit
 
@@ -149,6 +150,8 @@ class Computed(kit.Paging):
         try:
             scope = self._scope(answer, at)
             found = None if self._stop is not None and self._stop(scope) else self._value(scope)
+            if isinstance(found, Decimal | int):
+                number_of(found)  # 1e999999 as a whole number takes minutes
         except (Refused, MappingError) as error:
             raise ProtocolError(f"{answer.what} does not say where its next page begins: {error}") from None
         if isinstance(found, Decimal) and found == found.to_integral_value():

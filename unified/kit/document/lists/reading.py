@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
+from itertools import product
+from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -68,6 +70,22 @@ class _Place(NamedTuple):
 _PLACE = msgspec.json.Decoder(_Place)
 
 
+class _Combined(Sequence[Mapping[str, str]]):
+    """The parents of a page, each with all that is listed: combined one by one, as there may be millions."""
+
+    def __init__(self, field: str, parents: Sequence[str], listed: Sequence[Mapping[str, str]]) -> None:
+        self._field = field
+        self._parents = parents
+        self._listed = listed
+
+    def __len__(self) -> int:
+        return len(self._parents) * len(self._listed)
+
+    def __getitem__(self, at: Any) -> Any:
+        parent, other = divmod(range(len(self))[at], len(self._listed))
+        return {self._field: self._parents[parent], **self._listed[other]}
+
+
 class DocumentSource(ListSource):
     """Reads a stream of a document."""
 
@@ -115,7 +133,8 @@ class DocumentSource(ListSource):
         Of partitions none is asked for: which there are is known only when their parents are read.
         """
         if self._said.partition is None:
-            await self._listing.endpoint.page(self._http, None, self._listing.refresh)
+            _, asked, _ = self._next(self._span())
+            await self._listing.endpoint.page(self._http, None, asked)
 
     # Records
 
@@ -165,10 +184,17 @@ class DocumentSource(ListSource):
         if not place.is_done:
             async with aclosing(self._partitions(place.parents)) as parts:
                 async for partitions, parents_at, then in parts:
+                    is_resumed = place.partition is not None and parents_at == place.parents
                     resumed = next(
-                        (at for at, one in enumerate(partitions) if self._name(one) == place.partition), 0
+                        (
+                            at
+                            for at, one in enumerate(partitions if is_resumed else ())
+                            if self._name(one) == place.partition
+                        ),
+                        0,
                     )
-                    for at, partition in enumerate(partitions[resumed:], resumed + 1):
+                    for at in range(resumed + 1, len(partitions) + 1):
+                        partition = partitions[at - 1]
                         name = self._name(partition)
                         here = _Place(parents_at, name, has_hidden=self._has_hidden)
                         after = (
@@ -211,16 +237,15 @@ class DocumentSource(ListSource):
     ) -> AsyncGenerator[tuple[Sequence[Mapping[str, str]], Position | None, _Place], None]:
         """Partitions page by page, each page with its position, and with the place behind it."""
         said = self._said.parent
-        listed: list[dict[str, str]] = [{}]
-        for one in self._said.partitions:
-            if isinstance(one, Values):
-                values = self._values(one)
-                listed = [{**before, one.partition_field: value} for before in listed for value in values]
-        if len(listed) > _MOST_LISTED:
+        values = {
+            one.partition_field: self._values(one) for one in self._said.partitions if isinstance(one, Values)
+        }
+        if prod(map(len, values.values())) > _MOST_LISTED:
             raise ConfigurationError(
                 f"{self._http.label}: the values of {self._stream.name}'s partitions have more than {_MOST_LISTED:,} "
                 "combinations; correct its settings"
             )
+        listed = [dict(zip(values, one, strict=True)) for one in product(*values.values())]
         if said is None:
             yield listed, None, _Place(is_done=True)
         else:
@@ -234,11 +259,7 @@ class DocumentSource(ListSource):
                     names = dict.fromkeys(one for one in found if one is not None)
                     self._has_hidden |= parent._has_hidden
                     then = _Place(onward.at, is_done=onward.is_end)
-                    yield (
-                        [{said.partition_field: one, **others} for one in names for others in listed],
-                        at,
-                        then,
-                    )
+                    yield _Combined(said.partition_field, [*names], listed), at, then
                     at = onward.at
 
     def _values(self, said: Values) -> list[str]:
