@@ -271,7 +271,7 @@ def _file(error: OSError) -> str:
 def _fail(message: str, code: int) -> NoReturn:
     if os.environ.get("UNIFIED_DEBUG"):
         traceback.print_exc()
-    if logs.chosen() == "json":
+    if os.environ.get(logs.FORMAT_VARIABLE) == "json":  # a word that is no format may be what this is about
         logging.getLogger("unified.cli").error(message)
     else:
         typer.echo(f"unified: {message}", err=True)

@@ -45,8 +45,10 @@ def read_secrets(fields: Sequence[CredentialField], *, from_stdin: bool) -> dict
                     found[field.name] = typer.prompt(field.label, hide_input=True, err=True).strip()
     if missing := [field for field in fields if not found[field.name]]:
         names = " and ".join(f"{field.label} ({variable_of(field)})" for field in missing)
-        msg = f"no {names}: set that environment variable, use --secret-stdin, or run this in a terminal"
-        raise UsageError(msg)
+        way = "use --secret-stdin, or run this in a terminal"
+        if from_stdin:
+            way = f"give standard input a line {' and a line '.join(f'{field.name}=…' for field in missing)}"
+        raise UsageError(f"no {names}: set the environment variable, or {way}")
     return {name: Secret(value) for name, value in found.items()}
 
 

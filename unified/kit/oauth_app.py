@@ -13,6 +13,8 @@ from unified.kit.declarations import AdapterConfig
 from unified.kit.errors import ConfigurationError
 from unified.kit.secrets import Secret
 
+_OWN_APP = "give the connection an app of its own (`--own-app`; `app` in the API)"
+
 # Names of the secrets that a connection's own OAuth app has.
 CLIENT_ID = "client_id"
 CLIENT_SECRET = "client_secret"  # noqa: S105 - a field's name
@@ -58,13 +60,13 @@ def client_of(
     if not client_id or not secret or CLIENT_ID in own or CLIENT_SECRET in own:
         raise ConfigurationError(
             f"there is no OAuth app for {adapter.name}: set both {prefix}_CLIENT_ID and {prefix}_CLIENT_SECRET, "
-            "or give the connection a client_id and a client_secret of its own"
+            f"or {_OWN_APP}"
         )
     allowed = {environment.get(f"{prefix}_BASE_URL") or usual_base_url(adapter)}
     if config.base_url not in allowed:
         raise ConfigurationError(
             f"this connection's base_url is not {adapter.display_name}'s own, and the deployment's OAuth app is used "
-            "nowhere else; give the connection a client_id and a client_secret of its own"
+            f"nowhere else; {_OWN_APP}"
         )
     return OAuthClient(client_id, Secret(secret))
 

@@ -162,6 +162,12 @@ def clear_errors(doing: str) -> Iterator[None]:
         raise NotMigratedError(msg) from error
 
 
+def names_no_database(error: psycopg.Error) -> bool:
+    """Whether a login failed because the server has no such database; libpq gives a failed login no error code."""
+    said = str(error)
+    return isinstance(error, errors.InvalidCatalogName) or ('database "' in said and "does not exist" in said)
+
+
 def _reason(error: psycopg.Error) -> str:
     """One line of what the server or libpq says. Neither repeats a password."""
     return " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())

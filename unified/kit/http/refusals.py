@@ -92,7 +92,8 @@ class Refusal:
             silenced: Takes secrets out of the provider's words.
         """
         reason = silenced(" ".join(self.reason[:_MOST_SILENCED].split()))[:_LONGEST_REASON]
-        message = f"{what} answered {status}: {reason}{self.meaning.note}{_ADVICE.get(self.meaning.kind, '')}"
+        advice = f"{self.meaning.note}{_ADVICE.get(self.meaning.kind, '')}"
+        message = f"{what} answered {status}: {reason.rstrip('.') if advice else reason}{advice}"
         code = None if self.code is None else silenced(self.code[:_LONGEST_REASON])
         return self.meaning.kind(message, status=status, code=code)
 

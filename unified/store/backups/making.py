@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg import Connection, IsolationLevel, errors
+from psycopg import Connection, IsolationLevel
 
 from unified.store.backups import contents, manifest, programs, proving
 from unified.store.backups.manifest import BackupError, Dump, Manifest
-from unified.store.database import check_url, clear_errors
+from unified.store.database import check_url, clear_errors, names_no_database
 from unified.store.errors import ServerVersionError
 
 # A migration waits for it, and with it the locks that syncs would then wait for.
@@ -84,6 +84,7 @@ def _dump(
     url: str, dagster_url: str, unfinished: Path, say: Callable[[str], None]
 ) -> tuple[Manifest, tuple[str, ...]]:
     """Dump both databases; also the roles that the server has."""
+    _refuse_missing(url)
     with _snapshot(url) as conn:
         source = _source(conn)
         _refuse_full_disk(unfinished, source.size)
@@ -109,6 +110,18 @@ def _dump(
     return made, source.roles
 
 
+def _refuse_missing(url: str) -> None:
+    try:
+        psycopg.connect(check_url(url)).close()
+    except psycopg.OperationalError as error:
+        if not names_no_database(error):
+            raise
+        raise BackupError(
+            f"there is no database {_place(url)[-1]} on this server, so there is nothing to back up; see UNIFIED_HOME "
+            "or DATABASE_URL"
+        ) from error
+
+
 def _dagster(dagster_url: str, url: str, unfinished: Path, say: Callable[[str], None]) -> Dump | None:
     if _place(dagster_url) == _place(url):
         return None  # in the same database, so in its dump
@@ -118,11 +131,8 @@ def _dagster(dagster_url: str, url: str, unfinished: Path, say: Callable[[str], 
             say(f"Dumping {conn.info.dbname} ({source.size / 2**20:,.0f} MB) …")
             schemas = [name for name, _ in conn.execute(_SCHEMAS, ([],)).fetchall()]
             return Dump(**_dumped(conn, dagster_url, unfinished / "dagster.dump", schemas))
-    except errors.InvalidCatalogName:
-        return None
     except psycopg.OperationalError as error:
-        # libpq gives a failed login no error code.
-        if "does not exist" in str(error):
+        if names_no_database(error):
             return None
         raise
 
@@ -213,7 +223,10 @@ def _refuse_full_disk(folder: Path, size: int) -> None:
 def _unfinished(folder: Path) -> Iterator[Path]:
     """The folder to write to, emptied of what a killed backup left there; gone at the end if it is still there."""
     unfinished = folder.absolute().with_name(f"{folder.name}.unfinished")
-    unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BackupError(f"{unfinished} can't be made: {error.strerror}; name another folder") from error
     lock = os.open(unfinished, os.O_RDONLY)
     try:
         try:

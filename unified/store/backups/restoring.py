@@ -1,23 +1,23 @@
 """Restoring a backup: into new databases beside their places, compared, brought up to this release, then renamed.
 
-A process that was killed leaves databases named ``…_restoring``, which the next one removes; under the databases' own
-names there is nothing or all of it.
+One that failed leaves nothing. A process that was killed leaves databases named ``…_restoring``, which the next one
+removes; under the databases' own names there is nothing or all of it.
 """
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import Connection, errors, sql
+from psycopg import Connection, sql
 
 from unified.store import migrate
 from unified.store.backups import contents, manifest, programs, proving
 from unified.store.backups.manifest import BackupError, Dump, Manifest
 from unified.store.connectors.catalogue import ConnectorEntry
-from unified.store.database import READER_ROLE, beside, check_url, clear_errors
+from unified.store.database import READER_ROLE, beside, check_url, clear_errors, names_no_database
 from unified.store.migrations import HEAD
 from unified.store.secrets.keys import KeyProvider, MasterKeyError
 
@@ -77,13 +77,14 @@ def restore(
         for target in targets.values():
             _refuse_taken(target)
         _create_roles(url, made.readers)
-        for name, target in targets.items():
-            _fill(folder, made.dumps[name], target, name, say)
-        say("Bringing the tables up to this release …")
-        migrate.migrate(_scratch(url), connectors)
-        if "dagster" in targets:
-            migrate.set_utc(_scratch(dagster_url))
-        _rename(server, url, list(targets.values()))
+        with _dropped_on_failure(targets.values()):
+            for name, target in targets.items():
+                _fill(folder, made.dumps[name], target, name, say)
+            say("Bringing the tables up to this release …")
+            migrate.migrate(_scratch(url), connectors)
+            if "dagster" in targets:
+                migrate.set_utc(_scratch(dagster_url))
+            _rename(server, url, list(targets.values()))
 
 
 def _refuse_later_release(made: Manifest) -> None:
@@ -116,7 +117,7 @@ def _refuse_taken(url: str) -> None:
             taken = conn.execute(_RELATIONS).fetchone() != (0,)
             name = conn.info.dbname
     except psycopg.OperationalError as error:
-        if isinstance(error, errors.InvalidCatalogName) or "does not exist" in str(error):
+        if names_no_database(error):
             return
         raise
     if taken:
@@ -137,11 +138,29 @@ def _create_roles(url: str, readers: Sequence[str]) -> None:
                 conn.execute(statement.format(sql.Identifier(reader), sql.Identifier(READER_ROLE)))
 
 
-def _fill(folder: Path, dump: Dump, target: str, name: str, say: Callable[[str], None]) -> None:
-    """Restore a dump beside its place, and compare."""
+@contextmanager
+def _dropped_on_failure(targets: Iterable[str]) -> Iterator[None]:
+    """Drop what was restored beside its place if a block fails: it may be what filled the disk."""
+    try:
+        yield
+    except BaseException:
+        for target in targets:
+            with suppress(psycopg.Error):
+                _drop_scratch(target)
+        raise
+
+
+def _drop_scratch(target: str) -> None:
     scratch = sql.Identifier(_name(_scratch(target)))
     with psycopg.connect(beside(target, _MAINTENANCE), autocommit=True) as conn:
         conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(scratch))
+
+
+def _fill(folder: Path, dump: Dump, target: str, name: str, say: Callable[[str], None]) -> None:
+    """Restore a dump beside its place, and compare."""
+    scratch = sql.Identifier(_name(_scratch(target)))
+    _drop_scratch(target)
+    with psycopg.connect(beside(target, _MAINTENANCE), autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(scratch))
         with_lz4 = bool(dump.lz4) and contents.has_lz4(conn)
         if with_lz4:

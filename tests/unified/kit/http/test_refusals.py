@@ -141,6 +141,13 @@ def test_the_code_and_what_support_asks_for_are_shown() -> None:
     assert taken.reason == "no (bad, request id 7)"
 
 
+def test_a_reason_that_is_a_sentence_is_followed_by_one_full_stop() -> None:
+    refusals = Refusals(reasons_at=("message",))
+    error = read(refusals, 401, {"message": "Who are you?  Say it."}).error("GET /", 401, str)
+    assert str(error).startswith("GET / answered 401: Who are you? Say it. The credential is wrong")
+    assert str(read(refusals, 400, {"message": "No."}).error("GET /", 400, str)).endswith("answered 400: No.")
+
+
 def test_what_a_header_says_about_retrying_counts_but_for_limits() -> None:
     refusals = Refusals(retry_header="x-retry")
     assert not read(refusals, 500, {}, x_retry="false").meaning.retry

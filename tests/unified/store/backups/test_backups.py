@@ -281,6 +281,25 @@ def test_a_login_that_policies_bind_is_refused(database_url: str, tmp_path: Path
     execute(database_url, f"DROP OWNED BY {login}", f"DROP ROLE {login}")
 
 
+def test_a_database_that_is_not_there_is_said_to_be_missing(server_url: str, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="no database test_never on this server"):
+        back_up(beside(server_url, "test_never"), dagster(server_url), tmp_path / "backup", say=silent)
+
+
+def test_a_folder_that_can_not_be_made_is_named(server_url: str) -> None:
+    folder = Path("/proc/nowhere/backup")
+    with pytest.raises(BackupError, match=r"nowhere/backup\.unfinished can't be made"):
+        back_up(server_url, dagster(server_url), folder, say=silent)
+
+
+def test_a_restore_that_fails_leaves_nothing(server_url: str, tmp_path: Path) -> None:
+    """What it restored may be what filled the disk."""
+    target = beside(server_url, "test_never")
+    with pytest.raises(BackupError, match="can't be read"):
+        restore(tmp_path, small(tmp_path), target, dagster(target), [], say=silent)
+    assert not {name for name in databases(server_url) if name.startswith("test_never")}
+
+
 def test_a_database_of_something_else_is_refused(server_url: str, tmp_path: Path) -> None:
     url = beside(server_url, "postgres")
     with pytest.raises(BackupError, match="has no tables of Unified Assets"):

@@ -214,7 +214,10 @@ async def test_dagsters_storage(url: str) -> None:
         ]
 
     assert await told(storage) == ["wrong its storage has no tables yet; run `unified migrate`"]
-    (line,) = await told(beside(storage, "test_nowhere"))
+    nowhere = beside(storage, "test_nowhere")
+    assert await told(nowhere) == ["wrong its storage does not exist yet; run `unified migrate`"]
+    assert (await told(nowhere, is_embedded=True))[0].endswith("`unified dev` makes it")
+    (line,) = await told("postgresql+psycopg2://127.0.0.1:1/test_nowhere")
     assert "can't be reached" in line
     execute(url, "CREATE TABLE daemon_heartbeats (timestamp timestamp)")
     try:

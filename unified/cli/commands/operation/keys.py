@@ -102,5 +102,7 @@ def _say_resealed(done: Resealed) -> None:
 
 def _say_retired(retired: tuple[str, ...]) -> None:
     say(
-        f"Not needed any more: {', '.join(retired)}." if retired else "There is no former key left to retire."
+        f"Needed only to restore backups made before: {', '.join(retired)}."
+        if retired
+        else "There is no former key left to retire."
     )

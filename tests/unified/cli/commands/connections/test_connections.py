@@ -50,6 +50,16 @@ def test_without_connections_the_lists_say_what_to_do(tmp_path: Path) -> None:
     assert "unified connections add" in Unified(tmp_path).ok("status")
 
 
+def test_of_two_secrets_by_stdin_the_missing_one_is_asked_for_by_its_line(
+    unified: Unified, stripe: str
+) -> None:
+    del stripe  # its home has a master key by now
+    arguments = ("connections", "add", "jira", "support", "--set", "site=acme", "--secret-stdin")
+    line = unified.refused(*arguments, stdin="email=ada@acme.example\n", code=2)
+    assert "give standard input a line api_token=…" in line
+    assert "E-mail" not in line
+
+
 def test_an_added_connection_is_listed_without_its_secret(unified: Unified, stripe: str) -> None:
     (listed,) = [each for each in unified.json("connections", "list") if each["name"] == stripe]
     assert listed["connector"] == "stripe"

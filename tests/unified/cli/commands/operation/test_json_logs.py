@@ -30,6 +30,7 @@ def test_a_sync_and_the_server_write_json(unified: Unified, sandbox: SandboxServ
     assert refusal["level"] == "ERROR"
     assert "nobodys" in refusal["message"]
     assert "--log-format" in unified.run("--log-format", "xml", "status").stderr
+    assert "'xml' is not one of" in unified.refused("status", code=2, UNIFIED_LOG_FORMAT="xml")
 
     token = unified.ok(
         "tokens", "add", "--workspace", "default", "--name", "logs", "--role", "viewer"
