@@ -18,6 +18,7 @@ _CONNECTION = re.compile(r'href="(/connectors/[0-9a-f-]{36})">([^<]+)<')
 _VERSION = re.compile(r'name="version" value="(\d+)"')
 _SECRET_FORM = re.compile(r'action="(/connectors/[^"]+/secret)"')
 _RECORD = re.compile(r'href="(/records/customers/good/[^"]+)"')
+_SUBSCRIPTION = re.compile(r'action="(/subscriptions/[^"/]+)/pause"')
 _LETTER = re.compile(r'action="(/connectors/[^"]+/replay)".*?name="id" value="([^"]+)"', re.DOTALL)
 
 
@@ -75,6 +76,7 @@ async def walk(browser: Browser, secrets: Canaries, *, echo_url: str, sandbox_ur
     await _decide(browser, connections["bearer"])
     await _add_connections(browser, secrets, echo_url, sandbox_url)
     await _use_webhooks(browser, secrets, connections["echo"])
+    await _use_subscriptions(browser, secrets)
     await _look_at_records(browser, secrets)
     for path in ("/connectors/none", f"/connectors/{uuid4()}", f"/connectors/{quote(secrets.form_key)}"):
         await browser.open(path, 404)
@@ -180,6 +182,20 @@ async def _add_connections(browser: Browser, secrets: Canaries, echo_url: str, s
     await browser.send("/connectors/new", good)
     await browser.open("/connectors/new?connector=stripe")
     await browser.send("/connectors/new", {**good, "connector": "none"}, 404)
+
+
+async def _use_subscriptions(browser: Browser, secrets: Canaries) -> None:
+    await browser.open("/subscriptions")
+    new = {"name": "crm", "list": "customers", "url": "https://localhost:1/in", "secret": secrets.form_secret}
+    for bad in ({"name": ""}, {"list": "none"}, {"url": "http://hooks.example.com"}, {"filters": "status"}):
+        await browser.send("/subscriptions", {**new, **bad}, 422)
+    await browser.send("/subscriptions", new, 200)
+    assert "Copy this now" in browser.page
+    await browser.open("/subscriptions")
+    place = _SUBSCRIPTION.findall(browser.page)[0]
+    await browser.send(f"{place}/test", {}, 409)
+    for action in ("pause", "resume", "replay", "remove"):
+        await browser.send(f"{place}/{action}", {})
 
 
 async def _use_webhooks(browser: Browser, secrets: Canaries, connection: str) -> None:

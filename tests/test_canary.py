@@ -256,6 +256,7 @@ async def _use_the_api(stage: Stage) -> None:
             ("GET", "/connectors", None),
             ("GET", f"/connectors/{echo.id}", None),
             ("GET", "/webhooks", None),
+            ("GET", "/subscriptions", None),
             ("PUT", f"{configs}/{echo.id}/credentials", stored),
             ("PUT", f"{configs}/{echo.id}/credentials?test=true", stored),
             ("PUT", f"{configs}/{echo.id}/credentials", {"fields": {"no_such": secrets.sent_key}}),

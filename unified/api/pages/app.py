@@ -13,11 +13,11 @@ from unified.api.management.edge import Edge
 from unified.api.management.problems import Problem
 from unified.api.management.services import Services
 from unified.api.metrics import Metrics
-from unified.api.pages import connections, mappings, new_connection, records, sign_in, webhooks
+from unified.api.pages import connections, mappings, new_connection, records, sign_in, subscriptions, webhooks
 from unified.api.pages.route import NO_SUCH_PAGE, page_problem
 from unified.api.pages.view import error_page
 
-PATHS = re.compile(r"/(?:$|(?:connectors|records|webhooks|sign-in|sign-out|assets)(?:/|$))")
+PATHS = re.compile(r"/(?:$|(?:connectors|records|webhooks|subscriptions|sign-in|sign-out|assets)(?:/|$))")
 """Paths that are pages'. Below ``/webhooks/`` there are deliveries, which come before."""
 
 _STYLE = files("unified.api.pages").joinpath("assets", "style.css").read_bytes()
@@ -39,6 +39,7 @@ def pages(services: Services, metrics: Metrics) -> ASGIApp:
         mappings.routes,
         records.routes,
         webhooks.routes,
+        subscriptions.routes,
     ):
         app.include_router(routes)
     app.add_api_route("/assets/style.css", _style, methods=["GET"])

@@ -10,13 +10,22 @@ from tests.unified.api.management.records.shelf import record as record_of
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store.inbox.dead_letters import Failure, keep
 from unified.store.inbox.events import StoredEvent
+from unified.store.lists.pages import Place
+from unified.store.lists.pages import Row as Listed
 from unified.store.records.merge import batches
 from unified.store.records.merge.batches import Batch, Row
+from unified.store.secrets.credentials import CredentialStore
+from unified.store.subscriptions import progress
+from unified.store.subscriptions.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from unified.store.connections.rows import Connection
     from unified.store.database import Database
     from unified.store.records.tables import StreamKey
+    from unified.store.secrets.keys import KeyProvider
+    from unified.store.workspaces.rows import Workspace
 
 _RUNS = """
     INSERT INTO sync_history (workspace_id, connector_config_id, stream, mode, run_id, started_at, finished_at,
@@ -93,6 +102,23 @@ async def synced(db: Database, connection: Connection) -> None:
             "WHERE id = %s",
             (connection.id,),
         )
+
+
+async def subscription(
+    db: Database,
+    provider: KeyProvider,
+    workspace: Workspace,
+    name: str,
+    url: str,
+    error: str = "the receiver answered 422",
+) -> UUID:
+    """A subscription of customers; its receiver would not take one of them."""
+    own = Subscriptions(db, CredentialStore(db, provider))
+    made, _ = await own.add(workspace.id, name, "customers", url)
+    row = Listed({}, (str(made.id), "cus_1", "customers"), Place("1", made.id))
+    async with db.workspace(workspace.id) as conn:
+        await progress.keep(conn, made, [(row, error, 12, None)])
+    return made.id
 
 
 async def dead_letter(db: Database, connection: Connection, key: str, error: str) -> None:

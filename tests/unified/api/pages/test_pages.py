@@ -257,6 +257,58 @@ async def test_dead_letters_are_replayed(site: Site) -> None:
         await expect(page.get_by_role("row", name=re.compile("evt_2"))).to_contain_text("waiting")
 
 
+async def test_the_life_of_a_subscription(site: Site) -> None:
+    workspace = await site.workspace()
+    async with site.visit(await site.token(workspace)) as page:
+        await page.goto("/connectors")
+        await page.get_by_role("link", name="Subscriptions").click()
+        await page.get_by_text("Add a subscription").click()
+        await page.get_by_label("Name").fill("crm")
+        await page.get_by_label("List to follow").select_option("invoices")
+        await page.get_by_label("URL").fill("http://localhost:1/in")
+        await page.get_by_label("Filters").fill("status=open\nstatus=draft")
+        await press(page, "Add subscription")
+        await expect(page.get_by_role("alert")).to_contain_text("must be https")
+        await page.get_by_label("URL").fill("https://localhost:1/in")
+        await press(page, "Add subscription")
+        assert (await page.locator(".copy code").inner_text()).startswith("whsec_")
+        await page.get_by_role("link", name="I have copied it").click()
+        row = page.get_by_role("row", name=re.compile("crm"))
+        await expect(row).to_contain_text("status=open, draft")
+        await expect(row).to_contain_text("follows")
+        assert "whsec_" not in await page.content()
+
+        await press(page, "Send a test")
+        await expect(page.get_by_role("alert")).to_contain_text("crm did not take the test message")
+        await press(page, "Pause")
+        await expect(row).to_contain_text("paused")
+        await press(page, "Resume")
+        await expect(row).to_contain_text("follows")
+        await page.get_by_text("Remove", exact=True).click()
+        await press(page, "Remove it, with its dead letters")
+        await expect(page.get_by_text("There are none yet.")).to_be_visible()
+
+
+async def test_what_a_receiver_did_not_take_is_shown_and_replayed(site: Site) -> None:
+    workspace = await site.workspace()
+    made = await seeds.subscription(
+        site.db, PROVIDER, workspace, "crm", "https://hooks.example.com", error=SCRIPT
+    )
+    async with site.visit(await site.token(workspace)) as page:
+        await page.goto("/subscriptions")
+        letters = page.get_by_role("region", name="Dead letters", exact=True).last
+        await expect(letters).to_contain_text("given up")
+        await expect(letters).to_contain_text(SCRIPT)
+        await press(page, "Replay all")
+        await expect(letters.get_by_text("given up")).to_have_count(0)
+        other = await site.workspace()
+        async with site.visit(await site.token(other)) as stranger:
+            csrf = await stranger.locator("input[name=csrf]").first.get_attribute("value") or ""
+            for action in ("pause", "resume", "replay", "test", "remove"):
+                sent = await stranger.request.post(f"/subscriptions/{made}/{action}", form={"csrf": csrf})
+                assert sent.status == 404, action
+
+
 async def test_events_that_can_not_be_read_yet_are_shown_with_what_holds_them(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,7 +335,7 @@ async def test_a_viewer_sees_no_buttons_and_is_refused(site: Site) -> None:
     await seeds.dead_letter(site.db, connection, "evt_1", "personal")
     token = await site.token(workspace, "viewer")
     async with site.visit(token) as page:
-        for path in ("/connectors", f"/connectors/{connection.id}", "/webhooks"):
+        for path in ("/connectors", f"/connectors/{connection.id}", "/webhooks", "/subscriptions"):
             await page.goto(path)
             assert await page.locator("main form, main button, main .button").count() == 0, path
             assert "personal" not in await page.content()
@@ -309,6 +361,8 @@ async def test_a_viewer_sees_no_buttons_and_is_refused(site: Site) -> None:
             *(f"/connectors/{connection.id}/{one}" for one in actions),
             "/connectors/new",
             "/webhooks",
+            "/subscriptions",
+            f"/subscriptions/{uuid4()}/remove",
         ):
             sent = await page.request.post(path, form={"csrf": csrf or "", "version": "1"})
             assert sent.status == 403, path
@@ -339,7 +393,15 @@ async def test_another_workspaces_connection_is_not_there(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/nothing", "/connectorsX", "/connectors/a/b/c", "/sign-in/a/b", "/assets/nothing", "/webhooks/a/b"],
+    [
+        "/nothing",
+        "/connectorsX",
+        "/connectors/a/b/c",
+        "/sign-in/a/b",
+        "/assets/nothing",
+        "/webhooks/a/b",
+        "/subscriptions/a",
+    ],
 )
 async def test_an_address_that_is_nowhere_is_a_page_for_a_browser(site: Site, path: str) -> None:
     async with site.visit() as page:
@@ -379,7 +441,13 @@ async def test_a_form_from_elsewhere_changes_nothing(site: Site, csrf: str | Non
     connection = await site.connection(workspace)
     async with site.visit(await site.token(workspace)) as page:
         form = {} if csrf is None else {"csrf": csrf}
-        for path in (f"/connectors/{connection.id}/pause", "/connectors/new", "/webhooks", "/sign-out"):
+        for path in (
+            f"/connectors/{connection.id}/pause",
+            "/connectors/new",
+            "/webhooks",
+            "/subscriptions",
+            "/sign-out",
+        ):
             assert (await page.request.post(path, form=form)).status == 403, path
         right = await page.locator("input[name=csrf]").first.get_attribute("value") or ""
         crossing = {"sec-fetch-site": "cross-site"}
@@ -564,6 +632,7 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
     await seeds.reject(site.db, connection, "cus_" + "x" * 80, "the currency XXXX is none, " * 5)
     await seeds.failed_with(site.db, broken, "https://api.example.com/" + "x" * 300)
     await seeds.dead_letter(site.db, connection, "evt_" + "1" * 60, "no such customer")
+    await seeds.subscription(site.db, PROVIDER, workspace, "n" * 63, f"https://hooks.example.com/{'x' * 300}")
     long = "cus_" + "x" * 80
     await seeds.record(
         site.db, key_of(connection, "customers"), long, name="w" * 90, custom_fields={"plan": "y" * 200}
@@ -579,6 +648,7 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
                 "/connectors/new",
                 "/connectors/new?connector=stripe",
                 "/webhooks",
+                "/subscriptions",
                 "/records/customers",
                 "/records/invoices",
                 f"/records/customers/main/{long}?stream=customers&expand=raw",

@@ -40,6 +40,7 @@ async def test_draw(site: Site) -> None:
     await seeds.dead_letter(
         site.db, main, "evt_00000000000007", "the customer cus_00000000000042 could not be read: HTTP 503"
     )
+    await seeds.subscription(site.db, PROVIDER, workspace, "warehouse", "https://warehouse.example.com/hooks")
     crm = await site.registry.add_connection(workspace.id, "hubspot", "crm")
     await seeds.failed_with(
         site.db, crm, "hubspot connection acme/crm: HTTP 401: the token was revoked; store a new one"
@@ -52,6 +53,7 @@ async def test_draw(site: Site) -> None:
         ("connections-phone", "/connectors", {"viewport": {"width": 375, "height": 780}}),
         ("new-connection", "/connectors/new?connector=stripe", {}),
         ("webhooks", "/webhooks", {}),
+        ("subscriptions", "/subscriptions", {}),
     ]
     token = await site.token(workspace)
     for name, path, options in shots:

@@ -66,7 +66,7 @@ async def test_a_copied_cookie_is_worth_nothing_after_signing_out(
             assert (await sign_out(client)).headers["location"] == "/sign-in"
         for url in (one.url, another.url):
             async with browsing(url, cookie) as thief:
-                for path in ("/connectors", "/webhooks", "/connectors/new"):
+                for path in ("/connectors", "/webhooks", "/subscriptions", "/connectors/new"):
                     answer = await thief.get(path)
                     assert (answer.status_code, answer.headers["location"][:8]) == (303, "/sign-in"), path
                 # Once more changes nothing, and is no error.
