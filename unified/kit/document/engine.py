@@ -4,6 +4,7 @@ Each stream is a list, or one for each partition, that is mapped by rules; a doc
 retries, the guard of addresses, checks and assets as every adapter does. What a document may say is `model`'s.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -35,6 +36,8 @@ from unified.kit.streams import Changes, Origin
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject, meaning
 from unified.schema.base import UnifiedBase
+
+_log = logging.getLogger(__name__)
 
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
 _VERSION_DIGITS = 12
@@ -156,7 +159,23 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
         """What events mean. They are records of a stream where the document says so, and of no log by themselves."""
         if self.document.said.webhooks is None:
             return super().changes(events)
-        return meaning(events, self.subjects, log=None)
+        odd: list[str] = []
+
+        def subjects(event: ReceivedEvent) -> list[Subject]:
+            try:
+                return list(self.subjects(event))
+            except msgspec.MsgspecError:
+                odd.append(event.event_type)
+                return []
+
+        changes = meaning(events, subjects, log=None)
+        if odd:
+            _log.warning(
+                "%s: %d event(s) lack what the document says of a record (webhooks.events), the first of type %r, and "
+                "are about none",
+                self.label, len(odd), odd[0][:100],
+            )  # fmt: skip
+        return changes
 
     @staticmethod
     def decode(body: bytes | memoryview) -> Any:

@@ -93,9 +93,14 @@ def test_records_are_read_again_buried_or_taken_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("data", [None, {}, {"id": None}, {"id": [1]}, {"id": {"a": 1}}, 7, [1], "x"])
-def test_an_event_without_an_id_costs_no_other(data: Any) -> None:
+def test_an_event_without_an_id_costs_no_other_and_is_said(
+    data: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     meant = delivered(adapter(), event("thing.changed", data, "e1"), event("thing.changed", {"id": 3}, "e2"))
     assert meant.fetch == {"things": ["3"]}
+    (said,) = caplog.messages
+    assert "1 event(s) lack what the document says of a record" in said
+    assert "of type 'thing.changed'" in said
 
 
 def test_a_record_without_an_id_is_a_reject() -> None:
