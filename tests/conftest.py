@@ -38,7 +38,7 @@ AddConnection = Callable[..., Awaitable[UUID]]
 _SLOW_FIXTURES = {"server_url", "unified", "tmp_path", "tmp_path_factory"}
 _SLOW_IMPORTS = {"subprocess", "conformance", "given", "SandboxServer", "splink", "dg"}
 # Nothing here has to outlive a power cut; and a log that is read by nobody is kept short.
-FORGETFUL = ("fsync = off", "full_page_writes = off", "max_wal_size = '128MB'")
+FORGETFUL = ("fsync = off", "max_wal_size = '128MB'")
 _ROOM = 2 * 1024**3
 """Bytes: a server takes a tenth of a gigabyte, each of four processes may have several."""
 _OWN_FOLDER = pytest.StashKey[Path]()
