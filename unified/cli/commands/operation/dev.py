@@ -42,6 +42,10 @@ from unified.store.workspaces import workspaces
 # heartbeat without which that server ends.
 _CODE_SERVER_THREADS = "32"
 THREADS_VARIABLES = ("DAGSTER_GRPC_MAX_WORKERS", "DAGSTER_CODE_SERVER_MAX_WORKERS")
+# On a busy machine the definitions take longer to load than the minute that Dagster gives them by default, and it does
+# not try again.
+TIMEOUT_VARIABLE = "DAGSTER_GRPC_TIMEOUT_SECONDS"
+_CODE_SERVER_SECONDS = "300"
 # Dagster's daemon would wait for the ticks that look, to no avail. Whatever it is killed in goes on at the next start.
 _DAGSTER_GRACE = 4.0
 
@@ -98,8 +102,7 @@ def dev(
             if sandbox:
                 asyncio.run(_deliver(url, sandbox, ingress))
         say("Starting Dagster …")
-        for variable in THREADS_VARIABLES:
-            os.environ.setdefault(variable, _CODE_SERVER_THREADS)
+        prepare_code_server()
         token = ui_token(host)
         dagster = stack.enter_context(_dagster(host, port, logs / "dagster.log"))
         address = f"http://{host}:{port}"
@@ -149,6 +152,13 @@ def _dagster(host: str, port: int, log: Path) -> AbstractContextManager[Child]:
     arguments = [*code_location(Path.cwd()), *place, "--log-format", "json"]
     command = [sys.executable, "-m", "unified.cli.processes.dagster_dev", *arguments]
     return child("Dagster", command, log, grace=_DAGSTER_GRACE)
+
+
+def prepare_code_server() -> None:
+    """Give Dagster's code server the threads and the time that it needs, unless the environment says how many."""
+    for variable in THREADS_VARIABLES:
+        os.environ.setdefault(variable, _CODE_SERVER_THREADS)
+    os.environ.setdefault(TIMEOUT_VARIABLE, _CODE_SERVER_SECONDS)
 
 
 def ui_token(host: str) -> str | None:
