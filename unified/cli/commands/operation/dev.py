@@ -136,7 +136,7 @@ def _stand_ins(plan: SandboxPlan, log: Path, patience: float) -> AbstractContext
     except CommandError:
         say(f"Port {plan.port} is taken, so the demo's connections will fail to sync; run the demo anew.")
         return nullcontext()
-    say(f"Starting the demo's stand-ins for Stripe and HubSpot on port {plan.port} …")
+    say(f"Starting the demo's stand-ins for the providers on port {plan.port} …")
     return running_sandbox(plan, log, patience=patience)
 
 
