@@ -162,10 +162,17 @@ def clear_errors(doing: str) -> Iterator[None]:
         raise NotMigratedError(msg) from error
 
 
-def names_no_database(error: psycopg.Error) -> bool:
-    """Whether a login failed because the server has no such database; libpq gives a failed login no error code."""
-    said = str(error)
-    return isinstance(error, errors.InvalidCatalogName) or ('database "' in said and "does not exist" in said)
+def lacks_database(url: str) -> bool:
+    """Whether the server has no database of the name in a URL; False where it can't be asked.
+
+    A login that fails does not say: libpq gives it no error code, and the server's sentence is in its own language.
+    """
+    name = conninfo_to_dict(url).get("dbname")
+    try:
+        with psycopg.connect(beside(url, "postgres")) as conn:
+            return conn.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone() is None
+    except psycopg.Error:
+        return False
 
 
 def _reason(error: psycopg.Error) -> str:

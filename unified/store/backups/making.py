@@ -21,7 +21,7 @@ from psycopg import Connection, IsolationLevel
 
 from unified.store.backups import contents, manifest, programs, proving
 from unified.store.backups.manifest import BackupError, Dump, Manifest
-from unified.store.database import check_url, clear_errors, names_no_database
+from unified.store.database import check_url, clear_errors, lacks_database
 from unified.store.errors import ServerVersionError
 
 # A migration waits for it, and with it the locks that syncs would then wait for.
@@ -111,30 +111,23 @@ def _dump(
 
 
 def _refuse_missing(url: str) -> None:
-    try:
-        psycopg.connect(check_url(url)).close()
-    except psycopg.OperationalError as error:
-        if not names_no_database(error):
-            raise
+    if lacks_database(check_url(url)):
         raise BackupError(
             f"there is no database {_place(url)[-1]} on this server, so there is nothing to back up; see UNIFIED_HOME "
             "or DATABASE_URL"
-        ) from error
+        )
 
 
 def _dagster(dagster_url: str, url: str, unfinished: Path, say: Callable[[str], None]) -> Dump | None:
     if _place(dagster_url) == _place(url):
         return None  # in the same database, so in its dump
-    try:
-        with _snapshot(dagster_url) as conn:
-            source = _source(conn)
-            say(f"Dumping {conn.info.dbname} ({source.size / 2**20:,.0f} MB) …")
-            schemas = [name for name, _ in conn.execute(_SCHEMAS, ([],)).fetchall()]
-            return Dump(**_dumped(conn, dagster_url, unfinished / "dagster.dump", schemas))
-    except psycopg.OperationalError as error:
-        if names_no_database(error):
-            return None
-        raise
+    if lacks_database(dagster_url):
+        return None
+    with _snapshot(dagster_url) as conn:
+        source = _source(conn)
+        say(f"Dumping {conn.info.dbname} ({source.size / 2**20:,.0f} MB) …")
+        schemas = [name for name, _ in conn.execute(_SCHEMAS, ([],)).fetchall()]
+        return Dump(**_dumped(conn, dagster_url, unfinished / "dagster.dump", schemas))
 
 
 def _dumped(conn: Connection[Any], url: str, file: Path, schemas: list[str]) -> dict[str, Any]:

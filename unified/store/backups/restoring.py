@@ -17,7 +17,7 @@ from unified.store import migrate
 from unified.store.backups import contents, manifest, programs, proving
 from unified.store.backups.manifest import BackupError, Dump, Manifest
 from unified.store.connectors.catalogue import ConnectorEntry
-from unified.store.database import READER_ROLE, beside, check_url, clear_errors, names_no_database
+from unified.store.database import READER_ROLE, beside, check_url, clear_errors, lacks_database
 from unified.store.migrations import HEAD
 from unified.store.secrets.keys import KeyProvider, MasterKeyError
 
@@ -112,14 +112,11 @@ def _alone(url: str) -> Iterator[Connection[Any]]:
 
 def _refuse_taken(url: str) -> None:
     """A database that exists and holds anything stays as it is."""
-    try:
-        with psycopg.connect(url) as conn:
-            taken = conn.execute(_RELATIONS).fetchone() != (0,)
-            name = conn.info.dbname
-    except psycopg.OperationalError as error:
-        if names_no_database(error):
-            return
-        raise
+    if lacks_database(url):
+        return
+    with psycopg.connect(url) as conn:
+        taken = conn.execute(_RELATIONS).fetchone() != (0,)
+        name = conn.info.dbname
     if taken:
         raise BackupError(
             f"the database {name} exists and is not empty, and a backup is not restored over it; name another one in "

@@ -5,6 +5,7 @@ It looks with the login's own eyes and, where rows matter, as the roles that do 
 `unified.cli.commands.operation.doctor`.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from unified.store.database import (
     SCHEDULER_ROLE,
     check_url,
     clear_errors,
-    names_no_database,
+    lacks_database,
 )
 from unified.store.doctor import access
 from unified.store.doctor.findings import Finding, Findings, ask, ask_as
@@ -137,7 +138,7 @@ async def examine_storage(url: str, *, is_embedded: bool = False) -> list[Findin
     except psycopg.errors.UndefinedTable:
         return [*found, Finding(level, about, "its storage has no tables yet; run `unified migrate`")]
     except psycopg.Error as error:
-        if names_no_database(error):
+        if await asyncio.to_thread(lacks_database, f"postgresql://{rest}"):
             how = "`unified dev` makes it" if is_embedded else "run `unified migrate`"
             return [*found, Finding(level, about, f"its storage does not exist yet; {how}")]
         reason = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())
