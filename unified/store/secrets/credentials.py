@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -236,6 +237,12 @@ class CredentialStore:
         """What secrets a connection has, field by field, without any value."""
         async with self._db.workspace(workspace_id) as conn:
             return await credential_rows.read_infos(conn, connection_id)
+
+    async def describe_all(self, workspace_id: UUID) -> dict[UUID, list[CredentialInfo]]:
+        """The same of all connections of a workspace, by their ids; one without secrets is left out."""
+        async with self._db.workspace(workspace_id) as conn:
+            infos = await credential_rows.read_all_infos(conn)
+        return {key: list(found) for key, found in groupby(infos, key=lambda info: info.connection_id)}
 
     async def expiring(self, within: timedelta) -> list[CredentialInfo]:
         """Secrets of all workspaces that have expired or will within a time, the first to expire first.

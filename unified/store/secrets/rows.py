@@ -126,6 +126,17 @@ async def read_infos(
     )
 
 
+async def read_all_infos(conn: AsyncConnection[Any]) -> list[CredentialInfo]:
+    """The same of all connections of the workspace, by connection and field."""
+    return await fetch(
+        conn,
+        CredentialInfo,
+        f"""
+        SELECT {_INFO} FROM connector_credentials WHERE webhook_config_id IS NULL ORDER BY connector_config_id, field
+        """,  # noqa: S608 - constants
+    )
+
+
 async def read_expiring(conn: AsyncConnection[Any], within: timedelta) -> list[CredentialInfo]:
     """The workspace's secrets of connections that have expired or will within a time; not what is refreshed."""
     return await fetch(

@@ -8,7 +8,7 @@ import typer
 
 from unified.cli.arguments import AsJson, Name, Yes, confirm
 from unified.cli.commands.connections import authorize
-from unified.cli.commands.connections.show import described, history, secrets_of, show
+from unified.cli.commands.connections.show import described, history, listed_secrets, show
 from unified.cli.installation import is_embedded, migrate_database
 from unified.cli.output import out, print_json, say, table
 from unified.cli.secrets import read_secrets
@@ -143,11 +143,13 @@ async def list_(
             if workspace
             else await workspaces.listed(session.db)
         )
-        found = [
-            {**described(each), "secrets": await secrets_of(session, each)}
-            for one in owners
-            for each in await session.registry.connections(one.id)
-        ]
+        found = []
+        for one in owners:
+            secrets = await session.credentials().describe_all(one.id)
+            found += [
+                {**described(each), "secrets": listed_secrets(secrets.get(each.id, ()))}
+                for each in await session.registry.connections(one.id)
+            ]
     if as_json:
         print_json(found)
         return

@@ -1,5 +1,6 @@
 """`unified connections show` and `history`: one connection as it stands, and what its syncs did."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from unified.store.connections import accounts, statistics
 from unified.store.connections.rows import Connection
 from unified.store.records import history as syncs
 from unified.store.records.history import SyncRun
+from unified.store.secrets.rows import CredentialInfo
 
 
 @asynchronous
@@ -107,9 +109,8 @@ def described(connection: Connection) -> dict[str, Any]:
     }
 
 
-async def secrets_of(session: Session, connection: Connection) -> list[dict[str, Any]]:
+def listed_secrets(found: Iterable[CredentialInfo]) -> list[dict[str, Any]]:
     """A connection's secrets: which, and when they were stored."""
-    found = await session.credentials().describe(connection.workspace_id, connection.id)
     return [
         {
             "field": one.field,
@@ -133,7 +134,9 @@ async def _shown(session: Session, connection: Connection) -> dict[str, Any]:
         }
     return {
         **described(connection),
-        "secrets": await secrets_of(session, connection),
+        "secrets": listed_secrets(
+            await session.credentials().describe(connection.workspace_id, connection.id)
+        ),
         "approval": connection.approval,
         "state": "needs_reauth" if connection.needs_reauth else connection.sync_status,
         "account": str(account) if account.id else None,
