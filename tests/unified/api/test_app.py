@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from unified.api.app import Application
-from unified.api.management.app import ROUTERS
+from unified.api.management.routers import routers
 
 if TYPE_CHECKING:
     from unified.api.ingress.endpoint import WebhookIngress
@@ -16,7 +16,7 @@ _BROWSER = [(b"accept", b"text/html,application/xhtml+xml,*/*;q=0.8")]
 _PATHS = sorted(
     {
         route.path
-        for routes in ROUTERS
+        for routes in routers()
         for route in routes.routes
         if isinstance(route, APIRoute) and "GET" in (route.methods or ())
     }
