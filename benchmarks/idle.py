@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,11 +19,10 @@ from pathlib import Path
 import psutil
 import psycopg
 from fleet import add_partitions, fill
-from rig import PostgresServer, free_port, opened_sessions
+from rig import PostgresServer, free_port, installation, opened_sessions
 
 from unified.cli.installation import prepare_dagster, upgrade_dagster
 from unified.store.database import beside
-from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, generate_key
 
 # Everything is loaded, and each sensor has ticked for the first time.
 _SETTLE_SECONDS = 60.0
@@ -47,21 +45,12 @@ def main() -> None:
     os.environ.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", "300")  # a machine may be busy with more than this
     parser.add_argument("--minutes", type=float, default=2.0, help="how long to watch")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            os.environ |= {
-                "UNIFIED_HOME": folder,
-                "DATABASE_URL": server.url,
-                MASTER_KEYS_VARIABLE: generate_key(),
-            }
-            fill(server.url, options.connections)
-            prepare_dagster(server.url)
-            upgrade_dagster()
-            add_partitions(server.url)
-            print(json.dumps(_watch(server, options.minutes), indent=2))
-        finally:
-            server.stop()
+    with installation() as server:
+        fill(server.url, options.connections)
+        prepare_dagster(server.url)
+        upgrade_dagster()
+        add_partitions(server.url)
+        print(json.dumps(_watch(server, options.minutes), indent=2))
 
 
 def _watch(server: PostgresServer, minutes: float) -> dict[str, object]:

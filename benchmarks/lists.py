@@ -14,10 +14,10 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -25,12 +25,12 @@ import httpx
 import psutil
 import psycopg
 from fleet import add_partitions, fill
-from rig import IngressProcess, PostgresServer
+from rig import IngressProcess, installation
 
 from resources.store import CredentialStoreResource, DatabaseResource
 from sensors import watching
 from unified.cli.installation import prepare_dagster, upgrade_dagster
-from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, generate_key
+from unified.store.secrets.keys import MASTER_KEYS_VARIABLE
 from unified_assets.definitions import build_definitions
 
 _CROWDED = """
@@ -67,33 +67,25 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            keys = generate_key()
-            os.environ |= {"UNIFIED_HOME": folder, "DATABASE_URL": server.url, MASTER_KEYS_VARIABLE: keys}
-            # Half of the connections have a workspace each, the other half one together.
-            half = options.connections // 2
-            fill(server.url, half)
-            with psycopg.connect(server.url, autocommit=True) as admin:
-                admin.execute(_CROWDED.format(connections=half).encode())
-                admin.execute("VACUUM ANALYZE")
-            prepare_dagster(server.url)
-            upgrade_dagster()
-            add_partitions(server.url)
-            with _serving(server.url, keys, Path(folder)) as ingress:
-                looks = {**_commands(), **_requests(ingress), **_ticks()}
+    with installation() as server:
+        # Half of the connections have a workspace each, the other half one together.
+        half = options.connections // 2
+        fill(server.url, half)
+        with psycopg.connect(server.url, autocommit=True) as admin:
+            admin.execute(_CROWDED.format(connections=half).encode())
+            admin.execute("VACUUM ANALYZE")
+        prepare_dagster(server.url)
+        upgrade_dagster()
+        add_partitions(server.url)
+        with _serving(server.url) as ingress:
+            looks = {**_commands(), **_requests(ingress), **_ticks()}
 
-                def cpu() -> float:
-                    own = os.times()
-                    return (
-                        server.cpu() + sum(own[:4]) + sum(psutil.Process(ingress.process.pid).cpu_times()[:2])
-                    )
+            def cpu() -> float:
+                own = os.times()
+                return server.cpu() + sum(own[:4]) + sum(psutil.Process(ingress.process.pid).cpu_times()[:2])
 
-                for name, look in looks.items():
-                    print(json.dumps({name: _least(look, options.rounds, cpu)}), flush=True)
-        finally:
-            server.stop()
+            for name, look in looks.items():
+                print(json.dumps({name: _least(look, options.rounds, cpu)}), flush=True)
 
 
 def _least(look: Callable[[], object], rounds: int, cpu: Callable[[], float]) -> dict[str, float]:
@@ -117,8 +109,9 @@ def _commands() -> dict[str, Callable[[], object]]:
 
 
 @contextmanager
-def _serving(url: str, keys: str, folder: Path) -> Iterator[IngressProcess]:
-    server = IngressProcess(url, keys, folder / "serve.log", UNIFIED_PUBLIC_URL="http://127.0.0.1")
+def _serving(url: str) -> Iterator[IngressProcess]:
+    log = Path(os.environ["UNIFIED_HOME"], "serve.log")
+    server = IngressProcess(url, os.environ[MASTER_KEYS_VARIABLE], log, UNIFIED_PUBLIC_URL="http://127.0.0.1")
     try:
         yield server
     finally:
@@ -153,7 +146,9 @@ def _ticks() -> dict[str, Callable[[], object]]:
             defs.resolve_sensor_def(name).evaluate_tick(context)
 
     def schedule() -> None:
-        with dg.build_schedule_context(instance=instance, resources=resources) as context:
+        with dg.build_schedule_context(
+            instance=instance, resources=resources, scheduled_execution_time=datetime.now(UTC)
+        ) as context:
             defs.resolve_schedule_def("stripe_schedule").evaluate_tick(context)
 
     sensors = {f"tick of {name}": (lambda name=name: sensor(name)) for name in _SENSORS}  # type: ignore[misc]

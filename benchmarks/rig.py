@@ -13,7 +13,9 @@ import random
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.inbox.endpoints import Endpoint, Endpoints
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, LocalKeyProvider
+from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, LocalKeyProvider, generate_key
 from unified.store.workspaces import workspaces
 
 SECRET = "whsec_fake_of_the_benchmarks"  # noqa: S105 - opens nothing but this
@@ -99,6 +101,22 @@ class PostgresServer:
             self._keeper.wait()
             raise RuntimeError
         return url
+
+
+@contextlib.contextmanager
+def installation() -> Iterator[PostgresServer]:
+    """A server, and what the environment says to the product and to Dagster: a home, the database, a master key."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = PostgresServer(Path(folder))
+        os.environ |= {
+            "UNIFIED_HOME": folder,
+            "DATABASE_URL": server.url,
+            MASTER_KEYS_VARIABLE: generate_key(),
+        }
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def opened_sessions(url: str) -> int:

@@ -17,7 +17,6 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any
 
 import psycopg
 import yaml
-from rig import WORKSPACE, PostgresServer, opened_sessions
+from rig import WORKSPACE, PostgresServer, installation, opened_sessions
 
 from unified.cli.installation import migrate_database, prepare_dagster, upgrade_dagster
 from unified.kit.factory import AdapterFactory
@@ -35,7 +34,6 @@ from unified.sandbox.stripe import StripeSandbox
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, generate_key
 from unified.store.secrets.opening import StoredConnections
 from unified.store.secrets.providers import load_provider
 from unified.store.workspaces import workspaces
@@ -71,28 +69,19 @@ def main() -> None:
     parser.add_argument("--unpooled", action="store_true", help="also with dagster-postgres' own storage")
     options = parser.parse_args()
     with (
-        tempfile.TemporaryDirectory() as folder,
+        installation() as server,
         SandboxServer(stripe=StripeSandbox(customers=200, invoices=200, limits=None)) as sandbox,
     ):
-        server = PostgresServer(Path(folder))
-        try:
-            os.environ |= {
-                "UNIFIED_HOME": folder,
-                "DATABASE_URL": server.url,
-                MASTER_KEYS_VARIABLE: generate_key(),
-            }
-            migrate_database(server.url)
-            prepare_dagster(server.url)
-            upgrade_dagster()
-            names = [f"stripe-{number}" for number in range(options.connections)]
-            asyncio.run(_load(f"{sandbox.url}/stripe", names))
-            _copy_loaded(server.url)
-            outcome = {"pooled": _compare(server, names, options.own)}
-            if options.unpooled:
-                _take_stock_storage()
-                outcome["unpooled"] = _compare(server, names, options.own)
-        finally:
-            server.stop()
+        migrate_database(server.url)
+        prepare_dagster(server.url)
+        upgrade_dagster()
+        names = [f"stripe-{number}" for number in range(options.connections)]
+        asyncio.run(_load(f"{sandbox.url}/stripe", names))
+        _copy_loaded(server.url)
+        outcome = {"pooled": _compare(server, names, options.own)}
+        if options.unpooled:
+            _take_stock_storage()
+            outcome["unpooled"] = _compare(server, names, options.own)
     print(json.dumps(outcome, indent=2))
 
 
