@@ -38,6 +38,8 @@ from unified.kit.writing.one_by_one import OneByOne
 _KEPT_BY_LOOKING = timedelta(days=3_650)
 """A creation that is looked for before it is sent again never grows too old for that."""
 
+_ANYTHING = msgspec.json.Decoder(msgspec.Raw)
+
 
 class MissingError(NotFoundError):
     """The record that a step was to change is gone, as the document says of its answer."""
@@ -121,7 +123,7 @@ class DocumentWriter:
     async def _made_before(self, write: Write) -> RawRecord | None:
         """The record that a creation made whose answer was lost, if it did."""
         for field in self._said.find:
-            value = within_body(write.body, self._said.fields.get(field, ()))
+            value = _in_body(write.body, self._said.fields.get(field, ()))
             for record in await self._having(field, value) if isinstance(value, str) and value else ():
                 if self._says(record, write.body):
                     return record
@@ -285,10 +287,7 @@ def _field(value: Any, body: Body) -> Any:
     return "" if body.is_form and value is None else value
 
 
-_ANYTHING = msgspec.json.Decoder(msgspec.Raw)
-
-
-def within_body(body: Any, keys: Sequence[str]) -> Any:
+def _in_body(body: Any, keys: Sequence[str]) -> Any:
     """What a body has under some keys."""
     for key in keys:
         body = body.get(key) if isinstance(body, dict) else None
