@@ -11,10 +11,12 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from unified.cli.output import say
 from unified.store import migrate
 from unified.store.connectors.catalogue import ConnectorEntry
 from unified.store.database import beside, database_url
-from unified.store.server.embedded import home
+from unified.store.errors import HomeError
+from unified.store.server.embedded import home, home_path, is_made
 
 DAGSTER_URL_VARIABLE = "DAGSTER_POSTGRES_URL"
 
@@ -24,12 +26,50 @@ def is_embedded() -> bool:
     return not os.environ.get("DATABASE_URL")
 
 
-def ready_database() -> str:
-    """URL of the database to work with, the embedded one made or brought up to date where that is due.
+def say_what_begins() -> None:
+    """Say that a new installation begins, where there is none yet: a mistyped UNIFIED_HOME would look like lost data.
 
     Raises:
+        HomeError: If its folder can't be made.
+    """
+    if is_embedded() and not is_made():
+        say(
+            f"A new installation begins in {home()}. UNIFIED_HOME names another folder, DATABASE_URL a server."
+        )
+
+
+def refuse_missing() -> None:
+    """Refuse to work on an installation that is not there, so that looking makes none.
+
+    Raises:
+        HomeError: If there is none.
+    """
+    if not is_embedded() or is_made():
+        return
+    folder = home_path()
+    if folder.exists():
+        home()  # says what is wrong with it, if anything
+    msg = (
+        f"there is no installation in {folder}: `unified demo`, `unified dev`, `unified workspaces add` or `unified "
+        "connections add` begins one there; UNIFIED_HOME names another folder, DATABASE_URL a server"
+    )
+    raise HomeError(msg)
+
+
+def ready_database(*, begins: bool = False) -> str:
+    """URL of the database to work with, the embedded one brought up to date where that is due.
+
+    Args:
+        begins: Whether to make an installation where there is none.
+
+    Raises:
+        HomeError: If there is none, and none is to be made.
         StoreError: If the server does not start or can't be reached.
     """
+    if begins:
+        say_what_begins()
+    else:
+        refuse_missing()
     url = database_url()
     if is_embedded():
         migrate.ensure_database(url)

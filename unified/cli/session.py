@@ -124,13 +124,16 @@ class Session:
 
 
 @asynccontextmanager
-async def open_session() -> AsyncIterator[Session]:
+async def open_session(*, begins: bool = False) -> AsyncIterator[Session]:
     """Open the database for the length of a command.
+
+    Args:
+        begins: Whether the command may be the first of an installation.
 
     Raises:
         StoreError: If it can't be opened, or is not migrated.
     """
-    async with Database.open(await asyncio.to_thread(ready_database)) as db:
+    async with Database.open(await asyncio.to_thread(ready_database, begins=begins)) as db:
         await installed.refresh(db)
         yield Session(db, Registry(db))
 

@@ -24,6 +24,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[im
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import AdapterConfig, Assertion, OAuth, Tenants
 from unified.kit.errors import (
+    AuthenticationError,
     ConfigurationError,
     ProviderError,
     RequestRefusedError,
@@ -33,7 +34,7 @@ from unified.kit.errors import (
 from unified.kit.http.authentication import HeaderAuthentication, basic_authentication
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import RateLimit
-from unified.kit.http.refusals import PRESENT, Refusals
+from unified.kit.http.refusals import PRESENT, Meaning, Refusals
 from unified.kit.oauth_app import OAuthClient, usual_base_url
 from unified.kit.secrets import Secret
 
@@ -78,8 +79,18 @@ class _Answer(msgspec.Struct):
 
 _TENANTS = msgspec.json.Decoder(list[dict[str, Any]])
 _ANYTHING = msgspec.json.Decoder()
+# The standard's word, and Slack's (https://docs.slack.dev/reference/methods/oauth.v2.access#errors).
+_OF_THE_APP = ("invalid_client", "bad_client_secret", "invalid_client_id")
 # RFC 6749 section 5.2; some send it with 200 (Slack, GitHub).
-_REFUSALS = Refusals(codes_at=("error",), reasons_at=("error_description",), fault_at=("error", PRESENT))
+_REFUSALS = Refusals(
+    codes_at=("error",),
+    reasons_at=("error_description",),
+    codes=dict.fromkeys(
+        _OF_THE_APP,
+        Meaning(AuthenticationError, note="; client id and client secret are not those of one OAuth app"),
+    ),
+    fault_at=("error", PRESENT),
+)
 _GONE = "invalid_grant"
 
 

@@ -180,6 +180,8 @@ class Connections:
                     actor=self._actor,
                     within=conn,
                 )
+            if trial:
+                connection = await changes.note_test(conn, connection.id, trial.reason)
         return connection, trial
 
     async def _store(
@@ -270,7 +272,11 @@ class Connections:
                     sync_interval=sync_interval,
                     actor=self._actor,
                 )
-            after = await read_connection(conn, connection.id)
+            after = (
+                await changes.note_test(conn, connection.id, trial.reason)
+                if trial
+                else await read_connection(conn, connection.id)
+            )
         return Changed(after, trial, _notices(before, after, account, proposed if trial else None, trial))
 
     async def test(self, workspace_id: UUID, connection_id: UUID) -> tuple[Connection, Trial]:

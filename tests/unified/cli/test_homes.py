@@ -31,7 +31,20 @@ def test_a_file_in_its_place(tmp_path: Path, arguments: tuple[str, ...]) -> None
 def test_one_that_cannot_be_made(tmp_path: Path, home: str, reason: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    assert reason in Unified(tmp_path / home).refused("status")
+    assert reason in Unified(tmp_path / home).refused("workspaces", "add", "acme")
+
+
+def test_looking_makes_none_and_what_begins_is_said(tmp_path: Path) -> None:
+    unified = Unified(tmp_path / "mistyped")
+    for looks in (("status",), ("query", "SELECT 1"), ("db", "url"), ("backup",), ("serve",)):
+        line = unified.refused(*looks)
+        assert f"there is no installation in {unified.home}: " in line
+        assert "UNIFIED_HOME names another folder" in line
+    assert not unified.home.exists()
+    done = unified.run("workspaces", "add", "acme")
+    assert done.returncode == 0, done.stderr
+    assert f"A new installation begins in {unified.home}. UNIFIED_HOME names another folder" in done.stderr
+    assert "A new installation" not in unified.run("workspaces", "add", "globex").stderr
 
 
 @pytest.mark.parametrize("name", ["postgres", "dagster", "master.keys", "postgres.lock"])
@@ -70,11 +83,13 @@ def mount(*arguments: str) -> bool:
 
 def test_a_disk_that_is_read_only(small_disk: Path) -> None:
     assert mount("-o", "remount,ro", str(small_disk))
-    assert "Read-only file system" in Unified(small_disk / "home").refused("status")
+    assert "Read-only file system" in last_line(Unified(small_disk / "home").run("workspaces", "add", "acme"))
 
 
 def test_a_disk_without_room_for_a_database(small_disk: Path) -> None:
-    assert "No space left on device" in Unified(small_disk / "home").refused("status")
+    assert "No space left on device" in last_line(
+        Unified(small_disk / "home").run("workspaces", "add", "acme")
+    )
 
 
 def test_a_disk_that_is_full_to_the_last_byte(small_disk: Path) -> None:

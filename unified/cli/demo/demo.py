@@ -12,7 +12,7 @@ from unified.cli.demo import books, outward, report, steps, webhooks
 from unified.cli.demo.progress import ask, of_runs, progress, step
 from unified.cli.demo.pushing import contacts_onward, customers_alike
 from unified.cli.demo.steps import DemoConnection, Finding
-from unified.cli.installation import migrate_database, prepare_dagster, upgrade_dagster
+from unified.cli.installation import migrate_database, prepare_dagster, say_what_begins, upgrade_dagster
 from unified.cli.processes.child import PATIENCE_SECONDS, free_port, only_one
 from unified.cli.processes.ingress import HOST, running_ingress
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
@@ -111,6 +111,7 @@ def demo(
 
 def _prepare(stack: ExitStack, records: int, patience: float) -> tuple[str, Sandbox]:
     """Have a database, Dagster's storage and the stand-ins."""
+    say_what_begins()
     with step("PostgreSQL runs and has its tables"):
         url = database_url()
         migrate_database(url)

@@ -1,15 +1,15 @@
 """What each sync of a stream did: opened when it starts, counted up by its batches, closed when it ends."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Connection
 from psycopg.rows import class_row
 
 from unified.store.connections.rows import SUMMARIES, ConnectionSummary
-from unified.store.database import Database
+from unified.store.database import SCHEDULER_ROLE, Database
 from unified.store.records.tables import StreamKey
 from unified.store.rows import fetch
 
@@ -54,6 +54,41 @@ class SyncRun:
     rejected: int
     deleted: int
     requests: int
+    error_message: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedSync:
+    """A sync that ended, of whatever workspace: counts, no record.
+
+    Attributes:
+        id: Row of ``sync_history``.
+        connection: ``workspace/name``.
+        stream: Which stream.
+        mode: As of :class:`SyncRun`, like what follows.
+        started_at: When it began.
+        finished_at: When it ended.
+        is_complete: Whether it reached the end of the stream.
+        records_read: How many it read.
+        inserted: New records.
+        updated: Changed ones.
+        rejected: Records that could not be mapped.
+        deleted: Live records that became tombstones.
+        error_message: Why it ended early.
+    """
+
+    id: UUID
+    connection: str
+    stream: str
+    mode: Mode
+    started_at: datetime
+    finished_at: datetime
+    is_complete: bool
+    records_read: int
+    inserted: int
+    updated: int
+    rejected: int
+    deleted: int
     error_message: str | None
 
 
@@ -191,3 +226,29 @@ async def recent(
             },
         )
         return await cursor.fetchall()
+
+
+def finished(conn: Connection[Any], within: timedelta) -> list[FinishedSync]:
+    """Syncs of all workspaces that ended of late, in the order in which they did.
+
+    The history has no order by its end: connections are few, and each says when a sync of it last ended.
+
+    Args:
+        conn: A connection without a transaction, of a login that may become the scheduler.
+        within: How long ago at most.
+    """
+    with conn.transaction(), conn.cursor(row_factory=class_row(FinishedSync)) as cursor:
+        cursor.execute(f"SET LOCAL ROLE {SCHEDULER_ROLE}".encode())
+        return cursor.execute(
+            """
+            SELECT h.id, w.slug || '/' || c.name AS connection, h.stream, h.mode, h.started_at, h.finished_at,
+                h.is_complete, h.records_read, h.inserted, h.updated, h.rejected, h.deleted, h.error_message
+            FROM connector_configs AS c
+            JOIN workspaces AS w ON w.id = c.workspace_id
+            JOIN sync_history AS h ON (h.workspace_id, h.connector_config_id) = (c.workspace_id, c.id)
+            WHERE c.updated_at >= now() - %(within)s AND h.finished_at >= now() - %(within)s
+                AND h.started_at >= now() - %(within)s - interval '1 day'
+            ORDER BY h.finished_at, h.id
+            """,
+            {"within": within},
+        ).fetchall()

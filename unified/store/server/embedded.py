@@ -72,7 +72,7 @@ _thread_lock = threading.Lock()
 
 def is_made() -> bool:
     """Whether an installation without ``DATABASE_URL`` is there already. Asking makes none."""
-    return (_home() / "postgres").is_dir()
+    return (home_path() / "postgres").is_dir()
 
 
 def home() -> Path:
@@ -84,7 +84,7 @@ def home() -> Path:
     Raises:
         HomeError: If it can't be made.
     """
-    folder = _home()
+    folder = home_path()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -94,7 +94,8 @@ def home() -> Path:
     return folder
 
 
-def _home() -> Path:
+def home_path() -> Path:
+    """Where that folder is, or would be. Asking makes none."""
     return Path(os.environ.get("UNIFIED_HOME") or ".unified").absolute()
 
 

@@ -141,6 +141,13 @@ async def test_slacks_own_client_gets_the_same_grant(team: Workspace) -> None:
     assert (twice.value.response.status_code, twice.value.response["error"]) == (200, "invalid_code")
 
 
+async def test_a_wrong_secret_of_the_app_is_named(team: Workspace) -> None:
+    team.oauth.clients[CLIENT_ID] = "another-fake-secret"
+    said = r"\(bad_client_secret\); client id and client secret are not those of one OAuth app\."
+    with pytest.raises(AuthenticationError, match=said):
+        await team.authorize()
+
+
 async def test_an_organization_is_authorized_for_the_workspace_that_is_set(team: Workspace) -> None:
     team.sandbox._organization = frozenset({"xoxb-fake-acme"})  # type: ignore[attr-defined]
     with pytest.raises(ConfigurationError, match="set team_id to one of its workspaces"):

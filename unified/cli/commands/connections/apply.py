@@ -85,7 +85,7 @@ async def apply(
         raise UsageError("--workspace goes with --export; a FILE names its workspace itself")
     assert file is not None  # noqa: S101 - as above
     declared = read_document(file.read_bytes(), str(file))
-    async with open_session() as session:
+    async with open_session(begins=True) as session:
         if is_embedded():
             migrate_database(session.db.url)  # an adapter may have been installed just now
         ground = _ground(session, declared.document.workspace, file.parent, public_url, test=not no_test)

@@ -95,7 +95,7 @@ async def add(
     field's name in capitals, such as UNIFIED_SECRET_API_KEY. It is stored encrypted. The workspace
     `default` is made when first needed; others with `unified workspaces add`.
     """
-    async with open_session() as session:
+    async with open_session(begins=True) as session:
         adapter = get_adapter(connector)
         chosen = chosen_settings(adapter, settings, base_url, allow_private_hosts=allow_private_hosts)
         if is_embedded():

@@ -28,7 +28,7 @@ async def add(
     slug: Slug, *, title: Annotated[str | None, typer.Option(help="A name for people to read.")] = None
 ) -> None:
     """Add a workspace."""
-    async with open_session() as session:
+    async with open_session(begins=True) as session:
         await workspaces.create(session.db, slug, title)
     say(f"Added workspace {slug}.")
 

@@ -41,7 +41,7 @@ async def install(source: Source, *, workspace: Workspace = None, yes: Yes = Fal
     `unified dev` shows its assets, schedule and sensor a few seconds later. Who vouches for it and to which hosts its
     requests and secrets may go is shown first.
     """
-    async with open_session() as session:
+    async with open_session(begins=True) as session:
         owner = await _workspace(session, workspace)
         offer = await offers.examine(session.db, _files(source))
         _show(offer)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from unified.cli.arguments import AsJson
-from unified.cli.installation import packaged_connectors, plain, storage_url
+from unified.cli.installation import packaged_connectors, plain, refuse_missing, say_what_begins, storage_url
 from unified.cli.output import out, print_json, say
 from unified.store.backups import manifest
 from unified.store.backups.making import back_up
@@ -36,6 +36,7 @@ def backup(
     Its disk needs room for the databases as they are. Master keys are not a part of it: keep them elsewhere.
     DATABASE_URL has to name a login that no policy binds (docs/operations.md).
     """
+    refuse_missing()
     folder = folder or Path(f"unified-backup-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
     url = database_url()
     made = back_up(url, plain(storage_url(url)), folder, say=say)
@@ -72,6 +73,7 @@ def restore(
     if made.master_keys:
         _refuse_missing_file(made)
         asyncio.run(check_keys(made, load_provider()))
+    say_what_begins()
     url = database_url()
     restore_backup(folder, made, url, plain(storage_url(url)), packaged_connectors(), say=say)
     out.print(

@@ -22,6 +22,7 @@ from unified.cli.installation import (
     is_embedded,
     migrate_database,
     prepare_dagster,
+    say_what_begins,
     upgrade_dagster,
 )
 from unified.cli.output import out, say
@@ -30,6 +31,7 @@ from unified.cli.processes.guard import LOOPBACK, TOKEN_PARAMETER, TOKEN_VARIABL
 from unified.cli.processes.ingress import HOST, Ingress, running_ingress
 from unified.cli.processes.reloading import ReloadedLocations
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
+from unified.cli.processes.syncs import SyncLines
 from unified.cli.session import CommandError
 from unified.store.database import Database, database_url
 from unified.store.secrets import data_keys
@@ -70,16 +72,17 @@ def dev(
 ) -> None:
     """Start the database, Dagster's UI and its daemon, and the webhook server; Ctrl-C ends all.
 
-    The daemon syncs each connection at its interval, and applies what webhooks bring as it comes. If
-    `unified demo` was run, the stand-ins that its connections lead to are started too. The UI has no log-in,
-    and everybody who reaches it can start and stop syncs: keep it on 127.0.0.1. On any other address it asks for a
-    token, which is in the link that is printed. It answers no page of another origin. The webhook server
-    checks each sender (`unified serve`).
+    The daemon syncs each connection at its interval, and applies what webhooks bring as it comes; each sync that ends
+    is a line here. If `unified demo` was run, the stand-ins that its connections lead to are started too. The UI has no
+    log-in, and everybody who reaches it can start and stop syncs: keep it on 127.0.0.1. On any other address it asks
+    for a token, which is in the link that is printed. It answers no page of another origin. The webhook server checks
+    each sender (`unified serve`).
     """
     with ExitStack() as stack:
         stack.enter_context(only_one(home(), "`unified dev`"))
         port = free_port(host, port)
         webhook_port = free_port(HOST, webhook_port, "--webhook-port")
+        say_what_begins()
         say("Starting PostgreSQL …")
         url = database_url()
         migrate_database(url)
@@ -112,10 +115,12 @@ def dev(
         link = f"{address}/?{TOKEN_PARAMETER}={token}" if token else address
         out.print(f"Dagster is at {link} (log: {dagster.log}). Ctrl-C ends all.", soft_wrap=True)
         connectors = ReloadedLocations(url, address, token)
+        syncs = stack.enter_context(SyncLines(url))
 
         def look() -> None:
             revive(url)
             connectors.follow()
+            syncs.follow()
 
         raise wait_for_any([dagster, ingress.process], meanwhile=look).failure()
 

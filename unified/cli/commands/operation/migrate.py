@@ -1,6 +1,6 @@
 """`unified migrate`: the database and Dagster's storage, brought up to this release."""
 
-from unified.cli.installation import migrate_database, prepare_dagster, upgrade_dagster
+from unified.cli.installation import migrate_database, prepare_dagster, say_what_begins, upgrade_dagster
 from unified.cli.output import say
 from unified.store.database import database_url
 
@@ -12,6 +12,7 @@ def migrate() -> None:
     Dagster's storage is the database that DAGSTER_POSTGRES_URL names, by default `<name>_dagster` on the
     same server. Safe to run again.
     """
+    say_what_begins()
     url = database_url()
     applied = migrate_database(url)
     say(f"Applied {', '.join(applied)}." if applied else "The tables are those of this release.")

@@ -46,8 +46,8 @@ def stripe(unified: Unified, sandbox: SandboxServer) -> str:
     return "default/main"
 
 
-def test_without_connections_the_lists_say_what_to_do(tmp_path: Path) -> None:
-    assert "unified connections add" in Unified(tmp_path).ok("status")
+def test_without_an_installation_the_lists_say_what_to_do(tmp_path: Path) -> None:
+    assert "`unified connections add` begins one there" in Unified(tmp_path).refused("status")
 
 
 def test_of_two_secrets_by_stdin_the_missing_one_is_asked_for_by_its_line(
