@@ -85,7 +85,7 @@ def migrate(url: str, connectors: Sequence[ConnectorEntry]) -> list[str]:
         before = _revision(connection)
         if before and before > HEAD:
             raise NewerDatabaseError(connection.info.dbname, before, HEAD)
-        applied = _upgrade(connection, before)
+        applied = [] if before == HEAD else _upgrade(connection, before)
         connection.execute(
             sql.SQL("GRANT SELECT ON alembic_version TO {}, {}").format(
                 sql.Identifier(APP_ROLE), sql.Identifier(SCHEDULER_ROLE)
@@ -355,7 +355,7 @@ def _revision(connection: Connection[Any]) -> str | None:
 
 def _upgrade(connection: Connection[Any], before: str | None) -> list[str]:
     """Run the missing revisions, each in a transaction of its own."""
-    # Half a second to import, for what nearly no command needs.
+    # Half a second to import, for what is due once a release.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415

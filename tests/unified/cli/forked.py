@@ -1,6 +1,6 @@
 """`unified` in a process of its own that need not import it first, which takes longer than most commands.
 
-Each is forked from one process that has imported all commands and done nothing else.
+Each is forked from one process that has imported all commands and adapters and done nothing else.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tests.waiting import LIMIT_SECONDS
 from unified.cli.main import _PANELS, load, main
+from unified.kit.registry import packaged_adapters
 from unified.store.server.patience import Patience
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ for _commands in _PANELS.values():
     for _name in _commands:
         if _name != "demo":  # it imports Dagster
             load(_name)
+packaged_adapters()
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__])

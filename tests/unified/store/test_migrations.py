@@ -1,5 +1,6 @@
 """A database from empty to this release, by any login that may, as often and as concurrently as one likes."""
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
@@ -48,6 +49,13 @@ def test_a_missing_database_is_made_and_brought_to_head(new_url: str) -> None:
     assert migrate(new_url, [ENTRY]) == REVISIONS
     assert status(new_url) == MigrationStatus(HEAD, HEAD)
     assert migrate(new_url, [ENTRY]) == []
+
+
+def test_what_is_up_to_date_is_left_without_alembic(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "alembic", None)  # half a second, before each connection that is added
+    assert migrate(database_url, [ENTRY]) == []
 
 
 def test_an_empty_database_has_no_revision(new_url: str) -> None:
