@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Ite
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from unified.kit.connected import ConfigT, Connected
 from unified.kit.declarations import (
@@ -24,7 +24,6 @@ from unified.kit.declarations import (
 )
 from unified.kit.decoding import FAULTS, decode_exactly, decode_record, refused
 from unified.kit.errors import ConfigurationError, MappingError, PermissionDeniedError
-from unified.kit.mapping.compiled import FieldRules
 from unified.kit.reading.windows import side_by_side
 from unified.kit.streams import Changes, Cursor, Origin, Page
 from unified.kit.tools.provider import ProviderTools
@@ -34,6 +33,9 @@ from unified.kit.webhooks.owners import Owner
 from unified.kit.webhooks.signatures import Verifier
 from unified.kit.writing.changes import Write, Written
 from unified.schema.base import UnifiedBase, connection_namespace
+
+if TYPE_CHECKING:
+    from unified.kit.mapping.compiled import FieldRules
 
 
 class BaseAdapter(Connected[ConfigT], ABC):
@@ -85,6 +87,11 @@ class BaseAdapter(Connected[ConfigT], ABC):
                 return stream
         msg = f"{cls.name} has no stream {name!r}; it has {', '.join(s.name for s in streams)}"
         raise ConfigurationError(msg)
+
+    @classmethod
+    def made_by(cls) -> Callable[[], "type[BaseAdapter[Any]]"] | None:
+        """What makes this class in another process, which can be pickled; None where its name is enough there."""
+        return None
 
     @classmethod
     def takes_credential(cls) -> bool:
@@ -349,7 +356,7 @@ class BaseAdapter(Connected[ConfigT], ABC):
         return Origin(self.name, namespace, observed_at, synced_at)
 
     def map_record(
-        self, stream: str, body: bytes | memoryview, origin: Origin, rules: FieldRules | None = None
+        self, stream: str, body: bytes | memoryview, origin: Origin, rules: "FieldRules | None" = None
     ) -> UnifiedBase:
         """Decode one raw record, map it, and apply the workspace's own field rules.
 

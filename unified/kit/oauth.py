@@ -14,12 +14,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
+from uuid import uuid4
 
-import jwt
 import msgspec
-from authlib.common.security import generate_token  # type: ignore[import-untyped]
-from authlib.oauth2.rfc6749.parameters import prepare_grant_uri  # type: ignore[import-untyped]
-from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
 
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import AdapterConfig, Assertion, OAuth, Tenants
@@ -155,6 +152,15 @@ class TokenEndpoint:
         """
         if self._oauth.authorize_url is None:
             raise ConfigurationError(f"{self._label}: this connector declares no page on which to consent")
+        # Each sync imports this module; who asks for consent is a person.
+        from authlib.common.security import generate_token  # type: ignore[import-untyped]  # noqa: PLC0415
+        from authlib.oauth2.rfc6749.parameters import (  # type: ignore[import-untyped]  # noqa: PLC0415
+            prepare_grant_uri,
+        )
+        from authlib.oauth2.rfc7636 import (  # type: ignore[import-untyped]  # noqa: PLC0415
+            create_s256_code_challenge,
+        )
+
         verifier = generate_token(_VERIFIER_LENGTH)
         proof = {"code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256"}
         url = prepare_grant_uri(
@@ -253,6 +259,8 @@ class TokenEndpoint:
         return self._client.secret.reveal().startswith("-----BEGIN")  # PEM, RFC 7468
 
     def _signed(self, assertion: Assertion) -> Secret:
+        import jwt  # noqa: PLC0415 - few systems take one, and it takes a tenth of a sync's start
+
         now = int(time.time())
         subject = assertion.subject_setting and getattr(self._config, assertion.subject_setting, None)
         claims = {
@@ -261,7 +269,7 @@ class TokenEndpoint:
             "aud": self._audience(assertion.audience),
             "iat": now,
             "exp": now + _ASSERTION_SECONDS,
-            "jti": generate_token(),
+            "jti": str(uuid4()),
         }
         try:
             return Secret(jwt.encode(claims, self._client.secret.reveal(), assertion.algorithm))

@@ -85,7 +85,7 @@ class _Child:
     def __init__(self) -> None:
         # What it says may quote records. If it matters, it is said again where the records are mapped then: here.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from unified.sync.mapper import serve; serve()"],
+            [sys.executable, "-c", "import gc; gc.disable(); from unified.sync.mapper import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -131,6 +131,7 @@ def serve() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what an adapter prints must not become an answer
     gc.freeze()
     gc.set_threshold(10_000)
+    gc.enable()
     sink.write(_READY)
     sink.flush()
     while True:

@@ -5,22 +5,20 @@ is stored in other bytes is compared with these by what the JSON says, whatever 
 and the way its numbers are written: :meth:`Mapping.is_stored`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, TypeGuard
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import msgspec
 import xxhash
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import ConnectionRef
+from unified.kit.declarations import ConnectionRef, Stream
 from unified.kit.decoding import decode_record
-from unified.kit.document.engine import DocumentAdapter, adapter_class
-from unified.kit.document.model import Document
 from unified.kit.errors import MappingError
-from unified.kit.mapping.compiled import FieldRules
 from unified.kit.mapping.rules import Rule, digest
 from unified.kit.registry import get_adapter
 from unified.kit.streams import Origin, Page
@@ -29,6 +27,9 @@ from unified.store.errors import RecordError
 from unified.store.records.merge import batches
 from unified.store.records.merge.batches import Batch, Confirmed, Reject, Row
 from unified.store.records.merge.deletions import Deletion
+
+if TYPE_CHECKING:
+    from unified.kit.mapping.compiled import FieldRules
 
 Outcome = tuple[bytes, bool] | str
 """What mapping made of a record: its own columns, as :class:`unified.store.records.merge.batches.Row` holds them, and
@@ -123,7 +124,7 @@ class Mapping:
         self._adapter = adapter
         self._stream = adapter.stream(stream)
         self._declared = rules
-        self._rules = FieldRules(self._stream.entity.model, rules) if rules else None
+        self._rules = _compiled(self._stream, rules) if rules else None
         parts = (
             adapter.mapping_version(stream),
             self._stream.entity.model.__schema_version__,
@@ -134,12 +135,11 @@ class Mapping:
     def __reduce__(self) -> tuple[Any, ...]:
         adapter = self._adapter
         parts = (
-            adapter.name,
+            adapter.made_by() or partial(get_adapter, adapter.name),
             adapter.config.model_dump(),
             adapter.connection,
             self._stream.name,
             self._declared,
-            _installed(adapter),
         )
         return _rebuild, parts
 
@@ -204,22 +204,20 @@ class Mapping:
             return str(error)
 
 
-def _installed(adapter: BaseAdapter[Any]) -> Document | None:
-    """The document that all of an adapter is made of: another process may not know what is installed."""
-    if isinstance(adapter, DocumentAdapter) and type(adapter) is adapter_class(adapter.document):
-        return adapter.document
-    return None
+def _compiled(stream: Stream, rules: Sequence[Rule]) -> "FieldRules":
+    from unified.kit.mapping.compiled import FieldRules  # noqa: PLC0415 - most connections have no rules
+
+    return FieldRules(stream.entity.model, rules)
 
 
 def _rebuild(
-    connector: str,
+    adapter_class: Callable[[], type[BaseAdapter[Any]]],
     settings: MappingOf[str, Any],
     ref: ConnectionRef,
     stream: str,
     rules: Sequence[Rule],
-    document: Document | None,
 ) -> Mapping:
-    adapter: type[BaseAdapter[Any]] = get_adapter(connector) if document is None else adapter_class(document)
+    adapter = adapter_class()
     return Mapping(adapter(adapter.config_model.model_validate(settings), {}, ref), stream, rules)
 
 

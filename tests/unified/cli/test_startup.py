@@ -39,17 +39,18 @@ ALWAYS_LEFT = {
 }
 
 
-def imported(unified: Unified, *arguments: str, stdin: str = "") -> set[str]:
+def imported(unified: Unified, *arguments: str, stdin: str = "", code: int = 0) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", RUN, *arguments],
         input=stdin,
         env=unified.environment(),
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         timeout=240,
     )
-    assert done.stdout
+    assert done.returncode == code, done.stderr
+    assert done.stdout or code
     return set(done.stderr.split())
 
 
@@ -70,6 +71,15 @@ def test_the_status_needs_the_database_alone(unified: Unified, form: tuple[str, 
     modules = imported(unified, "status", *form)
     assert "psycopg" in modules
     assert modules & ALWAYS_LEFT == set()
+
+
+def test_a_sync_leaves_alone_what_its_connector_does_not_use(unified: Unified) -> None:
+    options = ("--secret-stdin", "--no-test", "--base-url", "http://127.0.0.1:9", "--allow-private-hosts")
+    unified.ok("connections", "add", "stripe", "unreachable", *options, stdin="sk_test_fake_acme")
+    modules = imported(unified, "sync", "unreachable", code=1)
+    assert "adapters.stripe.adapter" in modules
+    unused = {"authlib", "email_validator", "jinja2", "jwt", "unified.kit.document", "yaml"}
+    assert modules & unused == set()
 
 
 def test_an_agents_first_question_needs_what_answers_it(unified: Unified) -> None:

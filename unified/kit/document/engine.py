@@ -5,8 +5,8 @@ retries, the guard of addresses, checks and assets as every adapter does. What a
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -71,6 +71,11 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
                 cls.streams = (*value, *further)
             elif name not in cls.__dict__:
                 setattr(cls, name, value)
+
+    @classmethod
+    def made_by(cls) -> Callable[[], type["DocumentAdapter"]] | None:
+        """The document, where all of the class is made of it: another process may not know what is installed."""
+        return partial(adapter_class, cls.document) if cls is adapter_class(cls.document) else None
 
     def limits(self) -> Sequence[Limit]:
         """What the document says; one alone where the connection has a limit of its own."""

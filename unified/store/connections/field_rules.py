@@ -13,7 +13,6 @@ from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
 from unified.kit.errors import ConfigurationError
-from unified.kit.mapping.compiled import check
 from unified.kit.mapping.rules import Rule, described
 from unified.kit.registry import get_adapter
 from unified.store.connections.changes import log
@@ -110,6 +109,8 @@ async def put(
             others.
         ConnectionNotFoundError: If the connection is gone.
     """
+    from unified.kit.mapping.compiled import check  # noqa: PLC0415 - each sync imports this module to read rules
+
     try:
         model = get_adapter(connection.connector).stream(stream).entity.model
         check(model, rules)

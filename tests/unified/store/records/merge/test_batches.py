@@ -362,6 +362,13 @@ def test_no_sentence_of_postgresql_is_read() -> None:
             assert not reading.search(file.read_text()), file
 
 
+async def test_no_statement_of_a_commit_is_compiled(database: Database, stream: StreamKey) -> None:
+    async with database.workspace(stream.workspace_id) as connection:
+        await connection.execute("SET LOCAL jit = on")
+        await batches.merge(connection, stream, batch(row("1", "Ada", 0)))
+        assert await (await connection.execute("SHOW jit")).fetchone() == ("off",)
+
+
 async def test_history_adds_up_over_batches(database: Database, stream: StreamKey) -> None:
     entry = await history.begin(database, stream, "full", "run-1")
     await batches.commit(
