@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from cryptography.fernet import Fernet
 
+from tests.plans import Plans, explained
 from tests.waiting import LIMIT_SECONDS
 from unified.api.server import listen, webhook_server
 from unified.api.settings import Settings
@@ -87,6 +88,18 @@ def signed(body: bytes, secret: str = SECRET, at: float | None = None) -> dict[s
     moment = int(time.time() if at is None else at)
     digest = hmac.new(secret.encode(), b"%d." % moment + body, hashlib.sha256).hexdigest()
     return {"stripe-signature": f"t={moment},v1={digest}"}
+
+
+# One explanation for each statement, however many of these tests ask it: they are many, before the same application.
+_EXPLAINED: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def plans() -> Iterator[Plans]:
+    """Whatever the API, the pages and the ingress ask has an index to go by where a table may be large."""
+    with explained(_EXPLAINED) as looked_at:
+        yield looked_at
+    assert looked_at.lacking == {}, "\n".join(f"{why} :: {text}" for text, why in looked_at.lacking.items())
 
 
 AddEndpoint = Callable[..., Awaitable[Endpoint]]
