@@ -65,17 +65,22 @@ def landing(
     Returns:
         None where nothing says what a record's id is.
     """
-    words = set(split(name)[-1:])
     ids = ids or _own_id(name, fields)
     matches = dict([matched] if matched else [])
-    for place, names in _NAMED.items():
-        if place == entity or (not entity and words & names):
-            found = propose(place, fields, matches.get(place))
-            filled = {one.target for one in found.rules if one.rule is not None}
-            model = next(one.model for one in ENTITIES if one.name == place)
-            if filled & _TELLING[place] and needed(model) <= filled:
-                return _landed(place, found, ids, by)
+    place = entity or entity_named(name)
+    if place in _NAMED:
+        found = propose(place, fields, matches.get(place))
+        filled = {one.target for one in found.rules if one.rule is not None}
+        model = next(one.model for one in ENTITIES if one.name == place)
+        if filled & _TELLING[place] and needed(model) <= filled:
+            return _landed(place, found, ids, by)
     return _landed(RECORDS.name, propose(RECORDS.name, fields), ids, by)
+
+
+def entity_named(stream: str) -> str:
+    """The entity that a stream's name speaks of: ``customers`` of ``all_contacts``; ``records`` where it is none."""
+    words = set(split(stream)[-1:])
+    return next((place for place, names in _NAMED.items() if words & names), RECORDS.name)
 
 
 def _own_id(name: str, fields: Sequence[ForeignField]) -> list[str]:

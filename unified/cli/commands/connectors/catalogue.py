@@ -1,10 +1,13 @@
-"""`unified connectors list` and `unified schemas`: what can be connected, and what its records become."""
+"""`unified connectors list`, `show` and `unified schemas`: what can be connected, and what its records become."""
+
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
 from unified.cli.arguments import AsJson
-from unified.cli.output import print_json, table
+from unified.cli.output import out, print_json, table
 from unified.cli.secrets import variable_of
+from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import AdapterConfig
 from unified.kit.registry import discover_adapters
 from unified.schema.versions import json_schemas
@@ -16,25 +19,7 @@ def list_connectors(*, as_json: AsJson = False) -> None:
     installed.load()
     adapters = discover_adapters().values()
     if as_json:
-        print_json(
-            [
-                {
-                    "name": adapter.name,
-                    "title": adapter.display_name,
-                    "streams": [stream.name for stream in adapter.streams],
-                    "capabilities": sorted(adapter.capabilities),
-                    "secrets": [
-                        {"field": field.name, "hint": field.hint, "variable": variable_of(field)}
-                        for field in adapter.credential_fields
-                    ],
-                    "settings": [
-                        {"name": name, "default": default, "description": description}
-                        for name, default, description in _settings(adapter.config_model)
-                    ],
-                }
-                for adapter in adapters
-            ]
-        )
+        print_json([entry(adapter) for adapter in adapters])
         return
     table(
         ("CONNECTOR", "SYSTEM", "STREAMS", "CAN", "SECRETS"),
@@ -51,13 +36,60 @@ def list_connectors(*, as_json: AsJson = False) -> None:
         empty="No adapter is installed.",
     )
     for adapter in adapters:
-        settings = _settings(adapter.config_model)
-        table(("SETTING", "DEFAULT", "MEANING"), settings, title=f"{adapter.display_name}: --set", empty="")
+        _show_settings(adapter)
+
+
+def show_packaged(adapter: type[BaseAdapter[Any]], *, as_json: bool) -> None:
+    """Show a connector that comes with a package: what it reads, where that lands, what it needs."""
+    if as_json:
+        print_json([entry(adapter)])
+        return
+    for line in (
+        f"{adapter.display_name} ({adapter.name}), which comes with an installed package",
+        f"Can: {', '.join(sorted(adapter.capabilities))}",
+        f"Hosts: {', '.join(adapter.config_model.hosts) or 'the one of base_url'}",
+        f"Secrets: {'; '.join(f'{field.name}: {field.hint}' for field in adapter.credential_fields) or 'none'}",
+        f"OAuth: {', '.join(adapter.oauth.grants) if adapter.oauth else 'no'}",
+        f"Webhooks by: {', '.join(verifier.name for verifier in adapter.verifiers) or 'none'}",
+    ):
+        out.print(line, markup=False, highlight=False)
+    table(
+        ("STREAM", "LANDS IN", "USUAL"),
+        (
+            (stream.name, stream.entity.table, "yes" if stream.is_usual else "where it is chosen")
+            for stream in adapter.all_streams()
+        ),
+        empty="",
+    )
+    _show_settings(adapter)
+
+
+def entry(adapter: type[BaseAdapter[Any]]) -> dict[str, Any]:
+    """A connector in JSON."""
+    return {
+        "name": adapter.name,
+        "title": adapter.display_name,
+        "streams": [stream.name for stream in adapter.streams],
+        "capabilities": sorted(adapter.capabilities),
+        "secrets": [
+            {"field": field.name, "hint": field.hint, "variable": variable_of(field)}
+            for field in adapter.credential_fields
+        ],
+        "settings": [
+            {"name": name, "default": default, "description": description}
+            for name, default, description in _settings(adapter.config_model)
+        ],
+    }
 
 
 def schemas() -> None:
     """Print the JSON Schema (draft 2020-12) of each unified model, with its version."""
     print_json(json_schemas())
+
+
+def _show_settings(adapter: type[BaseAdapter[Any]]) -> None:
+    settings = _settings(adapter.config_model)
+    table(("SETTING", "DEFAULT", "MEANING"), settings, title=f"{adapter.display_name}: --set", empty="")
 
 
 def _settings(model: type[AdapterConfig]) -> list[tuple[str, str | None, str | None]]:

@@ -3,13 +3,14 @@
 import typer
 
 from unified.cli.arguments import AsJson
-from unified.cli.commands.connectors import catalogue, documents, importing, keys
+from unified.cli.commands.connectors import catalogue, documents, importing, keys, starting
 
 app = typer.Typer(
     add_completion=False,
     help="List the systems that can be connected, and what each needs; install further ones.",
 )
 app.command("list")(catalogue.list_connectors)
+app.command("new")(starting.new)
 app.command("show")(documents.show)
 app.command("install")(documents.install)
 app.command("upgrade")(documents.upgrade)

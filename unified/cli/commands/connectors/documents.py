@@ -7,9 +7,11 @@ from uuid import UUID
 import typer
 
 from unified.cli.arguments import AsJson, Yes, confirm
+from unified.cli.commands.connectors import catalogue
 from unified.cli.output import out, print_json, say, table
 from unified.cli.session import ACTOR, CommandError, Session, asynchronous, open_session
 from unified.kit.errors import ConfigurationError
+from unified.kit.registry import packaged_adapters
 from unified.store.connectors import documents
 from unified.store.connectors.documents import StoredDocument
 from unified.store.workspaces import workspaces
@@ -94,7 +96,13 @@ async def remove(name: Connector, *, workspace: Workspace = None, yes: Yes = Fal
 
 @asynchronous
 async def show(name: Connector, *, workspace: Workspace = None, as_json: AsJson = False) -> None:
-    """Show the documents of a connector that are installed, and those that were, the newest first."""
+    """Show the documents of a connector that are installed, and those that were, the newest first.
+
+    Of a connector that comes with a package: what it reads, where that lands, and what it needs.
+    """
+    if (packaged := packaged_adapters().get(name)) is not None:
+        catalogue.show_packaged(packaged, as_json=as_json)
+        return
     async with open_session() as session:
         owner = await _workspace(session, workspace)
         found = (
