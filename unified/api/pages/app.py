@@ -13,7 +13,16 @@ from unified.api.management.edge import Edge
 from unified.api.management.problems import Problem
 from unified.api.management.services import Services
 from unified.api.metrics import Metrics
-from unified.api.pages import connections, mappings, new_connection, records, sign_in, subscriptions, webhooks
+from unified.api.pages import (
+    connections,
+    mappings,
+    marketplace,
+    new_connection,
+    records,
+    sign_in,
+    subscriptions,
+    webhooks,
+)
 from unified.api.pages.route import NO_SUCH_PAGE, page_problem
 from unified.api.pages.view import error_page
 
@@ -35,6 +44,7 @@ def pages(services: Services, metrics: Metrics) -> ASGIApp:
     for routes in (
         sign_in.routes,
         new_connection.routes,
+        marketplace.routes,
         connections.routes,
         mappings.routes,
         records.routes,

@@ -128,6 +128,11 @@ def _number(value: int) -> str:
     return f"{value:,}"
 
 
+def _share(value: float | None) -> str:
+    """A share as people say it; only all is 100 %."""
+    return "" if value is None else f"{int(100 * value)} %"
+
+
 def _plain(value: Any) -> str:
     """A setting as people say it."""
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)
@@ -179,4 +184,5 @@ _templates.filters |= {
     "number": _number,
     "plain": _plain,
     "sentence": _sentence,
+    "share": _share,
 }

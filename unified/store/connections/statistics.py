@@ -15,6 +15,7 @@ from psycopg.rows import class_row
 
 from unified.schema.entities import ENTITIES
 from unified.store.connections.rows import READS
+from unified.store.rows import fetch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,62 @@ async def by_connector(
     async with conn.cursor(row_factory=class_row(Statistics)) as cursor:
         await cursor.execute(_STATISTICS, {"since": since, "connection": connection_id})
         return await cursor.fetchall()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """How the pulls of one stream of a connection went.
+
+    Attributes:
+        connector: The connection's.
+        connection_id: The connection.
+        connection: Its name.
+        stream: The stream.
+        succeeded: Pulls that ended well in the span of time asked for.
+        failed: Those that ended in an error.
+        seconds: How long one took on average.
+        last_error: The error of the last that failed.
+        last_error_at: When that was.
+    """
+
+    connector: str
+    connection_id: UUID
+    connection: str
+    stream: str
+    succeeded: int
+    failed: int
+    seconds: float
+    last_error: str | None
+    last_error_at: datetime | None
+
+
+_OUTCOMES = """
+    SELECT c.connector, c.id AS connection_id, c.name AS connection, h.stream,
+        count(*) FILTER (WHERE h.error_message IS NULL) AS succeeded,
+        count(*) FILTER (WHERE h.error_message IS NOT NULL) AS failed,
+        avg(extract(epoch FROM h.finished_at - h.started_at))::float8 AS seconds,
+        (array_agg(h.error_message ORDER BY h.finished_at DESC) FILTER (WHERE h.error_message IS NOT NULL))[1]
+            AS last_error,
+        max(h.finished_at) FILTER (WHERE h.error_message IS NOT NULL) AS last_error_at
+    FROM connector_configs AS c JOIN sync_history AS h
+        ON (h.workspace_id, h.connector_config_id) = (c.workspace_id, c.id)
+    WHERE h.started_at >= %(since)s AND h.finished_at IS NOT NULL AND h.mode <> 'remap'
+        AND (%(connector)s::text IS NULL OR c.connector = %(connector)s)
+    GROUP BY c.connector, c.id, c.name, h.stream ORDER BY c.name, h.stream
+"""
+
+
+async def outcomes(
+    conn: AsyncConnection[Any], since: datetime, *, connector: str | None = None
+) -> list[Outcomes]:
+    """How pulls went, by connection and stream; without counting what is stored, which takes longer.
+
+    Args:
+        conn: A transaction of the workspace.
+        since: Count pulls that began since then.
+        connector: Only those of its connections.
+    """
+    return await fetch(conn, Outcomes, _OUTCOMES, since=since, connector=connector)
 
 
 async def live_records(conn: AsyncConnection[Any], connection_ids: Collection[UUID]) -> dict[UUID, int]:

@@ -85,7 +85,7 @@ async def compare(db: Database, workspace_id: UUID | None, offer: Offer) -> Diff
         DocumentNotFoundError: If its connector is not installed there.
     """
     before = await _before(db, workspace_id, offer.adapter.name)
-    return difference(_read(before), (offer.document, offer.adapter))
+    return difference(as_installed(before), (offer.document, offer.adapter))
 
 
 async def upgrade(
@@ -119,7 +119,7 @@ async def upgrade(
             raise InstallError(
                 f"the connector {name} is this very document already, version {before.version}"
             )
-        changed = difference(_read(before), (offer.document, offer.adapter))
+        changed = difference(as_installed(before), (offer.document, offer.adapter))
         if changed.moved:
             raise InstallError(
                 f"version {offer.document.version} of {name} puts the records of {', '.join(changed.moved)} into "
@@ -185,7 +185,7 @@ async def _before(db: Database, workspace_id: UUID | None, name: str) -> StoredD
     raise DocumentNotFoundError(name)
 
 
-def _read(stored: StoredDocument) -> Connector | None:
+def as_installed(stored: StoredDocument) -> Connector | None:
     """A document that is installed; None where this release can't read it, which an upgrade may mend."""
     try:
         return read_document(Files(f"the installed document of {stored.connector}", stored.source.encode()))
