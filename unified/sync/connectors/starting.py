@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Template
 from typing import Any, Literal, get_args
+from urllib.parse import urlencode, urlsplit
 
-import httpx
 import msgspec
 import yaml
 
@@ -78,7 +78,7 @@ class Start:
         return _DOCUMENT.substitute(
             name=self.name,
             title=self._title,
-            host=httpx.URL(self.base_url).host,
+            host=urlsplit(self.base_url).hostname,
             base_url=_inline(self.base_url.rstrip("/")),
             auth=_AUTH[self.auth],
             stream=self.stream,
@@ -98,7 +98,7 @@ class Start:
             told = {_TOLD[self.paging]: None} if place == len(self.records) and self.paging in _TOLD else {}
             answer = {key: answer, **told}
         url = f"{self.base_url.rstrip('/')}{self.path}"
-        query = httpx.QueryParams(_ASKED.get(self.paging, {}))
+        query = urlencode(_ASKED.get(self.paging, {}))
         exchange = {"url": f"{url}?{query}" if query else url, "sends": _SENDS[self.auth], "body": answer}
         login = {
             "method": "POST",
