@@ -49,19 +49,18 @@ async def _expiring(database: DatabaseResource, credentials: CredentialStoreReso
     """Warnings by connection and field; of a connection that waits for a person, also that."""
     async with database.open() as db:
         store = credentials.open(db)
-        infos = await store.expiring(WARN_WITHIN)
-        consents = await Authorizations(db, store, actor="sensor").consented()
-        connections = {connection.id: connection for connection in await Registry(db).all_connections()}
-    found = [
-        (connections[info.connection_id].key, info) for info in infos if info.connection_id in connections
-    ]
+        there = await Registry(db).all_connections()
+        infos = await store.expiring(there, WARN_WITHIN)
+        consents = await Authorizations(db, store, actor="sensor").consented(there)
+    connections = {connection.id: connection for connection in there}
+    found = [(connections[info.connection_id].key, info) for info in infos]
     waiting = {
         f"{connection.key} authorization": connection.error_message
         or f"{connection.key} needs to be authorized again: `unified connections authorize {connection.key}`"
         for connection in connections.values()
         if connection.needs_reauth
     }
-    given = [(connections[one], at) for one, at in consents.items() if one in connections]
+    given = [(connections[one], at) for one, at in consents.items()]
     return {**_warnings(found), **_ending(given), **waiting}
 
 

@@ -6,13 +6,15 @@ names, intervals and states are seen across workspaces, by the scheduler's role;
 rules by `unified.store.connections.field_rules`, its cursors and records by modules of their own.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from unified.kit.secrets import without_lookalikes
 from unified.store.connections import changes
+from unified.store.connections.across import read_across
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.rows import (
     CONNECTIONS,
@@ -29,6 +31,12 @@ from unified.store.rows import fetch
 
 MAX_ERROR_LENGTH = 1000
 """Characters of an error message that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    id: UUID
+    settings: Mapping[str, Any]
 
 
 class Registry:
@@ -118,6 +126,12 @@ class Registry:
         """The connections of all workspaces, by key."""
         async with self._db.scheduler() as conn:
             return await fetch(conn, ConnectionSummary, SUMMARIES + " ORDER BY w.slug, c.name")
+
+    async def settings(self, connections: Sequence[ConnectionSummary]) -> dict[UUID, Mapping[str, Any]]:
+        """Settings of connections, of whichever workspaces, by their ids."""
+        query = "SELECT id, settings FROM connector_configs WHERE (workspace_id, id) = (own, one)"
+        found = await read_across(self._db, connections, _Settings, "id uuid, settings jsonb", query)
+        return {one.id: one.settings for one in found}
 
     async def all_keys(self) -> list[tuple[str, str]]:
         """Connector and key of each connection of all workspaces."""

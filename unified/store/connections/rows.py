@@ -8,6 +8,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.rows import fetch
 
@@ -123,6 +124,21 @@ async def read_connection(conn: AsyncConnection[Any], connection_id: UUID) -> Co
     if not found:
         raise ConnectionNotFoundError(connection_id)
     return found[0]
+
+
+async def streams_read(db: Database, connections: Sequence[ConnectionSummary]) -> dict[UUID, list[str]]:
+    """Names of the streams that connections read, of whichever workspaces, by their ids; none of one without."""
+    async with db.scheduler() as conn:
+        result = await conn.execute(
+            f"""
+            SELECT c.id, array_agg(h.stream ORDER BY h.position)
+            FROM connector_configs AS c JOIN connectors AS k ON k.name = c.connector
+            CROSS JOIN unnest(k.streams) WITH ORDINALITY AS h (stream, position)
+            WHERE c.id = ANY(%s) AND {READS} GROUP BY c.id
+            """.encode(),  # noqa: S608 - a condition
+            ([one.id for one in connections],),
+        )
+        return dict(await result.fetchall())
 
 
 async def page(

@@ -9,7 +9,7 @@ is noted here. What a refresh is and when it is due, `unified.sync.access.author
 `unified.store.secrets.consents`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,8 @@ from psycopg import AsyncConnection
 from unified.kit.declarations import ConnectionRef, CredentialKind, GrantType
 from unified.kit.secrets import Secret
 from unified.store import audit
-from unified.store.connections.rows import connection_key
+from unified.store.connections.across import read_across
+from unified.store.connections.rows import ConnectionSummary, connection_key
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.rows import fetch
@@ -31,7 +32,6 @@ from unified.store.secrets.authorization_rows import (
     set_right,
 )
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.workspaces import workspaces
 
 LEASE = timedelta(seconds=60)
 """How long a refresher may take; a provider is given up before (`unified.kit.oauth.CALL_SECONDS`)."""
@@ -99,6 +99,12 @@ class TokenPair:
     refresh_expires_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Consent:
+    connection_id: UUID
+    authorized_at: datetime
+
+
 class Authorizations:
     """Keeps authorizations, and stores tokens under them."""
 
@@ -126,17 +132,19 @@ class Authorizations:
             )
         return found[0] if found else None
 
-    async def consented(self) -> dict[UUID, datetime]:
-        """When somebody consented, by connection, of all workspaces; nobody does to client credentials."""
-        found: dict[UUID, datetime] = {}
-        for workspace in await workspaces.listed(self._db):
-            async with self._db.workspace(workspace.id) as conn:
-                rows = await conn.execute(
-                    "SELECT connector_config_id, authorized_at FROM authorizations"
-                    " WHERE grant_type = 'authorization_code'"
-                )
-                found |= dict(await rows.fetchall())
-        return found
+    async def consented(self, connections: Sequence[ConnectionSummary]) -> dict[UUID, datetime]:
+        """When somebody consented, by connection; nobody does to client credentials."""
+        found = await read_across(
+            self._db,
+            connections,
+            _Consent,
+            "connection_id uuid, authorized_at timestamptz",
+            """
+            SELECT one, authorized_at FROM authorizations
+            WHERE (workspace_id, connector_config_id) = (own, one) AND grant_type = 'authorization_code'
+            """,
+        )
+        return {one.connection_id: one.authorized_at for one in found}
 
     async def authorize(
         self,

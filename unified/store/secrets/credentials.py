@@ -8,10 +8,10 @@ What the secrets are used for is the adapters' business; where a connection is k
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -24,18 +24,18 @@ from unified.kit.declarations import CredentialKind
 from unified.kit.secrets import Secret
 from unified.store import audit
 from unified.store.connections.approval import ConnectionNotApprovedError, ensure_approved
-from unified.store.connections.rows import ConnectionNotFoundError, connection_key
+from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary, connection_key
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.secrets import authorization_rows, data_keys
 from unified.store.secrets import rows as credential_rows
 from unified.store.secrets.keys import KeyProvider, MasterKeyError
 from unified.store.secrets.rows import CredentialInfo, Place, sealed_place
-from unified.store.workspaces import workspaces
 
 WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a kind, no secret
 """Kind of the secrets that sign what a webhook endpoint receives."""
 
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -238,24 +238,23 @@ class CredentialStore:
         async with self._db.workspace(workspace_id) as conn:
             return await credential_rows.read_infos(conn, connection_id)
 
-    async def describe_all(self, workspace_id: UUID) -> dict[UUID, list[CredentialInfo]]:
-        """The same of all connections of a workspace, by their ids; one without secrets is left out."""
-        async with self._db.workspace(workspace_id) as conn:
-            infos = await credential_rows.read_all_infos(conn)
+    async def describe_all(
+        self, connections: Sequence[ConnectionSummary]
+    ) -> dict[UUID, list[CredentialInfo]]:
+        """The same of connections of all workspaces, by their ids; one without secrets is left out."""
+        infos = await credential_rows.read_all_infos(self._db, connections)
         return {key: list(found) for key, found in groupby(infos, key=lambda info: info.connection_id)}
 
-    async def expiring(self, within: timedelta) -> list[CredentialInfo]:
-        """Secrets of all workspaces that have expired or will within a time, the first to expire first.
+    async def expiring(
+        self, connections: Sequence[ConnectionSummary], within: timedelta
+    ) -> list[CredentialInfo]:
+        """Secrets of some connections that have expired or will within a time, the first to expire first.
 
         A webhook endpoint's are not among them: one that expires there has been replaced already. Nor is an access
         token that is refreshed; its refresh token is, where that ends at a known time.
         """
-        found: list[tuple[datetime, CredentialInfo]] = []
-        for workspace in await workspaces.listed(self._db):
-            async with self._db.workspace(workspace.id) as conn:
-                infos = await credential_rows.read_expiring(conn, within)
-            found += [(info.expires_at, info) for info in infos if info.expires_at]
-        return [info for _, info in sorted(found, key=lambda pair: pair[0])]
+        infos = await credential_rows.read_expiring(self._db, connections, within)
+        return sorted(infos, key=lambda info: info.expires_at or _NEVER)
 
     async def delete(
         self, workspace_id: UUID, connection_id: UUID, *, field: str | None = None, actor: str = "unified"

@@ -8,7 +8,7 @@ what the audit log gets, is `unified.store.secrets.credentials`'.
 """
 
 import base64
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -21,6 +21,9 @@ from psycopg import AsyncConnection
 
 from unified.kit.secrets import Secret
 from unified.store import ciphers
+from unified.store.connections.across import read_across
+from unified.store.connections.rows import ConnectionSummary
+from unified.store.database import Database
 from unified.store.rows import fetch
 from unified.store.secrets.authorization_rows import IS_REFRESHED
 from unified.store.secrets.keys import WrappedKey
@@ -108,6 +111,9 @@ class Sealed(NamedTuple):
 
 
 _INFO = "connector_config_id AS connection_id, field, kind, version, expires_at, updated_at"
+_INFO_TYPES = """
+    connection_id uuid, field text, kind text, version integer, expires_at timestamptz, updated_at timestamptz
+"""
 
 # A connection's own secrets, or those of one of its webhook endpoints, which nobody else is given.
 _OF = "connector_config_id = %(connection)s AND webhook_config_id IS NOT DISTINCT FROM %(endpoint)s"
@@ -126,25 +132,33 @@ async def read_infos(
     )
 
 
-async def read_all_infos(conn: AsyncConnection[Any]) -> list[CredentialInfo]:
-    """The same of all connections of the workspace, by connection and field."""
-    return await fetch(
-        conn,
+async def read_all_infos(db: Database, connections: Sequence[ConnectionSummary]) -> list[CredentialInfo]:
+    """The same of connections of all workspaces, by connection and field."""
+    return await read_across(
+        db,
+        connections,
         CredentialInfo,
+        _INFO_TYPES,
         f"""
-        SELECT {_INFO} FROM connector_credentials WHERE webhook_config_id IS NULL ORDER BY connector_config_id, field
+        SELECT {_INFO} FROM connector_credentials
+        WHERE (workspace_id, connector_config_id) = (own, one) AND webhook_config_id IS NULL ORDER BY field
         """,  # noqa: S608 - constants
     )
 
 
-async def read_expiring(conn: AsyncConnection[Any], within: timedelta) -> list[CredentialInfo]:
-    """The workspace's secrets of connections that have expired or will within a time; not what is refreshed."""
-    return await fetch(
-        conn,
+async def read_expiring(
+    db: Database, connections: Sequence[ConnectionSummary], within: timedelta
+) -> list[CredentialInfo]:
+    """Those of them that have expired or will within a time; not what is refreshed."""
+    return await read_across(
+        db,
+        connections,
         CredentialInfo,
+        _INFO_TYPES,
         f"""
         SELECT {_INFO} FROM connector_credentials
-        WHERE expires_at <= now() + %(within)s AND webhook_config_id IS NULL AND NOT {IS_REFRESHED}
+        WHERE (workspace_id, connector_config_id) = (own, one) AND webhook_config_id IS NULL
+            AND expires_at <= now() + {{within}} AND NOT {IS_REFRESHED}
         """,  # noqa: S608 - constants
         within=within,
     )

@@ -198,7 +198,7 @@ async def test_an_endpoints_secrets_are_its_own(
     assert list(revealed) == ["api_key"]
     assert [info.field for info in await credentials.describe(*place)] == ["api_key"]
     await endpoints.rotate(endpoint, SECOND)
-    assert await credentials.expiring(timedelta(days=365)) == []
+    assert await credentials.expiring([connection], timedelta(days=365)) == []
     await credentials.delete(*place)
     assert await secrets_of(EndpointLookup(database, credentials), endpoint) == {
         "whsec_fake_0",

@@ -386,7 +386,14 @@ async def test_expiring_looks_into_every_workspace(
         expiry = now + timedelta(days=days)
         await store.put(each.workspace_id, each.id, "api_key", {field: KEY}, expiry)
     await store.put(globex.id, other.id, "api_key", {"forever": KEY})
-    assert [info.field for info in await store.expiring(timedelta(days=7))] == ["past", "sooner", "soon"]
+    connections = await registry.all_connections()
+    found = await store.expiring(connections, timedelta(days=7))
+    assert [info.field for info in found] == ["past", "sooner", "soon"]
+    described = await store.describe_all(connections)
+    assert {one: [info.field for info in infos] for one, infos in described.items()} == {
+        connection.id: ["late", "soon"],
+        other.id: ["forever", "past", "sooner"],
+    }
 
 
 async def test_a_connection_opens_with_settings_and_secrets(

@@ -19,6 +19,7 @@ from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
 from unified.store import removal
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
+from unified.store.connections.rows import streams_read
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
 from unified.sync.connections import NewConnection, Trial
@@ -138,18 +139,22 @@ async def list_(
 ) -> None:
     """List connections and when their secrets were stored."""
     async with open_session() as session:
-        owners = (
-            [await workspaces.find(session.db, workspace)]
-            if workspace
-            else await workspaces.listed(session.db)
-        )
-        found = []
-        for one in owners:
-            secrets = await session.credentials().describe_all(one.id)
-            found += [
-                {**described(each), "secrets": listed_secrets(secrets.get(each.id, ()))}
-                for each in await session.registry.connections(one.id)
-            ]
+        if workspace:
+            await workspaces.find(session.db, workspace)
+        connections = [
+            one for one in await session.registry.all_connections() if workspace in (None, one.workspace)
+        ]
+        settings = await session.registry.settings(connections)
+        reads = await streams_read(session.db, connections)
+        secrets = await session.credentials().describe_all(connections)
+        found = [
+            {
+                **described(one, settings[one.id], reads.get(one.id, [])),
+                "secrets": listed_secrets(secrets.get(one.id, ())),
+            }
+            for one in connections
+            if one.id in settings  # it may have been removed in between
+        ]
     if as_json:
         print_json(found)
         return

@@ -1,6 +1,6 @@
 """`unified connections show` and `history`: one connection as it stands, and what its syncs did."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from unified.cli.output import print_json, table
 from unified.cli.session import Session, asynchronous, open_session
 from unified.kit.registry import get_adapter
 from unified.store.connections import accounts, statistics
-from unified.store.connections.rows import Connection
+from unified.store.connections.rows import Connection, ConnectionSummary, streams_read
 from unified.store.records import history as syncs
 from unified.store.records.history import SyncRun
 from unified.store.secrets.rows import CredentialInfo
@@ -97,15 +97,17 @@ async def history(
     )
 
 
-def described(connection: Connection) -> dict[str, Any]:
+def described(
+    connection: ConnectionSummary, settings: Mapping[str, Any], reads: Sequence[str]
+) -> dict[str, Any]:
     """What a person has set of a connection, without its secrets."""
     return {
         "name": connection.key,
         "connector": connection.connector,
         "is_active": connection.is_active,
         "interval_minutes": connection.sync_interval // timedelta(minutes=1),
-        "settings": dict(connection.settings),
-        "reads": [stream.name for stream in get_adapter(connection.connector).chosen(connection.streams)],
+        "settings": dict(settings),
+        "reads": list(reads),
     }
 
 
@@ -132,8 +134,9 @@ async def _shown(session: Session, connection: Connection) -> dict[str, Any]:
             for stream in rows
             for one in await syncs.recent(conn, connection.id, stream=stream, limit=1)
         }
+    reads = await streams_read(session.db, [connection])
     return {
-        **described(connection),
+        **described(connection, connection.settings, reads.get(connection.id, [])),
         "secrets": listed_secrets(
             await session.credentials().describe(connection.workspace_id, connection.id)
         ),

@@ -1,5 +1,6 @@
 """`unified workspaces`: the tenants. Each owns its connections and records; none sees another's."""
 
+from collections import Counter
 from typing import Annotated
 
 import typer
@@ -40,12 +41,13 @@ async def list_(*, as_json: AsJson = False) -> None:
     async with open_session() as session:
         found = await workspaces.listed(session.db)
         connections = await session.registry.all_connections()
+    counted = Counter(connection.workspace_id for connection in connections)
     rows = [
         {
             "workspace": one.slug,
             "id": one.id,
             "title": one.name,
-            "connections": sum(connection.workspace_id == one.id for connection in connections),
+            "connections": counted[one.id],
             "created_at": one.created_at,
         }
         for one in found
