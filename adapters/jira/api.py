@@ -202,9 +202,8 @@ class JiraApi:
     async def further_comments(self, issue: str, begin: int) -> list[msgspec.Raw]:
         """The comments of an issue from a number on."""
         path = f"/rest/api/3/issue/{issue}/comment"
-        comments = ListEndpoint(
-            path, Offset("startAt", 100, size_parameter="maxResults"), ("comments",), limit=ISSUES
-        )
+        paging = Offset("startAt", 100, size_parameter="maxResults", count=("total",))
+        comments = ListEndpoint(path, paging, ("comments",), limit=ISSUES)
         return [one async for part in comments.pages(self._http, begin=begin) for one in part.items]
 
     async def custom_names(self) -> Mapping[str, str]:

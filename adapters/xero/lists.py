@@ -27,7 +27,7 @@ def listing(noun: str, *, by_ids: bool = False, also: tuple[tuple[str, str], ...
     Pages are offsets. With pages invoices come with their lines, without them they do not.
     """
     plural, key = f"{noun}s", f"{noun}ID"
-    paging = PageNumber("page", _PAGE, size_parameter="pageSize", pages=("pagination", "pageCount"))
+    paging = PageNumber("page", _PAGE, size_parameter="pageSize", count=("pagination", "pageCount"))
     return Listing(
         ListEndpoint(f"{API}/{plural}", paging, items=(plural,), params=(("order", f"{key} ASC"), *also)),
         id=(key,),

@@ -197,7 +197,11 @@ class Token(Paging):
 
 @dataclass(frozen=True, slots=True)
 class _Numbered(Paging):
-    """The request states a number, of records or of pages; a page that is not full is the last, or ``end`` says so."""
+    """The request states a number, of records or of pages, and the answer may say where the list ends.
+
+    Where it does not, a page that is not full is the last. A size that is only asked for may be more than the provider
+    gives, so a first page of less is full until a shorter one comes: its position also holds how full it was.
+    """
 
     shifts: ClassVar[bool] = True
 
@@ -206,19 +210,34 @@ class _Numbered(Paging):
     first: int = 0
     size_parameter: Taker | None = None
     end: Path = ()
+    count: Path = ()
 
     def parameters(self, at: Position | None) -> Mapping[Taker, Position]:
         """The number, and the size where it is asked for."""
         size = {} if self.size_parameter is None else _held(self.size_parameter, self.size)
-        return {**_held(self.parameter, self.first if at is None else int(at)), **size}
+        return {**_held(self.parameter, self._begins(at)[0]), **size}
 
     def following(self, answer: Answer, at: Position | None) -> Position | None:
-        """The number of the next page, if this one is full."""
-        number = self.first if at is None else int(at)
-        follows = not _flag(answer.body, self.end) if self.end else len(answer.items) >= self.size
-        return number + self._step(answer) if follows else None
+        """The number of the next page, if there is one."""
+        (number, full), held = self._begins(at), len(answer.items)
+        following = number + self._step(held)
+        count = within(answer.body, self.count) if self.count else None
+        if self.end:
+            return None if _flag(answer.body, self.end) else following
+        if count is not None:
+            return following if following - self.first < msgspec.json.decode(count, type=int) else None
+        if not held or held < full:
+            return None
+        return following if held >= self.size else f"{following}/{held}"
 
-    def _step(self, answer: Answer) -> int:  # noqa: ARG002 - for those that count records
+    def _begins(self, at: Position | None) -> tuple[int, int]:
+        """The number of a page, and how many records it has at least unless it is the last."""
+        if at is None:
+            return self.first, self.size if self.size_parameter is None else 1
+        number, _, full = str(at).partition("/")
+        return int(number), int(full or self.size)
+
+    def _step(self, held: int) -> int:  # noqa: ARG002 - for those that count records
         """By how much a page moves the number."""
         return 1
 
@@ -231,12 +250,13 @@ class Offset(_Numbered):
         parameter: Takes the number of the first record.
         size: Records on a full page; one with fewer is the last.
         first: Number of the very first record.
-        size_parameter: Takes the size, where it is asked for.
+        size_parameter: Takes the size, where it is asked for; the provider may give less.
         end: Where the answer says whether it is the last page: how full it is does not matter then.
+        count: Where the answer says how many records the list has: how full the page is does not matter then.
     """
 
-    def _step(self, answer: Answer) -> int:
-        return len(answer.items)
+    def _step(self, held: int) -> int:
+        return held
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,21 +267,12 @@ class PageNumber(_Numbered):
         parameter: Takes the page's number.
         size: Records on a full page; one with fewer is the last.
         first: Number of the very first page.
-        size_parameter: Takes the size, where it is asked for.
+        size_parameter: Takes the size, where it is asked for; the provider may give less.
         end: Where the answer says whether it is the last page: how full it is does not matter then.
-        pages: Where the answer says how many pages there are: what is full does not matter then.
+        count: Where the answer says how many pages there are: how full this one is does not matter then.
     """
 
     first: int = 1
-    pages: Path = ()
-
-    def following(self, answer: Answer, at: Position | None) -> Position | None:
-        """The number of the next page, if there is one."""
-        count = within(answer.body, self.pages) if self.pages else None
-        if count is None:
-            return super(PageNumber, self).following(answer, at)
-        number = self.first if at is None else int(at)
-        return number + 1 if number - self.first + 1 < msgspec.json.decode(count, type=int) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ PAGE_SCOPE = (
 OfAnswer = Annotated[str, Field(min_length=1, max_length=2_000, description="Text with `{{ }}`.")]
 More = Annotated[Keys, Field(description="Where the answer says whether anything follows.")]
 End = Annotated[Keys, Field(description="Where the answer says whether it is the last page.")]
+Count = Annotated[
+    Keys, Field(description="Where the answer says how many records (`offset`) or pages (`page`) there are.")
+]
 Size = Annotated[int, Field(ge=1, le=10_000, description="Records on a full page.")]
 
 
@@ -63,9 +66,11 @@ class TokenPaging(Said):
 
 
 class NumberedPaging(Said):
-    """The request counts records (`offset`) or pages (`page`). A page that is not full is the last.
+    """The request counts records (`offset`) or pages (`page`), and `end` or `count` says which page is the last.
 
-    With a `size` of 1 and no `size_parameter`, an empty page is the last. With `end`, that alone says which is.
+    Without them a page that is not full is the last. Where `size_parameter` asks for a `size`, the API may give less:
+    after a first page of less the next one is asked for, and the first shorter or empty one is the last. With a `size`
+    of 1 and no `size_parameter`, an empty page is the last.
     """
 
     kind: Literal["offset", "page"]
@@ -76,6 +81,7 @@ class NumberedPaging(Said):
         default=None, description="Number of the first record or page: 0 of records, 1 of pages."
     )
     end: End = ()
+    count: Count = ()
 
 
 class LinkPaging(Said):
@@ -200,7 +206,11 @@ def takers_of(said: Paging) -> Iterator[str | tuple[str, ...]]:
 
 def needs_json(said: Paging) -> bool:
     """Whether an answer's JSON says how the list goes on."""
-    return isinstance(said, TokenPaging | LinkPaging) or (isinstance(said, AfterIdPaging) and bool(said.more))
+    return (
+        isinstance(said, TokenPaging | LinkPaging)
+        or (isinstance(said, AfterIdPaging) and bool(said.more))
+        or (isinstance(said, NumberedPaging) and bool(said.end or said.count))
+    )
 
 
 def paging_of(said: Paging, settings: Mapping[str, str]) -> kit.Paging:
@@ -219,7 +229,9 @@ def paging_of(said: Paging, settings: Mapping[str, str]) -> kit.Paging:
         case LinkHeaderPaging():
             return kit.LinkHeader()
         case NumberedPaging(kind="offset"):
-            return kit.Offset(said.parameter, said.size, said.first or 0, said.size_parameter, said.end)
+            return kit.Offset(
+                said.parameter, said.size, said.first or 0, said.size_parameter, said.end, said.count
+            )
         case NumberedPaging():
             first = 1 if said.first is None else said.first
-            return kit.PageNumber(said.parameter, said.size, first, said.size_parameter, said.end)
+            return kit.PageNumber(said.parameter, said.size, first, said.size_parameter, said.end, said.count)
