@@ -20,7 +20,6 @@ from unified.kit.document.published.schema import FILE, published
 from unified.kit.document.source import DocumentError
 from unified.schema.entities import RECORDS
 from unified.schema.record import UnifiedRecord
-from unified.sync.mapping import Mapping
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 PAGE = Path(__file__).parents[4] / "docs" / "documents.md"
@@ -295,11 +294,10 @@ def test_a_class_says_what_a_document_can_not() -> None:
     for stream, body in (("teams", b'{"id": 1, "title": "A"}'), ("notes", b'{"id": "n"}')):
         adapter.map_record(stream, body, adapter.origin(stream, NOW, NOW))
     # A process that maps finds it by its name: the document alone would be another adapter.
-    assert Mapping(adapter, "notes").__reduce__()[1][-1] is None
-    assert (
-        Mapping(made(made.config_model(), {}, adapter.connection), "teams").__reduce__()[1][-1]
-        is made.document
-    )
+    assert InPython.made_by() is None
+    made_again = made.made_by()
+    assert made_again is not None
+    assert made_again() is made
 
 
 def test_the_page_holds_the_reference_and_an_example_that_can_be_read() -> None:
