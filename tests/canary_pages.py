@@ -104,6 +104,9 @@ async def sign_in_by_link(browser: Browser, secrets: Canaries, link: str) -> Non
 async def _look_at_a_failing_one(browser: Browser, secrets: Canaries, path: str) -> None:
     await browser.open(path)
     assert "The last sync failed" in browser.page
+    await browser.open(f"{path}/progress?since=1")
+    assert "event: end" in browser.page
+    await browser.open(path)
     await browser.send(f"{path}/test", {}, 422)
     assert "The test failed" in browser.page
     for fields in (

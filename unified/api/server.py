@@ -25,6 +25,7 @@ from unified.store.inbox.events import append
 from unified.store.inbox.lookup import EndpointLookup
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import KeyProvider
+from unified.sync.progress.following import Following
 
 # Longer than any commit may take, shorter than what Docker grants by default (10 s).
 _GRACE_SECONDS = 8
@@ -33,6 +34,18 @@ _GRACE_SECONDS = 8
 _KEEP_ALIVE_SECONDS = 75
 
 _BACKLOG = 1_024
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which would wait for pages that follow a sync until its patience ends."""
+
+    def __init__(self, config: uvicorn.Config, following: Following) -> None:
+        super().__init__(config)
+        self._following = following
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._following.end()
+        await super().shutdown(sockets)
 
 
 class AddressTakenError(StoreError):
@@ -97,4 +110,4 @@ def webhook_server(db: Database, provider: KeyProvider, settings: Settings) -> u
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    return uvicorn.Server(config)
+    return _Server(config, services.following)

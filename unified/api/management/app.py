@@ -26,6 +26,7 @@ from unified.store.idempotency import Answers
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import KeyProvider
 from unified.store.workspaces.tokens import TokenLookup
+from unified.sync.progress.following import Following
 
 if TYPE_CHECKING:
     from unified.api.metrics import Metrics
@@ -113,6 +114,7 @@ def open_services(db: Database, provider: KeyProvider, settings: Settings) -> Se
         answers=Answers(db, provider),
         floods=FloodGate(management.rate, management.burst),
         bodies=Bodies(bytes_each=management.body_bytes, bytes_together=management.bytes_in_flight),
+        following=Following(db),
     )
 
 

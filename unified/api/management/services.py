@@ -15,6 +15,7 @@ from unified.store.idempotency import Answers
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import KeyProvider
 from unified.store.workspaces.tokens import TokenLookup
+from unified.sync.progress.following import Following
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Services:
         answers: Answers kept for repetition.
         floods: How many requests each caller may send.
         bodies: The bodies under way.
+        following: Pages that follow a sync.
     """
 
     db: Database
@@ -44,6 +46,7 @@ class Services:
     answers: Answers
     floods: FloodGate
     bodies: Bodies
+    following: Following
 
 
 def services_of(request: Request) -> Services:

@@ -1,6 +1,7 @@
 """The pages, put together."""
 
 import re
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
 from fastapi import FastAPI, Request, Response
@@ -18,6 +19,7 @@ from unified.api.pages import (
     mappings,
     marketplace,
     new_connection,
+    progress,
     records,
     sign_in,
     subscriptions,
@@ -29,7 +31,7 @@ from unified.api.pages.view import error_page
 PATHS = re.compile(r"/(?:$|(?:connectors|records|webhooks|subscriptions|sign-in|sign-out|assets)(?:/|$))")
 """Paths that are pages'. Below ``/webhooks/`` there are deliveries, which come before."""
 
-_STYLE = files("unified.api.pages").joinpath("assets", "style.css").read_bytes()
+_ASSETS = {"style.css": "text/css", "follow.js": "text/javascript"}
 
 
 def pages(services: Services, metrics: Metrics) -> ASGIApp:
@@ -46,13 +48,15 @@ def pages(services: Services, metrics: Metrics) -> ASGIApp:
         new_connection.routes,
         marketplace.routes,
         connections.routes,
+        progress.routes,
         mappings.routes,
         records.routes,
         webhooks.routes,
         subscriptions.routes,
     ):
         app.include_router(routes)
-    app.add_api_route("/assets/style.css", _style, methods=["GET"])
+    for name, media_type in _ASSETS.items():
+        app.add_api_route(f"/assets/{name}", _asset(name, media_type), methods=["GET"])
 
     async def refuse(request: Request, error: Exception) -> Response:
         is_nowhere = isinstance(error, HTTPException) and error.status_code == 404  # noqa: PLR2004
@@ -63,5 +67,10 @@ def pages(services: Services, metrics: Metrics) -> ASGIApp:
     return Edge(app, metrics.request, is_https=services.settings.is_https)
 
 
-async def _style() -> Response:
-    return Response(_STYLE, media_type="text/css", headers={"cache-control": "public, max-age=300"})
+def _asset(name: str, media_type: str) -> Callable[[], Awaitable[Response]]:
+    body = files("unified.api.pages").joinpath("assets", name).read_bytes()
+
+    async def answer() -> Response:
+        return Response(body, media_type=media_type, headers={"cache-control": "public, max-age=300"})
+
+    return answer

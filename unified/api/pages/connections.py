@@ -14,7 +14,7 @@ from unified.api.management.endpoints.connections import connections as configs
 from unified.api.management.endpoints.connections import credentials, oauth, syncs
 from unified.api.management.problems import Problem, explained
 from unified.api.management.services import Services, Use
-from unified.api.pages import chart, forms
+from unified.api.pages import chart, forms, progress
 from unified.api.pages.route import Form, router
 from unified.api.pages.view import render, see_other
 from unified.kit.registry import discover_adapters, get_adapter
@@ -101,10 +101,15 @@ async def list_connections(
 
 @routes.get("/connectors/{connection_id}")
 async def show_connection(
-    request: Request, caller: configs.Reader, services: Use, connection_id: UUID, done: str = ""
+    request: Request,
+    caller: configs.Reader,
+    services: Use,
+    connection_id: UUID,
+    done: str = "",
+    since: progress.Moment = None,
 ) -> Response:
-    """One connection."""
-    return await _page(request, caller, services, connection_id, notice=DONE.get(done))
+    """One connection; a sync that is under way, or was asked for, is followed."""
+    return await _page(request, caller, services, connection_id, notice=DONE.get(done), since=since)
 
 
 @routes.post("/connectors/{connection_id}/sync")
@@ -112,10 +117,10 @@ async def sync(
     request: Request, caller: syncs.Syncer, services: Use, connection_id: UUID, form: Form
 ) -> Response:
     """Ask for a sync."""
-    wanted = syncs.WantedSync(full="full" in form)
 
-    async def work() -> None:
-        await syncs.sync_connection(caller, services, connection_id, wanted)
+    async def work() -> str:
+        asked = await syncs.ask_for_sync(caller, services, connection_id, full="full" in form)
+        return f"&since={asked.requested_at.timestamp()}"
 
     return await _carry_out(request, caller, services, connection_id, "sync", work)
 
@@ -268,17 +273,17 @@ async def _carry_out(
     services: Services,
     connection_id: UUID,
     done: str,
-    work: Callable[[], Awaitable[None]],
+    work: Callable[[], Awaitable[str | None]],
 ) -> Response:
-    """Do something, and show the connection with the outcome."""
+    """Do something, and show the connection with the outcome; what is returned goes on in its page's address."""
     try:
-        await work()
+        further = await work()
     except Exception as error:
         problem = explained(error)
         if problem.status not in _SHOWN_IN_PLACE:
             raise
         return await _page(request, caller, services, connection_id, problem=problem)
-    return see_other(f"/connectors/{connection_id}?done={done}")
+    return see_other(f"/connectors/{connection_id}?done={done}{further or ''}")
 
 
 async def _page(
@@ -289,8 +294,8 @@ async def _page(
     *,
     notice: str | None = None,
     problem: Problem | None = None,
+    since: float | None = None,
 ) -> Response:
-    adapter = None
     async with services.db.workspace(caller.workspace_id) as conn:
         connection = await stored.read_connection(conn, connection_id)
         adapter = discover_adapters().get(connection.connector)
@@ -306,12 +311,17 @@ async def _page(
             stream.name: await quality.live_records(conn, StreamKey.of(connection, stream))
             for stream in (adapter.all_streams() if adapter else ())
         }
+        moment = progress.moment_of(connection, since)
+        runs = await history.since(conn, {connection_id: moment}) if moment else []
+    followed = progress.shown(connection, reads, runs, moment) if moment else None
     dagster_url = services.settings.management.dagster_url
     return render(
         request,
         "connection.html",
         problem.status if problem else 200,
+        script=progress.SCRIPT if followed and not followed.progress.has_ended else None,
         connection=connection,
+        followed=followed,
         health=health(connection),
         adapter=adapter,
         notice=notice,

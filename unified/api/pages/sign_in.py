@@ -3,6 +3,7 @@
 import hashlib
 import re
 from contextlib import suppress
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -108,9 +109,7 @@ async def _signed_in(services: Services, identity: Identity, token: Secret, then
     return answer
 
 
-def _form(
-    request: Request, services: Services, template: str, status: int = 200, **values: object
-) -> Response:
+def _form(request: Request, services: Services, template: str, status: int = 200, **values: Any) -> Response:
     """A form for somebody who is not signed in: a cookie of its own says that the browser got it from here."""
     nonce = request.cookies.get(cookie_name(services.settings, "form")) or new_nonce()
     page = render(request, template, status, csrf=_digest(nonce), **values)

@@ -23,7 +23,12 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "x-frame-options": "DENY",
 }
-"""Beside those that `unified.api.management.edge` adds to every answer. Of scripts there are none."""
+"""Beside those that `unified.api.management.edge` adds to every answer. Scripts are not allowed."""
+
+_WITH_SCRIPT = {
+    "content-security-policy": f"{HEADERS['content-security-policy']}; script-src 'self'; connect-src 'self'"
+}
+"""Of a page with a script: one of ours, from a file."""
 
 _STEPS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
@@ -36,23 +41,32 @@ _templates = Environment(
 )
 
 
-def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+def render(
+    request: Request, template: str, status: int = 200, *, script: str | None = None, **values: Any
+) -> HTMLResponse:
     """A page.
 
     Args:
         request: What it answers; says who is signed in.
         template: File of `templates/`.
         status: Of HTTP.
+        script: File of `assets/` that the page loads; by default none, and its policy allows none.
         **values: What the template shows, beside who looks at it and what they may do.
     """
     visitor = getattr(request.state, "visitor", None)
     html = _templates.get_template(template).render(
         visitor=visitor,
         path=request.url.path,
+        script=script,
         may=lambda permission: visitor is not None and permission in visitor.caller.permissions,
         **values,
     )
-    return HTMLResponse(html, status, HEADERS)
+    return HTMLResponse(html, status, HEADERS | _WITH_SCRIPT if script else HEADERS)
+
+
+def fragment(template: str, **values: Any) -> str:
+    """A part of a page, for one that is open already; it is the same for all who may see it."""
+    return _templates.get_template(template).render(**values)
 
 
 def error_page(request: Request, problem: Problem) -> Response:

@@ -1,6 +1,6 @@
 """What a connection is, and how it is read from its rows; `unified.store.connections.registry` keeps them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -139,6 +139,12 @@ async def streams_read(db: Database, connections: Sequence[ConnectionSummary]) -
             ([one.id for one in connections],),
         )
         return dict(await result.fetchall())
+
+
+async def some(conn: AsyncConnection[Any], connection_ids: Collection[UUID]) -> list[Connection]:
+    """Those of some connections that are the workspace's, by name."""
+    ids = list(connection_ids)
+    return await fetch(conn, Connection, CONNECTIONS + " WHERE c.id = ANY(%(ids)s) ORDER BY c.name", ids=ids)
 
 
 async def page(

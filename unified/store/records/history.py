@@ -1,5 +1,6 @@
 """What each sync of a stream did: opened when it starts, counted up by its batches, closed when it ends."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -14,6 +15,11 @@ from unified.store.records.tables import StreamKey
 from unified.store.rows import fetch
 
 Mode = Literal["full", "incremental", "remap"]
+
+_COLUMNS = """
+    h.id, h.connector_config_id, h.stream, h.mode, h.run_id, h.started_at, h.finished_at, h.is_complete,
+    h.records_read, h.inserted, h.updated, h.unchanged, h.rejected, h.deleted, h.requests, h.error_message
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +195,21 @@ async def left_open(database: Database, run_id: str) -> list[ConnectionSummary]:
         return await fetch(connection, ConnectionSummary, SUMMARIES + condition, run=run_id)
 
 
+async def since(conn: AsyncConnection[Any], moments: Mapping[UUID, datetime]) -> list[SyncRun]:
+    """What was pulled for some connections, each since a moment, in the order in which it began.
+
+    Args:
+        conn: A transaction of their workspace.
+        moments: By connection.
+    """
+    query = f"""
+        SELECT {_COLUMNS} FROM unnest(%(ids)s::uuid[], %(moments)s::timestamptz[]) AS asked (id, since)
+        JOIN sync_history AS h ON h.connector_config_id = asked.id AND h.started_at >= asked.since
+        WHERE h.mode <> 'remap' ORDER BY h.started_at, h.id
+    """  # noqa: S608 - names of columns
+    return await fetch(conn, SyncRun, query, ids=list(moments), moments=list(moments.values()))
+
+
 async def recent(
     connection: AsyncConnection[Any],
     connection_id: UUID,
@@ -209,14 +230,12 @@ async def recent(
     started_at, history_id = before or (None, None)
     async with connection.cursor(row_factory=class_row(SyncRun)) as cursor:
         await cursor.execute(
-            """
-            SELECT id, connector_config_id, stream, mode, run_id, started_at, finished_at, is_complete,
-                records_read, inserted, updated, unchanged, rejected, deleted, requests, error_message
-            FROM sync_history
+            f"""
+            SELECT {_COLUMNS} FROM sync_history AS h
             WHERE connector_config_id = %(connection)s AND (%(stream)s::text IS NULL OR stream = %(stream)s)
                 AND (%(at)s::timestamptz IS NULL OR (started_at, id) < (%(at)s, %(id)s::uuid))
             ORDER BY started_at DESC, id DESC LIMIT %(limit)s
-            """,
+            """,  # noqa: S608 - names of columns
             {
                 "connection": connection_id,
                 "stream": stream,

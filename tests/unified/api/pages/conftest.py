@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,6 @@ from unified.store.workspaces.tokens import TokenLookup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from uuid import UUID
 
     from playwright.async_api import Browser, Page
 
@@ -61,7 +60,7 @@ class Site:
     db: Database
     url: str
     sandbox: SandboxServer
-    browser: Browser
+    browser: Chromium
     registry: Registry = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,7 +88,7 @@ class Site:
     @asynccontextmanager
     async def visit(self, token: str | None = None, **options: Any) -> AsyncIterator[Page]:
         """A browser of its own; signed in, where a token is given. No page may break its own policy."""
-        context = await self.browser.new_context(base_url=self.url, **options)
+        context = await (await self.browser.started()).new_context(base_url=self.url, **options)
         context.set_default_timeout(LIMIT_SECONDS * 1000)
         page = await context.new_page()
         complaints: list[str] = []
@@ -97,21 +96,29 @@ class Site:
             "console", lambda message: complaints.append(message.text) if _is_policy(message.text) else None
         )
         if token is not None:
-            workspace_id = await self._workspace_of(token)
-            session = Session.begin(workspace_id, Secret(token))
-            sealed = await Sessions(self.db, PROVIDER).seal(session, "session")
-            cookie = {"name": "unified_session", "value": sealed, "url": self.url}
+            cookie = {"name": "unified_session", "value": await self._sealed(token), "url": self.url}
             await context.add_cookies([{**cookie, "httpOnly": True, "sameSite": "Strict"}])
             await page.goto("/connectors")
         yield page
         await context.close()
         assert not complaints
 
-    async def _workspace_of(self, token: str) -> UUID:
+    @asynccontextmanager
+    async def without_browser(self, token: str) -> AsyncIterator[httpx.AsyncClient]:
+        """What sends a signed-in browser's requests, for a page that is not looked at."""
+        cookies = {"unified_session": await self._sealed(token)}
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(
+            base_url=self.url, cookies=cookies, timeout=LIMIT_SECONDS, limits=limits
+        ) as client:
+            yield client
+
+    async def _sealed(self, token: str) -> str:
         known = await TokenLookup(self.db).find(token)
         assert known is not None
         assert known.workspace_id is not None
-        return known.workspace_id
+        session = Session.begin(known.workspace_id, Secret(token))
+        return await Sessions(self.db, PROVIDER).seal(session, "session")
 
 
 def _is_policy(text: str) -> bool:
@@ -126,25 +133,42 @@ def sandbox() -> Iterator[SandboxServer]:
         yield server
 
 
+class Chromium:
+    """A browser that starts with the first test that opens a page in it."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._started: Browser | None = None
+
+    async def started(self) -> Browser:
+        if self._started is None:
+            playwright = await self._stack.enter_async_context(async_playwright())
+            own = (
+                shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+            )
+            # As root, chromium has no sandbox of its own to offer.
+            arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+            try:
+                self._started = await playwright.chromium.launch(executable_path=own, args=arguments)
+            except Error as error:
+                if own or os.environ.get("UNIFIED_BROWSER_REQUIRED"):
+                    raise
+                pytest.skip(
+                    f"there is no browser here; .ci/run installs one: {error.message.splitlines()[0]}"
+                )
+            self._stack.push_async_callback(self._started.close)
+        return self._started
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        own = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        # As root, chromium has no sandbox of its own to offer.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        try:
-            started = await playwright.chromium.launch(executable_path=own, args=arguments)
-        except Error as error:
-            if own or os.environ.get("UNIFIED_BROWSER_REQUIRED"):
-                raise
-            pytest.skip(f"there is no browser here; .ci/run installs one: {error.message.splitlines()[0]}")
-        yield started
-        await started.close()
+async def browser() -> AsyncIterator[Chromium]:
+    async with AsyncExitStack() as stack:
+        yield Chromium(stack)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(
-    server_url: str, template: str, sandbox: SandboxServer, browser: Browser
+    server_url: str, template: str, sandbox: SandboxServer, browser: Chromium
 ) -> AsyncIterator[Site]:
     open_hosts = frozenset({sandbox.url.removeprefix("http://")})
     management = ManagementSettings(open_hosts=open_hosts, dagster_url=DAGSTER_URL, rate=10_000, burst=10_000)

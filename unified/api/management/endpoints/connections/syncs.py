@@ -131,6 +131,12 @@ async def sync_connection(
 
     A request that comes while another one waits joins it.
     """
+    wanted = wanted or WantedSync()
+    return json_answer(await ask_for_sync(caller, services, connection_id, full=wanted.full), 202)
+
+
+async def ask_for_sync(caller: Caller, services: Services, connection_id: UUID, *, full: bool) -> SyncRequest:
+    """Ask for a sync of a connection, of all that it reads or of the changes only."""
     async with services.db.workspace(caller.workspace_id) as conn:
         key = await connection_key(conn, connection_id, lock=True)
         await ensure_approved(conn, connection_id, key)
@@ -141,7 +147,7 @@ async def sync_connection(
             raise Problem(409, f"Connection {key} has no credentials; store them first.")
         if connection.needs_reauth:
             raise Problem(409, f"Connection {key} has lost its authorization; authorize it again first.")
-        request = await sync_requests.request(conn, connection_id, full=wanted is not None and wanted.full)
+        request = await sync_requests.request(conn, connection_id, full=full)
         await audit.record(
             conn,
             caller.workspace_id,
@@ -151,7 +157,7 @@ async def sync_connection(
             outcome="allowed",
             detail={"full": request.full},
         )
-    return json_answer(request, 202)
+    return request
 
 
 @routes.get("/burials", response_model=list[WaitingBurial])
