@@ -283,6 +283,8 @@ class Stream:
         entity: The canonical table that its records land in; several streams of a connector may land in one.
         is_usual: Whether a connection that chooses no streams reads it.
         mapping_version: Raised with each change of the mapping, so that stored rows are mapped again.
+        reading: What tells how it is read from other ways of reading it: where that changes, the stream is read anew.
+            Documents have it.
         customers: For invoices, the stream of this connector whose records ``customer_id`` names, where it has one.
         control_total: For invoices, where the raw record states its total.
         writable_fields: Fields of the entity's model that this system keeps when it is written to; none where the
@@ -299,6 +301,7 @@ class Stream:
     entity: Entity
     is_usual: bool = True
     mapping_version: int = 1
+    reading: str = ""
     customers: str | None = None
     control_total: ControlTotal | None = None
     writable_fields: frozenset[str] = frozenset()

@@ -178,7 +178,7 @@ async def sync_stream(
             _opened(db, factory, connection, beside) as (adapter, epoch),
             nullcontext(beside.mapper) if beside else Mapper() as mapper,
         ):
-            settings = scope.scope_of(adapter.config)
+            settings = scope.scope_of(adapter.config, declared.reading)
             found = await cursors.load(db, key)
             stored = scope.usable(found, settings, f"{connection.key}: {stream}")
             result.mode = _mode(stored, full=full)

@@ -1,8 +1,8 @@
-"""What a stream's cursor was made with: the account, its mode, and the settings that say what is read.
+"""What a stream's cursor was made with: the account, its mode, the settings that say what is read, and how it is read.
 
 A cursor is good for these alone. The account is the connection's: it is asked for again once credentials or settings
-were changed (:mod:`unified.store.connections.accounts`). The settings are each stream's: its cursor keeps them, and
-where they are others, the stream is read anew.
+were changed (:mod:`unified.store.connections.accounts`). The rest is each stream's: its cursor keeps it, and the stream
+is read anew where settings were changed, or a connector document was upgraded, so that it is another one.
 """
 
 import hashlib
@@ -20,6 +20,8 @@ from unified.store.database import Database
 from unified.store.records.cursors import StoredCursor
 
 _log = logging.getLogger(__name__)
+# Its place among the settings, none of which has such a name.
+_READING = "(reading)"
 
 
 async def known_account(db: Database, connection: ConnectionSummary) -> KnownAccount:
@@ -67,20 +69,29 @@ def identity(adapter: BaseAdapter[Any], account: Account) -> tuple[str, bool | N
     return f"{UNKNOWN_ACCOUNT}:{digest[:8]}", account.livemode
 
 
-def scope_of(config: AdapterConfig) -> str:
-    """The settings that say what is read, as a cursor keeps them: equal where the same is read."""
+def scope_of(config: AdapterConfig, reading: str = "") -> str:
+    """What says which records are read, as a cursor keeps it: equal where the same is read.
+
+    Args:
+        config: Settings of the connection.
+        reading: How the stream is read (:attr:`unified.kit.declarations.Stream.reading`).
+    """
     told = config.model_dump(mode="json", include=set(config.reads))
     told["base_url"] = config.base_url.rstrip("/")
+    if reading:
+        told[_READING] = reading
     return json.dumps(
         {name: sorted(value) if isinstance(value, list) else value for name, value in told.items()}
     )
 
 
 def usable(stored: StoredCursor | None, scope: str, what: str) -> StoredCursor | None:
-    """A stored cursor, or None where it was made with other settings: then all is read anew."""
+    """A stored cursor, or None where it was made with other settings or another document: then all is read anew."""
     if stored is None or stored.scope in (None, scope):
         return stored
-    _log.warning("%s: settings that say what is read were changed, so all of it is read anew", what)
+    _log.warning(
+        "%s: settings or a document that say what is read were changed, so all of it is read anew", what
+    )
     return None
 
 

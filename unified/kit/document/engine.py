@@ -24,7 +24,6 @@ from unified.kit.document.lists.reading import DocumentSource
 from unified.kit.document.model import Document, DocumentModel, is_among
 from unified.kit.document.session import SessionAuthentication, prefixed
 from unified.kit.document.settings import DocumentConfig, config_model
-from unified.kit.document.streams import DocumentStream
 from unified.kit.document.webhooks import subjects_of, verifiers_of
 from unified.kit.document.writing import DocumentWriter, from_unified
 from unified.kit.errors import ForbiddenHostError
@@ -217,7 +216,7 @@ def _declared(document: Document) -> dict[str, Any]:
         "api_key_parameter": credentials.name,
         "oauth": credentials.oauth,
         "refusals": refusals_of(said.refusals),
-        "streams": tuple(_stream(name, one, mappings[name]) for name, one in said.streams.items()),
+        "streams": tuple(_stream(said, name, mappings[name]) for name in said.streams),
         "verifiers": verifiers_of(said.webhooks),
         "verifier_options": {} if said.webhooks is None else said.webhooks.options,
         "document": document,
@@ -236,13 +235,15 @@ def _capabilities(said: DocumentModel) -> Iterator[Capability]:
         yield Capability.DELETE
 
 
-def _stream(name: str, said: DocumentStream, mapping: StreamMapping) -> Stream:
+def _stream(document: DocumentModel, name: str, mapping: StreamMapping) -> Stream:
+    said = document.streams[name]
     return Stream(
         name,
         said.table,
         is_usual=said.usual,
         # Not counted up, but another one whenever a rule is.
         mapping_version=int(mapping.digest[:_VERSION_DIGITS], 16),
+        reading=document.reading(name),
         customers=said.customers,
         source=DocumentSource,
         writable_fields=frozenset() if said.write is None else frozenset(said.write.fields),

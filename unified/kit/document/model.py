@@ -85,6 +85,10 @@ class Probe(Request):
     name: Keys = ()
 
 
+# What a stream says that changes neither what is asked for nor which records that brings.
+_NOT_READ = {"entity", "usual", "write", "customers", "mapping", "limit"}
+
+
 class DocumentModel(Said):
     """A connector document."""
 
@@ -116,6 +120,16 @@ class DocumentModel(Said):
     )
     streams: Annotated[dict[StreamName, DocumentStream], Field(min_length=1, max_length=60)]
     webhooks: Webhooks | None = None
+
+    def reading(self, name: str) -> str:
+        """What tells one way of reading a stream from another: the same for the same requests and records.
+
+        Not part of it: rules, which are applied to stored records too, limits, and what is written.
+        """
+        stream = self.streams[name]
+        said = stream.model_dump(mode="json", exclude=_NOT_READ, exclude_defaults=True)
+        above = None if stream.parent is None else self.reading(stream.parent.stream)
+        return sha256(msgspec.json.encode([said, self.headers, above], order="sorted")).hexdigest()[:16]
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DocumentModel":

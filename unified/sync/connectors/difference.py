@@ -46,6 +46,7 @@ class Difference:
         streams: Their names.
         moved: Streams whose records would land in another table.
         rules: By stream, targets whose rule is another one.
+        reread: Streams that are read otherwise, so that the next sync reads them anew.
     """
 
     hosts: Change
@@ -55,6 +56,7 @@ class Difference:
     streams: Change
     moved: Sequence[str]
     rules: Mapping[str, Change]
+    reread: Sequence[str]
 
     @property
     def grows(self) -> bool:
@@ -82,6 +84,9 @@ class Difference:
         for stream, change in self.rules.items():
             said += [f"+ rule {stream}: {one}" for one in change.added]
             said += [f"- rule {stream}: {one}" for one in change.removed]
+        said += [
+            f"  stream {stream} is read otherwise: the next sync reads it anew" for stream in self.reread
+        ]
         return said
 
 
@@ -93,6 +98,7 @@ def difference(before: Connector | None, after: Connector) -> Difference:
         after: What shall be.
     """
     tables_before, tables_after = _tables(before), _tables(after)
+    readings_before, readings_after = _readings(before), _readings(after)
     rules_before, rules_after = _rules(before), _rules(after)
     both = tables_before.keys() & tables_after.keys()
     rules = {name: Change.of(rules_before[name], rules_after[name]) for name in sorted(both)}
@@ -104,6 +110,7 @@ def difference(before: Connector | None, after: Connector) -> Difference:
         streams=Change.of(tables_before, tables_after),
         moved=sorted(name for name in both if tables_before[name] != tables_after[name]),
         rules={name: change for name, change in rules.items() if change},
+        reread=sorted(name for name in both if readings_before[name] != readings_after[name]),
     )
 
 
@@ -127,6 +134,11 @@ def _writes(connector: Connector | None) -> list[str]:
 def _tables(connector: Connector | None) -> dict[str, str]:
     """The table that each stream's records land in."""
     return {stream.name: stream.entity.table for stream in connector[1].all_streams()} if connector else {}
+
+
+def _readings(connector: Connector | None) -> dict[str, str]:
+    """How each stream is read."""
+    return {stream.name: stream.reading for stream in connector[1].all_streams()} if connector else {}
 
 
 def _rules(connector: Connector | None) -> dict[str, list[str]]:
