@@ -116,6 +116,7 @@ class ChargebeeAdapter(BaseAdapter[ChargebeeConfig]):
     name: ClassVar[str] = "chargebee"
     display_name: ClassVar[str] = "Chargebee"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.READ, Capability.WEBHOOK})
+    identifying: ClassVar[frozenset[str]] = frozenset(("id", "updated_at"))
     config_model: ClassVar[type[AdapterConfig]] = ChargebeeConfig
     credential_kind: ClassVar[CredentialKind] = CredentialKind.API_KEY
     api_key_place: ClassVar[KeyPlace] = "basic_user"

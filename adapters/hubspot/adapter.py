@@ -4,7 +4,8 @@ Here: what the adapter declares, its HTTP client and its account. Reading is in 
 (endpoints) and ``related`` (associations); writing in ``writing``; mapping in ``mapping``.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -92,6 +93,10 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
     display_name = "HubSpot"
     capabilities = frozenset(
         (Capability.READ, Capability.WRITE, Capability.DELETE, Capability.BATCH, Capability.WEBHOOK)
+    )
+    identifying: ClassVar[frozenset[str]] = frozenset(("id", "createdAt", "updatedAt"))
+    named_values: ClassVar[Mapping[str, Collection[str]]] = MappingProxyType(
+        {"propertyName": ("propertyValue",)}
     )
     config_model = HubSpotConfig
     credential_kind = CredentialKind.BEARER_TOKEN

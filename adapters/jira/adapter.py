@@ -4,7 +4,9 @@ Who asks, what refusals mean, people and organizations are in ``connector.yaml``
 https://developer.atlassian.com/cloud/jira/platform/rest/v3 and .../platform/oauth-2-3lo-apps.
 """
 
+from collections.abc import Collection, Mapping
 from importlib.resources import files
+from types import MappingProxyType
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -42,6 +44,9 @@ class JiraAdapter(DocumentAdapter, document=read(_FILE.read_bytes(), _FILE.name)
     """Organizations, customers, issues and their history of one Jira site."""
 
     capabilities = frozenset({Capability.READ, Capability.WEBHOOK})
+    named_values: ClassVar[Mapping[str, Collection[str]]] = MappingProxyType(
+        dict.fromkeys(("field", "fieldId"), ("from", "fromString", "to", "toString"))
+    )
     streams = (
         Stream("issues", RECORDS, source=IssueSource, to_unified=mapping.to_issue),
         Stream("events", EVENTS, source=EventSource, to_unified=events.to_event),

@@ -81,6 +81,7 @@ class QuickBooksAdapter(BaseAdapter[QuickBooksConfig]):
     name = "quickbooks"
     display_name = "QuickBooks Online"
     capabilities = frozenset((Capability.READ, Capability.WRITE, Capability.DELETE, Capability.WEBHOOK))
+    identifying: ClassVar[frozenset[str]] = frozenset(("Id", "MetaData.LastUpdatedTime"))
     config_model = QuickBooksConfig
     credential_kind = CredentialKind.OAUTH_TOKEN
     credential_fields: ClassVar[tuple[CredentialField, ...]] = ()

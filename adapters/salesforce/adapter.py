@@ -160,6 +160,7 @@ class SalesforceAdapter(BaseAdapter[SalesforceConfig]):
     capabilities = frozenset(
         (Capability.READ, Capability.WRITE, Capability.DELETE, Capability.BATCH, Capability.WEBHOOK)
     )
+    identifying: ClassVar[frozenset[str]] = frozenset(("Id", "SystemModstamp"))
     config_model = SalesforceConfig
     credential_kind = CredentialKind.OAUTH_TOKEN
     credential_fields: ClassVar[tuple[CredentialField, ...]] = ()

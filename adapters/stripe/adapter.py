@@ -84,6 +84,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.READ, Capability.WRITE, Capability.DELETE, Capability.WEBHOOK}
     )
+    identifying: ClassVar[frozenset[str]] = frozenset(("id", "created"))
     config_model: ClassVar[type[AdapterConfig]] = StripeConfig
     credential_kind: ClassVar[CredentialKind] = CredentialKind.API_KEY
     credential_fields: ClassVar[tuple[CredentialField, ...]] = (

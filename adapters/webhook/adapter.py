@@ -120,6 +120,7 @@ class WebhookAdapter(BaseAdapter[WebhookConfig]):
     name: ClassVar[str] = "webhook"
     display_name: ClassVar[str] = "Generic webhook"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.WEBHOOK})
+    identifying: ClassVar[frozenset[str]] = frozenset(("id", "type"))
     config_model: ClassVar[type[AdapterConfig]] = WebhookConfig
     credential_kind: ClassVar[CredentialKind] = CredentialKind.API_KEY
     credential_fields: ClassVar[tuple[CredentialField, ...]] = ()

@@ -79,6 +79,9 @@ class XeroAdapter(BaseAdapter[XeroConfig]):
     capabilities = frozenset(
         (Capability.READ, Capability.WRITE, Capability.DELETE, Capability.BATCH, Capability.WEBHOOK)
     )
+    identifying: ClassVar[frozenset[str]] = frozenset(
+        ("ContactID", "InvoiceID", "CreditNoteID", "PaymentID", "UpdatedDateUTC")
+    )
     config_model = XeroConfig
     credential_kind = CredentialKind.OAUTH_TOKEN
     credential_fields: ClassVar[tuple[CredentialField, ...]] = ()

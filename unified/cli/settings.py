@@ -55,6 +55,23 @@ def chosen_streams(adapter: type[BaseAdapter[Any]], given: str) -> list[str]:
     return names
 
 
+def chosen_columns(given: str) -> dict[str, dict[str, str]]:
+    """Take ``--columns`` apart: ``STREAM.FIELD=omit`` or ``…=hash`` by commas, or ``none``.
+
+    Raises:
+        UsageError: If it is nothing of the kind.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for part in [] if given == "none" else given.split(","):
+        column, equals, treatment = part.strip().partition("=")
+        stream, dot, field = column.partition(".")
+        if not (equals and dot and field):
+            msg = f"--columns takes STREAM.FIELD=omit or STREAM.FIELD=hash by commas, or `none`, not {part.strip()!r}"
+            raise UsageError(msg)
+        found.setdefault(stream, {})[field] = treatment
+    return found
+
+
 def assignments_of(given: Sequence[str] | None) -> dict[str, str]:
     """Take ``--set KEY=VALUE`` apart; a value keeps its spaces, as ``prefix=Bearer `` ends in one that counts.
 

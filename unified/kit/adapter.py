@@ -59,6 +59,10 @@ class BaseAdapter(Connected[ConfigT], ABC):
     delivered_streams: ClassVar[tuple[Stream, ...]] = ()
     # Its own MCP tools, for agents that hold a connection to them; None where it has none that are known.
     provider_tools: ClassVar[type[ProviderTools] | None] = None
+    # Fields of its raw records, in any stream, that say which record it is and when it changed: they are not left out.
+    identifying: ClassVar[frozenset[str]] = frozenset(("id",))
+    # How an event names a field beside its value: the key that holds the name, with those that hold values.
+    named_values: ClassVar[Mapping[str, Collection[str]]] = MappingProxyType({})
     # How its deliveries may be signed, the usual way first; none without Capability.WEBHOOK.
     verifiers: ClassVar[tuple[Verifier, ...]] = ()
     # What the usual one is told, where it is one of those that take options; an endpoint keeps them.
@@ -92,6 +96,11 @@ class BaseAdapter(Connected[ConfigT], ABC):
     def made_by(cls) -> Callable[[], "type[BaseAdapter[Any]]"] | None:
         """What makes this class in another process, which can be pickled; None where its name is enough there."""
         return None
+
+    @classmethod
+    def identifying_fields(cls, stream: str) -> frozenset[str]:  # noqa: ARG003 - the same in all of them, mostly
+        """The fields of a stream's raw records by which they are known and dated, as dotted paths."""
+        return cls.identifying
 
     @classmethod
     def takes_credential(cls) -> bool:

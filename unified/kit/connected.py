@@ -16,6 +16,7 @@ from unified.kit.http.authentication import OAuthAuthentication, TokenSource, fi
 from unified.kit.http.client import HttpClient
 from unified.kit.http.limits import Limit, rate_limits
 from unified.kit.http.refusals import Refusals
+from unified.kit.mapping.columns import NO_COLUMNS, Columns
 from unified.kit.secrets import Secret
 
 ConfigT = TypeVar("ConfigT", bound=AdapterConfig)
@@ -46,6 +47,7 @@ class Connected(Generic[ConfigT]):
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         tokens: TokenSource | None = None,
+        columns: Columns = NO_COLUMNS,
     ) -> None:
         """Prepare a connection without touching the network.
 
@@ -55,12 +57,14 @@ class Connected(Generic[ConfigT]):
             connection: Whom this adapter works for.
             clock: Returns the time at which pages are observed.
             tokens: Access tokens of a connection that is authorized by OAuth.
+            columns: What is left out or hashed of its records, once they are read and before they are stored.
         """
         self.config = config
         self.credentials = credentials
         self.connection = connection
         self.clock = clock
         self.tokens = tokens
+        self.columns = columns
         self._http: HttpClient | None = None
 
     @property

@@ -13,6 +13,7 @@ from unified.kit.declarations import AdapterConfig, ConnectionRef, CredentialKin
 from unified.kit.decoding import describe_faults
 from unified.kit.errors import ConfigurationError
 from unified.kit.http.authentication import TokenSource
+from unified.kit.mapping.columns import NO_COLUMNS, Columns
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 
@@ -28,6 +29,7 @@ class OpenedConnection:
         credentials: Decrypted secrets by field name.
         kind: What kind of credential they are.
         tokens: Access tokens, where that kind is OAuth's.
+        columns: What is left out or hashed of its records.
     """
 
     ref: ConnectionRef
@@ -36,6 +38,7 @@ class OpenedConnection:
     credentials: Mapping[str, Secret]
     kind: str | None = None
     tokens: TokenSource | None = None
+    columns: Columns = NO_COLUMNS
 
 
 class ConnectionSource(Protocol):
@@ -85,6 +88,7 @@ class AdapterFactory:
             opened.ref,
             clock=self._clock,
             tokens=opened.tokens,
+            columns=opened.columns,
         )
 
 
@@ -96,6 +100,7 @@ def build_adapter(
     *,
     clock: Callable[[], datetime] | None = None,
     tokens: TokenSource | None = None,
+    columns: Columns = NO_COLUMNS,
 ) -> BaseAdapter[Any]:
     """An adapter from parts, for a connection that is not stored (yet).
 
@@ -104,7 +109,7 @@ def build_adapter(
     """
     config = config_of(connector, settings, connection)
     return get_adapter(connector)(
-        config, credentials, connection, tokens=tokens, **({"clock": clock} if clock else {})
+        config, credentials, connection, tokens=tokens, columns=columns, **({"clock": clock} if clock else {})
     )
 
 

@@ -14,6 +14,7 @@ StoreError
 ├── RoleError              the login lacks a role, or a role has rights that break isolation
 ├── RecordError            a value can't be stored; it names the column, never the value
 ├── AccountChangedError    the connection is another account's by now
+├── ColumnsChangedError    the connection leaves out other columns by now
 ├── DuplicateNameError     the name is taken
 ├── VersionConflictError   somebody else changed it first
 └── InvalidSettingError    a name, an interval or a rule can't be used
@@ -109,6 +110,13 @@ class AccountChangedError(StoreError):
 
     def __init__(self) -> None:
         super().__init__("its credentials open another account by now; the next run reads that one")
+
+
+class ColumnsChangedError(StoreError):
+    """What was to be stored holds columns that the connection leaves out by now; nothing of it was stored."""
+
+    def __init__(self) -> None:
+        super().__init__("other columns are left out or hashed by now; the next run reads by the new rules")
 
 
 class DuplicateNameError(StoreError):

@@ -1,5 +1,6 @@
-"""What is kept encrypted, encrypted anew by the cipher that is chosen now: credentials, and subscriptions' secrets.
+"""What is kept encrypted, encrypted anew by the cipher that is chosen now.
 
+That is credentials, subscriptions' secrets, and the keys that columns are hashed by.
 Readers and writers go on meanwhile: a value is replaced only if it is still the one that was read. What lives for a day
 at most (sign-ins, consents under way, answers kept for a repeated request) is left to end by itself; both ciphers are
 read. The data keys are wrapped anew by :func:`unified.store.secrets.data_keys.rotate`.
@@ -13,6 +14,7 @@ from psycopg import AsyncConnection
 
 from unified.store import audit, ciphers
 from unified.store.database import Database
+from unified.store.secrets.data_keys import COLUMN_KEY
 from unified.store.secrets.keys import KeyProvider, WrappedKey
 from unified.store.secrets.rows import Place, sealed_place
 from unified.store.subscriptions.subscriptions import SEALED_NAME
@@ -29,12 +31,18 @@ _SUBSCRIPTIONS = f"""
     FROM webhook_subscriptions AS s JOIN workspace_keys AS k ON (k.workspace_id, k.id) = (s.workspace_id, s.data_key_id)
     WHERE {_OTHER.format(column="sealed")}
 """  # noqa: S608 - constants
+_COLUMN_KEYS = f"""
+    SELECT s.workspace_id, sealed, k.id, k.wrapped_key, k.master_key_id
+    FROM column_keys AS s JOIN workspace_keys AS k ON (k.workspace_id, k.id) = (s.workspace_id, s.data_key_id)
+    WHERE {_OTHER.format(column="sealed")}
+"""  # noqa: S608 - constants
 # Each with the value that was read: somebody may have stored another one meanwhile.
 _REPLACE_CREDENTIAL = """
     UPDATE connector_credentials SET ciphertext = %s
     WHERE connector_config_id = %s AND field = %s AND version = %s AND ciphertext = %s
 """
 _REPLACE_SUBSCRIPTION = "UPDATE webhook_subscriptions SET sealed = %s WHERE id = %s AND sealed = %s"
+_REPLACE_COLUMN_KEY = "UPDATE column_keys SET sealed = %s WHERE workspace_id = %s AND sealed = %s"
 
 
 class Resealed(NamedTuple):
@@ -93,6 +101,7 @@ async def _reseal(conn: AsyncConnection[Any], provider: KeyProvider) -> Resealed
     wanted = {"mark": ciphers.AES_MARK, "is_aes": cipher == ciphers.AES}
     credentials = await (await conn.execute(_CREDENTIALS.encode(), wanted)).fetchall()
     subscriptions = await (await conn.execute(_SUBSCRIPTIONS.encode(), wanted)).fetchall()
+    column_keys = await (await conn.execute(_COLUMN_KEYS.encode(), wanted)).fetchall()
     damaged: list[str] = []
     values = 0
     for *place, ciphertext, data_key_id, wrapped, key_id in credentials:
@@ -112,6 +121,14 @@ async def _reseal(conn: AsyncConnection[Any], provider: KeyProvider) -> Resealed
             damaged.append(f"subscription {subscription_id}: its secret")
             continue
         values += (await conn.execute(_REPLACE_SUBSCRIPTION, (renewed, subscription_id, sealed))).rowcount
+    for workspace_id, sealed, data_key_id, wrapped, key_id in column_keys:
+        at = sealed_place(workspace_id, workspace_id, COLUMN_KEY)
+        try:
+            renewed = await _anew(provider, at, sealed, data_key_id, WrappedKey(wrapped, key_id))
+        except InvalidToken:
+            damaged.append(f"workspace {workspace_id}: the key that columns are hashed by")
+            continue
+        values += (await conn.execute(_REPLACE_COLUMN_KEY, (renewed, workspace_id, sealed))).rowcount
     return Resealed(cipher, values, tuple(damaged))
 
 

@@ -29,6 +29,7 @@ from unified.store.records.cursors import StoredCursor
 from unified.store.records.tables import StreamKey
 from unified.sync import privacy, scope
 from unified.sync.bracket import closing, named
+from unified.sync.columns.settling import settle
 from unified.sync.errors import ConnectionBusyError, PullError, StreamLeftOutError, SyncError
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
@@ -168,6 +169,8 @@ async def sync_stream(
     read = [one.name for one in connector.chosen(connection.streams)]
     if stream not in read:
         raise StreamLeftOutError(connection.key, [stream])
+    with named(f"{connection.key}: {stream}", PullError):
+        await settle(db, factory, connection)
     async with lease(db, connection, stream):
         key = StreamKey.of(connection, declared)
         async with (

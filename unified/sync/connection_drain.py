@@ -17,6 +17,7 @@ from unified.kit.factory import AdapterFactory
 from unified.kit.registry import get_adapter
 from unified.kit.webhooks.owners import belongs_to
 from unified.store.connections import field_rules, sync_requests
+from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import BusyError, NotMigratedError, RoleError, UnreachableError
@@ -32,6 +33,7 @@ from unified.store.records.merge.batches import MergeCounts
 from unified.store.records.tables import StreamKey
 from unified.sync import privacy, scope
 from unified.sync.bracket import reason_of
+from unified.sync.columns.settling import settle
 from unified.sync.events import Interpreter, Meaning
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
@@ -213,6 +215,8 @@ class ConnectionDrain:
     async def _connected(self) -> Interpreter:
         if self._interpreter is None:
             connection = self._connection
+            stored_as = await Registry(self._db).get_connection(connection.workspace_id, connection.id)
+            await settle(self._db, self._factory, stored_as)
             before = await scope.known_account(self._db, connection)
             adapter = await self._factory.create(connection.workspace_id, connection.id, purpose="drain")
             streams = (*adapter.chosen(connection.streams), *adapter.delivered_streams)

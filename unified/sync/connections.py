@@ -22,11 +22,12 @@ from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Account, ConnectionRef
 from unified.kit.errors import AdapterError, ConfigurationError
 from unified.kit.factory import AdapterFactory, build_adapter, config_of
+from unified.kit.mapping.columns import loosened
 from unified.kit.origins import origin_of
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.kit.settings import Check, checked_settings
-from unified.store.connections import accounts, changes
+from unified.store.connections import accounts, changes, sync_requests
 from unified.store.connections.accounts import KnownAccount
 from unified.store.connections.approval import ensure_approved
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
@@ -42,6 +43,7 @@ from unified.store.secrets.rows import read_infos
 from unified.store.workspaces import workspaces
 from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.access.trials import account_of
+from unified.sync.columns.rules import checked_columns, refuse_routed, rehearse
 from unified.sync.errors import CredentialRefusedError, OtherHostError
 from unified.sync.scope import identity, scope_of
 
@@ -68,6 +70,7 @@ class NewConnection:
         settings: JSON values for the adapter's settings; no secret.
         secrets: By field: all that the connector needs, or none, to be stored later.
         streams: Names of the streams to read; without any the connector's usual ones.
+        columns: By stream, which fields of its records are left out or hashed.
         sync_interval: How often to sync: whole minutes, up to 31 days.
         is_active: Whether to sync it by schedule.
     """
@@ -77,6 +80,7 @@ class NewConnection:
     settings: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     streams: Collection[str] = ()
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     sync_interval: timedelta = DEFAULT_SYNC_INTERVAL
     is_active: bool = True
 
@@ -126,7 +130,7 @@ class Connections:
             new: The connection.
 
         Raises:
-            ConfigurationError: If there is no such connector, or it has no such stream.
+            ConfigurationError: If there is no such connector, it has no such stream, or a column can't be left out.
             UnusableSettingsError: If the settings do not fit it.
             DuplicateNameError: If the workspace has a connection of that name.
             InvalidSettingError: If the name or the interval is not usable.
@@ -194,6 +198,7 @@ class Connections:
             new.name,
             settings,
             streams=stored_streams(get_adapter(new.connector), new.streams),
+            columns=checked_columns(get_adapter(new.connector), new.columns),
             sync_interval=new.sync_interval,
             is_active=new.is_active,
             actor=self._actor,
@@ -205,6 +210,7 @@ class Connections:
         *,
         settings: Mapping[str, Any] | None = None,
         streams: Collection[str] | None = None,
+        columns: Mapping[str, Mapping[str, str]] | None = None,
         sync_interval: timedelta | None = None,
         secrets: Mapping[str, Secret] | None = None,
         expires_at: datetime | None = None,
@@ -219,6 +225,8 @@ class Connections:
             settings: Settings to change; None takes one back to its default.
             streams: Names of the streams to read; without any the connector's usual ones. Records of one that is left
                 out stay as they are.
+            columns: All that is left out or hashed of its streams' records. A sync is asked for, which brings what is
+                stored to that: :func:`unified.sync.columns.settling.settle`.
             sync_interval: How often to sync it.
             secrets: By field; each becomes the next version of its field, the other fields stay.
             expires_at: When these secrets stop being released, with a time zone; None never.
@@ -230,7 +238,8 @@ class Connections:
             OtherHostError: If credentials that stay would go to another host.
             VersionConflictError: If it has another version by now.
             UnusableSettingsError: If the settings do not fit its connector.
-            ConfigurationError: If its connector has no such stream.
+            ConfigurationError: If its connector has no such stream, or a column can't be left out.
+            InvalidSettingError: If a route needs one that is left out.
             CredentialFieldsError: If its connector has no such secrets.
             ConnectionNotApprovedError: If it is to be tried and is not approved.
             CredentialRefusedError: If the provider refuses the credential, or it may not read one of the streams.
@@ -240,6 +249,9 @@ class Connections:
         adapter, secrets = get_adapter(connection.connector), secrets or {}
         check_secrets(adapter, secrets, all_of_them=False)
         chosen = None if streams is None else stored_streams(adapter, streams)
+        rules = None if columns is None else checked_columns(adapter, columns)
+        if rules:
+            await rehearse(self._db, connection, rules)
         trial = None
         async with self._db.workspace(connection.workspace_id) as conn:
             used = await self._changed_settings(conn, connection, settings or {}, secrets, check)
@@ -263,12 +275,17 @@ class Connections:
                     actor=self._actor,
                     within=conn,
                 )
-            if settings is not None or chosen is not None or sync_interval is not None:
+            if rules:
+                await refuse_routed(conn, before, rules)
+            if rules is not None and rules != before.columns:
+                await sync_requests.request(conn, connection.id)
+            if (settings, chosen, rules, sync_interval) != (None, None, None, None):
                 await changes.update(
                     conn,
                     connection.id,
                     settings=None if settings is None else used,
                     streams=chosen,
+                    columns=None if rules == before.columns else rules,
                     sync_interval=sync_interval,
                     actor=self._actor,
                 )
@@ -375,6 +392,12 @@ def _notices(
     reads = [scope_of(config_of(one.connector, one.settings, _ref(one))) for one in (before, after)]
     if reads[0] != reads[1]:
         notices.append("Other settings say what is read: the next sync reads everything anew.")
+    if before.columns != after.columns:
+        notices.append("The next sync brings what is stored to the columns that are left out or hashed now.")
+    if wider := [name for name, of in before.columns.items() if loosened(of, after.columns.get(name, {}))]:
+        notices.append(
+            f"What was never stored is read again: that sync reads all {', '.join(sorted(wider))} anew."
+        )
     return notices
 
 

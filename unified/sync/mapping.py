@@ -18,10 +18,12 @@ import xxhash
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import ConnectionRef, Stream
 from unified.kit.decoding import decode_record
-from unified.kit.errors import MappingError
+from unified.kit.errors import ConfigurationError, MappingError
+from unified.kit.mapping.columns import Columns, Rules, Treatment, is_hashed
 from unified.kit.mapping.rules import Rule, digest
 from unified.kit.registry import get_adapter
 from unified.kit.streams import Origin, Page
+from unified.schema.base import UnifiedBase
 from unified.schema.unusable import has_unusable
 from unified.store.errors import RecordError
 from unified.store.records.merge import batches
@@ -62,13 +64,15 @@ class Sifted:
         pages: The pages.
         candidates: Records to be mapped.
         confirmed: Records that are stored already as they are.
-        unreadable: Records without a usable id.
+        unreadable: Records without a usable id, or of which columns can't be left out.
+        columns: What was left out or hashed, of all the connection's streams.
     """
 
     pages: Sequence[Page]
     candidates: Sequence[Candidate]
     confirmed: Sequence[Confirmed]
     unreadable: Sequence[Reject]
+    columns: Rules
 
     def batch(self, outcomes: Sequence[Outcome]) -> Batch:
         """What one commit stores.
@@ -103,6 +107,7 @@ class Sifted:
             refresh_started_at=last.refresh_started_at,
             met=[one for page in self.pages for one in page.met],
             refresh_done=last.refresh_done,
+            columns=self.columns,
         )
 
 
@@ -125,6 +130,8 @@ class Mapping:
         self._stream = adapter.stream(stream)
         self._declared = rules
         self._rules = _compiled(self._stream, rules) if rules else None
+        self._cut = adapter.columns.of(stream, is_log=self._stream.entity.is_log)
+        self._kept_out = _kept_out(self._stream, adapter.columns)
         parts = (
             adapter.mapping_version(stream),
             self._stream.entity.model.__schema_version__,
@@ -140,15 +147,21 @@ class Mapping:
             adapter.connection,
             self._stream.name,
             self._declared,
+            adapter.columns.rules,
         )
         return _rebuild, parts
+
+    @property
+    def is_cutting(self) -> bool:
+        """Whether columns are left out or hashed, so that sifting decodes each record."""
+        return self._cut is not None
 
     def content_hash(self, body: bytes | memoryview) -> int:
         """Hash of a raw record's bytes under this mapping, as PostgreSQL's signed bigint."""
         return xxhash.xxh3_64_intdigest(body, self._seed) - (1 << 63)
 
     def sift(self, pages: Sequence[Page], stored: MappingOf[str, int]) -> Sifted:
-        """Sort out what is stored already.
+        """Leave out or hash columns, and sort out what is stored already.
 
         Args:
             pages: Consecutive pages of one pull, at least one.
@@ -160,6 +173,12 @@ class Mapping:
         for page in pages:
             for record in page.records:
                 source_id, body = record.source_id, record.body
+                try:
+                    body = body if self._cut is None else self._cut(body)
+                except MappingError as refusal:
+                    known = source_id if _is_readable(source_id) else None
+                    unreadable.append(Reject(known, b"", str(refusal), page.observed_at))
+                    continue
                 if not _is_readable(source_id):
                     error = "the record has no readable id"
                     unreadable.append(Reject(None, body, error, page.observed_at))
@@ -169,7 +188,7 @@ class Mapping:
                     confirmed.append(Confirmed(source_id, content_hash, page.observed_at))
                 else:
                     candidates.append(Candidate(source_id, body, content_hash, page.observed_at))
-        return Sifted(pages, candidates, confirmed, unreadable)
+        return Sifted(pages, candidates, confirmed, unreadable, self._adapter.columns.rules)
 
     def is_stored(self, body: bytes | memoryview, stored: bytes, stored_hash: int) -> bool:
         """Whether a record's stored text says the same as it, and was mapped as it would be now."""
@@ -199,9 +218,45 @@ class Mapping:
         """What becomes of one record. Its hundreds of objects end with this call: the next one's take their place."""
         try:
             record = self._adapter.map_record(self._stream.name, body, origin, self._rules)
+            self._refuse_kept_out(record)
             return batches.encode(record), has_unusable(record)
         except (MappingError, RecordError) as error:
-            return str(error)
+            cut = ", ".join(self._adapter.columns.rules.get(self._stream.name, ()))
+            return f"{error} (left out or hashed: {cut})" if cut else str(error)
+
+    def _refuse_kept_out(self, record: UnifiedBase) -> None:
+        """Stop where a column that a rule names is filled from another field of the source's record.
+
+        Raises:
+            ConfigurationError: Then nothing of the batch is stored.
+        """
+        for name, (treatment, default) in self._kept_out.items():
+            value = getattr(record, name)
+            if not value or value == default or (treatment == "hash" and _is_all_hashed(value)):
+                continue
+            raise ConfigurationError(
+                f"{self._stream.name}.{name} is to be {'hashed' if treatment == 'hash' else 'left out'}, but {name} is "
+                "filled from another field of the source's record: name that one as well, by its keys with dots "
+                "between (`expand=raw` of the records API, or the provider's documentation, shows them)"
+            )
+
+
+def _is_all_hashed(value: Any) -> bool:
+    """Whether a column's value is hashed, or each of its items; what is made of several fields is not looked into."""
+    if isinstance(value, tuple):
+        return all(map(_is_all_hashed, value))
+    return not isinstance(value, str) or is_hashed(value)
+
+
+def _kept_out(stream: Stream, columns: Columns) -> dict[str, tuple[Treatment, Any]]:
+    """The columns of a stream's rows that its rules name, with what becomes of each and its usual value."""
+    rules = {field.casefold(): treatment for field, treatment in columns.rules.get(stream.name, {}).items()}
+    fields = stream.entity.model.model_fields
+    return {
+        name: (rules[name], field.get_default(call_default_factory=True))
+        for name, field in fields.items()
+        if name in rules
+    }
 
 
 def _compiled(stream: Stream, rules: Sequence[Rule]) -> "FieldRules":
@@ -216,9 +271,11 @@ def _rebuild(
     ref: ConnectionRef,
     stream: str,
     rules: Sequence[Rule],
+    columns: Rules,
 ) -> Mapping:
     adapter = adapter_class()
-    return Mapping(adapter(adapter.config_model.model_validate(settings), {}, ref), stream, rules)
+    config = adapter.config_model.model_validate(settings)
+    return Mapping(adapter(config, {}, ref, columns=Columns(columns)), stream, rules)
 
 
 def says_the_same(one: bytes | memoryview, other: bytes | memoryview) -> bool:

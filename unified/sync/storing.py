@@ -1,5 +1,6 @@
 """The one way from pages into a table: hash, leave out what is stored, map, commit."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Mapping as MappingOf
 from collections.abc import Set as AbstractSet
@@ -89,7 +90,10 @@ async def prepare(
         ids = readable_ids(pages) - in_flight
         async with db.workspace(key.workspace_id) as connection:
             stored = await batches.known_hashes(connection, key, list(ids))
-    sifted = mapping.sift(pages, stored)
+    if mapping.is_cutting:
+        sifted = await asyncio.to_thread(mapping.sift, pages, stored)
+    else:
+        sifted = mapping.sift(pages, stored)
     outcomes = await mapper.encode(mapping, sifted.candidates, synced_at)
     batch = sifted.batch(outcomes)
     return replace(batch, history_id=history_id)

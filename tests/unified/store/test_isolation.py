@@ -193,6 +193,7 @@ def test_the_ingress_can_do_nothing_but_find_endpoints_and_append(admin: psycopg
             "account_id",
             "account_livemode",
             "account_settled",
+            "columns",
             "connector",
             "id",
             "workspace_id",

@@ -44,6 +44,7 @@ DONE = {
     "approve": "It is approved and may be used.",
     "reject": "It is rejected and stays unused.",
     "streams": "The streams to read were chosen; the next sync reads them.",
+    "columns": "The columns were chosen; a sync was asked for, which brings what is stored to that.",
     "credentials": "The new credentials were accepted by the provider and stored.",
     "stored": "The credentials were stored.",
     "authorize": "The connection is authorized.",
@@ -206,6 +207,25 @@ async def choose_streams(
         await configs.change(caller, services, connection, configs.ConfigChange(streams=names), test=is_tried)
 
     return await _carry_out(request, caller, services, connection_id, "streams", work)
+
+
+@routes.post("/connectors/{connection_id}/columns")
+async def choose_columns(
+    request: Request, caller: configs.Writer, services: Use, connection_id: UUID, form: Form
+) -> Response:
+    """Leave out and hash the columns that were typed."""
+    connection = await services.registry.get_connection(caller.workspace_id, connection_id)
+
+    async def work() -> None:
+        try:
+            wanted = configs.ConfigChange.model_validate({"columns": forms.columns(form)})
+        except ValidationError:
+            raise Problem(422, "A column is left out by the word omit, or hashed by the word hash.") from None
+        except ValueError as error:
+            raise Problem(422, str(error)) from None
+        await configs.change(caller, services, connection, wanted, test=False)
+
+    return await _carry_out(request, caller, services, connection_id, "columns", work)
 
 
 @routes.post("/connectors/{connection_id}/credentials")

@@ -53,6 +53,26 @@ def streams(adapter: type[BaseAdapter[Any]], form: Mapping[str, str]) -> list[st
     return [stream.name for stream in adapter.streams if f"stream.{stream.name}" in form]
 
 
+def columns(form: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Rules for columns that were typed, a line each: ``customers.email hash``.
+
+    Raises:
+        ValueError: If a line is nothing of the kind; it names the line by its number.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for number, line in enumerate(form.get("columns", "").splitlines(), start=1):
+        column, *treatment = line.split()[:3] or [""]
+        stream, dot, field = column.partition(".")
+        if line.strip() and not (dot and field and len(treatment) == 1):
+            msg = (
+                f"Line {number} is not a rule: write stream, field and treatment, as in customers.email hash."
+            )
+            raise ValueError(msg)
+        if line.strip():
+            found.setdefault(stream, {})[field] = treatment[0]
+    return found
+
+
 def typed(adapter: type[BaseAdapter[Any]], form: Mapping[str, str]) -> dict[str, Any]:
     """Settings that were typed, as JSON values; what was left empty is left out, and keeps its default.
 

@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
 _VERSION_DIGITS = 12
+_DATING = ("updated_at", "occurred_at")
 
 
 class DocumentAdapter(BaseAdapter[DocumentConfig]):
@@ -75,6 +76,18 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
     def made_by(cls) -> Callable[[], type["DocumentAdapter"]] | None:
         """The document, where all of the class is made of it: another process may not know what is installed."""
         return partial(adapter_class, cls.document) if cls is adapter_class(cls.document) else None
+
+    @classmethod
+    def identifying_fields(cls, stream: str) -> frozenset[str]:
+        """What the document's rules read the id, the time of the last change and the tombstone from."""
+        said = cls.document.said.streams.get(stream)
+        if said is None:
+            return super().identifying_fields(stream)
+        gone, changes = said.mapping.tombstone, said.changes
+        paths = [*said.mapping.id.paths, *(filter(None, (gone.path, gone.at)) if gone else ())]
+        paths += [rule.source for rule in said.mapping.rules if rule.target in _DATING and rule.source]
+        paths += [".".join(changes.changed_at)] if changes and changes.changed_at else []
+        return frozenset(path.removeprefix("$.") for path in paths)
 
     def limits(self) -> Sequence[Limit]:
         """What the document says; one alone where the connection has a limit of its own."""

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
+from unified.kit.mapping.columns import Rules, loosened
 from unified.store import audit
 from unified.store.connections.rows import (
     Connection,
@@ -36,6 +37,7 @@ async def add(
     settings: Mapping[str, Any] | None = None,
     *,
     streams: Collection[str] = (),
+    columns: Rules | None = None,
     sync_interval: timedelta = DEFAULT_SYNC_INTERVAL,
     is_active: bool = True,
     actor: str,
@@ -62,8 +64,9 @@ async def add(
         await conn.execute(
             """
             INSERT INTO connector_configs
-                (id, workspace_id, connector, name, settings, streams, sync_interval_minutes, is_active)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+                (id, workspace_id, connector, name, settings, streams, columns, stored_columns, sync_interval_minutes,
+                is_active)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
             """,
             (
                 connection_id,
@@ -72,6 +75,7 @@ async def add(
                 name,
                 Jsonb(dict(settings or {})),
                 list(streams),
+                *[Jsonb(columns or {})] * 2,
                 _minutes(sync_interval),
                 is_active,
             ),
@@ -88,6 +92,7 @@ async def update(
     name: str | None = None,
     settings: Mapping[str, Any] | None = None,
     streams: Collection[str] | None = None,
+    columns: Rules | None = None,
     sync_interval: timedelta | None = None,
     is_active: bool | None = None,
     if_version: int | None = None,
@@ -104,6 +109,8 @@ async def update(
         name: Its name.
         settings: All its settings.
         streams: Names of the streams that it reads; empty for its connector's usual ones.
+        columns: All that is left out or hashed of its streams' records. A stream of which more is to be stored than
+            before is read anew; what is stored follows by :func:`unified.sync.columns.settling.settle`.
         sync_interval: How often to sync it.
         is_active: Whether to sync it by schedule.
         if_version: Change it only if this is still its version.
@@ -115,15 +122,18 @@ async def update(
         DuplicateNameError: If the workspace has another connection of that name.
         InvalidSettingError: If the name or the interval is not usable.
     """
-    columns: dict[str, Any] = {
+    values: dict[str, Any] = {
         "name": name,
         "settings": None if settings is None else Jsonb(dict(settings)),
         "streams": None if streams is None else list(streams),
+        "columns": None if columns is None else Jsonb(columns),
         "sync_interval_minutes": None if sync_interval is None else _minutes(sync_interval),
         "is_active": is_active,
     }
-    changed = {column: value for column, value in columns.items() if value is not None}
+    changed = {column: value for column, value in values.items() if value is not None}
     await lock(conn, connection_id, if_version)
+    if columns is not None:
+        await _read_anew(conn, await read_connection(conn, connection_id), columns)
     if changed:
         with explained(f"connection {name!r}"):
             await conn.execute(
@@ -142,6 +152,15 @@ async def update(
             detail if is_active is None else {**detail, "is_active": is_active},
         )
     return connection
+
+
+async def _read_anew(conn: AsyncConnection[Any], before: Connection, columns: Rules) -> None:
+    """Have the next sync read streams whole of which more is to be stored: their cursors' scope is another one."""
+    wider = [stream for stream, fields in before.columns.items() if loosened(fields, columns.get(stream, {}))]
+    await conn.execute(
+        "UPDATE cursors SET scope = 'fewer columns' WHERE connector_config_id = %s AND stream = ANY(%s)",
+        (before.id, wider),
+    )
 
 
 async def note_test(conn: AsyncConnection[Any], connection_id: UUID, error: str | None) -> Connection:

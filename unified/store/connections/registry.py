@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from unified.kit.mapping.columns import Rules
 from unified.kit.secrets import without_lookalikes
 from unified.store.connections import changes
 from unified.store.connections.across import read_across
@@ -54,6 +55,7 @@ class Registry:
         settings: Mapping[str, Any] | None = None,
         *,
         streams: Collection[str] = (),
+        columns: Rules | None = None,
         sync_interval: timedelta = DEFAULT_SYNC_INTERVAL,
         is_active: bool = True,
         actor: str = "unified",
@@ -66,6 +68,7 @@ class Registry:
             name: 1 to 63 lower-case letters, digits and inner hyphens, unique in the workspace.
             settings: JSON values for the adapter's settings; no secret.
             streams: Names of the streams that it reads; empty for its connector's usual ones.
+            columns: By stream, which fields of its records are left out or hashed.
             sync_interval: How often to sync: whole minutes, up to 31 days.
             is_active: Whether to sync it by schedule.
             actor: Who adds it, for the audit log.
@@ -84,6 +87,7 @@ class Registry:
                 name,
                 settings,
                 streams=streams,
+                columns=columns,
                 sync_interval=sync_interval,
                 is_active=is_active,
                 actor=actor,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from unified.kit.mapping.columns import Rules
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.rows import fetch
@@ -27,7 +28,8 @@ READS = """CASE c.streams WHEN '{}' THEN h.stream <> ALL (k.further_streams) ELS
 SUMMARIES = f"SELECT {_COLUMNS} {_FROM}"
 # More than the scheduler may see.
 CONNECTIONS = f"""
-    SELECT {_COLUMNS}, c.settings, c.approval_by, c.approval_at, c.sync_requested_full, c.tested_at, c.test_error
+    SELECT {_COLUMNS}, c.settings, c.columns, c.stored_columns, c.approval_by, c.approval_at, c.sync_requested_full,
+        c.tested_at, c.test_error
     {_FROM}
 """
 
@@ -99,6 +101,8 @@ class Connection(ConnectionSummary):
 
     Attributes:
         settings: The adapter's settings; no secret.
+        columns: By stream, which fields of its records are left out or hashed: :mod:`unified.kit.mapping.columns`.
+        stored_columns: The same, as all that is stored obeys it; other than ``columns`` until that was done.
         approval_by: Who approved or rejected it; None where nobody had to.
         approval_at: When.
         sync_requested_full: Whether the sync that was asked for is to read everything anew.
@@ -107,6 +111,8 @@ class Connection(ConnectionSummary):
     """
 
     settings: Mapping[str, Any]
+    columns: Rules
+    stored_columns: Rules
     approval_by: str | None
     approval_at: datetime | None
     sync_requested_full: bool

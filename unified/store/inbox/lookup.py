@@ -7,11 +7,12 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
 from unified.kit.errors import ConfigurationError
+from unified.kit.mapping.columns import Columns, Rules
 from unified.kit.registry import get_adapter, get_verifier
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import ReceivedEvent, is_wanted
@@ -52,6 +53,7 @@ class ActiveEndpoint:
         verifier: Checks and reads deliveries.
         secrets: All that are good at present; none where none is stored.
         event_types: See :class:`unified.store.inbox.endpoints.Endpoint`.
+        columns: What those of the connections leave out or hash that do.
     """
 
     id: UUID
@@ -62,6 +64,7 @@ class ActiveEndpoint:
     verifier: Verifier
     secrets: Sequence[Secret] = field(repr=False)
     event_types: Sequence[str]
+    columns: Mapping[UUID, Columns] = field(default_factory=dict)
 
     def wants(self, event_type: str) -> bool:
         """Whether events of this type are kept."""
@@ -75,10 +78,18 @@ class ActiveEndpoint:
         for event in events:
             owner = adapter.owner(event)
             found = belongs_to(owner, self.connection_id, self.readers)
-            rows += [Received(self.workspace_id, connection_id, event) for connection_id in found]
+            rows += [
+                Received(self.workspace_id, connection_id, self._cut(connection_id, event))
+                for connection_id in found
+            ]
             if not found:
                 strays.append(Stray(self.workspace_id, self.connection_id, owner))
         return rows, strays
+
+    def _cut(self, connection_id: UUID, event: ReceivedEvent) -> ReceivedEvent:
+        """An event as a connection stores it. One of which columns can't be left out is stored without its body."""
+        columns = self.columns.get(connection_id)
+        return event if columns is None else replace(event, body=columns.kept_event(event.body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,7 @@ class _Target:
     options: Mapping[str, str]
     event_types: Sequence[str]
     updated_at: datetime
+    rules: Mapping[str, Rules]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +201,14 @@ class EndpointLookup:
             )
         except CredentialNotFoundError:
             revealed = {}  # and so no delivery is signed
+        adapter = get_adapter(target.connector)
+        columns = {
+            UUID(one): await self._credentials.columns(target.workspace_id, adapter, rules)
+            for one, rules in target.rules.items()
+        }
         ids = target.id, target.workspace_id, target.connection_id
         of = target.connector, target.readers
-        endpoint = ActiveEndpoint(*ids, *of, verifier, tuple(revealed.values()), target.event_types)
+        endpoint = ActiveEndpoint(*ids, *of, verifier, tuple(revealed.values()), target.event_types, columns)
         return _Found(target, endpoint, now + SECRET_SECONDS)
 
     async def _look_up(self, connector: str, path: str) -> _Target | None:
@@ -201,7 +218,10 @@ class EndpointLookup:
                 SELECT w.id, w.workspace_id, w.connector_config_id, c.connector, (
                     SELECT jsonb_agg(jsonb_build_array(o.connection_id, o.account, o.livemode) ORDER BY o.connection_id)
                     FROM ({READERS} WHERE r.workspace_id = c.workspace_id AND r.connector = c.connector) AS o
-                ), w.verifier, w.options, w.event_types, w.updated_at
+                ), w.verifier, w.options, w.event_types, w.updated_at, (
+                    SELECT coalesce(jsonb_object_agg(o.id, o.columns), '{{}}') FROM connector_configs AS o
+                    WHERE o.workspace_id = c.workspace_id AND o.connector = c.connector AND o.columns <> '{{}}'
+                )
                 FROM webhook_configs AS w
                 JOIN connector_configs AS c ON (c.workspace_id, c.id) = (w.workspace_id, w.connector_config_id)
                 WHERE w.endpoint_path = %(path)s AND w.is_active AND c.connector = %(connector)s
@@ -212,4 +232,4 @@ class EndpointLookup:
         if row is None:
             return None
         readers = tuple(Reader(UUID(one), *rest) for one, *rest in row[4])
-        return _Target(row[0], row[1], row[2], row[3], readers, row[5], row[6], row[7], row[8])
+        return _Target(row[0], row[1], row[2], row[3], readers, *row[5:])

@@ -128,6 +128,21 @@ async def ends(conn: AsyncConnection[Any], route: Route) -> tuple[Connection, Co
     )
 
 
+async def routes_of(conn: AsyncConnection[Any], connection_id: UUID, stream: str) -> list[Route]:
+    """The routes from and to a stream of a connection, by name, in a transaction of its workspace."""
+    return await read_routes(
+        conn,
+        ROUTES
+        + """
+        WHERE (r.source_connection_id, r.source_stream) = (%(connection)s, %(stream)s)
+            OR (r.target_connection_id, r.target_stream) = (%(connection)s, %(stream)s)
+        ORDER BY r.name
+        """,
+        connection=connection_id,
+        stream=stream,
+    )
+
+
 async def read_route(conn: AsyncConnection[Any], route_id: UUID) -> Route:
     """One route, in a transaction of its workspace.
 

@@ -112,6 +112,7 @@ def checked(
         raise InvalidSettingError(
             f"{source.key} and {target.key} belong to two workspaces; a route stays inside one"
         )
+    _check_whole((source, target), streams)
     _check_words(settings)
     is_two_way = settings.direction == "two_way"
     into_target = _writable(target, streams[1])
@@ -135,6 +136,16 @@ def checked(
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InvalidSettingError(f"{', '.join(twice)} has several rules; a field travels to one place")
     return replace(settings, fields=fields)
+
+
+def _check_whole(ends: Sequence[Connection], streams: Sequence[str]) -> None:
+    """Refuse streams of which columns are left out: a route would take what is missing for empty."""
+    for end, stream in zip(ends, streams, strict=True):
+        if cut := end.columns.get(stream):
+            raise InvalidSettingError(
+                f"a route needs whole customers, to find them and to write what they hold, and {end.key} leaves out or "
+                f"hashes {', '.join(cut)} of {stream}"
+            )
 
 
 def _check_words(settings: RouteSettings) -> None:

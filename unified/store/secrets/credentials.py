@@ -20,7 +20,9 @@ from cryptography.fernet import InvalidToken
 from psycopg import AsyncConnection
 from psycopg.errors import ForeignKeyViolation
 
+from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import CredentialKind
+from unified.kit.mapping.columns import Columns, Rules
 from unified.kit.secrets import Secret
 from unified.store import audit
 from unified.store.connections.approval import ConnectionNotApprovedError, ensure_approved
@@ -323,6 +325,31 @@ class CredentialStore:
             raise CredentialNotFoundError(f"connection {key} has no {what}; store one")
         infos = {sealed.info.field: sealed.info for sealed in found}
         return Released(found[-1].info.kind, secrets, infos), ", ".join(sorted(master_key_ids))
+
+    async def columns(self, workspace_id: UUID, adapter: type[BaseAdapter[Any]], rules: Rules) -> Columns:
+        """What a connection leaves out and hashes, with the workspace's key where it hashes.
+
+        Args:
+            workspace_id: The workspace.
+            adapter: Of the connection's connector.
+            rules: The connection's.
+
+        Raises:
+            CredentialTamperedError: If the key is not as it was stored.
+            MasterKeyError: If the data key can't be unwrapped.
+        """
+        columns = Columns(rules, named=adapter.named_values)
+        if not columns.is_hashing:
+            return columns
+        async with self._db.workspace(workspace_id) as conn:
+            try:
+                key = await data_keys.column_key(conn, self._provider, workspace_id)
+                return Columns(rules, key, adapter.named_values)
+            except InvalidToken:
+                raise CredentialTamperedError(
+                    "the key that columns are hashed by does not decrypt: its row was changed, or copied from another "
+                    "workspace; find out by whom"
+                ) from None
 
     async def seal(
         self, conn: AsyncConnection[Any], workspace_id: UUID, connection_id: UUID, name: str, secret: Secret

@@ -1,5 +1,7 @@
 """Data keys: one a workspace, kept wrapped by a master key, and the rotation to a new master key.
 
+Beside it the key that the workspace's columns are hashed by (`unified.kit.mapping.columns`).
+
 The plain keys exist only in memory. What they encrypt: `unified.store.secrets.credentials`. The master keys:
 `unified.store.secrets.keys`.
 """
@@ -16,14 +18,24 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from psycopg import AsyncConnection
 from psycopg.errors import ForeignKeyViolation
 
+from unified.kit.secrets import Secret
 from unified.store import audit, ciphers
 from unified.store.database import Database
 from unified.store.secrets.keys import KeyProvider, MasterKeyError, WrappedKey
+from unified.store.secrets.rows import sealed_place
 
 # While a new data key is wrapped and stored, the master keys do not change; while they change, nobody
 # wraps. So a rotation sees every data key that was wrapped by a former master key, and none comes after it.
 _WRAPPING = "SELECT pg_advisory_xact_lock_shared(hashtextextended('unified/master keys', 0))"
 _CHANGING = "SELECT pg_advisory_xact_lock(hashtextextended('unified/master keys', 0))"
+
+COLUMN_KEY = "column_key"
+"""The name under which a workspace's key for columns is sealed."""
+
+_COLUMN_KEY = """
+    SELECT sealed, c.data_key_id, k.wrapped_key, k.master_key_id
+    FROM column_keys AS c JOIN workspace_keys AS k ON (k.workspace_id, k.id) = (c.workspace_id, c.data_key_id)
+"""
 
 _PRIMARY = "SELECT id, wrapped_key, master_key_id FROM workspace_keys WHERE is_primary"
 
@@ -232,6 +244,34 @@ async def current(conn: AsyncConnection[Any], provider: KeyProvider, workspace_i
         )
     data_key_id, wrapped, master_key_id = row
     return DataKey(data_key_id, await provider.unwrap(wrapped, master_key_id), master_key_id)
+
+
+async def column_key(conn: AsyncConnection[Any], provider: KeyProvider, workspace_id: UUID) -> bytes:
+    """The key that a workspace's columns are hashed by, 32 bytes, made on first use. If two make one, the first stands.
+
+    It is kept encrypted by the data key, and never replaced: what would be hashed by another one would not join with
+    what is stored.
+
+    Args:
+        conn: A transaction in the workspace.
+        provider: Wraps and unwraps its data key.
+        workspace_id: The workspace.
+
+    Raises:
+        MasterKeyError: If the data key can't be unwrapped.
+        InvalidToken: If its row was changed, or copied from another place.
+    """
+    place = sealed_place(workspace_id, workspace_id, COLUMN_KEY)
+    while (row := await (await conn.execute(_COLUMN_KEY)).fetchone()) is None:
+        data_key = await current(conn, provider, workspace_id)
+        sealed = place.encrypt(data_key.key, data_key.id, Secret(os.urandom(32).hex()))
+        await conn.execute(
+            "INSERT INTO column_keys (workspace_id, sealed, data_key_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (workspace_id, sealed, data_key.id),
+        )
+    sealed, data_key_id, wrapped_key, master_key_id = row
+    secret = place.decrypt(await provider.unwrap(wrapped_key, master_key_id), data_key_id, sealed)
+    return bytes.fromhex(secret.reveal())
 
 
 async def _record(

@@ -27,11 +27,13 @@ class StoredConnections:
         """Load a connection and release its secrets; raises what :meth:`CredentialStore.reveal` does."""
         connection = await self._registry.get_connection(workspace_id, connection_id)
         ref = ConnectionRef(connection.id, workspace_id, connection.key, connection.streams)
-        if not get_adapter(connection.connector).takes_credential():
-            return OpenedConnection(ref, connection.connector, connection.settings, {})
+        adapter = get_adapter(connection.connector)
+        columns = await self._credentials.columns(workspace_id, adapter, connection.columns)
+        if not adapter.takes_credential():
+            return OpenedConnection(ref, connection.connector, connection.settings, {}, columns=columns)
         released = await self._credentials.release(
             workspace_id, connection_id, actor=self._actor, purpose=purpose
         )
         return OpenedConnection(
-            ref, connection.connector, connection.settings, released.secrets, released.kind
+            ref, connection.connector, connection.settings, released.secrets, released.kind, columns=columns
         )

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from unified.kit.mapping.columns import Rules
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.kit.settings import checked_settings
@@ -16,7 +17,13 @@ from unified.store.connections.rows import Connection
 from unified.store.secrets.credentials import CredentialExpiredError, CredentialNotFoundError
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace
-from unified.sync.connections import Connections, NewConnection, check_secrets, stored_streams
+from unified.sync.columns.rules import checked_columns
+from unified.sync.connections import (
+    Connections,
+    NewConnection,
+    check_secrets,
+    stored_streams,
+)
 from unified.sync.declared.document import DeclaredConnection
 from unified.sync.declared.steps import Ground, Step
 
@@ -80,6 +87,7 @@ async def _new(
         settings=wanted.settings,
         secrets=secrets,
         streams=wanted.streams or (),
+        columns=wanted.columns or {},
         sync_interval=timedelta(minutes=wanted.interval_minutes)
         if wanted.interval_minutes
         else DEFAULT_SYNC_INTERVAL,
@@ -88,6 +96,7 @@ async def _new(
     adapter = get_adapter(wanted.connector)
     checked_settings(adapter, wanted.settings)
     stored_streams(adapter, new.streams)
+    checked_columns(adapter, new.columns)
     if secrets:
         check_secrets(adapter, secrets)
     if workspace:
@@ -122,11 +131,14 @@ async def _changed(
     read = adapter.chosen(now.streams)
     wanted_streams = None if wanted.streams is None else stored_streams(adapter, wanted.streams)
     will_read = read if wanted_streams is None else adapter.chosen(wanted_streams)
+    columns = None if wanted.columns is None else checked_columns(adapter, wanted.columns)
+    are_other = columns is not None and columns != now.columns
     other, unknown = await _other_secrets(ground, now, secrets)
     detail = [
         *(f"{key}: {now.settings.get(key, 'not set')} -> {value}" for key, value in settings.items()),
         *(f"reads {stream.name}" for stream in will_read if stream not in read),
         *(f"reads {stream.name} no longer" for stream in read if stream not in will_read),
+        *(_columns_changed(now.columns, columns) if columns is not None else ()),
         *(
             [f"every {_minutes(now.sync_interval)} min -> {_minutes(interval)}"]
             if interval != now.sync_interval
@@ -144,13 +156,14 @@ async def _changed(
             await ground.connection(name),
             settings=settings or None,
             streams=None if will_read == read else wanted_streams,
+            columns=columns if are_other else None,
             sync_interval=interval if interval != now.sync_interval else None,
             secrets={field: secrets[field] for field in other},
             test=ground.test and now.approval == "approved" and is_tried,
         )
         return changed.notices
 
-    is_other = is_tried or interval != now.sync_interval
+    is_other = is_tried or are_other or interval != now.sync_interval
     return Step(
         kind="connection",
         name=name,
@@ -159,6 +172,15 @@ async def _changed(
         path=("connections", name),
         carry_out=change if is_other else None,
     )
+
+
+def _columns_changed(now: Rules, wanted: Rules) -> Iterator[str]:
+    """What becomes of which field, where it is not as before."""
+    for stream in sorted(now.keys() | wanted.keys()):
+        before, after = now.get(stream, {}), wanted.get(stream, {})
+        for field in sorted(before.keys() | after.keys()):
+            if before.get(field) != after.get(field):
+                yield f"{stream}.{field}: {before.get(field, 'stored')} -> {after.get(field, 'stored')}"
 
 
 def _activity(ground: Ground, name: str, wanted: DeclaredConnection, now: Connection) -> Iterator[Step]:

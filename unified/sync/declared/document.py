@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from unified.kit.mapping.columns import Treatment
 from unified.kit.mapping.rules import MOST_RULES, Rule
 from unified.sync.routes.orders import Orders
 
@@ -70,6 +71,7 @@ class DeclaredConnection(_Said):
         connector: Which system.
         settings: Of the adapter.
         streams: Names of those that are read; empty for the connector's usual ones.
+        columns: By stream, fields of its records that are left out or hashed.
         interval_minutes: Between two syncs; a new connection has 60.
         active: Whether it is synced by schedule.
         secrets: By field, where it is found.
@@ -80,6 +82,7 @@ class DeclaredConnection(_Said):
     connector: str
     settings: dict[str, Any] = Field(default_factory=dict)
     streams: list[str] | None = None
+    columns: dict[str, dict[str, Treatment]] | None = None
     interval_minutes: Minutes | None = None
     active: bool | None = None
     secrets: dict[str, Reference] = Field(default_factory=dict)

@@ -1,18 +1,18 @@
 """Remap: apply a changed mapping, schema version or field rule to stored raw records. No source is asked."""
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import datetime
 
 from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import build_adapter
-from unified.kit.streams import Page, RawRecord
+from unified.kit.mapping.columns import Columns
 from unified.store.connections import field_rules
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.records import cursors, rejects, tables
+from unified.store.records import cursors
 from unified.store.records.tables import StreamKey
+from unified.sync.columns.stored import stored_pages
 from unified.sync.connection import lease, recorded
+from unified.sync.errors import PullError
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
 from unified.sync.pull import OnProgress, PullResult
@@ -36,10 +36,18 @@ async def remap(
 
     Raises:
         ConnectionBusyError: If a sync of the connection is under way.
-        PullError: If the database fails. What was committed before stays.
+        PullError: If the database fails, or columns were left out since that are stored yet, which the next sync
+            mends. What was committed before stays.
     """
+    if connection.columns != connection.stored_columns:
+        raise PullError(
+            f"{connection.key}: other columns are left out or hashed since its last sync; `unified sync "
+            f"{connection.key}` brings what is stored to that, and then it can be mapped anew",
+            retry=True,
+        )
     ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
-    adapter = build_adapter(connection.connector, connection.settings, {}, ref)
+    columns = Columns(connection.columns)
+    adapter = build_adapter(connection.connector, connection.settings, {}, ref, columns=columns)
     expected = (*adapter.chosen(connection.streams), *adapter.delivered_streams)
     results = []
     async with Mapper() as mapper:
@@ -65,7 +73,7 @@ async def _remap_stream(
         recorded(db, connection, key, "remap") as (history_id, result),
     ):
         clock = await db.clock()
-        async with aclosing(_stored_pages(db, key, clock())) as stored:
+        async with aclosing(stored_pages(db, key, clock())) as stored:
             async for pages in stored:
                 result.read += len(pages)
                 counts = await store_pages(
@@ -75,32 +83,3 @@ async def _remap_stream(
                 on_progress(result)
         result.is_complete = True
     return result
-
-
-async def _stored_pages(
-    db: Database, key: StreamKey, started_at: datetime
-) -> AsyncGenerator[list[Page], None]:
-    """Stored raw records, then rejects, some thousand at a time, each a page of its own time."""
-    after = ""
-    while True:
-        async with db.workspace(key.workspace_id) as transaction:
-            rows = await tables.read_raw(transaction, key, after=after)
-        if not rows:
-            break
-        yield [Page([RawRecord(row.source_id, row.body)], row.observed_at, None) for row in rows]
-        after = rows[-1].source_id
-    after = ""
-    while True:
-        async with db.workspace(key.workspace_id) as transaction:
-            set_aside = await rejects.read(transaction, key, after=after)
-        if not set_aside:
-            break
-        # A record that was set aside a moment ago, by this remap, has been counted.
-        pages = [
-            Page([RawRecord(row.source_id, row.raw)], row.observed_at, None)
-            for row in set_aside
-            if row.last_seen_at < started_at
-        ]
-        if pages:
-            yield pages
-        after = set_aside[-1].key

@@ -265,3 +265,22 @@ async def test_a_connection_says_which_streams_it_reads(acme: Tenant) -> None:
     assert changed["streams"] == ["customers", "invoices", "events"]
     refused = await acme.ask("PATCH", place, 422, json={"streams": ["deals"]}, headers=anyway)
     assert "stripe polls no stream deals" in refused["detail"]
+
+
+async def test_a_connection_says_which_columns_it_leaves_out(acme: Tenant) -> None:
+    columns = {"customers": {"email": "hash"}}
+    added = await acme.ask(
+        "POST", CONFIGS, 201, json={"connector": "stripe", "name": "main", "columns": columns}
+    )
+    assert added["columns"] == columns
+    place, anyway = f"{CONFIGS}/{added['id']}", {"if-match": "*"}
+    changed = await acme.ask(
+        "PATCH", place, json={"columns": {"invoices": {"number": "omit"}}}, headers=anyway
+    )
+    assert changed["columns"] == {"invoices": {"number": "omit"}}
+    assert changed["version"] > added["version"]
+    assert changed["sync_requested_at"] is not None
+    refused = await acme.ask(
+        "PATCH", place, 422, json={"columns": {"invoices": {"id": "omit"}}}, headers=anyway
+    )
+    assert "known and dated by id" in refused["detail"]

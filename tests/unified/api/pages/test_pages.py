@@ -353,6 +353,7 @@ async def test_a_viewer_sees_no_buttons_and_is_refused(site: Site) -> None:
             "approve",
             "reject",
             "streams",
+            "columns",
             "credentials",
             "authorize",
             "replay",

@@ -13,7 +13,7 @@ from unified.cli.installation import is_embedded, migrate_database
 from unified.cli.output import out, print_json, say, table
 from unified.cli.secrets import read_secrets
 from unified.cli.session import ACTOR, DEFAULT_WORKSPACE, CommandError, Session, asynchronous, open_session
-from unified.cli.settings import chosen_settings, chosen_streams
+from unified.cli.settings import chosen_columns, chosen_settings, chosen_streams
 from unified.kit.declarations import UNKNOWN_ACCOUNT, CredentialKind
 from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
@@ -22,6 +22,7 @@ from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.rows import streams_read
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
+from unified.sync.columns.settling import settle
 from unified.sync.connections import NewConnection, Trial
 
 app = typer.Typer(
@@ -64,6 +65,14 @@ Streams = Annotated[
         "the usual ones.",
     ),
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULES",
+        help="Fields of the source's records that are not stored, or hashed by the workspace's key, by commas: "
+        "customers.email=hash,customers.address=omit; `none` for none. They take the place of all former ones.",
+    ),
+]
 Minutes = Annotated[
     int | None, typer.Option(min=1, max=44_640, help="Minutes between two syncs; a new connection has 60.")
 ]
@@ -82,6 +91,7 @@ async def add(
     allow_private_hosts: PrivateHosts = None,
     settings: Settings = None,
     streams: Streams = None,
+    columns: Columns = None,
     interval: Minutes = None,
     secret_stdin: SecretStdin = False,
     no_test: NoTest = False,
@@ -109,6 +119,7 @@ async def add(
             name=name,
             settings=chosen,
             streams=chosen_streams(adapter, streams) if streams is not None else (),
+            columns=chosen_columns(columns) if columns is not None else {},
             sync_interval=timedelta(minutes=interval) if interval else DEFAULT_SYNC_INTERVAL,
         )
         await connections.rehearse(owner.id, new)
@@ -212,6 +223,7 @@ async def update(
     allow_private_hosts: PrivateHosts = None,
     settings: Settings = None,
     streams: Streams = None,
+    columns: Columns = None,
     interval: Minutes = None,
     secret: Annotated[
         bool, typer.Option("--secret", help="Replace the secret; asks, or takes the environment's.")
@@ -239,11 +251,14 @@ async def update(
             connection,
             settings=chosen,
             streams=chosen_streams(adapter, streams) if streams is not None else None,
+            columns=chosen_columns(columns) if columns is not None else None,
             sync_interval=timedelta(minutes=interval) if interval else None,
             secrets=replaced,
             test=not no_test and connection.approval == "approved",
         )
         _say_trial(changed.trial)
+        if changed.connection.approval == "approved":
+            await settle(session.db, session.adapters(), changed.connection)
     say(" ".join((f"Changed {connection.key}.", *changed.notices)))
 
 

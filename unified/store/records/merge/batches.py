@@ -21,11 +21,12 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor, sql
 from psycopg.types.json import Jsonb
 
+from unified.kit.mapping.columns import Rules
 from unified.schema import UnifiedBase
 from unified.schema.entities import CUSTOMERS, INVOICES
 from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.database import Database
-from unified.store.errors import AccountChangedError, RecordError
+from unified.store.errors import AccountChangedError, ColumnsChangedError, RecordError
 from unified.store.plans import avoid_nested_loops
 from unified.store.records import keys, suppressions, tables
 from unified.store.records.merge import deletions, merge_sql, staging
@@ -127,6 +128,8 @@ class Batch:
         history_id: The row of ``sync_history`` whose counts go up.
         scope: What the cursor was made with; None leaves that as it is.
         epoch: The connection's when its credentials were read; None stores whatever it is by now.
+        columns: What was left out or hashed of it, of all the connection's streams; None stores it whatever the
+            connection says by now.
     """
 
     observed_at: datetime
@@ -143,6 +146,7 @@ class Batch:
     history_id: UUID | None = None
     scope: str | None = None
     epoch: int | None = None
+    columns: Rules | None = None
 
     def ids(self) -> list[str]:
         """Source ids of all records that this batch may change."""
@@ -238,6 +242,7 @@ async def merge(
     Raises:
         RecordError: If PostgreSQL can't hold a value.
         AccountChangedError: If the connection is another account's by now.
+        ColumnsChangedError: If it leaves out other columns by now.
         ConnectionNotFoundError: If the connection was removed meanwhile.
         ValueError: If it has deletions of a log: what happened can't be deleted.
     """
@@ -298,8 +303,10 @@ class _Merge:
         await avoid_nested_loops(self._cursor.connection)
         await self._execute(merge_sql.LOCK)
         connection = await self._cursor.fetchone()
-        if connection and self._batch.epoch not in (None, *connection):
+        if connection and self._batch.epoch not in (None, connection[0]):
             raise AccountChangedError
+        if connection and self._batch.columns not in (None, connection[1]):
+            raise ColumnsChangedError
         await self._execute(merge_sql.FLOOR)
         row = await self._cursor.fetchone()
         assert row is not None  # noqa: S101 - a SELECT without FROM gives one row

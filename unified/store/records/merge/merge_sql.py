@@ -31,9 +31,9 @@ _NOTED = """, noted AS (
         GROUP BY part
     )"""
 
-# The connection's epoch, which stays until the commit. A change of its account, or of what is suppressed, locks its row
-# before. A statement of its own waits for that, so that the next one sees what was done.
-LOCK = "SELECT account_epoch FROM connector_configs WHERE id = %(connection)s FOR SHARE"
+# The connection's epoch and columns, which stay until the commit. A change of its account, or of what is suppressed,
+# locks its row before. A statement of its own waits for that, so that the next one sees what was done.
+LOCK = "SELECT account_epoch, columns FROM connector_configs WHERE id = %(connection)s FOR SHARE"
 
 # The last full refresh that ran to its end, which confirmed all that is stored; whether anything is suppressed.
 FLOOR = """

@@ -129,6 +129,12 @@ def test_a_file_is_planned_applied_and_then_there_is_nothing_to_do(unified: Unif
     ("path", "to", "step", "says"),
     [
         ((*BILLING, "streams"), ["customers", "events"], (CONNECTION, "change"), "reads invoices no longer"),
+        (
+            (*BILLING, "columns"),
+            {"invoices": {"number": "omit"}},
+            (CONNECTION, "change"),
+            "invoices.number: stored -> omit",
+        ),
         ((*BILLING, "interval_minutes"), 45, (CONNECTION, "change"), "30 min -> 45"),
         ((*BILLING, "settings", "timeout"), 7.5, (CONNECTION, "change"), "timeout: not set"),
         ((*BILLING, "active"), False, (CONNECTION, "change"), "pause it"),

@@ -103,6 +103,25 @@ def test_streams_are_chosen_by_name(unified: Unified, sandbox: SandboxServer) ->
     unified.ok("connections", "remove", "default/some", "--yes")
 
 
+def test_columns_are_left_out_by_name(unified: Unified, sandbox: SandboxServer) -> None:
+    place = (*to_sandbox(sandbox, "stripe"), "--secret-stdin", "--no-test")
+    unified.ok("connections", "add", "stripe", "less", *place, "--columns", "customers.email=hash", stdin=KEY)
+    assert unified.json("connections", "show", "default/less")["columns"] == {"customers": {"email": "hash"}}
+    change = ("connections", "update", "default/less", "--no-test", "--columns")
+    assert (
+        "reads all customers anew" in unified.run(*change, "customers.phone=omit, customers.name=hash").stderr
+    )
+    for wrong, code, says in (
+        ("email=hash", 2, "--columns takes STREAM.FIELD=omit"),
+        ("customers.id=omit", 1, "customers.id has to stay"),
+        ("customers.email=drop", 1, "omit or hash, not 'drop'"),
+    ):
+        assert says in unified.refused(*change, wrong, code=code)
+    unified.ok(*change, "none")
+    assert unified.json("connections", "show", "default/less")["columns"] == {}
+    unified.ok("connections", "remove", "default/less", "--yes")
+
+
 def test_a_missing_secret_says_how_to_give_it(unified: Unified, sandbox: SandboxServer) -> None:
     arguments = ("connections", "add", "hubspot", "crm", *to_sandbox(sandbox, "hubspot"))
     line = unified.refused(*arguments, code=2)

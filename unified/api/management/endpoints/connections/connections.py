@@ -16,6 +16,7 @@ from unified.api.management.paging import AskedPage, Page
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
 from unified.kit.declarations import STREAM_NAME
+from unified.kit.mapping.columns import Treatment
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store import removal
@@ -50,6 +51,15 @@ Streams = Annotated[
         examples=[["customers", "invoices"]],
     ),
 ]
+Columns = Annotated[
+    dict[Annotated[str, Field(pattern=STREAM_NAME)], dict[str, Treatment]],
+    Field(
+        max_length=100,
+        description="By stream, fields of the source's records, as dotted paths, that are left out (`omit`) or hashed "
+        "by the workspace's key (`hash`) before anything is stored, raw records and received events included.",
+        examples=[{"customers": {"email": "hash", "address": "omit"}}],
+    ),
+]
 Minutes = Annotated[int, Field(ge=1, le=44_640, description="Minutes between two syncs.", examples=[60])]
 
 routes = router("/api/connectors/configs", "Connections")
@@ -71,6 +81,7 @@ class NewConfig(BaseModel):
     ]
     settings: Settings = Field(default_factory=dict)
     streams: Streams = Field(default_factory=list)
+    columns: Columns = Field(default_factory=dict)
     sync_interval_minutes: Minutes = _USUAL_MINUTES
     is_active: Annotated[bool, Field(description="Whether to sync it by schedule.")] = True
 
@@ -84,6 +95,7 @@ class ConfigChange(BaseModel):
         Settings | None, Field(description="Settings to change; null takes one back to its default.")
     ] = None
     streams: Streams | None = None
+    columns: Columns | None = None
     sync_interval_minutes: Minutes | None = None
 
 
@@ -99,6 +111,7 @@ class Config:
     name: Annotated[str, Field(examples=["main"])]
     settings: Settings
     streams: Annotated[list[str], Field(description="The streams that it reads.", examples=[["customers"]])]
+    columns: Columns
     is_active: Annotated[bool, Field(description="Whether it is synced by schedule.")]
     sync_interval_minutes: Minutes
     sync_status: Annotated[
@@ -159,11 +172,12 @@ async def get_connection(caller: Reader, services: Use, connection_id: UUID) -> 
 async def change_connection(
     caller: Writer, services: Use, connection_id: UUID, if_match: IfMatch, wanted: ConfigChange
 ) -> Response:
-    """Change settings, streams or the interval.
+    """Change settings, streams, columns or the interval.
 
     Other settings wait for approval again, where the workspace asks for it. Credentials never follow a connection to
     another host: delete them first, and store them anew afterwards. Settings that say what is read make the next sync
-    read everything anew.
+    read everything anew. Columns that are left out or hashed from now on are so in what is stored as well, by a sync
+    that is asked for; those that are not any more are read anew by it.
     """
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
     return shown(await change(caller, services, connection, wanted, if_version=if_match, test=False))
@@ -216,6 +230,7 @@ async def add(
             settings=new.settings,
             secrets=secrets or {},
             streams=new.streams,
+            columns=new.columns,
             sync_interval=new.sync_interval_minutes * _MINUTE,
             is_active=new.is_active,
         ),
@@ -239,6 +254,7 @@ async def change(
         connection,
         settings=wanted.settings,
         streams=wanted.streams,
+        columns=wanted.columns,
         sync_interval=None if minutes is None else minutes * _MINUTE,
         check=destination_check(services.settings.management.open_hosts),
         if_version=if_version,
@@ -279,6 +295,7 @@ def _config(connection: Connection) -> Config:
         name=connection.name,
         settings=dict(connection.settings),
         streams=[stream.name for stream in get_adapter(connection.connector).chosen(connection.streams)],
+        columns={stream: dict(fields) for stream, fields in connection.columns.items()},
         is_active=connection.is_active,
         sync_interval_minutes=connection.sync_interval // _MINUTE,
         sync_status=connection.sync_status,
