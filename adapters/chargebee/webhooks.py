@@ -14,6 +14,7 @@ from unified.kit.webhooks.basic import BasicVerifier
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.payloads import Text, read_json, read_time
+from unified.kit.webhooks.signatures import PROBE_TYPE, Probe
 
 # Which stream a resource of an event's content belongs to.
 _STREAMS = {"customer": "customers", "invoice": "invoices"}
@@ -36,6 +37,11 @@ class ChargebeeVerifier(BasicVerifier):
     """``Authorization: Basic``, with the user and password of the webhook's settings."""
 
     name = "chargebee"
+
+    def probe_body(self, probe: Probe) -> bytes:
+        """An event without content."""
+        said = {"id": probe.id, "event_type": PROBE_TYPE, "occurred_at": probe.seconds, "content": {}}
+        return msgspec.json.encode(said)
 
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event, known by its id, which is the same when it is polled."""

@@ -25,7 +25,16 @@ from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.owners import Owner
 from unified.kit.webhooks.payloads import Text, read_each, read_time
-from unified.kit.webhooks.signatures import Claim, SharedSecretVerifier, header, hmac_sha256, seconds
+from unified.kit.webhooks.signatures import (
+    PROBE_TYPE,
+    SIGNATURE,
+    Claim,
+    Probe,
+    SharedSecretVerifier,
+    header,
+    hmac_sha256,
+    seconds,
+)
 from unified.schema import UnifiedEvent
 
 # What stands before a company's id where the contacts associated with it are to be fetched.
@@ -131,6 +140,12 @@ class _Verifier(SharedSecretVerifier):
 
     most_events = 100
 
+    def probe_body(self, probe: Probe) -> bytes:
+        """An event of the account about no record."""
+        portal = int(probe.account) if probe.account and probe.account.isdecimal() else 0
+        said = {"subscriptionType": PROBE_TYPE, "occurredAt": probe.milliseconds}
+        return msgspec.json.encode([{**said, "portalId": portal, "messageId": probe.id}])
+
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event per element, each under a key of its own: ``eventId`` is not unique."""
 
@@ -154,6 +169,13 @@ class HubSpotVerifier(_Verifier):
         message = b"%b%b%b%b" % (delivery.method.encode(), url.encode(), delivery.body, sent_at)
         return Claim([header(delivery, "x-hubspot-signature-v3")], message, seconds(sent_at, per_second=1000))
 
+    def probe_headers(self, probe: Probe) -> dict[str, str]:
+        """Time and signature."""
+        return {
+            "x-hubspot-request-timestamp": str(probe.milliseconds),
+            "x-hubspot-signature-v3": SIGNATURE,
+        }
+
     def sign(self, key: bytes, message: bytes) -> bytes:
         """Base64."""
         return hmac_sha256(key, message, "base64")
@@ -170,6 +192,11 @@ class HubSpotV1Verifier(_Verifier):
         if header(delivery, "x-hubspot-signature-version") != self.version:
             raise SignatureError
         return Claim([header(delivery, "x-hubspot-signature")], self.message(delivery))
+
+    def probe_headers(self, probe: Probe) -> dict[str, str]:
+        """Version and signature."""
+        del probe
+        return {"x-hubspot-signature-version": self.version.decode(), "x-hubspot-signature": SIGNATURE}
 
     def message(self, delivery: Delivery) -> bytes:
         """The body."""

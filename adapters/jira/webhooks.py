@@ -5,10 +5,12 @@ the body. One that an OAuth app registered proves its sender by a JWT signed wit
 of the body: so nothing that it says is believed but which record to read again.
 """
 
+from base64 import urlsafe_b64encode
 from datetime import datetime
 from typing import Any
 
 import jwt
+import msgspec
 
 from adapters.jira.events import Event, key_of
 from unified.kit.decoding import decode_exactly
@@ -16,7 +18,15 @@ from unified.kit.errors import SignatureError
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.generic import HmacOptions, HmacVerifier
 from unified.kit.webhooks.payloads import read_json, read_time
-from unified.kit.webhooks.signatures import Claim, SharedSecretVerifier, header, hmac_sha256
+from unified.kit.webhooks.signatures import (
+    PROBE_TYPE,
+    SIGNATURE,
+    Claim,
+    Probe,
+    SharedSecretVerifier,
+    header,
+    hmac_sha256,
+)
 
 
 class JiraVerifier(HmacVerifier):
@@ -24,6 +34,10 @@ class JiraVerifier(HmacVerifier):
 
     def __init__(self) -> None:
         super().__init__("jira", HmacOptions("x-hub-signature"))
+
+    def probe_body(self, probe: Probe) -> bytes:
+        """An event about no issue."""
+        return _probe(probe)
 
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event."""
@@ -54,6 +68,18 @@ class JiraAppVerifier(SharedSecretVerifier):
         made = said.get("iat")
         return Claim([signature], signed, float(made) if isinstance(made, int | float) else None)
 
+    def probe_headers(self, probe: Probe) -> dict[str, str]:
+        """A token that says when it was made."""
+        parts = {"alg": "HS256", "typ": "JWT"}, {"iat": probe.seconds}
+        signed = ".".join(
+            urlsafe_b64encode(msgspec.json.encode(part)).rstrip(b"=").decode() for part in parts
+        )
+        return {"authorization": f"Bearer {signed}.{SIGNATURE}"}
+
+    def probe_body(self, probe: Probe) -> bytes:
+        """An event about no issue."""
+        return _probe(probe)
+
     def sign(self, key: bytes, message: bytes) -> bytes:
         """RFC 7515 section 3.1: HMAC-SHA256 in base64 for URLs, without padding."""
         digest = hmac_sha256(key, message, "base64")
@@ -62,6 +88,11 @@ class JiraAppVerifier(SharedSecretVerifier):
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event."""
         return _events(delivery)
+
+
+def _probe(probe: Probe) -> bytes:
+    said = {"webhookEvent": PROBE_TYPE, "timestamp": probe.milliseconds, "unified_test": probe.id}
+    return msgspec.json.encode(said)
 
 
 def _is_current(expires: Any, now: datetime) -> bool:

@@ -24,7 +24,7 @@ from unified.kit.webhooks.basic import BasicVerifier
 from unified.kit.webhooks.deliveries import Answer, Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.payloads import Text, read_json, read_time
-from unified.kit.webhooks.signatures import Claim, SharedSecretVerifier
+from unified.kit.webhooks.signatures import SIGNATURE, Claim, Probe, SharedSecretVerifier
 from unified.schema.event import UnifiedEvent
 
 _OUTBOUND = "{http://soap.sforce.com/2005/09/outbound}"
@@ -35,6 +35,15 @@ _ACK = b"""<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>\
 <notificationsResponse xmlns="http://soap.sforce.com/2005/09/outbound"><Ack>true</Ack></notificationsResponse>\
 </soapenv:Body></soapenv:Envelope>"""
+
+
+_PROBED = "UnifiedTest"
+_PROBE = """<?xml version="1.0" encoding="UTF-8"?>
+<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>\
+<notifications xmlns="http://soap.sforce.com/2005/09/outbound"><OrganizationId>{organization}</OrganizationId>\
+<Notification><Id>{id}</Id><sObject xsi:type="sf:UnifiedTest" xmlns:sf="urn:sobject.enterprise.soap.sforce.com" \
+xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><sf:Id>{id}</sf:Id><sf:SystemModstamp>{at}</sf:SystemModstamp>\
+</sObject></Notification></notifications></soapenv:Body></soapenv:Envelope>"""
 
 
 class Change(msgspec.Struct):
@@ -92,6 +101,10 @@ class OutboundMessageVerifier(SharedSecretVerifier):
             )
         return full_id(secret).encode()
 
+    def probe_body(self, probe: Probe) -> bytes:
+        """A message about an object that no stream reads; the organization's id, which proves it, stands in it."""
+        return _PROBE.format(organization=SIGNATURE, id=probe.id, at=probe.at.isoformat()).encode()
+
     def sign(self, key: bytes, message: bytes) -> bytes:
         """The id itself: nothing is signed."""
         del message
@@ -115,6 +128,11 @@ class FlowVerifier(BasicVerifier):
     """
 
     name = "salesforce_flow"
+
+    def probe_body(self, probe: Probe) -> bytes:
+        """A change of an object that no stream reads."""
+        said = {"organization": probe.account or probe.id, "object": _PROBED, "id": probe.id}
+        return msgspec.json.encode({**said, "at": probe.at.isoformat()})
 
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event, known by its record and time."""

@@ -15,7 +15,16 @@ from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.owners import Owner
 from unified.kit.webhooks.payloads import Text, read_json, read_time
-from unified.kit.webhooks.signatures import Claim, SharedSecretVerifier, header, hmac_sha256, seconds
+from unified.kit.webhooks.signatures import (
+    PROBE_TYPE,
+    SIGNATURE,
+    Claim,
+    Probe,
+    SharedSecretVerifier,
+    header,
+    hmac_sha256,
+    seconds,
+)
 
 # Which stream an object belongs to.
 _STREAMS = {
@@ -83,6 +92,16 @@ class StripeVerifier(SharedSecretVerifier):
         sent_at = b"".join(value for name, _, value in elements if name == b"t")
         signatures = [value for name, _, value in elements if name == b"v1"]
         return Claim(signatures, b"%b.%b" % (sent_at, delivery.body), seconds(sent_at))
+
+    def probe_headers(self, probe: Probe) -> dict[str, str]:
+        """Time and signature."""
+        return {"stripe-signature": f"t={probe.seconds},v1={SIGNATURE}"}
+
+    def probe_body(self, probe: Probe) -> bytes:
+        """An event about no object."""
+        said = {"id": f"evt_{probe.id}", "object": "event", "type": PROBE_TYPE, "created": probe.seconds}
+        mode = {} if probe.livemode is None else {"livemode": probe.livemode}
+        return msgspec.json.encode({**said, **mode, "data": {"object": {}}})
 
     def key(self, secret: str) -> bytes:
         """The whole text, ``whsec_`` included."""

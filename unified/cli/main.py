@@ -78,7 +78,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Webhooks": {
         "webhooks": (
             "commands.webhooks.webhooks:app",
-            "Add, list, rotate, pause, remove and replay webhooks.",
+            "Add, list, test, rotate, pause, remove and replay webhooks.",
         ),
         "serve": (
             "commands.operation.serve:serve",

@@ -9,10 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from unified.conformance.bench import Bench
 from unified.conformance.checks import check
-from unified.kit.errors import SignatureError
+from unified.kit.errors import ConfigurationError, SignatureError
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import Answer, Delivery, ReceivedEvent
-from unified.kit.webhooks.signatures import Verifier
+from unified.kit.webhooks.owners import Reader, belongs_to
+from unified.kit.webhooks.probes import probe_delivery
+from unified.kit.webhooks.signatures import Probe, Verifier
 from unified.sandbox.webhooks import Endpoint
 
 _FORGED = "forged"
@@ -27,6 +29,10 @@ def _delivered(bench: type[Bench]) -> list[tuple[str, str]]:
 
 def _delivers(bench: type[Bench]) -> list[tuple[str, str]]:
     return _delivered(bench)[:1]
+
+
+def _verified(bench: type[Bench]) -> list[tuple[str]]:
+    return [(one.name,) for one in bench.adapter_class.verifiers]
 
 
 @check(_delivered)
@@ -78,6 +84,34 @@ async def a_delivery_that_is_not_proven_is_refused(bench: Bench, stream: str, ch
         except SignatureError:
             continue
         raise AssertionError(f"a delivery {what} was let in")
+
+
+@check(_verified)
+async def a_test_delivery_is_an_event_about_no_record(bench: Bench, name: str) -> None:
+    """Signed as the system does: let in, each under a key of its own, of the connection's account, and in its log."""
+    verifier = next(one for one in bench.adapter_class.verifiers if one.name == name)
+    secret = Secret(bench.webhook_secret)
+    try:
+        verifier.check_secret(secret)
+    except ConfigurationError:
+        secret = Secret("user:fake-password")
+    async with bench.open() as adapter:
+        account = await adapter.test()
+        probes = [Probe(f"probe_{number}", bench.now(), account.id, account.livemode) for number in range(2)]
+        delivered = [
+            probe_delivery(verifier, "https://hooks.example.com/webhooks/x", secret, one) for one in probes
+        ]
+        received = [verifier.receive(one, [secret]) for one in delivered]
+        events = [event for one in received if not isinstance(one, Answer) for event in one]
+        assert len({event.dedupe_key for event in events}) == len(probes)
+        reader = Reader(adapter.connection.id, account.id, account.livemode)
+        assert all(belongs_to(adapter.owner(event), reader.connection_id, [reader]) for event in events)
+        meant = adapter.changes(events)
+        assert not any((*meant.fetch.values(), *meant.tombstones.values(), *meant.states.values()))
+        for stream, records in meant.records.items():
+            origin = adapter.origin(stream, bench.now(), bench.now())
+            made = [adapter.map_record(stream, raw.body, origin) for raw in records]
+            assert [one.source_id for one in made] == [event.dedupe_key for event in events]
 
 
 @check(_delivers)

@@ -7,7 +7,7 @@ import base64
 
 from unified.kit.errors import ConfigurationError, SignatureError
 from unified.kit.webhooks.deliveries import Delivery
-from unified.kit.webhooks.signatures import Claim, SharedSecretVerifier, header
+from unified.kit.webhooks.signatures import SIGNATURE, Claim, Probe, SharedSecretVerifier, header
 
 
 class BasicVerifier(SharedSecretVerifier):
@@ -19,6 +19,11 @@ class BasicVerifier(SharedSecretVerifier):
         if scheme != b"Basic":
             raise SignatureError
         return Claim([credentials], b"")
+
+    def probe_headers(self, probe: Probe) -> dict[str, str]:
+        """User and password."""
+        del probe
+        return {"authorization": f"Basic {SIGNATURE}"}
 
     def key(self, secret: str) -> bytes:
         """User and password."""

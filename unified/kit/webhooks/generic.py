@@ -28,8 +28,11 @@ from unified.kit.webhooks.basic import BasicVerifier
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.payloads import Text, raw_at, read_each, read_json
 from unified.kit.webhooks.signatures import (
+    PROBE_TYPE,
+    SIGNATURE,
     TOLERANCE,
     Claim,
+    Probe,
     SharedSecretVerifier,
     Verifier,
     header,
@@ -43,6 +46,8 @@ _MOST_EVENTS = 100
 # A header's number beyond this counts milliseconds: as seconds it would be the year 2603.
 _LATEST_SECONDS = 20_000_000_000
 
+# A path that leads to one place.
+_PLAIN = re.compile(r"[^.\[\]*$]+(\.[^.\[\]*$]+)*")
 _PART = re.compile(r"\{(body|time|url)\}")
 
 
@@ -114,6 +119,10 @@ class _Reader(Verifier):
         """The events, each by itself."""
         return self.events.of(delivery, self.key_of)
 
+    def probe_body(self, probe: Probe) -> bytes:
+        """An event whose id, type and time stand where the options say."""
+        return self.events.probe(probe)
+
     def key_of(self, delivery: Delivery, event: bytes) -> str:  # noqa: ARG002 - a header may name it elsewhere
         """The dedupe key of an event that names none: a hash of it."""
         return f"sha256:{hashlib.sha256(event).hexdigest()}"
@@ -146,6 +155,11 @@ class HmacVerifier(_Reader, SharedSecretVerifier):
         message = b"".join(parts[part] if place % 2 else part.encode() for place, part in enumerate(found))
         return Claim([header(delivery, self.options.header.lower())], message, sent_at)
 
+    def probe_headers(self, probe: Probe) -> dict[str, str]:
+        """The signature, and the time where it is signed."""
+        times = {self.options.time_header.lower(): str(probe.seconds)} if self.options.time_header else {}
+        return {**times, self.options.header.lower(): SIGNATURE}
+
     def sign(self, key: bytes, message: bytes) -> bytes:
         """Prefix and digest."""
         digest = hmac_digest(key, message, self.options.encoding, self.options.algorithm)
@@ -162,6 +176,11 @@ class TokenVerifier(_Reader, SharedSecretVerifier):
     def claim(self, delivery: Delivery) -> Claim:
         """The token; there is no message."""
         return Claim([header(delivery, self.options.header.lower())], b"")
+
+    def probe_headers(self, probe: Probe) -> dict[str, str]:
+        """The token."""
+        del probe
+        return {self.options.header.lower(): SIGNATURE}
 
     def sign(self, key: bytes, message: bytes) -> bytes:  # noqa: ARG002 - the same for all messages
         """Prefix and token."""
@@ -272,6 +291,7 @@ class _Events:
     """Finds the events of a body."""
 
     def __init__(self, reading: Reading) -> None:
+        self._reading = reading
         self._list = reading.events_field
         self._id, self._type, self._time = (
             compile_path(path) if path else None
@@ -303,6 +323,19 @@ class _Events:
             raise PayloadError(f"the delivery has no list {self._list}, where its events should be")
         return read_each(listed, object, received)
 
+    def probe(self, probe: Probe) -> bytes:
+        """A body with one event, as far as paths of plain keys lead to what it says."""
+        event: dict[str, Any] = {}
+        said = (probe.id, PROBE_TYPE, probe.at.isoformat())
+        for path, value in zip(
+            (self._reading.id_field, self._reading.type_field, self._reading.time_field), said, strict=True
+        ):
+            if _PLAIN.fullmatch(path):
+                _put(event, path, value)
+        if not self._list:
+            return msgspec.json.encode(event)
+        return msgspec.json.encode([event] if self._list == "$" else _put({}, self._list, [event]))
+
     @staticmethod
     def _text(path: Read | None, value: Any, shape: Any) -> str | None:
         try:
@@ -315,3 +348,15 @@ class _Events:
             return None if self._time is None else readings.moment(self._time(value, value))
         except UNREADABLE:
             return None
+
+
+def _put(into: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Have a path of plain keys lead to a value; where another value is in the way, it does not."""
+    *parents, last = path.split(".")
+    place: Any = into
+    for key in parents:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            return into
+    place.setdefault(last, value)
+    return into

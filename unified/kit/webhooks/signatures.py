@@ -9,7 +9,10 @@ import hmac
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal
+
+import msgspec
 
 from unified.kit.errors import ConfigurationError, PayloadError, SignatureError
 from unified.kit.secrets import Secret
@@ -23,6 +26,13 @@ TOLERANCE = 300
 
 # While secrets are rolled a delivery carries one signature for each; checking thousands is work for nothing.
 MOST_SIGNATURES = 16
+
+PROBE_TYPE = "unified.test"
+"""The type of an event that is nothing but a test of ours."""
+
+SIGNATURE = "c2lnbmF0dXJl"
+"""What stands in the headers or the body of a test delivery where its signature will; base64, as one of them reads it
+before it is signed."""
 
 # A longer number is not a time; a bound spares int() the digits of an attacker.
 _MOST_DIGITS = 15
@@ -41,6 +51,33 @@ class Claim:
     signatures: Sequence[bytes]
     message: bytes = field(repr=False)
     sent_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a test delivery holds (:mod:`unified.kit.webhooks.probes`).
+
+    Attributes:
+        id: Names its event: letters, digits and underscores, none that was used before.
+        at: When it is made.
+        account: Whose event it is; None where that is not known.
+        livemode: False for an account in test mode; None where that is not known.
+    """
+
+    id: str
+    at: datetime
+    account: str | None = None
+    livemode: bool | None = None
+
+    @property
+    def seconds(self) -> int:
+        """When, in seconds since 1970."""
+        return int(self.at.timestamp())
+
+    @property
+    def milliseconds(self) -> int:
+        """When, in milliseconds since 1970."""
+        return int(self.at.timestamp() * 1000)
 
 
 class Verifier(ABC):
@@ -148,6 +185,15 @@ class Verifier(ABC):
         Raises:
             PayloadError: If it is not what the provider documents.
         """
+
+    def probe_headers(self, probe: Probe) -> dict[str, str]:  # noqa: ARG002 - most sign no time
+        """Headers of a test delivery, by lower-case name, with :data:`SIGNATURE` where the signature will stand."""
+        return {}
+
+    def probe_body(self, probe: Probe) -> bytes:
+        """Body of a test delivery: one event of :data:`PROBE_TYPE`, as the provider would put it, about no record."""
+        event = {"id": probe.id, "type": PROBE_TYPE, "timestamp": probe.at.isoformat()}
+        return msgspec.json.encode(event)
 
 
 class SharedSecretVerifier(Verifier):

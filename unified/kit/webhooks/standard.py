@@ -13,7 +13,9 @@ from unified.kit.errors import ConfigurationError, PayloadError
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.payloads import Text, body_key, header_text, read_json, read_time
 from unified.kit.webhooks.signatures import (
+    SIGNATURE,
     Claim,
+    Probe,
     SharedSecretVerifier,
     Verifier,
     header,
@@ -43,6 +45,14 @@ class _Standard(Verifier):
         signatures = header(delivery, "webhook-signature").split(b" ")
         offered = [one for one in signatures if one.startswith(self.version + b",")]
         return Claim(offered, message, seconds(sent_at))
+
+    def probe_headers(self, probe: Probe) -> dict[str, str]:
+        """Id, time, signature."""
+        return {
+            "webhook-id": probe.id,
+            "webhook-timestamp": str(probe.seconds),
+            "webhook-signature": SIGNATURE,
+        }
 
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event by the name of ``webhook-id``, which is signed; a polled one, which has no headers, by its body."""

@@ -21,7 +21,10 @@ from unified.kit.webhooks.deliveries import Answer, Delivery, ReceivedEvent
 from unified.kit.webhooks.generic import HmacOptions, HmacVerifier
 from unified.kit.webhooks.payloads import Text, body_key, header_text, read_each, read_json, read_time
 from unified.kit.webhooks.signatures import (
+    PROBE_TYPE,
+    SIGNATURE,
     Claim,
+    Probe,
     SharedSecretVerifier,
     Verifier,
     header,
@@ -62,6 +65,15 @@ class SlackVerifier(SharedSecretVerifier):
         sent_at = header(delivery, "x-slack-request-timestamp")
         message = b"v0:%b:%b" % (sent_at, delivery.body)
         return Claim([header(delivery, "x-slack-signature")], message, seconds(sent_at))
+
+    def probe_headers(self, probe: Probe) -> dict[str, str]:
+        """Time and signature."""
+        return {"x-slack-request-timestamp": str(probe.seconds), "x-slack-signature": SIGNATURE}
+
+    def probe_body(self, probe: Probe) -> bytes:
+        """An event in its envelope."""
+        said = {"event": {"type": PROBE_TYPE}, "event_id": probe.id, "event_time": probe.seconds}
+        return msgspec.json.encode({"type": "event_callback", "team_id": probe.account, **said})
 
     def sign(self, key: bytes, message: bytes) -> bytes:
         """``v0=`` and hex."""
@@ -122,6 +134,13 @@ class IntuitVerifier(HmacVerifier):
     def __init__(self) -> None:
         super().__init__("intuit", HmacOptions("intuit-signature", "", "base64"))
 
+    def probe_body(self, probe: Probe) -> bytes:
+        """A CloudEvent."""
+        about = {"intuitentityid": "0", "intuitaccountid": probe.account}
+        return msgspec.json.encode(
+            [{"id": probe.id, "type": PROBE_TYPE, "time": probe.at.isoformat(), **about}]
+        )
+
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """CloudEvents with ids, or the older notifications, whose changed entities become an event each."""
         if delivery.body.lstrip().startswith(b"["):
@@ -165,6 +184,16 @@ class XeroVerifier(HmacVerifier):
     def __init__(self) -> None:
         super().__init__("xero", HmacOptions("x-xero-signature", "", "base64"))
 
+    def probe_body(self, probe: Probe) -> bytes:
+        """An event; its category and type make ours."""
+        category, _, kind = PROBE_TYPE.partition(".")
+        about = {
+            "resourceId": probe.id,
+            "tenantId": probe.account or probe.id,
+            "eventDateUtc": probe.at.isoformat(),
+        }
+        return msgspec.json.encode({"events": [{"eventCategory": category, "eventType": kind, **about}]})
+
     def handshake(self, delivery: Delivery) -> Answer | None:
         """A delivery without events asks for our intent to receive; 200 and nothing else says yes."""
         return None if read_json(delivery.body, _XeroBody).events else Answer(200)
@@ -194,6 +223,10 @@ class GitHubVerifier(HmacVerifier):
 
     def __init__(self) -> None:
         super().__init__("github", HmacOptions())
+
+    def probe_headers(self, probe: Probe) -> dict[str, str]:
+        """The event's type, and the signature."""
+        return {"x-github-event": PROBE_TYPE, **super().probe_headers(probe)}
 
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
         """One event; its type is a header, and its action, where it has one, a field."""

@@ -117,6 +117,15 @@ async def append_within(conn: AsyncConnection[Any], rows: Sequence[Received]) ->
     return result.rowcount
 
 
+async def are_known(conn: AsyncConnection[Any], connection: ConnectionSummary, keys: Sequence[str]) -> bool:
+    """Whether events of these keys were received, in a transaction of the workspace, however long ago."""
+    result = await conn.execute(
+        "SELECT count(*) FROM webhook_seen WHERE connection_id = %s AND event_hash = ANY(%s)",
+        (connection.id, [event_hash(key) for key in keys]),
+    )
+    return await result.fetchone() == (len(set(keys)),)
+
+
 async def read(
     conn: AsyncConnection[Any],
     connection: ConnectionSummary,

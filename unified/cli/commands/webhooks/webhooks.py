@@ -11,6 +11,7 @@ import typer
 from unified.api.settings import PUBLIC_URL_VARIABLE
 from unified.cli.arguments import AsJson, Name, Yes, confirm, interruptible
 from unified.cli.commands.webhooks import received
+from unified.cli.commands.webhooks.probing import probe
 from unified.cli.output import out, print_json, say, table
 from unified.cli.public_url import PublicUrl, public_url_of
 from unified.cli.secrets import read_secrets, variable_of
@@ -30,7 +31,7 @@ _ID_SHOWN = 8
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Add, list, rotate, pause and remove webhook endpoints, and replay what they received. NAME is a "
+    help="Add, list, test, rotate, pause and remove webhook endpoints, and replay what they received. NAME is a "
     "connection's. docs/webhooks.md says what to enter at each provider.",
 )
 
@@ -205,6 +206,21 @@ async def remove(name: Name, *, endpoint_id: Id = None, yes: Yes = False) -> Non
         confirm(f"Remove the webhook of {connection.key}? Its URL can't be had back.", yes=yes)
         await _endpoints(session).remove(endpoint)
     say(f"Removed the webhook of {connection.key}.")
+
+
+@app.command("test")
+@asynchronous
+async def send_test(name: Name, *, endpoint_id: Id = None, public_url: PublicUrl = None) -> None:
+    """Send a test delivery to an endpoint, signed as its provider signs, and follow it to the row that it becomes.
+
+    The server has to run. The event is of the type unified.test and about no record; where the connection keeps events
+    it stays among them. Where it stops on its way is said, and the exit code is not 0.
+    """
+    base = public_url_of(public_url)
+    async with open_session() as session:
+        connection, endpoint = await _find(session, name, endpoint_id)
+        endpoints = _endpoints(session)
+        await probe(session, endpoints, connection, endpoint, _url(base, connection, endpoint))
 
 
 app.command("replay")(received.replay)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from tests.conftest import execute
 from tests.waiting import LIMIT_SECONDS
 from unified.sandbox.faults import Fault
 from unified.sandbox.hubspot.webhooks import HubSpotWebhooks
 from unified.sandbox.webhooks import Endpoint
+from unified.store.server import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,6 +168,59 @@ def test_a_change_is_delivered_drained_and_replayed(
     finally:
         sandbox.stripe.restore(KEY)
         sandbox.stripe.webhooks.clear()
+
+
+@pytest.fixture
+def tried(unified: Unified, sandbox: SandboxServer) -> Iterator[None]:
+    """A connection to try things at, of another account."""
+    place = ("--base-url", f"{sandbox.url}/stripe", "--allow-private-hosts")
+    unified.ok("connections", "add", "stripe", "tried", *place, UNIFIED_SECRET_API_KEY="sk_test_fake_globex")
+    yield
+    unified.ok("connections", "remove", "tried", "--yes")
+
+
+@pytest.mark.usefixtures("tried")
+def test_a_test_delivery_is_followed_to_its_row_or_to_where_it_stops(unified: Unified, address: str) -> None:
+    at = ("--public-url", address)
+    test = ("webhooks", "test", "tried", *at)
+    unified.ok("webhooks", "add", "tried", *at)
+    assert "it has no secret yet" in unified.refused(*test)
+    unified.ok("webhooks", "rotate", "tried", UNIFIED_SECRET_WEBHOOK=SECRET)
+    assert "nobody answers at http://127.0.0.1:9 (ConnectError)" in unified.refused(
+        "webhooks", "test", "tried", "--public-url", "http://127.0.0.1:9"
+    )
+    done = unified.run(*test)
+    assert done.returncode == 0, done.stderr
+    assert "Signed as stripe, and answered with 200." in done.stderr
+    (key,) = re.findall(
+        r"came through: a row of unified_events, source_id (evt_unified_[0-9a-f]+)\.", done.stdout
+    )
+    sql = "SELECT source_id FROM unified_events WHERE event_type = 'unified.test'"
+    assert unified.json("query", sql) == [{"source_id": key}]
+    unified.ok("webhooks", "pause", "tried")
+    assert "is paused; `unified webhooks resume default/tried`" in unified.refused(*test)
+    unified.ok("webhooks", "remove", "tried", "--yes")
+
+    unified.ok("webhooks", "add", "tried", *at, "--event", "customer.*", UNIFIED_SECRET_WEBHOOK=SECRET)
+    assert "not kept, as the endpoint keeps customer.* alone" in unified.ok(*test)
+    unified.ok("webhooks", "remove", "tried", "--yes")
+
+    unified.ok("webhooks", "add", "tried", *at, UNIFIED_SECRET_WEBHOOK=SECRET)
+    # Where the connection can't be used, its events wait.
+    url = embedded.start(unified.home)
+    execute(url, "UPDATE connector_configs SET approval = 'pending' WHERE name = 'tried'")
+    done = unified.run(*test)
+    assert done.returncode == 1
+    assert "went no further than this: in the inbox, and waits until " in done.stderr
+    assert "waits for approval" in done.stderr
+
+
+@pytest.mark.usefixtures("none_left")
+def test_a_test_delivery_is_not_made_where_the_sender_alone_can_sign(unified: Unified, address: str) -> None:
+    key = "whpk_" + base64.b64encode(bytes(32)).decode()
+    add = ("webhooks", "add", "stripe", "--verifier", "standard_ed25519", "--public-url", address)
+    unified.ok(*add, UNIFIED_SECRET_WEBHOOK=key)
+    assert "have it send a test" in unified.refused("webhooks", "test", "stripe", "--public-url", address)
 
 
 def test_what_only_webhooks_bring_is_among_the_rejects(
