@@ -72,7 +72,14 @@ _ACCOUNT = msgspec.json.Decoder(_AccountObject)
 
 def _further(name: str, source: Callable[[Any, Stream], Source] = Objects) -> Stream:
     """A stream of objects that land in ``unified_records``, where a connection chooses it."""
-    return Stream(name, RECORDS, is_usual=False, source=source, to_unified=mapping.to_record)
+    return Stream(
+        name,
+        RECORDS,
+        is_usual=False,
+        asks_since=source is Objects,
+        source=source,
+        to_unified=mapping.to_record,
+    )
 
 
 @register_adapter
@@ -102,6 +109,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
             "customers",
             CUSTOMERS,
             source=Objects,
+            asks_since=True,
             to_unified=mapping.to_customer,
             writer=StripeWriter,
             from_unified=mapping.from_customer,
@@ -112,6 +120,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
             "invoices",
             INVOICES,
             source=Objects,
+            asks_since=True,
             to_unified=mapping.to_invoice,
             customers="customers",
             control_total=ControlTotal(("total",), money.MINOR_UNITS),

@@ -26,6 +26,7 @@ class Log:
     def __init__(self, adapter: BaseAdapter[Any], stream: Stream) -> None:
         """Read through a connected adapter."""
         self._name = stream.name
+        self._since = adapter.connection.since.get(stream.name)
         self.readers = adapter.config.concurrency
         self._reader = StripeReader(adapter.http, adapter.clock)
 
@@ -46,7 +47,7 @@ class Objects(RefreshedSource, Log):
         started_at = self._reader.clock()
         await self._reader.touch("events")
         since = safe_since(self._reader, otherwise=int(started_at.timestamp()) - _CLOCKS_APART)
-        return Refresh(started_at, ages(started_at), Position(since).dump())
+        return Refresh(started_at, ages(started_at, self._since), Position(since).dump())
 
     async def window(self, window: Window) -> WindowPage:
         """A page of the list."""

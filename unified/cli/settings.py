@@ -72,6 +72,16 @@ def chosen_columns(given: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def chosen_since(adapter: type[BaseAdapter[Any]], given: str) -> dict[str, str]:
+    """Take ``--since`` apart: a day for all streams, ``STREAM=DAY`` by commas, or ``none``."""
+    if given == "none":
+        return {}
+    if "=" not in given:
+        return {stream.name: given.strip() for stream in adapter.all_streams()}
+    parts = [part.partition("=") for part in given.split(",")]
+    return {stream.strip(): day.strip() for stream, _, day in parts}
+
+
 def assignments_of(given: Sequence[str] | None) -> dict[str, str]:
     """Take ``--set KEY=VALUE`` apart; a value keeps its spaces, as ``prefix=Bearer `` ends in one that counts.
 

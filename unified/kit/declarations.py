@@ -7,7 +7,7 @@ travel in (``streams``), and the calls to an OAuth token endpoint (``http.oauth`
 import re
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, Protocol
 from uuid import UUID
@@ -116,12 +116,29 @@ class ConnectionRef:
         workspace_id: The tenant.
         key: ``workspace/name``, for messages.
         streams: Names of the streams that it reads; empty for its connector's usual ones.
+        since: By stream, when the records that are stored begin, where the stream has a start.
     """
 
     id: UUID
     workspace_id: UUID
     key: str
     streams: Sequence[str] = ()
+    since: Mapping[str, datetime] = field(default_factory=dict)
+
+
+def begins(since: Mapping[str, str]) -> dict[str, datetime]:
+    """When streams begin, of days in ISO 8601: at midnight UTC.
+
+    Raises:
+        ConfigurationError: If one is not a day.
+    """
+    found = {}
+    for stream, day in since.items():
+        try:
+            found[stream] = datetime.combine(date.fromisoformat(day), time(), UTC)
+        except ValueError:
+            raise ConfigurationError(f"{stream}: {day!r:.40} is not a day: write it as 2025-01-31") from None
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +299,8 @@ class Stream:
             are kept under it, so it never changes.
         entity: The canonical table that its records land in; several streams of a connector may land in one.
         is_usual: Whether a connection that chooses no streams reads it.
+        asks_since: Whether a full refresh asks for records from a start date on; else all are read, and those from
+            before are not stored.
         mapping_version: Raised with each change of the mapping, so that stored rows are mapped again.
         reading: What tells how it is read from other ways of reading it: where that changes, the stream is read anew.
             Documents have it.
@@ -300,6 +319,7 @@ class Stream:
     name: str
     entity: Entity
     is_usual: bool = True
+    asks_since: bool = False
     mapping_version: int = 1
     reading: str = ""
     customers: str | None = None

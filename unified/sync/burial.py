@@ -48,6 +48,11 @@ class BurialRefusedError(AdapterError):
         self.missing, self.gone, self.living = missing, gone, living
 
 
+def asked_since(adapter: BaseAdapter[Any], stream: str) -> datetime | None:
+    """From when on a full refresh of a stream asks for records; None where it asks for all."""
+    return adapter.connection.since.get(stream) if adapter.stream(stream).asks_since else None
+
+
 async def make_sure(
     db: Database, adapter: BaseAdapter[Any], key: StreamKey, started_at: datetime, *, by_word: bool
 ) -> AsyncGenerator[tuple[Sequence[Page], Sequence[str]], None]:
@@ -68,14 +73,15 @@ async def make_sure(
         BurialRefusedError: If too many are gone.
         ProviderError: If the source fails.
     """
+    since = asked_since(adapter, key.stream)
     async with db.workspace(key.workspace_id) as conn:
-        missing, living = await refreshes.count_unmet(conn, key, started_at)
+        missing, living = await refreshes.count_unmet(conn, key, started_at, since)
     share = adapter.config.bury_at_most
     most = max(_ALWAYS, int(share * living)) if share else 0
     gone, after = 0, ""
     while missing:
         async with db.workspace(key.workspace_id) as conn:
-            ids = await refreshes.unmet(conn, key, started_at, after=after, limit=_CHUNK)
+            ids = await refreshes.unmet(conn, key, started_at, since, after=after, limit=_CHUNK)
         if not ids:
             return
         found = await _look(adapter, key.stream, ids)

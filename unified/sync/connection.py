@@ -192,7 +192,8 @@ async def sync_stream(
             cursor = stored.cursor if stored and _goes_on(stored.cursor, full=full, bury=bury) else None
             adapter.clock = await db.clock(not_before=found.observed_at if found else None)
             result.started_at = adapter.clock()
-            mapping = Mapping(adapter, stream, await field_rules.read(db, connection, stream))
+            since = adapter.connection.since.get(stream)
+            mapping = Mapping(adapter, stream, await field_rules.read(db, connection, stream), since=since)
             pull = Pull(
                 db,
                 adapter,

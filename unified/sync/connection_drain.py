@@ -225,7 +225,10 @@ class ConnectionDrain:
             adapter.clock = await self._db.clock(not_before=newest)
             mappings = {
                 stream.name: Mapping(
-                    adapter, stream.name, await field_rules.read(self._db, connection, stream.name)
+                    adapter,
+                    stream.name,
+                    await field_rules.read(self._db, connection, stream.name),
+                    since=adapter.connection.since.get(stream.name),
                 )
                 for stream in streams
             }

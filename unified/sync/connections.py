@@ -19,10 +19,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import Account, ConnectionRef
+from unified.kit.declarations import Account, ConnectionRef, begins
 from unified.kit.errors import AdapterError, ConfigurationError
 from unified.kit.factory import AdapterFactory, build_adapter, config_of
-from unified.kit.mapping.columns import loosened
 from unified.kit.origins import origin_of
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
@@ -30,7 +29,7 @@ from unified.kit.settings import Check, checked_settings
 from unified.store.connections import accounts, changes, sync_requests
 from unified.store.connections.accounts import KnownAccount
 from unified.store.connections.approval import ensure_approved
-from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
+from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL, earlier, with_more_columns
 from unified.store.connections.registry import presentable
 from unified.store.connections.rows import Connection, read_connection
 from unified.store.database import Database
@@ -71,6 +70,7 @@ class NewConnection:
         secrets: By field: all that the connector needs, or none, to be stored later.
         streams: Names of the streams to read; without any the connector's usual ones.
         columns: By stream, which fields of its records are left out or hashed.
+        since: By stream, the day (ISO 8601) on which the records that are stored begin.
         sync_interval: How often to sync: whole minutes, up to 31 days.
         is_active: Whether to sync it by schedule.
     """
@@ -81,6 +81,7 @@ class NewConnection:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     streams: Collection[str] = ()
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    since: Mapping[str, str] = field(default_factory=dict)
     sync_interval: timedelta = DEFAULT_SYNC_INTERVAL
     is_active: bool = True
 
@@ -199,6 +200,7 @@ class Connections:
             settings,
             streams=stored_streams(get_adapter(new.connector), new.streams),
             columns=checked_columns(get_adapter(new.connector), new.columns),
+            since=stored_since(get_adapter(new.connector), new.since),
             sync_interval=new.sync_interval,
             is_active=new.is_active,
             actor=self._actor,
@@ -211,6 +213,7 @@ class Connections:
         settings: Mapping[str, Any] | None = None,
         streams: Collection[str] | None = None,
         columns: Mapping[str, Mapping[str, str]] | None = None,
+        since: Mapping[str, str] | None = None,
         sync_interval: timedelta | None = None,
         secrets: Mapping[str, Secret] | None = None,
         expires_at: datetime | None = None,
@@ -227,6 +230,7 @@ class Connections:
                 out stay as they are.
             columns: All that is left out or hashed of its streams' records. A sync is asked for, which brings what is
                 stored to that: :func:`unified.sync.columns.settling.settle`.
+            since: All days on which streams begin. What is stored from before stays, and is kept up to date.
             sync_interval: How often to sync it.
             secrets: By field; each becomes the next version of its field, the other fields stay.
             expires_at: When these secrets stop being released, with a time zone; None never.
@@ -250,6 +254,7 @@ class Connections:
         check_secrets(adapter, secrets, all_of_them=False)
         chosen = None if streams is None else stored_streams(adapter, streams)
         rules = None if columns is None else checked_columns(adapter, columns)
+        days = None if since is None else stored_since(adapter, since)
         if rules:
             await rehearse(self._db, connection, rules)
         trial = None
@@ -279,13 +284,14 @@ class Connections:
                 await refuse_routed(conn, before, rules)
             if rules is not None and rules != before.columns:
                 await sync_requests.request(conn, connection.id)
-            if (settings, chosen, rules, sync_interval) != (None, None, None, None):
+            if any(one is not None for one in (settings, chosen, rules, days, sync_interval)):
                 await changes.update(
                     conn,
                     connection.id,
                     settings=None if settings is None else used,
                     streams=chosen,
                     columns=None if rules == before.columns else rules,
+                    since=None if days == before.since else days,
                     sync_interval=sync_interval,
                     actor=self._actor,
                 )
@@ -394,10 +400,12 @@ def _notices(
         notices.append("Other settings say what is read: the next sync reads everything anew.")
     if before.columns != after.columns:
         notices.append("The next sync brings what is stored to the columns that are left out or hashed now.")
-    if wider := [name for name, of in before.columns.items() if loosened(of, after.columns.get(name, {}))]:
-        notices.append(
-            f"What was never stored is read again: that sync reads all {', '.join(sorted(wider))} anew."
-        )
+    if wider := with_more_columns(before.columns, after.columns):
+        notices.append(f"What was never stored is read again: that sync reads all {', '.join(wider)} anew.")
+    if longer := earlier(before.since, after.since):
+        notices.append(f"An earlier start: the next sync reads {', '.join(longer)} anew.")
+    if before.since != after.since:
+        notices += whole_notices(after)
     return notices
 
 
@@ -418,6 +426,26 @@ def stored_streams(adapter: type[BaseAdapter[Any]], names: Collection[str]) -> l
         )
     chosen = adapter.chosen(names)
     return [] if chosen == adapter.chosen() else [stream.name for stream in chosen]
+
+
+def stored_since(adapter: type[BaseAdapter[Any]], since: Mapping[str, str]) -> dict[str, str]:
+    """Days on which streams begin, as a connection keeps them.
+
+    Raises:
+        ConfigurationError: If the connector has no such stream, or one is not a day.
+    """
+    return {adapter.stream(name).name: f"{begin:%Y-%m-%d}" for name, begin in begins(since).items()}
+
+
+def whole_notices(connection: Connection) -> list[str]:
+    """Which streams that it reads from a day on can't be asked for what was made since, for people."""
+    adapter = get_adapter(connection.connector)
+    read = [one for one in adapter.chosen(connection.streams) if one.name in connection.since]
+    whole = [one.name for one in read if not one.asks_since]
+    if not whole:
+        return []
+    named = f"{adapter.display_name} can't be asked for {', '.join(whole)} by the day on which they were made"
+    return [f"{named}: all are read, and what is older is not stored."]
 
 
 def check_secrets(

@@ -33,9 +33,10 @@ from unified.store.records.merge.deletions import Deletion
 if TYPE_CHECKING:
     from unified.kit.mapping.compiled import FieldRules
 
-Outcome = tuple[bytes, bool] | str
-"""What mapping made of a record: its own columns, as :class:`unified.store.records.merge.batches.Row` holds them, and
-whether a field of it could not be read; or why it can't be mapped. Plain, as many of them travel between processes."""
+Outcome = tuple[bytes, bool, bool] | str
+"""What mapping made of a record: its own columns, as :class:`unified.store.records.merge.batches.Row` holds them,
+whether a field of it could not be read, and whether it is from before the stream's start; or why it can't be mapped.
+Plain, as many of them travel between processes."""
 
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
 
@@ -88,8 +89,8 @@ class Sifted:
             if isinstance(outcome, str):
                 rejects.append(Reject(source_id, body, outcome, observed_at))
             else:
-                encoded, is_partly_unusable = outcome
-                rows.append(Row(source_id, observed_at, encoded, body, content_hash))
+                encoded, is_partly_unusable, is_early = outcome
+                rows.append(Row(source_id, observed_at, encoded, body, content_hash, is_early))
                 unusable += is_partly_unusable
         for page in self.pages:
             deletions += [
@@ -120,8 +121,17 @@ class Mapping:
     It can be pickled, for a process that maps: it travels as what it is made of, without the adapter's credentials.
     """
 
-    def __init__(self, adapter: BaseAdapter[Any], stream: str, rules: Sequence[Rule] = ()) -> None:
+    def __init__(
+        self,
+        adapter: BaseAdapter[Any],
+        stream: str,
+        rules: Sequence[Rule] = (),
+        *,
+        since: datetime | None = None,
+    ) -> None:
         """Map ``stream`` as ``adapter`` and the workspace's ``rules`` say.
+
+        Records from before ``since`` are marked: only what is stored of them already is brought up to date.
 
         Raises:
             ConfigurationError: If a rule can't work.
@@ -131,6 +141,7 @@ class Mapping:
         self._declared = rules
         self._rules = _compiled(self._stream, rules) if rules else None
         self._cut = adapter.columns.of(stream, is_log=self._stream.entity.is_log)
+        self._since = since
         self._kept_out = _kept_out(self._stream, adapter.columns)
         parts = (
             adapter.mapping_version(stream),
@@ -148,6 +159,7 @@ class Mapping:
             self._stream.name,
             self._declared,
             adapter.columns.rules,
+            self._since,
         )
         return _rebuild, parts
 
@@ -219,10 +231,17 @@ class Mapping:
         try:
             record = self._adapter.map_record(self._stream.name, body, origin, self._rules)
             self._refuse_kept_out(record)
-            return batches.encode(record), has_unusable(record)
+            return batches.encode(record), has_unusable(record), self._is_early(record)
         except (MappingError, RecordError) as error:
             cut = ", ".join(self._adapter.columns.rules.get(self._stream.name, ()))
             return f"{error} (left out or hashed: {cut})" if cut else str(error)
+
+    def _is_early(self, record: UnifiedBase) -> bool:
+        """Whether a record is from before the stream's start. One that does not say when it was made is not."""
+        if self._since is None:
+            return False
+        made_at = getattr(record, "occurred_at", None) or record.created_at
+        return made_at is not None and made_at < self._since
 
     def _refuse_kept_out(self, record: UnifiedBase) -> None:
         """Stop where a column that a rule names is filled from another field of the source's record.
@@ -272,10 +291,11 @@ def _rebuild(
     stream: str,
     rules: Sequence[Rule],
     columns: Rules,
+    since: datetime | None,
 ) -> Mapping:
     adapter = adapter_class()
     config = adapter.config_model.model_validate(settings)
-    return Mapping(adapter(config, {}, ref, columns=Columns(columns)), stream, rules)
+    return Mapping(adapter(config, {}, ref, columns=Columns(columns)), stream, rules, since=since)
 
 
 def says_the_same(one: bytes | memoryview, other: bytes | memoryview) -> bool:

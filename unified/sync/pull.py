@@ -28,7 +28,7 @@ from unified.store.records import burials, history
 from unified.store.records.burials import WaitingBurial
 from unified.store.records.merge.batches import Batch, MergeCounts
 from unified.store.records.tables import StreamKey
-from unified.sync.burial import BurialRefusedError, make_sure
+from unified.sync.burial import BurialRefusedError, asked_since, make_sure
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
 from unified.sync.storing import commit, prepare
@@ -53,7 +53,8 @@ class PullResult:
         read: Records that the source sent.
         inserted: Records that were new.
         updated: Records that had changed, or came back from the dead.
-        unchanged: Records stored already in this state, or in a newer one.
+        unchanged: Records stored already in this state, or in a newer one; and those from before the stream's start,
+            which are not stored.
         rejected: Records that could not be mapped and were set aside.
         unusable: Records, of those that were mapped, with a field that could not be read and is kept aside.
         deleted: Records newly known to be deleted; they are not among ``read``.
@@ -198,6 +199,8 @@ class Pull:
         self._bury = bury
         self._epoch = epoch
         self._is_first_load = is_first_load
+        self._begins = key.stream in adapter.connection.since
+        self._since = asked_since(adapter, key.stream)
         self._result = result
         self._on_progress = on_progress
         self._in_flight: Counter[str] = Counter()
@@ -245,7 +248,7 @@ class Pull:
             async with asyncio.timeout(None) as limit, aclosing(self._pages(cursor)) as source:
                 async for page in source:
                     self._result.read += len(page.records)
-                    self._result.source_count = page.source_count
+                    self._result.source_count = None if self._begins else page.source_count
                     if page.refresh_started_at is not None:
                         self._result.mode = "full"  # a stale cursor turns a pull of changes into one
                     await pages.put(page)
@@ -299,7 +302,7 @@ class Pull:
             is_first_load=self._is_first_load,
         )
         self._in_flight.update(batch.ids())
-        return replace(batch, scope=self._scope, epoch=self._epoch)
+        return replace(batch, scope=self._scope, epoch=self._epoch, since=self._since)
 
     async def _commit(self, ready: "asyncio.Queue[Batch | None]") -> None:
         """Commit batches one after the other, until there are no more."""
@@ -348,6 +351,7 @@ class Pull:
             history_id=self._history_id,
             scope=self._scope,
             epoch=self._epoch,
+            since=self._since,
         )
         await self._store(end)
 

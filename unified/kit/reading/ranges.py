@@ -33,9 +33,16 @@ _DAY = 86_400
 _REACH_DAYS = (30, 60, 120, 240, 480, 960, 1_920, 3_840)
 
 
-def ages(now: datetime) -> list[Window]:
-    """Windows of Unix seconds over all time, newest first, each twice as long as the one before."""
-    edges = [END, *(int(now.timestamp()) - days * _DAY for days in _REACH_DAYS), BEGINNING]
+def ages(now: datetime, since: datetime | None = None) -> list[Window]:
+    """Windows of Unix seconds over all time, newest first, each twice as long as the one before.
+
+    Args:
+        now: Where the first one begins.
+        since: Where the last one ends; None for the beginning of time.
+    """
+    begin = BEGINNING if since is None else int(since.timestamp())
+    edges = [END, *(int(now.timestamp()) - days * _DAY for days in _REACH_DAYS)]
+    edges = [*(edge for edge in edges if edge > begin), begin]
     return [Window(low, high) for high, low in pairwise(edges)]
 
 

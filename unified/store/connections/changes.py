@@ -5,7 +5,7 @@ syncs stand, is `unified.store.connections.registry`'s; whether they may be used
 `unified.store.connections.approval`'s; how they are removed, `unified.store.removal`'s.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -38,6 +38,7 @@ async def add(
     *,
     streams: Collection[str] = (),
     columns: Rules | None = None,
+    since: Mapping[str, str] | None = None,
     sync_interval: timedelta = DEFAULT_SYNC_INTERVAL,
     is_active: bool = True,
     actor: str,
@@ -64,9 +65,9 @@ async def add(
         await conn.execute(
             """
             INSERT INTO connector_configs
-                (id, workspace_id, connector, name, settings, streams, columns, stored_columns, sync_interval_minutes,
-                is_active)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                (id, workspace_id, connector, name, settings, streams, columns, stored_columns, since,
+                sync_interval_minutes, is_active)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
             """,
             (
                 connection_id,
@@ -76,6 +77,7 @@ async def add(
                 Jsonb(dict(settings or {})),
                 list(streams),
                 *[Jsonb(columns or {})] * 2,
+                Jsonb(dict(since or {})),
                 _minutes(sync_interval),
                 is_active,
             ),
@@ -93,6 +95,7 @@ async def update(
     settings: Mapping[str, Any] | None = None,
     streams: Collection[str] | None = None,
     columns: Rules | None = None,
+    since: Mapping[str, str] | None = None,
     sync_interval: timedelta | None = None,
     is_active: bool | None = None,
     if_version: int | None = None,
@@ -111,6 +114,7 @@ async def update(
         streams: Names of the streams that it reads; empty for its connector's usual ones.
         columns: All that is left out or hashed of its streams' records. A stream of which more is to be stored than
             before is read anew; what is stored follows by :func:`unified.sync.columns.settling.settle`.
+        since: All days on which streams begin. A stream that is to begin earlier is read anew.
         sync_interval: How often to sync it.
         is_active: Whether to sync it by schedule.
         if_version: Change it only if this is still its version.
@@ -127,13 +131,18 @@ async def update(
         "settings": None if settings is None else Jsonb(dict(settings)),
         "streams": None if streams is None else list(streams),
         "columns": None if columns is None else Jsonb(columns),
+        "since": None if since is None else Jsonb(dict(since)),
         "sync_interval_minutes": None if sync_interval is None else _minutes(sync_interval),
         "is_active": is_active,
     }
     changed = {column: value for column, value in values.items() if value is not None}
     await lock(conn, connection_id, if_version)
-    if columns is not None:
-        await _read_anew(conn, await read_connection(conn, connection_id), columns)
+    if columns is not None or since is not None:
+        before = await read_connection(conn, connection_id)
+        wider = [] if columns is None else with_more_columns(before.columns, columns)
+        await _read_anew(
+            conn, connection_id, [*wider, *([] if since is None else earlier(before.since, since))]
+        )
     if changed:
         with explained(f"connection {name!r}"):
             await conn.execute(
@@ -154,12 +163,21 @@ async def update(
     return connection
 
 
-async def _read_anew(conn: AsyncConnection[Any], before: Connection, columns: Rules) -> None:
-    """Have the next sync read streams whole of which more is to be stored: their cursors' scope is another one."""
-    wider = [stream for stream, fields in before.columns.items() if loosened(fields, columns.get(stream, {}))]
+def with_more_columns(before: Rules, after: Rules) -> list[str]:
+    """Streams of which more columns are to be stored than before, by name."""
+    return sorted(stream for stream, fields in before.items() if loosened(fields, after.get(stream, {})))
+
+
+def earlier(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Streams that are to begin earlier than before, by name."""
+    return sorted(stream for stream, day in before.items() if after.get(stream, "") < day)
+
+
+async def _read_anew(conn: AsyncConnection[Any], connection_id: UUID, streams: Sequence[str]) -> None:
+    """Have the next sync read streams whole: what their cursors were made with is another scope."""
     await conn.execute(
-        "UPDATE cursors SET scope = 'fewer columns' WHERE connector_config_id = %s AND stream = ANY(%s)",
-        (before.id, wider),
+        "UPDATE cursors SET scope = 'less' WHERE connector_config_id = %s AND stream = ANY(%s)",
+        (connection_id, list(streams)),
     )
 
 

@@ -56,6 +56,7 @@ class Registry:
         *,
         streams: Collection[str] = (),
         columns: Rules | None = None,
+        since: Mapping[str, str] | None = None,
         sync_interval: timedelta = DEFAULT_SYNC_INTERVAL,
         is_active: bool = True,
         actor: str = "unified",
@@ -69,6 +70,7 @@ class Registry:
             settings: JSON values for the adapter's settings; no secret.
             streams: Names of the streams that it reads; empty for its connector's usual ones.
             columns: By stream, which fields of its records are left out or hashed.
+            since: By stream, the day (ISO 8601) on which the records that are stored begin.
             sync_interval: How often to sync: whole minutes, up to 31 days.
             is_active: Whether to sync it by schedule.
             actor: Who adds it, for the audit log.
@@ -88,6 +90,7 @@ class Registry:
                 settings,
                 streams=streams,
                 columns=columns,
+                since=since,
                 sync_interval=sync_interval,
                 is_active=is_active,
                 actor=actor,

@@ -28,8 +28,8 @@ READS = """CASE c.streams WHEN '{}' THEN h.stream <> ALL (k.further_streams) ELS
 SUMMARIES = f"SELECT {_COLUMNS} {_FROM}"
 # More than the scheduler may see.
 CONNECTIONS = f"""
-    SELECT {_COLUMNS}, c.settings, c.columns, c.stored_columns, c.approval_by, c.approval_at, c.sync_requested_full,
-        c.tested_at, c.test_error
+    SELECT {_COLUMNS}, c.settings, c.columns, c.stored_columns, c.since, c.approval_by, c.approval_at,
+        c.sync_requested_full, c.tested_at, c.test_error
     {_FROM}
 """
 
@@ -103,6 +103,7 @@ class Connection(ConnectionSummary):
         settings: The adapter's settings; no secret.
         columns: By stream, which fields of its records are left out or hashed: :mod:`unified.kit.mapping.columns`.
         stored_columns: The same, as all that is stored obeys it; other than ``columns`` until that was done.
+        since: By stream, the day (ISO 8601) on which the records that are stored begin, where it has one.
         approval_by: Who approved or rejected it; None where nobody had to.
         approval_at: When.
         sync_requested_full: Whether the sync that was asked for is to read everything anew.
@@ -113,6 +114,7 @@ class Connection(ConnectionSummary):
     settings: Mapping[str, Any]
     columns: Rules
     stored_columns: Rules
+    since: Mapping[str, str]
     approval_by: str | None
     approval_at: datetime | None
     sync_requested_full: bool

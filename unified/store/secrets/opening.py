@@ -5,7 +5,7 @@ Whose tokens refresh themselves is opened by `unified.sync.access.authorization`
 
 from uuid import UUID
 
-from unified.kit.declarations import ConnectionRef
+from unified.kit.declarations import ConnectionRef, begins
 from unified.kit.factory import OpenedConnection
 from unified.kit.registry import get_adapter
 from unified.store.connections.registry import Registry
@@ -26,7 +26,9 @@ class StoredConnections:
     ) -> OpenedConnection:
         """Load a connection and release its secrets; raises what :meth:`CredentialStore.reveal` does."""
         connection = await self._registry.get_connection(workspace_id, connection_id)
-        ref = ConnectionRef(connection.id, workspace_id, connection.key, connection.streams)
+        ref = ConnectionRef(
+            connection.id, workspace_id, connection.key, connection.streams, begins(connection.since)
+        )
         adapter = get_adapter(connection.connector)
         columns = await self._credentials.columns(workspace_id, adapter, connection.columns)
         if not adapter.takes_credential():

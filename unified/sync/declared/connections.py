@@ -22,6 +22,7 @@ from unified.sync.connections import (
     Connections,
     NewConnection,
     check_secrets,
+    stored_since,
     stored_streams,
 )
 from unified.sync.declared.document import DeclaredConnection
@@ -88,6 +89,7 @@ async def _new(
         secrets=secrets,
         streams=wanted.streams or (),
         columns=wanted.columns or {},
+        since=wanted.since or {},
         sync_interval=timedelta(minutes=wanted.interval_minutes)
         if wanted.interval_minutes
         else DEFAULT_SYNC_INTERVAL,
@@ -97,6 +99,7 @@ async def _new(
     checked_settings(adapter, wanted.settings)
     stored_streams(adapter, new.streams)
     checked_columns(adapter, new.columns)
+    stored_since(adapter, new.since)
     if secrets:
         check_secrets(adapter, secrets)
     if workspace:
@@ -132,12 +135,18 @@ async def _changed(
     wanted_streams = None if wanted.streams is None else stored_streams(adapter, wanted.streams)
     will_read = read if wanted_streams is None else adapter.chosen(wanted_streams)
     columns = None if wanted.columns is None else checked_columns(adapter, wanted.columns)
+    since = now.since if wanted.since is None else stored_since(adapter, wanted.since)
     are_other = columns is not None and columns != now.columns
     other, unknown = await _other_secrets(ground, now, secrets)
     detail = [
         *(f"{key}: {now.settings.get(key, 'not set')} -> {value}" for key, value in settings.items()),
         *(f"reads {stream.name}" for stream in will_read if stream not in read),
         *(f"reads {stream.name} no longer" for stream in read if stream not in will_read),
+        *(
+            f"{stream} since {since.get(stream, 'the beginning')}"
+            for stream in sorted(now.since.keys() | since.keys())
+            if since.get(stream) != now.since.get(stream)
+        ),
         *(_columns_changed(now.columns, columns) if columns is not None else ()),
         *(
             [f"every {_minutes(now.sync_interval)} min -> {_minutes(interval)}"]
@@ -157,13 +166,14 @@ async def _changed(
             settings=settings or None,
             streams=None if will_read == read else wanted_streams,
             columns=columns if are_other else None,
+            since=since if since != now.since else None,
             sync_interval=interval if interval != now.sync_interval else None,
             secrets={field: secrets[field] for field in other},
             test=ground.test and now.approval == "approved" and is_tried,
         )
         return changed.notices
 
-    is_other = is_tried or are_other or interval != now.sync_interval
+    is_other = is_tried or are_other or since != now.since or interval != now.sync_interval
     return Step(
         kind="connection",
         name=name,

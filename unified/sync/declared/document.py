@@ -4,9 +4,10 @@ What is not said of a thing that is there stays as it is. A secret is never said
 """
 
 import re
+from datetime import date
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from unified.kit.mapping.columns import Treatment
@@ -35,6 +36,8 @@ def _reference(text: str) -> str:
     return text
 
 
+# YAML reads 2025-01-31 as a date.
+Day = Annotated[str, BeforeValidator(lambda day: day.isoformat() if type(day) is date else day)]
 Name = Annotated[str, AfterValidator(_name)]
 Reference = Annotated[str, AfterValidator(_reference)]
 Minutes = Annotated[int, Field(ge=1, le=44_640)]
@@ -72,6 +75,7 @@ class DeclaredConnection(_Said):
         settings: Of the adapter.
         streams: Names of those that are read; empty for the connector's usual ones.
         columns: By stream, fields of its records that are left out or hashed.
+        since: By stream, the day on which the records that are stored begin.
         interval_minutes: Between two syncs; a new connection has 60.
         active: Whether it is synced by schedule.
         secrets: By field, where it is found.
@@ -83,6 +87,7 @@ class DeclaredConnection(_Said):
     settings: dict[str, Any] = Field(default_factory=dict)
     streams: list[str] | None = None
     columns: dict[str, dict[str, Treatment]] | None = None
+    since: dict[str, Day] | None = None
     interval_minutes: Minutes | None = None
     active: bool | None = None
     secrets: dict[str, Reference] = Field(default_factory=dict)

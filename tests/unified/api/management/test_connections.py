@@ -278,6 +278,9 @@ async def test_a_connection_says_which_columns_it_leaves_out(acme: Tenant) -> No
         "PATCH", place, json={"columns": {"invoices": {"number": "omit"}}}, headers=anyway
     )
     assert changed["columns"] == {"invoices": {"number": "omit"}}
+    started = await acme.ask("PATCH", place, json={"since": {"invoices": "2025-01-31"}}, headers=anyway)
+    assert (started["since"], started["columns"]) == ({"invoices": "2025-01-31"}, changed["columns"])
+    await acme.ask("PATCH", place, 422, json={"since": {"invoices": "2025-02-31"}}, headers=anyway)
     assert changed["version"] > added["version"]
     assert changed["sync_requested_at"] is not None
     refused = await acme.ask(

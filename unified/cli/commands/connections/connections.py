@@ -13,7 +13,7 @@ from unified.cli.installation import is_embedded, migrate_database
 from unified.cli.output import out, print_json, say, table
 from unified.cli.secrets import read_secrets
 from unified.cli.session import ACTOR, DEFAULT_WORKSPACE, CommandError, Session, asynchronous, open_session
-from unified.cli.settings import chosen_columns, chosen_settings, chosen_streams
+from unified.cli.settings import chosen_columns, chosen_settings, chosen_since, chosen_streams
 from unified.kit.declarations import UNKNOWN_ACCOUNT, CredentialKind
 from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
@@ -23,7 +23,7 @@ from unified.store.connections.rows import streams_read
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
 from unified.sync.columns.settling import settle
-from unified.sync.connections import NewConnection, Trial
+from unified.sync.connections import NewConnection, Trial, whole_notices
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,6 +73,14 @@ Columns = Annotated[
         "customers.email=hash,customers.address=omit; `none` for none. They take the place of all former ones.",
     ),
 ]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DAY",
+        help="Store what was made on that day (2025-01-31, UTC) or later: of all streams, of some "
+        "(invoices=2025-01-31,events=2026-01-01), or `none` for no start.",
+    ),
+]
 Minutes = Annotated[
     int | None, typer.Option(min=1, max=44_640, help="Minutes between two syncs; a new connection has 60.")
 ]
@@ -92,6 +100,7 @@ async def add(
     settings: Settings = None,
     streams: Streams = None,
     columns: Columns = None,
+    since: Since = None,
     interval: Minutes = None,
     secret_stdin: SecretStdin = False,
     no_test: NoTest = False,
@@ -120,6 +129,7 @@ async def add(
             settings=chosen,
             streams=chosen_streams(adapter, streams) if streams is not None else (),
             columns=chosen_columns(columns) if columns is not None else {},
+            since=chosen_since(adapter, since) if since is not None else {},
             sync_interval=timedelta(minutes=interval) if interval else DEFAULT_SYNC_INTERVAL,
         )
         await connections.rehearse(owner.id, new)
@@ -129,6 +139,8 @@ async def add(
         secrets = {} if oauth else read_secrets(adapter.credential_fields, from_stdin=secret_stdin)
         connection, trial = await connections.add(owner.id, replace(new, secrets=secrets), test=not no_test)
         _say_trial(trial)
+        for notice in whole_notices(connection):
+            say(notice)
     if oauth:
         say(f"Added {connection.key}. `unified connections authorize {connection.key}` comes next.")
         return
@@ -224,6 +236,7 @@ async def update(
     settings: Settings = None,
     streams: Streams = None,
     columns: Columns = None,
+    since: Since = None,
     interval: Minutes = None,
     secret: Annotated[
         bool, typer.Option("--secret", help="Replace the secret; asks, or takes the environment's.")
@@ -252,6 +265,7 @@ async def update(
             settings=chosen,
             streams=chosen_streams(adapter, streams) if streams is not None else None,
             columns=chosen_columns(columns) if columns is not None else None,
+            since=chosen_since(adapter, since) if since is not None else None,
             sync_interval=timedelta(minutes=interval) if interval else None,
             secrets=replaced,
             test=not no_test and connection.approval == "approved",

@@ -137,6 +137,7 @@ async def _shown(session: Session, connection: Connection) -> dict[str, Any]:
     reads = await streams_read(session.db, [connection])
     return {
         **described(connection, connection.settings, reads.get(connection.id, [])),
+        "since": dict(connection.since),
         "columns": {stream: dict(fields) for stream, fields in connection.columns.items()},
         "secrets": listed_secrets(
             await session.credentials().describe(connection.workspace_id, connection.id)

@@ -50,6 +50,7 @@ class Row:
         encoded: Its own columns, from :func:`encode`.
         raw: The JSON text that it was mapped from.
         content_hash: Signed 64-bit hash of ``raw`` and of the mapping's version; equal means nothing changed.
+        is_early: Whether it is from before the stream's start: then it is stored only where it is stored already.
     """
 
     source_id: str
@@ -57,6 +58,7 @@ class Row:
     encoded: bytes
     raw: bytes | memoryview
     content_hash: int
+    is_early: bool = False
 
     @classmethod
     def of(cls, record: UnifiedBase, raw: bytes | memoryview, content_hash: int) -> "Row":
@@ -125,6 +127,7 @@ class Batch:
         refresh_started_at: Set on every batch of a full refresh: when that refresh began.
         met: Ids that it knows to be there beside those.
         refresh_done: True on its last one: what it never met is deleted.
+        since: Where that refresh began to ask: records that were made before were not to be met. None for all.
         history_id: The row of ``sync_history`` whose counts go up.
         scope: What the cursor was made with; None leaves that as it is.
         epoch: The connection's when its credentials were read; None stores whatever it is by now.
@@ -143,6 +146,7 @@ class Batch:
     refresh_started_at: datetime | None = None
     met: Sequence[str] = ()
     refresh_done: bool = False
+    since: datetime | None = None
     history_id: UUID | None = None
     scope: str | None = None
     epoch: int | None = None
@@ -313,6 +317,15 @@ class _Merge:
         self._parameters["floor"], has_suppressed = row
         if has_suppressed:
             await self._leave_out()
+        await self._leave_early()
+
+    async def _leave_early(self) -> None:
+        """Leave out records from before the stream's start that are not stored, nor known as deleted."""
+        early = [row.source_id for row in self._rows if row.is_early]
+        if early:
+            await self._execute(merge_sql.STORED_OF, ids=early)
+            missing = set(early).difference(row[0] for row in await self._cursor.fetchall())
+            self._rows = [row for row in self._rows if row.source_id not in missing]
 
     async def _leave_out(self) -> None:
         """Leave out customers whose data were deleted on request, and the personal columns of what names them."""
@@ -458,6 +471,7 @@ class _Merge:
         await self._execute(
             merge_sql.BURY_UNMET,
             started=started_at,
+            since=self._batch.since,
         )
         return await self._count()
 

@@ -42,6 +42,12 @@ FLOOR = """
     ), EXISTS (SELECT FROM suppressed_records WHERE connector_config_id = %(connection)s)
 """
 
+# Which of some records have rows.
+STORED_OF = """
+    SELECT source_id FROM {leaf}
+    WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s)
+"""
+
 # One for each table and session; emptied by every commit.
 STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ({definitions}) {options}"
 
@@ -279,6 +285,7 @@ BURY_UNMET = """
             synced_at = now()
         WHERE connection_id = %(connection)s AND stream = %(stream)s AND deleted_at IS NULL
             AND observed_at < %(started)s AND NOT EXISTS (SELECT FROM met WHERE met.source_id = t.source_id)
+            AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
         RETURNING source_id
     ){noted}
     SELECT count(*) FROM changed

@@ -135,6 +135,12 @@ def test_a_file_is_planned_applied_and_then_there_is_nothing_to_do(unified: Unif
             (CONNECTION, "change"),
             "invoices.number: stored -> omit",
         ),
+        (
+            (*BILLING, "since"),
+            {"invoices": "2025-01-31"},
+            (CONNECTION, "change"),
+            "invoices since 2025-01-31",
+        ),
         ((*BILLING, "interval_minutes"), 45, (CONNECTION, "change"), "30 min -> 45"),
         ((*BILLING, "settings", "timeout"), 7.5, (CONNECTION, "change"), "timeout: not set"),
         ((*BILLING, "active"), False, (CONNECTION, "change"), "pause it"),

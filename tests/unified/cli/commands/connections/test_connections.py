@@ -103,7 +103,7 @@ def test_streams_are_chosen_by_name(unified: Unified, sandbox: SandboxServer) ->
     unified.ok("connections", "remove", "default/some", "--yes")
 
 
-def test_columns_are_left_out_by_name(unified: Unified, sandbox: SandboxServer) -> None:
+def test_columns_and_what_is_older_are_left_out(unified: Unified, sandbox: SandboxServer) -> None:
     place = (*to_sandbox(sandbox, "stripe"), "--secret-stdin", "--no-test")
     unified.ok("connections", "add", "stripe", "less", *place, "--columns", "customers.email=hash", stdin=KEY)
     assert unified.json("connections", "show", "default/less")["columns"] == {"customers": {"email": "hash"}}
@@ -117,8 +117,14 @@ def test_columns_are_left_out_by_name(unified: Unified, sandbox: SandboxServer) 
         ("customers.email=drop", 1, "omit or hash, not 'drop'"),
     ):
         assert says in unified.refused(*change, wrong, code=code)
-    unified.ok(*change, "none")
-    assert unified.json("connections", "show", "default/less")["columns"] == {}
+    unified.ok(*change, "none", "--since", "invoices=2025-01-31")
+    shown = unified.json("connections", "show", "default/less")
+    assert (shown["columns"], shown["since"]) == ({}, {"invoices": "2025-01-31"})
+    started = unified.run(
+        "connections", "update", "default/less", "--no-test", "--since", "2024-01-31"
+    ).stderr
+    assert "reads invoices anew" in started
+    assert "can't be asked for events by the day" in started
     unified.ok("connections", "remove", "default/less", "--yes")
 
 

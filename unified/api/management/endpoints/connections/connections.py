@@ -60,6 +60,15 @@ Columns = Annotated[
         examples=[{"customers": {"email": "hash", "address": "omit"}}],
     ),
 ]
+Since = Annotated[
+    dict[Annotated[str, Field(pattern=STREAM_NAME)], Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]],
+    Field(
+        max_length=100,
+        description="By stream, the day (UTC) on which the records that are stored begin. An earlier one makes the "
+        "next sync read the stream anew; what is stored from before a later one stays.",
+        examples=[{"invoices": "2025-01-31"}],
+    ),
+]
 Minutes = Annotated[int, Field(ge=1, le=44_640, description="Minutes between two syncs.", examples=[60])]
 
 routes = router("/api/connectors/configs", "Connections")
@@ -82,6 +91,7 @@ class NewConfig(BaseModel):
     settings: Settings = Field(default_factory=dict)
     streams: Streams = Field(default_factory=list)
     columns: Columns = Field(default_factory=dict)
+    since: Since = Field(default_factory=dict)
     sync_interval_minutes: Minutes = _USUAL_MINUTES
     is_active: Annotated[bool, Field(description="Whether to sync it by schedule.")] = True
 
@@ -96,6 +106,7 @@ class ConfigChange(BaseModel):
     ] = None
     streams: Streams | None = None
     columns: Columns | None = None
+    since: Since | None = None
     sync_interval_minutes: Minutes | None = None
 
 
@@ -112,6 +123,7 @@ class Config:
     settings: Settings
     streams: Annotated[list[str], Field(description="The streams that it reads.", examples=[["customers"]])]
     columns: Columns
+    since: Since
     is_active: Annotated[bool, Field(description="Whether it is synced by schedule.")]
     sync_interval_minutes: Minutes
     sync_status: Annotated[
@@ -172,7 +184,7 @@ async def get_connection(caller: Reader, services: Use, connection_id: UUID) -> 
 async def change_connection(
     caller: Writer, services: Use, connection_id: UUID, if_match: IfMatch, wanted: ConfigChange
 ) -> Response:
-    """Change settings, streams, columns or the interval.
+    """Change settings, streams, columns, starts or the interval.
 
     Other settings wait for approval again, where the workspace asks for it. Credentials never follow a connection to
     another host: delete them first, and store them anew afterwards. Settings that say what is read make the next sync
@@ -231,6 +243,7 @@ async def add(
             secrets=secrets or {},
             streams=new.streams,
             columns=new.columns,
+            since=new.since,
             sync_interval=new.sync_interval_minutes * _MINUTE,
             is_active=new.is_active,
         ),
@@ -255,6 +268,7 @@ async def change(
         settings=wanted.settings,
         streams=wanted.streams,
         columns=wanted.columns,
+        since=wanted.since,
         sync_interval=None if minutes is None else minutes * _MINUTE,
         check=destination_check(services.settings.management.open_hosts),
         if_version=if_version,
@@ -296,6 +310,7 @@ def _config(connection: Connection) -> Config:
         settings=dict(connection.settings),
         streams=[stream.name for stream in get_adapter(connection.connector).chosen(connection.streams)],
         columns={stream: dict(fields) for stream, fields in connection.columns.items()},
+        since=dict(connection.since),
         is_active=connection.is_active,
         sync_interval_minutes=connection.sync_interval // _MINUTE,
         sync_status=connection.sync_status,
