@@ -33,6 +33,7 @@ from unified.kit.webhooks.owners import Owner
 from unified.kit.webhooks.signatures import Verifier
 from unified.kit.writing.changes import Write, Written
 from unified.schema.base import UnifiedBase, connection_namespace
+from unified.schema.unusable import without_long_keys
 
 if TYPE_CHECKING:
     from unified.kit.mapping.compiled import FieldRules
@@ -381,7 +382,7 @@ class BaseAdapter(Connected[ConfigT], ABC):
         raw = self.decode(body)
         try:
             record = self.to_unified(stream, raw, origin)
-            return record if rules is None else rules.apply(record, decode_exactly(body))
+            return without_long_keys(record if rules is None else rules.apply(record, decode_exactly(body)))
         except MappingError:
             raise
         except FAULTS as error:

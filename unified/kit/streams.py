@@ -7,12 +7,24 @@ Not here: what a stream is (``declarations``), who reads it (``reading``), and t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
-from unified.schema.base import unified_id
+from unified.schema.base import LONGEST_KEY, unified_id
 
 Cursor = dict[str, Any]
+
+
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether a record can be kept under it: a text with something in it that PostgreSQL can hold and look up."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        return False
+    if value.isascii():
+        return len(value) <= LONGEST_KEY
+    try:
+        return len(value.encode()) <= LONGEST_KEY
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,10 @@ def connection_namespace(workspace_id: UUID, connection_id: UUID, stream: str) -
     return uuid5(UNIFIED_NAMESPACE, f"{workspace_id}|{connection_id}|{stream}")
 
 
+LONGEST_KEY = 1_000
+"""Bytes of a text by which records are looked up: an index of PostgreSQL's refuses entries of more than 2,704."""
+
+
 def unified_id(namespace: UUID, source_id: str) -> UUID:
     """The stable id of a record: the same on every sync, on every machine, after any rebuild.
 

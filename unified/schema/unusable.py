@@ -12,12 +12,15 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from unified.schema.base import UnifiedBase, UnifiedModel
+from unified.schema.base import LONGEST_KEY, UnifiedBase, UnifiedModel
 from unified.schema.money import Money
 from unified.schema.reading import emails, moment
 
 PREFIX = "invalid_"
 """What the keys of ``custom_fields`` begin with that hold an unusable value."""
+
+# Texts that indexes hold, by themselves or with others; e-mail addresses are shorter anyway.
+_LOOKED_UP = ("name", "tax_number", "customer_id", "resource_id")
 
 _Read = TypeVar("_Read")
 _Value = TypeVar("_Value")
@@ -26,6 +29,23 @@ _Record = TypeVar("_Record", bound=UnifiedBase)
 
 # What reading a value of a form that nobody expected ends in.
 _UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+
+
+def without_long_keys(record: _Record) -> _Record:
+    """The record without texts that are too long to be looked up by: for one of them an index refuses a whole batch."""
+    too_long: dict[str, Any] = {}
+    for name in _LOOKED_UP:
+        value = getattr(record, name, None)
+        # No character takes more than four bytes.
+        if value and len(value) > LONGEST_KEY // 4 and len(value.encode()) > LONGEST_KEY:
+            too_long[name] = value
+    if not too_long:
+        return record
+    return record.model_copy(update={**dict.fromkeys(too_long), "custom_fields": _beside(record, too_long)})
+
+
+def _beside(record: UnifiedBase, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {**record.custom_fields, **{f"{PREFIX}{name}": value for name, value in values.items()}}
 
 
 def has_unusable(record: UnifiedBase) -> bool:
@@ -102,8 +122,7 @@ class Unusable:
         record = self.model(model, fields)
         if not self.values:
             return record
-        aside = {f"{PREFIX}{name}": value for name, value in self.values.items()}
-        return record.model_copy(update={"custom_fields": {**record.custom_fields, **aside}})
+        return record.model_copy(update={"custom_fields": _beside(record, self.values)})
 
     def each(
         self, name: str, items: Iterable[Any], reader: Callable[[Any, "Unusable"], _Read]

@@ -10,7 +10,7 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import xxhash
@@ -22,8 +22,8 @@ from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.mapping.columns import Columns, Rules, Treatment, is_hashed
 from unified.kit.mapping.rules import Rule, digest
 from unified.kit.registry import get_adapter
-from unified.kit.streams import Origin, Page
-from unified.schema.base import UnifiedBase
+from unified.kit.streams import Origin, Page, is_id
+from unified.schema.base import LONGEST_KEY, UnifiedBase
 from unified.schema.unusable import has_unusable
 from unified.store.errors import RecordError
 from unified.store.records.merge import batches
@@ -94,7 +94,14 @@ class Sifted:
                 unusable += is_partly_unusable
         for page in self.pages:
             deletions += [
-                Deletion(t.source_id, t.deleted_at, page.observed_at, t.merged_into) for t in page.tombstones
+                Deletion(
+                    t.source_id,
+                    t.deleted_at,
+                    page.observed_at,
+                    t.merged_into if is_id(t.merged_into) else None,
+                )
+                for t in page.tombstones
+                if is_id(t.source_id)  # no record is stored under another one
             ]
         last = self.pages[-1]
         return Batch(
@@ -106,7 +113,7 @@ class Sifted:
             deletions=deletions,
             cursor=next((page.cursor for page in reversed(self.pages) if page.cursor is not None), None),
             refresh_started_at=last.refresh_started_at,
-            met=[one for page in self.pages for one in page.met],
+            met=[one for page in self.pages for one in page.met if is_id(one)],
             refresh_done=last.refresh_done,
             columns=self.columns,
         )
@@ -188,11 +195,12 @@ class Mapping:
                 try:
                     body = body if self._cut is None else self._cut(body)
                 except MappingError as refusal:
-                    known = source_id if _is_readable(source_id) else None
+                    known = source_id if is_id(source_id) else None
                     unreadable.append(Reject(known, b"", str(refusal), page.observed_at))
                     continue
-                if not _is_readable(source_id):
-                    error = "the record has no readable id"
+                if not is_id(source_id):
+                    is_long = source_id is not None and len(source_id) > LONGEST_KEY // 4
+                    error = f"the record's id has more than {LONGEST_KEY} bytes" if is_long else _NO_ID
                     unreadable.append(Reject(None, body, error, page.observed_at))
                     continue
                 content_hash = self.content_hash(body)
@@ -310,11 +318,9 @@ def says_the_same(one: bytes | memoryview, other: bytes | memoryview) -> bool:
         return False
 
 
+_NO_ID = "the record has no readable id"
+
+
 def readable_ids(pages: Sequence[Page]) -> set[str]:
     """Source ids of the records of some pages, each once."""
-    return {record.source_id for page in pages for record in page.records if _is_readable(record.source_id)}
-
-
-def _is_readable(source_id: str | None) -> TypeGuard[str]:
-    """Whether it is an id, and one that PostgreSQL can look up, which is without U+0000."""
-    return source_id is not None and "\0" not in source_id
+    return {record.source_id for page in pages for record in page.records if is_id(record.source_id)}

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from unified.kit.streams import Changes, RawRecord, State, Tombstone
+from unified.kit.streams import Changes, RawRecord, State, Tombstone, is_id
 from unified.kit.webhooks.deliveries import ReceivedEvent
 
 
@@ -22,7 +22,8 @@ class Subject:
     Attributes:
         stream: The record's stream.
         source_id: Its id, or whatever else :meth:`unified.kit.adapter.BaseAdapter.fetch` of that stream takes; None
-            where the event carries a record without a readable one.
+            where the event carries a record without a readable one. What can't be an id is of no record that is stored,
+            and is not asked for.
         deleted_at: When it was deleted, where that is final: it is not read again, whatever other events say.
         record: The record itself, whole, as JSON: it is not read again either.
         as_of: When the record was in that state; None where it is when the event was received.
@@ -69,7 +70,7 @@ def meaning(
             if one.record is not None:
                 state = State(RawRecord(one.source_id, one.record), event.dedupe_key, one.as_of)
                 states.setdefault(one.stream, []).append(state)
-            if one.record is not None or one.source_id is None:
+            if one.record is not None or not is_id(one.source_id):
                 continue
             if one.erase:
                 erasures.setdefault(one.stream, {})[one.source_id] = None
