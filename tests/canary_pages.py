@@ -17,6 +17,10 @@ _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 _CONNECTION = re.compile(r'href="(/connectors/[0-9a-f-]{36})">([^<]+)<')
 _VERSION = re.compile(r'name="version" value="(\d+)"')
 _SECRET_FORM = re.compile(r'action="(/connectors/[^"]+/secret)"')
+_IDENTITY = re.compile(r'href="(/identities/[0-9a-f-]{36})"')
+_MEMBER = re.compile(r'name="(record\.[0-9a-f-]{36})"')
+_ROUTE = re.compile(r'href="(/routes/[0-9a-f-]{36})"')
+_TOKEN = re.compile(r'</code> by token:.*?action="(/tokens/[0-9a-f-]{36}/revoke)"', re.DOTALL)
 _RECORD = re.compile(r'href="(/records/customers/good/[^"]+)"')
 _SUBSCRIPTION = re.compile(r'action="(/subscriptions/[^"/]+)/pause"')
 _LETTER = re.compile(r'action="(/connectors/[^"]+/replay)".*?name="id" value="([^"]+)"', re.DOTALL)
@@ -78,6 +82,8 @@ async def walk(browser: Browser, secrets: Canaries, *, echo_url: str, sandbox_ur
     await _use_webhooks(browser, secrets, connections["echo"])
     await _use_subscriptions(browser, secrets)
     await _look_at_records(browser, secrets)
+    await _look_at_identities(browser, secrets)
+    await _use_routes(browser, secrets)
     for path in ("/connectors/none", f"/connectors/{uuid4()}", f"/connectors/{quote(secrets.form_key)}"):
         await browser.open(path, 404)
     await browser.open("/assets/style.css")
@@ -99,6 +105,8 @@ async def sign_in_by_link(browser: Browser, secrets: Canaries, link: str) -> Non
     await browser.send(link, {})
     browser.page = form
     await browser.send(link, {}, 403)
+    await browser.open("/connectors")
+    await _use_the_workspace(browser, secrets)
 
 
 async def _look_at_a_failing_one(browser: Browser, secrets: Canaries, path: str) -> None:
@@ -142,6 +150,47 @@ async def _look_at_records(browser: Browser, secrets: Canaries) -> None:
     record = _RECORD.findall(browser.page)[0]
     await browser.open(f"{record}&expand=raw")
     await browser.open(f"/records/customers/good/{quote(secrets.form_key)}", 404)
+
+
+async def _use_the_workspace(browser: Browser, secrets: Canaries) -> None:
+    """What takes rights that only a link gives."""
+    await browser.open("/members")
+    await browser.send("/members", {"subject": "x" * 300, "role": secrets.form_key}, 422)
+    await browser.send("/members", {"subject": "ada", "role": "viewer"})
+    await browser.send("/members/change", {"subject": "ada", "role": secrets.form_key}, 422)
+    await browser.send("/members/change", {"subject": "ada", "role": "remove"})
+    await browser.send("/members/link", {"role": "viewer"}, 200)
+    await browser.open("/tokens")
+    await browser.send("/tokens", {"name": "", f"scope.{secrets.form_key}": "on"}, 422)
+    await browser.send("/tokens", {"name": "canary", "scope.audit:read": "on"}, 200)
+    await browser.open("/tokens")
+    await browser.send(_TOKEN.findall(browser.page)[0], {})
+    await browser.open("/audit?actor=nobody")
+
+
+async def _look_at_identities(browser: Browser, secrets: Canaries) -> None:
+    await browser.open("/identities?search=ann@acme.com")
+    one = _IDENTITY.findall(browser.page)[0]
+    await browser.open(f"/identities?cursor={quote(secrets.form_key)}", 404)
+    await browser.open("/identities?least_records=many", 422)
+    await browser.open(one)
+    merge = {f"identity.{one.rpartition('/')[2]}": "on", "back": one.rpartition("/")[2]}
+    await browser.send("/identities/merge", {**merge, "other": secrets.form_key}, 422)
+    await browser.send(f"{one}/split", {f"record.{secrets.form_key}": "on"}, 422)
+    records = _MEMBER.findall(browser.page)
+    await browser.send(f"{one}/split", {records[0]: "on", "note": "sisters"})
+
+
+async def _use_routes(browser: Browser, secrets: Canaries) -> None:
+    await browser.open("/routes")
+    route = _ROUTE.findall(browser.page)[0]
+    await browser.open(route)
+    await browser.send(f"{route}/preview", {}, 409)  # the target has no grant
+    for action in ("run", "pause", "resume"):
+        await browser.send(f"{route}/{action}", {})
+    decision = {"side": "source", "record_id": "cus_1", "decision": f"link:{secrets.form_key}"}
+    await browser.send(f"{route}/review/decide", {**decision, "record_id": "none"}, 409)
+    await browser.send(f"{route}/review/decide", {**decision, "decision": "skip"})
 
 
 async def _authorize(browser: Browser, secrets: Canaries, path: str) -> None:

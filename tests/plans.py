@@ -24,10 +24,12 @@ LARGE = re.compile(
 LEAKY = re.compile(r"\b(lower|upper|right|left|split_part|regexp_\w+|strpos)\(|->>|#>>|@>|~~|::numeric")
 # What reads all of a tenant's rows on purpose: a part of the statement, and why.
 _RANGE = "a list's range of numbers: its page goes along the order of the list, and ends after ten seconds"
+_PART = "a part of an identity's name, e-mail address or company: likewise"
 ON_PURPOSE = {
     "_min)s": _RANGE,
     "_max)s": _RANGE,
     "(filter_least_records)s": _RANGE,
+    "(filter_search)s": _PART,
     "custom_fields ->>": "a run under way whose route does not name the custom field any more; one reading a look-up",
 }
 

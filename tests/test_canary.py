@@ -37,6 +37,7 @@ from tests.canaries import CONTROL, Canaries, canary, forms
 from tests.conftest import migrated_database
 from tests.echo import Echo, echo_server
 from tests.unified.api.conftest import signed, stripe_event
+from tests.unified.api.pages import seeds
 from tests.vault_front import VaultFront
 from unified.api.app import Application
 from unified.api.ingress.endpoint import WebhookIngress
@@ -288,6 +289,9 @@ async def _use_the_pages(stage: Stage) -> None:
         link = await sign_in_link(db, load_provider(), workspace, ADDRESS)
         # Before the dot there is the workspace's id.
         secrets.link = link.partition(f"{workspace.id.hex}.")[2]
+        good, portal = [await Registry(db).find(f"acme/{name}") for name in ("good", "portal")]
+        await seeds.route(db, good, portal)
+        await seeds.identity(db, good)
         async with stage.api(db, stage.pages) as client:
             browser = canary_pages.Browser(client)
             await canary_pages.sign_in(browser, secrets)
@@ -455,8 +459,8 @@ def test_the_search_finds_what_was_leaked(place: str, left: tuple[Canaries, dict
 
 def test_every_page_was_visited(left: tuple[Canaries, dict[str, str]]) -> None:
     modules = (
-        import_module(f"unified.api.pages.{one.name}")
-        for one in pkgutil.iter_modules(unified.api.pages.__path__)
+        import_module(one.name)
+        for one in pkgutil.walk_packages(unified.api.pages.__path__, "unified.api.pages.")
     )
     pages = {
         (method, route.path)

@@ -25,10 +25,14 @@ from unified.api.pages import (
     subscriptions,
     webhooks,
 )
+from unified.api.pages.customers import customer_routes, identities
 from unified.api.pages.route import NO_SUCH_PAGE, page_problem
 from unified.api.pages.view import error_page
+from unified.api.pages.workspace import audit, members, tokens
 
-PATHS = re.compile(r"/(?:$|(?:connectors|records|webhooks|subscriptions|sign-in|sign-out|assets)(?:/|$))")
+PATHS = re.compile(
+    r"/(?:$|(?:connectors|records|identities|routes|webhooks|subscriptions|tokens|members|audit|sign-in|sign-out|assets)(?:/|$))"
+)
 """Paths that are pages'. Below ``/webhooks/`` there are deliveries, which come before."""
 
 _ASSETS = {"style.css": "text/css", "follow.js": "text/javascript"}
@@ -51,8 +55,13 @@ def pages(services: Services, metrics: Metrics) -> ASGIApp:
         progress.routes,
         mappings.routes,
         records.routes,
+        identities.routes,
+        customer_routes.routes,
         webhooks.routes,
         subscriptions.routes,
+        tokens.routes,
+        members.routes,
+        audit.routes,
     ):
         app.include_router(routes)
     for name, media_type in _ASSETS.items():

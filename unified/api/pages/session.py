@@ -10,7 +10,7 @@ import hashlib
 import json
 import secrets as randomness
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -23,6 +23,8 @@ from unified.store.database import Database
 from unified.store.idempotency import Answers, Attempt, KeyReusedError, Place, UnderWayError
 from unified.store.secrets import data_keys
 from unified.store.secrets.keys import KeyProvider
+from unified.store.workspaces import tokens
+from unified.store.workspaces.permissions import PERMISSIONS, Role
 
 Purpose = Literal["session", "link"]
 
@@ -136,6 +138,33 @@ class Sessions:
         """Put into the audit log that somebody signed in."""
         async with self._db.workspace(workspace_id) as conn:
             await _note(conn, workspace_id, actor, "session.begin")
+
+
+async def sign_in_link(
+    db: Database, provider: KeyProvider, workspace_id: UUID, public_url: str, *, role: Role, actor: str
+) -> str:
+    """Make a link that signs a browser in once, with all that a role may do.
+
+    The token behind it is never shown, so it may hold what no other token can: rights to give rights.
+
+    Args:
+        db: The database.
+        provider: Master keys.
+        workspace_id: Which workspace.
+        public_url: Where the server is reached.
+        role: Whose permissions it gives.
+        actor: Who makes it, and may do as much.
+    """
+    _, token = await tokens.create(
+        db,
+        workspace_id,
+        "unified sign-in",
+        sorted(PERMISSIONS[role]),
+        expires_at=datetime.now(UTC) + LIFETIMES["link"] + LIFETIMES["session"],
+        actor=actor,
+    )
+    sealed = await Sessions(db, provider).seal(Session.begin(workspace_id, token), "link")
+    return f"{public_url}/sign-in/{sealed}"
 
 
 def _purpose(purpose: Purpose, workspace_id: UUID) -> str:

@@ -19,6 +19,7 @@ import pytest_asyncio
 from cryptography.fernet import Fernet
 from playwright.async_api import Error, async_playwright, expect
 
+from tests.canary_pages import Browser
 from tests.conftest import migrated_database
 from tests.waiting import LIMIT_SECONDS
 from unified.api.pages.session import Session, Sessions
@@ -40,13 +41,14 @@ from unified.store.workspaces.tokens import TokenLookup
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser as Started
+    from playwright.async_api import Page
 
     from unified.store.connections.rows import Connection
     from unified.store.workspaces.rows import Workspace
 
 PROVIDER = LocalKeyProvider([Fernet.generate_key().decode()])
-STRIPE_KEY = "sk_test_fake_acme"
+STRIPE_KEY, HUBSPOT_TOKEN = "sk_test_fake_acme", "pat-fake-acme"
 DAGSTER_URL = "https://dagster.example.com"
 
 _numbers = count()
@@ -69,8 +71,9 @@ class Site:
     async def workspace(self, **settings: Any) -> Workspace:
         return await workspaces.create(self.db, f"acme-{next(_numbers)}", **settings)
 
-    async def token(self, workspace: Workspace, role: Role = "owner") -> str:
-        scopes = sorted(PERMISSIONS[role] & SCOPES)
+    async def token(self, workspace: Workspace, role: Role = "owner", *, by_link: bool = False) -> str:
+        """What somebody pastes, or what is behind a link that signs in."""
+        scopes = sorted(PERMISSIONS[role] if by_link else PERMISSIONS[role] & SCOPES)
         _, token = await tokens.create(self.db, workspace.id, "browser", scopes, actor="tests")
         return token.reveal()
 
@@ -83,6 +86,16 @@ class Site:
         added = await self.registry.add_connection(workspace.id, "stripe", name, self.stripe_settings())
         key = {"api_key": Secret(STRIPE_KEY)}
         await CredentialStore(self.db, PROVIDER).put(workspace.id, added.id, CredentialKind.API_KEY, key)
+        return added
+
+    async def hubspot(self, workspace: Workspace, name: str) -> Connection:
+        """A connection to the stand-in of HubSpot, with a token that it takes."""
+        settings = {**self.stripe_settings(), "base_url": f"{self.sandbox.url}/hubspot"}
+        added = await self.registry.add_connection(workspace.id, "hubspot", name, settings)
+        token = {"access_token": Secret(HUBSPOT_TOKEN)}
+        await CredentialStore(self.db, PROVIDER).put(
+            workspace.id, added.id, CredentialKind.BEARER_TOKEN, token
+        )
         return added
 
     @asynccontextmanager
@@ -113,12 +126,27 @@ class Site:
         ) as client:
             yield client
 
+    @asynccontextmanager
+    async def forms(
+        self, workspace: Workspace, role: Role = "owner", *, by_link: bool = False
+    ) -> AsyncIterator[Browser]:
+        """Pages and their forms, by HTTP alone, for somebody who is signed in. No page may hold a script."""
+        token = await self.token(workspace, role, by_link=by_link)
+        async with self.without_browser(token) as client:
+            client.event_hooks["response"] = [_without_script]
+            yield Browser(client)
+
     async def _sealed(self, token: str) -> str:
         known = await TokenLookup(self.db).find(token)
         assert known is not None
         assert known.workspace_id is not None
         session = Session.begin(known.workspace_id, Secret(token))
         return await Sessions(self.db, PROVIDER).seal(session, "session")
+
+
+async def _without_script(answer: httpx.Response) -> None:
+    await answer.aread()
+    assert "<script" not in answer.text
 
 
 def _is_policy(text: str) -> bool:
@@ -138,9 +166,9 @@ class Chromium:
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
-        self._started: Browser | None = None
+        self._started: Started | None = None
 
-    async def started(self) -> Browser:
+    async def started(self) -> Started:
         if self._started is None:
             playwright = await self._stack.enter_async_context(async_playwright())
             own = (

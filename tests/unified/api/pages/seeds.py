@@ -6,17 +6,24 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from tests.streams import key_of
 from tests.unified.api.management.records.shelf import record as record_of
 from unified.kit.webhooks.deliveries import ReceivedEvent
+from unified.schema import connection_namespace, unified_id
 from unified.store.inbox.dead_letters import Failure, keep
 from unified.store.inbox.events import StoredEvent
 from unified.store.lists.pages import Place
 from unified.store.lists.pages import Row as Listed
 from unified.store.records.merge import batches
 from unified.store.records.merge.batches import Batch, Row
+from unified.store.routes import outbox
+from unified.store.routes.outbox import Entry
+from unified.store.routes.routes import Routes
+from unified.store.routes.settings import RouteSettings
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.subscriptions import progress
 from unified.store.subscriptions.subscriptions import Subscriptions
+from unified.sync.identities.resolve import resolve
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from unified.store.connections.rows import Connection
     from unified.store.database import Database
     from unified.store.records.tables import StreamKey
+    from unified.store.routes.rows import Route
     from unified.store.secrets.keys import KeyProvider
     from unified.store.workspaces.rows import Workspace
 
@@ -127,3 +135,31 @@ async def dead_letter(db: Database, connection: Connection, key: str, error: str
     event = StoredEvent(ReceivedEvent(key, "customer.updated", now, body), now - timedelta(hours=2))
     async with db.workspace(connection.workspace_id) as conn:
         await keep(conn, connection, [Failure(event, error, is_final=True)], now)
+
+
+async def route(db: Database, source: Connection, target: Connection, name: str = "x" * 80) -> Route:
+    """A route, with three records that wait for a person, each with a candidate of that name."""
+    made = await Routes(db).add("crm", source, target, RouteSettings(match_keys=("phone",)))
+    waiting = [
+        Entry(
+            side="source",
+            record_id=f"cus_{number}",
+            state="review",
+            reason=f"two of {name}",
+            candidates=[{"id": f"7{name}", "name": name}],
+        )
+        for number in range(3)
+    ]
+    async with db.workspace(source.workspace_id) as conn:
+        await outbox.put(conn, made, waiting)
+    return made
+
+
+async def identity(db: Database, connection: Connection) -> tuple[UUID, UUID]:
+    """Two customers that are one by their e-mail address: their ``unified_id``s."""
+    key = key_of(connection, "customers")
+    ids = ("cus_ann_" + "1" * 60, "cus_ann_2")
+    await record(db, key, *ids, name="Ann " + "n" * 90, email="ann@acme.com", company="c" * 120)
+    await resolve(db, connection.workspace_id)
+    space = connection_namespace(key.workspace_id, key.connection_id, key.stream)
+    return unified_id(space, ids[0]), unified_id(space, ids[1])

@@ -30,7 +30,7 @@ from unified.store.inbox import horizon
 from unified.store.inbox.events import Received
 from unified.store.records import burials
 from unified.store.secrets.keys import LocalKeyProvider
-from unified.store.workspaces import tokens
+from unified.store.workspaces import members, tokens
 from unified.store.workspaces.permissions import SCOPES
 
 if TYPE_CHECKING:
@@ -639,7 +639,10 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
         site.db, key_of(connection, "customers"), long, name="w" * 90, custom_fields={"plan": "y" * 200}
     )
     await seeds.record(site.db, key_of(connection, "invoices"), "in_1", customer_id=long)
-    async with site.visit(await site.token(workspace), color_scheme=scheme) as page:
+    route = await seeds.route(site.db, connection, await site.hubspot(workspace, "crm"))
+    ann, ben = await seeds.identity(site.db, connection)
+    await members.add(site.db, workspace.id, "auth0|" + "5" * 90, "viewer", actor="tests")
+    async with site.visit(await site.token(workspace, by_link=True), color_scheme=scheme) as page:
         for width in (375, 1280):
             await page.set_viewport_size({"width": width, "height": 800})
             for path in (
@@ -653,6 +656,13 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
                 "/records/customers",
                 "/records/invoices",
                 f"/records/customers/main/{long}?stream=customers&expand=raw",
+                "/identities",
+                f"/identities/{ann}?why={ben}",
+                "/routes",
+                f"/routes/{route.id}",
+                "/members",
+                "/tokens",
+                "/audit",
                 "/records/invoices/main/in_1",
                 f"/connectors/{uuid4()}",
                 "/sign-in",

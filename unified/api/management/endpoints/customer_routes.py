@@ -241,6 +241,15 @@ async def preview(
     limit: Annotated[int, Query(ge=1, le=100, description="Records at most.")] = 20,
 ) -> Response:
     """Say what a run would push, field by field. Both systems are read; nothing is sent."""
+    return json_answer(await previewed(caller, services, route_id, limit))
+
+
+async def previewed(caller: Caller, services: Services, route_id: UUID, limit: int) -> list[PreviewedPush]:
+    """What a run would push, of so many records at most.
+
+    Raises:
+        Problem: 409 where the two systems do not say, or not in time.
+    """
     route = await _found(services, caller, route_id)
     try:
         found = await preview_aside(
@@ -257,23 +266,21 @@ async def preview(
         raise Problem(
             409, f"The two systems did not answer within {PREVIEW_SECONDS:.0f} s; ask for fewer records."
         ) from None
-    return json_answer(
-        [
-            PreviewedPush(
-                side=one.side,
-                record_id=one.record_id,
-                name=one.name,
-                operation=one.operation,
-                other_id=one.other_id,
-                fields=[
-                    FieldChange(field=name, before=before, after=after)
-                    for name, (before, after) in one.fields.items()
-                ],
-                reason=one.reason,
-            )
-            for one in found
-        ]
-    )
+    return [
+        PreviewedPush(
+            side=one.side,
+            record_id=one.record_id,
+            name=one.name,
+            operation=one.operation,
+            other_id=one.other_id,
+            fields=[
+                FieldChange(field=name, before=before, after=after)
+                for name, (before, after) in one.fields.items()
+            ],
+            reason=one.reason,
+        )
+        for one in found
+    ]
 
 
 @routes.get("/{route_id}/review", response_model=Page[WaitingRecord])

@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from unified.api.management.access.callers import Caller
 from unified.api.management.answers import json_answer
 from unified.api.management.endpoints.connections.connections import Writer
 from unified.api.management.endpoints.connections.syncs import RecordReader
@@ -98,11 +99,16 @@ async def explain(
 @routes.post("/merge", response_model=Decided)
 async def merge(caller: Writer, services: Use, body: Merge) -> Response:
     """Decide that identities are one customer. That holds until somebody splits them."""
+    return json_answer(await merged(caller, services, body))
+
+
+async def merged(caller: Caller, services: Services, body: Merge) -> Decided:
+    """Decide that identities are one customer."""
     async with services.db.workspace(caller.workspace_id) as conn:
         records = await identity_decisions.merge(
             conn, caller.workspace_id, body.identity_ids, actor=caller.actor, note=body.note
         )
-    return json_answer(await _settled(services, caller.workspace_id, records))
+    return await _settled(services, caller.workspace_id, records)
 
 
 @routes.get("/{identity_id}", response_model=IdentityDetail)
@@ -114,11 +120,16 @@ async def show(caller: RecordReader, services: Use, identity_id: UUID) -> Respon
 @routes.post("/{identity_id}/split", response_model=Decided)
 async def split(caller: Writer, services: Use, identity_id: UUID, body: Split) -> Response:
     """Decide that some records are another customer than the rest. No rule brings them together again."""
+    return json_answer(await divided(caller, services, identity_id, body))
+
+
+async def divided(caller: Caller, services: Services, identity_id: UUID, body: Split) -> Decided:
+    """Decide that some records of an identity are another customer than the rest."""
     async with services.db.workspace(caller.workspace_id) as conn:
         records = await identity_decisions.split(
             conn, caller.workspace_id, identity_id, body.records, actor=caller.actor, note=body.note
         )
-    return json_answer(await _settled(services, caller.workspace_id, records))
+    return await _settled(services, caller.workspace_id, records)
 
 
 async def read_identity(services: Services, workspace_id: UUID, reference: UUID) -> IdentityDetail:

@@ -7,7 +7,7 @@ from typing import Annotated
 import httpx
 import typer
 
-from unified.api.pages.session import LIFETIMES, Session, Sessions
+from unified.api.pages.session import sign_in_link as link_for
 from unified.api.settings import PUBLIC_URL_VARIABLE, Settings
 from unified.cli.output import say
 from unified.cli.session import ACTOR, DEFAULT_WORKSPACE, CommandError, UsageError, asynchronous, open_session
@@ -16,7 +16,7 @@ from unified.store.secrets.keys import KeyProvider
 from unified.store.secrets.providers import load_provider
 from unified.store.server.embedded import home
 from unified.store.workspaces import tokens, workspaces
-from unified.store.workspaces.permissions import PERMISSIONS, ROLES, SCOPES, Role
+from unified.store.workspaces.permissions import ROLES, Role
 from unified.store.workspaces.rows import Workspace
 
 _LOCAL = "http://127.0.0.1:8000"
@@ -103,22 +103,5 @@ async def usual_workspace(db: Database) -> Workspace | None:
 async def sign_in_link(
     db: Database, provider: KeyProvider, workspace: Workspace, public_url: str, *, role: Role = "owner"
 ) -> str:
-    """Make a link that signs a browser in once.
-
-    Args:
-        db: The database.
-        provider: Master keys.
-        workspace: Which workspace.
-        public_url: Where the server is reached.
-        role: Whose permissions it gives, as far as a token can have them.
-    """
-    _, token = await tokens.create(
-        db,
-        workspace.id,
-        "unified sign-in",
-        sorted(PERMISSIONS[role] & SCOPES),
-        expires_at=datetime.now(UTC) + LIFETIMES["link"] + LIFETIMES["session"],
-        actor=ACTOR,
-    )
-    sealed = await Sessions(db, provider).seal(Session.begin(workspace.id, token), "link")
-    return f"{public_url}/sign-in/{sealed}"
+    """Make a link that signs a browser in once; see :func:`unified.api.pages.session.sign_in_link`."""
+    return await link_for(db, provider, workspace.id, public_url, role=role, actor=ACTOR)

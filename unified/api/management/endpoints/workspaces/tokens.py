@@ -13,7 +13,7 @@ from unified.api.management.answers import json_answer, no_content
 from unified.api.management.paging import AskedPage, Page
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
-from unified.api.management.services import Use
+from unified.api.management.services import Services, Use
 from unified.store.workspaces import tokens
 from unified.store.workspaces.permissions import SCOPES
 from unified.store.workspaces.tokens import ApiToken
@@ -60,6 +60,15 @@ async def create_token(
     caller: Annotated[Caller, allowed("tokens:write")], services: Use, wanted: NewToken
 ) -> Response:
     """Make a token, with scopes that the caller has. It is shown in this answer and never again."""
+    return json_answer(await made_token(caller, services, wanted), 201)
+
+
+async def made_token(caller: Caller, services: Services, wanted: NewToken) -> CreatedToken:
+    """Make a token, with scopes that the caller has.
+
+    Raises:
+        Problem: 422 where there is no such scope, 403 where the caller lacks one.
+    """
     if unknown := sorted(set(wanted.scopes) - SCOPES):
         count = len(unknown)
         raise Problem(
@@ -75,8 +84,7 @@ async def create_token(
         expires_at=wanted.expires_at,
         actor=caller.actor,
     )
-    shown = CreatedToken(made.id, made.name, made.prefix, list(made.scopes), made.expires_at, token.reveal())
-    return json_answer(shown, 201)
+    return CreatedToken(made.id, made.name, made.prefix, list(made.scopes), made.expires_at, token.reveal())
 
 
 @routes.delete("/{token_id}", status_code=204)

@@ -1,0 +1,1 @@
+"""Pages about customers across systems: who is one customer, and the routes that push them on."""
