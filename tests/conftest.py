@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
 from inspect import iscoroutinefunction
@@ -69,8 +70,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as ``quick`` what tests plain functions: the lane to run while writing code."""
+def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
+    """Mark as ``quick`` what tests plain functions: the lane to run while writing code. Put long files first.
+
+    Processes take files in this order. One that is taken last and needs minutes leaves all others without work.
+    """
+    if hasattr(config, "workerinput"):
+        tests = Counter(item.path for item in items)
+        items.sort(key=lambda item: (item.get_closest_marker("long") is None, -tests[item.path]))
     for item in items:
         if (
             isinstance(item, pytest.Function)

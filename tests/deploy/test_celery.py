@@ -32,9 +32,12 @@ HELD = 60_000
 
 log = logging.getLogger(__name__)
 
-pytestmark = pytest.mark.skipif(
-    "UNIFIED_CELERY_REQUIRED" not in os.environ, reason="takes minutes: set UNIFIED_CELERY_REQUIRED=1"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        "UNIFIED_CELERY_REQUIRED" not in os.environ, reason="takes minutes: set UNIFIED_CELERY_REQUIRED=1"
+    ),
+]
 
 
 class Cluster:

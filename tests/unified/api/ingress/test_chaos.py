@@ -4,9 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.waiting import LIMIT_SECONDS
 
 CHAOS = Path(__file__).parents[4] / "benchmarks" / "chaos.py"
+
+pytestmark = pytest.mark.long
 
 
 def test_nothing_acknowledged_is_lost_while_ingress_and_database_are_killed() -> None:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from unified.sandbox.server import SandboxServer
     from unified.store.database import Database
 
+pytestmark = pytest.mark.long
+
 LAUNCH = """
 mutation ($run: ExecutionParams!) { launchRun(executionParams: $run) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }

@@ -3,12 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import anthropic
-import openai
 import pytest
-from anthropic.types import Message
-from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
-from openai.types.chat import ChatCompletion
 from pydantic import BaseModel, TypeAdapter
 
 from tests.model_server import USAGE, ModelServer, Reply, model_server
@@ -52,6 +47,9 @@ async def asked(settings: ModelSettings) -> ModelError:
 async def test_an_answer_has_the_form_that_was_asked_for(
     shared: ModelServer, settings: ModelSettings
 ) -> None:
+    # Here and below, not at the head: these clients take seconds to import, and each process collects all files.
+    from anthropic.types.message_create_params import MessageCreateParamsNonStreaming  # noqa: PLC0415
+
     shared.answers(Reply('{"a": 1}'))
     answered = await model.ask(settings, "Add.", QUESTION, Form)
     assert answered.answer == Form(a=1)
@@ -141,13 +139,18 @@ def test_one_variable_names_the_model() -> None:
 
 
 async def test_the_official_clients_read_the_stand_in(shared: ModelServer) -> None:
+    from anthropic import AsyncAnthropic  # noqa: PLC0415
+    from anthropic.types import Message  # noqa: PLC0415
+    from openai import AsyncOpenAI  # noqa: PLC0415
+    from openai.types.chat import ChatCompletion  # noqa: PLC0415
+
     shared.answers(Reply('{"a": 1} and more'))
     question: dict[str, Any] = {
         "model": "claude-sonnet-5-5",
         "max_tokens": 10,
         "messages": [{"role": "user", "content": QUESTION}],
     }
-    async with anthropic.AsyncAnthropic(api_key=KEY, base_url=shared.url) as client:
+    async with AsyncAnthropic(api_key=KEY, base_url=shared.url) as client:
         whole = await client.messages.create(**question)
         async with client.messages.stream(**question) as stream:
             streamed = await stream.get_final_message()
@@ -157,6 +160,6 @@ async def test_the_official_clients_read_the_stand_in(shared: ModelServer) -> No
         assert block.type == "text"
         assert block.text == '{"a": 1} and more'
         assert message.usage.output_tokens == USAGE[1]
-    async with openai.AsyncOpenAI(api_key=KEY, base_url=f"{shared.url}/v1") as other:
+    async with AsyncOpenAI(api_key=KEY, base_url=f"{shared.url}/v1") as other:
         completion = await other.chat.completions.create(**question)
     TypeAdapter(ChatCompletion).validate_python(completion.model_dump(), strict=True)
