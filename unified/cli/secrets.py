@@ -6,6 +6,7 @@ Arguments are seen by every process of the machine and kept in the shell's histo
 import os
 import sys
 from collections.abc import Sequence
+from uuid import UUID
 
 import typer
 
@@ -50,6 +51,24 @@ def read_secrets(fields: Sequence[CredentialField], *, from_stdin: bool) -> dict
             way = f"give standard input a line {' and a line '.join(f'{field.name}=…' for field in missing)}"
         raise UsageError(f"no {names}: set the environment variable, or {way}")
     return {name: Secret(value) for name, value in found.items()}
+
+
+async def secrets_elsewhere(given: Sequence[str] | None, workspace_id: UUID) -> dict[str, Secret]:
+    """The secrets that ``--secret-from FIELD=REFERENCE`` names, by field.
+
+    Raises:
+        UsageError: If one is nothing of the kind. It is not repeated: it may be the secret itself.
+        SecretReferenceError: If the place may not be looked at, or holds none.
+    """
+    from unified.store.secrets.elsewhere.references import FORMS, resolve  # noqa: PLC0415 - Vault's client, for few
+
+    found: dict[str, Secret] = {}
+    for one in given or ():
+        field, equals, reference = one.partition("=")
+        if not equals:
+            raise UsageError(f"--secret-from takes FIELD=REFERENCE, the reference as {FORMS}")
+        found[field.strip()] = await resolve(reference.strip(), workspace_id)
+    return found
 
 
 def _from_lines(text: str, fields: Sequence[CredentialField]) -> dict[str, str]:

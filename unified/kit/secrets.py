@@ -72,6 +72,21 @@ class Secret:
         raise TypeError(msg)
 
 
+class Referenced(Secret):
+    """A secret that is kept elsewhere: what is stored of it is where.
+
+    Attributes:
+        reference: The place; it may be shown.
+    """
+
+    __slots__ = ("reference",)
+
+    def __init__(self, value: str, reference: str) -> None:
+        """Wrap what is found at a place now."""
+        super().__init__(value)
+        self.reference = reference
+
+
 def without(text: str, secrets: Iterable[str]) -> str:
     """A text without secrets that it may repeat, in whatever form.
 

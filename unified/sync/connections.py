@@ -38,6 +38,7 @@ from unified.store.secrets.credentials import (
     CredentialNotFoundError,
     CredentialStore,
 )
+from unified.store.secrets.elsewhere.references import SecretReferenceError
 from unified.store.secrets.rows import read_infos
 from unified.store.workspaces import workspaces
 from unified.sync.access.authorization import AuthorizedConnections
@@ -313,7 +314,7 @@ class Connections:
         source = AuthorizedConnections(self._db, self._credentials, actor=self._actor)
         try:
             adapter = await AdapterFactory(source).create(workspace_id, connection_id, purpose="test")
-        except (CredentialNotFoundError, CredentialExpiredError) as error:
+        except (CredentialNotFoundError, CredentialExpiredError, SecretReferenceError) as error:
             trial = Trial(None, presentable(str(error)))
         else:
             trial = await _tried(adapter)

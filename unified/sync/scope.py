@@ -13,6 +13,7 @@ from typing import Any
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import UNKNOWN_ACCOUNT, Account, AdapterConfig
 from unified.kit.errors import NotFoundError, PermissionDeniedError
+from unified.kit.secrets import Referenced
 from unified.store.connections import accounts
 from unified.store.connections.accounts import KnownAccount
 from unified.store.connections.rows import ConnectionSummary
@@ -41,7 +42,9 @@ async def settled_account(
         ProviderError: If the provider does not answer as documented.
         StoreError: If the database fails.
     """
-    if before.is_settled:
+    # One that is kept elsewhere may be another one each time.
+    is_elsewhere = any(isinstance(one, Referenced) for one in adapter.credentials.values())
+    if before.is_settled and not is_elsewhere:
         return before
     account_id, livemode = identity(adapter, await _asked(adapter, before))
     settled = await accounts.settle(

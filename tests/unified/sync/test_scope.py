@@ -14,9 +14,10 @@ from unified.store.errors import AccountChangedError
 from unified.store.records.merge import batches
 from unified.store.records.merge.batches import Batch
 from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.elsewhere.references import ALLOWED_VARIABLE, resolve
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync.connections import Connections
-from unified.sync.errors import CredentialRefusedError, OtherHostError
+from unified.sync.errors import CredentialRefusedError, OtherHostError, PullError
 from unified.sync.scope import known_account
 
 LIVE = "sk_live_fake_of_the_same_shop"
@@ -91,6 +92,25 @@ async def test_another_key_of_the_same_account_reads_on(source_of: MakeSource) -
     )
     assert not changed.notices
     assert (await source.sync()).mode == "incremental"
+
+
+async def test_another_key_at_the_same_place_is_noticed_by_the_next_sync(
+    source_of: MakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a secret is kept elsewhere, nothing here changes when it does."""
+    source = await source_of("stripe", more=[LIVE])
+    monkeypatch.setenv(ALLOWED_VARIABLE, "env:ACME_")
+    monkeypatch.setenv("ACME_KEY", KEYS["stripe"])
+    kept = await resolve("env:ACME_KEY", source.connection.workspace_id)
+    await connections(source).change(source.connection, secrets={"api_key": kept})
+    await source.sync()
+    assert (await source.sync()).mode == "incremental"
+    monkeypatch.setenv("ACME_KEY", LIVE)
+    assert (await source.sync()).mode == "full"
+    assert await live(source) == held(source, LIVE)
+    monkeypatch.delenv("ACME_KEY")
+    with pytest.raises(PullError, match="env:ACME_KEY: the environment has no ACME_KEY"):
+        await source.sync()
 
 
 async def test_live_mode_of_the_same_account_is_another_scope(source_of: MakeSource) -> None:

@@ -47,6 +47,7 @@ from unified.store.privacy.persons import UnknownRecordError
 from unified.store.routes.review import DecisionError
 from unified.store.routes.rows import RouteNotFoundError
 from unified.store.secrets.credentials import CredentialExpiredError, InvalidCredentialError
+from unified.store.secrets.elsewhere.references import SecretReferenceError
 from unified.store.subscriptions.rows import SubscriptionNotFoundError
 from unified.store.workspaces.members import (
     DuplicateMemberError,
@@ -92,6 +93,7 @@ STATUS_OF: dict[type[Exception], int] = {
     VersionConflictError: 412,
     RoleBeyondError: 403,
     InvalidSettingError: 422,
+    SecretReferenceError: 422,
     UnknownConnectorError: 422,
     InvalidTokenError: 422,
     InvalidSubjectError: 422,

@@ -22,8 +22,9 @@ from psycopg.errors import ForeignKeyViolation
 
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import CredentialKind
+from unified.kit.errors import UnavailableError
 from unified.kit.mapping.columns import Columns, Rules
-from unified.kit.secrets import Secret
+from unified.kit.secrets import Referenced, Secret
 from unified.store import audit
 from unified.store.connections.approval import ConnectionNotApprovedError, ensure_approved
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary, connection_key
@@ -31,6 +32,7 @@ from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.secrets import authorization_rows, data_keys
 from unified.store.secrets import rows as credential_rows
+from unified.store.secrets.elsewhere.references import SecretReferenceError, resolve
 from unified.store.secrets.keys import KeyProvider, MasterKeyError
 from unified.store.secrets.rows import CredentialInfo, Place, sealed_place
 
@@ -113,7 +115,8 @@ class CredentialStore:
             connection_id: The connection.
             kind: One of :class:`unified.kit.declarations.CredentialKind`; a connection's fields are all of one
                 kind. Of a webhook endpoint, ``WEBHOOK_SECRET``.
-            fields: Secrets by field name, at least one.
+            fields: Secrets by field name, at least one. Of one that is kept elsewhere the reference is stored, and
+                the secret looked up each time that it is released.
             expires_at: When these fields stop being released, with a time zone; None never.
             endpoint_id: The webhook endpoint whose secrets they are; None for the connection's own.
             replace: Whether fields of another kind go: a connection has a key or an authorization, never both.
@@ -138,13 +141,18 @@ class CredentialStore:
                 )
             if others:
                 await credential_rows.delete(conn, connection_id, others.keys() - fields.keys())
+            references = {
+                field: one.reference for field, one in fields.items() if isinstance(one, Referenced)
+            }
             former = {info.field: info.version for info in infos}
             versions = {field: former.get(field, 0) + 1 for field in fields}
             data_key = await data_keys.current(conn, self._provider, workspace_id)
             for field, secret in fields.items():
                 place = Place(workspace_id, connection_id, field, versions[field], kind, expires_at)
-                ciphertext = place.encrypt(data_key.key, data_key.id, secret)
-                await credential_rows.write(conn, place, ciphertext, data_key.id, endpoint_id)
+                reference = references.get(field)
+                kept = Secret(reference) if reference else secret
+                ciphertext = place.encrypt(data_key.key, data_key.id, kept)
+                await credential_rows.write(conn, place, ciphertext, data_key.id, endpoint_id, reference)
             if others and kind != CredentialKind.OAUTH_TOKEN:
                 await authorization_rows.forget(conn, connection_id)
             await audit.record(
@@ -155,7 +163,11 @@ class CredentialStore:
                 subject=_subject(connection_id, endpoint_id),
                 outcome="allowed",
                 key_id=data_key.master_key_id,
-                detail={"kind": kind, "versions": versions},
+                detail={
+                    "kind": kind,
+                    "versions": versions,
+                    **({"references": references} if references else {}),
+                },
             )
 
     async def keep_only(
@@ -194,6 +206,8 @@ class CredentialStore:
             CredentialNotFoundError: If it has no credentials.
             CredentialExpiredError: If one of the connection's own is past its expiry.
             CredentialTamperedError: If one of them is not as and where it was stored.
+            SecretReferenceError: If one is kept elsewhere and not found there.
+            UnavailableError: If Vault, which keeps it, can't be reached.
             MasterKeyError: If the data key can't be unwrapped.
         """
         released = await self.release(
@@ -225,7 +239,7 @@ class CredentialStore:
                 await audit.record(
                     conn, workspace_id, **entry, outcome="allowed", key_id=key_ids, detail=detail
                 )
-        except (CredentialError, MasterKeyError, *_DENIALS) as error:
+        except (CredentialError, MasterKeyError, SecretReferenceError, UnavailableError, *_DENIALS) as error:
             outcome: audit.Outcome = "denied" if isinstance(error, _DENIALS) else "failed"
             detail = {"error": type(error).__name__}
             # In a transaction of its own, for this one was rolled back. No workspace, no log to write to.
@@ -319,6 +333,8 @@ class CredentialStore:
                     f"{info.field} of connection {key} does not decrypt: its row was changed, or copied from "
                     "another place; find out by whom, then store the credential anew"
                 ) from None
+            if info.reference is not None:
+                secrets[info.field] = await _found(secrets[info.field], info, workspace_id, key)
             master_key_ids.add(wrapped.key_id)
         if not found or (endpoint_id is not None and not secrets):
             what = "credentials" if endpoint_id is None else "secret for this webhook"
@@ -403,6 +419,20 @@ def _subject(connection_id: UUID, endpoint_id: UUID | None) -> str:
     return f"connection {connection_id}" if endpoint_id is None else f"webhook {endpoint_id}"
 
 
+async def _found(kept: Secret, info: CredentialInfo, workspace_id: UUID, key: str) -> Secret:
+    """A secret that is kept elsewhere; ``kept`` is what was encrypted here."""
+    reference = kept.reveal()
+    if reference != info.reference:
+        raise CredentialTamperedError(
+            f"{info.field} of connection {key} names another place than was stored: its row was changed; find out by "
+            "whom, then store the credential anew"
+        )
+    try:
+        return await resolve(reference, workspace_id)
+    except SecretReferenceError as error:
+        raise SecretReferenceError(f"{info.field} of connection {key}: {error}") from None
+
+
 def _checked(
     kind: str, fields: Mapping[str, Secret], expires_at: datetime | None, *, is_webhook: bool
 ) -> str:
@@ -419,6 +449,10 @@ def _checked(
             )
         if not isinstance(secret, Secret):
             raise InvalidCredentialError(f"the value of {field} must come as a Secret, which no log can show")
+        if isinstance(secret, Referenced) and kind in (WEBHOOK_SECRET, CredentialKind.OAUTH_TOKEN):
+            raise InvalidCredentialError(
+                f"{field} is replaced here, so it can't be kept elsewhere; store it itself"
+            )
     if expires_at is not None and expires_at.tzinfo is None:
         raise InvalidCredentialError("the expiry needs a time zone")
     return str(kind)

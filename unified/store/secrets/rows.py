@@ -82,6 +82,7 @@ class CredentialInfo:
         version: Counts up each time it is replaced.
         expires_at: When it stops being released; None never.
         updated_at: When this version was stored.
+        reference: Where it is kept; None where it is stored itself.
     """
 
     connection_id: UUID
@@ -90,6 +91,7 @@ class CredentialInfo:
     version: int
     expires_at: datetime | None
     updated_at: datetime
+    reference: str | None = None
 
 
 class Sealed(NamedTuple):
@@ -110,9 +112,10 @@ class Sealed(NamedTuple):
     data_key: WrappedKey
 
 
-_INFO = "connector_config_id AS connection_id, field, kind, version, expires_at, updated_at"
+_INFO = "connector_config_id AS connection_id, field, kind, version, expires_at, updated_at, reference"
 _INFO_TYPES = """
-    connection_id uuid, field text, kind text, version integer, expires_at timestamptz, updated_at timestamptz
+    connection_id uuid, field text, kind text, version integer, expires_at timestamptz, updated_at timestamptz,
+    reference text
 """
 
 # A connection's own secrets, or those of one of its webhook endpoints, which nobody else is given.
@@ -194,20 +197,25 @@ async def write(
     ciphertext: bytes,
     data_key_id: UUID,
     endpoint_id: UUID | None,
+    reference: str | None,
 ) -> None:
-    """Store what :meth:`Place.encrypt` gave, in place of the field's former version."""
+    """Store what :meth:`Place.encrypt` gave, in place of the field's former version.
+
+    Of a secret that is kept elsewhere that is the reference, which stands beside it for all to see.
+    """
     await conn.execute(
         """
         INSERT INTO connector_credentials (
             workspace_id, connector_config_id, field, version, kind, expires_at,
-            ciphertext, data_key_id, webhook_config_id
+            ciphertext, data_key_id, webhook_config_id, reference
         )
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (workspace_id, connector_config_id, field) DO UPDATE SET
             version = excluded.version, kind = excluded.kind, expires_at = excluded.expires_at,
-            updated_at = now(), ciphertext = excluded.ciphertext, data_key_id = excluded.data_key_id
+            updated_at = now(), ciphertext = excluded.ciphertext, data_key_id = excluded.data_key_id,
+            reference = excluded.reference
         """,
-        (*place, ciphertext, data_key_id, endpoint_id),
+        (*place, ciphertext, data_key_id, endpoint_id, reference),
     )
 
 

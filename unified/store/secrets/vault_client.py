@@ -1,4 +1,4 @@
-"""HashiCorp Vault over HTTP: log-ins, requests, what it refuses. What it is asked: `transit` and `kv` beside this.
+"""HashiCorp Vault over HTTP: log-ins, requests, refusals. What it is asked: `transit` beside this, and `elsewhere.kv`.
 
 The log-ins are those of https://developer.hashicorp.com/vault/api-docs/auth/approle and …/api-docs/auth/kubernetes, the
 statuses those of …/api-docs#http-status-codes.

@@ -3,18 +3,18 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from unified.kit.mapping.columns import Rules
 from unified.kit.registry import get_adapter
-from unified.kit.secrets import Secret
+from unified.kit.secrets import Referenced, Secret
 from unified.kit.settings import checked_settings
 from unified.store import removal
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.secrets.credentials import CredentialExpiredError, CredentialNotFoundError
+from unified.store.secrets.elsewhere.references import SecretReferenceError
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace
 from unified.sync.columns.rules import checked_columns
@@ -44,7 +44,9 @@ async def connection_steps(
     Raises:
         AdapterError, StoreError, SyncError: If it can't be made so.
     """
-    secrets = await ground.references.all(wanted.secrets)
+    found = await ground.references.all(wanted.secrets)
+    kept = await ground.references.kept(wanted.references, workspace.id if workspace else None)
+    secrets = found | kept
     if now is None:
         return [await _new(ground, workspace, name, wanted, secrets)]
     path = ("connections", name)
@@ -237,16 +239,23 @@ async def _other_secrets(
     check_secrets(get_adapter(connection.connector), secrets, all_of_them=False)
     if connection.approval != "approved":
         return (), True
-    stored: Mapping[str, Any] = {}
-    with suppress(CredentialNotFoundError, CredentialExpiredError):  # then all of them are stored anew
+    stored: Mapping[str, Secret] = {}
+    with suppress(
+        CredentialNotFoundError, CredentialExpiredError, SecretReferenceError
+    ):  # then all of them are stored anew
         stored = await ground.credentials.reveal(
             connection.workspace_id, connection.id, actor=ground.actor, purpose="compare"
         )
     return [
         field
         for field, secret in secrets.items()
-        if field not in stored or stored[field].reveal() != secret.reveal()
+        if field not in stored or _said(stored[field]) != _said(secret)
     ], False
+
+
+def _said(secret: Secret) -> tuple[str | None, str]:
+    """What tells a stored secret from another one: where it is kept, and what it is."""
+    return secret.reference if isinstance(secret, Referenced) else None, secret.reveal()
 
 
 async def _workspace_id(ground: Ground) -> UUID:

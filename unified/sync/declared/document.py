@@ -12,10 +12,10 @@ from pydantic_core import PydanticCustomError
 
 from unified.kit.mapping.columns import Treatment
 from unified.kit.mapping.rules import MOST_RULES, Rule
+from unified.store.secrets.elsewhere.references import FORMS, REFERENCE
 from unified.sync.routes.orders import Orders
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+|vault:[^#\s]+#[^#\s]+", re.DOTALL)
 
 
 def _name(text: str) -> str:
@@ -27,10 +27,10 @@ def _name(text: str) -> str:
 
 
 def _reference(text: str) -> str:
-    if not _REFERENCE.fullmatch(text):  # its text may be a secret, so it is not repeated
+    if not REFERENCE.fullmatch(text):  # its text may be a secret, so it is not repeated
         raise PydanticCustomError(
             "reference",
-            "a secret does not stand in the file: write where it is, env:NAME, file:PATH or vault:MOUNT/PATH#FIELD. "
+            f"a secret does not stand in the file: write where it is, {FORMS}. "
             "If this is the secret itself, replace it at the provider too: the file may have been shared",
         )
     return text
@@ -78,7 +78,8 @@ class DeclaredConnection(_Said):
         since: By stream, the day on which the records that are stored begin.
         interval_minutes: Between two syncs; a new connection has 60.
         active: Whether it is synced by schedule.
-        secrets: By field, where it is found.
+        secrets: By field, where it is found, to be stored.
+        references: By field, where it stays and is looked up at each use.
         webhooks: Its endpoints.
         rules: Its own field rules, by stream.
     """
@@ -91,6 +92,7 @@ class DeclaredConnection(_Said):
     interval_minutes: Minutes | None = None
     active: bool | None = None
     secrets: dict[str, Reference] = Field(default_factory=dict)
+    references: dict[str, Reference] = Field(default_factory=dict)
     webhooks: list[DeclaredWebhook] = Field(default_factory=list)
     rules: dict[str, Annotated[list[Rule], Field(max_length=MOST_RULES)]] = Field(default_factory=dict)
 

@@ -69,8 +69,11 @@ async def _connection(ground: Ground, connection: Connection) -> dict[str, Any]:
         else int(connection.sync_interval.total_seconds() // 60),
         "active": None if connection.is_active else False,
         "secrets": {
-            one.field: f"env:{_variable(connection.name, one.field)}" for one in stored if one.field in fields
+            one.field: f"env:{_variable(connection.name, one.field)}"
+            for one in stored
+            if one.field in fields and not one.reference
         },
+        "references": {one.field: one.reference for one in stored if one.reference},
         "webhooks": [_webhook(connection, one, number, usual) for number, one in enumerate(endpoints)],
         "rules": {stream: found for stream, found in rules.items() if found},
     }

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID, uuid4
 
 from unified.kit.errors import AdapterError
 from unified.kit.secrets import Secret
 from unified.store.errors import StoreError
-from unified.store.secrets.kv import read_field
+from unified.store.secrets.elsewhere import references
 from unified.sync.errors import SyncError
-
-_MOST_BYTES = 65_536
 
 
 class SecretNotFoundError(SyncError):
@@ -35,36 +34,31 @@ class References:
         Raises:
             SecretNotFoundError: If there is none; the message names the reference and no value.
         """
-        kind, _, place = reference.partition(":")
-        match kind:
-            case "env":
-                found = self.environment.get(place, "")
-                missing = f"the environment has no {place}"
-            case "file":
-                found, missing = self._of_file(place)
-            case _:
-                path, _, field = place.partition("#")
-                try:
-                    return await read_field(path, field, self.environment)
-                except (AdapterError, StoreError) as error:
-                    raise SecretNotFoundError(f"{reference}: {error}") from None
-        if not found.strip():
-            raise SecretNotFoundError(f"{reference}: {missing}")
-        return Secret(found.strip())
-
-    def _of_file(self, place: str) -> tuple[str, str]:
-        path = self.folder / Path(place).expanduser()
         try:
-            with path.open("rb") as file:
-                text = file.read(_MOST_BYTES + 1)
-            if len(text) > _MOST_BYTES:
-                raise SecretNotFoundError(f"file:{place}: the file is too large to hold a secret")
-            return text.decode(), f"{path} is empty"
-        except OSError as error:
-            raise SecretNotFoundError(f"file:{place}: {path} can't be read ({error.strerror})") from None
-        except UnicodeDecodeError:
-            raise SecretNotFoundError(f"file:{place}: {path} does not hold text") from None
+            return await references.find(reference, self.environment, self.folder)
+        except (AdapterError, StoreError) as error:
+            raise SecretNotFoundError(str(error)) from None
 
-    async def all(self, references: Mapping[str, str]) -> dict[str, Secret]:
+    async def kept(self, kept_at: Mapping[str, str], workspace_id: UUID | None) -> dict[str, Secret]:
+        """Secrets that stay where they are, by field; raises as :meth:`find`.
+
+        Args:
+            kept_at: Where, by field.
+            workspace_id: The workspace; None where it is yet to be made, and no place is its own.
+        """
+        found: dict[str, Secret] = {}
+        for field, reference in kept_at.items():
+            try:
+                found[field] = await references.resolve(self._whole(reference), workspace_id or uuid4())
+            except (AdapterError, StoreError) as error:
+                raise SecretNotFoundError(str(error)) from None
+        return found
+
+    async def all(self, found_at: Mapping[str, str]) -> dict[str, Secret]:
         """Secrets by field; raises as :meth:`find`."""
-        return {field: await self.find(reference) for field, reference in references.items()}
+        return {field: await self.find(reference) for field, reference in found_at.items()}
+
+    def _whole(self, reference: str) -> str:
+        """A reference that leads to the same place from anywhere."""
+        kind, _, place = reference.partition(":")
+        return f"file:{(self.folder / Path(place).expanduser()).absolute()}" if kind == "file" else reference

@@ -1,6 +1,7 @@
 """Secrets over HTTP: they go in, and no answer and no log entry has them."""
 
 import json
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.unified.api.management.rig import CONFIGS, PROVIDER, STRIPE_KEY, Tenant
 from unified.kit.secrets import Secret
 from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.elsewhere.references import ALLOWED_VARIABLE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,6 +32,7 @@ async def test_credentials_are_written_described_and_deleted(acme: Tenant) -> No
         "version": 2,
         "expires_at": "2198-12-31T23:00:00Z",
         "updated_at": "",
+        "reference": None,
     }
     assert await acme.ask("GET", place) == [told]
     assert (await stored(acme, connection["id"]))["api_key"] == Secret(STRIPE_KEY)
@@ -39,6 +42,31 @@ async def test_credentials_are_written_described_and_deleted(acme: Tenant) -> No
     actions = [action for action in await acme.audited() if action.startswith("credential.")]
     assert actions[:2] == ["credential.put"] * 2
     assert "credential.delete" in actions
+
+
+async def test_a_secret_may_be_kept_at_a_place_of_the_workspaces_own(
+    acme: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await acme.add()
+    place = f"{CONFIGS}/{connection['id']}/credentials"
+    own = tmp_path / str(acme.id) / "stripe"
+    own.parent.mkdir()
+    own.write_text(STRIPE_KEY)
+    monkeypatch.setenv(ALLOWED_VARIABLE, f"file:{tmp_path}/{{workspace_id}},file:{tmp_path},env:PATH")
+    (told,) = await acme.ask("PUT", place, json={"references": {"api_key": f"file:{own}"}})
+    assert told["reference"] == f"file:{own}"
+    assert (await stored(acme, connection["id"]))["api_key"] == Secret(STRIPE_KEY)
+    for reference in (
+        "env:PATH",
+        "file:/etc/hostname",
+        f"file:{tmp_path}/{uuid4()}/stripe",
+        "sk_test_fake_oops",
+    ):
+        refused = await acme.ask("PUT", place, 422, json={"references": {"api_key": reference}})
+        assert "sk_test_fake_oops" not in json.dumps(refused)
+    await acme.ask("PUT", place, 422, json={})
+    both = {"fields": {"api_key": STRIPE_KEY}, "references": {"api_key": f"file:{own}"}}
+    await acme.ask("PUT", place, 422, json=both)
 
 
 async def test_no_answer_and_no_log_entry_has_a_secret(acme: Tenant) -> None:

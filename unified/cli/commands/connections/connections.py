@@ -8,10 +8,10 @@ import typer
 
 from unified.cli.arguments import AsJson, Name, Yes, confirm
 from unified.cli.commands.connections import authorize
-from unified.cli.commands.connections.show import described, history, listed_secrets, show
+from unified.cli.commands.connections.show import described, history, listed_secrets, secrets_text, show
 from unified.cli.installation import is_embedded, migrate_database
 from unified.cli.output import out, print_json, say, table
-from unified.cli.secrets import read_secrets
+from unified.cli.secrets import read_secrets, secrets_elsewhere
 from unified.cli.session import ACTOR, DEFAULT_WORKSPACE, CommandError, Session, asynchronous, open_session
 from unified.cli.settings import chosen_columns, chosen_settings, chosen_since, chosen_streams
 from unified.kit.declarations import UNKNOWN_ACCOUNT, CredentialKind
@@ -48,6 +48,15 @@ SecretStdin = Annotated[
     bool,
     typer.Option(
         "--secret-stdin", help="Read the secret from standard input (several: lines of name=secret)."
+    ),
+]
+SecretFrom = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret-from",
+        metavar="FIELD=REFERENCE",
+        help="Keep a secret where it is, and look it up at each use: env:NAME, file:PATH or vault:MOUNT/PATH#FIELD, "
+        "where UNIFIED_SECRET_REFERENCES lets it be (docs/keys.md). Repeatable.",
     ),
 ]
 PrivateHosts = Annotated[
@@ -103,6 +112,7 @@ async def add(
     since: Since = None,
     interval: Minutes = None,
     secret_stdin: SecretStdin = False,
+    secret_from: SecretFrom = None,
     no_test: NoTest = False,
     oauth: Annotated[
         bool,
@@ -136,7 +146,9 @@ async def add(
         oauth = oauth or adapter.credential_kind is CredentialKind.OAUTH_TOKEN
         if oauth:
             declared(adapter)
-        secrets = {} if oauth else read_secrets(adapter.credential_fields, from_stdin=secret_stdin)
+        elsewhere = await secrets_elsewhere(secret_from, owner.id)
+        asked = [] if oauth else [one for one in adapter.credential_fields if one.name not in elsewhere]
+        secrets = (read_secrets(asked, from_stdin=secret_stdin) if asked else {}) | elsewhere
         connection, trial = await connections.add(owner.id, replace(new, secrets=secrets), test=not no_test)
         _say_trial(trial)
         for notice in whole_notices(connection):
@@ -189,9 +201,7 @@ async def list_(
                 each["connector"],
                 f"every {each['interval_minutes']} min" if each["is_active"] else "paused",
                 ", ".join(f"{key}={value}" for key, value in each["settings"].items()),
-                ", ".join(
-                    f"{secret['field']} of {secret['stored_at']:%Y-%m-%d}" for secret in each["secrets"]
-                ),
+                secrets_text(each["secrets"]),
             )
             for each in found
         ),
@@ -242,6 +252,7 @@ async def update(
         bool, typer.Option("--secret", help="Replace the secret; asks, or takes the environment's.")
     ] = False,
     secret_stdin: SecretStdin = False,
+    secret_from: SecretFrom = None,
     no_test: NoTest = False,
 ) -> None:
     """Change a connection's settings or streams, or replace its secret.
@@ -267,7 +278,7 @@ async def update(
             columns=chosen_columns(columns) if columns is not None else None,
             since=chosen_since(adapter, since) if since is not None else None,
             sync_interval=timedelta(minutes=interval) if interval else None,
-            secrets=replaced,
+            secrets={**replaced, **await secrets_elsewhere(secret_from, connection.workspace_id)},
             test=not no_test and connection.approval == "approved",
         )
         _say_trial(changed.trial)

@@ -119,9 +119,20 @@ def listed_secrets(found: Iterable[CredentialInfo]) -> list[dict[str, Any]]:
             "version": one.version,
             "stored_at": one.updated_at,
             "expires_at": one.expires_at,
+            "reference": one.reference,
         }
         for one in found
     ]
+
+
+def secrets_text(secrets: Iterable[Mapping[str, Any]]) -> str:
+    """What :func:`listed_secrets` gave, for a person."""
+    return ", ".join(
+        f"{one['field']} at {one['reference']}"
+        if one["reference"]
+        else f"{one['field']} of {one['stored_at']:%Y-%m-%d}"
+        for one in secrets
+    )
 
 
 async def _shown(session: Session, connection: Connection) -> dict[str, Any]:
@@ -178,6 +189,6 @@ def _line(value: Any) -> Any:
         case [str(), *_]:
             return ", ".join(value)
         case list():
-            return ", ".join(f"{one['field']} of {one['stored_at']:%Y-%m-%d}" for one in value)
+            return secrets_text(value)
         case _:
             return value

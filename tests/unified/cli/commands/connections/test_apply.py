@@ -227,6 +227,30 @@ def test_one_that_fails_leaves_the_others_alone(unified: Unified, applied: Path)
     assert "acme/lost" not in listed
 
 
+def test_a_secret_may_stay_where_it_is(unified: Unified, applied: Path, sandbox: SandboxServer) -> None:
+    variables = {**VARIABLES, "ACME_KEY": KEY, "UNIFIED_SECRET_REFERENCES": "env:ACME_"}
+    to_sandbox = ("--base-url", f"{sandbox.url}/stripe", "--allow-private-hosts")
+    arguments = ("connections", "add", "stripe", "kept", "--workspace", "acme", *to_sandbox)
+    refused = unified.refused(*arguments, "--secret-from", "api_key=env:HOME", **variables)
+    assert "this deployment lets no secret be read there; UNIFIED_SECRET_REFERENCES says where" in refused
+    refused = unified.refused(*arguments, "--secret-from", KEY, code=2, **variables)
+    assert KEY not in refused
+    unified.ok(*arguments, "--secret-from", "api_key=env:ACME_KEY", **variables)
+    shown = unified.json("connections", "show", "acme/kept")
+    assert shown["secrets"][0]["reference"] == "env:ACME_KEY"
+    assert "api_key at env:ACME_KEY" in unified.ok("connections", "list")
+    text = unified.ok("apply", "--export", "--workspace", "acme")
+    document = yaml.safe_load(text)
+    assert document["connections"]["kept"]["references"] == {"api_key": "env:ACME_KEY"}
+    assert "secrets" not in document["connections"]["kept"]
+    change(applied, "connections", "kept", to=document["connections"]["kept"])
+    shown = yaml.safe_load(unified.ok("apply", str(applied), "--plan", "--json", **variables))
+    assert [one["action"] for one in shown if one["name"] == "kept"] == ["same"]
+    unified.ok("sync", "acme/kept", "--stream", "customers", **variables)
+    lost = unified.run("sync", "acme/kept", "--stream", "customers", **{**variables, "ACME_KEY": ""})
+    assert "env:ACME_KEY: the environment has no ACME_KEY" in lost.stderr
+
+
 def test_what_was_exported_says_what_is_there_and_no_secret(
     unified: Unified, applied: Path, tmp_path: Path
 ) -> None:

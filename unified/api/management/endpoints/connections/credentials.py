@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
 from fastapi import Depends, Path, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from unified.api.management.access.callers import Caller, Rule
 from unified.api.management.answers import json_answer, no_content
@@ -17,6 +17,7 @@ from unified.api.management.services import Use
 from unified.kit.declarations import CredentialKind
 from unified.kit.secrets import Secret
 from unified.store.connections.rows import Connection
+from unified.store.secrets.elsewhere.references import resolve
 from unified.sync.connections import Connections
 
 FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", examples=["api_key"])]
@@ -33,16 +34,33 @@ class NewCredentials(BaseModel):
     fields: Annotated[
         dict[str, Annotated[SecretStr, Field(min_length=1, max_length=10_000)]],
         Field(
-            min_length=1,
             description="Secrets by field; `GET /api/connectors/{name}` says which the connector needs. "
             "Those that are not named stay as they are.",
             examples=[{"api_key": "sk_test_fake_..."}],
         ),
-    ]
+    ] = {}
+    references: Annotated[
+        dict[str, Annotated[str, Field(min_length=1, max_length=1_000)]],
+        Field(
+            description="Where secrets are kept instead, by field: `file:PATH` or `vault:MOUNT/PATH#FIELD`. They are "
+            "looked up at each use, and only where the deployment lets this workspace's be.",
+            examples=[{"api_key": "vault:secret/tenants/6f0c…/stripe#api_key"}],
+        ),
+    ] = {}
     expires_at: Annotated[
         AwareDatetime | None,
         Field(description="When they stop being used; `unified` warns a week before. Null never."),
     ] = None
+
+    @model_validator(mode="after")
+    def _is_something(self) -> Self:
+        if not self.fields and not self.references:
+            msg = "name at least one field, in fields or in references"
+            raise ValueError(msg)
+        if both := sorted(self.fields.keys() & self.references.keys()):
+            msg = f"{', '.join(both)}: give the secret or where it is kept, not both"
+            raise ValueError(msg)
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +72,7 @@ class CredentialShape:
     version: Annotated[int, Field(description="Counts up each time it is replaced.", examples=[1])]
     expires_at: datetime | None
     updated_at: datetime
+    reference: Annotated[str | None, Field(description="Where it is kept; null where it is stored itself.")]
 
 
 @routes.get("", response_model=list[CredentialShape])
@@ -76,9 +95,13 @@ async def put_credentials(
 ) -> Response:
     """Store all or some of a connection's secrets, each as the next version of its field."""
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
+    elsewhere = {
+        name: await resolve(reference, caller.workspace_id, of_workspace=True)
+        for name, reference in new.references.items()
+    }
     await Connections(services.db, services.credentials, actor=caller.actor).change(
         connection,
-        secrets={name: Secret(value.get_secret_value()) for name, value in new.fields.items()},
+        secrets={name: Secret(value.get_secret_value()) for name, value in new.fields.items()} | elsewhere,
         expires_at=new.expires_at,
         test=test,
     )
@@ -108,6 +131,7 @@ async def _described(services: Use, connection: Connection) -> Response:
                 version=info.version,
                 expires_at=info.expires_at,
                 updated_at=info.updated_at,
+                reference=info.reference,
             )
             for info in infos
         ]

@@ -1,15 +1,18 @@
 """Secrets of Vault's key-value engine, read from a real server."""
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 import stamina
 
 from tests.vault_front import VaultFront
+from unified.kit.errors import UnavailableError
 from unified.kit.secrets import Secret
 from unified.sandbox.vault import binary
+from unified.store.secrets.elsewhere.kv import VaultSecretError, read_field
+from unified.store.secrets.elsewhere.references import ALLOWED_VARIABLE, SecretReferenceError, resolve
 from unified.store.secrets.keys import MasterKeyError
-from unified.store.secrets.kv import VaultSecretError, read_field
 
 TOKEN = "root-fake-of-the-tests"
 
@@ -28,6 +31,22 @@ def server() -> Iterator[VaultFront]:
 
 def environment(server: VaultFront, token: str = TOKEN) -> dict[str, str]:
     return {"VAULT_ADDR": server.url, "VAULT_TOKEN": token}
+
+
+async def test_a_connection_may_keep_its_secret_there(
+    server: VaultFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(server).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(ALLOWED_VARIABLE, "vault:team/acme")
+    workspace, place = uuid4(), "vault:team/acme/stripe#key"
+    assert await resolve(place, workspace) == Secret("sk_test_fake_Canary7")
+    with pytest.raises(SecretReferenceError, match=r"vault:team/acme/stripe#token: Vault at .* has no field"):
+        await resolve("vault:team/acme/stripe#token", workspace)
+    server.failures = 10
+    with pytest.raises(UnavailableError, match=place):  # it may pass: what needs it is tried again
+        await resolve(place, workspace)
+    server.failures = 0
 
 
 async def test_a_field_is_read(server: VaultFront) -> None:
