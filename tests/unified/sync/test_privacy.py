@@ -44,7 +44,7 @@ PERSONAL = {
 # Tables that hold no person's data: ids, settings, counts, times, secrets that only their key opens.
 IMPERSONAL = {
     "admin_tokens", "alembic_version", "api_tokens", "audit_log", "authorizations", "column_keys", "connector_configs",
-    "connector_credentials", "connector_documents", "connectors", "cursors", "customer_changes",
+    "connector_credentials", "connector_documents", "connector_drafts", "connectors", "cursors", "customer_changes",
     "customer_identities", "deployment_documents", "deployment_log",
     "ended_sessions", "idempotency_keys", "identity_aliases", "identity_keys", "identity_matches", "identity_queue",
     "identity_records", "identity_state", "inbox_cursors", "kept_counts", "merged_records", "model_answers",

@@ -30,6 +30,7 @@ from unified.kit.settings import UnusableSettingsError
 from unified.store.connections.approval import ConnectionNotApprovedError
 from unified.store.connections.rows import ConnectionNotFoundError, UnknownConnectorError
 from unified.store.connectors.documents import DocumentNotFoundError
+from unified.store.connectors.drafts import DraftChangedError, DraftNotFoundError
 from unified.store.errors import (
     BusyError,
     DuplicateNameError,
@@ -79,7 +80,9 @@ STATUS_OF: dict[type[Exception], int] = {
     TokenNotFoundError: 404,
     UnknownRecordError: 404,
     DocumentNotFoundError: 404,
+    DraftNotFoundError: 404,
     InstallError: 409,
+    DraftChangedError: 409,
     DuplicateNameError: 409,
     DuplicateMemberError: 409,
     CredentialExpiredError: 409,

@@ -17,7 +17,6 @@ from unified.api.metrics import Metrics
 from unified.api.pages import (
     connections,
     mappings,
-    marketplace,
     new_connection,
     progress,
     records,
@@ -25,6 +24,7 @@ from unified.api.pages import (
     subscriptions,
     webhooks,
 )
+from unified.api.pages.connectors import building, marketplace
 from unified.api.pages.customers import customer_routes, identities
 from unified.api.pages.route import NO_SUCH_PAGE, page_problem
 from unified.api.pages.view import error_page
@@ -35,7 +35,7 @@ PATHS = re.compile(
 )
 """Paths that are pages'. Below ``/webhooks/`` there are deliveries, which come before."""
 
-_ASSETS = {"style.css": "text/css", "follow.js": "text/javascript"}
+_ASSETS = {"style.css": "text/css", "follow.js": "text/javascript", "build.js": "text/javascript"}
 
 
 def pages(services: Services, metrics: Metrics) -> ASGIApp:
@@ -51,6 +51,7 @@ def pages(services: Services, metrics: Metrics) -> ASGIApp:
         sign_in.routes,
         new_connection.routes,
         marketplace.routes,
+        building.routes,
         connections.routes,
         progress.routes,
         mappings.routes,

@@ -9,7 +9,7 @@ import msgspec
 
 from unified.kit.document.auth import LOGIN_SCOPE, KeyAuth, SessionAuth
 from unified.kit.errors import AuthenticationError, ConfigurationError, ProtocolError, UnavailableError
-from unified.kit.http.authentication import SECRETS, HeaderAuthentication
+from unified.kit.http.authentication import ANSWERS_SECRET, SECRETS, HeaderAuthentication
 from unified.kit.mapping.expressions.compiling import compile_template
 from unified.kit.mapping.expressions.operators import text
 from unified.kit.mapping.refusals import Refused
@@ -71,7 +71,7 @@ class SessionAuthentication(httpx.Auth):
             "POST",
             self._url,
             headers={name: request.headers[name] for name in ("user-agent", "accept", "accept-encoding")},
-            extensions={**request.extensions, SECRETS: self._secrets},
+            extensions={**request.extensions, SECRETS: self._secrets, ANSWERS_SECRET: True},
             **kind,  # type: ignore[arg-type]
         )
 

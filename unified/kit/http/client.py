@@ -29,6 +29,7 @@ from unified.kit.http.answers import Answer
 from unified.kit.http.attempts import Effect, Retry, is_open, tried
 from unified.kit.http.authentication import SECRETS
 from unified.kit.http.limits import RateLimit
+from unified.kit.http.recording import recorded
 from unified.kit.http.refusals import Refusals
 from unified.kit.http.replay import current_replay
 from unified.kit.origins import usable_base_url
@@ -128,7 +129,8 @@ class HttpClient:
                 **headers,
             },
             timeout=config.timeout,
-            transport=current_replay() or GuardedTransport(label, allow_private=config.allow_private_hosts),
+            transport=current_replay()
+            or recorded(GuardedTransport(label, allow_private=config.allow_private_hosts)),
             follow_redirects=False,
         )
 

@@ -36,7 +36,7 @@ async def account_of(adapter: BaseAdapter[Any]) -> Account:
         AdapterError: As :meth:`unified.kit.adapter.BaseAdapter.test` raises it, or if there is no answer in time.
     """
     if adapter.tokens is not None:
-        adapter.tokens = _TokensElsewhere(adapter.tokens, asyncio.get_running_loop())
+        adapter.tokens = TokensElsewhere(adapter.tokens, asyncio.get_running_loop())
     try:
         return await _trials.run(lambda: _asked(adapter), seconds=TEST_SECONDS)
     except TimeoutError:
@@ -49,17 +49,20 @@ async def _asked(adapter: BaseAdapter[Any]) -> Account:
         return await adapter.test()
 
 
-class _TokensElsewhere:
+class TokensElsewhere:
     """Tokens whose source belongs to another event loop, where the database's connections are."""
 
     def __init__(self, source: TokenSource, loop: asyncio.AbstractEventLoop) -> None:
+        """Have them fetched on ``loop``."""
         self._source = source
         self._loop = loop
 
     async def current(self) -> Secret:
+        """As the source's."""
         return await self._there(self._source.current())
 
     async def renewed(self, rejected: Secret) -> Secret:
+        """As the source's."""
         return await self._there(self._source.renewed(rejected))
 
     async def _there(self, asking: Coroutine[Any, Any, Secret]) -> Secret:

@@ -129,6 +129,18 @@ class Start:
         return self.name.replace("_", " ").title()
 
 
+def usual_auth(kind: str) -> dict[str, Any] | None:
+    """What a document says of a kind of proof, where it says what is usual; None of a kind that is not listed."""
+    text = next((said for name, said in _AUTH.items() if name == kind), None)
+    return None if text is None else yaml.safe_load(text)["auth"]
+
+
+def usual_paging(kind: str) -> dict[str, Any] | None:
+    """The same of paging."""
+    text = next((said for name, said in _PAGING.items() if name == kind), None)
+    return None if text is None else (yaml.safe_load(text) or {"paging": {"kind": kind}})["paging"]
+
+
 def _inline(value: Any) -> str:
     """A value as YAML writes it within a line."""
     text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000)

@@ -194,11 +194,17 @@ async def browser() -> AsyncIterator[Chromium]:
         yield Chromium(stack)
 
 
+@pytest.fixture(scope="module")
+def also_open() -> frozenset[str]:
+    """Further hosts that the installation opens; a module that has such says which."""
+    return frozenset()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(
-    server_url: str, template: str, sandbox: SandboxServer, browser: Chromium
+    server_url: str, template: str, sandbox: SandboxServer, browser: Chromium, also_open: frozenset[str]
 ) -> AsyncIterator[Site]:
-    open_hosts = frozenset({sandbox.url.removeprefix("http://")})
+    open_hosts = frozenset({sandbox.url.removeprefix("http://")}) | also_open
     management = ManagementSettings(open_hosts=open_hosts, dagster_url=DAGSTER_URL, rate=10_000, burst=10_000)
     with migrated_database(server_url, template) as url, listen("127.0.0.1", 0) as listener:
         async with Database.open(url) as db:

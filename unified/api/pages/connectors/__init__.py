@@ -1,0 +1,1 @@
+"""Pages of connectors themselves: the marketplace, and the builder of documents."""
