@@ -83,12 +83,17 @@ class TablesIOManager(dg.ConfigurableIOManager):
             msg = f"{asset.to_user_string()} needs partitions_def=connections_of(…): rows belong to a connection"
             raise dg.DagsterInvariantViolationError(msg)
         asyncio.run(self._store(asset.path, context.asset_partition_key, obj))
+        declared = context.definition_metadata.get("dagster/column_schema")
+        said = {one.name: one.description for one in declared.columns} if declared else {}
         context.add_output_metadata(
             {
                 "dagster/row_count": len(obj),
                 "dagster/table_name": derived.table_name(asset.path),
                 "dagster/column_schema": dg.TableSchema(
-                    [dg.TableColumn(str(name), str(column.dtype)) for name, column in obj.items()]
+                    [
+                        dg.TableColumn(str(name), str(column.dtype), said.get(str(name)))
+                        for name, column in obj.items()
+                    ]
                 ),
             }
         )

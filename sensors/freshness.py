@@ -1,10 +1,10 @@
 """Warns of connections that have not synced for too long, each by its own interval, once a day.
 
-Dagster's freshness policy is one per asset, and an asset is fresh as soon as any of its partitions is: one busy
-connection, or a webhook of it, hides all that are silent.
+The same is an outcome of their check ``fresh`` (`unified_assets.observing.freshness`), reported when it changes.
 """
 
 import asyncio
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -14,48 +14,39 @@ from resources.store import CredentialStoreResource, DatabaseResource
 from sensors.alerts import warn_daily
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionSummary
-
-# A sync may be late once: by its interval, and by as long as it may take.
-SILENT_INTERVALS = 2
+from unified_assets.observing.freshness import JOB, silence_of
 
 
 def freshness_sensor() -> dg.SensorDefinition:
-    """The sensor of all connections' last syncs."""
+    """The sensor of all connections' last syncs; it asks for a run that reports those that fell silent or are back."""
 
     @dg.sensor(
         name="silent_connections",
+        job_name=JOB,
         minimum_interval_seconds=300,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Warns once a day of each connection whose last successful sync is longer ago than twice its "
-        "interval, also by an alert.",
+        "interval, also by an alert, and fails its check `fresh`.",
     )
     def warn(
         context: dg.SensorEvaluationContext, database: DatabaseResource, credentials: CredentialStoreResource
     ) -> dg.SensorResult:
-        silent = silent_connections(asyncio.run(_connections(database)), datetime.now(UTC))
-        return warn_daily(context, silent, f"{len(silent)} connection(s) are silent", database, credentials)
+        now = datetime.now(UTC)
+        connections = asyncio.run(_connections(database))
+        silent = {one.key: said for one in connections if (said := silence_of(one, now))}
+        turned = sorted(
+            {one.key for one in connections} & (silent.keys() ^ json.loads(context.cursor or "{}").keys())
+        )
+        result = warn_daily(context, silent, f"{len(silent)} connection(s) are silent", database, credentials)
+        if not turned:
+            return result
+        if result.skip_reason:  # a tick that asks for a run shows no words of its own
+            context.log.info(result.skip_reason.skip_message)
+        config = {"ops": {"report_turned": {"config": {"connections": turned}}}}
+        asked = dg.RunRequest(run_key=now.isoformat(), run_config=config)
+        return dg.SensorResult(run_requests=[asked], cursor=result.cursor)
 
     return warn
-
-
-def silent_connections(connections: Sequence[ConnectionSummary], now: datetime) -> dict[str, str]:
-    """Warnings by connection. One that is paused, not approved, or waits for a person to authorize it is not silent."""
-    found = {}
-    for one in connections:
-        last = one.last_sync_at or one.created_at
-        is_expected = one.is_active and one.approval == "approved" and not one.needs_reauth
-        if is_expected and now - last > SILENT_INTERVALS * one.sync_interval:
-            state = (
-                "has not synced successfully since"
-                if one.last_sync_at
-                else "has never synced; it was added on"
-            )
-            reason = f" The last error: {one.error_message}" if one.error_message else ""
-            found[one.key] = (
-                f"{one.key} {state} {last:%Y-%m-%d at %H:%M %Z}, and should every {one.sync_interval}; "
-                f"`unified sync {one.key}` tries it now.{reason}"
-            )
-    return found
 
 
 async def _connections(database: DatabaseResource) -> Sequence[ConnectionSummary]:

@@ -26,6 +26,7 @@ from unified.store.connectors import installed
 from unified_assets.derived import monthly_revenue
 from unified_assets.drains import delivered_assets, drain_job, takes_webhooks
 from unified_assets.identities import identities_asset
+from unified_assets.observing.freshness import fresh_check, freshness_job
 from unified_assets.rounds import round_job
 from unified_assets.routes import route_asset, route_job
 from unified_assets.schedules import source_job, source_schedule
@@ -67,7 +68,15 @@ def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
             route_asset(adapters),
             identities_asset(adapters),
         ],
-        jobs=[*jobs.values(), *rounds.values(), *drains.values(), route_job(), deliver_job()],
+        asset_checks=[fresh_check(adapter) for adapter in polled],
+        jobs=[
+            *jobs.values(),
+            *rounds.values(),
+            *drains.values(),
+            route_job(),
+            deliver_job(),
+            freshness_job(),
+        ],
         schedules=[source_schedule(adapter, rounds[adapter.name]) for adapter in polled],
         sensors=[
             connections_sensor(adapters),

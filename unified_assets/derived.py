@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from unified_assets.observing.columns import lineage
+from unified_assets.observing.reports import bar_chart
 from unified_assets.partitions import connections_of, on_new_data
-from unified_assets.reports import bar_chart
+
+INVOICES = dg.AssetKey(["stripe", "invoices"])
 
 # Every run of every source loads this module, and importing pandas takes as long as importing half of Dagster. An
 # asset of your own, in a code location of its own, need not care: `import pandas as pd`.
@@ -18,12 +21,32 @@ else:
 
 @dg.asset(
     key=["stripe", "monthly_revenue"],
-    ins={"invoices": dg.AssetIn(["stripe", "invoices"])},
+    ins={"invoices": dg.AssetIn(INVOICES)},
     io_manager_key="tables",
     partitions_def=connections_of("stripe"),
     group_name="stripe",
     kinds={"pandas", "postgres"},
     automation_condition=on_new_data() & dg.AutomationCondition.all_deps_blocking_checks_passed(),
+    metadata={
+        "dagster/column_schema": dg.TableSchema(
+            [
+                dg.TableColumn(
+                    "month", "text", "Month of payment, in UTC; of issue where no payment is known."
+                ),
+                dg.TableColumn("currency", "text", "ISO 4217 code of the amounts."),
+                dg.TableColumn("invoices", "bigint", "How many were paid."),
+                dg.TableColumn("revenue", "numeric", "The sum of their totals, exact."),
+            ]
+        ),
+        **lineage(
+            {
+                "month": [(INVOICES, name) for name in ("paid_date", "issue_date", "created_at")],
+                "currency": [(INVOICES, "currency")],
+                "invoices": [(INVOICES, "source_id")],
+                "revenue": [(INVOICES, "total")],
+            }
+        ),
+    },
 )
 def monthly_revenue(context: dg.AssetExecutionContext, invoices: DataFrame) -> DataFrame:
     """Paid invoices by month of payment (UTC) and currency: how many, and their totals, to the cent."""

@@ -15,10 +15,10 @@ from pydantic import Field
 from resources.adapters import AdaptersResource
 from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
-from unified.store.records import tables
 from unified.sync.connection_drain import DrainResult
 from unified.sync.drain import drain
 from unified_assets.interrupts import interruptible
+from unified_assets.observing.columns import table_metadata
 from unified_assets.partitions import DATA_VERSION_TAG, connections_of
 from unified_assets.sources import failures
 
@@ -62,15 +62,7 @@ def delivered_assets(adapter: type[BaseAdapter[Any]]) -> list[dg.AssetSpec]:
             group_name=adapter.name,
             kinds={adapter.name, "postgres"},
             partitions_def=connections_of(adapter.name),
-            metadata={
-                "dagster/table_name": stream.entity.leaf(adapter.name),
-                "dagster/column_schema": dg.TableSchema(
-                    [
-                        dg.TableColumn(column.name, column.type)
-                        for column in tables.TABLES[stream.entity].columns
-                    ]
-                ),
-            },
+            metadata=table_metadata(stream.entity, adapter.name),
         )
         for stream in adapter.delivered_streams
     ]

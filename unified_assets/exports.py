@@ -3,7 +3,7 @@
 What takes such an asset as an input, with ``io_manager_key="files"``, gets its rows (:mod:`resources.files`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,11 +11,14 @@ import dagster as dg
 from resources.files import FilesIOManager
 from resources.store import DatabaseResource
 from unified.kit.registry import discover_adapters
+from unified.store.lists.copies import Extract
+from unified.store.records.tables import TABLES
 from unified.store.workspaces import workspaces
 from unified.sync.exports.export import Request, export
 from unified.sync.exports.streams import Exported, find
 from unified_assets.identities import KEY as IDENTITIES
 from unified_assets.interrupts import interruptible
+from unified_assets.observing.columns import lineage
 from unified_assets.partitions import WORKSPACES
 from unified_assets.sources import RETRIES, failures
 
@@ -33,10 +36,12 @@ def export_asset(
         ExportError: If there is no such stream, with the names that there are.
     """
     key = dg.AssetKey(["files", stream])
+    found = find(stream)
+    deps = list(_sources(found))
 
     @dg.asset(
         key=key,
-        deps=list(_sources(find(stream))),
+        deps=deps,
         description=f"{stream.capitalize()} of a workspace, over all its sources, as a Parquet file.",
         group_name="files",
         kinds={"parquet"},
@@ -44,6 +49,7 @@ def export_asset(
         io_manager_key="files",  # for assets that take it as an input; the export writes by itself
         retry_policy=RETRIES,
         automation_condition=automation_condition,
+        metadata=_columns(found, deps),
     )
     async def exported(
         context: dg.AssetExecutionContext, database: DatabaseResource, files: dg.ResourceParam[FilesIOManager]
@@ -70,6 +76,22 @@ def export_asset(
         )
 
     return exported
+
+
+def _columns(exported: Exported, sources: Sequence[dg.AssetDep]) -> dict[str, Any]:
+    """Each column of the files, and the column of each source that it is copied from."""
+    extract = Extract(which=exported.which, lines=exported.lines, stream=exported.stream)
+    columns = [
+        dg.TableColumn(name, kind, extract.descriptions[name]) for name, kind in extract.columns.items()
+    ]
+    entity = exported.which.entity
+    stored = extract.columns if entity is None else {column.name for column in TABLES[entity].columns}
+    reads = {
+        name: [(one.asset_key, origin) for one in sources]
+        for name, origin in extract.origins.items()
+        if origin in stored
+    }
+    return {"dagster/column_schema": dg.TableSchema(columns), **lineage(reads)}
 
 
 def _sources(exported: Exported) -> Iterator[dg.AssetDep]:

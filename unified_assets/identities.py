@@ -11,9 +11,12 @@ from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
 from unified.schema.entities import CUSTOMERS
 from unified.store.identities import golden as identities
+from unified.store.lists.declared import LISTS
+from unified.store.records.tables import column_type
 from unified.store.workspaces import workspaces
 from unified.sync.identities.resolve import resolve
 from unified_assets.interrupts import interruptible
+from unified_assets.observing.columns import lineage
 from unified_assets.partitions import WORKSPACES
 from unified_assets.sources import FRESHNESS, RETRIES, failures
 
@@ -60,7 +63,7 @@ def identities_asset(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.AssetsDef
                 description="Each record is in one identity, and each identity has a golden customer.",
             )
         ],
-        metadata={"dagster/table_name": "golden_customers"},
+        metadata={"dagster/table_name": "golden_customers", **_columns(customers)},
     )
     async def resolve_customers(
         context: dg.AssetExecutionContext, config: IdentitiesConfig, database: DatabaseResource
@@ -90,6 +93,19 @@ def identities_asset(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.AssetsDef
         )
 
     return resolve_customers
+
+
+def _columns(customers: Iterable[dg.AssetDep]) -> dict[str, Any]:
+    """Each column of golden customers, and the columns of customers that it is the best of."""
+    shown = LISTS["identities"].item.model_fields
+    reads = {
+        name: [(one.asset_key, name) for one in customers]
+        for name in shown
+        if name in CUSTOMERS.model.model_fields
+    }
+    types = {name: column_type(info.annotation, info.metadata) for name, info in shown.items()}
+    columns = [dg.TableColumn(name, types[name], info.description) for name, info in shown.items()]
+    return {"dagster/column_schema": dg.TableSchema(columns), **lineage(reads)}
 
 
 def due_runs(

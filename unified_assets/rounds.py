@@ -20,10 +20,10 @@ from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.sync.pull import PullResult
 from unified.sync.round import Limits, Synced, sync_due
-from unified_assets.checks import evaluate
 from unified_assets.interrupts import interruptible
+from unified_assets.observing.checks import evaluate
+from unified_assets.observing.reports import describe
 from unified_assets.partitions import DATA_VERSION_TAG
-from unified_assets.reports import describe
 from unified_assets.sources import failures, summary
 
 # After drains in the queue, before first loads. A round that crashed is not repeated: the schedule sees who is due.

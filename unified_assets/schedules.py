@@ -10,6 +10,7 @@ from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
 from unified.store.connections import turns
 from unified.store.connections.rows import ConnectionSummary
+from unified_assets.observing.freshness import fresh_keys
 from unified_assets.partitions import CONNECTION_TAG
 from unified_assets.rounds import lease_of
 from unified_assets.single import is_under_way, last_run, next_run_key
@@ -22,7 +23,8 @@ def source_job(adapter: type[BaseAdapter[Any]]) -> Any:
     """The job that syncs one connection of a source: all its streams in one process."""
     return dg.define_asset_job(
         f"{adapter.name}_sync",
-        selection=dg.AssetSelection.assets(*([adapter.name, stream.name] for stream in adapter.streams)),
+        selection=dg.AssetSelection.assets(*([adapter.name, stream.name] for stream in adapter.streams))
+        - dg.AssetSelection.checks(*fresh_keys(adapter)),
         executor_def=dg.in_process_executor,
         description=f"Pull the changes of one {adapter.display_name} connection.",
     )

@@ -15,19 +15,20 @@ from unified.kit.declarations import Stream
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.errors import StoreError
-from unified.store.records import burials, tables
+from unified.store.records import burials
 from unified.sync.connection import sync_stream
 from unified.sync.errors import SyncError
 from unified.sync.pull import PullResult
-from unified_assets.checks import check_specs, evaluate, left_out
 from unified_assets.interrupts import interruptible
+from unified_assets.observing.checks import check_specs, evaluate, left_out
+from unified_assets.observing.columns import table_metadata
+from unified_assets.observing.reports import describe
 from unified_assets.partitions import connections_of
-from unified_assets.reports import describe
 
 # After 10, 30 and 70 seconds; requests were retried before by themselves, and the schedule comes back afterwards.
 RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL)
 
-# Of the asset, which any of its connections keeps fresh; ``sensors.freshness`` looks at each connection by itself.
+# Of the asset, which any of its connections keeps fresh; ``freshness`` looks at each connection by itself.
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=24), warn_window=timedelta(hours=2))
 
 
@@ -68,17 +69,7 @@ def _stream_asset(adapter: type[BaseAdapter[Any]], stream: Stream) -> dg.AssetsD
         freshness_policy=FRESHNESS,
         check_specs=check_specs(adapter.name, stream),
         output_required=False,  # nothing comes of a stream that the connection does not read
-        metadata={
-            "dagster/table_name": leaf,
-            "dagster/column_schema": dg.TableSchema(
-                [
-                    dg.TableColumn(
-                        column.name, column.type, entity.model.model_fields[column.name].description
-                    )
-                    for column in tables.TABLES[entity].columns
-                ]
-            ),
-        },
+        metadata=table_metadata(entity, adapter.name),
         code_version=f"{stream.mapping_version}.{entity.model.__schema_version__}",
     )
     # Dagster can't read what an asynchronous generator is annotated to yield: a result, or only those of the checks.

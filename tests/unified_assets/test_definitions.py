@@ -15,6 +15,7 @@ from tests.unified_assets.conftest import Installation, checks
 from unified.kit.registry import get_adapter
 from unified.store.database import beside
 from unified_assets.definitions import build_definitions
+from unified_assets.exports import export_asset
 from unified_assets.partitions import WORKSPACES
 from unified_assets.routes import routes
 
@@ -147,9 +148,33 @@ def test_checks_block(repository: dg.RepositoryDefinition) -> None:
             *(("hubspot", stream, ["conservation", "source_count"]) for stream in FURTHER_OF_HUBSPOT),
             *(("jira", stream, ["conservation", "source_count"]) for stream in OF_JIRA),
         ]
-        for check in names
+        for check in (*names, *(["fresh"] if source != "unified" else []))
     }
-    assert all(node.blocking for node in nodes)
+    assert all(node.blocking != (node.key.name == "fresh") for node in nodes)
+
+
+def test_every_column_is_described_and_says_what_it_is_made_from() -> None:
+    exported = [export_asset(stream) for stream in ("invoices", "invoice_lines", "identities", "deals")]
+    graph = build_definitions(dg.Definitions(assets=exported)).resolve_asset_graph()
+    made = {}
+    for key in graph.get_all_asset_keys():
+        found = graph.get(key).metadata
+        schema = found.get("dagster/column_schema")
+        assert schema or key.path == ["routes", "customers"], key
+        assert all(column.description for column in (schema.columns if schema else ())), key
+        if reads := found.get("dagster/column_lineage"):
+            made[key.to_user_string()] = {
+                name: {f"{one.asset_key.to_user_string()}.{one.column_name}" for one in deps}
+                for name, deps in reads.deps_by_column.items()
+            }
+    assert made["stripe/monthly_revenue"]["revenue"] == {"stripe/invoices.total"}
+    assert made["files/invoices"]["total"] > {"stripe/invoices.total", "xero/invoices.total"}
+    lines = made["files/invoice_lines"]
+    assert "stripe/invoices.line_items" in lines["tax"]
+    assert "stripe/invoices.source_id" in lines["invoice_id"]
+    assert made["files/deals"]["source_id"] == {"hubspot/deals.source_id"}
+    assert made["files/identities"]["email"] == {"unified/customers.email"}
+    assert made["unified/customers"]["email"] == {f"{one}.email" for one in CUSTOMERS}
 
 
 def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
@@ -158,6 +183,7 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
     kinds = {(source, kind) for source in sources for kind in ("sync", "round", "drain")}
     assert jobs == {f"{source}_{kind}" for source, kind in kinds} | {
         "webhook_drain",
+        "connections_fresh",
         "routes_push",
         "subscriptions_deliver",
     }

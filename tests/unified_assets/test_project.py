@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tomllib
+import traceback
 from collections import defaultdict
 from decimal import Decimal
 from importlib import import_module
@@ -44,6 +45,44 @@ def test_a_new_project_loads_in_dagster_as_it_is(tmp_path: Path, monkeypatch: py
         cwd=tmp_path / "my-shop", capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "Validation successful for code location my-shop" in done.stderr + done.stdout, done.stderr
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")  # of Dagster's own, about what it loads them with
+def test_a_project_of_components_loads_with_what_its_yaml_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "project-of-components"
+    Unified(tmp_path / "home").ok("init", str(place), "--component")
+    settings = tomllib.loads((place / "pyproject.toml").read_text())["tool"]
+    assert settings["dg"]["project"]["root_module"] == "project_of_components"
+    assert settings["dagster"]["code_location_name"] == settings["dg"]["project"]["code_location_name"]
+    file = place / "project_of_components" / "defs" / "unified" / "defs.yaml"
+    text = file.read_text().replace(
+        "files_folder: files", f"files_folder: {tmp_path / 'lake'}\n  with_raw_data: true"
+    )
+    file.write_text(text.replace("  # exports:", "  exports:").replace("  #   ", "    "))
+    monkeypatch.syspath_prepend(str(place))
+    loaded = import_module("project_of_components.definitions").defs
+    graph = loaded.resolve_asset_graph()
+    keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    assert {"revenue_by_customer", "stripe/invoices", "files/invoices", "unified/customers"} < keys
+    assert graph.get(dg.AssetKey(["files", "invoices"])).automation_condition is not None
+    assert loaded.resources["files"].folder == str(tmp_path / "lake")
+    assert loaded.resources["tables"].with_raw_data
+    repository = loaded.get_repository_def()
+    assert repository.has_sensor_def("connections")
+    assert repository.has_schedule_def("stripe_schedule")
+
+
+def test_what_a_component_does_not_know_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "project-that-is-wrong"
+    Unified(tmp_path / "home").ok("init", str(place), "--component")
+    file = place / "project_that_is_wrong" / "defs" / "unified" / "defs.yaml"
+    file.write_text(file.read_text().replace("files_folder", "files_fodler"))
+    monkeypatch.syspath_prepend(str(place))
+    with pytest.raises(Exception, match="unified") as refused:
+        import_module("project_that_is_wrong.definitions")
+    assert "files_fodler" in "".join(traceback.format_exception(refused.value))
 
 
 def test_its_asset_becomes_a_table_that_is_right_to_the_cent(

@@ -24,8 +24,8 @@ from unified.sync.connection import lease, sync_stream
 from unified.sync.errors import PullError
 from unified.sync.pull import PullResult
 from unified_assets import sources
-from unified_assets.checks import _conservation
 from unified_assets.definitions import build_definitions
+from unified_assets.observing.checks import _conservation
 from unified_assets.partitions import connections_of
 
 STRIPE_CHECKS = {

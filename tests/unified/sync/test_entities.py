@@ -38,7 +38,7 @@ from unified.sync.connection import sync_connection, sync_stream
 from unified.sync.remapping.remap import remap
 from unified.sync.routes.preview import preview_route
 from unified.sync.routes.run import run_route
-from unified_assets.checks import evaluate
+from unified_assets.observing.checks import evaluate
 from unified_assets.sources import source_assets
 
 

@@ -3,12 +3,13 @@
 import json
 import keyword
 import re
+from collections.abc import Mapping
 from importlib.metadata import distribution
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import typer
@@ -18,21 +19,68 @@ from unified.cli.session import CommandError, UsageError
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 _LONGEST_NAME = 63
-# The file of the project, and the one that it is made from.
+
+
+class _Layout(NamedTuple):
+    """How a project is laid out.
+
+    Attributes:
+        files: The files of the project, and the ones that they are made from, beside those that all have.
+        assets: The file with the example.
+        told: What is in its files, for its README.
+        settings: What its ``pyproject.toml`` has beside Dagster's own lines.
+    """
+
+    files: Mapping[str, str]
+    assets: str
+    told: str
+    settings: str = ""
+
+
 _FILES = {
     "pyproject.toml": "pyproject.toml.template",
     "README.md": "README.md.template",
     ".gitignore": "gitignore.template",
     "{package}/__init__.py": "package/__init__.py",
-    "{package}/assets.py": "package/assets.py",
-    "{package}/definitions.py": "package/definitions.py",
 }
+_PYTHON = _Layout(
+    {
+        "{package}/assets.py": "package/assets.py",
+        "{package}/definitions.py": "package/definitions.py",
+    },
+    "{package}/assets.py",
+    "`{package}/assets.py` holds the assets, `{package}/definitions.py` merges them with those of the connected "
+    "systems.",
+)
+_COMPONENT = _Layout(
+    {
+        "{package}/defs/assets.py": "package/assets.py",
+        "{package}/defs/unified/defs.yaml": "component/defs.yaml",
+        "{package}/definitions.py": "component/definitions.py",
+    },
+    "{package}/defs/assets.py",
+    "Each folder and module below `{package}/defs` is loaded: `assets.py` holds the assets, `unified/defs.yaml` stands "
+    "for the connected systems.",
+    """
+# Where `dg` finds the same.
+[tool.dg]
+directory_type = "project"
+
+[tool.dg.project]
+root_module = "{package}"
+code_location_name = "{name}"
+""",
+)
 
 
 def init(
     folder: Annotated[
         Path, typer.Argument(help="Folder to make; its last part is the project's name, such as `myproject`.")
     ],
+    *,
+    component: Annotated[
+        bool, typer.Option("--component", help="Lay it out as `dg` does: our part is a component in YAML.")
+    ] = False,
 ) -> None:
     """Make a project of your own: definitions with one example asset, beside those of all connected systems.
 
@@ -45,10 +93,14 @@ def init(
         msg = f"{folder} exists already and is not an empty folder: choose another, or empty it"
         raise UsageError(msg)
     installed = distribution("unified-assets")
+    layout = _COMPONENT if component else _PYTHON
+    names = {"name": name, "package": package}
     values = {
         "name": name,
         "package": package,
         "version": installed.version.partition("+")[0],
+        "layout": layout.told.format(**names),
+        "settings": layout.settings.format(**names),
         "source": _source(installed.read_text("direct_url.json")),
     }
     try:
@@ -57,12 +109,16 @@ def init(
         msg = f"{folder} can't be made: {error.strerror}; choose another place"
         raise CommandError(msg) from None
     with as_file(files("unified.cli.init") / "template") as template:
-        for target, origin in _FILES.items():
+        for target, origin in {**_FILES, **layout.files}.items():
             text = (template / origin).read_text()
             if origin.endswith(".template"):
                 text = Template(text).substitute(values)
-            (folder / target.format(package=package)).write_text(text)
-    out.print(f"{folder} is a project with one asset, in {folder / package}/assets.py. Next:\n")
+            file = folder / target.format(package=package)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+    out.print(
+        f"{folder} is a project with one asset, in {folder / layout.assets.format(package=package)}. Next:\n"
+    )
     out.print(f"    cd {folder}\n    unified demo    # data to begin with, or `unified connections add`")
     out.print("    unified dev     # Dagster with your assets beside those of the connected systems")
 

@@ -93,6 +93,26 @@ class Extract:
         }
 
     @property
+    def origins(self) -> dict[str, str]:
+        """By column, the field of the list that it is from."""
+        if not self.lines:
+            return {name: name for name in self.columns}
+        of_lines = {_LINE_NAMES.get(name, name) for name in UnifiedLineItem.model_fields} | {"line_number"}
+        renamed = {"invoice_id": "source_id", "invoice_unified_id": "unified_id"}
+        return {name: "line_items" if name in of_lines else renamed.get(name, name) for name in self.columns}
+
+    @property
+    def descriptions(self) -> dict[str, str | None]:
+        """What each column holds."""
+        said = {name: info.description for name, info in self.which.item.model_fields.items()}
+        found = {name: said.get(origin) for name, origin in self.origins.items()}
+        if self.lines:
+            own = UnifiedLineItem.model_fields.items()
+            found |= {_LINE_NAMES.get(name, name): info.description for name, info in own}
+            found["line_number"] = "Which line of its invoice it is, from 1."
+        return found
+
+    @property
     def key(self) -> dict[str, str]:
         """Columns of the order, by their names in the list; and what they are called here."""
         return {name: "invoice_id" if self.lines and name == "source_id" else name for name in self.which.key}

@@ -110,6 +110,16 @@ _CONNECTION: dict[str, tuple[Any, FieldInfo]] = {
     "stream": (str, Field(description="The connector's stream that it is of.")),
 }
 
+# What a golden customer has beside fields of the model of customers.
+_OF_IDENTITY = {
+    "identity_id": "Stable for as long as any of its records stays.",
+    "records": "How many records it has.",
+    "sources": "Connectors that they come from.",
+    "provenance": "By field: which source and record won, and why.",
+    "created_at": "When it came up.",
+    "updated_at": "When any of this changed.",
+}
+
 _Text = Annotated[str, StringConstraints(max_length=200)]
 _LARGEST_NUMBER = Decimal(10) ** 30
 _Number = Annotated[Decimal, Field(ge=-_LARGEST_NUMBER, le=_LARGEST_NUMBER, allow_inf_nan=False)]
@@ -192,8 +202,10 @@ def _of_entity(entity: Entity) -> RecordList:
 
 def _of_identities() -> RecordList:
     hints = get_type_hints(GoldenCustomer)
+    said = {name: info.description for name, info in CUSTOMERS.model.model_fields.items()} | _OF_IDENTITY
     declared = {
-        one.name: (hints[one.name], FieldInfo(annotation=hints[one.name])) for one in fields(GoldenCustomer)
+        one.name: (hints[one.name], FieldInfo(annotation=hints[one.name], description=said[one.name]))
+        for one in fields(GoldenCustomer)
     }
     more = {
         "least_records": Filter("records", ">=", _Number, "Only with so many records or more."),

@@ -1,1 +1,1 @@
-"""Access to a provider: OAuth tokens, a person's consent, and whether credentials open an account."""
+"""Access to a provider: OAuth tokens, a person's consent, and trials of credentials and of webhooks."""

@@ -14,8 +14,8 @@ from unified.store.records import cursors
 from unified.store.records.counts import kept, quality
 from unified.store.records.tables import StreamKey
 from unified.sync.pull import PullResult
+from unified_assets.observing.reports import table
 from unified_assets.partitions import connections_of
-from unified_assets.reports import table
 
 CONSERVATION = "conservation"
 SOURCE_COUNT = "source_count"
