@@ -263,7 +263,11 @@ class DocumentStream(Request):
                 compile_path(self.records)
             except RuleError as error:
                 raise ValueError(str(error)) from None
-        if self.decoder is not None and self.decoder.kind != "json":
+        if self.decoder is not None and self.decoder.zip and needs_json(self.paging):
+            raise ValueError(
+                f"a zip archive does not say how a list goes on, and paging {self.paging.kind} asks it"
+            )
+        if self.decoder is not None and self.decoder.kind in ("jsonl", "csv"):
             if needs_json(self.paging):
                 raise ValueError(
                     f"{self.decoder.kind} does not say how a list goes on, and paging {self.paging.kind} asks it"

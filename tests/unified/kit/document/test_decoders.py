@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
+import json
+import threading
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +15,7 @@ from tests.unified.kit.document.api import Api, opened, pulled, serving
 from tests.unified.kit.document.test_model import desk
 from tests.unified.kit.document.test_reading import stream
 from unified.conformance.bench import Copy
+from unified.kit.document.asking import decoders
 from unified.kit.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -101,6 +106,65 @@ async def test_a_line_of_csv_that_is_odd_costs_no_other(api: Api) -> None:
     assert copy.rejects == 2
 
 
+XML = b"""<?xml version="1.0"?>
+<a:feed xmlns:a="urn:a"><total>2</total><next>p2</next>
+  <item id="1"><sum>19.90</sum><tag>x</tag><tag>y</tag></item>
+  <item id="2"><name kind="full">Ann &amp; Bob</name><empty/></item>
+</a:feed>"""
+
+
+async def test_xml_is_read_as_json_with_attributes_and_lists(api: Api) -> None:
+    mapping = {"id": {"paths": ["$['@id']"]}, "rules": [{"target": "name", "source": "name['#text']"}]}
+    said = {"decoder": {"kind": "xml"}, "records": ["a:feed", "item"], "mapping": mapping}
+    copy, pages = await read(api, XML, "application/xml", **said)
+    assert set(copy.records) == {"1", "2"}
+    assert bytes(pages[0].records[0].body) == b'{"@id":"1","sum":"19.90","tag":["x","y"]}'
+    assert json.loads(pages[0].records[1].body)["name"] == {"@kind": "full", "#text": "Ann & Bob"}
+    only = b"<list><item id='7'/></list>"
+    copy, _ = await read(api, only, "text/xml", **said | {"records": ["list", "item"], "may_be_one": True})
+    assert set(copy.records) == {"7"}
+    copy, _ = await read(
+        api, b"<list/>", "x/y", **said | {"records": ["list", "x"], "may_lack_records": True}
+    )
+    assert not copy.records
+
+
+def zipped(*files: bytes, kind: int = zipfile.ZIP_DEFLATED) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", kind) as archive:
+        archive.mkdir("folder")
+        for number, file in enumerate(files):
+            archive.writestr(f"../../{number}", file)
+    return packed.getvalue()
+
+
+async def test_the_files_of_a_zip_archive_are_read_in_turn(api: Api) -> None:
+    body = zipped(b"id,a\n1,x\n", b"a,id\ny,2\n")
+    copy, _ = await read(api, body, "application/zip", records=[], decoder={"kind": "csv", "zip": True})
+    assert copy.records == {"1": {"id": "1", "a": "x"}, "2": {"a": "y", "id": "2"}}
+    copy, _ = await read(
+        api, zipped(b'[{"id": 1}]', b'[{"id": 2}]'), "x/y", records=[], decoder={"zip": True}
+    )
+    assert set(copy.records) == {"1", "2"}
+
+
+async def test_a_query_over_a_large_answer_leaves_the_loop_free(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_in: set[int] = set()
+    selected = decoders._selected
+
+    def noted(*arguments: Any, **keywords: Any) -> Any:
+        taken_in.add(threading.get_ident())
+        return selected(*arguments, **keywords)
+
+    monkeypatch.setattr(decoders, "_selected", noted)
+    body = json.dumps({"a": [{"b": {"id": number}} for number in range(3_000)], "x": "y" * 100_000}).encode()
+    copy, _ = await read(api, body, records="$..b")
+    assert len(copy.records) == 3_000
+    assert threading.get_ident() not in taken_in
+
+
 TROUBLES: dict[str, tuple[bytes, str, dict[str, Any], str]] = {
     "HTML for lines": (b"<html>", "text/html", {"decoder": {"kind": "jsonl"}}, "it is HTML"),
     "HTML for CSV that is called CSV": (
@@ -121,6 +185,19 @@ TROUBLES: dict[str, tuple[bytes, str, dict[str, Any], str]] = {
         b'{"error": "no"}', "x/y", {"records": "data.*.items"}, r"there is nothing at data",
     ),
     "the same of a path with brackets": (b'{"a": 1}', "x/y", {"records": "$['data'][*]"}, "there is nothing at"),
+    "HTML for XML": (b"<!doctype html><p>", "x/y", {"decoder": {"kind": "xml"}}, "HTML instead of XML"),
+    "a type that grows": (
+        b'<!DOCTYPE a [<!ENTITY x "xx">]><a>&x;</a>', "x/y", {"decoder": {"kind": "xml"}}, "has a document type",
+    ),
+    "XML that ends early": (b"<a><b>", "x/y", {"decoder": {"kind": "xml"}}, "line 1 is not XML"),
+    "XML that is too deep": (b"<a>" * 200, "x/y", {"decoder": {"kind": "xml"}}, "more than 100 deep"),
+    "no archive": (b"PK?", "x/y", {"decoder": {"zip": True}}, "not a zip archive"),
+    "a bomb in an archive": (
+        zipped(b"0" * (65 * 2**20)), "x/y", {"decoder": {"kind": "jsonl", "zip": True}}, "larger than 64 MiB",
+    ),
+    "another compression": (
+        zipped(b"[]", kind=zipfile.ZIP_LZMA), "x/y", {"decoder": {"zip": True}}, "not stored or deflated",
+    ),
     "CSV without a line": (b"\n", "text/csv", {"decoder": {"kind": "csv"}}, "no line that names its fields"),
     "nothing at a path": (b'{"a": 1}', "x/y", {"records": "a.b"}, "there is nothing at a.b"),
     "more than a path may find": (

@@ -1,8 +1,11 @@
 """Takes the records out of an answer: by keys, by a path with wildcards and filters, or out of lines of JSON or CSV.
 
+XML is read as the JSON that `markup` makes of it, the files of a zip archive one after the other (`archives`).
+
 Numbers keep their digits. What one record is wrong in costs no other: it is kept aside as a reject.
 """
 
+import asyncio
 import csv
 import io
 import itertools
@@ -14,6 +17,8 @@ import msgspec
 from pydantic import Field
 
 from unified.kit.decoding import decode_exactly
+from unified.kit.document.asking.archives import unzipped
+from unified.kit.document.asking.markup import as_json
 from unified.kit.document.parts import Keys, Said
 from unified.kit.errors import MappingError
 from unified.kit.http import bodies
@@ -40,6 +45,7 @@ _NOTHING = msgspec.Raw(b"null")
 _GZIP = b"\x1f\x8b"
 _HTML = (b"<!doctype html", b"<html")
 _LOOKED_AT = 1_000
+_LARGE = 100_000
 _BEGINS = re.compile(r"""(?:\$\.?)?(?:([A-Za-z_]\w*)|\['([^'\\]+)'\])""")
 """The key that a path begins with, where it begins with one."""
 _BOMS = {"utf-8": "utf-8-sig"}
@@ -50,10 +56,13 @@ csv.field_size_limit(bodies.MOST_BYTES)  # an answer is bounded as a whole; the 
 class Decoder(Said):
     """What an answer is, where it is not one value of JSON."""
 
-    kind: Literal["json", "jsonl", "csv"] = Field(
-        default="json", description="`jsonl` is a record a line; of `csv`, the first line names the fields."
+    kind: Literal["json", "jsonl", "csv", "xml"] = Field(
+        default="json",
+        description="`jsonl` is a record a line; of `csv`, the first line names the fields; `xml` is read as JSON, "
+        "with `@name` for an attribute and `#text` for text beside others.",
     )
     gzip: bool = Field(default=False, description="Whether the answer is a gzip file, by no header's word.")
+    zip: bool = Field(default=False, description="Whether it is a zip archive, whose files are read in turn.")
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(default=",", description="Of CSV.")
     encoding: Literal["utf-8", "utf-16", "latin-1"] = Field(default="utf-8", description="Of CSV.")
 
@@ -76,15 +85,31 @@ def extraction(
 
     async def extract(answer: Answer) -> tuple[list[msgspec.Raw], Json]:
         body = await _unpacked(answer.body) if said.gzip else answer.body
-        if said.kind == "json":
-            json = Answer(answer.status, answer.headers, body).decoded(_ANYTHING)
-            return found(json), json
-        if answer.kind == "text/html" or body[:_LOOKED_AT].lstrip().lower().startswith(_HTML):
-            raise msgspec.ValidationError(f"it is HTML instead of {said.kind.upper()}")
-        rows = _rows(body, said) if said.kind == "csv" else _lines(body)
-        return list(rows), _NOTHING
+        json = _NOTHING
+        items: list[msgspec.Raw] = []
+        for file in await asyncio.to_thread(unzipped, body) if said.zip else [body]:
+            if said.kind != "json" and (
+                answer.kind == "text/html" or file[:_LOOKED_AT].lstrip().lower().startswith(_HTML)
+            ):
+                raise msgspec.ValidationError(f"it is HTML instead of {said.kind.upper()}")
+            if said.kind in ("json", "xml"):
+                text = await asyncio.to_thread(as_json, file) if said.kind == "xml" else file
+                json = Answer(answer.status, answer.headers, text).decoded(_ANYTHING)
+                items += await _found_in(json, found, is_query=isinstance(records, str))
+            else:
+                items += _rows(file, said) if said.kind == "csv" else _lines(file)
+        return items, json
 
     return extract
+
+
+async def _found_in(
+    json: msgspec.Raw, found: Callable[[msgspec.Raw], list[msgspec.Raw]], *, is_query: bool
+) -> list[msgspec.Raw]:
+    """The records; a query over a large answer goes by each of its values, and runs in a thread."""
+    if is_query and len(memoryview(json)) > _LARGE:
+        return await asyncio.to_thread(found, json)
+    return found(json)
 
 
 async def _unpacked(body: bytes) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from unified.kit.document.asking.changes import Changes
-from unified.kit.document.asking.decoders import extraction
+from unified.kit.document.asking.decoders import Decoder, extraction
 from unified.kit.document.asking.paging import paging_of
 from unified.kit.document.filling import Filler
 from unified.kit.document.streams import DocumentStream, Many
@@ -39,7 +39,9 @@ def listing_of(said: DocumentStream, filler: Filler) -> Listing:
             filler.path(said.path),
             paging_of(said.paging, filler.settings),
             items=said.records if isinstance(said.records, tuple) else (),
-            headers=_ANY_FORM if said.decoder is not None and said.decoder.kind != "json" else {},
+            headers={}
+            if said.decoder is None or said.decoder in (Decoder(), Decoder(gzip=True))
+            else _ANY_FORM,
             extract=extraction(
                 said.records, said.decoder, is_optional=said.may_lack_records, may_be_one=said.may_be_one
             ),

@@ -103,12 +103,15 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
         raise Unconvertible("nothing says what a record's id is: it has no primary key")
     one.remarks += landed.remarks
     decoder = _decoder(retriever)
-    records = _records(retriever, translator) if decoder is None or decoder["kind"] == "json" else []
+    is_xml = decoder is not None and decoder["kind"] == "xml"  # a list of one is an object there
+    has_keys = decoder is None or decoder["kind"] in ("json", "xml")
+    records = _records(retriever, translator) if has_keys else []
     said: Said = {"entity": landed.entity, "path": path, **asked.said()}
     for key, value in (
         ("decoder", decoder),
         ("records", records),
-        ("may_be_one", not records and decoder is None and pages["kind"] == "none"),
+        ("may_be_one", is_xml or (not records and decoder is None and pages["kind"] == "none")),
+        ("may_lack_records", is_xml and bool(records)),
         ("paging", pages if pages["kind"] != "none" else None),
         ("changes", since),
         ("partition", split),
@@ -200,7 +203,8 @@ def _records(retriever: Said, translator: Translator) -> list[str] | str:
 
 
 _DECODERS = {"JsonDecoder": "json", "JsonParser": "json", "JsonlDecoder": "jsonl", "JsonLineParser": "jsonl",
-             "CsvDecoder": "csv", "CsvParser": "csv"}  # fmt: skip
+             "CsvDecoder": "csv", "CsvParser": "csv", "XmlDecoder": "xml"}  # fmt: skip
+_PACKED = {"GzipDecoder": "gzip", "GzipParser": "gzip", "ZipfileDecoder": "zip"}
 _ENCODINGS = {"utf-8": "utf-8", "utf8": "utf-8", "utf-8-sig": "utf-8", "utf-16": "utf-16", "latin-1": "latin-1",
               "latin1": "latin-1", "iso-8859-1": "latin-1"}  # fmt: skip
 
@@ -211,15 +215,15 @@ def _decoder(retriever: Said) -> Said | None:
     said: Said = {}
     while isinstance(found, dict):
         kind = found.get("type", "JsonDecoder")
-        if kind in ("GzipDecoder", "GzipParser"):
-            said["gzip"] = True
-        if kind not in ("GzipDecoder", "GzipParser", "CompositeRawDecoder"):
+        if kind in _PACKED:
+            said[_PACKED[kind]] = True
+        elif kind != "CompositeRawDecoder":
             break
         found = found.get("decoder") or found.get("inner_parser") or found.get("parser")
     if not isinstance(found, dict):
         return {"kind": "json", **said} if said else None
     if found.get("type", "JsonDecoder") not in _DECODERS:
-        raise Unconvertible(f"{found.get('type')}: answers are read as JSON, lines of JSON or CSV")
+        raise Unconvertible(f"{found.get('type')}: answers are read as JSON, lines of JSON, CSV or XML")
     said["kind"] = _DECODERS[found.get("type", "JsonDecoder")]
     if said["kind"] == "csv":
         said["delimiter"] = str(found.get("delimiter") or ",").replace("\\t", "\t")

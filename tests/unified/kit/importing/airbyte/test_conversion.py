@@ -328,6 +328,11 @@ def test_what_time_it_is_may_be_asked_in_requests() -> None:
             {"kind": "csv", "gzip": True, "delimiter": ",", "encoding": "latin-1"},
         ),
         ({"type": "JsonDecoder"}, None),
+        ({"type": "XmlDecoder"}, {"kind": "xml"}),
+        (
+            {"type": "ZipfileDecoder", "decoder": {"type": "CsvDecoder"}},
+            {"kind": "csv", "zip": True, "delimiter": ",", "encoding": "utf-8"},
+        ),
         ({"type": "GzipDecoder"}, {"kind": "json", "gzip": True}),
     ],
 )
@@ -409,7 +414,10 @@ def test_settings_are_named_and_a_secret_goes_nowhere_else() -> None:
             "there is no function",
         ),
         (stream(selector={"extractor": {"field_path": ["a*"]}}), "at an expression"),
-        (stream(retriever={"decoder": {"type": "XmlDecoder"}}), "XmlDecoder: answers are read as"),
+        (
+            stream(retriever={"decoder": {"type": "JsonItemsDecoder"}}),
+            "JsonItemsDecoder: answers are read as",
+        ),
         (
             stream(retriever={"decoder": {"type": "CsvDecoder", "encoding": "ebcdic"}}),
             "encoding that is not read",
