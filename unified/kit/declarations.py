@@ -63,7 +63,12 @@ class AdapterConfig(BaseModel):
     reads: ClassVar[frozenset[str]] = frozenset(("base_url",))
 
     base_url: str = Field(description="Where the API lives.")
-    timeout: float = Field(default=30.0, gt=0, le=300, description="Seconds for one response.")
+    timeout: float = Field(
+        default=30.0,
+        gt=0,
+        le=300,
+        description="Seconds for any part of a response; ten times as many for all.",
+    )
     retry_count: int = Field(
         default=5, ge=0, le=20, description="Retries of a request that may succeed later."
     )

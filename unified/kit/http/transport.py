@@ -19,6 +19,9 @@ from unified.kit.http import addresses, bodies
 _MAX_CONNECTIONS = 64
 # Some providers' security policies alone exceed aiohttp's 8 KB for a header.
 _MAX_HEADER = 2**16
+# What a whole answer may take, in times of what is waited for any part of it: one that comes in drops keeps to the
+# latter for ever.
+_MOST_READS = 10
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
@@ -92,7 +95,10 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 ssl=_tls() if is_https else True,
                 server_hostname=request.url.host if is_https else None,
                 timeout=aiohttp.ClientTimeout(
-                    connect=limits["pool"], sock_connect=limits["connect"], sock_read=limits["read"]
+                    total=limits["read"] and _MOST_READS * limits["read"],
+                    connect=limits["pool"],
+                    sock_connect=limits["connect"],
+                    sock_read=limits["read"],
                 ),
             ) as answer:
                 if (answer.content_length or 0) > most:

@@ -23,8 +23,14 @@ from unified.store.records.views import data
 
 # They hold counts of a unit, which ``item`` gives away without it.
 _NUMPY_TIMES = ("datetime64", "timedelta64")
+# NaT is a datetime as well, of the year 48113 to PostgreSQL.
+_MISSING = ("NaTType", "NAType")
 _LONGEST_NAME = 63
 _KEYS = ("workspace_id", "connection_id")
+# Each table has these as well: https://www.postgresql.org/docs/current/ddl-system-columns.html
+_SYSTEM = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
+# PostgreSQL takes 1,600, of which some are ours and some may have been dropped.
+_MOST_COLUMNS = 1_500
 
 _CREATE = (
     """
@@ -91,21 +97,19 @@ async def replace(
             otherwise), date, UUID, dict and list. NumPy's scalars are taken for the Python values that they hold.
 
     Raises:
-        DerivedTableError: If a column has the name of a key, its values are not of one type, or one can't be stored.
+        DerivedTableError: If a column has a name that no table or this one can't have, its values are not of one type,
+            or one can't be stored.
     """
-    if taken := set(_KEYS) & set(names):
-        msg = f"a derived table has its own {' and '.join(sorted(taken))}; leave that column out of the frame"
-        raise DerivedTableError(msg)
+    _check_names(names)
     rows = [tuple(map(_plain, row)) for row in rows]
     types = {name: _column_type(name, [row[place] for row in rows]) for place, name in enumerate(names)}
     async with db.owner() as conn:
         await _shape(conn, table, types)
     columns = (*_KEYS, *names)
-    insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
-        sql.Identifier(table),
-        sql.SQL(", ").join(map(sql.Identifier, columns)),
-        sql.SQL(", ").join([sql.Placeholder()] * len(columns)),
+    into = sql.SQL("INSERT INTO {} ({})").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
     )
+    insert = f"{_verbatim(into)} VALUES ({', '.join(['%s'] * len(columns))})".encode()
     async with db.workspace(connection.workspace_id) as conn, conn.cursor() as cursor:
         await cursor.execute(
             sql.SQL("DELETE FROM {} WHERE connection_id = %s").format(sql.Identifier(table)), (connection.id,)
@@ -114,8 +118,9 @@ async def replace(
             await cursor.executemany(
                 insert, ((connection.workspace_id, connection.id, *map(_adapted, row)) for row in rows)
             )
-        except errors.DataError as error:
-            msg = f"{table} can't hold one of the values: {error.diag.message_primary or error}; nothing was stored"
+        except (errors.DataError, UnicodeEncodeError) as error:
+            reason = error.diag.message_primary if isinstance(error, errors.DataError) else error.reason
+            msg = f"{table} can't hold one of the values: {reason or error}; nothing was stored"
             raise DerivedTableError(msg) from error
 
 
@@ -133,11 +138,12 @@ async def read_chunks(
         if not columns:
             yield [], []
             return
-        query = sql.SQL("SELECT {} FROM {} WHERE connection_id = %s").format(
+        select = sql.SQL("SELECT {} FROM {}").format(
             sql.SQL(", ").join(sql.Identifier(column.name) for column in columns), sql.Identifier(table)
         )
+        query = f"{_verbatim(select)} WHERE connection_id = %s"
         async with conn.cursor("chunks") as cursor:
-            await cursor.execute(query, (connection.id,))
+            await cursor.execute(query.encode(), (connection.id,))
             rows = await cursor.fetchmany(READ_CHUNK)
             yield columns, rows
             while rows := await cursor.fetchmany(READ_CHUNK):
@@ -154,6 +160,32 @@ async def tables(conn: AsyncConnection[Any]) -> list[str]:
         (data.DERIVED,),
     )
     return [row[0] for row in await rows.fetchall()]
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """See that a table can have columns of these names, each one.
+
+    Raises:
+        DerivedTableError: If it can't.
+    """
+    if taken := {*_KEYS, *_SYSTEM} & set(names):
+        msg = f"a derived table has its own {' and '.join(sorted(taken))}; leave that column out of the frame"
+        raise DerivedTableError(msg)
+    if len(names) > _MOST_COLUMNS:
+        msg = f"a derived table has at most {_MOST_COLUMNS} columns, and the frame has {len(names)}"
+        raise DerivedTableError(msg)
+    for name in names:
+        if not name or "\0" in name or len(name.encode(errors="replace")) > _LONGEST_NAME:
+            msg = f"{name[:80]!r} is not a column's name: use 1 to {_LONGEST_NAME} bytes, without U+0000"
+            raise DerivedTableError(msg)
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        msg = f"the frame has several columns {', '.join(repeated)}; give each a name of its own"
+        raise DerivedTableError(msg)
+
+
+def _verbatim(statement: sql.Composable) -> str:
+    """The beginning of a statement with parameters, in whose names a percent sign is nothing but that."""
+    return statement.as_string().replace("%", "%%")
 
 
 def _column_type(name: str, values: Sequence[Any]) -> str | None:
@@ -181,9 +213,14 @@ def _value_type(name: str, kind: type) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The Python value that a scalar of NumPy's holds; any other value as it is. Its times are left to be refused."""
+    """What a scalar or an array of NumPy's holds, None for what pandas calls missing; any other value as it is.
+
+    NumPy's times are left to be refused.
+    """
     kind = type(value)
-    return value.item() if kind.__module__ == "numpy" and kind.__name__ not in _NUMPY_TIMES else value
+    if kind.__name__ in _MISSING and kind.__module__.startswith("pandas."):
+        return None
+    return value.tolist() if kind.__module__ == "numpy" and kind.__name__ not in _NUMPY_TIMES else value
 
 
 def _adapted(value: Any) -> Any:

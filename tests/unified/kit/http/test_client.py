@@ -6,7 +6,7 @@ import socket
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import SimpleNamespace
@@ -152,6 +152,46 @@ async def test_a_provider_that_never_answers_times_out(provider: "ScriptedProvid
             return
         # A busy machine did not even send them in that time.
     pytest.fail(f"{len(provider.requests)} requests instead of 2")
+
+
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n{", b" "),
+        (b"HTTP/1.1 200 OK\r\n", b"x-more: y\r\n"),
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    ],
+    ids=["body", "headers", "hints"],
+)
+async def test_an_answer_that_comes_in_drops_has_an_end(head: bytes, drop: bytes) -> None:
+    """Each comes in time. However slow the machine is, some do: with a longer limit where it was too short."""
+    drops, pause = 0, 0.0
+    dripping: list[asyncio.Task[Any]] = []
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal drops
+        task = asyncio.current_task()
+        assert task is not None
+        dripping.append(task)
+        with closing(writer), suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head)
+            while not writer.is_closing():
+                writer.write(drop)
+                await writer.drain()
+                drops += 1
+                await asyncio.sleep(pause)
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for timeout in (0.1, 2):
+            drops, pause = 0, timeout / 4
+            with pytest.raises(UnavailableError, match="timed out"):
+                await get(client(url, timeout=timeout, retry_count=0))
+            await asyncio.gather(*dripping)
+            if drops > 10:  # more than one part's time
+                return
+    pytest.fail(f"only {drops} drops came")
 
 
 async def test_a_provider_that_is_not_there() -> None:

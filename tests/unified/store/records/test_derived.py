@@ -110,6 +110,7 @@ async def test_a_column_of_integers_is_widened_for_a_larger_one(
         np.timedelta64(1, "D"),
         np.void(b"x"),
         1j,
+        "\ud83d",
     ],
 )
 async def test_a_value_that_no_column_holds_ends_in_a_reason(
@@ -117,6 +118,36 @@ async def test_a_value_that_no_column_holds_ends_in_a_reason(
 ) -> None:
     with pytest.raises(DerivedTableError, match=r"^[^\n]+$"):
         await derived.replace(database, TABLE, connection, ["a"], [(value,)])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[""], ["a" * 64], ["ä" * 32], ["a\0"], ["a", "a"], ["xmin"], ["ctid"], [f"c{n}" for n in range(1_501)]],
+    ids=lambda names: f"{names[0][:5]!a}-{len(names)}",
+)
+async def test_a_name_that_no_column_can_have_ends_in_a_reason(
+    database: Database, connection: Connection, names: list[str]
+) -> None:
+    """Too long ones were cut without a word, and were no longer found by their name."""
+    with pytest.raises(DerivedTableError, match=r"^[^\n]+$"):
+        await derived.replace(database, TABLE, connection, names, [(1,) * len(names)])
+
+
+async def test_a_percent_sign_in_a_name_is_nothing_else(database: Database, connection: Connection) -> None:
+    names = ["churn %", "%s", 'a "quoted" %(b)s', "a" * 63]
+    for _ in range(2):
+        await derived.replace(database, TABLE, connection, names, [(1, 2, 3, 4)])
+    assert await contents(database, connection) == (dict.fromkeys(names, "bigint"), [(1, 2, 3, 4)])
+
+
+@pytest.mark.parametrize("missing", [pd.NaT, pd.NA, None])
+async def test_what_is_missing_is_null(database: Database, connection: Connection, missing: Any) -> None:
+    await derived.replace(
+        database, TABLE, connection, ["a"], [(missing,), (datetime(2026, 1, 1, tzinfo=UTC),)]
+    )
+    columns, rows = await contents(database, connection)
+    assert columns == {"a": "timestamptz"}
+    assert rows[0] == (None,)
 
 
 @pytest.mark.parametrize(
