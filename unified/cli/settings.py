@@ -82,6 +82,13 @@ def chosen_since(adapter: type[BaseAdapter[Any]], given: str) -> dict[str, str]:
     return {stream.strip(): day.strip() for stream, _, day in parts}
 
 
+def chosen_history(adapter: type[BaseAdapter[Any]], given: str) -> list[str]:
+    """Take ``--history`` apart: names by commas, ``all`` for all streams that can change, or ``none``."""
+    if given == "all":
+        return [stream.name for stream in adapter.all_streams() if not stream.entity.is_log]
+    return [] if given == "none" else [name.strip() for name in given.split(",")]
+
+
 def assignments_of(given: Sequence[str] | None) -> dict[str, str]:
     """Take ``--set KEY=VALUE`` apart; a value keeps its spaces, as ``prefix=Bearer `` ends in one that counts.
 

@@ -37,6 +37,11 @@ class Entity:
         """The table with the rows of all sources, e.g. ``unified_customers``."""
         return f"unified_{self.name}"
 
+    @property
+    def history(self) -> str | None:
+        """The table with former states of its rows, e.g. ``customers_history``; what happened has none."""
+        return None if self.is_log else f"{self.name}_history"
+
     def leaf(self, connector: str) -> str:
         """The partition of that table with one connector's rows, e.g. ``unified_customers_stripe``."""
         return f"{self.table}_{connector}"

@@ -20,14 +20,21 @@ _CHUNK = 500
 _EVENTS = (("webhook_inbox", "id"), ("webhook_dead_letters", "event_hash"))
 
 
-async def empty_deleted(conn: AsyncConnection[Any], key: StreamKey) -> None:
-    """Empty all personal columns of a stream's tombstones."""
+async def empty_former(conn: AsyncConnection[Any], key: StreamKey) -> None:
+    """Empty all personal columns of a stream's tombstones and former states."""
     table = TABLES[key.entity]
     statement = sql.SQL(
         "UPDATE {} SET {}, content_hash = 0 WHERE connection_id = %(connection)s AND stream = %(stream)s "
         "AND deleted_at IS NOT NULL AND ({})"
     ).format(key.leaf, suppressions.emptying(table), suppressions.differs(table))
     await conn.execute(statement, key.parameters())
+    if key.entity.history:
+        statement = sql.SQL(
+            "UPDATE {} SET {} WHERE connection_id = %(connection)s AND stream = %(stream)s AND ({})"
+        ).format(
+            sql.Identifier(key.entity.history), suppressions.emptying(table), suppressions.differs(table)
+        )
+        await conn.execute(statement, key.parameters())
 
 
 async def drop_rejects(conn: AsyncConnection[Any], key: StreamKey, before: datetime) -> None:

@@ -99,6 +99,11 @@ async def _forget(conn: AsyncConnection[Any], connection_id: UUID) -> None:
     if (row := await rows.fetchone()) is None:
         raise ConnectionNotFoundError(connection_id)
     for entity in ENTITIES:
+        if entity.history:
+            await conn.execute(
+                f"DELETE FROM {entity.history} WHERE connection_id = %s",  # noqa: S608 - names from above
+                (connection_id,),
+            )
         await conn.execute(
             f"DELETE FROM {entity.table} WHERE connection_id = %s AND source_system = %s",  # noqa: S608 - names from above
             (connection_id, row[0]),

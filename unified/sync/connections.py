@@ -72,6 +72,7 @@ class NewConnection:
         streams: Names of the streams to read; without any the connector's usual ones.
         columns: By stream, which fields of its records are left out or hashed.
         since: By stream, the day (ISO 8601) on which the records that are stored begin.
+        history: Names of the streams whose former states are kept.
         sync_interval: How often to sync: whole minutes, up to 31 days.
         is_active: Whether to sync it by schedule.
     """
@@ -83,6 +84,7 @@ class NewConnection:
     streams: Collection[str] = ()
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     since: Mapping[str, str] = field(default_factory=dict)
+    history: Collection[str] = ()
     sync_interval: timedelta = DEFAULT_SYNC_INTERVAL
     is_active: bool = True
 
@@ -202,6 +204,7 @@ class Connections:
             streams=stored_streams(get_adapter(new.connector), new.streams),
             columns=checked_columns(get_adapter(new.connector), new.columns),
             since=stored_since(get_adapter(new.connector), new.since),
+            history=kept_history(get_adapter(new.connector), new.history),
             sync_interval=new.sync_interval,
             is_active=new.is_active,
             actor=self._actor,
@@ -215,6 +218,7 @@ class Connections:
         streams: Collection[str] | None = None,
         columns: Mapping[str, Mapping[str, str]] | None = None,
         since: Mapping[str, str] | None = None,
+        history: Collection[str] | None = None,
         sync_interval: timedelta | None = None,
         secrets: Mapping[str, Secret] | None = None,
         expires_at: datetime | None = None,
@@ -231,6 +235,7 @@ class Connections:
                 out stay as they are.
             columns: All that is left out or hashed of its streams' records. A sync is asked for, which brings what is
                 stored to that: :func:`unified.sync.columns.settling.settle`.
+            history: Names of all streams whose former states are kept from now on. Those that are kept of others stay.
             since: All days on which streams begin. What is stored from before stays, and is kept up to date.
             sync_interval: How often to sync it.
             secrets: By field; each becomes the next version of its field, the other fields stay.
@@ -256,6 +261,7 @@ class Connections:
         chosen = None if streams is None else stored_streams(adapter, streams)
         rules = None if columns is None else checked_columns(adapter, columns)
         days = None if since is None else stored_since(adapter, since)
+        kept = None if history is None else kept_history(adapter, history)
         if rules:
             await rehearse(self._db, connection, rules)
         trial = None
@@ -285,7 +291,7 @@ class Connections:
                 await refuse_routed(conn, before, rules)
             if rules is not None and rules != before.columns:
                 await sync_requests.request(conn, connection.id)
-            if any(one is not None for one in (settings, chosen, rules, days, sync_interval)):
+            if any(one is not None for one in (settings, chosen, rules, days, kept, sync_interval)):
                 await changes.update(
                     conn,
                     connection.id,
@@ -293,6 +299,7 @@ class Connections:
                     streams=chosen,
                     columns=None if rules == before.columns else rules,
                     since=None if days == before.since else days,
+                    history=kept,
                     sync_interval=sync_interval,
                     actor=self._actor,
                 )
@@ -436,6 +443,20 @@ def stored_since(adapter: type[BaseAdapter[Any]], since: Mapping[str, str]) -> d
         ConfigurationError: If the connector has no such stream, or one is not a day.
     """
     return {adapter.stream(name).name: f"{begin:%Y-%m-%d}" for name, begin in begins(since).items()}
+
+
+def kept_history(adapter: type[BaseAdapter[Any]], names: Collection[str]) -> list[str]:
+    """Streams whose former states are kept, as a connection keeps them.
+
+    Raises:
+        ConfigurationError: If the connector has no such stream, or its records happen once and never change.
+    """
+    streams = sorted({adapter.stream(name).name for name in names})
+    if logs := [name for name in streams if adapter.stream(name).entity.is_log]:
+        raise ConfigurationError(
+            f"{', '.join(logs)} of {adapter.name} never change, so there is no history to keep"
+        )
+    return streams
 
 
 def whole_notices(connection: Connection) -> list[str]:

@@ -15,10 +15,12 @@ from adapters.hubspot.adapter import HubSpotAdapter
 from tests.unified.sync.deliveries import Event, deliver, drained
 from tests.unified.sync.source import Source
 from unified.schema import connection_namespace, unified_id
+from unified.schema.entities import CUSTOMERS, INVOICES, RECORDS
 from unified.store.connections.registry import Registry
 from unified.store.privacy import deletion
 from unified.store.privacy.persons import UnknownRecordError
 from unified.store.records import derived
+from unified.store.records.tables import TABLES
 from unified.sync import privacy
 from unified.sync.identities.resolve import IdentitiesBusyError, alone, resolve
 
@@ -34,6 +36,9 @@ PERSONAL = {
     "rejects": "record_key = 'rejected'",
     "route_outbox": "record_id IN (%(id)s, 'stranger')",
     "unified_customers": "source_id = %(id)s",
+    "customers_history": "source_id = %(id)s",
+    "invoices_history": "customer_id = %(id)s",
+    "records_history": "source_id = 'deal'",
     "unified_events": "resource_id = %(id)s",
     "unified_invoices": "customer_id = %(id)s",
     "unified_records": "source_id = 'deal'",
@@ -176,6 +181,17 @@ async def plant(source: Source, one: str, unified: UUID) -> None:
         insert(conn, "unified_records", **mine, source_system="hubspot", stream="deals", source_id="deal",
                unified_id=uuid4(), schema_version="1.0.0", content_hash=1, observed_at=now, synced_at=now,
                is_active=True, raw_data=f'{{"mail": "{ADDRESS}"}}')  # fmt: skip
+        for entity in (CUSTOMERS, INVOICES, RECORDS):
+            columns = [column.name for column in TABLES[entity].columns]
+            columns += ["workspace_id", "connection_id", "stream", "schema_version", "content_hash"]
+            copied = sql.SQL(", ").join(map(sql.Identifier, columns))
+            conn.execute(
+                sql.SQL("INSERT INTO {} ({}, valid_from, valid_to) SELECT {}, now(), now() FROM {} WHERE {}").format(
+                    sql.Identifier(entity.history or ""), copied, copied, sql.Identifier(entity.table),
+                    sql.SQL(PERSONAL[entity.table]),
+                ),
+                {"id": one},
+            )  # fmt: skip
         insert(
             conn, "customer_keys", **mine, stream="customers", source_id=one, field="x", key_hash=bytes(32)
         )
@@ -262,7 +278,7 @@ async def test_nothing_of_a_person_is_left_anywhere(hubspot: Source, by: str) ->
         }  # fmt: skip
         assert found(hubspot, CANARY) == {}
     else:  # what holds the address only, and no id, is found by the address
-        left = {"rejects", "unified_records_hubspot", "derived_people"}
+        left = {"rejects", "unified_records_hubspot", "records_history", "derived_people"}
         assert set(found(hubspot, CANARY)) == left
     assert await money(hubspot) == before
     del others[one]

@@ -39,6 +39,7 @@ async def add(
     streams: Collection[str] = (),
     columns: Rules | None = None,
     since: Mapping[str, str] | None = None,
+    history: Collection[str] = (),
     sync_interval: timedelta = DEFAULT_SYNC_INTERVAL,
     is_active: bool = True,
     actor: str,
@@ -65,9 +66,9 @@ async def add(
         await conn.execute(
             """
             INSERT INTO connector_configs
-                (id, workspace_id, connector, name, settings, streams, columns, stored_columns, since,
+                (id, workspace_id, connector, name, settings, streams, columns, stored_columns, since, history,
                 sync_interval_minutes, is_active)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
             """,
             (
                 connection_id,
@@ -78,6 +79,7 @@ async def add(
                 list(streams),
                 *[Jsonb(columns or {})] * 2,
                 Jsonb(dict(since or {})),
+                list(history),
                 _minutes(sync_interval),
                 is_active,
             ),
@@ -96,6 +98,7 @@ async def update(
     streams: Collection[str] | None = None,
     columns: Rules | None = None,
     since: Mapping[str, str] | None = None,
+    history: Collection[str] | None = None,
     sync_interval: timedelta | None = None,
     is_active: bool | None = None,
     if_version: int | None = None,
@@ -114,6 +117,7 @@ async def update(
         streams: Names of the streams that it reads; empty for its connector's usual ones.
         columns: All that is left out or hashed of its streams' records. A stream of which more is to be stored than
             before is read anew; what is stored follows by :func:`unified.sync.columns.settling.settle`.
+        history: Names of all streams whose former states are kept.
         since: All days on which streams begin. A stream that is to begin earlier is read anew.
         sync_interval: How often to sync it.
         is_active: Whether to sync it by schedule.
@@ -132,6 +136,7 @@ async def update(
         "streams": None if streams is None else list(streams),
         "columns": None if columns is None else Jsonb(columns),
         "since": None if since is None else Jsonb(dict(since)),
+        "history": None if history is None else list(history),
         "sync_interval_minutes": None if sync_interval is None else _minutes(sync_interval),
         "is_active": is_active,
     }

@@ -28,7 +28,7 @@ READS = """CASE c.streams WHEN '{}' THEN h.stream <> ALL (k.further_streams) ELS
 SUMMARIES = f"SELECT {_COLUMNS} {_FROM}"
 # More than the scheduler may see.
 CONNECTIONS = f"""
-    SELECT {_COLUMNS}, c.settings, c.columns, c.stored_columns, c.since, c.approval_by, c.approval_at,
+    SELECT {_COLUMNS}, c.settings, c.columns, c.stored_columns, c.since, c.history, c.approval_by, c.approval_at,
         c.sync_requested_full, c.tested_at, c.test_error
     {_FROM}
 """
@@ -103,6 +103,7 @@ class Connection(ConnectionSummary):
         settings: The adapter's settings; no secret.
         columns: By stream, which fields of its records are left out or hashed: :mod:`unified.kit.mapping.columns`.
         stored_columns: The same, as all that is stored obeys it; other than ``columns`` until that was done.
+        history: Names of the streams whose former states are kept.
         since: By stream, the day (ISO 8601) on which the records that are stored begin, where it has one.
         approval_by: Who approved or rejected it; None where nobody had to.
         approval_at: When.
@@ -115,6 +116,7 @@ class Connection(ConnectionSummary):
     columns: Rules
     stored_columns: Rules
     since: Mapping[str, str]
+    history: Sequence[str]
     approval_by: str | None
     approval_at: datetime | None
     sync_requested_full: bool

@@ -4,7 +4,7 @@ How a page is read is :mod:`unified.store.lists.pages`; who may read it and how 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
@@ -228,6 +228,32 @@ def _of_identities() -> RecordList:
         MappingProxyType({}),
     )
 
+
+def _of_history(entity: Entity) -> RecordList:
+    """Former states of an entity's records: a list to copy. No page of the API has it."""
+    of = _of_entity(entity)
+    declared: dict[str, tuple[Any, FieldInfo]] = {
+        **{name: (info.annotation, info) for name, info in of.item.model_fields.items()},
+        "valid_from": (AwareDatetime, Field(description="When the record came into this state.")),
+        "valid_to": (AwareDatetime, Field(description="When the next one began, or it was deleted.")),
+        "state_id": (UUID, Field(description="Of this state alone.")),
+    }
+    return replace(
+        of,
+        name=f"{entity.name}_history",
+        entity=None,
+        table=entity.history or "",
+        item=_item(f"Former{entity.name.removesuffix('s').capitalize()}", declared),
+        key=MappingProxyType({**_KEY, "valid_from": AwareDatetime, "state_id": UUID}),
+        unique="state_id",
+        stamp="valid_to",
+    )
+
+
+HISTORIES: Mapping[str, RecordList] = MappingProxyType(
+    {one.history: _of_history(one) for one in ENTITIES if one.history}
+)
+"""The lists of former states, by name."""
 
 LISTS: Mapping[str, RecordList] = MappingProxyType(
     {one.name: one for one in (*map(_of_entity, ENTITIES), _of_identities())}

@@ -39,6 +39,9 @@ _REMOVE_PUSHES = """
         OR o.side <> {side} AND o.other_id = ANY(%(ids)s) AND o.state = 'sending'
     )
 """
+_REMOVE_FORMER = (
+    "DELETE FROM customers_history WHERE connection_id = %s AND stream = %s AND source_id = ANY(%s)"
+)
 # Other records that wait, and of which it was proposed that they are the same one: they are matched again.
 _ASK_ANEW = """
     UPDATE route_outbox AS o SET candidates = '[]', other_id = NULL, decision = NULL, operation = NULL, body = NULL,
@@ -76,6 +79,9 @@ async def empty(
         emptied = await _empty_customers(conn, connection, ids)
         counts[CUSTOMERS.table] += emptied
         for stream, found in ids.items():
+            removed = await conn.execute(_REMOVE_FORMER, (connection.id, stream, list(found)))
+            counts["customers_history"] += removed.rowcount
+        for stream, found in ids.items():
             named = StreamKey(workspace_id, connection.id, connection.connector, CUSTOMERS, stream)
             counts["customer_keys"] += await keys.remove(conn, named, found)
         invoices = await invoices_of(conn, connection, ids)
@@ -84,7 +90,12 @@ async def empty(
         for entity in ENTITIES:
             if entity is not CUSTOMERS:
                 of = invoices if entity is INVOICES else {}
-                counts[entity.table] += await _empty_records(conn, connection, entity, traces, of)
+                leaf = entity.leaf(connection.connector)
+                counts[entity.table] += await _empty_records(conn, connection, entity, leaf, traces, of)
+                if entity.history:
+                    counts[entity.history] += await _empty_records(
+                        conn, connection, entity, entity.history, traces, of
+                    )
         counts["rejects"] += await _remove_rejects(conn, connection, traces)
         for table, key in (("webhook_inbox", "id"), ("webhook_dead_letters", "event_hash")):
             counts[table] += await _remove_events(conn, connection, traces, table, key)
@@ -143,10 +154,10 @@ async def invoices_of(conn: _Conn, connection: ConnectionSummary, ids: _Ids) -> 
 
 
 async def _empty_records(
-    conn: _Conn, connection: ConnectionSummary, entity: Entity, traces: Traces, known: _Ids
+    conn: _Conn, connection: ConnectionSummary, entity: Entity, table: str, traces: Traces, known: _Ids
 ) -> int:
-    """Empty what names the person, by its ids or by its raw record."""
-    leaf = sql.Identifier(entity.leaf(connection.connector))
+    """Empty what names the person, by its ids or by its raw record, in a table of an entity's rows."""
+    leaf = sql.Identifier(table)
     found: dict[str, set[str]] = {stream: set(ids) for stream, ids in known.items()}
     if traces.pattern:
         query = sql.SQL(

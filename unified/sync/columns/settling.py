@@ -25,8 +25,8 @@ from unified.sync.storing import store_pages
 async def settle(db: Database, factory: AdapterFactory, connection: Connection) -> bool:
     """Bring what is stored of a connection to its present rules: rows, rejects, received events and dead letters.
 
-    Records that were deleted at their source lose all personal columns where their stream's rules changed: they are not
-    mapped again.
+    Records that were deleted at their source, and former states, lose all personal columns where their stream's rules
+    changed: they are not mapped again.
 
     Args:
         db: Where.
@@ -69,6 +69,6 @@ async def _settle_stream(
         async for pages in found:
             await store_pages(db, key, mapping, mapper, pages, clock(), are_stored=True)
     async with db.workspace(key.workspace_id) as conn:
-        await stored.empty_deleted(conn, key)
+        await stored.empty_former(conn, key)
         # Those that still can't be mapped were set aside anew; the others are known in a later state.
         await stored.drop_rejects(conn, key, before=started_at)

@@ -22,6 +22,7 @@ from unified.sync.connections import (
     Connections,
     NewConnection,
     check_secrets,
+    kept_history,
     stored_since,
     stored_streams,
 )
@@ -92,6 +93,7 @@ async def _new(
         streams=wanted.streams or (),
         columns=wanted.columns or {},
         since=wanted.since or {},
+        history=wanted.history or (),
         sync_interval=timedelta(minutes=wanted.interval_minutes)
         if wanted.interval_minutes
         else DEFAULT_SYNC_INTERVAL,
@@ -102,6 +104,7 @@ async def _new(
     stored_streams(adapter, new.streams)
     checked_columns(adapter, new.columns)
     stored_since(adapter, new.since)
+    kept_history(adapter, new.history)
     if secrets:
         check_secrets(adapter, secrets)
     if workspace:
@@ -138,6 +141,7 @@ async def _changed(
     will_read = read if wanted_streams is None else adapter.chosen(wanted_streams)
     columns = None if wanted.columns is None else checked_columns(adapter, wanted.columns)
     since = now.since if wanted.since is None else stored_since(adapter, wanted.since)
+    history = now.history if wanted.history is None else kept_history(adapter, wanted.history)
     are_other = columns is not None and columns != now.columns
     other, unknown = await _other_secrets(ground, now, secrets)
     detail = [
@@ -149,6 +153,8 @@ async def _changed(
             for stream in sorted(now.since.keys() | since.keys())
             if since.get(stream) != now.since.get(stream)
         ),
+        *(f"keeps the history of {stream}" for stream in history if stream not in now.history),
+        *(f"keeps the history of {stream} no longer" for stream in now.history if stream not in history),
         *(_columns_changed(now.columns, columns) if columns is not None else ()),
         *(
             [f"every {_minutes(now.sync_interval)} min -> {_minutes(interval)}"]
@@ -169,13 +175,16 @@ async def _changed(
             streams=None if will_read == read else wanted_streams,
             columns=columns if are_other else None,
             since=since if since != now.since else None,
+            history=history if history != now.history else None,
             sync_interval=interval if interval != now.sync_interval else None,
             secrets={field: secrets[field] for field in other},
             test=ground.test and now.approval == "approved" and is_tried,
         )
         return changed.notices
 
-    is_other = is_tried or are_other or since != now.since or interval != now.sync_interval
+    is_other = (
+        is_tried or are_other or since != now.since or history != now.history or interval != now.sync_interval
+    )
     return Step(
         kind="connection",
         name=name,

@@ -75,6 +75,7 @@ class DeclaredConnection(_Said):
         settings: Of the adapter.
         streams: Names of those that are read; empty for the connector's usual ones.
         columns: By stream, fields of its records that are left out or hashed.
+        history: Names of the streams whose former states are kept.
         since: By stream, the day on which the records that are stored begin.
         interval_minutes: Between two syncs; a new connection has 60.
         active: Whether it is synced by schedule.
@@ -89,6 +90,7 @@ class DeclaredConnection(_Said):
     streams: list[str] | None = None
     columns: dict[str, dict[str, Treatment]] | None = None
     since: dict[str, Day] | None = None
+    history: list[str] | None = None
     interval_minutes: Minutes | None = None
     active: bool | None = None
     secrets: dict[str, Reference] = Field(default_factory=dict)

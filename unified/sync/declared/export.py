@@ -63,6 +63,7 @@ async def _connection(ground: Ground, connection: Connection) -> dict[str, Any]:
         "settings": {key: value for key, value in connection.settings.items() if key not in brought},
         "streams": list(connection.streams),
         "since": dict(connection.since),
+        "history": list(connection.history),
         "columns": {stream: dict(fields) for stream, fields in connection.columns.items()},
         "interval_minutes": None
         if connection.sync_interval == DEFAULT_SYNC_INTERVAL

@@ -133,8 +133,8 @@ def _extract(request: Request) -> Extract:
     found = find(request.stream)
     if request.since_last and found.which.entity is None:
         raise ExportError(
-            f"{request.stream} can't be exported by --since: one that was merged into another leaves no trace; "
-            "export all of them"
+            f"{request.stream} can't be exported by --since: what leaves them, such as an identity that was "
+            "merged into another, leaves no trace; export all of them"
         )
     if request.raw and (found.lines or not found.which.raw):
         raise ExportError(f"{request.stream} have no raw records; leave --raw out")

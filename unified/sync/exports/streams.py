@@ -1,10 +1,10 @@
-"""What can be exported, by name: the lists, the lines of invoices, and each stream that lands in records."""
+"""What can be exported, by name: the lists, lines of invoices, former states, and each stream that lands in records."""
 
 from typing import NamedTuple
 
 from unified.kit.registry import discover_adapters
 from unified.schema.entities import RECORDS
-from unified.store.lists.declared import LISTS, RecordList
+from unified.store.lists.declared import HISTORIES, LISTS, RecordList
 from unified.sync.exports.errors import ExportError
 
 LINES = "invoice_lines"
@@ -26,7 +26,7 @@ class Exported(NamedTuple):
 
 def names() -> list[str]:
     """All names."""
-    return [*LISTS, LINES, *sorted(_streams() - {*LISTS, LINES})]
+    return [*LISTS, LINES, *HISTORIES, *sorted(_streams() - {*LISTS, LINES, *HISTORIES})]
 
 
 def find(name: str) -> Exported:
@@ -37,6 +37,8 @@ def find(name: str) -> Exported:
     """
     if name in LISTS:
         return Exported(LISTS[name])
+    if name in HISTORIES:
+        return Exported(HISTORIES[name])
     if name == LINES:
         return Exported(LISTS["invoices"], lines=True)
     if name in _streams():

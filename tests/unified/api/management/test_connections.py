@@ -281,6 +281,10 @@ async def test_a_connection_says_which_columns_it_leaves_out(acme: Tenant) -> No
     started = await acme.ask("PATCH", place, json={"since": {"invoices": "2025-01-31"}}, headers=anyway)
     assert (started["since"], started["columns"]) == ({"invoices": "2025-01-31"}, changed["columns"])
     await acme.ask("PATCH", place, 422, json={"since": {"invoices": "2025-02-31"}}, headers=anyway)
+    kept = await acme.ask("PATCH", place, json={"history": ["customers"]}, headers=anyway)
+    assert (kept["history"], kept["since"]) == (["customers"], started["since"])
+    refused = await acme.ask("PATCH", place, 422, json={"history": ["events"]}, headers=anyway)
+    assert "events of stripe never change" in refused["detail"]
     assert changed["version"] > added["version"]
     assert changed["sync_requested_at"] is not None
     refused = await acme.ask(

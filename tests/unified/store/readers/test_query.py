@@ -21,9 +21,10 @@ from unified.store.readers.query import QueryError, ask
 
 # What a reader sees of its workspace. No secret, no inbox, nobody's token; a table more is a decision, made here.
 READABLE = {
-    "connector_configs", "customer_identities", "golden_customers", "identity_aliases", "identity_decisions",
-    "pushed_records", "rejects", "route_outbox", "routes", "schema_mappings", "sync_history", "unified_customers",
-    "unified_events", "unified_invoices", "unified_records", "workspaces",
+    "connector_configs", "customer_identities", "customers_history", "golden_customers", "identity_aliases",
+    "identity_decisions", "invoices_history", "pushed_records", "records_history", "rejects", "route_outbox", "routes",
+    "schema_mappings", "sync_history", "unified_customers", "unified_events", "unified_invoices", "unified_records",
+    "workspaces",
 }  # fmt: skip
 SHARED = {"connectors", "unified_invoice_lines"}
 

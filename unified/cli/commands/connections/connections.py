@@ -13,7 +13,7 @@ from unified.cli.installation import is_embedded, migrate_database
 from unified.cli.output import out, print_json, say, table
 from unified.cli.secrets import read_secrets, secrets_elsewhere
 from unified.cli.session import ACTOR, DEFAULT_WORKSPACE, CommandError, Session, asynchronous, open_session
-from unified.cli.settings import chosen_columns, chosen_settings, chosen_since, chosen_streams
+from unified.cli.settings import chosen_columns, chosen_history, chosen_settings, chosen_since, chosen_streams
 from unified.kit.declarations import UNKNOWN_ACCOUNT, CredentialKind
 from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
@@ -90,6 +90,14 @@ Since = Annotated[
         "(invoices=2025-01-31,events=2026-01-01), or `none` for no start.",
     ),
 ]
+History = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Streams whose former states are kept in customers_history, invoices_history and records_history, by "
+        "commas; `all` or `none`.",
+    ),
+]
 Minutes = Annotated[
     int | None, typer.Option(min=1, max=44_640, help="Minutes between two syncs; a new connection has 60.")
 ]
@@ -110,6 +118,7 @@ async def add(
     streams: Streams = None,
     columns: Columns = None,
     since: Since = None,
+    history: History = None,
     interval: Minutes = None,
     secret_stdin: SecretStdin = False,
     secret_from: SecretFrom = None,
@@ -140,6 +149,7 @@ async def add(
             streams=chosen_streams(adapter, streams) if streams is not None else (),
             columns=chosen_columns(columns) if columns is not None else {},
             since=chosen_since(adapter, since) if since is not None else {},
+            history=chosen_history(adapter, history) if history is not None else (),
             sync_interval=timedelta(minutes=interval) if interval else DEFAULT_SYNC_INTERVAL,
         )
         await connections.rehearse(owner.id, new)
@@ -247,6 +257,7 @@ async def update(
     streams: Streams = None,
     columns: Columns = None,
     since: Since = None,
+    history: History = None,
     interval: Minutes = None,
     secret: Annotated[
         bool, typer.Option("--secret", help="Replace the secret; asks, or takes the environment's.")
@@ -277,6 +288,7 @@ async def update(
             streams=chosen_streams(adapter, streams) if streams is not None else None,
             columns=chosen_columns(columns) if columns is not None else None,
             since=chosen_since(adapter, since) if since is not None else None,
+            history=chosen_history(adapter, history) if history is not None else None,
             sync_interval=timedelta(minutes=interval) if interval else None,
             secrets={**replaced, **await secrets_elsewhere(secret_from, connection.workspace_id)},
             test=not no_test and connection.approval == "approved",

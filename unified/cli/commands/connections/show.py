@@ -149,6 +149,7 @@ async def _shown(session: Session, connection: Connection) -> dict[str, Any]:
     return {
         **described(connection, connection.settings, reads.get(connection.id, [])),
         "since": dict(connection.since),
+        "history": list(connection.history),
         "columns": {stream: dict(fields) for stream, fields in connection.columns.items()},
         "secrets": listed_secrets(
             await session.credentials().describe(connection.workspace_id, connection.id)

@@ -290,6 +290,7 @@ class _Merge:
         # Rows that name a person whose data were deleted on request, and how many records that concerns.
         self._nameless: list[str] = []
         self.suppressed = 0
+        self._keeps_history = False
         self._parameters = key.parameters() | {"version": key.table.version, "floor": None}
 
     async def _execute(self, query: str, **parameters: Any) -> AsyncCursor[Any]:
@@ -318,6 +319,7 @@ class _Merge:
         if has_suppressed:
             await self._leave_out()
         await self._leave_early()
+        self._keeps_history = bool(connection and connection[2]) and not self._key.entity.is_log
 
     async def _leave_early(self) -> None:
         """Leave out records from before the stream's start that are not stored, nor known as deleted."""
@@ -379,7 +381,12 @@ class _Merge:
         if self._nameless:
             await self._execute(merge_sql.EMPTY_STAGED, ids=self._nameless)
         await deletions.exclude_merges(self._execute, self._key)
-        await self._execute(merge_sql.MERGE)
+        if self._keeps_history:
+            ids = _ids(self._rows)
+            await self._execute(merge_sql.LOCK_STORED, ids=ids)
+            await self._execute(merge_sql.MERGE_WITH_HISTORY, ids=ids)
+        else:
+            await self._execute(merge_sql.MERGE)
         row = await self._cursor.fetchone()
         assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
         if self._key.entity is CUSTOMERS:

@@ -31,9 +31,13 @@ _NOTED = """, noted AS (
         GROUP BY part
     )"""
 
-# The connection's epoch and columns, which stay until the commit. A change of its account, or of what is suppressed,
-# locks its row before. A statement of its own waits for that, so that the next one sees what was done.
-LOCK = "SELECT account_epoch, columns FROM connector_configs WHERE id = %(connection)s FOR SHARE"
+# The connection's epoch and columns, which stay until the commit, and whether the stream's former states are kept. A
+# change of its account, or of what is suppressed, locks its row before. A statement of its own waits for that, so that
+# the next one sees what was done.
+LOCK = """
+    SELECT account_epoch, columns, %(stream)s = ANY(history) FROM connector_configs
+    WHERE id = %(connection)s FOR SHARE
+"""
 
 # The last full refresh that ran to its end, which confirmed all that is stored; whether anything is suppressed.
 FLOOR = """
@@ -54,9 +58,30 @@ STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ({definitions}) {optio
 # Staged rows that name a person whose data were deleted on request.
 EMPTY_STAGED = "UPDATE {staging} SET {emptying} WHERE source_id = ANY(%(ids)s)"
 
+# Before former states are kept: rows that another transaction changes at the moment are waited for.
+LOCK_STORED = """
+    SELECT FROM {leaf} WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s)
+    ORDER BY source_id FOR NO KEY UPDATE
+"""
+
+# The states that a merge replaces. One that the source sent in the same words was only mapped anew.
+_FORMER = """former AS MATERIALIZED (
+        SELECT t.*, coalesce(t.updated_at, t.synced_at) AS began,
+            coalesce(t.deleted_at, s.updated_at, s.synced_at) AS ended
+        FROM {leaf} AS t JOIN {staging} AS s ON s.source_id = t.source_id
+        WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = ANY(%(ids)s)
+            AND t.raw_data IS NOT NULL
+            AND (t.raw_data::text <> s.raw_data::text OR t.deleted_at IS NOT NULL)
+    ), """
+_KEPT = """, kept AS (
+        INSERT INTO {history} ({former_columns}, valid_from, valid_to)
+        SELECT {former_columns}, least(began, ended), ended
+        FROM former JOIN changed USING (source_id) WHERE NOT is_new
+    )"""
+
 # Staged rows into the leaf: new ones, and those that differ and are not older than what is stored.
-MERGE = """
-    WITH changed AS (
+_MERGE = """
+    WITH {former}changed AS (
         INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, stream, schema_version, {columns})
         SELECT %(workspace)s, %(connection)s, %(connector)s, %(stream)s, %(version)s, {columns} FROM {staging}
         ON CONFLICT (workspace_id, connection_id, source_id, stream) DO UPDATE SET {assignments}
@@ -65,9 +90,12 @@ MERGE = """
             AND (t.observed_at = excluded.observed_at
                  OR excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz))
         RETURNING xmax = 0 AS is_new, source_id
-    ){noted}
+    ){kept}{noted}
     SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM changed
 """
+MERGE = _MERGE.replace("{former}", "").replace("{kept}", "")
+# The same, and each state that is replaced into the table of former ones.
+MERGE_WITH_HISTORY = _MERGE.replace("{former}", _FORMER).replace("{kept}", _KEPT)
 
 # Stored content was seen again.
 CONFIRM = """
@@ -328,6 +356,13 @@ def names(table: UnifiedTable) -> dict[str, sql.Composable]:
         "noted": sql.SQL(_NOTED if table.entity is CUSTOMERS else ""),
         "staging": sql.Identifier(f"staging_{table.entity.table}"),
         "emptying": suppressions.emptying(table),
+        "history": sql.Identifier(table.entity.history or ""),
+        "former_columns": comma.join(
+            map(
+                sql.Identifier,
+                dict.fromkeys((*_BATCH_COLUMNS, *columns, "observed_at", "synced_at", "deleted_at")),
+            )
+        ),
         "columns": comma.join(map(sql.Identifier, columns)),
         "definitions": comma.join(
             sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(types[name])) for name in columns

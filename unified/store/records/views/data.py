@@ -38,6 +38,10 @@ _LOOKUPS = {
     "phone_key": "The last eight digits of the phone number; compared with =, it is found by an index.",
     "company_key": "Domain of the e-mail address and name, in lower case; compared with =, found by an index.",
 }
+_VALID = {
+    "valid_from": "When the record came into this state: as its source says, else when it was first read so.",
+    "valid_to": "When the next state began, or the record was deleted.",
+}
 _LINE_KEYS = {
     **{name: _KEYS[name] for name in ("workspace_id", "connection_id", "source_system", "stream")},
     "invoice_id": "Source id of its invoice.",
@@ -123,6 +127,13 @@ def of_models() -> tuple[DataView, ...]:
         about = (entity.model.__doc__ or "").partition(".")[0].partition(":")[0]
         columns = _of_entity(entity.model) if entity is not CUSTOMERS else _of_entity(entity.model, _LOOKUPS)
         views += _with_tombstones(entity.name, about, entity.table, columns)
+        if entity.history:
+            former = {**_of_entity(entity.model), **_VALID}
+            views.append(
+                DataView(
+                    entity.history, f"{about}, as it was before: former states.", entity.history, former, {}
+                )
+            )
     lines = {name: text for name, text in described(UnifiedLineItem).items() if name != "source_id"}
     lines |= {"deleted_at": described(UnifiedBase)["deleted_at"]}
     views += _with_tombstones(

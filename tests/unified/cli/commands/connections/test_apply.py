@@ -135,6 +135,7 @@ def test_a_file_is_planned_applied_and_then_there_is_nothing_to_do(unified: Unif
             (CONNECTION, "change"),
             "invoices.number: stored -> omit",
         ),
+        ((*BILLING, "history"), ["invoices"], (CONNECTION, "change"), "keeps the history of invoices"),
         (
             (*BILLING, "since"),
             {"invoices": "2025-01-31"},

@@ -117,9 +117,10 @@ def test_columns_and_what_is_older_are_left_out(unified: Unified, sandbox: Sandb
         ("customers.email=drop", 1, "omit or hash, not 'drop'"),
     ):
         assert says in unified.refused(*change, wrong, code=code)
-    unified.ok(*change, "none", "--since", "invoices=2025-01-31")
+    unified.ok(*change, "none", "--since", "invoices=2025-01-31", "--history", "invoices, customers")
     shown = unified.json("connections", "show", "default/less")
     assert (shown["columns"], shown["since"]) == ({}, {"invoices": "2025-01-31"})
+    assert shown["history"] == ["customers", "invoices"]
     started = unified.run(
         "connections", "update", "default/less", "--no-test", "--since", "2024-01-31"
     ).stderr

@@ -27,6 +27,7 @@ from unified.store.records.views.streams import DATA_SCHEMA
 STRIPE = ConnectorEntry("stripe", "Stripe", ("READ",), ("customers", "deals"), ("deals",))
 WITH_TOMBSTONES = {"customers", "invoices", "invoice_lines", "events", "records"}
 OTHERS = {"identities", "golden_customers", "identity_aliases", "connections"}
+OTHERS |= {entity.history for entity in ENTITIES if entity.history}
 
 
 @pytest.fixture

@@ -69,6 +69,14 @@ Since = Annotated[
         examples=[{"invoices": "2025-01-31"}],
     ),
 ]
+History = Annotated[
+    list[Annotated[str, Field(pattern=STREAM_NAME)]],
+    Field(
+        max_length=100,
+        description="Names of the streams whose former states are kept, each with the time in which it held.",
+        examples=[["customers"]],
+    ),
+]
 Minutes = Annotated[int, Field(ge=1, le=44_640, description="Minutes between two syncs.", examples=[60])]
 
 routes = router("/api/connectors/configs", "Connections")
@@ -92,6 +100,7 @@ class NewConfig(BaseModel):
     streams: Streams = Field(default_factory=list)
     columns: Columns = Field(default_factory=dict)
     since: Since = Field(default_factory=dict)
+    history: History = Field(default_factory=list)
     sync_interval_minutes: Minutes = _USUAL_MINUTES
     is_active: Annotated[bool, Field(description="Whether to sync it by schedule.")] = True
 
@@ -107,6 +116,7 @@ class ConfigChange(BaseModel):
     streams: Streams | None = None
     columns: Columns | None = None
     since: Since | None = None
+    history: History | None = None
     sync_interval_minutes: Minutes | None = None
 
 
@@ -124,6 +134,7 @@ class Config:
     streams: Annotated[list[str], Field(description="The streams that it reads.", examples=[["customers"]])]
     columns: Columns
     since: Since
+    history: History
     is_active: Annotated[bool, Field(description="Whether it is synced by schedule.")]
     sync_interval_minutes: Minutes
     sync_status: Annotated[
@@ -244,6 +255,7 @@ async def add(
             streams=new.streams,
             columns=new.columns,
             since=new.since,
+            history=new.history,
             sync_interval=new.sync_interval_minutes * _MINUTE,
             is_active=new.is_active,
         ),
@@ -269,6 +281,7 @@ async def change(
         streams=wanted.streams,
         columns=wanted.columns,
         since=wanted.since,
+        history=wanted.history,
         sync_interval=None if minutes is None else minutes * _MINUTE,
         check=destination_check(services.settings.management.open_hosts),
         if_version=if_version,
@@ -311,6 +324,7 @@ def _config(connection: Connection) -> Config:
         streams=[stream.name for stream in get_adapter(connection.connector).chosen(connection.streams)],
         columns={stream: dict(fields) for stream, fields in connection.columns.items()},
         since=dict(connection.since),
+        history=list(connection.history),
         is_active=connection.is_active,
         sync_interval_minutes=connection.sync_interval // _MINUTE,
         sync_status=connection.sync_status,
