@@ -82,6 +82,12 @@ async def walk(browser: Browser, secrets: Canaries, *, echo_url: str, sandbox_ur
     await _use_webhooks(browser, secrets, connections["echo"])
     await _use_subscriptions(browser, secrets)
     await _look_at_records(browser, secrets)
+    for path in ("/tables", "/rejects", "/dead-letters", "/dead-letters?state=dead"):
+        await browser.open(path)
+    echo = connections["echo"]
+    await browser.send(f"/dead-letters/{echo.rpartition('/')[2]}/replay", {})
+    await browser.open(echo)
+    await browser.send(f"{echo}/remove", {"name": secrets.form_key}, 422)
     await _look_at_identities(browser, secrets)
     await _use_routes(browser, secrets)
     for path in ("/connectors/none", f"/connectors/{uuid4()}", f"/connectors/{quote(secrets.form_key)}"):

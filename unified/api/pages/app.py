@@ -26,12 +26,13 @@ from unified.api.pages import (
 )
 from unified.api.pages.connectors import building, marketplace
 from unified.api.pages.customers import customer_routes, identities
+from unified.api.pages.data import set_aside, tables
 from unified.api.pages.route import NO_SUCH_PAGE, page_problem
 from unified.api.pages.view import error_page
 from unified.api.pages.workspace import audit, members, tokens
 
 PATHS = re.compile(
-    r"/(?:$|(?:connectors|records|identities|routes|webhooks|subscriptions|tokens|members|audit|sign-in|sign-out|assets)(?:/|$))"
+    r"/(?:$|(?:connectors|records|tables|rejects|dead-letters|identities|routes|webhooks|subscriptions|tokens|members|audit|sign-in|sign-out|assets)(?:/|$))"
 )
 """Paths that are pages'. Below ``/webhooks/`` there are deliveries, which come before."""
 
@@ -56,6 +57,8 @@ def pages(services: Services, metrics: Metrics) -> ASGIApp:
         progress.routes,
         mappings.routes,
         records.routes,
+        tables.routes,
+        set_aside.routes,
         identities.routes,
         customer_routes.routes,
         webhooks.routes,

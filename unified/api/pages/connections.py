@@ -9,12 +9,13 @@ from fastapi import Depends, Request, Response
 from pydantic import SecretStr, ValidationError
 
 from unified.api.management.access.callers import Caller, Rule
-from unified.api.management.endpoints import received, webhooks
+from unified.api.management.endpoints import webhooks
 from unified.api.management.endpoints.connections import connections as configs
 from unified.api.management.endpoints.connections import credentials, oauth, syncs
 from unified.api.management.problems import Problem, explained
 from unified.api.management.services import Services, Use
 from unified.api.pages import chart, forms, progress
+from unified.api.pages.data.set_aside import replay_letters
 from unified.api.pages.route import Form, router
 from unified.api.pages.view import render, see_other
 from unified.kit.registry import discover_adapters, get_adapter
@@ -47,6 +48,7 @@ DONE = {
     "columns": "The columns were chosen; a sync was asked for, which brings what is stored to that.",
     "credentials": "The new credentials were accepted by the provider and stored.",
     "stored": "The credentials were stored.",
+    "remove": "The connection was removed, with its records, webhooks and history.",
     "authorize": "The connection is authorized.",
 }
 
@@ -84,7 +86,7 @@ def health(connection: Connection) -> Health:
 
 @routes.get("/connectors")
 async def list_connections(
-    request: Request, caller: configs.Reader, services: Use, after: str = ""
+    request: Request, caller: configs.Reader, services: Use, after: str = "", done: str = ""
 ) -> Response:
     """The workspace's connections."""
     async with services.db.workspace(caller.workspace_id) as conn:
@@ -95,6 +97,7 @@ async def list_connections(
         "connections.html",
         connections=[(one, health(one), rows[one.id]) for one in found[:PER_PAGE]],
         names=_display_names(),
+        notice=DONE[done] if done == "remove" else None,
         is_first=not after,
         next_after=found[PER_PAGE - 1].name if len(found) > PER_PAGE else None,
     )
@@ -276,14 +279,23 @@ async def authorize(
     return page
 
 
+@routes.post("/connectors/{connection_id}/remove")
+async def remove(
+    request: Request, caller: configs.Writer, services: Use, connection_id: UUID, form: Form
+) -> Response:
+    """Remove it with all that it brought, once its name was typed."""
+    connection = await services.registry.get_connection(caller.workspace_id, connection_id)
+    if form.get("name", "").strip() != connection.name:
+        problem = Problem(422, "Nothing was removed: what was typed is not the connection's name.")
+        return await _page(request, caller, services, connection_id, problem=problem)
+    await configs.remove_connection(caller, services, connection_id)
+    return see_other("/connectors?done=remove")
+
+
 @routes.post("/connectors/{connection_id}/replay")
 async def replay(caller: webhooks.Writer, services: Use, connection_id: UUID, form: Form) -> Response:
     """Have dead letters tried again: one, or all of the connection's."""
-    try:
-        wanted = received.Replay(ids=[UUID(form["id"])] if "id" in form else None)
-    except ValueError:
-        raise Problem(404, "There is no such dead letter.") from None
-    await received.replay_events(caller, services, connection_id, wanted)
+    await replay_letters(caller, services, connection_id, form)
     return see_other("/webhooks?done=replay")
 
 

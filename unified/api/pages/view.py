@@ -147,6 +147,18 @@ def _share(value: float | None) -> str:
     return "" if value is None else f"{int(100 * value)} %"
 
 
+def _size(count: int | None) -> str:
+    """Disk space as people say it."""
+    if count is None:
+        return "not known yet"
+    left = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if left < 1_024:  # noqa: PLR2004 - of binary units
+            return f"{left:.0f} {unit}"
+        left /= 1_024
+    return f"{left:.1f} TiB"
+
+
 def _plain(value: Any) -> str:
     """A setting as people say it."""
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)
@@ -198,5 +210,6 @@ _templates.filters |= {
     "number": _number,
     "plain": _plain,
     "sentence": _sentence,
+    "size": _size,
     "share": _share,
 }

@@ -102,6 +102,7 @@ async def _page(
         "webhooks.html",
         problem.status if problem else 200,
         connections={one.id: one for one in found},
+        names={one.id: one.name for one in found},
         receiving=receiving,
         endpoints=await endpoints.of_workspace(caller.workspace_id),
         waiting=await waiting_events(caller, services),

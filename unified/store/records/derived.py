@@ -162,6 +162,15 @@ async def tables(conn: AsyncConnection[Any]) -> list[str]:
     return [row[0] for row in await rows.fetchall()]
 
 
+async def with_rows(conn: AsyncConnection[Any]) -> list[str]:
+    """Those that have a row of the workspace whose transaction this is."""
+    found = []
+    for table in await tables(conn):
+        has_one = await conn.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(sql.Identifier(table)))
+        found += [table] * has_one.rowcount
+    return found
+
+
 def _check_names(names: Sequence[str]) -> None:
     """See that a table can have columns of these names, each one.
 

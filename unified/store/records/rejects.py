@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from unified.store.records.tables import READ_CHUNK, StreamKey
+from unified.store.rows import fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +125,97 @@ async def listed(
             },
         )
         return await cursor.fetchall()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedReject:
+    """A reject among those of all connections.
+
+    Attributes:
+        connection_id: Whose it is.
+        stream: See :class:`ListedReject`, for this and the rest.
+        key: Which one.
+        source_id: Its id in its source.
+        error: Why it can't be mapped.
+        first_seen_at: When it was first set aside.
+        last_seen_at: When it was last met.
+    """
+
+    connection_id: UUID
+    stream: str
+    key: str
+    source_id: str | None
+    error: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RejectCount:
+    """How many rejects a connection has of a stream.
+
+    Attributes:
+        connection_id: The connection.
+        stream: The stream.
+        rejects: How many.
+        last_seen_at: When the newest of them was met.
+    """
+
+    connection_id: UUID
+    stream: str
+    rejects: int
+    last_seen_at: datetime
+
+
+async def of_workspace(
+    conn: AsyncConnection[Any],
+    *,
+    connection_id: UUID | None = None,
+    stream: str | None = None,
+    after: tuple[UUID, str, str] | None = None,
+    limit: int = 100,
+) -> list[PlacedReject]:
+    """A page of a workspace's rejects, by connection, stream and key.
+
+    Args:
+        conn: A transaction of the workspace.
+        connection_id: Only this connection's.
+        stream: Only streams of this name.
+        after: Connection, stream and key of the last one read so far.
+        limit: How many at most.
+    """
+    former_connection, former_stream, former_key = after or (None, None, None)
+    return await fetch(
+        conn,
+        PlacedReject,
+        """
+        SELECT connector_config_id AS connection_id, stream, record_key AS key, source_id, error, first_seen_at,
+            last_seen_at
+        FROM rejects
+        WHERE (%(connection)s::uuid IS NULL OR connector_config_id = %(connection)s)
+            AND (%(stream)s::text IS NULL OR stream = %(stream)s)
+            AND (%(former)s::uuid IS NULL OR (connector_config_id, stream, record_key)
+                > (%(former)s::uuid, %(former_stream)s::text, %(former_key)s::text))
+        ORDER BY connector_config_id, stream, record_key LIMIT %(limit)s
+        """,
+        connection=connection_id,
+        stream=stream,
+        former=former_connection,
+        former_stream=former_stream,
+        former_key=former_key,
+        limit=limit,
+    )
+
+
+async def counts(conn: AsyncConnection[Any], *, limit: int) -> list[RejectCount]:
+    """The streams with the most rejects in a workspace, by how many; at most ``limit``."""
+    return await fetch(
+        conn,
+        RejectCount,
+        """
+        SELECT connector_config_id AS connection_id, stream, count(*) AS rejects, max(last_seen_at) AS last_seen_at
+        FROM rejects GROUP BY connector_config_id, stream
+        ORDER BY rejects DESC, connector_config_id, stream LIMIT %(limit)s
+        """,
+        limit=limit,
+    )

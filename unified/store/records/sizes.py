@@ -1,9 +1,10 @@
 """How large the tables of a workspace are, and how fresh: for a look at the whole, not for exact accounts.
 
-The counts are exact and the workspace's own. Disk space is counted by PostgreSQL for a whole table, which workspaces
-share.
+The counts of :func:`tables` are exact and the workspace's own. Disk space is counted by PostgreSQL for a whole table,
+which workspaces share.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from psycopg import AsyncConnection, sql
 
 from unified.schema.entities import ENTITIES
 from unified.store.records import derived
+from unified.store.rows import fetch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,80 @@ class TableSize:
     deleted: int
     synced_at: datetime | None
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """Where the records of a stream are.
+
+    Attributes:
+        connector: Whose stream.
+        stream: Its name.
+        table: The table that is asked in SQL.
+        name: The connector's part of it.
+    """
+
+    connector: str
+    stream: str
+    table: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedStream:
+    """The records of one stream, as they were counted last.
+
+    Attributes:
+        connector: Where they come from.
+        stream: Which stream of it.
+        table: The table that is asked in SQL.
+        connections: How many connections have brought some.
+        live: Records that are at their source.
+        synced_at: When one of these connections was last synced.
+        bytes: About how much disk space they take, with indexes; None where PostgreSQL has not looked yet.
+    """
+
+    connector: str
+    stream: str
+    table: str
+    connections: int
+    live: int
+    synced_at: datetime | None
+    bytes: int | None
+
+
+async def as_counted(conn: AsyncConnection[Any], leaves: Sequence[Leaf]) -> list[CountedStream]:
+    """What is stored of a workspace by counts that its syncs have kept: a query of small tables alone.
+
+    Of the disk space that workspaces share, this one's part is taken by its part of the rows, which says nothing exact
+    about the others.
+
+    Args:
+        conn: A transaction of the workspace.
+        leaves: Where the records of each stream are.
+    """
+    return await fetch(
+        conn,
+        CountedStream,
+        """
+        SELECT l.connector, l.stream, l."table", count(*) AS connections, sum(k.found)::bigint AS live,
+            max(c.last_sync_at) AS synced_at,
+            CASE WHEN t.reltuples >= 0 THEN
+                (pg_total_relation_size(t.oid) * sum(k.found) / greatest(t.reltuples::numeric, sum(k.found), 1))::bigint
+            END AS bytes
+        FROM unnest(%(connectors)s::text[], %(streams)s::text[], %(tables)s::text[], %(leaves)s::text[])
+            AS l (connector, stream, "table", leaf)
+        JOIN connector_configs AS c ON c.connector = l.connector
+        JOIN kept_counts AS k ON (k.workspace_id, k.connector_config_id, k.stream) = (c.workspace_id, c.id, l.stream)
+        LEFT JOIN pg_class AS t ON t.oid = to_regclass(l.leaf)
+        WHERE k.what = 'live' GROUP BY l.connector, l.stream, l."table", t.oid, t.reltuples
+        ORDER BY l.connector, l.stream
+        """,
+        connectors=[one.connector for one in leaves],
+        streams=[one.stream for one in leaves],
+        tables=[one.table for one in leaves],
+        leaves=[one.name for one in leaves],
+    )
 
 
 async def tables(conn: AsyncConnection[Any]) -> list[TableSize]:

@@ -1,0 +1,1 @@
+"""Pages about what is stored over all connections: how much, and what could not be used."""
