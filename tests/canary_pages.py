@@ -71,6 +71,7 @@ async def walk(browser: Browser, secrets: Canaries, *, echo_url: str, sandbox_ur
         echo_url: Of a provider that refuses everything, and shows what it was sent.
         sandbox_url: Of one that takes `secrets.stripe_key`.
     """
+    await browser.open("/")
     await browser.open("/connectors")
     connections = {name: path for path, name in _CONNECTION.findall(browser.page)}
     for path in connections.values():

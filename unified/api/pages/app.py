@@ -29,7 +29,7 @@ from unified.api.pages.customers import customer_routes, identities
 from unified.api.pages.data import set_aside, tables
 from unified.api.pages.route import NO_SUCH_PAGE, page_problem
 from unified.api.pages.view import error_page
-from unified.api.pages.workspace import audit, members, tokens
+from unified.api.pages.workspace import audit, members, overview, tokens
 
 PATHS = re.compile(
     r"/(?:$|(?:connectors|records|tables|rejects|dead-letters|identities|routes|webhooks|subscriptions|tokens|members|audit|sign-in|sign-out|assets)(?:/|$))"
@@ -50,6 +50,7 @@ def pages(services: Services, metrics: Metrics) -> ASGIApp:
     app.state.services = services
     for routes in (
         sign_in.routes,
+        overview.routes,
         new_connection.routes,
         marketplace.routes,
         building.routes,

@@ -1,17 +1,23 @@
-"""A connection's last syncs as a bar chart in SVG, drawn here: without scripts it works everywhere.
+"""Bar charts in SVG, drawn here, so that they need no script: a connection's last syncs, and what the last hours did.
 
-A bar is as high as the logarithm of the records that were read, so that a first load does not flatten the days after.
+A bar is as high as the logarithm of the records, so that a first load does not flatten the days after.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import log10
 from typing import Literal
 
+from unified.store.connections.overview import Hour
 from unified.store.records.history import SyncRun
 
+Outcome = Literal["good", "partial", "failed", "running"]
+
 WIDTH, HEIGHT = 640, 140
+HOURS = 24
+"""Hours that a chart of hours shows."""
+
 _MOST_BARS, _FEWEST_PLACES = 40, 24
 _GAP = 4
 _FLOOR = 3  # a sync that found nothing is still to be seen
@@ -34,7 +40,7 @@ class Bar:
     y: float
     width: float
     height: float
-    outcome: Literal["good", "partial", "failed", "running"]
+    outcome: Outcome
     text: str
 
 
@@ -77,6 +83,40 @@ def bars(runs: Sequence[SyncRun]) -> list[Bar]:
     return drawn
 
 
+def changed(hours: Sequence[Hour], since: datetime) -> list[Bar]:
+    """The records that were changed in each hour since a time, which has a place whether or not anything was synced."""
+    highest = max((log10(1 + hour.changed) for hour in hours), default=0.0) or 1.0
+    return [
+        _hour(hour, since, log10(1 + hour.changed) / highest, "good", f"{hour.changed:,} records changed")
+        for hour in hours
+    ]
+
+
+def success(hours: Sequence[Hour], since: datetime) -> list[Bar]:
+    """The share of pulls that ended well in each hour since a time."""
+    drawn = []
+    for hour in hours:
+        pulls = hour.succeeded + hour.failed
+        outcome: Outcome = "good" if not hour.failed else "partial" if hour.succeeded else "failed"
+        text = f"{hour.succeeded:,} of {pulls:,} pulls ended well"
+        drawn.append(_hour(hour, since, hour.succeeded / pulls, outcome, text))
+    return drawn
+
+
+def _hour(hour: Hour, since: datetime, share: float, outcome: Outcome, text: str) -> Bar:
+    step = WIDTH / HOURS
+    place = (hour.begins - since) // timedelta(hours=1)
+    height = _FLOOR + (HEIGHT - _FLOOR) * share
+    return Bar(
+        round(place * step, 1),
+        round(HEIGHT - height, 1),
+        round(step - _GAP, 1),
+        round(height, 1),
+        outcome,
+        f"{hour.begins.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {text}",
+    )
+
+
 def _syncs(runs: Sequence[SyncRun]) -> list[_Sync]:
     """Pulls of one run are one sync; without a run each is by itself."""
     found: dict[str, _Sync] = {}
@@ -92,7 +132,7 @@ def _syncs(runs: Sequence[SyncRun]) -> list[_Sync]:
     return list(found.values())
 
 
-def _outcome(sync: _Sync) -> Literal["good", "partial", "failed", "running"]:
+def _outcome(sync: _Sync) -> Outcome:
     if sync.failed:
         return "failed"
     if sync.running:

@@ -25,12 +25,6 @@ _USED = "This link was used already, or is older than ten minutes. `unified sign
 routes = APIRouter(include_in_schema=False)
 
 
-@routes.get("/")
-async def root() -> Response:
-    """Begin at the connections."""
-    return see_other(START)
-
-
 @routes.get("/sign-in")
 async def ask(request: Request, services: Use, next: str = START) -> Response:  # noqa: A002 - the field's name
     """Ask for a token."""

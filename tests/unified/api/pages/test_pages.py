@@ -646,6 +646,7 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
         for width in (375, 1280):
             await page.set_viewport_size({"width": width, "height": 800})
             for path in (
+                "/",
                 "/connectors",
                 f"/connectors/{connection.id}",
                 f"/connectors/{broken.id}",

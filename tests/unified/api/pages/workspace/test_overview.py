@@ -1,0 +1,82 @@
+"""The first page: how everything stands, in a few looks, however many connections there are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unified.api.pages import seeds
+from tests.unified.api.pages.conftest import DAGSTER_URL
+from unified.api.pages import chart
+from unified.store.connections import overview
+from unified.store.connections.overview import Hour
+
+if TYPE_CHECKING:
+    from tests.unified.api.pages.conftest import Site
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SCRIPT = "<script>document.title='stolen'</script>"
+
+
+async def test_what_needs_a_person_comes_first(site: Site) -> None:
+    workspace = await site.workspace()
+    async with site.forms(workspace) as browser:
+        await browser.open("/")
+        assert "Nothing is connected yet." in browser.page
+    main, late, failing = [await site.connection(workspace, name) for name in ("main", "late", "failing")]
+    await seeds.synced(site.db, main)
+    await seeds.history(site.db, main)
+    await seeds.failed_with(site.db, failing, f"the provider says {SCRIPT}")
+    await seeds.reject(site.db, main, "cus_1", "no currency")
+    await seeds.dead_letter(site.db, main, "evt_1", "no customer")
+    async with site.db.workspace(workspace.id) as conn:
+        await conn.execute(
+            "UPDATE connector_configs SET last_sync_at = now() - interval '9 days' WHERE id = %s", (late.id,)
+        )
+        found = await overview.overview(conn)
+        hours = await overview.hours(conn, datetime.now(UTC) - timedelta(hours=24))
+    assert (found.connections, found.fresh, found.late, found.never_synced, found.in_trouble) == (
+        3,
+        1,
+        1,
+        1,
+        1,
+    )
+    assert (found.rejects, found.dead_letters) == (1, 1)
+    assert sum(hour.failed for hour in hours) == 1
+    assert sum(hour.succeeded for hour in hours) == 18 * 3 - 1
+    async with site.forms(workspace, "viewer") as browser:
+        await browser.open("/")
+        assert f"/connectors/{failing.id}" in browser.page
+        assert f"/connectors/{main.id}" not in browser.page
+        assert "98.1 % of them ended well" in browser.page
+        assert f'href="{DAGSTER_URL}"' in browser.page
+        assert 'href="/rejects"' not in browser.page
+        assert browser.page.count("<rect") == 2 * len(hours)
+    async with site.forms(await site.workspace()) as browser:
+        await browser.open("/")
+        assert "Nothing is connected yet." in browser.page
+
+
+async def test_hours_that_were_cut_off_are_left_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = await site.workspace()
+    await seeds.history(site.db, await site.connection(workspace))
+    monkeypatch.setattr(overview, "MOST_PULLS", 8)
+    async with site.db.workspace(workspace.id) as conn:
+        hours = await overview.hours(conn, datetime.now(UTC) - timedelta(hours=24))
+    assert [hour.succeeded + hour.failed for hour in hours] == [3, 3]
+
+
+async def test_bars_stand_at_their_hour() -> None:
+    since = datetime(2026, 11, 1, tzinfo=UTC)
+    hours = [Hour(since, 3, 0, 9), Hour(since + timedelta(hours=23), 1, 1, 99), Hour(since, 0, 2, 0)]
+    changed, success = chart.changed(hours, since), chart.success(hours, since)
+    step = chart.WIDTH / chart.HOURS
+    assert [bar.x for bar in changed] == [0, round(23 * step, 1), 0]
+    assert changed[1].height == chart.HEIGHT
+    assert [bar.outcome for bar in success] == ["good", "partial", "failed"]
+    assert success[0].height == chart.HEIGHT
+    assert "1 of 2 pulls ended well" in success[1].text
