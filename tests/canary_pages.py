@@ -89,6 +89,8 @@ async def walk(browser: Browser, secrets: Canaries, *, echo_url: str, sandbox_ur
     await browser.send(f"/dead-letters/{echo.rpartition('/')[2]}/replay", {})
     await browser.open(echo)
     await browser.send(f"{echo}/remove", {"name": secrets.form_key}, 422)
+    await browser.send(f"{echo}/columns", {"columns": "customers.email burn"}, 422)
+    await _use_connectors(browser)
     await _look_at_identities(browser, secrets)
     await _use_routes(browser, secrets)
     for path in ("/connectors/none", f"/connectors/{uuid4()}", f"/connectors/{quote(secrets.form_key)}"):
@@ -173,6 +175,17 @@ async def _use_the_workspace(browser: Browser, secrets: Canaries) -> None:
     await browser.open("/tokens")
     await browser.send(_TOKEN.findall(browser.page)[0], {})
     await browser.open("/audit?actor=nobody")
+
+
+async def _use_connectors(browser: Browser) -> None:
+    market = "/connectors/marketplace"
+    await browser.open(market)
+    await browser.open(f"{market}/github")
+    await browser.send(f"{market}/github/install", {})
+    await browser.send(f"{market}/github/upgrade", {}, 409)  # it is that one already
+    await browser.send(f"{market}/github/remove", {})
+    await browser.open("/connectors/build")
+    await browser.send("/connectors/build", {"source": "nonsense", "action": "save"}, 422)
 
 
 async def _look_at_identities(browser: Browser, secrets: Canaries) -> None:

@@ -1,25 +1,38 @@
-"""The screenshots in `docs/images`, drawn anew with ``UNIFIED_SCREENSHOTS=1``, and only then."""
+"""The screenshots in `docs/images`, drawn anew with ``UNIFIED_SCREENSHOTS=1``, and only then.
+
+Each page is one picture: on a desk and on a phone, light and dark.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
+from tests.streams import key_of
 from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import PROVIDER
 from unified.kit.factory import AdapterFactory
+from unified.store.records.counts import kept
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.workspaces import workspaces
+from unified.store.workspaces import members, workspaces
 from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.connection import sync_connection
 
 if TYPE_CHECKING:
     from tests.unified.api.pages.conftest import Site
+    from unified.store.connections.rows import Connection
+    from unified.store.workspaces.rows import Workspace
 
 FOLDER = Path(__file__).parents[4] / "docs" / "images"
+SCHEMES = ("light", "dark")
+DESK, PHONE = (1080, 900), (390, 900)
+# What a picture shows of a page: its beginning, smaller than it is.
+LONGEST, SCALE, GAP = 1_500, 0.62, 12
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -31,6 +44,50 @@ pytestmark = [
 
 async def test_draw(site: Site) -> None:
     workspace = await workspaces.create(site.db, "acme", "Acme")
+    main = await furnished(site, workspace)
+    route = await seeds.route(site.db, main, await site.hubspot(workspace, "leads"), "Ann Smith")
+    ann, ben = await seeds.identity(site.db, main)
+    pages = {
+        "overview": "/",
+        "connections": "/connectors",
+        "connection": f"/connectors/{main.id}",
+        "new-connection": "/connectors/new?connector=stripe",
+        "marketplace": "/connectors/marketplace",
+        "build": "/connectors/build",
+        "records": "/records/customers",
+        "record": "/records/customers/main/cus_ann_2?stream=customers",
+        "tables": "/tables",
+        "rejects": "/rejects",
+        "dead-letters": "/dead-letters",
+        "identities": "/identities",
+        "identity": f"/identities/{ann}?why={ben}",
+        "routes": "/routes",
+        "route": f"/routes/{route.id}",
+        "webhooks": "/webhooks",
+        "subscriptions": "/subscriptions",
+        "members": "/members",
+        "tokens": "/tokens",
+        "audit": "/audit",
+        "sign-in": "/sign-in",
+    }
+    token = await site.token(workspace, by_link=True)
+    shots: dict[str, list[Image.Image]] = {name: [] for name in pages}
+    for size in (DESK, PHONE):
+        for scheme in SCHEMES:
+            viewport = {"width": size[0], "height": size[1]}
+            options: dict[str, Any] = {"viewport": viewport, "color_scheme": scheme}
+            async with site.visit(token, **options) as page:
+                for name, path in pages.items():
+                    await page.goto(path)
+                    taken = Image.open(io.BytesIO(await page.screenshot(full_page=True)))
+                    shots[name].append(taken.crop((0, 0, size[0], min(taken.height, LONGEST))))
+    FOLDER.joinpath("pages").mkdir(exist_ok=True)
+    for name, taken_of_page in shots.items():
+        beside(taken_of_page).save(FOLDER / "pages" / f"{name}.webp", quality=55, method=6)
+
+
+async def furnished(site: Site, workspace: Workspace) -> Connection:
+    """A workspace in which something happened; its first connection."""
     main = await site.connection(workspace)
     connections = AuthorizedConnections(site.db, CredentialStore(site.db, PROVIDER), actor="tests")
     await sync_connection(site.db, AdapterFactory(connections), main)
@@ -41,23 +98,28 @@ async def test_draw(site: Site) -> None:
         site.db, main, "evt_00000000000007", "the customer cus_00000000000042 could not be read: HTTP 503"
     )
     await seeds.subscription(site.db, PROVIDER, workspace, "warehouse", "https://warehouse.example.com/hooks")
+    async with site.db.workspace(workspace.id) as conn:
+        for stream in ("customers", "invoices", "events"):
+            await kept.live_records(conn, key_of(main, stream))
     crm = await site.registry.add_connection(workspace.id, "hubspot", "crm")
     await seeds.failed_with(
         site.db, crm, "hubspot connection acme/crm: HTTP 401: the token was revoked; store a new one"
     )
     await site.registry.add_connection(workspace.id, "stripe", "old-shop", is_active=False)
-    shots: list[tuple[str, str, dict[str, Any]]] = [
-        ("connections", "/connectors", {}),
-        ("connection", f"/connectors/{main.id}", {}),
-        ("connection-dark", f"/connectors/{main.id}", {"color_scheme": "dark"}),
-        ("connections-phone", "/connectors", {"viewport": {"width": 375, "height": 780}}),
-        ("new-connection", "/connectors/new?connector=stripe", {}),
-        ("webhooks", "/webhooks", {}),
-        ("subscriptions", "/subscriptions", {}),
+    await members.add(site.db, workspace.id, "ada@acme.example", "admin", actor="tests")
+    return main
+
+
+def beside(shots: list[Image.Image]) -> Image.Image:
+    """Pictures side by side, smaller."""
+    small = [
+        one.convert("RGB").resize((int(one.width * SCALE), int(one.height * SCALE)), Image.Resampling.LANCZOS)
+        for one in shots
     ]
-    token = await site.token(workspace)
-    for name, path, options in shots:
-        usual = {"viewport": {"width": 1080, "height": 720}}
-        async with site.visit(token, **{**usual, **options}) as page:
-            await page.goto(path)
-            await page.screenshot(path=FOLDER / f"{name}.png", full_page="phone" not in name)
+    width = sum(one.width for one in small) + GAP * (len(small) - 1)
+    whole = Image.new("RGB", (width, max(one.height for one in small)), (128, 128, 128))
+    left = 0
+    for one in small:
+        whole.paste(one, (left, 0))
+        left += one.width + GAP
+    return whole
