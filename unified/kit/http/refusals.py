@@ -91,11 +91,16 @@ class Refusal:
             status: The answer's status.
             silenced: Takes secrets out of the provider's words.
         """
-        reason = silenced(" ".join(self.reason[:_MOST_SILENCED].split()))[:_LONGEST_REASON]
+        reason = silenced(_in_one_line(self.reason[:_MOST_SILENCED]))[:_LONGEST_REASON]
         advice = f"{self.meaning.note}{_ADVICE.get(self.meaning.kind, '')}"
         message = f"{what} answered {status}: {reason.rstrip('.') if advice else reason}{advice}"
-        code = None if self.code is None else silenced(self.code[:_LONGEST_REASON])
+        code = None if self.code is None else silenced(_in_one_line(self.code[:_LONGEST_REASON]))
         return self.meaning.kind(message, status=status, code=code)
+
+
+def _in_one_line(text: str) -> str:
+    """Words of others without what ends a line, moves a terminal's cursor or turns its text round."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
 # What a status means that no declaration names; of the others, 5xx may pass.

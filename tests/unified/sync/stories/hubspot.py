@@ -43,8 +43,8 @@ class HubSpot:
                     _traced(self.update(one["id"], **one["properties"]), one) for one in body["inputs"]
                 ]
                 return said({"status": "COMPLETE", "results": changed})
-            case ["crm", _, _, "contacts", "batch", "read"]:
-                return self._read(body)
+            case ["crm", _, _, kind, "batch", "read"]:
+                return self._read(body, self.contacts if kind == "contacts" else {})
             case ["crm", _, _, "contacts", "search"]:
                 return self._search(body)
         if asked.method == "POST":
@@ -62,15 +62,15 @@ class HubSpot:
         made = [_traced(self.create(**one["properties"]), one) for one in inputs]
         return said({"status": "COMPLETE", "results": made}, 201)
 
-    def _read(self, body: Record) -> Answer:
+    def _read(self, body: Record, rows: dict[str, Record]) -> Answer:
         by = body.get("idProperty", "hs_object_id")
-        held = {one["properties"].get(by): one for one in self.contacts.values()}
+        held = {one["properties"].get(by): one for one in rows.values()}
         wanted = [one["id"].lower() if by == "email" else one["id"] for one in body["inputs"]]
         missing = [one for one in wanted if one not in held]
         error = {
             "status": "error",
             "category": "OBJECT_NOT_FOUND",
-            "message": "Could not get some CONTACT objects",
+            "message": "Could not get some objects",
             "context": {"ids": missing},
         }
         return said(
