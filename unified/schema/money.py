@@ -22,9 +22,11 @@ _ISO_EXPONENTS = {
     **dict.fromkeys(["CLF", "UYW"], 4),
 }
 
+_USUAL_DIGITS = 2
+
 # As many digits as a Decimal keeps through arithmetic. What has more would be rounded by the first sum.
 MOST_DIGITS = 28
-_EXACTLY = Context(prec=MOST_DIGITS, traps=[InvalidOperation])
+_plus = Context(prec=MOST_DIGITS, traps=[InvalidOperation]).plus
 _TOO_MUCH = 10**MOST_DIGITS
 _INEXACT = f"an amount of more than {MOST_DIGITS} digits can't be kept exactly"
 
@@ -40,7 +42,7 @@ def exponent(currency: str) -> int:
     Returns:
         0 for JPY, 2 for USD, 3 for KWD; 2 for a code that ISO 4217 does not list otherwise.
     """
-    return _ISO_EXPONENTS.get(currency, 2)
+    return _ISO_EXPONENTS.get(currency, _USUAL_DIGITS)
 
 
 @lru_cache(maxsize=64)
@@ -70,7 +72,7 @@ def from_minor_units(amount: int, currency: str, *, digits: int | None = None) -
         raise TypeError(msg)
     if not -_TOO_MUCH < amount < _TOO_MUCH:
         raise ValueError(_INEXACT)
-    own = exponent(currency)
+    own = _ISO_EXPONENTS.get(currency, _USUAL_DIGITS)
     value = Decimal(amount).scaleb(-(own if digits is None else digits))
     return settle(value, currency) if digits is not None and digits != own else value
 
@@ -120,7 +122,7 @@ def exact(amount: Decimal) -> Decimal:
     Raises:
         ValueError: If it has more than :data:`MOST_DIGITS` digits: it would be rounded silently.
     """
-    if _EXACTLY.plus(amount) != amount:
+    if _plus(amount) != amount:
         raise ValueError(_INEXACT)
     return amount
 
@@ -147,7 +149,7 @@ class MinorUnits:
 
     def total(self, parts: Iterable[Mapping[str, Any]] | None, currency: str) -> Decimal | None:
         """The sum of a list of taxes or discounts, each with its ``amount``; None where there is no list."""
-        return None if parts is None else self.amount(sum(part["amount"] for part in parts), currency)
+        return None if parts is None else self.amount(sum([part["amount"] for part in parts]), currency)
 
     def price(self, units: str | int | None, currency: str) -> Decimal | None:
         """A price for one thing, which may be finer than the minor unit: ``"0.25"`` for a quarter of a cent."""
@@ -186,7 +188,9 @@ def _decimal(text: str) -> Decimal:
 
 def _exact_input(amount: object) -> object:
     if type(amount) is Decimal:
-        return exact(amount) if amount.is_finite() else amount
+        if amount.is_finite() and _plus(amount) != amount:
+            raise ValueError(_INEXACT)
+        return amount
     if isinstance(amount, float):
         msg = "money must be a Decimal, an integer or decimal text; a float is not exact"
         raise ValueError(msg)  # noqa: TRY004 - pydantic turns ValueError into a validation error

@@ -60,6 +60,8 @@ class Unusable:
         values: As they were written, by the name of their field.
     """
 
+    __slots__ = ("_per_second", "values")
+
     def __init__(self, *, per_second: int = 1) -> None:
         """Begin with a record of which all can be read; ``per_second`` is 1000 where its times count milliseconds."""
         self.values: dict[str, Any] = {}
@@ -81,6 +83,8 @@ class Unusable:
 
     def time(self, name: str, value: str | float | None) -> datetime | None:
         """Read a time; see :func:`unified.schema.reading.moment`."""
+        if value is None:
+            return None
         try:
             return moment(value, per_second=self._per_second)
         except _UNREADABLE:

@@ -313,7 +313,9 @@ def says_the_same(one: bytes | memoryview, other: bytes | memoryview) -> bool:
     never taken for a number: a provider that states money as text states its digits as well.
     """
     try:
-        return _CANONICAL.encode(decode_record(one)) == _CANONICAL.encode(decode_record(other))
+        said, also = decode_record(one), decode_record(other)
+        # Most often they do not, which is seen at once. What Python takes for equal may differ still: 1, 1.0 and true.
+        return said == also and _CANONICAL.encode(said) == _CANONICAL.encode(also)
     except MappingError:
         return False
 
