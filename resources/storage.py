@@ -6,6 +6,7 @@ pool. What is stored, and how, is dagster-postgres' own.
 """
 
 import os
+import select
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._serdes import ConfigurableClassData  # how dagster.yaml names a class
-from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
+from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, PostgresScheduleStorage
 from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
+from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import InvalidatePoolError
 
 if TYPE_CHECKING:
     from dagster_postgres.auth import PgTokenProvider
@@ -32,7 +35,7 @@ _lock = threading.Lock()
 class PooledStorage(DagsterPostgresStorage):
     """dagster-postgres' storage, with the same configuration, on the connections of this process.
 
-    Each connection is tried before it is used, so that a restart of the database is not noticed.
+    A connection that the server has closed is not used again, so that a restart of the database is not noticed.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class PooledStorage(DagsterPostgresStorage):
         is_first = postgres_url not in _engines
         super().__init__(postgres_url, should_autocreate_tables and is_first, inst_data, token_provider)
         self._event_log_storage = _EventLog(postgres_url, False, None, token_provider)  # noqa: FBT003 - as above
+        self._schedule_storage = _Schedules(postgres_url, False, None, token_provider)  # noqa: FBT003 - as above
         engine = _engine(postgres_url, token_provider)
         for storage in (self.run_storage, self.event_log_storage, self.schedule_storage):
             # No method takes an engine. tests/resources/test_storage.py notices where they keep it elsewhere.
@@ -88,6 +92,30 @@ class _EventLog(PostgresEventLogStorage):
         return super()._connect() if connection is None else nullcontext(connection)
 
 
+class _Schedules(PostgresScheduleStorage):
+    """dagster-postgres' schedules and ticks, which learns once, and not at each tick, that its tables are there."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._has_instigators = False
+        self._built: set[str] = set()
+        super().__init__(*arguments)
+
+    def has_instigators_table(self) -> bool:
+        """Whether there is a table of sensors and schedules."""
+        self._has_instigators = self._has_instigators or super().has_instigators_table()
+        return self._has_instigators
+
+    def _has_instigators_table(self, conn: Connection) -> bool:
+        self._has_instigators = self._has_instigators or super()._has_instigators_table(conn)
+        return self._has_instigators
+
+    def has_built_index(self, migration_name: str) -> bool:
+        """Whether a migration of the tables' contents is done."""
+        if migration_name not in self._built and super().has_built_index(migration_name):
+            self._built.add(migration_name)
+        return migration_name in self._built
+
+
 def one_transaction(instance: dg.DagsterInstance) -> AbstractContextManager[None]:
     """Store the events that this thread reports in a block by one transaction; an event by itself takes some ten.
 
@@ -107,11 +135,23 @@ def _engine(url: str, token_provider: "PgTokenProvider | None") -> Engine:
                 isolation_level="AUTOCOMMIT",
                 pool_size=_KEPT,
                 max_overflow=-1,
-                pool_pre_ping=True,
                 pool_recycle=_SECONDS,
                 pool_use_lifo=True,
             )
+            event.listen(_engines[url], "checkout", _refuse_closed)
         return _engines[url]
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:
+    """Have a connection replaced that the server has closed, which its socket says without a question to the server.
+
+    Asking at each use, as ``pool_pre_ping`` does, is half of what an idle daemon has PostgreSQL do.
+    """
+    socket = select.poll()
+    socket.register(connection.fileno(), select.POLLIN)
+    if socket.poll(0):
+        msg = "PostgreSQL closed this connection"
+        raise InvalidatePoolError(msg)
 
 
 def _leave_to_parent() -> None:

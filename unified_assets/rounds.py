@@ -5,7 +5,9 @@ rounds is in :mod:`unified_assets.schedules`; a connection's first load, and wha
 source's assets (:mod:`unified_assets.sources`).
 """
 
+import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -22,7 +24,7 @@ from unified.sync.pull import PullResult
 from unified.sync.round import Limits, Synced, sync_due
 from unified_assets.interrupts import interruptible
 from unified_assets.observing.checks import evaluate
-from unified_assets.observing.reports import describe
+from unified_assets.observing.reports import Description, describe
 from unified_assets.partitions import DATA_VERSION_TAG
 from unified_assets.sources import failures, summary
 
@@ -106,6 +108,8 @@ class _Reporter:
         self._failures: dict[str, str] = {}
         self._requests = 0
         self._materialized: dict[dg.AssetKey, float] = {}
+        # One at a time: reports of one asset would wait for each other's transactions.
+        self._turn = asyncio.Lock()
 
     async def report(self, synced: Synced) -> None:
         """Report one connection's streams."""
@@ -129,17 +133,29 @@ class _Reporter:
         declared = self._adapter.stream(stream)
         checks = await evaluate(self._db, connection, declared, result)
         # What is reported is kept as reported by the same transaction: a kill in between has it reported again.
-        async with self._db.workspace(connection.workspace_id) as conn:
+        async with self._turn, self._db.workspace(connection.workspace_id) as conn:
             found = await describe(conn, connection, declared, result)
-            if found.is_changed:
-                self._changed.add(connection.key)
-                self._context.log.info("%s: %s: %s", connection.key, stream, summary(result))
-            is_new = found.is_changed or self._is_stale(dg.AssetKey([self._adapter.name, stream]))
-            kind = dg.AssetMaterialization if is_new else dg.AssetObservation
-            with one_transaction(self._context.instance):
-                self._log(kind, stream, connection, found.metadata, {DATA_VERSION_TAG: found.data_version})
-                for check in checks:
-                    self._log_check(stream, connection, check)
+            # Dagster waits for its database some ten times; syncs of others go on meanwhile.
+            await asyncio.to_thread(self._write, connection, stream, result, found, checks)
+
+    def _write(
+        self,
+        connection: Connection,
+        stream: str,
+        result: PullResult,
+        found: Description,
+        checks: Sequence[dg.AssetCheckResult],
+    ) -> None:
+        """Report one stream to Dagster."""
+        if found.is_changed:
+            self._changed.add(connection.key)
+            self._context.log.info("%s: %s: %s", connection.key, stream, summary(result))
+        is_new = found.is_changed or self._is_stale(dg.AssetKey([self._adapter.name, stream]))
+        kind = dg.AssetMaterialization if is_new else dg.AssetObservation
+        with one_transaction(self._context.instance):
+            self._log(kind, stream, connection, found.metadata, {DATA_VERSION_TAG: found.data_version})
+            for check in checks:
+                self._log_check(stream, connection, check)
 
     def _is_stale(self, asset: dg.AssetKey) -> bool:
         """Whether an asset's freshness needs a materialization, whichever partition it is of."""

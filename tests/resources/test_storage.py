@@ -15,7 +15,9 @@ import dagster as dg
 import psycopg
 import pytest
 import yaml
+from sqlalchemy import event
 
+from resources import storage
 from resources.storage import PooledStorage, one_transaction
 from tests.conftest import execute
 from unified.store.database import beside
@@ -101,6 +103,20 @@ def test_a_restart_of_the_database_is_not_noticed(
             execute(url, f"SELECT pg_terminate_backend({pid}, 10000)")
         use(instance)
         assert sessions(url).isdisjoint(before)
+
+
+def test_a_use_asks_the_database_for_nothing_beside(
+    url: str, open_instance: Callable[[], AbstractContextManager[dg.DagsterInstance]]
+) -> None:
+    """Neither whether it is there, nor which tables it has: an idle daemon would ask little else."""
+    asked: list[str] = []
+    with open_instance() as instance:
+        instance.all_instigator_state()
+        engine = storage._engine(for_dagster(url), None)
+        event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        instance.all_instigator_state()
+    assert asked
+    assert not [one for one in asked if "pg_class" in one or one.strip() in ("", "SELECT 1")]
 
 
 def test_events_of_a_block_are_stored_together_or_not_at_all(
