@@ -16,6 +16,9 @@ from unified.sync.identities import words
 # Values repeat within a chunk: both sources' records of one person, many persons of one company.
 _CACHED = 16_384
 
+# Mexico: a 1 between country code and number marked mobile numbers until 2019, and is still written.
+_MEXICO, _FORMER_MOBILE = 52, re.compile(r"1\d{10}")
+
 _NOT_WORD = re.compile(r"[\W_]+")
 _LONGEST = 200
 """Characters beyond which a name or an address is no such thing."""
@@ -80,6 +83,9 @@ def phone(text: str, region: str | None) -> str | None:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return None
+    national = number.national_number
+    if number.country_code == _MEXICO and _FORMER_MOBILE.fullmatch(str(national)):
+        number.national_number = int(str(national)[1:])
     if number.extension or not phonenumbers.is_valid_number(number):
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

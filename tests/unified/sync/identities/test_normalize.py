@@ -45,6 +45,10 @@ def test_what_is_no_address(text: str) -> None:
         ("000000000", "DE", None),
         ("call me", "DE", None),
         ("+44 20 7946 0018", "DE", "+442079460018"),
+        # A mobile number as it was written in Mexico until 2019; phonenumbers 9.0.43 calls it no valid number.
+        ("+52 1 55 1234 5678", None, "+525512345678"),
+        ("1 55 1234 5678", "MX", "+525512345678"),
+        ("+52 55 1234 5678", None, "+525512345678"),
     ],
 )
 def test_numbers(text: str, region: str | None, number: str | None) -> None:
