@@ -19,11 +19,17 @@ from urllib.parse import quote
 import msgspec
 
 from unified.kit.declarations import Stream
-from unified.kit.errors import ConfigurationError, NotFoundError, RequestRefusedError, SingleRecordsError
+from unified.kit.errors import (
+    ConfigurationError,
+    NotFoundError,
+    ProviderError,
+    RequestRefusedError,
+    SingleRecordsError,
+)
 from unified.kit.reading.changes import Since, provider_time
 from unified.kit.reading.lists import Asked, ListEndpoint, Parameters
 from unified.kit.reading.pages import read_pages
-from unified.kit.reading.paging import Part, Path, Position, items_in, within
+from unified.kit.reading.paging import Part, Path, Position, cut, items_in, within
 from unified.kit.reading.raw import by_ids, raw_record
 from unified.kit.reading.refresh import Refresh, is_unfinished
 from unified.kit.reading.windows import Window, as_far_as_done, side_by_side
@@ -143,6 +149,7 @@ class ListSource:
         self._stream = stream
         self._http = adapter.http
         self._clock: Callable[[], datetime] = adapter.clock
+        self._id_in = cut(listing.id)
 
     def pull(self, cursor: Cursor | None) -> AsyncGenerator[Page, None]:
         """All of it, or what changed; see :meth:`unified.kit.adapter.BaseAdapter.pull`.
@@ -314,7 +321,7 @@ class ListSource:
         async with aclosing(reading) as parts:
             async for part in parts:
                 living, gone = self._records(part)
-                records, failure = await as_far_as_done(self._whole(one) for one in living)
+                records, failure = await self._as_far_as_whole(living)
                 found = [record for record in records if record is not None]
                 if failure is None:
                     yield (
@@ -342,6 +349,14 @@ class ListSource:
                 living.append(record)
         return living, gone
 
+    async def _as_far_as_whole(
+        self, records: Sequence[RawRecord]
+    ) -> tuple[Sequence[RawRecord | None], ProviderError | None]:
+        """Records, completed up to the first that fails, and its error; most lists have them whole."""
+        if self._listing.complete is None:
+            return records, None
+        return await as_far_as_done(self._whole(one) for one in records)
+
     async def _whole(self, record: RawRecord) -> RawRecord | None:
         """A record, completed; None where it is gone meanwhile."""
         complete = self._listing.complete
@@ -355,7 +370,7 @@ class ListSource:
         """An item's record; a reject where it has another form, which keeps the others of its page as they are."""
         try:
             body = within(item, self._listing.record)
-            found = None if body is None else within(body, self._listing.id)
+            found = None if body is None else self._id_in(body)
             source_id = None if found is None else msgspec.json.decode(found, type=str | int)
         except msgspec.MsgspecError:
             return raw_record(None, item)

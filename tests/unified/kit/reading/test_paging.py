@@ -25,9 +25,13 @@ from unified.kit.reading.paging import (
     Part,
     Position,
     Token,
+    cut,
+    within,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.unified.kit.conftest import ScriptedProvider
 
 
@@ -288,3 +292,28 @@ async def test_a_link_in_a_header_is_followed(provider: ScriptedProvider) -> Non
     provider.script = [Response(body=b"<html>")]
     with pytest.raises(ProtocolError, match="acme/demo: the list /things has another form"):
         await listed(provider, ListEndpoint("/things", LinkHeader()))
+
+
+@pytest.mark.parametrize("path", [("id",), ("a", "id"), ("a", "b", "id")])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": 1, "a": 2}',
+        b'{"a": {"id": "nullx", "b": {"id": {"x": 1.10}}}}',
+        b'{"id": null, "a": null}',
+        b'{"a": {"b": []}}',
+        b"null",
+        b"[]",
+        b"5",
+        b'{"id":',
+    ],
+)
+def test_what_is_cut_out_is_what_keys_lead_to(path: tuple[str, ...], body: bytes) -> None:
+    def outcome(read: Callable[[msgspec.Raw], msgspec.Raw | None]) -> bytes | None:
+        try:
+            found = read(msgspec.Raw(body))
+        except msgspec.MsgspecError:
+            return b"refused"
+        return None if found is None else bytes(found)
+
+    assert outcome(cut(path)) == outcome(lambda json: within(json, path))
