@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from unified import logs
+from unified import logs, tracing
 from unified.kit.adapter import BaseAdapter
 from unified.kit.errors import ConfigurationError
 from unified.kit.factory import AdapterFactory
@@ -124,8 +124,16 @@ async def recorded(
         if mode != "remap":
             await registry.begin_sync(*ids)
         history_id = await history.begin(db, key, mode, run_id)
-    async with closing(what, PullError, close):
-        yield history_id, result
+    attributes = {"unified.connector": connection.connector}
+    with tracing.span(f"{'remap' if mode == 'remap' else 'sync'} {connection.connector}", attributes) as span:
+        async with closing(what, PullError, close):
+            yield history_id, result
+            span.set({"unified.mode": result.mode, "unified.requests": result.requests, **_counts(result)})
+
+
+def _counts(result: PullResult) -> dict[str, int]:
+    names = ("read", "inserted", "updated", "unchanged", "rejected", "deleted")
+    return {f"unified.records.{name}": getattr(result, name) for name in names}
 
 
 async def sync_stream(

@@ -7,12 +7,14 @@ Which connections are drained when, and what becomes of a run, is `unified.sync.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from unified import tracing
 from unified.kit.factory import AdapterFactory
 from unified.kit.registry import get_adapter
 from unified.kit.webhooks.owners import belongs_to
@@ -193,7 +195,15 @@ class ConnectionDrain:
     async def _prepare(self, asked: Sequence[StoredEvent]) -> _Prepared:
         if not asked:
             return _Prepared((), Meaning((), {}, ()))
-        return _Prepared(asked, await (await self._connected()).interpret(asked))
+        with self._span("process", asked):
+            return _Prepared(asked, await (await self._connected()).interpret(asked))
+
+    def _span(self, operation: str, events: Sequence[StoredEvent]) -> AbstractContextManager[tracing.Span]:
+        """Traces work on events, each of which leads back to its delivery."""
+        attributes: dict[str, tracing.Value] = {**tracing.INBOX, "messaging.operation.type": operation}
+        attributes["messaging.batch.message_count"] = len(events)
+        links = (one.traceparent for one in events)
+        return tracing.span(f"{operation} webhook_inbox", attributes, kind="consumer", links=links)
 
     async def _forget_ahead(self) -> None:
         if self._ahead is not None:
@@ -256,9 +266,10 @@ class ConnectionDrain:
             await progress.settle(transaction, self._connection, former, position)
 
         compared = self._interpreter.mappings if self._interpreter else None
-        counts = await commit(
-            self._db, self._connection.workspace_id, meaning.merging, settle, compared=compared
-        )
+        with self._span("settle", meaning.events):
+            counts = await commit(
+                self._db, self._connection.workspace_id, meaning.merging, settle, compared=compared
+            )
         self._count(meaning.events, meaning.failures, counts)
         await privacy.complete(self._db, self._connection)
 

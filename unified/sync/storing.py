@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from unified import tracing
 from unified.kit.streams import Page
 from unified.store.database import Database
 from unified.store.errors import RecordError
@@ -124,21 +125,26 @@ async def commit(
         StoreError: If the database fails; then nothing was stored.
     """
     merging = dict(merging)
-    while True:
-        counts = {}
-        try:
-            async with db.workspace(workspace_id) as transaction:
-                for key, batch in merging.items():
-                    is_stored = compared[key.stream].is_stored if compared else None
-                    counts[key] = await batches.merge(transaction, key, batch, is_stored)
-                if also is not None:
-                    await also(transaction)
-        except RecordError as error:
-            # It was the first batch that has no counts yet.
-            refused = next(key for key in merging if key not in counts)
-            merging[refused] = _without(merging[refused], error)
-        else:
-            return counts
+    tables = sorted({key.entity.table for key in merging})
+    attributes = {"db.system.name": "postgresql", "db.collection.name": ", ".join(tables)}
+    with tracing.span(f"merge {' '.join(tables)}", attributes, kind="client") as span:
+        while True:
+            counts = {}
+            try:
+                async with db.workspace(workspace_id) as transaction:
+                    for key, batch in merging.items():
+                        is_stored = compared[key.stream].is_stored if compared else None
+                        counts[key] = await batches.merge(transaction, key, batch, is_stored)
+                    if also is not None:
+                        await also(transaction)
+            except RecordError as error:
+                # It was the first batch that has no counts yet.
+                refused = next(key for key in merging if key not in counts)
+                merging[refused] = _without(merging[refused], error)
+            else:
+                changed = sum(one.inserted + one.updated + one.deleted for one in counts.values())
+                span.set({"unified.records.changed": changed})
+                return counts
 
 
 def _without(batch: Batch, error: RecordError) -> Batch:

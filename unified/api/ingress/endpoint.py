@@ -11,11 +11,12 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from unified import logs
+from unified import logs, tracing
 from unified.api.access_log import AccessLog
 from unified.api.ingress import answers
 from unified.api.ingress.answers import Send, respond
@@ -35,6 +36,7 @@ from unified.store.inbox.strays import Stray
 
 PREFIX = "/webhooks/"
 
+_ROUTE = "/webhooks/{connector}/{endpoint_path}"
 _PATH = re.compile(rb"/webhooks/([a-z0-9_-]{1,63})/([A-Za-z0-9_-]{22,128})")
 
 # A delivery of many events may be so many times as large as one of a single event.
@@ -81,14 +83,17 @@ class WebhookIngress:
         path = _PATH.fullmatch(scope["raw_path"])
         connector, endpoint_path = (part.decode() for part in path.groups()) if path else ("", "")
         most = self._body_bytes * min(_usual_verifier(connector).most_events, _MOST_TIMES)
-        try:
-            answer = await self._answer(scope, receive, connector, endpoint_path, most)
-        except TooLargeError:
-            answer = answers.too_large(most)
-        except TooBusyError:
-            answer = answers.BUSY
-        except DisconnectedError:
-            return
+        attributes = {"http.request.method": scope["method"], "http.route": _ROUTE}
+        with tracing.span(f"{scope['method']} {_ROUTE}", attributes, kind="server") as span:
+            try:
+                answer = await self._answer(scope, receive, connector, endpoint_path, most)
+            except TooLargeError:
+                answer = answers.too_large(most)
+            except TooBusyError:
+                answer = answers.BUSY
+            except DisconnectedError:
+                return
+            span.set({"http.response.status_code": answer.status})
         if answer is answers.UNKNOWN:
             await asyncio.sleep(REFUSAL_SECONDS - (time.perf_counter() - started) % REFUSAL_SECONDS)
         await respond(send, answer)
@@ -149,10 +154,19 @@ class WebhookIngress:
         ]:
             rows, strays = endpoint.sorted_out(wanted)
             if rows:
-                await self._inbox.commit(rows, len(delivery.body))
+                await self._append(rows, len(delivery.body))
             if strays:
                 await self._strays.commit(strays, 0)
         return endpoint.verifier.stored
+
+    async def _append(self, rows: Sequence[Received], size: int) -> None:
+        """Store events; what applies them learns from them which delivery brought them."""
+        attributes: dict[str, tracing.Value] = {**tracing.INBOX, "messaging.operation.type": "send"}
+        attributes["messaging.batch.message_count"] = len(rows)
+        with tracing.span("send webhook_inbox", attributes, kind="producer"):
+            if parent := tracing.traceparent():
+                rows = [replace(row, traceparent=parent) for row in rows]
+            await self._inbox.commit(rows, size)
 
 
 def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, bytes]:

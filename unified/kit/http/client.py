@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
+from unified import tracing
 from unified.kit.errors import (
     ConfigurationError,
     ForbiddenHostError,
@@ -283,7 +284,13 @@ class HttpClient:
     ) -> _Read:
         async def attempt(number: int) -> _Read:
             self.traffic.retries += number > 1
-            return await self._attempt(request, self._limit(limit), accept, read)
+            attributes = {
+                "http.request.method": request.method,
+                "server.address": request.url.host,
+                "http.request.resend_count": number - 1 or None,
+            }
+            with tracing.span(request.method, attributes, kind="client") as span:
+                return await self._attempt(request, self._limit(limit), accept, read, span)
 
         return await tried(attempt, attempts=self._attempts, delay=self._retry_delay, effect=effect)
 
@@ -293,6 +300,7 @@ class HttpClient:
         limit: RateLimit,
         accept: tuple[int, ...],
         read: Callable[[Answer], _Read],
+        span: tracing.Span,
     ) -> _Read:
         what = f"{self.label}: {request.method} {request.url.path}"
         async with self._slots:
@@ -320,6 +328,7 @@ class HttpClient:
             one.read(response.headers)
         if self.noted is not None:
             self.noted(response.headers)
+        span.set({"http.response.status_code": response.status_code})
         answer = Answer(response.status_code, response.headers, response.content)
         is_fine = answer.status in accept or (answer.is_success and not self._refusals.is_fault(answer))
         if is_fine:

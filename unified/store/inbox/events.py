@@ -29,11 +29,13 @@ class Received:
         workspace_id: The tenant.
         connection_id: Whose event it is.
         event: What was delivered.
+        traceparent: The trace of its delivery, where there is one.
     """
 
     workspace_id: UUID
     connection_id: UUID
     event: ReceivedEvent
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class StoredEvent:
         position: Its place in the inbox; None for a dead letter that is tried again.
         attempts: How often it was tried before.
         first_failed_at: When it could not be applied for the first time.
+        traceparent: The trace of its delivery, where there is one.
     """
 
     event: ReceivedEvent
@@ -53,6 +56,7 @@ class StoredEvent:
     position: Position | None = None
     attempts: int = 0
     first_failed_at: datetime | None = None
+    traceparent: str | None = None
 
 
 def event_hash(dedupe_key: str) -> UUID:
@@ -81,11 +85,9 @@ async def append(db: Database, rows: Sequence[Received]) -> int:
 async def append_within(conn: AsyncConnection[Any], rows: Sequence[Received]) -> int:
     """Store events as :func:`append` does, by a connection of the caller's; how many were new."""
     # Each key once and in order, so that two writers of the same events can't lock each other out.
-    fresh = {
-        (row.workspace_id, row.connection_id, event_hash(row.event.dedupe_key)): row.event for row in rows
-    }
+    fresh = {(row.workspace_id, row.connection_id, event_hash(row.event.dedupe_key)): row for row in rows}
     keys = sorted(fresh)
-    events = [fresh[key] for key in keys]
+    events = [fresh[key].event for key in keys]
     columns = {
         "workspaces": [key[0] for key in keys],
         "connections": [key[1] for key in keys],
@@ -94,13 +96,15 @@ async def append_within(conn: AsyncConnection[Any], rows: Sequence[Received]) ->
         "types": [event.event_type for event in events],
         "times": [event.occurred_at for event in events],
         "bodies": [event.body for event in events],
+        "traces": [fresh[key].traceparent for key in keys],
     }
     result = await conn.execute(
         """
         WITH delivered AS MATERIALIZED (
             SELECT * FROM unnest(%(workspaces)b::uuid[], %(connections)b::uuid[], %(hashes)b::uuid[],
-                %(keys)b::text[], %(types)b::text[], %(times)b::timestamptz[], %(bodies)b::bytea[])
-                AS d (workspace_id, connection_id, event_hash, event_key, event_type, occurred_at, body)
+                %(keys)b::text[], %(types)b::text[], %(times)b::timestamptz[], %(bodies)b::bytea[],
+                %(traces)b::text[])
+                AS d (workspace_id, connection_id, event_hash, event_key, event_type, occurred_at, body, traceparent)
         ), fresh AS (
             INSERT INTO webhook_seen (workspace_id, connection_id, event_hash)
             SELECT workspace_id, connection_id, event_hash FROM delivered
@@ -108,8 +112,8 @@ async def append_within(conn: AsyncConnection[Any], rows: Sequence[Received]) ->
             RETURNING workspace_id, connection_id, event_hash
         )
         INSERT INTO webhook_inbox
-            (workspace_id, connection_id, event_key, event_type, occurred_at, body)
-        SELECT workspace_id, connection_id, event_key, event_type, occurred_at, body
+            (workspace_id, connection_id, event_key, event_type, occurred_at, body, traceparent)
+        SELECT workspace_id, connection_id, event_key, event_type, occurred_at, body, traceparent
         FROM delivered JOIN fresh USING (workspace_id, connection_id, event_hash)
         """,
         columns,
@@ -149,10 +153,11 @@ async def read(
     async with conn.cursor(binary=True) as cursor:
         await cursor.execute(
             """
-            SELECT xid::text, id, received_at, event_key, event_type, occurred_at, body FROM (
+            SELECT xid::text, id, received_at, traceparent, event_key, event_type, occurred_at, body FROM (
                 SELECT *, sum(octet_length(body)) OVER (ORDER BY xid, id) - octet_length(body) AS size_before
                 FROM (
-                    SELECT xid, id, received_at, event_key, event_type, occurred_at, body FROM webhook_inbox
+                    SELECT xid, id, received_at, traceparent, event_key, event_type, occurred_at, body
+                    FROM webhook_inbox
                     WHERE workspace_id = %(workspace)s AND connection_id = %(connection)s
                         AND (xid, id) > (%(xid)s::text::xid8, %(id)s::bigint)
                         AND xid < pg_snapshot_xmin(pg_current_snapshot())
@@ -171,8 +176,8 @@ async def read(
             },
         )
         return [
-            StoredEvent(ReceivedEvent(*event), received_at, Position(xid, number))
-            for xid, number, received_at, *event in await cursor.fetchall()
+            StoredEvent(ReceivedEvent(*event), received_at, Position(xid, number), traceparent=trace)
+            for xid, number, received_at, trace, *event in await cursor.fetchall()
         ]
 
 
