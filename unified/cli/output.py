@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,10 @@ PLAIN_WIDTH = 200
 _log = logging.getLogger("unified.cli")
 
 _MANY_ROWS = 200
+# What moves a terminal's cursor, colours it or turns its text round; lines and tabs are left.
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -135,9 +140,14 @@ def _cell(value: object) -> str:
         case int():
             return f"{value:,}"
         case dict() | list():
-            return json.dumps(value, ensure_ascii=False, default=_jsonable)
+            return _harmless(json.dumps(value, ensure_ascii=False, default=_jsonable))
         case _:
-            return str(value)
+            return _harmless(str(value))
+
+
+def _harmless(text: str) -> str:
+    """A text of whoever wrote it, with what steers a terminal as its escape: what is stored may be meant for one."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _jsonable(value: Any) -> Any:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unified.cli.output import grid_text
+from unified.cli.output import grid_text, table
 
 COLUMNS = [("NAME", False), ("ROWS", True), ("ERROR", False)]
 CELLS = [["acme/stripe", "20", "-"], ["ü漢字", "1,000", "the key is not accepted"]]
@@ -35,3 +35,31 @@ def test_it_looks_the_same(box: Box) -> None:
 def test_a_cell_that_breaks_the_line_or_steers_the_terminal_is_left_to_rich() -> None:
     for text in ("a\nb", "\x1b[2J"):
         assert grid_text(COLUMNS, [*CELLS, [text, "1", "-"]], ASCII2, 200) is None
+
+
+@pytest.mark.parametrize("rows", [1, 300])
+def test_what_steers_a_terminal_is_shown_as_its_escape(capsys: pytest.CaptureFixture[str], rows: int) -> None:
+    """Lines, and marks within words of other scripts, are left as they are."""
+    names = [
+        "\x1b]0;mine\x07\x1b[2J",
+        "a\rb",
+        "\u202egpj.exe",
+        "one\ntwo",
+        "n\u00a0b",
+        "\u0645\u06cc\u200c\u062e",
+        {"k": "\x9b1m"},
+    ]
+    table(["NAME"], [[name] for name in names * rows], empty="-")
+    shown = capsys.readouterr().out
+    for text in (
+        r"\x1b]0;mine\x07\x1b[2J",
+        r"a\rb",
+        r"\u202egpj.exe",
+        "n\u00a0b",
+        "\u0645\u06cc\u200c\u062e",
+        r"\x9b1m",
+    ):
+        assert text in shown
+    assert not {"\x1b", "\x07", "\r", "\u202e", "\x9b"} & set(shown)
+    assert "two" in shown
+    assert "one\\ntwo" not in shown
