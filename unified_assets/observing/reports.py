@@ -98,16 +98,36 @@ def bar_chart(panels: Mapping[str, Mapping[date, float]], *, days_a_bar: int = 1
     """
     if not any(panels.values()):
         return dg.MetadataValue.md("*nothing yet*")
-    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and not every process draws
+    # Slow to import, and not every process draws.
+    from matplotlib.collections import PolyCollection  # noqa: PLC0415
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
 
-    figure = Figure(figsize=(7, 0.6 + 1.6 * len(panels)), layout="constrained")
+    # Every stream that changed is drawn at the end of its sync. Margins that are given, and bars that are one shape,
+    # take a quarter of the time of a layout that is computed by drawing twice, and of a shape for each bar.
+    height = 0.6 + 1.6 * len(panels)
+    figure = Figure(figsize=(7, height))
+    figure.subplots_adjust(left=0.1, right=0.98, top=1 - 0.3 / height, bottom=0.4 / height, hspace=0.35)
     column = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axes, (title, bars) in zip(column, panels.items(), strict=True):
-        axes.bar(list(bars), list(bars.values()), width=0.8 * days_a_bar, align="edge", color="#4f43dd")
+        width = 0.8 * days_a_bar
+        starts = date2num(list(bars))  # type: ignore[no-untyped-call]  # matplotlib's dates have no types yet
+        shapes = PolyCollection(
+            [
+                [(start, 0), (start, tall), (start + width, tall), (start + width, 0)]
+                for start, tall in zip(starts, bars.values(), strict=True)
+            ],
+            facecolor="#4f43dd",
+        )
+        shapes.sticky_edges.y.append(0)
+        axes.add_collection(shapes)
+        axes.autoscale_view()
         axes.set_title(title, fontsize=9)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.autofmt_xdate()
+    days = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
+    column[-1].xaxis.set_major_locator(days)
+    column[-1].xaxis.set_major_formatter(ConciseDateFormatter(days))  # type: ignore[no-untyped-call]
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=96)
     title = ", ".join(panels)
