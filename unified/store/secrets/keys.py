@@ -225,6 +225,11 @@ class FileKeyProvider(LocalKeyProvider):
         """Decrypt a data key; see :meth:`KeyProvider.unwrap`."""
         if key_id not in self._keys:
             self._reload()
+        if key_id not in self._keys and key_id in map(fingerprint, self._former()):
+            raise UnknownMasterKeyError(
+                f"a workspace's data key is wrapped by master key {key_id}, which was retired, as in a copy of a "
+                f"database that was made before; put its line from {self._retired} into {self._path}, behind the others"
+            )
         return await super().unwrap(wrapped, key_id)
 
     async def renew(self) -> None:
@@ -235,12 +240,24 @@ class FileKeyProvider(LocalKeyProvider):
         self._reload()
 
     async def retire(self, in_use: Collection[str]) -> tuple[str, ...]:
-        """Leave only the first key and those in use in the file."""
+        """Leave only the first key and those in use in the file; the others go into one beside it.
+
+        Backups that were made before need them. They go there first: a process may be killed in between.
+        """
         primary, *former = _read(self._path)
         kept = [key for key in former if fingerprint(key) in in_use]
-        if kept != former:
+        gone = [key for key in former if key not in kept]
+        if gone:
+            _replace(self._retired, list(dict.fromkeys([*self._former(), *gone])))
             _replace(self._path, [primary, *kept])
-        return tuple(fingerprint(key) for key in former if key not in kept)
+        return tuple(map(fingerprint, gone))
+
+    @property
+    def _retired(self) -> Path:
+        return self._path.with_name(f"{self._path.name}.former")
+
+    def _former(self) -> list[str]:
+        return _read(self._retired) if self._retired.exists() else []
 
     def _reload(self) -> None:
         # A key that has left the file still unwraps here, for a row that was read before it was re-wrapped.

@@ -165,8 +165,18 @@ async def test_processes_follow_the_file_through_a_rotation(tmp_path: Path) -> N
     assert [fingerprint(key) for key in file.read_text().split()] == [after.key_id]
     await other.wrap(DATA_KEY)  # reads the file again
     assert await other.unwrap(*before) == DATA_KEY, "of a row that was read before it was re-wrapped"
-    with pytest.raises(UnknownMasterKeyError):
+    # What was copied before needs the former one, which is kept beside and put back by hand.
+    former = file.with_name("master.keys.former")
+    assert stat.S_IMODE(former.stat().st_mode) == 0o600
+    with pytest.raises(
+        UnknownMasterKeyError, match=r"retired.*put its line from .*master\.keys\.former into"
+    ):
         await FileKeyProvider(file).unwrap(*before)
+    await rotating.renew()
+    assert await rotating.retire([]) == (after.key_id,)
+    assert [fingerprint(key) for key in former.read_text().split()] == [before.key_id, after.key_id]
+    file.write_text(file.read_text() + former.read_text())
+    assert await FileKeyProvider(file).unwrap(*before) == DATA_KEY
 
 
 @pytest.mark.parametrize("call", ["mkstemp", "fsync"])
