@@ -90,6 +90,10 @@ async def walk(browser: Browser, secrets: Canaries, *, echo_url: str, sandbox_ur
     await browser.open(echo)
     await browser.send(f"{echo}/remove", {"name": secrets.form_key}, 422)
     await browser.send(f"{echo}/columns", {"columns": "customers.email burn"}, 422)
+    await browser.open("/try")
+    shown = {"operation": "PUT /api/connectors/configs/{connection_id}/credentials", "body": secrets.form_key}
+    await browser.send("/try", {**shown, "path.connection_id": echo.rpartition("/")[2]}, 200)
+    assert "400 Bad Request" in browser.page
     await _use_connectors(browser)
     await _look_at_identities(browser, secrets)
     await _use_routes(browser, secrets)

@@ -29,10 +29,11 @@ from unified.api.pages.customers import customer_routes, identities
 from unified.api.pages.data import set_aside, tables
 from unified.api.pages.route import NO_SUCH_PAGE, page_problem
 from unified.api.pages.view import error_page
-from unified.api.pages.workspace import audit, members, overview, tokens
+from unified.api.pages.workspace import audit, members, overview, tokens, trying
 
 PATHS = re.compile(
-    r"/(?:$|(?:connectors|records|tables|rejects|dead-letters|identities|routes|webhooks|subscriptions|tokens|members|audit|sign-in|sign-out|assets)(?:/|$))"
+    r"/(?:$|(?:connectors|records|tables|rejects|dead-letters|identities|routes|webhooks|subscriptions|"
+    r"members|tokens|audit|try|sign-in|sign-out|assets)(?:/|$))"
 )
 """Paths that are pages'. Below ``/webhooks/`` there are deliveries, which come before."""
 
@@ -67,6 +68,7 @@ def pages(services: Services, metrics: Metrics) -> ASGIApp:
         tokens.routes,
         members.routes,
         audit.routes,
+        trying.routes,
     ):
         app.include_router(routes)
     for name, media_type in _ASSETS.items():

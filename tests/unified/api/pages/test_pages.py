@@ -667,6 +667,8 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
                 "/dead-letters",
                 "/tokens",
                 "/audit",
+                "/try",
+                "/try?operation=PATCH%20/api/connectors/configs/{connection_id}",
                 "/records/invoices/main/in_1",
                 f"/connectors/{uuid4()}",
                 "/sign-in",

@@ -1,1 +1,1 @@
-"""Pages about the workspace as a whole: how it stands, its members, its API tokens, its audit log."""
+"""Pages about the workspace as a whole: how it stands, members, API tokens, the audit log, and its API tried out."""
