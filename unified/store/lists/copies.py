@@ -199,16 +199,17 @@ class _Rows:
 
 def _next(extract: Extract, rows: _Rows) -> Piece | None:
     """The next piece; None behind the last."""
-    begin = former = b""
+    begin = b""
     held: list[bytes] = []
     size = 0
     while row := rows.next():
-        day = row[: row.index(b",") + 1] if extract.by_day else b""
-        row_id = row[len(day) : len(day) + _ID_BYTES]
-        if held and (day != begin or (size >= PIECE_BYTES and row_id != former)):
-            rows.put_back(row)
-            break
-        begin, former = day, row_id
+        if extract.by_day or size >= PIECE_BYTES:
+            day = row[: row.index(b",") + 1] if extract.by_day else b""
+            own = slice(len(day), len(day) + _ID_BYTES)
+            if held and (day != begin or (size >= PIECE_BYTES and row[own] != held[-1][own])):
+                rows.put_back(row)
+                break
+            begin = day
         held.append(row)
         size += len(row)
     return _piece(extract, begin, held) if held else None
