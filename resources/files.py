@@ -5,22 +5,21 @@ For teams that live on files. What is in the tables gets there by the assets of 
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-# Every run loads this module, and few of them need these: what does imports them.
-if TYPE_CHECKING:
-    import pyarrow as pa
+from resources.frames import partition_of, pyarrow, reader_of, taken
 
 
 class FilesIOManager(dg.ConfigurableIOManager):
     """Keeps each asset's output as a Parquet file: ``FOLDER/asset/key/partition.parquet``.
 
-    An asset may return a pandas DataFrame or a pyarrow Table. An input is a DataFrame, or a Table where its annotation
-    says so. Money stays ``Decimal``, and a column of decimals that of Arrow. A file is written beside its place and
-    renamed, so a reader meets it whole.
+    An asset may return a pandas DataFrame, a pyarrow Table, or a RecordBatchReader, which is written batch by batch and
+    never held whole. An input is a DataFrame, or a Table or RecordBatchReader where its annotation says so. Money stays
+    ``Decimal``, and a column of decimals that of Arrow. A file is written beside its place and renamed, so a reader
+    meets it whole.
     """
 
     folder: str = Field(
@@ -50,24 +49,23 @@ class FilesIOManager(dg.ConfigurableIOManager):
         Raises:
             DagsterInvariantViolationError: If it is not a frame, or pyarrow is not installed.
         """
-        pa, parquet = _pyarrow()
-        file = self.path(context.asset_key, context.partition_key if context.has_partition_key else None)
-        if not isinstance(obj, pa.Table):
-            import pandas as pd  # noqa: PLC0415
+        pyarrow()
+        from pyarrow import parquet  # noqa: PLC0415 - optional
 
-            if not isinstance(obj, pd.DataFrame):
-                name = context.asset_key.to_user_string()
-                msg = f"{name} must return a pandas DataFrame or a pyarrow Table, not {type(obj).__name__}"
-                raise dg.DagsterInvariantViolationError(msg)
-            obj = pa.Table.from_pandas(obj, preserve_index=False)
+        file = self.path(context.asset_key, partition_of(context))
+        reader = reader_of(context.asset_key, obj)
         file.parent.mkdir(parents=True, exist_ok=True)
         beside = file.with_name(f".{file.name}.{os.getpid()}")
+        rows = 0
         try:
-            parquet.write_table(obj, beside, compression="zstd")
+            with parquet.ParquetWriter(beside, reader.schema, compression="zstd") as out:
+                for batch in reader:
+                    out.write_batch(batch)
+                    rows += batch.num_rows
             beside.replace(file)
         finally:
             beside.unlink(missing_ok=True)
-        context.add_output_metadata({"dagster/row_count": obj.num_rows, "path": dg.MetadataValue.path(file)})
+        context.add_output_metadata({"dagster/row_count": rows, "path": dg.MetadataValue.path(file)})
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The rows of the input's file.
@@ -75,28 +73,12 @@ class FilesIOManager(dg.ConfigurableIOManager):
         Raises:
             DagsterInvariantViolationError: If there is no such file yet, or pyarrow is not installed.
         """
-        pa, parquet = _pyarrow()
-        file = self.path(context.asset_key, context.partition_key if context.has_partition_key else None)
+        pa = pyarrow()
+        from pyarrow import parquet  # noqa: PLC0415 - optional
+
+        file = self.path(context.asset_key, partition_of(context))
         if not file.is_file():
             name = context.asset_key.to_user_string()
             raise dg.DagsterInvariantViolationError(f"there is no {file} yet; materialize {name} first")
-        table = parquet.read_table(file)
-        return table if context.dagster_type.typing_type is pa.Table else _frame(table)
-
-
-def _frame(table: "pa.Table") -> Any:
-    """A DataFrame with exact amounts, and integers and truths that may be missing."""
-    import pandas as pd  # noqa: PLC0415
-    import pyarrow as pa  # noqa: PLC0415
-
-    return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get)
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - optional
-        from pyarrow import parquet  # noqa: PLC0415 - optional
-    except ImportError:
-        msg = "Parquet needs pyarrow: pip install 'unified-assets[files]'"
-        raise dg.DagsterInvariantViolationError(msg) from None
-    return pa, parquet
+        opened = parquet.ParquetFile(file)
+        return taken(context, pa.RecordBatchReader.from_batches(opened.schema_arrow, opened.iter_batches()))

@@ -96,7 +96,7 @@ def test_what_is_no_frame_and_what_is_not_there_say_so(installation: Installatio
     def reader(gone: pd.DataFrame) -> None:
         """Never gets there."""
 
-    assert "must return a pandas DataFrame or a pyarrow Table, not int" in str(
+    assert "must return a pandas DataFrame, a pyarrow Table or a RecordBatchReader, not int" in str(
         failures(materialize(installation, tmp_path, number))
     )
     assert "gone/acme.parquet yet; materialize files/gone first" in str(
