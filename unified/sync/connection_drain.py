@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from unified import tracing
+from unified.kit.errors import AuthenticationError
 from unified.kit.factory import AdapterFactory
 from unified.kit.registry import get_adapter
 from unified.kit.webhooks.owners import belongs_to
-from unified.store.connections import field_rules, sync_requests
+from unified.store.connections import ended, field_rules, sync_requests
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
@@ -33,6 +34,8 @@ from unified.store.positions import BEGINNING, Position
 from unified.store.records import cursors, suppressions
 from unified.store.records.merge.batches import MergeCounts
 from unified.store.records.tables import StreamKey
+from unified.store.secrets.credentials import CredentialError
+from unified.store.secrets.elsewhere.references import SecretReferenceError
 from unified.sync import privacy, scope
 from unified.sync.bracket import reason_of
 from unified.sync.columns.settling import settle
@@ -51,6 +54,9 @@ _MUCH = 500
 
 # Not this connection's fault, and no other connection will fare better.
 _FOR_ALL = (UnreachableError, NotMigratedError, RoleError)
+
+# A person has to do something before the connection can be used.
+_ENDED = (AuthenticationError, CredentialError, SecretReferenceError)
 
 _log = logging.getLogger(__name__)
 
@@ -176,13 +182,14 @@ class ConnectionDrain:
             self._rest = (position, [one for one in prepared.rest if one.position])
             if len(prepared.meaning.events) >= _MUCH:
                 self._ahead = _Ahead(position, asyncio.create_task(self._prepare_after(position)))
-            await self._commit(state.position, position, prepared.meaning, now)
+            await self._commit(state, position, prepared.meaning, now)
         except (*_FOR_ALL, BusyError):
             raise
         except ConnectionNotFoundError:
             return False  # removed meanwhile, and its events with it
         except Exception as error:  # noqa: BLE001 - whatever it is, other connections go on
-            await self._put_off(state, reason_of(error, f"{self._connection.key}: the drain"), now)
+            reason = reason_of(error, f"{self._connection.key}: the drain")
+            await self._put_off(state, reason, now, has_ended=isinstance(error, _ENDED))
             return False
         self.result.error = None
         return True
@@ -251,7 +258,7 @@ class ConnectionDrain:
             self._interpreter = Interpreter(connection, adapter, mappings, self._mapper, account)
         return self._interpreter
 
-    async def _commit(self, former: Position, position: Position, meaning: Meaning, now: datetime) -> None:
+    async def _commit(self, state: Inbox, position: Position, meaning: Meaning, now: datetime) -> None:
         """Store what events mean, and move the cursor past them."""
         failed = {id(failure.event) for failure in meaning.failures}
         applied = [one for one in meaning.events if id(one) not in failed]
@@ -263,7 +270,9 @@ class ConnectionDrain:
             await self._suppress(transaction, meaning)
             if meaning.needs_sync:
                 await sync_requests.request(transaction, self._connection.id)
-            await progress.settle(transaction, self._connection, former, position)
+            await progress.settle(transaction, self._connection, state.position, position)
+            if state.trouble:
+                await ended.take_back(transaction, self._connection.id, state.trouble.error)
 
         compared = self._interpreter.mappings if self._interpreter else None
         with self._span("settle", meaning.events):
@@ -317,8 +326,11 @@ class ConnectionDrain:
         if self._interpreter is not None:
             result.requests = self._interpreter.adapter.http.traffic.requests
 
-    async def _put_off(self, state: Inbox, error: str, now: datetime) -> None:
-        """Let a connection's events wait, because it can't be used; after a day, give up those that waited so long."""
+    async def _put_off(self, state: Inbox, error: str, now: datetime, *, has_ended: bool) -> None:
+        """Let a connection's events wait, because it can't be used; after a day, give up those that waited so long.
+
+        Where its credential has ended, its state says so, and not only when it is synced next.
+        """
         await self.close()
         self.result.error = error
         attempts = state.trouble.attempts + 1 if state.trouble else 1
@@ -333,5 +345,7 @@ class ConnectionDrain:
                 await dead_letters.keep(transaction, self._connection, failures, now)
                 former, position = position, (late[-1].position if late else None) or position
                 await progress.settle(transaction, self._connection, former, position, trouble)
+                if has_ended:
+                    await ended.note(transaction, self._connection.id, error)
             self.result.failed += len(late)
             goes_on = bool(late)

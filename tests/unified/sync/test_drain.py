@@ -17,6 +17,7 @@ from tests.unified.sync.source import KEYS, Source, until
 from unified.kit.streams import Changes
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store import removal
+from unified.store.connections.registry import Registry
 from unified.store.inbox import backlog, dead_letters
 from unified.store.inbox import events as inbox
 from unified.store.workspaces import workspaces
@@ -255,6 +256,27 @@ async def test_a_revoked_key_holds_up_nobody_else(stripe: Source) -> None:
     await assert_applied(revoked, events)
     assert await dead_letters.counts(stripe.db, revoked.connection) == {"replayed": len(events)}
     assert await backlog.waiting(stripe.db, "stripe", week_later) == []
+
+
+async def test_a_credential_that_ended_shows_in_its_connections_state_at_once(stripe: Source) -> None:
+    """And goes from there as the events are applied after all, without a sync."""
+    await stripe.sync_all()
+    await deliver(stripe, some_changes(stripe))
+    registry, place = Registry(stripe.db), (stripe.connection.workspace_id, stripe.connection.id)
+    await stripe.use_key("sk_test_fake_revoked_Tn4bQz")
+    result = await drained(stripe)
+    assert result is not None
+    assert "401" in (result.error or "")
+    state = await registry.get_connection(*place)
+    assert (state.sync_status, state.error_message) == ("error", result.error)
+
+    await stripe.use_key(KEYS["stripe"])
+    later = datetime.now(UTC) + timedelta(minutes=2)
+    result = await drained(stripe, clock=lambda: later)
+    assert result is not None
+    assert result.error is None
+    state = await registry.get_connection(*place)
+    assert (state.sync_status, state.error_message) == ("success", None)
 
 
 async def test_what_was_put_off_meanwhile_is_not_tried_again(stripe: Source) -> None:
