@@ -12,9 +12,9 @@ from unified.schema.base import UnifiedBase
 from unified.schema.money import Currency
 
 # The shape of nearly every address in a CRM. Whatever matches is valid by the library's rules too, which takes
-# fifty times as long to say so; everything else is left to the library.
+# fifty times as long to say so; everything else is left to the library, with the domains that it knows as reserved.
 _PLAIN_EMAIL = re.compile(
-    r"[a-z0-9_+-]+(\.[a-z0-9_+-]+)*@([a-z0-9]+(-[a-z0-9]+)*\.)+(com|net|org|io|eu|de|fr|uk|ch)"
+    r"[a-z0-9_+-]+(\.[a-z0-9_+-]+)*@([a-z0-9]+(-[a-z0-9]+)*\.)+(?!(arpa|invalid|local|localhost|onion)$)[a-z]{2,}"
 )
 _LONGEST_PLAIN_EMAIL = 64
 

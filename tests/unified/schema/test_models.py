@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 from email_validator import validate_email
+from hypothesis import example, given, strategies
 from pydantic import ValidationError
 
 from unified.schema import (
@@ -16,7 +17,7 @@ from unified.schema import (
     connection_namespace,
     unified_id,
 )
-from unified.schema.customer import check_email
+from unified.schema.customer import _PLAIN_EMAIL, check_email
 from unified.schema.versions import UnknownSchemaVersionError, json_schemas, read, upgrade
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -58,9 +59,29 @@ def test_an_invalid_email_is_refused(email: str) -> None:
         UnifiedCustomer(**identity(email=email))
 
 
-def test_what_the_quick_check_of_an_email_accepts_the_library_accepts_too() -> None:
-    for email in ("a@b.com", "x_y-z+1@a-b.c9.org", "1.2.3@4.io"):
-        assert check_email(email) == validate_email(email, check_deliverability=False).normalized
+@given(
+    strategies.builds(
+        lambda local, domain, top: f"{'.'.join(local)}@{'.'.join(domain)}.{top}",
+        strategies.lists(strategies.from_regex(r"[a-z0-9_+-]{1,6}", fullmatch=True), min_size=1, max_size=3),
+        strategies.lists(
+            strategies.from_regex(r"[a-z0-9]{1,6}(-[a-z0-9]{1,6})?", fullmatch=True), min_size=1, max_size=3
+        ),
+        strategies.from_regex(r"[a-z]{2,9}", fullmatch=True),
+    ).filter(_PLAIN_EMAIL.fullmatch)
+)
+@example("a@b.com")
+@example("x_y-z+1@a-b.c9.org")
+@example("1.2.3@4.it")
+@example("a@b.test")
+def test_what_the_quick_check_of_an_email_accepts_the_library_accepts_too(text: str) -> None:
+    checked = validate_email(text, check_deliverability=False, test_environment=True)
+    assert check_email(text) == checked.normalized == text
+
+
+@pytest.mark.parametrize("reserved", ["arpa", "invalid", "local", "localhost", "onion"])
+def test_an_email_below_a_reserved_domain_is_refused(reserved: str) -> None:
+    with pytest.raises(ValueError, match="special-use or reserved"):
+        check_email(f"ann@mail.{reserved}")
 
 
 def test_a_field_that_nobody_declared_is_refused() -> None:
