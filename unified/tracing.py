@@ -16,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from unified import logs
+from unified.extras import how_to_install
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -137,7 +138,7 @@ def _tracer() -> "Tracer | None":
             OTLPSpanExporter,
         )
     except ImportError:
-        _log.warning("%s is set, but traces need the extra: install unified-assets[otel]", _ENDPOINTS[0])
+        _log.warning("%s is set, but traces need the extra: %s", _ENDPOINTS[0], how_to_install("otel"))
         return None
     return tracer_to(OTLPSpanExporter())
 

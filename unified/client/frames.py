@@ -14,6 +14,7 @@ import msgspec
 
 from unified.client.core import RawPage
 from unified.client.errors import ClientError
+from unified.extras import how_to_install
 from unified.schema.arrow import decimal_type, scalar_type
 from unified.store.lists.declared import LISTS
 from unified.store.records.tables import column_type
@@ -116,4 +117,4 @@ def _library(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise ClientError(f"this needs {name}: pip install 'unified-assets[frames]'") from None
+        raise ClientError(f"this needs {name}: {how_to_install('frames')}") from None

@@ -7,6 +7,7 @@ import asyncio
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from unified.extras import how_to_install
 from unified.kit.asking.outcomes import Answered, BusyError, ModelError, T
 from unified.kit.asking.settings import ModelSettings
 
@@ -39,9 +40,7 @@ def ensure_ready(settings: ModelSettings) -> None:
     if not settings.is_set_up:
         raise ModelError("not set up", f"{settings.name} has no key: {settings.missing()}")
     if find_spec("pydantic_ai") is None:
-        raise ModelError(
-            "not set up", "asking a model takes the extra `model`: pip install 'unified-assets[model]'"
-        )
+        raise ModelError("not set up", f"asking a model takes the extra `model`: {how_to_install('model')}")
 
 
 async def ask(settings: ModelSettings, instructions: str, question: str, form: type[T]) -> Answered[T]:

@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unified.extras import how_to_install
 from unified.schema.arrow import decimal_type, scalar_type
 from unified.schema.invoice import UnifiedLineItem
 from unified.store.lists.copies import Form
@@ -38,7 +39,7 @@ class Parquet:
         try:
             import pyarrow as pa  # noqa: PLC0415 - optional
         except ImportError:
-            raise ExportError("Parquet needs pyarrow: pip install 'unified-assets[files]'") from None
+            raise ExportError(f"Parquet needs pyarrow: {how_to_install('files')}") from None
         self._pa = pa
         self._columns = columns
         fields = UnifiedLineItem.model_fields.items()

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from unified.extras import how_to_install
 from unified.store.database import Database
 from unified.store.identities import matches as identity_matches
 from unified.store.identities import settings as identity_settings
@@ -94,7 +95,9 @@ def require() -> None:
     try:
         import splink  # noqa: PLC0415, F401 - an extra
     except ImportError:
-        msg = "probabilistic matching needs splink, which is not installed: pip install 'unified-assets[probabilistic]'"
+        msg = (
+            f"probabilistic matching needs splink, which is not installed: {how_to_install('probabilistic')}"
+        )
         raise ProbabilisticError(msg) from None
 
 

@@ -22,14 +22,14 @@ def list_connectors(*, as_json: AsJson = False) -> None:
         print_json([entry(adapter) for adapter in adapters])
         return
     table(
-        ("CONNECTOR", "SYSTEM", "STREAMS", "CAN", "SECRETS"),
+        ("CONNECTOR", "SYSTEM", "STREAMS", "CAN", "ACCESS"),
         (
             (
                 adapter.name,
                 adapter.display_name,
                 ", ".join(stream.name for stream in adapter.streams),
                 ", ".join(sorted(adapter.capabilities)),
-                "; ".join(f"{field.name}: {field.hint}" for field in adapter.credential_fields),
+                _access(adapter) or None,
             )
             for adapter in adapters
         ),
@@ -48,7 +48,7 @@ def show_packaged(adapter: type[BaseAdapter[Any]], *, as_json: bool) -> None:
         f"{adapter.display_name} ({adapter.name}), which comes with an installed package",
         f"Can: {', '.join(sorted(adapter.capabilities))}",
         f"Hosts: {', '.join(adapter.config_model.hosts) or 'the one of base_url'}",
-        f"Secrets: {'; '.join(f'{field.name}: {field.hint}' for field in adapter.credential_fields) or 'none'}",
+        f"Secrets: {_secrets(adapter) or 'none'}",
         f"OAuth: {', '.join(adapter.oauth.grants) if adapter.oauth else 'no'}",
         f"Webhooks by: {', '.join(verifier.name for verifier in adapter.verifiers) or 'none'}",
     ):
@@ -85,6 +85,16 @@ def entry(adapter: type[BaseAdapter[Any]]) -> dict[str, Any]:
 def schemas() -> None:
     """Print the JSON Schema (draft 2020-12) of each unified model, with its version."""
     print_json(json_schemas())
+
+
+def _secrets(adapter: type[BaseAdapter[Any]]) -> str:
+    return "; ".join(f"{field.name}: {field.hint}" for field in adapter.credential_fields)
+
+
+def _access(adapter: type[BaseAdapter[Any]]) -> str:
+    """By what a connection is let in: its secrets, OAuth, or one of the two; nothing where nobody is asked."""
+    by_oauth = "by OAuth (`unified connections authorize`)" if adapter.oauth else ""
+    return "; or ".join(filter(None, (_secrets(adapter), by_oauth)))
 
 
 def _show_settings(adapter: type[BaseAdapter[Any]]) -> None:

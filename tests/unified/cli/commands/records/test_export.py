@@ -86,4 +86,7 @@ def test_parquet_without_pyarrow_says_how_to_install_it(big: Unified, tmp_path: 
     command = big.command("export", "customers", "--workspace", "big", "--to", str(tmp_path / "c.parquet"))
     environment = big.environment(PYTHONPATH=str(tmp_path))
     failed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert failed.stderr == "unified: Parquet needs pyarrow: pip install 'unified-assets[files]'\n"
+    assert failed.stderr == (
+        "unified: Parquet needs pyarrow: pip install 'unified-assets[files]', "
+        "or in a checkout ./install --extra files\n"
+    )
