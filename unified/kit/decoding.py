@@ -43,6 +43,20 @@ def decode_exactly(body: bytes | memoryview) -> Any:
     return _without_nul(raw) if _has_nul(body) else raw
 
 
+def says_the_same(one: bytes | memoryview, other: bytes | memoryview) -> bool:
+    """Whether two raw records say the same, so that no mapping could distinguish them.
+
+    Keys may come in any order, with any white space, and a number may be written in two ways (1.5 and 1.50). Text is
+    never taken for a number: a provider that states money as text states its digits as well.
+    """
+    try:
+        said, also = decode_record(one), decode_record(other)
+    except MappingError:
+        return False
+    # Most often they do not, which is seen at once. What Python takes for equal may differ still: 1, 1.0 and true.
+    return said == also and _CANONICAL.encode(said) == _CANONICAL.encode(also)
+
+
 def _has_nul(body: bytes | memoryview) -> bool:
     """Whether U+0000 may stand in a text. A lone backslash is found far sooner than the escape, and most have none."""
     text = bytes(body)
@@ -63,6 +77,7 @@ def _decimal(digits: str) -> Decimal | str:
         return digits
 
 
+_CANONICAL = msgspec.json.Encoder(order="deterministic")
 _LENIENT = msgspec.json.Decoder(float_hook=_number)
 _EXACT = msgspec.json.Decoder(float_hook=_decimal)
 

@@ -1,4 +1,7 @@
-"""From raw records to rows: hash, leave out what is stored, map the rest, set aside what can't be mapped.
+"""From raw records to rows: cut columns, leave out what is stored, map the rest, set aside what can't be mapped.
+
+First, columns that the connection leaves out or hashes are cut (:mod:`unified.kit.mapping.columns`): all that follows,
+hashes and rejects too, is made of what is left.
 
 Each record has a hash of its bytes, which costs next to nothing and leaves out what is stored byte for byte. One that
 is stored in other bytes is compared with these by what the JSON says, whatever the order of its keys, its white space
@@ -12,14 +15,14 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 import xxhash
 
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import ConnectionRef, Stream
-from unified.kit.decoding import decode_record
-from unified.kit.errors import ConfigurationError, MappingError
-from unified.kit.mapping.columns import Columns, Rules, Treatment, is_hashed
+from unified.kit.decoding import says_the_same
+from unified.kit.errors import MappingError
+from unified.kit.mapping.columns import Columns, Rules
+from unified.kit.mapping.kept_out import KeptOut
 from unified.kit.mapping.rules import Rule, digest
 from unified.kit.registry import get_adapter
 from unified.kit.streams import Origin, Page, is_id
@@ -37,8 +40,6 @@ Outcome = tuple[bytes, bool, bool] | str
 """What mapping made of a record: its own columns, as :class:`unified.store.records.merge.batches.Row` holds them,
 whether a field of it could not be read, and whether it is from before the stream's start; or why it can't be mapped.
 Plain, as many of them travel between processes."""
-
-_CANONICAL = msgspec.json.Encoder(order="deterministic")
 
 
 class Candidate(NamedTuple):
@@ -149,7 +150,7 @@ class Mapping:
         self._rules = _compiled(self._stream, rules) if rules else None
         self._cut = adapter.columns.of(stream, is_log=self._stream.entity.is_log)
         self._since = since
-        self._kept_out = _kept_out(self._stream, adapter.columns)
+        self._kept_out = KeptOut(stream, self._stream.entity.model, adapter.columns)
         parts = (
             adapter.mapping_version(stream),
             self._stream.entity.model.__schema_version__,
@@ -172,7 +173,7 @@ class Mapping:
 
     @property
     def is_cutting(self) -> bool:
-        """Whether columns are left out or hashed, so that sifting decodes each record."""
+        """Whether columns are left out or hashed, for which :meth:`sift` decodes each record."""
         return self._cut is not None
 
     def content_hash(self, body: bytes | memoryview) -> int:
@@ -192,16 +193,15 @@ class Mapping:
         for page in pages:
             for record in page.records:
                 source_id, body = record.source_id, record.body
-                try:
-                    body = body if self._cut is None else self._cut(body)
-                except MappingError as refusal:
-                    known = source_id if is_id(source_id) else None
-                    unreadable.append(Reject(known, b"", str(refusal), page.observed_at))
-                    continue
+                if self._cut is not None:
+                    try:
+                        body = self._cut(body)
+                    except MappingError as error:
+                        known = source_id if is_id(source_id) else None
+                        unreadable.append(Reject(known, b"", str(error), page.observed_at))
+                        continue
                 if not is_id(source_id):
-                    is_long = source_id is not None and len(source_id) > LONGEST_KEY // 4
-                    error = f"the record's id has more than {LONGEST_KEY} bytes" if is_long else _NO_ID
-                    unreadable.append(Reject(None, body, error, page.observed_at))
+                    unreadable.append(Reject(None, body, _why_unreadable(source_id), page.observed_at))
                     continue
                 content_hash = self.content_hash(body)
                 if stored.get(source_id) == content_hash:
@@ -238,7 +238,7 @@ class Mapping:
         """What becomes of one record. Its hundreds of objects end with this call: the next one's take their place."""
         try:
             record = self._adapter.map_record(self._stream.name, body, origin, self._rules)
-            self._refuse_kept_out(record)
+            self._kept_out.check(record)
             return batches.encode(record), has_unusable(record), self._is_early(record)
         except (MappingError, RecordError) as error:
             cut = ", ".join(self._adapter.columns.rules.get(self._stream.name, ()))
@@ -250,40 +250,6 @@ class Mapping:
             return False
         made_at = getattr(record, "occurred_at", None) or record.created_at
         return made_at is not None and made_at < self._since
-
-    def _refuse_kept_out(self, record: UnifiedBase) -> None:
-        """Stop where a column that a rule names is filled from another field of the source's record.
-
-        Raises:
-            ConfigurationError: Then nothing of the batch is stored.
-        """
-        for name, (treatment, default) in self._kept_out.items():
-            value = getattr(record, name)
-            if not value or value == default or (treatment == "hash" and _is_all_hashed(value)):
-                continue
-            raise ConfigurationError(
-                f"{self._stream.name}.{name} is to be {'hashed' if treatment == 'hash' else 'left out'}, but {name} is "
-                "filled from another field of the source's record: name that one as well, by its keys with dots "
-                "between (`expand=raw` of the records API, or the provider's documentation, shows them)"
-            )
-
-
-def _is_all_hashed(value: Any) -> bool:
-    """Whether a column's value is hashed, or each of its items; what is made of several fields is not looked into."""
-    if isinstance(value, tuple):
-        return all(map(_is_all_hashed, value))
-    return not isinstance(value, str) or is_hashed(value)
-
-
-def _kept_out(stream: Stream, columns: Columns) -> dict[str, tuple[Treatment, Any]]:
-    """The columns of a stream's rows that its rules name, with what becomes of each and its usual value."""
-    rules = {field.casefold(): treatment for field, treatment in columns.rules.get(stream.name, {}).items()}
-    fields = stream.entity.model.model_fields
-    return {
-        name: (rules[name], field.get_default(call_default_factory=True))
-        for name, field in fields.items()
-        if name in rules
-    }
 
 
 def _compiled(stream: Stream, rules: Sequence[Rule]) -> "FieldRules":
@@ -306,23 +272,14 @@ def _rebuild(
     return Mapping(adapter(config, {}, ref, columns=Columns(columns)), stream, rules, since=since)
 
 
-def says_the_same(one: bytes | memoryview, other: bytes | memoryview) -> bool:
-    """Whether two raw records say the same, so that no mapping could distinguish them.
-
-    Keys may come in any order, with any white space, and a number may be written in two ways (1.5 and 1.50). Text is
-    never taken for a number: a provider that states money as text states its digits as well.
-    """
-    try:
-        said, also = decode_record(one), decode_record(other)
-        # Most often they do not, which is seen at once. What Python takes for equal may differ still: 1, 1.0 and true.
-        return said == also and _CANONICAL.encode(said) == _CANONICAL.encode(also)
-    except MappingError:
-        return False
-
-
-_NO_ID = "the record has no readable id"
-
-
 def readable_ids(pages: Sequence[Page]) -> set[str]:
     """Source ids of the records of some pages, each once."""
     return {record.source_id for page in pages for record in page.records if is_id(record.source_id)}
+
+
+def _why_unreadable(source_id: str | None) -> str:
+    # An id that is too long in bytes has at least a quarter as many characters.
+    is_long = source_id is not None and len(source_id) > LONGEST_KEY // 4
+    return (
+        f"the record's id has more than {LONGEST_KEY} bytes" if is_long else "the record has no readable id"
+    )

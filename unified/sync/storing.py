@@ -1,4 +1,4 @@
-"""The one way from pages into a table: hash, leave out what is stored, map, commit."""
+"""The one way from pages into a table: cut columns, leave out what is stored, map, commit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

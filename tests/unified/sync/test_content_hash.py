@@ -10,9 +10,10 @@ from psycopg import sql
 
 from tests.unified.sync.source import Source
 from unified.kit.declarations import ConnectionRef
+from unified.kit.decoding import says_the_same
 from unified.kit.factory import build_adapter
 from unified.kit.secrets import Secret
-from unified.sync.mapping import Mapping, says_the_same
+from unified.sync.mapping import Mapping
 
 CUSTOMER: dict[str, Any] = {
     "id": "cus_1", "object": "customer", "created": 1790000000, "name": "Ada King", "balance": 10.5,

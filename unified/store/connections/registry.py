@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from unified.kit.mapping.columns import Rules
 from unified.kit.secrets import without_lookalikes
 from unified.store.connections import changes
 from unified.store.connections.across import read_across
@@ -55,8 +54,6 @@ class Registry:
         settings: Mapping[str, Any] | None = None,
         *,
         streams: Collection[str] = (),
-        columns: Rules | None = None,
-        since: Mapping[str, str] | None = None,
         sync_interval: timedelta = DEFAULT_SYNC_INTERVAL,
         is_active: bool = True,
         actor: str = "unified",
@@ -69,8 +66,6 @@ class Registry:
             name: 1 to 63 lower-case letters, digits and inner hyphens, unique in the workspace.
             settings: JSON values for the adapter's settings; no secret.
             streams: Names of the streams that it reads; empty for its connector's usual ones.
-            columns: By stream, which fields of its records are left out or hashed.
-            since: By stream, the day (ISO 8601) on which the records that are stored begin.
             sync_interval: How often to sync: whole minutes, up to 31 days.
             is_active: Whether to sync it by schedule.
             actor: Who adds it, for the audit log.
@@ -89,8 +84,6 @@ class Registry:
                 name,
                 settings,
                 streams=streams,
-                columns=columns,
-                since=since,
                 sync_interval=sync_interval,
                 is_active=is_active,
                 actor=actor,
