@@ -1,5 +1,6 @@
 """An answer as the client hands it over: status, headers and whole body. Not here: how it is read from the network."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ class Answer:
     """
 
     status: int
-    headers: httpx.Headers
+    headers: Mapping[str, str]
     body: bytes
 
     @property

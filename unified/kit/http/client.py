@@ -310,13 +310,9 @@ class HttpClient:
             sent = time.monotonic()
             try:
                 response = await self._client.send(request)
-            except httpx.TimeoutException as error:
-                msg = f"{what} timed out; is the provider slow?"
-                raise Retry(UnavailableError(msg), decided=isinstance(error, _NOT_SENT)) from error
             except httpx.HTTPError as error:
-                reason = self._silenced(str(error), request) or type(error).__name__
-                msg = f"{what} got no answer ({reason}); check its address and the network"
-                raise Retry(UnavailableError(msg), decided=isinstance(error, _NOT_SENT)) from error
+                failure = unanswered(what, error, self._silenced(str(error), request))
+                raise Retry(failure, decided=isinstance(error, _NOT_SENT)) from error
             except bodies.BodyError as error:
                 msg = f"{what} was answered by a body that {error}; ask for less at once, or correct base_url"
                 raise ProtocolError(msg) from None
@@ -376,6 +372,20 @@ class HttpClient:
             # An unreadable date is left out; the last one read is still valid.
             with contextlib.suppress(ValueError):
                 self.server_time = email.utils.parsedate_to_datetime(date).astimezone(UTC)
+
+
+def unanswered(what: str, error: httpx.HTTPError, said: str) -> UnavailableError:
+    """The error of a request that got no whole answer.
+
+    Args:
+        what: Names the request.
+        error: What happened.
+        said: What that says, without what no error may show.
+    """
+    if isinstance(error, httpx.TimeoutException):
+        return UnavailableError(f"{what} timed out; is the provider slow?")
+    reason = said or type(error).__name__
+    return UnavailableError(f"{what} got no answer ({reason}); check its address and the network")
 
 
 def _not_json(answer: Answer) -> str:

@@ -13,12 +13,9 @@ from uuid import uuid4
 
 import msgspec
 
-from unified.kit.declarations import AdapterConfig
 from unified.kit.errors import AdapterError
-from unified.kit.http.client import HttpClient
-from unified.kit.http.limits import Limit, rate_limits
+from unified.kit.http.posting import Poster
 from unified.kit.http.refusals import seconds_in
-from unified.kit.origins import target_of
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.standard import StandardVerifier
 from unified.store.connections.registry import presentable
@@ -63,21 +60,14 @@ class Receiver:
         Raises:
             ConfigurationError: If the URL is not usable any more.
         """
-        origin, self._path = target_of(subscription.url, allow_private=subscription.allow_private)
         self._of = subscription
         self._signer = StandardVerifier()
         self._key = self._signer.key(secret.reveal())
-        config = AdapterConfig(
-            base_url=origin,
-            timeout=_TIMEOUT,
-            retry_count=0,
-            concurrency=PARALLEL,
-            allow_private_hosts=subscription.allow_private,
-        )
-        self._http = HttpClient(
-            config,
+        self._poster = Poster(
+            subscription.url,
             label=f"subscription {subscription.name}",
-            limits=rate_limits((Limit(10_000),), fixed=None),
+            allow_private=subscription.allow_private,
+            timeout=_TIMEOUT,
             most_bytes=_MOST_BYTES,
         )
 
@@ -85,7 +75,7 @@ class Receiver:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        await self._poster.aclose()
 
     def serves(self, subscription: Subscription) -> bool:
         """Whether it is still where a subscription leads, which may have been changed since."""
@@ -111,14 +101,7 @@ class Receiver:
             "webhook-signature": signature.decode(),
         }
         try:
-            answer = await self._http.exchange(
-                "POST",
-                self._path,
-                json=msgspec.Raw(body),
-                headers=headers,
-                accept=tuple(range(300, 600)),
-                effect="repeatable",
-            )
+            answer = await self._poster.post(body, headers)
         except AdapterError as error:
             return Outcome("down", presentable(str(error)))
         if answer.is_success:
