@@ -12,6 +12,7 @@ from pydantic import Field
 
 from adapters.hubspot import mapping, webhooks
 from adapters.hubspot.api import REFUSALS, STATED_RATE, HubSpotApi
+from adapters.hubspot.owners import Owners
 from adapters.hubspot.pull import Objects
 from adapters.hubspot.tools import HubSpotTools
 from adapters.hubspot.writing import HubSpotWriter
@@ -124,8 +125,8 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         ),
         # For routes to this account, and for streams that are chosen.
         authorize_params={
-            "optional_scope": "crm.objects.contacts.write crm.objects.deals.read crm.objects.products.read "
-            "crm.objects.quotes.read tickets"
+            "optional_scope": "crm.objects.contacts.write crm.objects.deals.read crm.objects.owners.read "
+            "crm.objects.products.read crm.objects.quotes.read tickets"
         },
     )
     streams = (
@@ -151,6 +152,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         _further("products"),
         _further("line_items"),
         _further("quotes"),
+        Stream("owners", RECORDS, is_usual=False, source=Owners, to_unified=mapping.owner),
     )
     delivered_streams = (Stream("events", EVENTS, to_unified=webhooks.to_event),)
     refusals = REFUSALS
@@ -172,9 +174,17 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
 
     async def test(self) -> Account:
         """Ask whose portal the token opens, and whether it may read every kind of record that a stream needs."""
-        account, api = await self.account(), HubSpotApi(self.http)
-        await self.may_read(lambda stream: api.touch(*_KINDS.get(stream.name, ((stream.name,),))))
+        account = await self.account()
+        await self.may_read(self._touch)
         return account
+
+    async def _touch(self, stream: Stream) -> None:
+        """Ask for a little of a stream."""
+        api = HubSpotApi(self.http)
+        if stream.name == "owners":
+            await api.touch_owners()
+        else:
+            await api.touch(*_KINDS.get(stream.name, ((stream.name,),)))
 
     async def account(self) -> Account:
         """Whose portal the token opens."""

@@ -24,6 +24,9 @@ from unified.kit.reading.windows import side_by_side
 VERSION = "2026-09"
 SEARCH_PAGE = 200
 _LIST_PAGE = 100
+_OWNERS = f"/crm/owners/{VERSION}"
+# https://developers.hubspot.com/changelog/sunset-v2-owners-api
+_OWNERS_PAGE = 500
 BATCH = 100
 # https://developers.hubspot.com/changelog/bug-fix-batch-read-limit-for-hubspot-associations-api
 _ASSOCIATION_INPUTS = 1000
@@ -314,20 +317,38 @@ class HubSpotApi:
             kind: ``contacts``, ``invoices``.
             after: Where to begin.
         """
-        listed = ListEndpoint(
-            f"/crm/objects/{VERSION}/{kind}",
-            Token("after", ("paging", "next", "after")),
-            items=("results",),
-            params=(("archived", "true"), ("limit", str(_LIST_PAGE))),
-            may_be_empty=True,
-        )
+        listed = _list(f"/crm/objects/{VERSION}/{kind}", archived=True, limit=_LIST_PAGE)
         return listed.pages(self._http, begin=after)
+
+    def owners(self, *, archived: bool, after: Position | None = None) -> AsyncGenerator[Part, None]:
+        """Pages of owners: https://developers.hubspot.com/docs/api-reference/latest/crm/owners/get-owners.
+
+        Args:
+            archived: Whether those that were archived are listed, instead of the active ones.
+            after: Where to begin.
+        """
+        listed = _list(_OWNERS, archived=archived, limit=_OWNERS_PAGE)
+        return listed.pages(self._http, begin=after)
+
+    async def touch_owners(self) -> None:
+        """Ask for an owner, as :meth:`touch` asks for records."""
+        await _list(_OWNERS, archived=False, limit=1).page(self._http)
 
     def _check(self, errors: Collection[BatchError], what: str) -> None:
         """A 207 is a success in part: a record that is gone or has no associations is not a fault."""
         for error in errors:
             if error.category != "OBJECT_NOT_FOUND":
                 raise self.fault(f"could not read {what} in full: {error.message} ({error.category})")
+
+
+def _list(path: str, *, archived: bool, limit: int) -> ListEndpoint:
+    return ListEndpoint(
+        path,
+        Token("after", ("paging", "next", "after")),
+        items=("results",),
+        params=(("archived", "true" if archived else "false"), ("limit", str(limit))),
+        may_be_empty=True,
+    )
 
 
 def _condition(name: str, operator: str, value: int | Sequence[str]) -> dict[str, Any]:

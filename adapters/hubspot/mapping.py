@@ -70,6 +70,8 @@ FURTHER_PROPERTIES = {
         "hubspot_owner_id",
     ),
 }  # fmt: skip
+# Of an owner, which has no properties: https://developers.hubspot.com/docs/api-reference/latest/crm/owners/guide
+_OWNER_FIELDS = ("email", "teams", "type", "userId")
 # What people call a record, whichever object it is of.
 _NAMES = ("dealname", "subject", "name", "hs_title")
 
@@ -161,6 +163,20 @@ def record(raw: dict[str, Any], origin: Origin) -> UnifiedRecord:
         custom_fields=_custom(properties, frozenset((*_NAMES, *_BOOKKEEPING))),
         raw_data=raw,
         name=first_of(properties, *_NAMES),
+    )
+
+
+def owner(raw: dict[str, Any], origin: Origin) -> UnifiedRecord:
+    """Map an owner: a person's name, else the address; of a queue its name."""
+    unusable = Unusable(per_second=_PER_SECOND)
+    called = unusable.read("name", joined, (raw.get("firstName"), raw.get("lastName")))
+    return unusable.record(
+        UnifiedRecord,
+        **origin.identify(raw["id"]),
+        **_life(raw, unusable),
+        custom_fields={key: raw[key] for key in _OWNER_FIELDS if raw.get(key)},
+        raw_data=raw,
+        name=called or unusable.read("email", joined, (raw.get("email"),)),
     )
 
 

@@ -99,6 +99,7 @@ class Bench(ABC):
         covers: Streams to test, where a few stand for all that the same code reads; empty for all that are polled.
         edits: By stream, which of ``create``, ``update`` and ``delete`` its records know at the source.
         whole: Streams of which every pull reads all, as nothing says what changed.
+        silent: Streams of whose changes no webhook says anything, where the system delivers others.
         before_pages: Requests of a full refresh before those of its pages, where it has to find out something first.
         webhook_secret: What deliveries are signed with, where the system sends any.
         unsigned: ``body`` and ``time``, where the system signs no such thing in its deliveries, and ``headers`` where
@@ -112,6 +113,7 @@ class Bench(ABC):
     covers: ClassVar[tuple[str, ...]] = ()
     edits: ClassVar[Mapping[str, frozenset[str]]]
     whole: ClassVar[frozenset[str]] = frozenset()
+    silent: ClassVar[frozenset[str]] = frozenset()
     before_pages: ClassVar[int] = 0
     webhook_secret: ClassVar[str] = ""
     unsigned: ClassVar[frozenset[str]] = frozenset()

@@ -24,7 +24,8 @@ def _delivered(bench: type[Bench]) -> list[tuple[str, str]]:
     """A case for each change that is delivered."""
     if not bench.adapter_class.verifiers:
         return []
-    return [(stream, change) for stream, changes in bench.edits.items() for change in sorted(changes)]
+    edits = {stream: changes for stream, changes in bench.edits.items() if stream not in bench.silent}
+    return [(stream, change) for stream, changes in edits.items() for change in sorted(changes)]
 
 
 def _delivers(bench: type[Bench]) -> list[tuple[str, str]]:

@@ -8,6 +8,10 @@ from unified.conformance.suite import conformance
 from unified.sandbox.hubspot import HubSpotSandbox
 
 _KINDS = {"customers": "contacts", "invoices": "invoices", "deals": "deals"}
+_NOUNS = {"customers": "contact", "invoices": "invoice", "owners": "owner"}
+_CHANGED = {
+    "contact": {"firstname": "Changed"}, "invoice": {"hs_title": "Changed"}, "owner": {"firstName": "Changed"}
+}  # fmt: skip
 _CHANGES = {"create": "create", "update": "update", "delete": "archive"}
 
 
@@ -15,22 +19,26 @@ class HubSpotBench(Bench):
     """A portal with several pages of everything."""
 
     adapter_class = HubSpotAdapter
-    covers = tuple(_KINDS)  # the others are read as deals are (`test_further`)
+    covers = (*_KINDS, "owners")  # the others are read as deals are (`test_further`)
     credentials: ClassVar[dict[str, str]] = {"access_token": "pat-fake-acme"}
     settings: ClassVar[dict[str, Any]] = {"search_lag": 0, "searches_per_second": 1e4}
-    edits: ClassVar[dict[str, frozenset[str]]] = dict.fromkeys(_KINDS, frozenset(_CHANGES))
+    edits: ClassVar[dict[str, frozenset[str]]] = dict.fromkeys(covers, frozenset(_CHANGES))
+    whole: ClassVar[frozenset[str]] = frozenset(("owners",))
+    silent = whole
     before_pages = 2  # the lowest and the highest id
     webhook_secret = "fake-client-secret"
 
     def stand_in(self, *, empty: bool) -> HubSpotSandbox:
         """Sizes that make three pages and more."""
-        sizes = (0, 0, 0, 0) if empty else (330, 80, 320, 430)
-        size = dict(zip(("contacts", "companies", "invoices", "others"), sizes, strict=True))
+        sizes = (0, 0, 0, 0, 0) if empty else (330, 80, 320, 430, 620)
+        size = dict(zip(("contacts", "companies", "invoices", "others", "owners"), sizes, strict=True))
         return HubSpotSandbox(**size, now=NOW, limits=None)
 
     def ids(self, stream: str) -> set[str]:
         """Those that are not archived."""
-        return {record["id"] for record in self.provider.account().all(_KINDS[stream])}
+        account = self.provider.account()
+        living = account.owners.listed() if stream == "owners" else account.all(_KINDS[stream])
+        return {record["id"] for record in living}
 
     def edit(self, change: str, stream: str, record_id: str | None) -> str:
         """A change that makes events."""
@@ -39,12 +47,10 @@ class HubSpotBench(Bench):
             changed = {"create": [{}], "update": [{"dealname": "Changed"}], "delete": []}[change]
             made = self.provider.mutate(_CHANGES[change], None, "deals", *arguments, *changed)
             return record_id or str(made["id"])
-        noun = "contact" if stream == "customers" else "invoice"
-        fields = {"contact": {"firstname": "Changed"}, "invoice": {"hs_title": "Changed"}}[noun]
+        noun = _NOUNS[stream]
+        fields = _CHANGED[noun] if change == "update" else {}
         arguments = [record_id] if record_id else []
-        made = self.provider.mutate(
-            f"{_CHANGES[change]}_{noun}", None, *arguments, **(fields if change == "update" else {})
-        )
+        made = self.provider.mutate(f"{_CHANGES[change]}_{noun}", None, *arguments, **fields)
         return record_id or str(made["id"])
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from unified.sandbox.clock import DAY
 from unified.sandbox.hubspot.answers import Answers, as_json
 from unified.sandbox.hubspot.associations import Associations
+from unified.sandbox.hubspot.lists import OwnersList
 from unified.sandbox.hubspot.oauth import HubSpotOAuth
 from unified.sandbox.hubspot.objects import Objects
 from unified.sandbox.hubspot.portal import HubSpotPortal
@@ -44,6 +45,7 @@ class PortalSpec:
     companies: int | None = None
     invoices: int | None = None
     others: int | None = None
+    owners: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         companies: generated companies of each portal.
         invoices: generated invoices of each portal.
         others: generated deals of each portal, and as many tickets, products and quotes.
+        owners: generated owners of each portal.
         seed: same seed, same data.
         now: Unix seconds at which the sandbox's clock stands still; None follows real time. The newest
             generated record is of then, or of last midnight (UTC).
@@ -81,7 +84,11 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
             "define_property",
             "set_rule",
             *_CHANGES,
-            *(f"{change}_{thing}" for thing in ("contact", "company", "invoice") for change in _CHANGES),
+            *(
+                f"{change}_{thing}"
+                for thing in ("contact", "company", "invoice", "owner")
+                for change in _CHANGES
+            ),
         }
     )
 
@@ -91,6 +98,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         companies: int = 80,
         invoices: int = 200,
         others: int = 30,
+        owners: int = 12,
         *,
         seed: int = 1,
         now: float | None = None,
@@ -103,11 +111,12 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         super().__init__(tuple(self._specs), now=now)
         self.search_lag_seconds = search_lag_seconds
         self._seed = seed
-        self._sizes = PortalSpec(contacts, companies, invoices, others)
+        self._sizes = PortalSpec(contacts, companies, invoices, others, owners)
         self._answers = Answers(self.clock, seed)
         self._objects = Objects(self._answers, lambda: self.search_lag_seconds)
         self._associations = Associations(self._answers, association_page)
         self._writes = Writes(self._answers)
+        self._owners = OwnersList(self._answers)
         self.oauth = HubSpotOAuth(self.clock, next(iter(self._specs)))
         self.set_limits(limits)
 
@@ -128,6 +137,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
             until=self.until,
             clock=self.clock,
             announce=partial(self.webhooks.announce, key),
+            owners=size.owners or 0,
         )
 
     # What the pipeline asks ----------------------------------------------------------------------------
@@ -139,6 +149,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         return [
             self.endpoint("/account-info/{version}/details", self._details),
             self.endpoint("/crm/properties/{version}/{kind}", self._list_properties),
+            self.endpoint("/crm/owners/{version}", self._owners.list),
             self.endpoint(base, objects.list),
             self.endpoint(f"{base}/search", objects.search, "POST"),
             self.endpoint(f"{base}/batch/read", objects.batch_read, "POST"),

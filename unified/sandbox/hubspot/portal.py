@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from unified.sandbox.draw import seed_of
 from unified.sandbox.hubspot.events import EventMaker
+from unified.sandbox.hubspot.owners import Owners
 from unified.sandbox.hubspot.records import (
     LINES_PER_INVOICE,
     SINGULAR,
@@ -35,6 +36,7 @@ class HubSpotPortal(Standing):
         until: Unix seconds of the newest generated record.
         clock: dates every change.
         announce: called with the events of each change.
+        owners: generated owners.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class HubSpotPortal(Standing):
         until: int,
         clock: Clock,
         announce: Callable[[list[dict[str, Any]]], None],
+        owners: int = 0,
     ) -> None:
         super().__init__(key, seed=seed, counts=counts, until=until, clock=clock)
+        self.owners = Owners(seed_of(seed, key) ^ 10, owners, until * 1000, clock)
         self._announce = announce
         self._events = EventMaker(self.portal_id, seed_of(seed, key))
 
@@ -172,6 +176,18 @@ class HubSpotPortal(Standing):
     def archive_invoice(self, invoice_id: str) -> None:
         """Archive an invoice."""
         self.archive("invoices", invoice_id)
+
+    def create_owner(self, **fields: Any) -> dict[str, Any]:
+        """Add an owner; fields override the generated ones."""
+        return self.owners.create(**fields)
+
+    def update_owner(self, owner_id: str, **fields: Any) -> dict[str, Any]:
+        """Change fields of an owner."""
+        return self.owners.update(owner_id, **fields)
+
+    def archive_owner(self, owner_id: str) -> None:
+        """Archive an owner; what is assigned to it stays so."""
+        self.owners.archive(owner_id)
 
     # ---------------------------------------------------------------------------------------------------
 
