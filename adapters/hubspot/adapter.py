@@ -12,6 +12,7 @@ from pydantic import Field
 
 from adapters.hubspot import mapping, webhooks
 from adapters.hubspot.api import REFUSALS, STATED_RATE, HubSpotApi
+from adapters.hubspot.custom import CustomObjects
 from adapters.hubspot.owners import Owners
 from adapters.hubspot.pull import Objects
 from adapters.hubspot.tools import HubSpotTools
@@ -125,8 +126,8 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         ),
         # For routes to this account, and for streams that are chosen.
         authorize_params={
-            "optional_scope": "crm.objects.contacts.write crm.objects.deals.read crm.objects.owners.read "
-            "crm.objects.products.read crm.objects.quotes.read tickets"
+            "optional_scope": "crm.objects.contacts.write crm.objects.custom.read crm.objects.deals.read "
+            "crm.objects.owners.read crm.objects.products.read crm.objects.quotes.read crm.schemas.custom.read tickets"
         },
     )
     streams = (
@@ -153,6 +154,9 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         _further("line_items"),
         _further("quotes"),
         Stream("owners", RECORDS, is_usual=False, source=Owners, to_unified=mapping.owner),
+        Stream(
+            "custom_objects", RECORDS, is_usual=False, source=CustomObjects, to_unified=mapping.custom_object
+        ),
     )
     delivered_streams = (Stream("events", EVENTS, to_unified=webhooks.to_event),)
     refusals = REFUSALS
@@ -183,6 +187,8 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         api = HubSpotApi(self.http)
         if stream.name == "owners":
             await api.touch_owners()
+        elif stream.name == "custom_objects":
+            await api.touch([one.object_type_id for one in await api.schemas()])
         else:
             await api.touch(*_KINDS.get(stream.name, ((stream.name,),)))
 

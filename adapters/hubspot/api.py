@@ -141,11 +141,48 @@ class _AssociationsAnswer(msgspec.Struct):
     errors: list[BatchError] = []
 
 
+class _Property(msgspec.Struct, rename="camel"):
+    name: str
+    hubspot_defined: bool = False
+    archived: bool = False
+
+
+class _AssociationDefinition(msgspec.Struct, rename="camel"):
+    from_object_type_id: str
+    to_object_type_id: str
+
+
+class Schema(msgspec.Struct, rename="camel"):
+    """What a custom object is; its type's id never changes (``2-123456``)."""
+
+    object_type_id: str
+    name: str
+    primary_display_property: str | None = None
+    properties: list[_Property] = []
+    associations: list[_AssociationDefinition] = []
+
+    @property
+    def own_properties(self) -> list[str]:
+        """Names of the properties that the account itself has defined."""
+        return [one.name for one in self.properties if not one.hubspot_defined and not one.archived]
+
+    @property
+    def neighbours(self) -> set[str]:
+        """Types of the objects that its records may be associated with."""
+        ends = self.associations
+        return {one.to_object_type_id for one in ends if one.from_object_type_id == self.object_type_id}
+
+
+class _Schemas(msgspec.Struct):
+    results: list[Schema]
+
+
 _ACCOUNT = msgspec.json.Decoder(AccountDetails)
 _SEARCH = msgspec.json.Decoder(SearchAnswer)
 _ARCHIVED = msgspec.json.Decoder(ArchivedObject)
 _BATCH_READ = msgspec.json.Decoder(BatchAnswer)
 _BATCH_WRITE = msgspec.json.Decoder(BatchAnswer | None)
+_SCHEMAS = msgspec.json.Decoder(_Schemas)
 _ASSOCIATIONS = msgspec.json.Decoder(_AssociationsAnswer)
 
 
@@ -329,6 +366,17 @@ class HubSpotApi:
         """
         listed = _list(_OWNERS, archived=archived, limit=_OWNERS_PAGE)
         return listed.pages(self._http, begin=after)
+
+    async def schemas(self, *, archived: bool = False) -> list[Schema]:
+        """The custom objects: https://developers.hubspot.com/docs/api-reference/latest/crm/objects/schemas/get-schemas.
+
+        Args:
+            archived: Whether those that were deleted are listed, instead of those that there are.
+        """
+        asked = {"includePropertyDefinitions": "true", "includeAssociationDefinitions": "true"}
+        params = [*asked.items(), ("archived", "true" if archived else "false")]
+        path = f"/crm-object-schemas/{VERSION}/schemas"
+        return (await self._http.request("GET", path, _SCHEMAS, params=params)).results
 
     async def touch_owners(self) -> None:
         """Ask for an owner, as :meth:`touch` asks for records."""

@@ -70,6 +70,15 @@ FURTHER_PROPERTIES = {
         "hubspot_owner_id",
     ),
 }  # fmt: skip
+# Beside the properties that the account has defined for a custom object.
+CUSTOM_PROPERTIES = ("hs_merged_object_ids", "hubspot_owner_id")
+# The custom fields that name associated records.
+_LINKED = {
+    "companies": "company_ids",
+    "contacts": "contact_ids",
+    "deals": "deal_ids",
+    "tickets": "ticket_ids",
+}
 # Of an owner, which has no properties: https://developers.hubspot.com/docs/api-reference/latest/crm/owners/guide
 _OWNER_FIELDS = ("email", "teams", "type", "userId")
 # What people call a record, whichever object it is of.
@@ -163,6 +172,23 @@ def record(raw: dict[str, Any], origin: Origin) -> UnifiedRecord:
         custom_fields=_custom(properties, frozenset((*_NAMES, *_BOOKKEEPING))),
         raw_data=raw,
         name=first_of(properties, *_NAMES),
+    )
+
+
+def custom_object(raw: dict[str, Any], origin: Origin) -> UnifiedRecord:
+    """Map a record of a custom object: its id and its custom fields say of which one."""
+    properties: Properties = raw["properties"]
+    unusable = Unusable(per_second=_PER_SECOND)
+    display = raw["displayProperty"]
+    custom = _custom(properties, frozenset((display, *_BOOKKEEPING)))
+    custom |= {"object_type": raw["objectType"], "object_type_id": raw["objectTypeId"], **_linked(raw)}
+    return unusable.record(
+        UnifiedRecord,
+        **origin.identify(f"{raw['objectTypeId']}:{raw['id']}"),
+        **_life(raw, unusable),
+        custom_fields=custom,
+        raw_data=raw,
+        name=properties.get(display) if display else None,
     )
 
 
@@ -284,6 +310,16 @@ def _life(raw: dict[str, Any], unusable: Unusable) -> dict[str, Any]:
     return {
         **{field: unusable.time(field, raw.get(name)) for field, name in times.items()},
         "is_active": not raw.get("archived", False),
+    }
+
+
+def _linked(raw: dict[str, Any]) -> dict[str, list[str]]:
+    """Ids of what a record is associated with, by the field that has them."""
+    associations = raw.get("associations", {})
+    return {
+        field: [one["id"] for one in associations[name]]
+        for name, field in _LINKED.items()
+        if associations.get(name)
     }
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from adapters.hubspot.api import HubSpotApi
+from adapters.hubspot.api import HubSpotApi, Schema
 from adapters.hubspot.mapping import (
     COMPANY_PROPERTIES,
     CONTACT_PROPERTIES,
+    CUSTOM_PROPERTIES,
     FURTHER_PROPERTIES,
     INVOICE_PROPERTIES,
     LINE_PROPERTIES,
@@ -42,6 +43,8 @@ class _Company(msgspec.Struct):
 
 
 _ASSOCIATED = ("deals", "tickets", "quotes")
+# What custom objects' associations are read of, by type.
+_NEIGHBOURS = {"0-1": "contacts", "0-2": "companies", "0-3": "deals", "0-5": "tickets"}
 
 _COMPANY = msgspec.json.Decoder(_CompanyObject)
 _ENCODER = msgspec.json.Encoder()
@@ -87,7 +90,15 @@ class Companies:
         return {one: _Company(one) for one in absent} | known | {one: self._known[one] for one in read}
 
 
-class Contacts:
+class _Plain:
+    """An object whose records are kept under HubSpot's ids."""
+
+    def key(self, record_id: str) -> str:
+        """The id itself."""
+        return record_id
+
+
+class Contacts(_Plain):
     """Contacts with their companies.
 
     Attributes:
@@ -104,7 +115,7 @@ class Contacts:
         """Read the properties ``more`` beside the usual ones."""
         self._api = api
         self.companies = Companies(api)
-        self.properties = (*CONTACT_PROPERTIES, *more)
+        self.properties: Sequence[str] = (*CONTACT_PROPERTIES, *more)
 
     async def complete(self, found: Sequence[msgspec.Raw]) -> list[RawRecord]:
         """Two requests a page: the associations, and the companies that are not known yet."""
@@ -117,7 +128,7 @@ class Contacts:
         ]
 
 
-class Invoices:
+class Invoices(_Plain):
     """Invoices with their contacts, companies and line items; attributes as of :class:`Contacts`."""
 
     kind = "invoices"
@@ -126,7 +137,7 @@ class Invoices:
     def __init__(self, api: HubSpotApi, more: Sequence[str] = ()) -> None:
         """Read the properties ``more`` beside the usual ones."""
         self._api = api
-        self.properties = (*INVOICE_PROPERTIES, *more)
+        self.properties: Sequence[str] = (*INVOICE_PROPERTIES, *more)
 
     async def complete(self, found: Sequence[msgspec.Raw]) -> list[RawRecord]:
         """Three requests a page for the associations, and one for every hundred line items."""
@@ -155,7 +166,7 @@ class Invoices:
         ]
 
 
-class Further:
+class Further(_Plain):
     """Records of another object, with the ids of what they are associated with; attributes as of :class:`Contacts`."""
 
     modified = "hs_lastmodifieddate"
@@ -186,9 +197,57 @@ class Further:
         ]
 
 
-def _whole(record: msgspec.Raw, source_id: str | None, associations: dict[str, Any]) -> RawRecord:
+class Custom:
+    """Records of a custom object, with what it is called and the ids of what they are associated with.
+
+    Attributes:
+        kind: Id of the object's type.
+        modified: As of :class:`Contacts`.
+        properties: What is read: all that the account itself has defined, and the owner.
+    """
+
+    modified = "hs_lastmodifieddate"
+
+    def __init__(self, api: HubSpotApi, schema: Schema) -> None:
+        """Read records of the object that a schema describes."""
+        self._api = api
+        self.kind = schema.object_type_id
+        display = schema.primary_display_property
+        names = (*schema.own_properties, *((display,) if display else ()), *CUSTOM_PROPERTIES)
+        self.properties: Sequence[str] = [*dict.fromkeys(names)]
+        self._targets = [name for number, name in _NEIGHBOURS.items() if number in schema.neighbours]
+        self._says = {"objectTypeId": self.kind, "objectType": schema.name, "displayProperty": display}
+
+    def key(self, record_id: str) -> str:
+        """Ids of several objects may be the same: the type comes first."""
+        return f"{self.kind}:{record_id}"
+
+    async def complete(self, found: Sequence[msgspec.Raw]) -> list[RawRecord]:
+        """A request a page for each kind of association that the schema allows and that is read."""
+        ids = [read_id(record) for record in found]
+        links = await side_by_side(
+            self._api.associated(self.kind, target, [one for one in ids if one]) for target in self._targets
+        )
+        return [
+            _whole(
+                record,
+                one and self.key(one),
+                {
+                    target: [{"id": linked} for linked in of_target.get(one or "", ())]
+                    for target, of_target in zip(self._targets, links, strict=True)
+                },
+                **self._says,
+            )
+            for record, one in zip(found, ids, strict=True)
+        ]
+
+
+def _whole(
+    record: msgspec.Raw, source_id: str | None, associations: dict[str, Any], **more: Any
+) -> RawRecord:
     """The record with its associations put before the closing brace; all else stays as HubSpot sent it."""
     body = bytes(record)
     if source_id is None:
         return RawRecord(None, body)
-    return RawRecord(source_id, b'%b,"associations":%b}' % (body[:-1], _ENCODER.encode(associations)))
+    added = _ENCODER.encode({"associations": associations, **more})
+    return RawRecord(source_id, b"%b,%b" % (body[:-1], added[1:]))

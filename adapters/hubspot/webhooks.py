@@ -53,6 +53,9 @@ _STREAMS = {
     "product": "products", "line_item": "line_items", "quote": "quotes",
 }  # fmt: skip
 
+# Types that an account has defined itself.
+_CUSTOM_TYPE = re.compile(r"2-[0-9]{1,18}")
+
 _GENERIC = "object"
 _USER = "userId:"
 # ``contact.privacyDeletion``; ``contact.deletion`` comes beside it
@@ -125,6 +128,18 @@ class _Event(msgspec.Struct, rename="camel"):
             # An id that is not a number would make HubSpot refuse the whole batch in which it is asked for.
             if kind and str(object_id).isdecimal() and str(object_id).isascii():
                 yield kind, str(object_id)
+
+    def custom_objects(self) -> Iterator[str]:
+        """The same of records of custom objects: ids under which the stream keeps them."""
+        main = (self.new_object_id, self.primary_object_id, self.object_id, *self.merged_object_ids)
+        named = (
+            *((self.object_type_id, one) for one in main),
+            (self.from_object_type_id, self.from_object_id),
+            (self.to_object_type_id, self.to_object_id),
+        )
+        for kind, object_id in named:
+            if _CUSTOM_TYPE.fullmatch(kind or "") and str(object_id).isdecimal() and str(object_id).isascii():
+                yield f"{kind}:{object_id}"
 
 
 class _Scope(msgspec.Struct, rename="camel"):
@@ -258,6 +273,9 @@ def subjects(event: ReceivedEvent) -> Iterable[Subject]:
             yield Subject(_STREAMS[kind], object_id, deleted_at, erase=is_erased)
         if kind == "company" and renames:
             yield Subject("customers", OF_COMPANY + object_id)
+
+    for source_id in said.custom_objects():
+        yield Subject("custom_objects", source_id)
 
 
 def to_event(raw: dict[str, Any], origin: Origin) -> UnifiedEvent:

@@ -27,7 +27,16 @@ CUSTOMERS = [
 ]  # fmt: skip
 
 # What a connection reads where it chooses it.
-FURTHER_OF_HUBSPOT = ["companies", "deals", "tickets", "products", "line_items", "quotes", "owners"]
+FURTHER_OF_HUBSPOT = [
+    "companies",
+    "deals",
+    "tickets",
+    "products",
+    "line_items",
+    "quotes",
+    "owners",
+    "custom_objects",
+]
 OF_JIRA = ["customers", "events", "issues", "memberships", "organizations", "staff"]
 FURTHER = [
     "subscriptions", "charges", "refunds", "payment_intents", "products", "prices", "balance_transactions", "payouts",

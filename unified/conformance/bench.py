@@ -139,6 +139,11 @@ class Bench(ABC):
         del stream
         return "id"
 
+    def before(self, stream: str) -> int:
+        """The same as ``before_pages`` for a stream, where they differ."""
+        del stream
+        return self.before_pages
+
     def __enter__(self) -> Self:
         self._server.__enter__()
         return self

@@ -108,7 +108,7 @@ async def a_page_that_repeats_is_noticed(bench: Bench, stream: str) -> None:
 @check(each_stream)
 async def a_record_without_an_id_costs_no_other(bench: Bench, stream: str) -> None:
     """One broken record on the second page: the others come, and the load ends."""
-    bench.fault("bad_record", skip=bench.before_pages + 1, drop=bench.id_path(stream), record=3)
+    bench.fault("bad_record", skip=bench.before(stream) + 1, drop=bench.id_path(stream), record=3)
     copy = Copy(stream)
     await bench.sync(copy, concurrency=1)
     assert len(bench.ids(stream) - copy.records.keys()) <= 1

@@ -15,9 +15,9 @@ from unified.sandbox.hubspot import HubSpotSandbox
 from unified.schema.customer import CustomerKind, UnifiedCustomer
 from unified.schema.record import UnifiedRecord
 
-# Owners are no objects: `test_owners`.
+# Owners are no objects (`test_owners`), and custom ones are several (`test_custom`).
 CHOSEN = [stream.name for stream in HubSpotAdapter.streams if not stream.is_usual]
-FURTHER = [name for name in CHOSEN if name != "owners"]
+FURTHER = [name for name in CHOSEN if name not in ("owners", "custom_objects")]
 
 
 class Small(HubSpotBench):
@@ -83,10 +83,17 @@ async def test_each_is_mapped(portal: Small, stream: str) -> None:
 
 
 async def test_a_token_is_tried_for_the_streams_that_are_chosen(portal: Small) -> None:
-    for path in ("objects/2026-09/deals", "objects/2026-09/quotes", "owners/2026-09"):
+    for path in (
+        "objects/2026-09/deals",
+        "objects/2026-09/quotes",
+        "owners/2026-09",
+        "objects/2026-09/2-5001002",
+    ):
         portal.fault("status", f"/crm/{path}", status=403, times=None)
     async with portal.open() as adapter:
         await adapter.test()
         adapter.connection = replace(adapter.connection, streams=CHOSEN)
-        with pytest.raises(PermissionDeniedError, match=r"may not read deals, quotes, owners: "):
+        with pytest.raises(
+            PermissionDeniedError, match=r"may not read deals, quotes, owners, custom_objects: "
+        ):
             await adapter.test()

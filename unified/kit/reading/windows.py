@@ -11,7 +11,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -31,12 +31,14 @@ class Window:
         after: Position of a page inside the range, next to ``high``, where the API pages by record ids.
         page: Position of a page that means nothing outside this very range, such as a token: the range has to stay
             as it is until it is read.
+        of: Which list the range is of, where a stream is made of several.
     """
 
     low: int
     high: int
     after: str | None = None
     page: Position | None = None
+    of: str | None = None
 
     @classmethod
     def load(cls, kept: Sequence[Any]) -> "Window":
@@ -45,7 +47,8 @@ class Window:
 
     def dump(self) -> list[Any]:
         """The window as a cursor keeps it."""
-        return [self.low, self.high, self.after, *(() if self.page is None else (self.page,))]
+        more = (self.page,) if self.of is None else (self.page, self.of)
+        return [self.low, self.high, self.after, *(() if more == (None,) else more)]
 
     def split(self, parts: int) -> list["Window"]:
         """Cut the range into at most ``parts`` ranges of equal length; the highest keeps the position.
@@ -54,8 +57,8 @@ class Window:
         """
         parts = max(1, min(parts, self.high - self.low)) if self.page is None else 1
         edges = [self.low + (self.high - self.low) * i // parts for i in range(parts + 1)]
-        cut = [Window(low, high) for low, high in pairwise(edges)]
-        cut[-1] = Window(cut[-1].low, cut[-1].high, self.after, self.page)
+        cut = [Window(low, high, of=self.of) for low, high in pairwise(edges)]
+        cut[-1] = replace(cut[-1], after=self.after, page=self.page)
         return cut
 
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from unified.sandbox.clock import DAY
 from unified.sandbox.hubspot.answers import Answers, as_json
 from unified.sandbox.hubspot.associations import Associations
-from unified.sandbox.hubspot.lists import OwnersList
+from unified.sandbox.hubspot.lists import OwnersList, SchemasList
 from unified.sandbox.hubspot.oauth import HubSpotOAuth
 from unified.sandbox.hubspot.objects import Objects
 from unified.sandbox.hubspot.portal import HubSpotPortal
-from unified.sandbox.hubspot.records import FURTHER
+from unified.sandbox.hubspot.records import CUSTOM, FURTHER
 from unified.sandbox.hubspot.webhooks import HubSpotWebhooks
 from unified.sandbox.hubspot.writing import Writes
 from unified.sandbox.limits import RollingWindow
@@ -46,6 +46,7 @@ class PortalSpec:
     invoices: int | None = None
     others: int | None = None
     owners: int | None = None
+    custom: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         invoices: generated invoices of each portal.
         others: generated deals of each portal, and as many tickets, products and quotes.
         owners: generated owners of each portal.
+        custom: generated records of each custom object of each portal.
         seed: same seed, same data.
         now: Unix seconds at which the sandbox's clock stands still; None follows real time. The newest
             generated record is of then, or of last midnight (UTC).
@@ -83,6 +85,9 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
             "merge_contacts",
             "define_property",
             "set_rule",
+            "define_object",
+            "delete_object",
+            "hide_object",
             *_CHANGES,
             *(
                 f"{change}_{thing}"
@@ -99,6 +104,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         invoices: int = 200,
         others: int = 30,
         owners: int = 12,
+        custom: int = 12,
         *,
         seed: int = 1,
         now: float | None = None,
@@ -111,12 +117,13 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
         super().__init__(tuple(self._specs), now=now)
         self.search_lag_seconds = search_lag_seconds
         self._seed = seed
-        self._sizes = PortalSpec(contacts, companies, invoices, others, owners)
+        self._sizes = PortalSpec(contacts, companies, invoices, others, owners, custom)
         self._answers = Answers(self.clock, seed)
         self._objects = Objects(self._answers, lambda: self.search_lag_seconds)
         self._associations = Associations(self._answers, association_page)
         self._writes = Writes(self._answers)
         self._owners = OwnersList(self._answers)
+        self._schemas = SchemasList(self._answers)
         self.oauth = HubSpotOAuth(self.clock, next(iter(self._specs)))
         self.set_limits(limits)
 
@@ -129,6 +136,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
             "invoices": size.invoices or 0,
             "line_items": 0,
             **dict.fromkeys(FURTHER, size.others or 0),
+            **dict.fromkeys(CUSTOM, size.custom or 0),
         }
         return HubSpotPortal(
             key,
@@ -144,15 +152,16 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
 
     def routes(self) -> list[Route]:
         """The endpoints; `{version}` is a date such as 2026-09."""
-        objects, associations = self._objects, self._associations
+        objects, associations, checked = self._objects, self._associations, self._schemas.checked
         base = "/crm/objects/{version}/{kind}"
         return [
             self.endpoint("/account-info/{version}/details", self._details),
             self.endpoint("/crm/properties/{version}/{kind}", self._list_properties),
             self.endpoint("/crm/owners/{version}", self._owners.list),
-            self.endpoint(base, objects.list),
-            self.endpoint(f"{base}/search", objects.search, "POST"),
-            self.endpoint(f"{base}/batch/read", objects.batch_read, "POST"),
+            self.endpoint("/crm-object-schemas/{version}/schemas", self._schemas.list),
+            self.endpoint(base, checked(objects.list)),
+            self.endpoint(f"{base}/search", checked(objects.search), "POST"),
+            self.endpoint(f"{base}/batch/read", checked(objects.batch_read), "POST"),
             self.endpoint(f"{base}/batch/create", self._writes.create, "POST"),
             self.endpoint(f"{base}/batch/update", self._writes.update, "POST"),
             self.endpoint(f"{base}/batch/upsert", self._writes.upsert, "POST"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unified.sandbox.draw import Draw
-from unified.sandbox.hubspot.records import SINGULAR, Kind
+from unified.sandbox.hubspot.records import CUSTOM, SINGULAR, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ Record = dict[str, Any]
 
 _APP_ID = 54_321
 # Newer objects have events of a generic form; the ids are those of their types.
-_GENERIC: dict[Kind, str] = {"invoices": "0-53", "quotes": "0-14"}
+_GENERIC: dict[Kind, str] = {"invoices": "0-53", "quotes": "0-14", **{kind: kind for kind in CUSTOM}}
 
 
 class EventMaker:

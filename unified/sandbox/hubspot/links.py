@@ -27,6 +27,8 @@ _ASSOCIATION_TYPES: dict[tuple[Kind, Kind], tuple[int, int | None]] = {
     ("tickets", "companies"): (339, 26),
     ("quotes", "contacts"): (69, None),
     ("quotes", "companies"): (71, None),
+    ("2-5001001", "contacts"): (21, None),
+    ("2-5001001", "companies"): (22, None),
 }
 _FORWARD: frozenset[tuple[Kind, Kind]] = frozenset(
     (
@@ -40,6 +42,8 @@ _FORWARD: frozenset[tuple[Kind, Kind]] = frozenset(
         ("tickets", "companies"),
         ("quotes", "contacts"),
         ("quotes", "companies"),
+        ("2-5001001", "contacts"),
+        ("2-5001001", "companies"),
     )
 )
 """The ends that associations are kept at; the others follow from them."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from unified.sandbox.hubspot.answers import MAX_BATCH, Answers, names, results
-from unified.sandbox.hubspot.records import SINGULAR, Kind
+from unified.sandbox.hubspot.records import CUSTOM, SINGULAR, Kind
 from unified.sandbox.hubspot.search import MAX_BODY, SearchError, search
 from unified.sandbox.provider import Call, Reply, api_path
 
@@ -34,6 +34,7 @@ _DEFAULTS: dict[Kind, list[str]] = {
     "tickets": ["subject", "content", "hs_pipeline", "hs_pipeline_stage"],
     "products": ["name", "price"],
     "quotes": ["hs_title"],
+    **{kind: [] for kind in CUSTOM},
 }
 _SEARCH_DEFAULTS: dict[Kind, list[str]] = {**_DEFAULTS, "line_items": ["quantity", "amount", "price"]}
 

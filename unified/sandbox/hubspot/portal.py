@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from unified.sandbox.draw import seed_of
 from unified.sandbox.hubspot.events import EventMaker
-from unified.sandbox.hubspot.owners import Owners
 from unified.sandbox.hubspot.records import (
+    CUSTOM,
     LINES_PER_INVOICE,
     SINGULAR,
     Kind,
     Properties,
 )
+from unified.sandbox.hubspot.settings.owners import Owners
+from unified.sandbox.hubspot.settings.schemas import Schemas
 from unified.sandbox.hubspot.standing import Standing, State
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class HubSpotPortal(Standing):
         owners: int = 0,
     ) -> None:
         super().__init__(key, seed=seed, counts=counts, until=until, clock=clock)
+        self.schemas = Schemas(CUSTOM[:2] if counts[CUSTOM[0]] else ())
         self.owners = Owners(seed_of(seed, key) ^ 10, owners, until * 1000, clock)
         self._announce = announce
         self._events = EventMaker(self.portal_id, seed_of(seed, key))
@@ -176,6 +179,22 @@ class HubSpotPortal(Standing):
     def archive_invoice(self, invoice_id: str) -> None:
         """Archive an invoice."""
         self.archive("invoices", invoice_id)
+
+    def define_object(self, kind: Kind) -> None:
+        """Define a custom object, with the records that it has."""
+        self.schemas.defined.add(kind)
+        self.schemas.deleted.discard(kind)
+
+    def delete_object(self, kind: Kind) -> None:
+        """Delete a custom object; all of its records have to be archived before."""
+        if any(True for _ in self.all(kind)):
+            raise ValueError(f"{kind} has records")
+        self.schemas.defined.discard(kind)
+        self.schemas.deleted.add(kind)
+
+    def hide_object(self, kind: Kind, *, hidden: bool = True) -> None:
+        """Show a custom object to nobody, as to a token without the right to it; or show it again."""
+        (self.schemas.hidden.add if hidden else self.schemas.hidden.discard)(kind)
 
     def create_owner(self, **fields: Any) -> dict[str, Any]:
         """Add an owner; fields override the generated ones."""

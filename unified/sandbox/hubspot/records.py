@@ -21,15 +21,21 @@ from unified.sandbox.data import (
 )
 from unified.sandbox.draw import Draw, seed_of
 
-Kind = Literal["contacts", "companies", "invoices", "line_items", "deals", "tickets", "products", "quotes"]
+Kind = Literal[
+    "contacts", "companies", "invoices", "line_items", "deals", "tickets", "products", "quotes", "2-5001001",
+    "2-5001002", "2-5001003",
+]  # fmt: skip
 Properties = dict[str, str | None]
 
 FURTHER: tuple[Kind, ...] = ("deals", "tickets", "products", "quotes")
 """Objects that nothing else follows from."""
-KINDS: tuple[Kind, ...] = ("contacts", "companies", "invoices", "line_items", *FURTHER)
+CUSTOM: tuple[Kind, ...] = ("2-5001001", "2-5001002", "2-5001003")
+"""Custom objects that a portal may have: cars, visits, pets (`schemas`)."""
+KINDS: tuple[Kind, ...] = ("contacts", "companies", "invoices", "line_items", *FURTHER, *CUSTOM)
 SINGULAR: dict[Kind, str] = {
     "contacts": "contact", "companies": "company", "invoices": "invoice", "line_items": "line_item",
     "deals": "deal", "tickets": "ticket", "products": "product", "quotes": "quote",
+    **{kind: kind for kind in CUSTOM},
 }  # fmt: skip
 LINES_PER_INVOICE = 256
 """Line item index = invoice index * this + number of the line."""
@@ -38,6 +44,7 @@ _ID_STEP = 37
 _FIRST_ID: dict[Kind, int] = {
     "contacts": 101, "companies": 5_000_000_000, "invoices": 44_000_000_000, "line_items": 9_000_000_000_000,
     "deals": 700_000_001, "tickets": 800_000_001, "products": 900_000_001, "quotes": 600_000_001,
+    **dict.fromkeys(CUSTOM, 300_000_001),
 }  # fmt: skip
 _HISTORY_MS = 730 * DAY * 1000
 _CURRENCIES = ("usd",) * 5 + ("eur",) * 3 + ("gbp", "jpy", "kwd")
@@ -71,7 +78,8 @@ class HubSpotRecords:
     def __init__(self, seed: int, counts: dict[Kind, int], until: int) -> None:
         self.counts = counts
         self._until = until
-        self._seeds = {kind: seed_of(seed, kind) for kind in KINDS}
+        # Records of two custom objects have the same ids, as they may.
+        self._seeds = {kind: seed_of(seed, "custom" if kind in CUSTOM else kind) for kind in KINDS}
         self.line_counts: dict[int, int] = {}
         """Number of lines of invoices that were created with a given number."""
 
@@ -164,7 +172,7 @@ class HubSpotRecords:
         make = {
             "contacts": self._contact, "companies": self._company, "invoices": self._invoice,
             "line_items": self._line_item, "deals": self._deal, "tickets": self._ticket, "products": self._product,
-            "quotes": self._quote,
+            "quotes": self._quote, "2-5001001": self._car, "2-5001002": self._visit, "2-5001003": self._pet,
         }[kind]  # fmt: skip
         return make(index)
 
@@ -320,6 +328,26 @@ class HubSpotRecords:
             "hs_title": f"Offer {index}",
             "hubspot_owner_id": None,
         }
+
+    def _car(self, index: int) -> Properties:
+        draw = Draw(self._seeds["2-5001001"], index)
+        return {
+            "hs_merged_object_ids": None,
+            "hubspot_owner_id": str(draw.between(1, 9)),
+            "model": draw.pick(("Ranger", "Frontier", "Élan")),
+            "price": f"{draw.between(9, 90)}000.00",
+            "vin": f"VIN{index:014d}",
+            "year": draw.pick((None, "2019", "2024")),
+        }
+
+    def _visit(self, index: int) -> Properties:
+        return {
+            "visit_title": f"Visit {index}",
+            "visited_on": iso_ms(self.created_ms("2-5001002", index))[:10],
+        }
+
+    def _pet(self, index: int) -> Properties:
+        return {"pet_name": f"Pet {index}"}
 
     def _line_item(self, index: int) -> Properties:
         invoice, number = divmod(index, LINES_PER_INVOICE)

@@ -17,6 +17,7 @@ from unified.sandbox.draw import seed_of
 from unified.sandbox.hubspot.keys import UniqueKeys
 from unified.sandbox.hubspot.links import Association, Links
 from unified.sandbox.hubspot.records import (
+    CUSTOM,
     FURTHER,
     KINDS,
     LINES_PER_INVOICE,
@@ -32,11 +33,12 @@ ARCHIVE_DAYS = 90
 """How long archived records can still be read."""
 _MODIFIED: dict[Kind, str] = {
     "contacts": "lastmodifieddate", "companies": "hs_lastmodifieddate", "invoices": "hs_lastmodifieddate",
-    "line_items": "hs_lastmodifieddate", **dict.fromkeys(FURTHER, "hs_lastmodifieddate"),
+    "line_items": "hs_lastmodifieddate", **dict.fromkeys((*FURTHER, *CUSTOM), "hs_lastmodifieddate"),
 }  # fmt: skip
 _CREATED: dict[Kind, str] = {
     "contacts": "createdate", "companies": "createdate", "invoices": "hs_createdate",
     "line_items": "createdate", **dict.fromkeys(FURTHER, "createdate"), "quotes": "hs_createdate",
+    **dict.fromkeys(CUSTOM, "hs_createdate"),
 }  # fmt: skip
 
 
