@@ -75,6 +75,13 @@ class HubSpotConfig(AdapterConfig):
         description="Further properties of contacts and invoices to read into custom_fields, and of contacts to "
         "write from there.",
     )
+    associations_hours: float = Field(
+        default=24.0,
+        ge=0,
+        le=8760,
+        description="Hours after which all deals, tickets and quotes are read again, because a record whose "
+        "associations alone change counts as unmodified; 0 says never.",
+    )
     key_property: str | None = Field(
         default=None,
         description="A property of contacts with unique values, made for this purpose: it lets contacts without "
@@ -82,9 +89,16 @@ class HubSpotConfig(AdapterConfig):
     )
 
 
-def _further(name: str) -> Stream:
+def _further(name: str, *, mapping_version: int = 1) -> Stream:
     """A stream of records that land in ``unified_records``, where a connection chooses it."""
-    return Stream(name, RECORDS, is_usual=False, source=Objects, to_unified=mapping.record)
+    return Stream(
+        name,
+        RECORDS,
+        is_usual=False,
+        mapping_version=mapping_version,
+        source=Objects,
+        to_unified=mapping.record,
+    )
 
 
 @register_adapter
@@ -148,11 +162,11 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
             control_total=ControlTotal(("properties", "hs_amount_billed")),
         ),
         Stream("companies", CUSTOMERS, is_usual=False, source=Objects, to_unified=mapping.company),
-        _further("deals"),
-        _further("tickets"),
+        _further("deals", mapping_version=2),
+        _further("tickets", mapping_version=2),
         _further("products"),
         _further("line_items"),
-        _further("quotes"),
+        _further("quotes", mapping_version=2),
         Stream("owners", RECORDS, is_usual=False, source=Owners, to_unified=mapping.owner),
         Stream(
             "custom_objects", RECORDS, is_usual=False, source=CustomObjects, to_unified=mapping.custom_object

@@ -169,7 +169,7 @@ def record(raw: dict[str, Any], origin: Origin) -> UnifiedRecord:
         UnifiedRecord,
         **origin.identify(raw["id"]),
         **_life(raw, unusable),
-        custom_fields=_custom(properties, frozenset((*_NAMES, *_BOOKKEEPING))),
+        custom_fields={**_custom(properties, frozenset((*_NAMES, *_BOOKKEEPING))), **_linked(raw)},
         raw_data=raw,
         name=first_of(properties, *_NAMES),
     )

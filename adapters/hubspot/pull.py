@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from adapters.hubspot.api import BATCH, HubSpotApi
+from adapters.hubspot.api import BATCH, Filter, HubSpotApi
 from adapters.hubspot.mapping import COMPANY_PROPERTIES
 from adapters.hubspot.related import Contacts, Further, Invoices
 from adapters.hubspot.searched import Searched, modified_since
@@ -46,6 +46,8 @@ class Objects(RefreshedSource):
         self._source = _whole_records(self._api, stream.name, adapter.config.properties)
         self._clock = adapter.clock
         self._since = since_of(adapter.config)
+        hours = adapter.config.associations_hours if self._source.has_links else 0
+        self._relink_after = timedelta(hours=hours) if hours else None
         self._searched = Searched(self._api, self._source, clock=self._clock, settled=self._settled)
         self.readers = min(adapter.config.concurrency, READERS)
 
@@ -87,7 +89,8 @@ class Objects(RefreshedSource):
         """All ids, in one window."""
         started_at = self._settled()
         windows, now = await self._searched.span(())
-        return Refresh(started_at, windows, {"since": self._since.settled(now).isoformat()})
+        since = self._since.settled(now).isoformat()
+        return Refresh(started_at, windows, {"since": since, **self._linked(since)})
 
     async def window(self, window: Window) -> WindowPage:
         """A page of the search for all records."""
@@ -100,7 +103,7 @@ class Objects(RefreshedSource):
     # Changes
 
     async def changes(self, cursor: Cursor) -> AsyncGenerator[Page, None]:
-        """What was modified, the contacts of modified companies, what was archived.
+        """What was modified, the contacts of modified companies, what was archived; once a day all that is associated.
 
         A cursor inside a pull holds ``until``, from where the next one will go on, the ``step`` and how far
         ``at`` it is. A contact deleted for good (GDPR) shows only in a full refresh.
@@ -111,25 +114,45 @@ class Objects(RefreshedSource):
             windows, now = await self._searched.span((modified_since(self._source.modified, changed_since),))
             self._since.check(since, now, label=self._api.label)
             until = max(since, self._since.settled(now)).isoformat()
-            cursor = {"since": cursor["since"], "until": until, "step": "modified", "at": _dump(windows)}
+            cursor = {**cursor, "until": until, "step": "modified", "at": _dump(windows)}
+            if self._is_relink_due(cursor, now):
+                cursor["relinks"] = True
+        modified = (modified_since(self._source.modified, changed_since),)
         steps: dict[str, Step] = {
-            "modified": partial(self._modified, changed_since),
+            "modified": partial(self._found, modified),
             "renamed": partial(self._renamed, changed_since),
             "archived": partial(self._searched.archived, changed_since),
         }
+        relinks = cursor.get("relinks", False)
+        if relinks:
+            steps["associated"] = partial(self._found, ())
         async with aclosing(in_steps(cursor, steps)) as pages:
             async for page in pages:
                 yield page
-        yield Page((), self._clock(), {"since": cursor["until"]})
+        linked = self._linked(cursor["until"] if relinks else cursor.get("linked"))
+        yield Page((), self._clock(), {"since": cursor["until"], **linked})
 
-    async def _modified(self, since: datetime, at: Sequence[Sequence[int]]) -> AsyncGenerator[Page, None]:
-        changed = (modified_since(self._source.modified, since),)
+    def _linked(self, moment: str | None) -> Cursor:
+        """What a cursor keeps of when all associations were read last."""
+        return {} if moment is None or self._relink_after is None else {"linked": moment}
+
+    def _is_relink_due(self, cursor: Cursor, now: datetime) -> bool:
+        if self._relink_after is None:
+            return False
+        return "linked" not in cursor or now - datetime.fromisoformat(cursor["linked"]) >= self._relink_after
+
+    async def _found(
+        self, filters: Sequence[Filter], at: Sequence[Sequence[int]] | None
+    ) -> AsyncGenerator[Page, None]:
+        """What a search finds, from where it stands on."""
+        begin = (
+            (await self._searched.span(filters))[0] if at is None else [Window(low, high) for low, high in at]
+        )
 
         async def fetch(window: Window) -> WindowPage:
-            return await self._searched.window(window, changed)
+            return await self._searched.window(window, filters)
 
-        windows = [Window(low, high) for low, high in at]
-        async with aclosing(read_windows(windows, fetch, readers=self.readers)) as pages:
+        async with aclosing(read_windows(begin, fetch, readers=self.readers)) as pages:
             async for page, left in pages:
                 yield Page(page.records, page.observed_at, {"at": _dump(left)}, page.tombstones)
 

@@ -91,7 +91,13 @@ class Companies:
 
 
 class _Plain:
-    """An object whose records are kept under HubSpot's ids."""
+    """An object whose records are kept under HubSpot's ids.
+
+    Attributes:
+        has_links: Whether its records are kept with ids of others that they may lose without being modified.
+    """
+
+    has_links = False
 
     def key(self, record_id: str) -> str:
         """The id itself."""
@@ -176,11 +182,12 @@ class Further(_Plain):
         self._api = api
         self.kind = kind
         self.properties: Sequence[str] = FURTHER_PROPERTIES[kind]
+        self.has_links = kind in _ASSOCIATED
 
     async def complete(self, found: Sequence[msgspec.Raw]) -> list[RawRecord]:
         """Two requests a page for the associations, where the object has any that are read."""
         ids = [read_id(record) for record in found]
-        targets = ("contacts", "companies") if self.kind in _ASSOCIATED else ()
+        targets = ("contacts", "companies") if self.has_links else ()
         links = await side_by_side(
             self._api.associated(self.kind, target, [one for one in ids if one]) for target in targets
         )

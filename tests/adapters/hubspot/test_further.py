@@ -77,9 +77,39 @@ async def test_each_is_mapped(portal: Small, stream: str) -> None:
                 assert (record.kind, record.company) == (CustomerKind.COMPANY, record.name)
             else:
                 kept = {name: value for name, value in properties.items() if value and value not in names}
+                linked = {name: record.custom_fields.pop(name, []) for name in ("contact_ids", "company_ids")}
                 assert kept.items() >= record.custom_fields.items()
+                of = raw["associations"]
+                assert [*linked.values()] == [
+                    [one["id"] for one in of.get(name, ())] for name in ("contacts", "companies")
+                ]
     if stream in ("deals", "tickets", "quotes"):
         assert any(raw["associations"]["contacts"] for raw in copy.records.values())
+
+
+@pytest.mark.parametrize("hours", [24, 0])
+async def test_an_association_that_changes_alone_shows_within_a_day(portal: Small, hours: int) -> None:
+    copy = await portal.loaded("deals")
+    deal, before = next((one, raw) for one, raw in copy.records.items() if raw["associations"]["contacts"])
+    others = {record["id"] for record in portal.provider.account().all("contacts")}
+    other = min(others - {one["id"] for one in before["associations"]["contacts"]})
+    portal.provider.mutate("associate", None, "deals", deal, other)
+    await portal.sync(copy, associations_hours=hours)
+    assert copy.met == []
+    portal.provider.clock.advance(days=1)
+    for _ in range(40):  # killed after every page
+        await portal.sync(copy, pages=1, associations_hours=hours)
+        if copy.cursor and "until" not in copy.cursor:
+            break
+    linked = [other] if hours else [one["id"] for one in before["associations"]["contacts"]]
+    now = datetime.fromtimestamp(NOW, UTC)
+    async with portal.open() as adapter:
+        raw = msgspec.json.encode(copy.records[deal])
+        record = adapter.map_record("deals", raw, adapter.origin("deals", now, now))
+    assert record.custom_fields["contact_ids"] == linked
+    portal.provider.clock.advance(seconds=3600)
+    await portal.sync(copy, associations_hours=hours)
+    assert copy.met == [], "all was read an hour ago"
 
 
 async def test_a_token_is_tried_for_the_streams_that_are_chosen(portal: Small) -> None:

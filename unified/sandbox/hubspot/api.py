@@ -85,6 +85,7 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
             "merge_contacts",
             "define_property",
             "set_rule",
+            "associate",
             "define_object",
             "delete_object",
             "hide_object",

@@ -66,8 +66,8 @@ class Ends(Protocol):
     def companies_of(self, contact: int) -> list[int]:
         """The companies of a contact, the primary one first."""
 
-    def contact_of(self, invoice: int) -> int | None:
-        """The contact of an invoice."""
+    def contact_of(self, kind: Kind, index: int) -> int | None:
+        """The contact of an invoice, a deal and what else has one."""
 
     def line_count(self, invoice: int) -> int:
         """How many line items an invoice has."""
@@ -106,7 +106,7 @@ class Links:
         if source == "contacts":
             companies = enumerate(self._portal.companies_of(index))
             return [Association(one, _types(source, target, primary=at == 0)) for at, one in companies]
-        contact = self._portal.contact_of(index)
+        contact = self._portal.contact_of(source, index)
         if contact is None:
             return []
         if target == "contacts":

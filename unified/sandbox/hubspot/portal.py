@@ -180,6 +180,12 @@ class HubSpotPortal(Standing):
         """Archive an invoice."""
         self.archive("invoices", invoice_id)
 
+    def associate(self, kind: Kind, record_id: str, contact_id: str | None) -> None:
+        """Put another contact in the place of a record's, or none; that modifies neither of them."""
+        contact = None if contact_id is None else self._index("contacts", contact_id)
+        self._contacts[kind, self._index(kind, record_id)] = contact
+        self._links.clear()
+
     def define_object(self, kind: Kind) -> None:
         """Define a custom object, with the records that it has."""
         self.schemas.defined.add(kind)

@@ -81,6 +81,7 @@ class Standing:
         self._until = until * 1000
         self._records = HubSpotRecords(base, counts, until * 1000)
         self._states: dict[tuple[Kind, int], State] = {}
+        self._contacts: dict[tuple[Kind, int], int | None] = {}
         self._changes = 0
         self._added: dict[Kind, int] = dict.fromkeys(KINDS, 0)
         self._links = Links(self)
@@ -206,9 +207,9 @@ class Standing:
             else state.companies
         )
 
-    def contact_of(self, invoice: int) -> int | None:
-        """The invoice's contact, followed through merges."""
-        contact = self._records.contact_of(invoice)
+    def contact_of(self, kind: Kind, index: int) -> int | None:
+        """The contact of an invoice, a deal and what else has one, followed through merges."""
+        contact = self._contacts.get((kind, index), self._records.contact_of(index))
         while contact is not None and (state := self._states.get(("contacts", contact))) is not None:
             if state.merged_into is None:
                 break

@@ -148,8 +148,8 @@ def test_hubspots_own_addresses_are_used_where_the_connection_leaves_them() -> N
         "redirect_uri": "https://app.example.com/callback",
         "scope": "oauth crm.objects.contacts.read crm.objects.companies.read crm.objects.invoices.read "
         "crm.objects.line_items.read",
-        "optional_scope": "crm.objects.contacts.write crm.objects.deals.read crm.objects.products.read "
-        "crm.objects.quotes.read tickets",
+        "optional_scope": "crm.objects.contacts.write crm.objects.custom.read crm.objects.deals.read "
+        "crm.objects.owners.read crm.objects.products.read crm.objects.quotes.read crm.schemas.custom.read tickets",
         "state": "state",
         "code_challenge": "",
         "code_challenge_method": "S256",
