@@ -46,6 +46,16 @@ class UnusableSettingsError(ConfigurationError):
         self.faults = faults
 
 
+def typed_number(text: str) -> int | float | str:
+    """The number that somebody typed; the text itself where it is not one, for a model to refuse."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 def checked_settings(
     adapter: type[BaseAdapter[Any]], settings: Mapping[str, Any], check: Check | None = None
 ) -> dict[str, Any]:

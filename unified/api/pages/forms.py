@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unified.kit.adapter import BaseAdapter
+from unified.kit.settings import typed_number
 
 PREFIX = "setting."
 """Before a setting's name, so that none can be taken for another field of the form."""
@@ -85,7 +86,7 @@ def typed(adapter: type[BaseAdapter[Any]], form: Mapping[str, str]) -> dict[str,
             if (text == "on") != (field.default == "true"):
                 found[field.name] = text == "on"
         elif text:
-            found[field.name] = _number(text) if field.kind == "number" else text
+            found[field.name] = typed_number(text) if field.kind == "number" else text
     return found
 
 
@@ -106,12 +107,3 @@ def _field(name: str, schema: Mapping[str, Any], *, is_required: bool) -> Field:
         str(inner.get("minimum", inner.get("exclusiveMinimum", ""))),
         str(inner.get("maximum", inner.get("exclusiveMaximum", ""))),
     )
-
-
-def _number(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

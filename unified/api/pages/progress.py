@@ -47,7 +47,7 @@ async def stream_progress(
     async with services.db.workspace(caller.workspace_id) as conn:
         await connection_key(conn, connection_id)
     followed = Followed(connection_id, datetime.fromtimestamp(since or 0, UTC))
-    # A proxy that buffers would keep the page waiting: nginx is told by its header, others by no-transform.
+    # A proxy that buffers would keep the page waiting: nginx heeds its own header, others no-transform.
     headers = {**HEADERS, "cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
     events = _events(services.following, caller.workspace_id, followed)
     return StreamingResponse(events, headers=headers, media_type="text/event-stream")

@@ -1,6 +1,6 @@
 """A document that is written by form as well as by hand: what the form shows of it, and what it changes in it.
 
-Pure. The form has what most APIs need to be said; whatever else the text says stays as it is, but for its comments.
+Pure. The form has what most APIs need; the rest of the text stays as it is, but for its comments.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +13,9 @@ import msgspec
 from unified.kit.document.source import DocumentError, read_source
 from unified.kit.importing.writing import as_yaml
 from unified.kit.mapping.trial import shape
+from unified.kit.settings import typed_number
 from unified.schema.entities import ENTITIES
-from unified.sync.connectors.starting import usual_auth, usual_paging
+from unified.sync.connectors.usual import usual_auth, usual_paging
 
 MOST_FIELDS = 80
 _LONGEST_SAMPLE = 80
@@ -25,7 +26,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "token": ("token",),
     "next_link": ("link",),
 }
-"""The key of each kind of paging that says where an answer tells how the list goes on."""
+"""The key of each kind of paging under which a document names the place of the next page in an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def with_form(value: Mapping[str, Any], form: Mapping[str, str], stream: str) ->
         if name in new:
             changed[name] = new[name]
     if "requests_per_second" in new:
-        changed["requests_per_second"] = _number(new["requests_per_second"])
+        changed["requests_per_second"] = typed_number(new["requests_per_second"])
     if "hosts" in new:
         changed["hosts"] = [one.strip() for one in new["hosts"].split(",") if one.strip()]
     if "auth" in new:
@@ -144,7 +145,7 @@ def _change_paging(paging: dict[str, Any], new: Mapping[str, str]) -> None:
     if new.get("parameter"):
         paging["parameter"] = _as_taker(new["parameter"])
     if new.get("size"):
-        paging["size"] = _number(new["size"])
+        paging["size"] = typed_number(new["size"])
     if new.get("place"):
         for key in PLACES.get(str(paging.get("kind")), ()):
             paging[key] = new["place"].split(".")
@@ -270,12 +271,3 @@ def _as_records(text: str) -> Any:
 
 def _as_taker(text: str) -> Any:
     return text.split(".") if "." in text else text
-
-
-def _number(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

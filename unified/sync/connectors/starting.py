@@ -5,10 +5,10 @@ What it says is usual, and stands there to be changed. Of an API that others des
 """
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
-from typing import Any, Literal, get_args
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -18,15 +18,9 @@ from unified.kit.errors import ConfigurationError
 from unified.kit.importing.landing import entity_named
 from unified.kit.importing.names import slug
 from unified.sync.connectors.files import DOCUMENT, EXCHANGES
-
-AuthKind = Literal["bearer", "key", "basic", "session", "none"]
-PagingKind = Literal["none", "token", "page", "offset", "after_id", "next_link", "link_header"]
-
-AUTH_KINDS: tuple[AuthKind, ...] = get_args(AuthKind)
-PAGING_KINDS: tuple[PagingKind, ...] = get_args(PagingKind)
+from unified.sync.connectors.usual import AUTH, PAGING, SIZE, AuthKind, PagingKind
 
 _NOW = "2026-01-01T12:00:00Z"
-_SIZE = 100
 _USER, _SECRET = "fake_user", "fake_secret"
 
 
@@ -62,9 +56,9 @@ class Start:
             ConfigurationError: If an answer that is a list has no place for what says how it goes on, or the path is
                 of one record.
         """
-        if self.paging in _TOLD and not self.records:
+        if self.paging in _NEXT and not self.records:
             raise ConfigurationError(
-                f"paging {self.paging} reads an answer's {_TOLD[self.paging]}, and an answer that is the list itself "
+                f"paging {self.paging} reads an answer's {_NEXT[self.paging]}, and an answer that is the list itself "
                 "has none; name the keys to the list, or use another kind of paging"
             )
         if not self.path.startswith("/") or any(sign in self.path for sign in "?#{"):
@@ -80,26 +74,27 @@ class Start:
             title=self._title,
             host=urlsplit(self.base_url).hostname,
             base_url=_inline(self.base_url.rstrip("/")),
-            auth=_AUTH[self.auth],
+            auth=AUTH[self.auth],
             stream=self.stream,
             entity=entity,
             path=_inline(self.path),
             records=_inline(list(self.records)),
-            paging=_PAGING[self.paging],
-            parameters=f'    parameters: {{limit: "{_SIZE}"}}\n' if self.paging in _SIZED else "",
+            paging=PAGING[self.paging],
+            parameters=f'    parameters: {{limit: "{SIZE}"}}\n' if self.paging in _SIZED else "",
             rules=_RULES[entity],
         )
 
     def _exchanges(self) -> str:
         entity = entity_named(self.stream)
-        record = {"id": "1", **_EXAMPLE[entity]}
-        answer: Any = [record]
-        for place, key in enumerate(reversed(self.records), 1):
-            told = {_TOLD[self.paging]: None} if place == len(self.records) and self.paging in _TOLD else {}
-            answer = {key: answer, **told}
         url = f"{self.base_url.rstrip('/')}{self.path}"
-        query = urlencode(_ASKED.get(self.paging, {}))
-        exchange = {"url": f"{url}?{query}" if query else url, "sends": _SENDS[self.auth], "body": answer}
+        exchanges: list[dict[str, Any]] = [
+            {
+                "url": f"{url}?{urlencode(query)}" if query else url,
+                "sends": _SENDS[self.auth],
+                "body": self._answer([] if number else [{"id": "1", **_EXAMPLE[entity]}]),
+            }
+            for number, query in enumerate(_ASKED.get(self.paging, ({},)))
+        ]
         login = {
             "method": "POST",
             "url": f"{self.base_url.rstrip('/')}/login",
@@ -113,7 +108,7 @@ class Start:
             "streams": {
                 self.stream: [
                     {
-                        "exchanges": [login, exchange] if self.auth == "session" else [exchange],
+                        "exchanges": [login, *exchanges] if self.auth == "session" else exchanges,
                         "records": {"1": _EXPECTED[entity]},
                     }
                 ]
@@ -121,24 +116,21 @@ class Start:
         }
         return msgspec.json.format(msgspec.json.encode(said), indent=2).decode() + "\n"
 
+    def _answer(self, records: list[dict[str, str]]) -> Any:
+        """A page's answer: the list below its keys, beside what says that nothing follows."""
+        answer: Any = records
+        for place, key in enumerate(reversed(self.records), 1):
+            is_whole = place == len(self.records)
+            following = {_NEXT[self.paging]: None} if is_whole and self.paging in _NEXT else {}
+            answer = {key: answer, **following}
+        return answer
+
     def _readme(self) -> str:
         return _README.substitute(title=self._title, stream=self.stream, entity=entity_named(self.stream))
 
     @property
     def _title(self) -> str:
         return self.name.replace("_", " ").title()
-
-
-def usual_auth(kind: str) -> dict[str, Any] | None:
-    """What a document says of a kind of proof, where it says what is usual; None of a kind that is not listed."""
-    text = next((said for name, said in _AUTH.items() if name == kind), None)
-    return None if text is None else yaml.safe_load(text)["auth"]
-
-
-def usual_paging(kind: str) -> dict[str, Any] | None:
-    """The same of paging."""
-    text = next((said for name, said in _PAGING.items() if name == kind), None)
-    return None if text is None else (yaml.safe_load(text) or {"paging": {"kind": kind}})["paging"]
 
 
 def _inline(value: Any) -> str:
@@ -186,38 +178,6 @@ $paging
       rules:
 $rules""")
 
-_AUTH: Mapping[AuthKind, str] = {
-    "none": "auth: {kind: none}",
-    "bearer": """\
-# Sent as `Authorization: Bearer …`. The hint is what a person reads who looks for it.
-auth:
-  kind: bearer
-  secret: {name: token, label: API token, hint: "where it is found, and how it begins"}""",
-    "key": """\
-# Sent in this header. `place: query` sends it as a parameter, `basic_user` as the user of Basic, without a password.
-auth:
-  kind: key
-  place: header
-  name: X-Api-Key
-  secret: {name: api_key, label: API key, hint: "where it is found, and how it begins"}""",
-    "basic": """\
-# Sent as `Authorization: Basic …`.
-auth:
-  kind: basic
-  user: {name: user, label: User, hint: "whose it is"}
-  password: {name: password, label: Password, hint: "where it is found"}""",
-    "session": """\
-# A POST to this path logs in; the token of its answer proves who asks until it is rejected.
-auth:
-  kind: session
-  secrets:
-    - {name: user, label: User, hint: "whose it is"}
-    - {name: password, label: Password, hint: "where it is found"}
-  path: /login
-  body: {user: "{{ secrets.user }}", password: "{{ secrets.password }}"}
-  token: [token]""",
-}
-
 _SECRETS: Mapping[AuthKind, dict[str, str]] = {
     "none": {},
     "bearer": {"token": _SECRET},
@@ -233,33 +193,14 @@ _SENDS: Mapping[AuthKind, dict[str, str]] = {
     "session": {"authorization": "Bearer fake_token"},
 }
 
-_PAGING: Mapping[PagingKind, str] = {
-    "none": "    # The list is one page. If it goes on, `paging` says how; else the rest is missing.",
-    "token": """\
-    # The answer holds a word that the next request repeats; null or missing on the last page.
-    paging: {kind: token, parameter: cursor, token: [next_cursor]}""",
-    "page": f"""\
-    # Pages are counted from `first`; one with fewer records than `size` is the last.
-    paging: {{kind: page, parameter: page, first: 1, size: {_SIZE}, size_parameter: per_page}}""",
-    "offset": f"""\
-    # Records are counted; a page with fewer than `size` is the last.
-    paging: {{kind: offset, parameter: offset, size: {_SIZE}, size_parameter: limit}}""",
-    "after_id": f"""\
-    # The next page begins after the last record's id; a page with fewer records than `size` is the last.
-    paging: {{kind: after_id, parameter: starting_after, size: {_SIZE}}}""",
-    "next_link": """\
-    # The answer holds the next page's URL; null or missing on the last page. Another host is never asked.
-    paging: {kind: next_link, link: [next]}""",
-    "link_header": """\
-    # The header `Link` holds the next page's URL, as rel="next". Another host is never asked.
-    paging: {kind: link_header}""",
-}
-_TOLD: Mapping[PagingKind, str] = {"token": "next_cursor", "next_link": "next"}
+_NEXT: Mapping[PagingKind, str] = {"token": "next_cursor", "next_link": "next"}
 _SIZED: tuple[PagingKind, ...] = ("after_id",)
-_ASKED: Mapping[PagingKind, dict[str, str]] = {
-    "page": {"page": "1", "per_page": str(_SIZE)},
-    "offset": {"offset": "0", "limit": str(_SIZE)},
-    "after_id": {"limit": str(_SIZE)},
+# The queries of each page, where there are any. Less than was asked for may be all that an API gives, so that another
+# page is asked for, which is empty.
+_ASKED: Mapping[PagingKind, Sequence[dict[str, str]]] = {
+    "page": [{"page": page, "per_page": str(SIZE)} for page in ("1", "2")],
+    "offset": [{"offset": offset, "limit": str(SIZE)} for offset in ("0", "1")],
+    "after_id": [{"limit": str(SIZE)}],
 }
 
 _RULES: Mapping[str, str] = {

@@ -8,7 +8,8 @@ import pytest
 from unified.kit.errors import ConfigurationError
 from unified.sync.connectors.files import DOCUMENT, EXCHANGES, Files
 from unified.sync.connectors.offers import tried
-from unified.sync.connectors.starting import AUTH_KINDS, PAGING_KINDS, Start
+from unified.sync.connectors.starting import Start
+from unified.sync.connectors.usual import AUTH_KINDS, PAGING_KINDS
 
 START = Start("acme", "https://api.acme.example/v2/", "bearer", "none", "/customers", ("data",))
 

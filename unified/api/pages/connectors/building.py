@@ -5,7 +5,7 @@ The form is carried along whole with each button; nothing but drafts is kept, an
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +16,7 @@ from unified.api.management.endpoints.connections import documents as api
 from unified.api.management.problems import Problem, explained
 from unified.api.management.services import Services, Use
 from unified.api.pages import forms
+from unified.api.pages.connectors.desk import Desk, desk_of, with_form, with_picks
 from unified.api.pages.connectors.marketplace import HOME as MARKETPLACE
 from unified.api.pages.connectors.trying import connected, typed
 from unified.api.pages.route import NO_SUCH_PAGE, Form, router
@@ -31,39 +32,17 @@ from unified.sync.connectors.difference import Difference, difference
 from unified.sync.connectors.files import DOCUMENT, Files
 from unified.sync.connectors.installing import as_installed
 from unified.sync.connectors.offers import read_document
-from unified.sync.connectors.starting import AUTH_KINDS, PAGING_KINDS, Start
+from unified.sync.connectors.starting import Start
 from unified.sync.connectors.trying import Tried, try_stream
+from unified.sync.connectors.usual import AUTH_KINDS, PAGING_KINDS
 
 HOME = "/connectors/build"
 _FIRST = Start("my_api", "https://api.example.com", "bearer", "none", "/customers", ("data",))
 _SHOWN_IN_PLACE = frozenset({403, 409, 412, 422, 502})
 _MOST_CONNECTIONS = 200
 _LAST_EXCHANGES = 5
-# What the form's own fields are called, apart from those of other parts.
-_SIDE, _PICK = "form.", "pick."
 
 routes = router()
-
-
-@dataclass(frozen=True, slots=True)
-class _Desk:
-    """What lies on the builder's desk.
-
-    Attributes:
-        text: The document, as it was typed.
-        exchanges: Its recorded exchanges.
-        draft: The name of the draft that it was opened from; empty where it is new.
-        revision: That draft's.
-        stream: The stream that the form is about.
-        connection: The connection that it is tried by; empty where secrets are typed.
-    """
-
-    text: str
-    exchanges: str = ""
-    draft: str = ""
-    revision: int = 0
-    stream: str = ""
-    connection: str = ""
 
 
 @routes.get(HOME)
@@ -76,11 +55,11 @@ async def begin(
     done: str = "",
 ) -> Response:
     """Begin a document, or go on with a draft, with what is installed, or with a template."""
-    desk = _Desk(_FIRST.files()[DOCUMENT])
+    desk = Desk(_FIRST.files()[DOCUMENT])
     if draft:
         async with services.db.workspace(caller.workspace_id) as conn:
             found = await drafts.get(conn, draft)
-        desk = _Desk(found.source, found.exchanges or "", found.name, found.revision)
+        desk = Desk(found.source, found.exchanges or "", found.name, found.revision)
     elif source:
         desk = await _existing(caller, services, source)
     notice = "The draft is saved." if done == "save" else None
@@ -90,16 +69,16 @@ async def begin(
 @routes.post(HOME)
 async def work(request: Request, caller: api.Installer, services: Use, form: Form) -> Response:
     """Do what a button says with what is in the form, and show it all again."""
-    desk = _desk_of(form)
+    desk = desk_of(form)
     try:
         if form.get("action") == "take" or form.get("edited") == "form":
-            desk = await asyncio.to_thread(_with_form, desk, form)
+            desk = await asyncio.to_thread(with_form, desk, form)
         desk = replace(desk, stream=form.get("stream", ""))
         match form.get("action"):
             case "try":
                 return await _try(request, caller, services, desk, form)
             case "pick":
-                desk = await asyncio.to_thread(_with_picks, desk, form)
+                desk = await asyncio.to_thread(with_picks, desk, form)
                 return await _try(request, caller, services, desk, form)
             case "save":
                 return await _save(caller, services, desk)
@@ -117,58 +96,17 @@ async def work(request: Request, caller: api.Installer, services: Use, form: For
     return await _page(request, caller, services, desk)
 
 
-def _desk_of(form: Mapping[str, str]) -> _Desk:
-    revision = form.get("revision", "")
-    return _Desk(
-        form.get("source", "").replace("\r\n", "\n"),
-        form.get("exchanges", "").strip(),
-        form.get("draft", ""),
-        int(revision) if revision.isascii() and revision.isdigit() and len(revision) < 10 else 0,  # noqa: PLR2004
-        form.get("shown_stream", ""),
-        form.get("connection", ""),
-    )
-
-
-def _with_form(desk: _Desk, form: Mapping[str, str]) -> _Desk:
-    value = building.read_text(desk.text)
-    said = {name.removeprefix(_SIDE): text for name, text in form.items() if name.startswith(_SIDE)}
-    stream = building.stream_of(value, desk.stream)
-    return replace(desk, text=building.written(building.with_form(value, said, stream)))
-
-
-def _with_picks(desk: _Desk, form: Mapping[str, str]) -> _Desk:
-    """With the list that was picked; or where that is the same, with what its fields fill."""
-    value = building.read_text(desk.text)
-    stream = building.stream_of(value, desk.stream)
-    records = _keys(form["records"]) if "records" in form else None
-    said = value.get("streams", {}).get(stream)
-    if not isinstance(said, dict):
-        raise Problem(422, "Say first which stream this is about.")
-    is_other = records is not None and records != said.get("records", [])
-    picks = {} if is_other else {
-        name.removeprefix(_PICK): target for name, target in form.items() if name.startswith(_PICK)
-    }  # fmt: skip
-    return replace(desk, text=building.written(building.with_picks(value, stream, records, picks)))
-
-
-def _keys(text: str) -> list[str]:
-    try:
-        return msgspec.json.decode(text, type=list[str])
-    except (ValueError, RecursionError):
-        raise Problem(422, "The form does not say where the records are.") from None
-
-
-async def _existing(caller: Caller, services: Services, name: str) -> _Desk:
+async def _existing(caller: Caller, services: Services, name: str) -> Desk:
     """What is installed under a name, else the template."""
     for one in await documents.seen_by(services.db, caller.workspace_id, name):
-        return _Desk(one.source, one.exchanges or "")
+        return Desk(one.source, one.exchanges or "")
     if name not in templates.names():
         raise NO_SUCH_PAGE
     files = templates.template(name)
-    return _Desk(files.document.decode(), (files.exchanges or b"").decode())
+    return Desk(files.document.decode(), (files.exchanges or b"").decode())
 
 
-async def _read(desk: _Desk) -> tuple[Document, type[DocumentAdapter]]:
+async def _read(desk: Desk) -> tuple[Document, type[DocumentAdapter]]:
     """The document and what it makes; away from the loop, as somebody's text is large."""
     document, adapter = await asyncio.to_thread(read_document, Files("document", desk.text.encode()))
     assert issubclass(adapter, DocumentAdapter)  # noqa: S101 - it is made of a document
@@ -176,7 +114,7 @@ async def _read(desk: _Desk) -> tuple[Document, type[DocumentAdapter]]:
 
 
 async def _try(
-    request: Request, caller: Caller, services: Services, desk: _Desk, form: Mapping[str, str]
+    request: Request, caller: Caller, services: Services, desk: Desk, form: Mapping[str, str]
 ) -> Response:
     document, kind = await _read(desk)
     stream = desk.stream if desk.stream in document.said.streams else next(iter(document.said.streams))
@@ -187,7 +125,7 @@ async def _try(
     return await _page(request, caller, services, desk, tried=await try_stream(adapter, stream))
 
 
-async def _save(caller: Caller, services: Services, desk: _Desk) -> Response:
+async def _save(caller: Caller, services: Services, desk: Desk) -> Response:
     value = await asyncio.to_thread(building.read_text, desk.text)
     name = str(value.get("id", ""))
     async with services.db.workspace(caller.workspace_id) as conn:
@@ -204,7 +142,7 @@ async def _save(caller: Caller, services: Services, desk: _Desk) -> Response:
 
 
 async def _publish(
-    request: Request, caller: Caller, services: Services, desk: _Desk, *, is_agreed: bool
+    request: Request, caller: Caller, services: Services, desk: Desk, *, is_agreed: bool
 ) -> Response:
     """Install the document for the workspace, or upgrade what is installed to it; the draft has served then."""
     document, kind = await _read(desk)
@@ -237,7 +175,7 @@ async def _page(
     request: Request,
     caller: Caller,
     services: Services,
-    desk: _Desk,
+    desk: Desk,
     *,
     notice: str | None = None,
     problem: Problem | None = None,
@@ -289,7 +227,7 @@ def _shown_settings(request: Request) -> dict[str, str]:
     return {name: text for name, text in form.items() if name.startswith(forms.PREFIX)}
 
 
-async def _looked_at(desk: _Desk) -> tuple[dict[str, Any], type[DocumentAdapter] | None, str | None]:
+async def _looked_at(desk: Desk) -> tuple[dict[str, Any], type[DocumentAdapter] | None, str | None]:
     """What the text says, what it makes, and what is wrong with it."""
     try:
         value = await asyncio.to_thread(building.read_text, desk.text)

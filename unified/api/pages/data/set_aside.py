@@ -53,8 +53,7 @@ async def list_rejects(
         names = await _names(
             conn, {one.connection_id for one in found} | {one.connection_id for one in counts}
         )
-    shown = found[: page.limit]
-    last = shown[-1] if len(found) > page.limit else None
+    shown, following = page.divided(found, lambda one: (one.connection_id, one.stream, one.key))
     return render(
         request,
         "rejects.html",
@@ -62,9 +61,7 @@ async def list_rejects(
         counts=counts,
         names=names,
         query=query,
-        following=page.address(page.cursor_after((last.connection_id, last.stream, last.key)))
-        if last
-        else None,
+        following=page.address(following) if following else None,
         first=f"/rejects?{urlencode(query)}",
         is_first=page.after(tuple[UUID, str, str]) is None,
     )
@@ -96,8 +93,7 @@ async def list_dead_letters(
         left = {one: _left(counts) for one, counts in by_connection.items() if _left(counts)}
         most = sorted(left, key=lambda one: -left[one])[:_COUNTS_SHOWN]
         names = await _names(conn, {*most, *(one.connection_id for one in found)})
-    shown = found[: page.limit]
-    last = shown[-1] if len(found) > page.limit else None
+    shown, following = page.divided(found, lambda one: (one.received_at, one.connection_id, one.id))
     return render(
         request,
         "dead_letters.html",
@@ -106,9 +102,7 @@ async def list_dead_letters(
         names=names,
         states=get_args(State),
         query=query,
-        following=page.address(page.cursor_after((last.received_at, last.connection_id, last.id)))
-        if last
-        else None,
+        following=page.address(following) if following else None,
         first=f"/dead-letters?{urlencode(query)}",
         is_first=page.after(tuple[datetime, UUID, UUID]) is None,
         notice=_DONE.get(done),

@@ -14,7 +14,8 @@ from unified.cli.session import CommandError, UsageError
 from unified.kit.document.parts import Name
 from unified.sync.connectors.files import Files
 from unified.sync.connectors.offers import read_document
-from unified.sync.connectors.starting import AUTH_KINDS, PAGING_KINDS, AuthKind, PagingKind, Start
+from unified.sync.connectors.starting import Start
+from unified.sync.connectors.usual import AUTH_KINDS, PAGING_KINDS, AuthKind, PagingKind
 
 _Kind = TypeVar("_Kind", bound=str)
 
