@@ -71,7 +71,7 @@ def span(
 
 
 def traceparent() -> str | None:
-    """The span that is under way, as others can be told of it (https://www.w3.org/TR/trace-context/); None if none."""
+    """The span that is under way, in the form that others read (https://www.w3.org/TR/trace-context/); None if none."""
     if _tracer() is None:
         return None
     from opentelemetry import trace  # noqa: PLC0415 - where traces are on

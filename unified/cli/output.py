@@ -146,7 +146,7 @@ def _cell(value: object) -> str:
 
 
 def _harmless(text: str) -> str:
-    """A text of whoever wrote it, with what steers a terminal as its escape: what is stored may be meant for one."""
+    """A text with what steers a terminal as its escape: a stored value may come from anybody."""
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

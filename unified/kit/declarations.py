@@ -131,8 +131,14 @@ class ConnectionRef:
     since: Mapping[str, datetime] = field(default_factory=dict)
 
 
-def begins(since: Mapping[str, str]) -> dict[str, datetime]:
-    """When streams begin, of days in ISO 8601: at midnight UTC.
+def start_times(since: Mapping[str, str]) -> dict[str, datetime]:
+    """When streams begin.
+
+    Args:
+        since: By stream, a day in ISO 8601.
+
+    Returns:
+        By stream, midnight UTC of that day.
 
     Raises:
         ConfigurationError: If one is not a day.
@@ -307,7 +313,7 @@ class Stream:
         asks_since: Whether a full refresh asks for records from a start date on; else all are read, and those from
             before are not stored.
         mapping_version: Raised with each change of the mapping, so that stored rows are mapped again.
-        reading: What tells how it is read from other ways of reading it: where that changes, the stream is read anew.
+        reading: Identifies how it is read: where that changes, the stream is read anew.
             Documents have it.
         customers: For invoices, the stream of this connector whose records ``customer_id`` names, where it has one.
         control_total: For invoices, where the raw record states its total.

@@ -73,16 +73,16 @@ class Secret:
 
 
 class Referenced(Secret):
-    """A secret that is kept elsewhere: what is stored of it is where.
+    """A secret that is kept elsewhere: only a reference to it is stored.
 
     Attributes:
-        reference: The place; it may be shown.
+        reference: Where it is kept, such as ``env:NAME``; it may be shown.
     """
 
     __slots__ = ("reference",)
 
     def __init__(self, value: str, reference: str) -> None:
-        """Wrap what is found at a place now."""
+        """Wrap what a reference leads to now."""
         super().__init__(value)
         self.reference = reference
 

@@ -32,7 +32,7 @@ _SUBSCRIPTIONS = f"""
     WHERE {_OTHER.format(column="sealed")}
 """  # noqa: S608 - constants
 _COLUMN_KEYS = f"""
-    SELECT s.workspace_id, sealed, k.id, k.wrapped_key, k.master_key_id
+    SELECT s.workspace_id, s.workspace_id, sealed, k.id, k.wrapped_key, k.master_key_id
     FROM column_keys AS s JOIN workspace_keys AS k ON (k.workspace_id, k.id) = (s.workspace_id, s.data_key_id)
     WHERE {_OTHER.format(column="sealed")}
 """  # noqa: S608 - constants
@@ -43,6 +43,12 @@ _REPLACE_CREDENTIAL = """
 """
 _REPLACE_SUBSCRIPTION = "UPDATE webhook_subscriptions SET sealed = %s WHERE id = %s AND sealed = %s"
 _REPLACE_COLUMN_KEY = "UPDATE column_keys SET sealed = %s WHERE workspace_id = %s AND sealed = %s"
+
+# What is kept one by one under an id: how it is read and replaced, the name that it is sealed under, and for people.
+_BY_ID = (
+    (_SUBSCRIPTIONS, _REPLACE_SUBSCRIPTION, SEALED_NAME, "subscription {}: its secret"),
+    (_COLUMN_KEYS, _REPLACE_COLUMN_KEY, COLUMN_KEY, "workspace {}: the key that columns are hashed by"),
+)
 
 
 class Resealed(NamedTuple):
@@ -100,8 +106,6 @@ async def _reseal(conn: AsyncConnection[Any], provider: KeyProvider) -> Resealed
     cipher = ciphers.chosen()
     wanted = {"mark": ciphers.AES_MARK, "is_aes": cipher == ciphers.AES}
     credentials = await (await conn.execute(_CREDENTIALS.encode(), wanted)).fetchall()
-    subscriptions = await (await conn.execute(_SUBSCRIPTIONS.encode(), wanted)).fetchall()
-    column_keys = await (await conn.execute(_COLUMN_KEYS.encode(), wanted)).fetchall()
     damaged: list[str] = []
     values = 0
     for *place, ciphertext, data_key_id, wrapped, key_id in credentials:
@@ -113,22 +117,17 @@ async def _reseal(conn: AsyncConnection[Any], provider: KeyProvider) -> Resealed
             continue
         row = (renewed, at.connection_id, at.field, at.version, ciphertext)
         values += (await conn.execute(_REPLACE_CREDENTIAL, row)).rowcount
-    for workspace_id, subscription_id, sealed, data_key_id, wrapped, key_id in subscriptions:
-        at = sealed_place(workspace_id, subscription_id, SEALED_NAME)
-        try:
-            renewed = await _anew(provider, at, sealed, data_key_id, WrappedKey(wrapped, key_id))
-        except InvalidToken:
-            damaged.append(f"subscription {subscription_id}: its secret")
-            continue
-        values += (await conn.execute(_REPLACE_SUBSCRIPTION, (renewed, subscription_id, sealed))).rowcount
-    for workspace_id, sealed, data_key_id, wrapped, key_id in column_keys:
-        at = sealed_place(workspace_id, workspace_id, COLUMN_KEY)
-        try:
-            renewed = await _anew(provider, at, sealed, data_key_id, WrappedKey(wrapped, key_id))
-        except InvalidToken:
-            damaged.append(f"workspace {workspace_id}: the key that columns are hashed by")
-            continue
-        values += (await conn.execute(_REPLACE_COLUMN_KEY, (renewed, workspace_id, sealed))).rowcount
+    for read, replace, name, what in _BY_ID:
+        for workspace_id, one, sealed, data_key_id, wrapped, key_id in await (
+            await conn.execute(read.encode(), wanted)
+        ).fetchall():
+            at = sealed_place(workspace_id, one, name)
+            try:
+                renewed = await _anew(provider, at, sealed, data_key_id, WrappedKey(wrapped, key_id))
+            except InvalidToken:
+                damaged.append(what.format(one))
+                continue
+            values += (await conn.execute(replace, (renewed, one, sealed))).rowcount
     return Resealed(cipher, values, tuple(damaged))
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import Account, ConnectionRef, begins
+from unified.kit.declarations import Account, ConnectionRef, start_times
 from unified.kit.errors import AdapterError, ConfigurationError
 from unified.kit.factory import AdapterFactory, build_adapter, config_of
 from unified.kit.origins import origin_of
@@ -29,7 +29,7 @@ from unified.kit.settings import Check, checked_settings
 from unified.store.connections import accounts, changes, sync_requests
 from unified.store.connections.accounts import KnownAccount
 from unified.store.connections.approval import ensure_approved
-from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL, earlier, with_more_columns
+from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL, with_earlier_start, with_more_columns
 from unified.store.connections.registry import presentable
 from unified.store.connections.rows import Connection, read_connection
 from unified.store.database import Database
@@ -410,10 +410,10 @@ def _notices(
         notices.append("The next sync brings what is stored to the columns that are left out or hashed now.")
     if wider := with_more_columns(before.columns, after.columns):
         notices.append(f"What was never stored is read again: that sync reads all {', '.join(wider)} anew.")
-    if longer := earlier(before.since, after.since):
+    if longer := with_earlier_start(before.since, after.since):
         notices.append(f"An earlier start: the next sync reads {', '.join(longer)} anew.")
     if before.since != after.since:
-        notices += whole_notices(after)
+        notices += start_notices(after)
     return notices
 
 
@@ -442,7 +442,7 @@ def stored_since(adapter: type[BaseAdapter[Any]], since: Mapping[str, str]) -> d
     Raises:
         ConfigurationError: If the connector has no such stream, or one is not a day.
     """
-    return {adapter.stream(name).name: f"{begin:%Y-%m-%d}" for name, begin in begins(since).items()}
+    return {adapter.stream(name).name: f"{begin:%Y-%m-%d}" for name, begin in start_times(since).items()}
 
 
 def kept_history(adapter: type[BaseAdapter[Any]], names: Collection[str]) -> list[str]:
@@ -459,7 +459,7 @@ def kept_history(adapter: type[BaseAdapter[Any]], names: Collection[str]) -> lis
     return streams
 
 
-def whole_notices(connection: Connection) -> list[str]:
+def start_notices(connection: Connection) -> list[str]:
     """Which streams that it reads from a day on can't be asked for what was made since, for people."""
     adapter = get_adapter(connection.connector)
     read = [one for one in adapter.chosen(connection.streams) if one.name in connection.since]

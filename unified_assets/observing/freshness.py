@@ -29,7 +29,6 @@ JOB = "connections_fresh"
 SILENT_INTERVALS = 2
 """A sync may be late once: by its interval, and by as long as it may take."""
 
-
 _NAMED = 20
 
 

@@ -129,15 +129,21 @@ class Paging:
         query = [pair for pair in self._request.query_params.multi_items() if pair[0] != "cursor"]
         return f"{self._request.url.path}?{urlencode([*query, ('cursor', cursor)])}"
 
-    def answer(self, found: Sequence[_Item], key: Callable[[_Item], object]) -> Response:
-        """The page, with a ``Link`` to the next one.
+    def divided(
+        self, found: Sequence[_Item], key: Callable[[_Item], object]
+    ) -> tuple[Sequence[_Item], str | None]:
+        """The items of the page, and the cursor of the next page; None behind the last.
 
         Args:
             found: What was read: up to :attr:`fetch` items.
             key: Sort key of an item, as :meth:`after` will want it.
         """
         items = found[: self.limit]
-        following = self.cursor_after(key(items[-1])) if len(found) > self.limit else None
+        return items, self.cursor_after(key(items[-1])) if len(found) > self.limit else None
+
+    def answer(self, found: Sequence[_Item], key: Callable[[_Item], object]) -> Response:
+        """The page, with a ``Link`` to the next one; see :meth:`divided`."""
+        items, following = self.divided(found, key)
         return json_answer(Page(items, following), headers=self.link(following))
 
 

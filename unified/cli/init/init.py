@@ -27,13 +27,13 @@ class _Layout(NamedTuple):
     Attributes:
         files: The files of the project, and the ones that they are made from, beside those that all have.
         assets: The file with the example.
-        told: What is in its files, for its README.
+        about: What is in its files, for its README.
         settings: What its ``pyproject.toml`` has beside Dagster's own lines.
     """
 
     files: Mapping[str, str]
     assets: str
-    told: str
+    about: str
     settings: str = ""
 
 
@@ -99,7 +99,7 @@ def init(
         "name": name,
         "package": package,
         "version": installed.version.partition("+")[0],
-        "layout": layout.told.format(**names),
+        "layout": layout.about.format(**names),
         "settings": layout.settings.format(**names),
         "source": _source(installed.read_text("direct_url.json")),
     }

@@ -58,7 +58,7 @@ class SyncLines:
                 self._conn = psycopg.connect(self._url, autocommit=True, **link_settings(self._url))
             found = history.finished(self._conn, timedelta(seconds=self._looked_at - self._seen_at) + _LATE)
         except psycopg.Error:
-            return []  # the next look finds them; whoever needs the database says so
+            return []  # the next look finds them; what needs the database reports it
         unseen = [one for one in found if one.id not in self._seen]
         self._seen_at, self._seen = self._looked_at, {one.id for one in found}
         return unseen

@@ -122,7 +122,7 @@ class DocumentModel(Said):
     webhooks: Webhooks | None = None
 
     def reading(self, name: str) -> str:
-        """What tells one way of reading a stream from another: the same for the same requests and records.
+        """Identifies how a stream is read: equal for the same requests and records.
 
         Not part of it: rules, which are applied to stored records too, limits, and what is written.
         """

@@ -21,7 +21,7 @@ SECRETS = "secrets"
 """The extension of a request that lists what of it an error must not show."""
 
 ANSWERS_SECRET = "answers_secret"  # noqa: S105 - a name
-"""The extension of a request whose answer holds a secret, such as a session's token: nobody is shown it."""
+"""The extension of a request whose answer holds a secret, such as a session's token: it is never shown."""
 
 
 _FORM = "application/x-www-form-urlencoded"

@@ -19,7 +19,7 @@ _RECORDING: ContextVar["Recording | None"] = ContextVar("recording", default=Non
 LONGEST = 50_000
 """Characters of a body that are shown."""
 
-# A secret that the cut divides would be shown in part, so so much more is looked at.
+# Characters masked beyond the cut: a secret that it divides would be shown in part.
 _BEYOND = 5_000
 _HIDDEN_HEADERS = frozenset(("authorization", "proxy-authorization", "cookie", "set-cookie"))
 
@@ -67,7 +67,7 @@ class Recording:
 
     Attributes:
         most: Requests that may be sent.
-        secrets: What is shown nowhere, whoever says it.
+        secrets: Masked wherever they appear.
     """
 
     most: int
@@ -78,7 +78,7 @@ class Recording:
         """Note a request before it leaves.
 
         Raises:
-            TooManyRequestsError: If so many have left already.
+            TooManyRequestsError: If that many have left already.
         """
         if len(self._exchanges) >= self.most:
             raise TooManyRequestsError(
@@ -99,9 +99,9 @@ class Recording:
 
     def masked(self, text: str) -> str:
         """A text without what is secret in any of the exchanges."""
-        return without_lookalikes(without(text, self._secrets()))
+        return without_lookalikes(without(text, self._all_secrets()))
 
-    def _secrets(self) -> set[str]:
+    def _all_secrets(self) -> set[str]:
         """All that was sent as a secret: a session's token is known by the requests that carry it."""
         found = set(self.secrets)
         for one in list(self._exchanges):

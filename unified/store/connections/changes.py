@@ -146,7 +146,7 @@ async def update(
         before = await read_connection(conn, connection_id)
         wider = [] if columns is None else with_more_columns(before.columns, columns)
         await _read_anew(
-            conn, connection_id, [*wider, *([] if since is None else earlier(before.since, since))]
+            conn, connection_id, [*wider, *([] if since is None else with_earlier_start(before.since, since))]
         )
     if changed:
         with explained(f"connection {name!r}"):
@@ -173,7 +173,7 @@ def with_more_columns(before: Rules, after: Rules) -> list[str]:
     return sorted(stream for stream, fields in before.items() if loosened(fields, after.get(stream, {})))
 
 
-def earlier(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+def with_earlier_start(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Streams that are to begin earlier than before, by name."""
     return sorted(stream for stream, day in before.items() if after.get(stream, "") < day)
 

@@ -121,13 +121,13 @@ async def append_within(conn: AsyncConnection[Any], rows: Sequence[Received]) ->
     return result.rowcount
 
 
-async def are_known(conn: AsyncConnection[Any], connection: ConnectionSummary, keys: Sequence[str]) -> bool:
-    """Whether events of these keys were received, in a transaction of the workspace, however long ago."""
+async def is_known(conn: AsyncConnection[Any], connection: ConnectionSummary, key: str) -> bool:
+    """Whether an event of this key was received, however long ago; in a transaction of the workspace."""
     result = await conn.execute(
-        "SELECT count(*) FROM webhook_seen WHERE connection_id = %s AND event_hash = ANY(%s)",
-        (connection.id, [event_hash(key) for key in keys]),
+        "SELECT FROM webhook_seen WHERE connection_id = %s AND event_hash = %s",
+        (connection.id, event_hash(key)),
     )
-    return await result.fetchone() == (len(set(keys)),)
+    return result.rowcount == 1
 
 
 async def read(

@@ -1,6 +1,6 @@
 """Data keys: one a workspace, kept wrapped by a master key, and the rotation to a new master key.
 
-Beside it the key that the workspace's columns are hashed by (`unified.kit.mapping.columns`).
+Beside them the keys that columns are hashed by, one a workspace (`unified.kit.mapping.columns`).
 
 The plain keys exist only in memory. What they encrypt: `unified.store.secrets.credentials`. The master keys:
 `unified.store.secrets.keys`.

@@ -32,7 +32,7 @@ class Followed(NamedTuple):
     Attributes:
         stage: ``row`` is the end of the way; for a connection without a log of events ``applied`` is, and ``left out``
             for an endpoint that does not keep its type.
-        said: What is there, or why it went no further.
+        said: Where its row is, or why it went no further.
     """
 
     stage: Stage
@@ -70,7 +70,7 @@ async def follow(
         kept = ", ".join(endpoint.event_types)
         return Followed("left out", f"let in, and not kept, as the endpoint keeps {kept} alone")
     async with db.workspace(connection.workspace_id) as conn:
-        if not await events.are_known(conn, connection, [event.dedupe_key]):
+        if not await events.is_known(conn, connection, event.dedupe_key):
             said = (
                 "let in, and not in the inbox: it counts as another account's (`unified webhooks list --json`), or "
                 "that server works on another database"

@@ -1,4 +1,4 @@
-"""Whether columns can be left out or hashed: asked before a connection is told to."""
+"""Whether columns can be left out or hashed: checked before a connection is changed."""
 
 import os
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """What is stored already, brought to the columns that a connection leaves out or hashes now.
 
-Whoever reads or drains a connection does this first, so a change of rules that was interrupted is finished by the next
-sync. What was not stored can't be brought back from here: a stream of which more is to be stored than before is read
-anew (:func:`unified.store.connections.changes.update`).
+Each sync and each drain of a connection begins with this, so a change of rules that was interrupted is finished by the
+next one. What was not stored can't be brought back from here: a stream of which more is to be stored than before is
+read anew (:func:`unified.store.connections.changes.update`).
 """
 
 from contextlib import aclosing

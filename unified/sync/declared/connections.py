@@ -263,7 +263,7 @@ async def _other_secrets(
 
 
 def _said(secret: Secret) -> tuple[str | None, str]:
-    """What tells a stored secret from another one: where it is kept, and what it is."""
+    """What two equal secrets have in common: where they are kept, and their value."""
     return secret.reference if isinstance(secret, Referenced) else None, secret.reveal()
 
 

@@ -307,21 +307,22 @@ class _Merge:
         """Fix the plans, and read the floor: the last full refresh, which confirmed all that is stored."""
         await avoid_nested_loops(self._cursor.connection)
         await self._execute(merge_sql.LOCK)
-        connection = await self._cursor.fetchone()
-        if connection and self._batch.epoch not in (None, connection[0]):
-            raise AccountChangedError
-        if connection and self._batch.columns not in (None, connection[1]):
-            raise ColumnsChangedError
+        if locked := await self._cursor.fetchone():
+            epoch, columns, keeps_history = locked
+            if self._batch.epoch not in (None, epoch):
+                raise AccountChangedError
+            if self._batch.columns not in (None, columns):
+                raise ColumnsChangedError
+            self._keeps_history = keeps_history and not self._key.entity.is_log
         await self._execute(merge_sql.FLOOR)
         row = await self._cursor.fetchone()
         assert row is not None  # noqa: S101 - a SELECT without FROM gives one row
         self._parameters["floor"], has_suppressed = row
         if has_suppressed:
-            await self._leave_out()
-        await self._leave_early()
-        self._keeps_history = bool(connection and connection[2]) and not self._key.entity.is_log
+            await self._leave_out_suppressed()
+        await self._leave_out_early()
 
-    async def _leave_early(self) -> None:
+    async def _leave_out_early(self) -> None:
         """Leave out records from before the stream's start that are not stored, nor known as deleted."""
         early = [row.source_id for row in self._rows if row.is_early]
         if early:
@@ -329,7 +330,7 @@ class _Merge:
             missing = set(early).difference(row[0] for row in await self._cursor.fetchall())
             self._rows = [row for row in self._rows if row.source_id not in missing]
 
-    async def _leave_out(self) -> None:
+    async def _leave_out_suppressed(self) -> None:
         """Leave out customers whose data were deleted on request, and the personal columns of what names them."""
         traces = await suppressions.traces_of(self._cursor.connection, self._key.connection_id)
         if traces is None:

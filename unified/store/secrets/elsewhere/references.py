@@ -1,8 +1,8 @@
-"""Secrets that are kept elsewhere: how a place is said, what is found there, and which places may be looked at.
+"""References to secrets that are kept elsewhere: how one is written, where it leads, and which are allowed.
 
-A person may look at any place that a person can (`unified apply` copies a secret from there). What a connection keeps
-in place of a secret is looked at by the processes of the deployment, again and again, in the name of a workspace: there
-a list of the deployment's says what may be, and without one nothing may.
+`unified apply` copies a secret from any reference that the person who runs it can read. A reference that a connection
+keeps is followed by the processes of the deployment, at each use, in the name of a workspace: the deployment lists the
+references that it allows, and without a list it allows none.
 """
 
 import os
@@ -19,7 +19,7 @@ from unified.store.secrets.elsewhere.kv import read_field
 from unified.store.secrets.keys import MASTER_KEYS_VARIABLE
 
 ALLOWED_VARIABLE = "UNIFIED_SECRET_REFERENCES"
-"""The deployment's list, by commas: ``env:ACME_,file:/run/secrets,vault:secret/tenants/{workspace_id}``."""
+"""What the deployment allows, by commas: ``env:ACME_,file:/run/secrets,vault:secret/tenants/{workspace_id}``."""
 
 REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\0]+|vault:[^#\s]+#[^#\s]+", re.DOTALL)
 FORMS = "env:NAME, file:PATH or vault:MOUNT/PATH#FIELD"
@@ -41,11 +41,11 @@ _OWN = {
 
 
 class SecretReferenceError(StoreError):
-    """A place may not be looked at, or holds no secret."""
+    """A reference is not allowed, or leads to no secret."""
 
 
 async def find(reference: str, environment: Mapping[str, str], folder: Path = Path("/")) -> Secret:
-    """The secret at a place.
+    """The secret that a reference leads to.
 
     Args:
         reference: Of the form of :data:`REFERENCE`.
@@ -53,7 +53,7 @@ async def find(reference: str, environment: Mapping[str, str], folder: Path = Pa
         folder: What relative paths begin at.
 
     Raises:
-        SecretReferenceError: If there is none; the message names the place and no value.
+        SecretReferenceError: If there is none; the message names the reference and no value.
         UnavailableError: If Vault can't be reached.
     """
     kind, _, place = reference.partition(":")
@@ -79,13 +79,13 @@ async def resolve(reference: str, workspace_id: UUID, *, of_workspace: bool = Fa
     """The secret that a connection of a workspace keeps elsewhere.
 
     Args:
-        reference: As somebody has said it, or as it is stored.
+        reference: As it was typed, or as it is stored.
         workspace_id: The workspace.
-        of_workspace: Whether somebody of the workspace has said it, and not the deployment's operator: then the place
-            has to be the workspace's own.
+        of_workspace: Whether a member of the workspace wrote it, and not the deployment's operator: then it has to be
+            one of the workspace's own.
 
     Raises:
-        SecretReferenceError: If the deployment does not let it be looked at, or it holds no secret.
+        SecretReferenceError: If the deployment does not allow it, or it leads to no secret.
         UnavailableError: If Vault can't be reached.
     """
     if not REFERENCE.fullmatch(reference) or len(reference) > _LONGEST:  # it may be a secret: not repeated
@@ -101,7 +101,7 @@ async def resolve(reference: str, workspace_id: UUID, *, of_workspace: bool = Fa
 
 
 def _is_within(reference: str, allowed: str) -> bool:
-    """Whether a place is one of those that an entry of the list names."""
+    """Whether a reference is one of those that an entry of the list allows."""
     (kind, _, place), (allowed_kind, _, root) = reference.partition(":"), allowed.partition(":")
     if kind != allowed_kind or not root:
         return False
