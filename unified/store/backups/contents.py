@@ -75,10 +75,13 @@ def measure(conn: Connection[Any], schemas: Sequence[str]) -> Contents:
         counted = conn.execute(sql.SQL(_TABLE).format(sql.Identifier(schema, name))).fetchone()
         assert counted is not None  # noqa: S101 - an aggregate gives one row
         tables[f"{schema}.{name}"] = Table(*counted)
-    sequences = {
-        f"{schema}.{name}": value for schema, name, value in conn.execute(_SEQUENCES, (names,)).fetchall()
-    }
-    return Contents(tables, sequences, dict(conn.execute(_OBJECTS, (names,)).fetchall()))
+    return Contents(tables, sequences(conn, names), dict(conn.execute(_OBJECTS, (names,)).fetchall()))
+
+
+def sequences(conn: Connection[Any], schemas: Sequence[str]) -> dict[str, int]:
+    """Where each sequence is now, by name with its schema, whatever moment the transaction sees."""
+    found = conn.execute(_SEQUENCES, (list(schemas),)).fetchall()
+    return {f"{schema}.{name}": value for schema, name, value in found}
 
 
 def lz4_columns(conn: Connection[Any], schemas: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import psycopg
 from psycopg import Connection, IsolationLevel
 
@@ -133,8 +134,10 @@ def _dagster(dagster_url: str, url: str, unfinished: Path, say: Callable[[str], 
 def _dumped(conn: Connection[Any], url: str, file: Path, schemas: list[str]) -> dict[str, Any]:
     snapshot = conn.execute("SELECT pg_export_snapshot()").fetchone()
     assert snapshot is not None  # noqa: S101 - SELECT of an expression gives one row
+    # They go on while all is dumped: these are as far as any row of the snapshot, and pg_dump looks later.
+    sequences = contents.sequences(conn, schemas)
     with programs.dumping(url, file, snapshot=snapshot[0], schemas=schemas):
-        found = contents.measure(conn, schemas)
+        found = msgspec.structs.replace(contents.measure(conn, schemas), sequences=sequences)
     file.chmod(0o600)
     return {
         "file": file.name,

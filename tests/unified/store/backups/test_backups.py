@@ -19,7 +19,7 @@ import pytest
 from tests.conftest import AddConnection, connectors, execute
 from tests.waiting import LIMIT_SECONDS
 from unified.kit.secrets import Secret
-from unified.store.backups import contents, manifest, proving
+from unified.store.backups import contents, making, manifest, programs, proving
 from unified.store.backups.making import back_up
 from unified.store.backups.manifest import BackupError, Contents, Manifest, Table
 from unified.store.backups.restoring import check_keys, restore
@@ -305,6 +305,24 @@ def test_a_database_of_something_else_is_refused(server_url: str, tmp_path: Path
     with pytest.raises(BackupError, match="has no tables of Unified Assets"):
         back_up(url, dagster(url), tmp_path / "backup", say=silent)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sequence_may_go_on_while_all_is_dumped(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def dumping(url: str, file: Path, **_: object) -> Iterator[None]:
+        file.write_bytes(b"has the sequence as it is now")
+        execute(url, "SELECT nextval('audit_log_id_seq') FROM generate_series(1, 9)")
+        yield
+
+    monkeypatch.setattr(programs, "dumping", dumping)
+    with making._snapshot(database.url) as conn:
+        dumped = contents.sequences(conn, ["public"])
+        found = making._dumped(conn, database.url, tmp_path / "x.dump", ["public"])["contents"]
+        now = contents.sequences(conn, ["public"])
+    assert now != dumped
+    assert found.sequences == dumped, "a dump that was begun before has no later numbers"
 
 
 def test_differences_are_named() -> None:

@@ -27,6 +27,12 @@ async def show(name: Name, *, as_json: AsJson = False) -> None:
         print_json(found)
         return
     streams = found.pop("streams")
+    found["since"] = _days(found["since"], found["reads"])
+    found["columns"] = {
+        f"{stream}.{field}": rule
+        for stream, rules in found["columns"].items()
+        for field, rule in rules.items()
+    }
     table(
         ("WHAT", "IS"), ((label.replace("_", " "), _line(value)) for label, value in found.items()), empty=""
     )
@@ -180,6 +186,12 @@ def _outcome(run: SyncRun) -> str:
     if run.finished_at is None:
         return "running, or its process was killed"
     return "done" if run.is_complete else "stopped at its time limit; the next sync goes on"
+
+
+def _days(since: Mapping[str, str], reads: Iterable[str]) -> Any:
+    """Where streams begin, as ``--since`` takes it: one day where all that are read begin on it."""
+    days = set(since.values())
+    return days.pop() if len(days) == 1 and since.keys() >= set(reads) else since
 
 
 def _line(value: Any) -> Any:

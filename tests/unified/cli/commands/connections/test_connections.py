@@ -111,6 +111,7 @@ def test_columns_and_what_is_older_are_left_out(unified: Unified, sandbox: Sandb
     assert (
         "reads all customers anew" in unified.run(*change, "customers.phone=omit, customers.name=hash").stderr
     )
+    assert "customers.name=hash, customers.phone=omit" in unified.ok("connections", "show", "default/less")
     for wrong, code, says in (
         ("email=hash", 2, "--columns takes STREAM.FIELD=omit"),
         ("customers.id=omit", 1, "customers.id has to stay"),
