@@ -23,7 +23,7 @@ from unified.api.management.paging import AskedPage
 from unified.api.management.problems import Problem, explained
 from unified.api.management.services import Services, Use
 from unified.api.pages.route import NO_SUCH_PAGE, router
-from unified.api.pages.view import render, see_other
+from unified.api.pages.view import CONNECTIONS_SUGGESTED, render, see_other
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES, RECORDS, Entity
 from unified.store.connections import rows as connections
 from unified.store.identities.golden import IdentityNotFoundError
@@ -42,7 +42,6 @@ COLUMNS: Mapping[Entity, tuple[str, ...]] = MappingProxyType(
 """What a list shows of a record, beside its id, its connection and when it was read."""
 
 _OF_RECORDS = tuple(one for one in LISTS.values() if one.entity)
-_CONNECTIONS_SUGGESTED = 200
 _INVOICES_SHOWN, _EVENTS_SHOWN, _LINES_SHOWN = 20, 20, 100
 # What a page decides by itself, and the API's query leaves to its caller.
 _OF_THE_PAGE = frozenset({"fields", "expand", "updated_since"})
@@ -77,7 +76,7 @@ async def list_records(
         if problem.status not in _SHOWN_IN_PLACE:
             raise
     async with services.db.workspace(caller.workspace_id) as conn:
-        known = await connections.page(conn, limit=_CONNECTIONS_SUGGESTED)
+        known = await connections.names(conn, limit=CONNECTIONS_SUGGESTED)
     return render(
         request,
         "records.html",
@@ -91,7 +90,7 @@ async def list_records(
         following=page.address(found.next) if found and found.next else None,
         searched=searched(which),
         query=dict(filled),
-        connections=[one.name for one in known],
+        connections=known,
         problem=" ".join([problem.detail, *(one["detail"] for one in problem.errors)]) if problem else None,
     )
 

@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -141,5 +141,8 @@ async def session_of(request: Request, services: Services) -> Session | None:
 
 
 def _to_sign_in(request: Request) -> Response:
-    then = f"?{urlencode({'next': request.url.path})}" if request.method == "GET" else ""
-    return see_other(f"/sign-in{then}")
+    # What an event stream or a form asks for is no page to go on to.
+    if request.method != "GET" or request.headers.get("sec-fetch-dest", "document") != "document":
+        return see_other("/sign-in")
+    asked = quote(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
+    return see_other(f"/sign-in?{urlencode({'next': asked})}")

@@ -17,8 +17,10 @@ from unified.api.pages.view import render, see_other
 from unified.kit.secrets import Secret
 
 START = "/connectors"
-# Where one may go on to after signing in: a page of ours.
-_PAGE = re.compile(r"/(?:connectors|webhooks)(?:/[a-z0-9-]+)*")
+# Where one may go on to after signing in: a page of ours, with what was searched for there. No other host begins so.
+_PAGE = re.compile(
+    r"/(?!sign-|assets/)(?:[A-Za-z0-9._~%@:+-]+(?:/[A-Za-z0-9._~%@:+-]+)*)?(?:\?[A-Za-z0-9._~%@:+&=-]*)?"
+)
 _FORM_SECONDS = 3_600
 _USED = "This link was used already, or is older than ten minutes. `unified sign-in` makes another one."
 

@@ -30,6 +30,9 @@ _WITH_SCRIPT = {
 }
 """Of a page with a script: one of ours, from a file."""
 
+CONNECTIONS_SUGGESTED = 200
+"""How many names a field for a connection offers; any other can be typed."""
+
 _STEPS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 _templates = Environment(
@@ -185,13 +188,13 @@ def _field(value: Any) -> Markup | str:
         case Decimal():
             return f"{value:f}"
         case list() | dict() | tuple():
-            return _json(msgspec.Raw(msgspec.json.encode(value)))
+            return indented(msgspec.Raw(msgspec.json.encode(value)))
         case msgspec.Raw():
-            return _json(value)
+            return indented(value)
     return _plain(value)
 
 
-def _json(body: msgspec.Raw) -> str:
+def indented(body: msgspec.Raw) -> str:
     """JSON with its lines broken; as it is where that takes a better form than it has."""
     try:
         return msgspec.json.format(bytes(body), indent=2).decode()
@@ -202,7 +205,7 @@ def _json(body: msgspec.Raw) -> str:
 _templates.filters |= {
     "field": _field,
     "is_empty": _is_empty,
-    "json": _json,
+    "json": indented,
     "label": _label,
     "when": _when,
     "every": _every,

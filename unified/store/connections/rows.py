@@ -182,6 +182,26 @@ async def page(
     )
 
 
+async def names(
+    conn: AsyncConnection[Any], *, connectors: Collection[str] | None = None, limit: int = 100
+) -> list[str]:
+    """The first names of a workspace's connections, to choose from.
+
+    Args:
+        conn: A transaction of the workspace.
+        connectors: Those of these connectors only.
+        limit: How many at most.
+    """
+    found = await conn.execute(
+        """
+        SELECT name FROM connector_configs WHERE %(all)s OR connector = ANY(%(connectors)s)
+        ORDER BY name LIMIT %(limit)s
+        """,
+        {"all": connectors is None, "connectors": list(connectors or ()), "limit": limit},
+    )
+    return [name for (name,) in await found.fetchall()]
+
+
 async def connection_key(conn: AsyncConnection[Any], connection_id: UUID, *, lock: bool = False) -> str:
     """``workspace/name`` of a connection, inside its workspace.
 

@@ -177,10 +177,37 @@ class Endpoints:
             raise
         return endpoint, made
 
-    async def of_workspace(self, workspace_id: UUID) -> list[Endpoint]:
-        """All endpoints of a workspace, the oldest first."""
+    async def of_workspace(
+        self,
+        workspace_id: UUID,
+        *,
+        connection_id: UUID | None = None,
+        after: UUID | None = None,
+        limit: int = 1_000,
+    ) -> list[Endpoint]:
+        """A page of a workspace's endpoints, the oldest first.
+
+        Args:
+            workspace_id: The workspace.
+            connection_id: Those of this connection only.
+            after: Id of the last one read so far.
+            limit: How many at most.
+        """
         async with self._db.workspace(workspace_id) as conn:
-            return await fetch(conn, Endpoint, _ENDPOINTS + " ORDER BY created_at, id")
+            return await fetch(
+                conn,
+                Endpoint,
+                _ENDPOINTS  # noqa: S608 - a constant
+                + """
+                WHERE (%(connection)s::uuid IS NULL OR connector_config_id = %(connection)s)
+                    AND (%(after)s::uuid IS NULL
+                        OR (created_at, id) > (SELECT created_at, id FROM webhook_configs WHERE id = %(after)s))
+                ORDER BY created_at, id LIMIT %(limit)s
+                """,
+                connection=connection_id,
+                after=after,
+                limit=limit,
+            )
 
     async def list(self, connection: ConnectionSummary) -> list[Endpoint]:
         """A connection's endpoints, the oldest first."""

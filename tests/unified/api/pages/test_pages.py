@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from html import escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx
@@ -13,6 +15,7 @@ import pytest
 from cryptography.fernet import Fernet
 from playwright.async_api import expect
 
+from tests.canary_pages import Browser
 from tests.streams import key_of
 from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import DAGSTER_URL, PROVIDER, STRIPE_KEY
@@ -502,6 +505,30 @@ async def test_only_tokens_of_a_workspace_sign_in(site: Site) -> None:
         await page.get_by_label("API token").fill(await site.token(await site.workspace()))
         await press(page, "Sign in")
         await page.wait_for_url(f"{site.url}/connectors")
+
+
+async def test_signing_in_goes_on_to_the_page_that_was_asked_for(site: Site) -> None:
+    token = await site.token(await site.workspace())
+    for asked, then in (
+        ("/records/customers?email=ann%40example.com&after=a_b", None),
+        ("/tables", None),
+        ("//evil.example.com/records", "/connectors"),
+        ("/\\evil.example.com", "/connectors"),
+        ("/sign-in/x", "/connectors"),
+        (f"/records?{'a' * 5_000}\n", "/connectors"),
+    ):
+        async with httpx.AsyncClient(base_url=site.url, timeout=LIMIT_SECONDS) as client:
+            browser = Browser(client)
+            if then is None:
+                sent = await client.get(asked)
+                await browser.open(sent.headers["location"])
+                assert f'value="{escape(asked)}"' in browser.page
+            else:
+                await browser.open(f"/sign-in?{urlencode({'next': asked})}")
+            csrf = re.findall(r'name="csrf" value="([^"]+)"', browser.page)[0]
+            form = {"csrf": csrf, "token": token, "next": asked}
+            answer = await client.post("/sign-in", data=form)
+            assert (answer.status_code, answer.headers["location"]) == (303, then or asked)
 
 
 async def test_a_link_signs_in_once(site: Site) -> None:

@@ -83,6 +83,29 @@ async def test_the_page_follows_a_sync_to_its_end(site: Site) -> None:
         await expect(page.get_by_label("New secret or restricted API key")).to_have_value("half typed")
 
 
+async def test_columns_are_saved_while_the_page_follows_the_sync_of_those_before(site: Site) -> None:
+    workspace = await site.workspace()
+    connection = await site.connection(workspace)
+    heading, rules = "#progress-heading", "Columns to leave out or hash"
+    async with site.visit(await site.token(workspace, "member")) as page:
+        await page.goto(f"/connectors/{connection.id}")
+        for typed, stored in (
+            ("customers.email hash", {"customers": {"email": "hash"}}),
+            ("customers.email hash\ncustomers.phone omit", {"customers": {"email": "hash", "phone": "omit"}}),
+        ):
+            await page.get_by_text("Leave out or hash columns").click()
+            await page.get_by_label(rules).fill(typed)
+            async with page.expect_navigation(url="**/*done=columns"):
+                await page.locator("form[action$='/columns'] button").click()
+            await expect(page.locator(heading)).to_have_text("Sync queued")
+            await expect(page.locator("[data-follow]")).to_have_count(1)
+            changed = await site.registry.get_connection(workspace.id, connection.id)
+            assert changed.columns == stored
+        await page.go_back()
+        await page.goto("/connectors")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Connections")
+
+
 async def test_without_scripts_the_page_reloads_itself(site: Site) -> None:
     workspace = await site.workspace()
     connection = await site.connection(workspace)

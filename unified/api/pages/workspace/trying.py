@@ -17,7 +17,7 @@ from unified.api.management.app import ApiByNeed, described_api
 from unified.api.management.problems import Problem
 from unified.api.management.services import Use
 from unified.api.pages.route import NO_SUCH_PAGE, Form, router, session_of
-from unified.api.pages.view import render
+from unified.api.pages.view import indented, render
 
 _SHOWN_HEADERS = ("content-type", "etag", "link", "location", "ratelimit", "retry-after")
 _LONGEST_SHOWN = 200_000
@@ -92,7 +92,7 @@ def _page(
 def _text(answer: httpx.Response) -> str:
     text = answer.text
     if "json" in answer.headers.get("content-type", "") and len(text) <= _LONGEST_SHOWN:
-        return msgspec.json.format(text, indent=2)
+        return indented(msgspec.Raw(answer.content))
     return text[:_LONGEST_SHOWN]
 
 

@@ -109,3 +109,39 @@ async def test_a_connection_is_removed_once_its_name_is_typed(site: Site) -> Non
         await browser.send(f"{here}/remove", {"name": "main"})
         assert "The connection was removed" in browser.page
     assert not await site.registry.connections(workspace.id)
+
+
+async def test_endpoints_of_many_connections_are_found_and_added_by_name(site: Site) -> None:
+    workspace = await site.workspace()
+    other = await site.connection(workspace, "other")
+    async with site.db.workspace(workspace.id) as conn:
+        await conn.execute(
+            """
+            INSERT INTO connector_configs (workspace_id, connector, name, settings)
+            SELECT %s, 'stripe', 'c' || n, '{}' FROM generate_series(1, 250) AS n
+            """,
+            (workspace.id,),
+        )
+        await conn.execute(
+            """
+            INSERT INTO webhook_configs (workspace_id, connector_config_id, endpoint_path, verifier)
+            SELECT workspace_id, id, 'path-of-' || id, 'stripe' FROM connector_configs WHERE name LIKE 'c%'
+            """
+        )
+    async with site.forms(workspace) as browser:
+        await browser.open("/webhooks")
+        assert browser.page.count("<option") == 200
+        listed = set(re.findall(r">(c\d+)</a>", browser.page))
+        assert len(listed) == 50
+        (following,) = re.findall(r'href="(/webhooks\?after=[^"]+)"', browser.page)
+        await browser.open(following)
+        assert len(listed | set(re.findall(r">(c\d+)</a>", browser.page))) == 100
+        await browser.open("/webhooks?connection=c250")
+        assert set(re.findall(r">(c\d+)</a>", browser.page)) == {"c250"}
+        await browser.send("/webhooks", {"connection": SCRIPT}, 404)
+        assert ("no connection of that name" in browser.page, "stolen" in browser.page) == (True, False)
+        await browser.send("/webhooks", {"connection": "other"}, 200)
+        assert "Copy this now" in browser.page
+        await browser.open("/webhooks?connection=other")
+        assert f"/connectors/{other.id}" in browser.page
+        await browser.open("/webhooks?connection=nowhere", 404)

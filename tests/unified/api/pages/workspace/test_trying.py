@@ -7,6 +7,7 @@ from html import unescape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from unified.api.management.app import described_api
@@ -79,3 +80,9 @@ async def test_every_operation_of_the_api_can_be_tried() -> None:
     assert trying._operations().keys() == known
     for one in trying._operations().values():
         assert one["body"] is None or json.loads(one["body"]) is not None
+
+
+async def test_an_answer_that_is_nested_too_deeply_is_shown_as_it_is() -> None:
+    deep = "[" * 5_000 + "]" * 5_000
+    answer = httpx.Response(200, content=deep, headers={"content-type": "application/json"})
+    assert trying._text(answer) == deep
