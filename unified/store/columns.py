@@ -13,6 +13,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.types.json import Jsonb
 
 from unified.kit.mapping.columns import Rules
+from unified.store.errors import ColumnsChangedError
 from unified.store.records import suppressions
 from unified.store.records.tables import TABLES, StreamKey
 
@@ -21,11 +22,16 @@ _EVENTS = (("webhook_inbox", "id"), ("webhook_dead_letters", "event_hash"))
 
 
 async def empty_former(conn: AsyncConnection[Any], key: StreamKey) -> None:
-    """Empty all personal columns of a stream's tombstones and former states."""
+    """Empty all personal columns of a stream's tombstones and former states.
+
+    The same of records that are stored in a state that can't be mapped any more: it is among the rejects.
+    """
     table = TABLES[key.entity]
     statement = sql.SQL(
-        "UPDATE {} SET {}, content_hash = 0 WHERE connection_id = %(connection)s AND stream = %(stream)s "
-        "AND deleted_at IS NOT NULL AND ({})"
+        "UPDATE {} AS t SET {}, content_hash = 0 WHERE connection_id = %(connection)s AND stream = %(stream)s "
+        "AND (deleted_at IS NOT NULL OR EXISTS ("
+        "SELECT FROM rejects AS r WHERE r.connector_config_id = %(connection)s AND r.stream = %(stream)s "
+        "AND r.source_id = t.source_id AND r.observed_at = t.observed_at)) AND ({})"
     ).format(key.leaf, suppressions.emptying(table), suppressions.differs(table))
     await conn.execute(statement, key.parameters())
     if key.entity.history:
@@ -63,6 +69,19 @@ async def rewrite_events(
                 values = [(new, event, connection_id) for new, event, body in bodies if new != body]
                 async with conn.cursor() as writing:
                     await writing.executemany(write, values)
+
+
+async def ensure(conn: AsyncConnection[Any], connection_id: UUID, rules: Rules) -> None:
+    """Have a connection leave out or hash these columns until the transaction ends.
+
+    Raises:
+        ColumnsChangedError: If it leaves out others by now.
+    """
+    rows = await conn.execute(
+        "SELECT columns FROM connector_configs WHERE id = %s FOR SHARE", (connection_id,)
+    )
+    if (row := await rows.fetchone()) and row[0] != rules:
+        raise ColumnsChangedError
 
 
 async def note_stored(conn: AsyncConnection[Any], connection_id: UUID, rules: Rules) -> None:

@@ -15,6 +15,7 @@ StoreError
 ├── RecordError            a value can't be stored; it names the column, never the value
 ├── AccountChangedError    the connection is another account's by now
 ├── ColumnsChangedError    the connection leaves out other columns by now
+├── StartChangedError      the stream begins earlier by now
 ├── DuplicateNameError     the name is taken
 ├── VersionConflictError   somebody else changed it first
 └── InvalidSettingError    a name, an interval or a rule can't be used
@@ -117,6 +118,13 @@ class ColumnsChangedError(StoreError):
 
     def __init__(self) -> None:
         super().__init__("other columns are left out or hashed by now; the next run reads by the new rules")
+
+
+class StartChangedError(StoreError):
+    """What was to be stored leaves out records of a stream that begins earlier by now; nothing of it was stored."""
+
+    def __init__(self) -> None:
+        super().__init__("its stream begins earlier by now; the next run reads it anew from there")
 
 
 class DuplicateNameError(StoreError):

@@ -19,6 +19,7 @@ from unified.kit.errors import AuthenticationError
 from unified.kit.factory import AdapterFactory
 from unified.kit.registry import get_adapter
 from unified.kit.webhooks.owners import belongs_to
+from unified.store import columns as stored_columns
 from unified.store.connections import ended, field_rules, sync_requests
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
@@ -203,7 +204,11 @@ class ConnectionDrain:
         if not asked:
             return _Prepared((), Meaning((), {}, ()))
         with self._span("process", asked):
-            return _Prepared(asked, await (await self._connected()).interpret(asked))
+            interpreter = await self._connected()
+            columns = interpreter.adapter.columns
+            if columns.rules:
+                asked = await asyncio.to_thread(lambda: [one.cut(columns) for one in asked])
+            return _Prepared(asked, await interpreter.interpret(asked))
 
     def _span(self, operation: str, events: Sequence[StoredEvent]) -> AbstractContextManager[tracing.Span]:
         """Traces work on events, each of which leads back to its delivery."""
@@ -264,6 +269,11 @@ class ConnectionDrain:
         applied = [one for one in meaning.events if id(one) not in failed]
 
         async def settle(transaction: Any) -> None:
+            if self._interpreter and not meaning.merging:  # what is merged is looked at there
+                rules = self._interpreter.adapter.columns.rules
+                await stored_columns.ensure(transaction, self._connection.id, rules)
+            if cut := [one for one in meaning.events if one.is_cut]:
+                await inbox.rewrite(transaction, self._connection, cut)
             await dead_letters.solve(transaction, self._connection, applied)
             await dead_letters.keep(transaction, self._connection, meaning.failures, now)
             await self._pass_on(transaction, meaning.strays)

@@ -68,6 +68,7 @@ class Sifted:
         confirmed: Records that are stored already as they are.
         unreadable: Records without a usable id, or of which columns can't be left out.
         columns: What was left out or hashed, of all the connection's streams.
+        begins_at: When the stream begins; None where it has no start.
     """
 
     pages: Sequence[Page]
@@ -75,6 +76,7 @@ class Sifted:
     confirmed: Sequence[Confirmed]
     unreadable: Sequence[Reject]
     columns: Rules
+    begins_at: datetime | None
 
     def batch(self, outcomes: Sequence[Outcome]) -> Batch:
         """What one commit stores.
@@ -117,6 +119,7 @@ class Sifted:
             met=[one for page in self.pages for one in page.met if is_id(one)],
             refresh_done=last.refresh_done,
             columns=self.columns,
+            begins_at=self.begins_at,
         )
 
 
@@ -208,7 +211,9 @@ class Mapping:
                     confirmed.append(Confirmed(source_id, content_hash, page.observed_at))
                 else:
                     candidates.append(Candidate(source_id, body, content_hash, page.observed_at))
-        return Sifted(pages, candidates, confirmed, unreadable, self._adapter.columns.rules)
+        return Sifted(
+            pages, candidates, confirmed, unreadable, self._adapter.columns.rules, begins_at=self._since
+        )
 
     def is_stored(self, body: bytes | memoryview, stored: bytes, stored_hash: int) -> bool:
         """Whether a record's stored text says the same as it, and was mapped as it would be now."""

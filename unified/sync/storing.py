@@ -52,7 +52,7 @@ async def store_pages(
         StoreError: If the database fails; then nothing was stored.
     """
     batch = await prepare(db, key, mapping, mapper, pages, synced_at, history_id=history_id)
-    batch = replace(batch, keep_unknown=keep_unknown, epoch=epoch)
+    batch = replace(batch, keep_unknown=keep_unknown, epoch=epoch, is_known=are_stored)
     compared = None if are_stored else {key.stream: mapping}
     return (await commit(db, key.workspace_id, {key: batch}, compared=compared))[key]
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unified.sync.deliveries import drained, rows
 from tests.unified.sync.source import Source
-from tests.unified.sync.test_privacy import found
+from tests.unified.sync.test_privacy import found, superuser
 from unified.kit.errors import ConfigurationError
 from unified.kit.mapping.columns import is_hashed
 from unified.kit.secrets import Secret
@@ -21,6 +21,7 @@ from unified.store.inbox.lookup import EndpointLookup
 from unified.store.routes.routes import Routes
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
+from unified.sync.columns.settling import settle
 from unified.sync.connections import Changed, Connections
 from unified.sync.errors import PullError
 from unified.sync.mapper import Mapper
@@ -213,3 +214,33 @@ async def test_a_route_needs_whole_customers(stripe: Source) -> None:
     await choose(stripe, {"customers": {"phone": "omit"}})
     with pytest.raises(InvalidSettingError, match="leaves out or hashes phone of customers"):
         await routes.add("on", stripe.connection, other)
+
+
+async def test_a_stored_record_that_can_not_be_mapped_any_more_keeps_no_columns(stripe: Source) -> None:
+    await stripe.sync("invoices")
+    one = min(await stripe.stored("invoices"))
+    taken = {"id": one, "customer_email": MAIL}  # by a mapping that needed no currency
+    with superuser(stripe) as conn:
+        conn.execute(
+            "UPDATE unified_invoices SET raw_data = %s WHERE source_id = %s", (json.dumps(taken), one)
+        )
+    await choose(stripe, RULES)
+    assert await settle(stripe.db, stripe.factory, await stripe.state())
+    assert found(stripe, CANARY) == {}
+    assert [reject.source_id for reject in await stripe.rejects("invoices")] == [one]
+
+
+async def test_an_event_received_by_former_rules_is_cut_where_it_is_kept(stripe: Source) -> None:
+    customer = plant(stripe)
+    await stripe.sync_all()
+    endpoints = Endpoints(stripe.db, credentials(stripe), actor="tests")
+    endpoint, _ = await endpoints.add(stripe.connection, Secret("whsec_fake_columns"))
+    active = await EndpointLookup(stripe.db, credentials(stripe)).find("stripe", endpoint.path)
+    assert active is not None
+    await choose(stripe, RULES)
+    await stripe.sync_all()
+    received, _ = active.sorted_out([row.event for row in rows(stripe, [event(stripe, customer)])])
+    assert await inbox.append(stripe.db, received) == 1
+    assert {table.rstrip("0123456789_") for table in found(stripe, CANARY)} == {"webhook_inbox"}
+    assert await drained(stripe) is not None
+    assert found(stripe, CANARY) == {}

@@ -10,6 +10,7 @@ import pytest
 
 from tests.unified.sync.source import Source
 from tests.unified.sync.test_columns import choose
+from tests.unified.sync.test_privacy import found
 from unified.kit.errors import ConfigurationError
 from unified.kit.mapping.rules import read_rules
 from unified.kit.streams import Page, RawRecord
@@ -19,6 +20,7 @@ from unified.store.connections import field_rules
 from unified.store.records.tables import TABLES
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
+from unified.sync import privacy
 from unified.sync.connections import Connections
 from unified.sync.exports.export import Request, export
 from unified.sync.mapper import Mapper
@@ -156,3 +158,26 @@ def test_a_history_has_all_columns_and_readers_see_it(database_url: str) -> None
                     *(one.name for one in TABLES[entity].columns),
                 }
                 assert comments["valid_to"]
+
+
+async def test_columns_that_are_left_out_later_end_no_state(stripe: Source) -> None:
+    await keep(stripe, "customers")
+    await stripe.sync()
+    customer = min(stripe.expected())
+    await choose(stripe, {"customers": {"phone": "omit"}})
+    stripe.rename(customer, "Second")
+    await stripe.sync()
+    assert [state[0] for state in await former(stripe)] == [customer]
+
+
+async def test_a_persons_deletion_reaches_a_former_address_of_somebody_else(stripe: Source) -> None:
+    await keep(stripe, "customers")
+    customer = min(stripe.expected())
+    for address in ("was.planted@example.com", "is@example.com"):
+        stripe.change("update_customer", customer, email=address)
+        await stripe.sync()
+    await privacy.delete(
+        stripe.db, stripe.connection.workspace_id, email="was.planted@example.com", actor="tests"
+    )
+    assert found(stripe, "was.planted") == {}
+    assert (await stripe.stored())[customer]["email"] == "is@example.com"

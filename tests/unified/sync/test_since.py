@@ -8,9 +8,14 @@ import pytest
 from tests.unified.sync.deliveries import caused, deliver, drained
 from tests.unified.sync.source import Source
 from unified.kit.errors import ConfigurationError
+from unified.kit.streams import Page, RawRecord
+from unified.store.errors import StartChangedError
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync.connections import Changed, Connections
+from unified.sync.mapper import Mapper
+from unified.sync.mapping import Mapping
+from unified.sync.storing import store_pages
 
 
 async def begin(source: Source, **since: str) -> Changed:
@@ -90,3 +95,26 @@ async def test_a_customer_that_an_invoice_names_is_stored_however_old(stripe: So
 async def test_what_is_no_start_is_refused(stripe: Source, since: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         await begin(stripe, **since)
+
+
+async def test_a_pull_by_a_later_start_than_the_present_one_stores_nothing_more(stripe: Source) -> None:
+    await begin(stripe, customers="2025-06-01")
+    adapter = await stripe.factory.create(
+        stripe.connection.workspace_id, stripe.connection.id, purpose="test"
+    )
+    mapping = Mapping(adapter, "customers", since=adapter.connection.since["customers"])
+    page = Page([RawRecord("cus_1", b'{"id": "cus_1", "created": 1}')], datetime.now(UTC), None)
+    async with Mapper() as mapper:
+
+        async def store() -> int:
+            key = stripe.key("customers")
+            return (await store_pages(stripe.db, key, mapping, mapper, [page], datetime.now(UTC))).inserted
+
+        assert await store() == 0
+        await begin(stripe, customers="2025-07-01")
+        assert await store() == 0
+        # Its cursor would take back that the stream is to be read anew.
+        for start in ({"customers": "2025-01-01"}, {}):
+            await begin(stripe, **start)
+            with pytest.raises(StartChangedError):
+                await store()

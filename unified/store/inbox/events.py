@@ -7,7 +7,7 @@ whatever crashes. What waits is :mod:`unified.store.inbox.backlog`'s, what can't
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -15,6 +15,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from unified.kit.mapping.columns import Columns
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
@@ -49,6 +50,7 @@ class StoredEvent:
         attempts: How often it was tried before.
         first_failed_at: When it could not be applied for the first time.
         traceparent: The trace of its delivery, where there is one.
+        is_cut: Whether its body is stored as it came, by a process that did not know of the connection's columns yet.
     """
 
     event: ReceivedEvent
@@ -57,6 +59,14 @@ class StoredEvent:
     attempts: int = 0
     first_failed_at: datetime | None = None
     traceparent: str | None = None
+    is_cut: bool = False
+
+    def cut(self, columns: Columns) -> "StoredEvent":
+        """The event as a connection that leaves out or hashes columns may keep it."""
+        body = columns.kept_event(self.event.body)
+        if body == self.event.body:
+            return self
+        return replace(self, event=replace(self.event, body=body), is_cut=True)
 
 
 def event_hash(dedupe_key: str) -> UUID:
@@ -209,6 +219,17 @@ async def replay(db: Database, connection: ConnectionSummary, since: datetime, u
             (connection.id, since, until),
         )
         return result.rowcount
+
+
+async def rewrite(
+    conn: AsyncConnection[Any], connection: ConnectionSummary, events: Sequence[StoredEvent]
+) -> None:
+    """Replace the stored bodies of a connection's events by these."""
+    async with conn.cursor() as cursor:
+        await cursor.executemany(
+            "UPDATE webhook_inbox SET body = %s WHERE connection_id = %s AND id = %s",
+            [(one.event.body, connection.id, one.position.id) for one in events if one.position],
+        )
 
 
 async def remove(

@@ -1,6 +1,8 @@
 """Every place that holds a person's data, and how it is emptied.
 
 - Customers stay as tombstones: ids and times, nothing else.
+- Former states of customers go with them. Those of other customers that name the person, as one whose address was
+  theirs, are emptied like what follows.
 - Invoices, events and other records that name the person keep ids, amounts, types and times; text and raw records go.
 - Rejects, received events (drained or not), dead letters, pushes under way, keys of identities, decisions on them and
   golden customers go as a whole. What is left of an identity is resolved anew by its next run.
@@ -88,14 +90,14 @@ async def empty(
         # An event may be about one of their invoices, and say nothing of them but its values.
         traces = Traces({**ids, **invoices}, person.addresses, about)
         for entity in ENTITIES:
+            of = invoices if entity is INVOICES else {}
             if entity is not CUSTOMERS:
-                of = invoices if entity is INVOICES else {}
                 leaf = entity.leaf(connection.connector)
                 counts[entity.table] += await _empty_records(conn, connection, entity, leaf, traces, of)
-                if entity.history:
-                    counts[entity.history] += await _empty_records(
-                        conn, connection, entity, entity.history, traces, of
-                    )
+            if entity.history:
+                counts[entity.history] += await _empty_records(
+                    conn, connection, entity, entity.history, traces, of
+                )
         counts["rejects"] += await _remove_rejects(conn, connection, traces)
         for table, key in (("webhook_inbox", "id"), ("webhook_dead_letters", "event_hash")):
             counts[table] += await _remove_events(conn, connection, traces, table, key)

@@ -26,7 +26,7 @@ from unified.schema import UnifiedBase
 from unified.schema.entities import CUSTOMERS, INVOICES
 from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.database import Database
-from unified.store.errors import AccountChangedError, ColumnsChangedError, RecordError
+from unified.store.errors import AccountChangedError, ColumnsChangedError, RecordError, StartChangedError
 from unified.store.plans import avoid_nested_loops
 from unified.store.records import keys, suppressions, tables
 from unified.store.records.merge import deletions, merge_sql, staging
@@ -133,6 +133,8 @@ class Batch:
         epoch: The connection's when its credentials were read; None stores whatever it is by now.
         columns: What was left out or hashed of it, of all the connection's streams; None stores it whatever the
             connection says by now.
+        is_known: Whether it was mapped from what is stored: what was seen at the same time is the same state then.
+        begins_at: When the stream began as its early rows were marked; None where none was.
     """
 
     observed_at: datetime
@@ -151,6 +153,8 @@ class Batch:
     scope: str | None = None
     epoch: int | None = None
     columns: Rules | None = None
+    is_known: bool = False
+    begins_at: datetime | None = None
 
     def ids(self) -> list[str]:
         """Source ids of all records that this batch may change."""
@@ -247,6 +251,7 @@ async def merge(
         RecordError: If PostgreSQL can't hold a value.
         AccountChangedError: If the connection is another account's by now.
         ColumnsChangedError: If it leaves out other columns by now.
+        StartChangedError: If the stream begins earlier by now.
         ConnectionNotFoundError: If the connection was removed meanwhile.
         ValueError: If it has deletions of a log: what happened can't be deleted.
     """
@@ -308,11 +313,13 @@ class _Merge:
         await avoid_nested_loops(self._cursor.connection)
         await self._execute(merge_sql.LOCK)
         if locked := await self._cursor.fetchone():
-            epoch, columns, keeps_history = locked
+            epoch, columns, keeps_history, begins_at = locked
             if self._batch.epoch not in (None, epoch):
                 raise AccountChangedError
             if self._batch.columns not in (None, columns):
                 raise ColumnsChangedError
+            if self._batch.begins_at and (begins_at is None or begins_at < self._batch.begins_at):
+                raise StartChangedError
             self._keeps_history = keeps_history and not self._key.entity.is_log
         await self._execute(merge_sql.FLOOR)
         row = await self._cursor.fetchone()
@@ -385,7 +392,7 @@ class _Merge:
         if self._keeps_history:
             ids = _ids(self._rows)
             await self._execute(merge_sql.LOCK_STORED, ids=ids)
-            await self._execute(merge_sql.MERGE_WITH_HISTORY, ids=ids)
+            await self._execute(merge_sql.MERGE_WITH_HISTORY, ids=ids, is_known=self._batch.is_known)
         else:
             await self._execute(merge_sql.MERGE)
         row = await self._cursor.fetchone()

@@ -31,12 +31,13 @@ _NOTED = """, noted AS (
         GROUP BY part
     )"""
 
-# The connection's epoch and columns, which stay until the commit, and whether the stream's former states are kept. A
-# change of its account, or of what is suppressed, locks its row before. A statement of its own waits for that, so that
-# the next one sees what was done.
+# The connection's epoch and columns, which stay until the commit, whether the stream's former states are kept, and when
+# it begins. A change of its account, or of what is suppressed, locks its row before. A statement of its own waits for
+# that, so that the next one sees what was done.
 LOCK = """
-    SELECT account_epoch, columns, %(stream)s = ANY(history) FROM connector_configs
-    WHERE id = %(connection)s FOR SHARE
+    SELECT account_epoch, columns, %(stream)s = ANY(history),
+        (since ->> %(stream)s)::timestamp AT TIME ZONE 'UTC'
+    FROM connector_configs WHERE id = %(connection)s FOR SHARE
 """
 
 # The last full refresh that ran to its end, which confirmed all that is stored; whether anything is suppressed.
@@ -64,7 +65,8 @@ LOCK_STORED = """
     ORDER BY source_id FOR NO KEY UPDATE
 """
 
-# The states that a merge replaces. One that the source sent in the same words was only mapped anew.
+# The states that a merge replaces. One that the source sent in the same words, or that was taken from here, was only
+# mapped anew.
 _FORMER = """former AS MATERIALIZED (
         SELECT t.*, coalesce(t.updated_at, t.synced_at) AS began,
             coalesce(t.deleted_at, s.updated_at, s.synced_at) AS ended
@@ -72,6 +74,7 @@ _FORMER = """former AS MATERIALIZED (
         WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = ANY(%(ids)s)
             AND t.raw_data IS NOT NULL
             AND (t.raw_data::text <> s.raw_data::text OR t.deleted_at IS NOT NULL)
+            AND NOT (%(is_known)s AND t.observed_at = s.observed_at)
     ), """
 _KEPT = """, kept AS (
         INSERT INTO {history} ({former_columns}, valid_from, valid_to)
