@@ -22,6 +22,7 @@ from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.errors import StoreError
 from unified.store.lists.declared import Filter, RecordList
 from unified.store.records.raw_json import received
+from unified.store.records.suppressions import emptied, erased
 from unified.store.records.tables import TABLES
 
 STATEMENT_SECONDS = 10
@@ -71,12 +72,15 @@ class Wanted:
         values: Of filters, by their names.
         deleted: Whether tombstones come.
         since: Only what was read from its source at this time or later.
+        erased: Whether a row that holds nothing personal any more comes whatever a filter asks of what went: its reader
+            may have had the row before.
     """
 
     fields: Sequence[str]
     values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     deleted: Deleted = "false"
     since: datetime | None = None
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,10 +327,15 @@ async def _conditions(
     """Conditions of the filters; their values go into ``values``."""
     conditions: list[sql.Composable] = []
     # An index that begins with the connection serves a look-up in all of a workspace's, connection by connection.
-    looks_up = any(which.filters[name].lookup for name in wanted.values)
+    table = TABLES[which.entity] if which.entity and wanted.erased else None
+    goes = emptied(table) if table else {}
+    looks_up = any(which.filters[name].lookup and name not in goes for name in wanted.values)
     for name, given in wanted.values.items():
         if name != "connection":
-            conditions.append(_condition(which.filters[name], name, given, values))
+            condition = _condition(which.filters[name], name, given, values)
+            if table and name in goes:
+                condition = sql.SQL("({} OR {})").format(condition, erased(table))
+            conditions.append(condition)
     if looks_up:  # by another index than that of the order: the few rows that it finds are sorted
         await conn.execute("SET LOCAL enable_sort = on")
     if looks_up or "connection" in wanted.values:

@@ -17,7 +17,7 @@ from unified.kit.errors import AdapterError
 from unified.kit.factory import build_adapter
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.schema import connection_namespace, unified_id
-from unified.schema.entities import EVENTS, INVOICES
+from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 from unified.store.connections.rows import read_connection
 from unified.store.records.tables import UnifiedTable
 from unified.store.records.traces import About, Traces
@@ -70,6 +70,19 @@ def differs(table: UnifiedTable) -> sql.Composed:
         )
         for name, value in emptied(table).items()
     )
+
+
+def erased(table: UnifiedTable) -> sql.Composable:
+    """Whether a row, called ``t``, holds nothing personal any more since its person's data were deleted.
+
+    Of customers that is known. Another record says so by being empty, as is one that was only ever known as deleted.
+    """
+    if table.entity is CUSTOMERS:
+        return sql.SQL(
+            "EXISTS (SELECT FROM suppressed_records AS s WHERE (s.connector_config_id, s.stream, s.source_id)"
+            " = (t.connection_id, t.stream, t.source_id) AND s.emptied_at IS NOT NULL)"
+        )
+    return sql.SQL("NOT ({})").format(differs(table))
 
 
 async def add(

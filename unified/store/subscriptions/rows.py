@@ -93,14 +93,16 @@ class Subscription:
         return LISTS[self.list]
 
     def wanted(self, since: datetime | None = None) -> Wanted:
-        """What of the list is delivered, tombstones too.
+        """What of the list is delivered, tombstones too, and records that are emptied since for their person's privacy.
 
         Raises:
             InvalidSettingError: If a filter is not the list's.
         """
         which = self.followed
         values = read_filters(which, self.filters)
-        return Wanted(fields=tuple(which.item.model_fields), values=values, deleted="true", since=since)
+        return Wanted(
+            fields=tuple(which.item.model_fields), values=values, deleted="true", since=since, erased=True
+        )
 
 
 def read_filters(which: RecordList, filters: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:

@@ -25,6 +25,7 @@ from unified.store.subscriptions.due import has_changes
 from unified.store.subscriptions.rows import Subscription, SubscriptionNotFoundError, read
 from unified.store.subscriptions.subscriptions import Subscriptions
 from unified.store.workspaces import workspaces
+from unified.sync import privacy
 from unified.sync.subscriptions import deliver as delivering
 from unified.sync.subscriptions.deliver import Deliveries, deliver
 
@@ -125,10 +126,10 @@ Subscribe = Callable[..., Any]
 
 @pytest.fixture
 def subscribe(stripe: Source, receiver: Receiver) -> Subscribe:
-    async def add(**options: Any) -> Order:
+    async def add(which: str = "customers", **options: Any) -> Order:
         credentials = CredentialStore(stripe.db, LocalKeyProvider([stripe.master_key]))
         made, secret = await Subscriptions(stripe.db, credentials).add(
-            stripe.connection.workspace_id, "crm", "customers", receiver.url, allow_private=True, **options
+            stripe.connection.workspace_id, "crm", which, receiver.url, allow_private=True, **options
         )
         receiver.secret = secret.reveal()
         return Order(stripe, receiver, credentials, made.id)
@@ -190,6 +191,55 @@ async def test_only_what_passes_the_filters_is_delivered(subscribe: Subscribe, r
     renamed = await order.rename("Grace", 0, 2)
     await order.deliver()
     assert sorted(receiver.source_ids()) == sorted(renamed)
+
+
+@pytest.mark.parametrize(
+    ("which", "filters", "event"),
+    [
+        ("customers", {"email": ["gone@person.example"]}, "customer.deleted"),
+        ("customers", {"name": ["Gone"], "currency": ["eur"], "connection": ["main"]}, "customer.deleted"),
+        ("customers", {"email": ["other@person.example"], "source_id": ["cus_other"]}, None),
+        ("customers", {"email": ["gone@person.example"], "source_id": ["cus_other"]}, None),
+        ("invoices", {"memo": ["Gone"]}, "invoice.changed"),
+    ],
+)
+async def test_a_person_s_deletion_is_delivered_whatever_is_asked_of_what_went(
+    stripe: Source,
+    subscribe: Subscribe,
+    receiver: Receiver,
+    which: str,
+    filters: dict[str, list[str]],
+    event: str | None,
+) -> None:
+    await stripe.sync_all()
+    workspace = stripe.connection.workspace_id
+    async with stripe.db.workspace(workspace) as conn:
+        rows = await conn.execute(
+            "SELECT c.unified_id, c.source_id, i.source_id FROM unified_customers AS c JOIN unified_invoices AS i"
+            " ON i.customer_id = c.source_id WHERE c.deleted_at IS NULL ORDER BY i.source_id LIMIT 1"
+        )
+        found = await rows.fetchone()
+        assert found is not None
+        person, *ids = found
+        await conn.execute(
+            "UPDATE unified_customers SET email = 'gone@person.example', name = 'Gone', currency = 'eur'"
+            " WHERE unified_id = %s",
+            (person,),
+        )
+        await conn.execute("UPDATE unified_invoices SET memo = 'Gone' WHERE source_id = %s", (ids[1],))
+    order = await subscribe(which, filters=filters, from_the_start=True)
+    await order.deliver()
+    sent = [ids[which == "invoices"]] if "source_id" not in filters else []
+    assert receiver.source_ids() == sent
+    receiver.taken.clear()
+
+    await privacy.delete(stripe.db, workspace, ids=[person], actor="test")
+    await order.deliver()
+    told = {one["data"]["source_id"]: one for one in receiver.taken}
+    assert set(sent) <= set(told)
+    assert {one["type"] for one in receiver.taken} == ({event} if event else set())
+    for one in receiver.taken:
+        assert "gone" not in json.dumps(one["data"]).lower()
 
 
 @pytest.mark.parametrize("code", [500, 503, 401, 404, 302])
