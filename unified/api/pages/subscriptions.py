@@ -1,5 +1,6 @@
 """`/subscriptions`: URLs to which what changes is delivered, how each stands, and what it did not take."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
 
@@ -15,12 +16,13 @@ from unified.api.pages.route import Form, router
 from unified.api.pages.view import render, see_other
 from unified.store.lists.declared import LISTS
 from unified.store.subscriptions import progress
-from unified.store.subscriptions.rows import Subscription, filters_of
+from unified.store.subscriptions.rows import Subscription, SubscriptionNotFoundError, filters_of
 from unified.sync.subscriptions.sending import send_test
 
 _MOST_LISTED = 200
 _LETTERS_LISTED = 50
 _DONE = {
+    "change": "It was changed, and goes on from where it stood.",
     "pause": "It is paused; what changes meanwhile comes afterwards.",
     "resume": "It goes on where it stood, within seconds.",
     "replay": "What was not taken is sent again, within seconds.",
@@ -44,21 +46,28 @@ async def add(request: Request, caller: Writer, services: Use, form: Form) -> Re
         new = api.NewSubscription(
             name=form.get("name", "").strip(),
             list=form.get("list", ""),
-            url=form.get("url", "").strip(),
-            filters=filters_of(line.strip() for line in form.get("filters", "").splitlines() if line.strip()),
             from_the_start="from_the_start" in form,
+            **_destination(form),
         )
         made = await api.make_subscription(caller, services, new)
-    except ValidationError as error:
-        one = error.errors()[0]
-        problem = Problem(422, f"The {one['loc'][0]} can't be used: {one['msg']}.")
-        return await _page(request, caller, services, problem=problem, form=form)
-    except Exception as error:
-        problem = explained(error)
-        if problem.status not in (404, 409, 422):
-            raise
-        return await _page(request, caller, services, problem=problem, form=form)
+    except Exception as error:  # noqa: BLE001 - what is not about the form is raised again
+        return await _page(request, caller, services, problem=_problem(error), form=form)
     return render(request, "subscription_made.html", made=made)
+
+
+@routes.post("/subscriptions/{subscription_id}/change")
+async def change(
+    request: Request, caller: Writer, services: Use, subscription_id: UUID, form: Form
+) -> Response:
+    """Deliver other records, or to another URL, from where it stands."""
+    try:
+        wanted = api.SubscriptionChange(**_destination(form))
+        await api.make_change(caller, services, subscription_id, wanted)
+    except SubscriptionNotFoundError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what is not about the form is raised again
+        return await _page(request, caller, services, problem=_problem(error))
+    return see_other("/subscriptions?done=change")
 
 
 @routes.post("/subscriptions/{subscription_id}/{action}")
@@ -86,6 +95,27 @@ async def act(
                 problem = Problem(409, f"{found.name} did not take the test message: {outcome.error}")
                 return await _page(request, caller, services, problem=problem)
     return see_other(f"/subscriptions?done={action}")
+
+
+def _destination(form: Mapping[str, str]) -> dict[str, Any]:
+    """Where a form wants what delivered.
+
+    Raises:
+        InvalidSettingError: If a filter is not FILTER=VALUE.
+    """
+    lines = (line.strip() for line in form.get("filters", "").splitlines())
+    return {"url": form.get("url", "").strip(), "filters": filters_of(line for line in lines if line)}
+
+
+def _problem(error: Exception) -> Problem:
+    """What is wrong with a form; anything else is raised again."""
+    if isinstance(error, ValidationError):
+        one = error.errors()[0]
+        return Problem(422, f"The {one['loc'][0]} can't be used: {one['msg']}.")
+    problem = explained(error)
+    if problem.status not in (404, 409, 422):
+        raise error
+    return problem
 
 
 async def _page(

@@ -281,6 +281,19 @@ async def test_the_life_of_a_subscription(site: Site) -> None:
         await expect(row).to_contain_text("follows")
         assert "whsec_" not in await page.content()
 
+        await page.get_by_text("Change", exact=True).click()
+        await expect(row.get_by_label("Filters")).to_have_value("status=open\nstatus=draft\n")
+        await row.get_by_label("URL").fill("http://localhost:1/other")
+        await press(page, "Save")
+        await expect(page.get_by_role("alert")).to_contain_text("must be https")
+        await page.get_by_text("Change", exact=True).click()
+        await row.get_by_label("URL").fill("https://localhost:1/other")
+        await row.get_by_label("Filters").fill("")
+        await press(page, "Save")
+        await expect(page.get_by_role("status")).to_contain_text("It was changed")
+        await expect(row).to_contain_text("https://localhost:1/other")
+        await expect(row).not_to_contain_text("status=open")
+
         await press(page, "Send a test")
         await expect(page.get_by_role("alert")).to_contain_text("crm did not take the test message")
         await press(page, "Pause")
@@ -307,8 +320,9 @@ async def test_what_a_receiver_did_not_take_is_shown_and_replayed(site: Site) ->
         other = await site.workspace()
         async with site.visit(await site.token(other)) as stranger:
             csrf = await stranger.locator("input[name=csrf]").first.get_attribute("value") or ""
-            for action in ("pause", "resume", "replay", "test", "remove"):
-                sent = await stranger.request.post(f"/subscriptions/{made}/{action}", form={"csrf": csrf})
+            for action in ("change", "pause", "resume", "replay", "test", "remove"):
+                form = {"csrf": csrf, "url": "https://hooks.example.com"}
+                sent = await stranger.request.post(f"/subscriptions/{made}/{action}", form=form)
                 assert sent.status == 404, action
 
 

@@ -235,6 +235,18 @@ async def change_subscription(
     caller: Writer, services: Use, subscription_id: UUID, wanted: SubscriptionChange
 ) -> Response:
     """Pause or resume, or deliver other records, or to another URL, which takes records:read as well."""
+    await make_change(caller, services, subscription_id, wanted)
+    return await _shown(caller, services, subscription_id)
+
+
+async def make_change(
+    caller: Caller, services: Services, subscription_id: UUID, wanted: SubscriptionChange
+) -> None:
+    """Change a subscription, or what it does.
+
+    Raises:
+        Problem: 403 where the caller may not read records, 422 where the URL is private and not opened.
+    """
     own = subscriptions_of(caller, services)
     found = await own.get(caller.workspace_id, subscription_id)
     changes = wanted.model_dump(include={"url", "filters", "allow_private_hosts"}, exclude_none=True)
@@ -246,7 +258,6 @@ async def change_subscription(
         await own.change(found, url=wanted.url, filters=wanted.filters, allow_private=is_private)
     if wanted.is_active is not None:
         await own.set_active(found, is_active=wanted.is_active)
-    return await _shown(caller, services, subscription_id)
 
 
 @routes.delete("/{subscription_id}", status_code=204)
