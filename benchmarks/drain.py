@@ -2,9 +2,10 @@
 
     uv run --group dev python benchmarks/drain.py [--events 40000] [--rounds 3]
 
-Two kinds of events, each drained from an inbox that was filled before, by `unified.sync.drain` as the
-sensors' runs call it: events that only go to `unified_events`, and events of customers and invoices, whose
-records are read again and merged. The provider's answers are at hand, so that what is measured is ours and
+Three kinds of events, each drained from an inbox that was filled before, by `unified.sync.drain` as the
+sensors' runs call it: events that only go to `unified_events`; events of customers and invoices, whose
+records are read again and merged; and the same events at a generic webhook, which takes the records from them and maps
+them by the rules of `mappings/stripe.json`. The provider's answers are at hand, so that what is measured is ours and
 the database's, and no provider's limit.
 """
 
@@ -24,6 +25,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet
 from rig import PostgresServer
+from rules import rules_of
 
 from adapters.stripe.adapter import StripeAdapter
 from unified.cli.installation import migrate_database
@@ -33,6 +35,7 @@ from unified.kit.secrets import Secret
 from unified.kit.streams import Page, RawRecord
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.sandbox.stripe import AccountSpec, StripeSandbox
+from unified.store.connections import field_rules
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
@@ -45,6 +48,12 @@ from unified.sync.drain import drain
 
 API_KEY = "sk_test_fake_of_the_benchmarks"
 OBJECTS = 5_000
+# Where a generic webhook finds the same customers and invoices, and by which rules.
+CARRIED = {
+    stream: {"types": [f"{stream.removesuffix('s')}.*"], "records": "data.object", "id": "id"}
+    for stream in ("customers", "invoices")
+}
+RULES = {stream: rules_of("stripe")[stream].rules for stream in CARRIED}
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,10 @@ class Source:
     template: dict[str, Any]
 
     def events(self, how_many: int, numbers: "itertools.count[int]", *, merged: bool) -> list[ReceivedEvent]:
-        """New events: of customers and invoices in turn, or of charges, which no table but the events' has."""
+        """New events: of customers and invoices in turn, or of charges, which no table but the events' has.
+
+        Each states its number in its object, so that a record that is taken from it is another one each time.
+        """
         if merged:
             pairs = zip(
                 self.customers.values(), self.invoices.values(), strict=False
@@ -72,7 +84,8 @@ class Source:
     def _event(self, number: int, subject: dict[str, Any]) -> ReceivedEvent:
         created = 1_790_000_000 + number
         named = {"id": f"evt_{number:010}", "type": f"{subject['object']}.updated", "created": created}
-        body = json.dumps({**self.template, **named, "data": {"object": subject}}).encode()
+        data = {"object": {**subject, "state": number}}
+        body = json.dumps({**self.template, **named, "data": data}).encode()
         return ReceivedEvent(named["id"], named["type"], datetime.fromtimestamp(created, UTC), body)
 
 
@@ -131,17 +144,29 @@ async def measure(server: PostgresServer, events: int, rounds: int) -> None:
         connection = await registry.add_connection(workspace.id, "stripe", "main", {})
         await credentials.put(workspace.id, connection.id, "api_key", {"api_key": Secret(API_KEY)})
         factory = AdapterFactory(AuthorizedConnections(db, credentials, actor="benchmark"))
+        shop = await registry.add_connection(workspace.id, "webhook", "shop", CARRIED)
+        for stream, rules in RULES.items():
+            await field_rules.put(db, shop, stream, *rules)
         numbers = itertools.count()
-        rates: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-        for merged in [False, True] * rounds:
-            await fill(db, connection, source.events(events, numbers, merged=merged))
-            rates[merged].append(await drained(db, factory, events, server))
-        for merged, what in ((False, "into unified_events"), (True, "with customers and invoices merged")):
-            for of, measured in zip(
-                ("second", "second of CPU"), zip(*rates[merged], strict=True), strict=True
-            ):
-                told = ", ".join(f"{rate:,.0f}" for rate in measured)
-                print(f"{what}: {statistics.median(measured):,.0f} events a {of} (median of {told})")
+        kinds = {
+            "into unified_events": (connection, False),
+            "with customers and invoices merged": (connection, True),
+            f"of a generic webhook, with {' and '.join(str(len(one)) for one in RULES.values())} rules": (
+                shop,
+                True,
+            ),
+        }
+        rates: dict[str, list[tuple[float, float]]] = {what: [] for what in kinds}
+        for what, (of, merged) in [*kinds.items()] * rounds:
+            await fill(db, of, source.events(events, numbers, merged=merged))
+            rates[what].append(await drained(db, factory, of.connector, events, server))
+    for what, measured in rates.items():
+        for unit, values in zip(("second", "second of CPU"), zip(*measured, strict=True), strict=True):
+            told = ", ".join(f"{rate:,.0f}" for rate in values)
+            print(f"{what}: {statistics.median(values):,.0f} events a {unit} (median of {told})")
+    _, stripes, generic = rates.values()
+    ratios = [ours[1] / theirs[1] for ours, theirs in zip(generic, stripes, strict=True)]
+    print(f"generic beside Stripe's, by CPU: {statistics.median(ratios):.2f}; 0.7 is asked for")
 
 
 async def fill(db: Database, connection: Connection, events: Sequence[ReceivedEvent]) -> None:
@@ -152,11 +177,11 @@ async def fill(db: Database, connection: Connection, events: Sequence[ReceivedEv
 
 
 async def drained(
-    db: Database, factory: AdapterFactory, events: int, server: PostgresServer
+    db: Database, factory: AdapterFactory, connector: str, events: int, server: PostgresServer
 ) -> tuple[float, float]:
     """Drain what waits; events a second, and a second of processor time of all processes."""
     started, before = time.perf_counter(), sum(os.times()[:4]) + server.cpu()
-    (result,) = await drain(db, factory, "stripe")
+    (result,) = await drain(db, factory, connector)
     seconds, taken = time.perf_counter() - started, sum(os.times()[:4]) + server.cpu() - before
     if (result.events, result.failed, result.error) != (events, 0, None):
         raise SystemExit(f"not all was applied: {result}")

@@ -4,8 +4,9 @@
 
 Both write the same bytes into the same server, one row a request, from 32 connections on the same machine, in turn.
 pgbench speaks to the server directly and checks nothing; the ingress reads HTTP, looks the endpoint up, verifies the
-signature, reads the event, drops repetitions and commits before it answers 200. Then, at about half the rate reached,
-how long one delivery waits; and how long a signature of 4 KB takes to check.
+signature, reads the event, drops repetitions and commits before it answers 200. In each round the same events go to
+generic webhooks as well, whose options say how they are signed and where their ids and times stand. Then, at about half
+the rate reached, how long one delivery waits; and how long a signature of 4 KB takes to check.
 
 A sender written in Python takes as much of two cores as the ingress does. Where the harness (see
 `benchmarks/harness.py`) and a C compiler are at hand, the load comes from its `blast`, as pgbench's does from C; its
@@ -181,10 +182,15 @@ def stored(url: str) -> int:
     return row[0] if row else 0
 
 
-def signed_requests(installation: Installation, numbers: Iterator[int], how_many: int) -> "deque[bytes]":
+def signed_requests(
+    installation: Installation, numbers: Iterator[int], how_many: int, *, is_generic: bool = False
+) -> "deque[bytes]":
     """Requests with events that were not sent before."""
     chosen = [next(numbers) for _ in range(how_many)]
-    return deque(installation.request(number, f"evt_{number:020}", BODY_BYTES) for number in chosen)
+    return deque(
+        installation.request(number, f"evt_{number:020}", BODY_BYTES, is_generic=is_generic)
+        for number in chosen
+    )
 
 
 def main() -> None:
@@ -204,32 +210,33 @@ def main() -> None:
 
 def _measure(url: str, folder: Path, options: argparse.Namespace) -> None:
     rounds, seconds = options.rounds, options.seconds
-    installation = install(url, ENDPOINTS)
+    installation = install(url, ENDPOINTS, generic=ENDPOINTS)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_TABLE.encode())
     ingress = IngressProcess(url, installation.keys, folder / "ingress.log", workers=options.workers)
     blast = compiled_blast(folder)
     numbers = count()
     try:
-        rate = full_load(ingress.port, signed_requests(installation, numbers, 3_000), blast).rate  # warms up
-        ratios, singles, rates = [], [], []
+        for is_generic in (True, False):  # warms up
+            warming = signed_requests(installation, numbers, 3_000, is_generic=is_generic)
+            rate = full_load(ingress.port, warming, blast).rate
+        ratios, singles, rates, generic = [], [], [], []
         for number in range(rounds):
             body = installation.request(0, "evt_0", BODY_BYTES).partition(b"\r\n\r\n")[2]
             singles.append(single_inserts(url, body, seconds))
-            before = stored(url)
-            outcome = full_load(
-                ingress.port, signed_requests(installation, numbers, int(rate * seconds)), blast
+            outcome, cost = _costing(
+                url, ingress, signed_requests(installation, numbers, int(rate * seconds)), blast
             )
             rate = outcome.rate
-            acknowledged = outcome.answers - outcome.refused
-            if stored(url) - before != acknowledged:
-                raise SystemExit(f"{acknowledged} acknowledged, {stored(url) - before} stored")
+            of_generic = signed_requests(installation, numbers, int(rate * seconds), is_generic=True)
+            generic.append(cost / _costing(url, ingress, of_generic, blast)[1])
             rates.append(rate)
             ratios.append(rate / singles[-1])
             print(
                 f"round {number + 1}: pgbench {singles[-1]:,.0f}/s, ingress {rate:,.0f}/s, ratio {ratios[-1]:.2f}; "
                 f"p50 {outcome.p50_ms:.1f} ms, p99 {outcome.p99_ms:.1f} ms, "
-                f"{outcome.refused} refused"
+                f"{outcome.refused} refused; {cost * 1e6:.0f} µs of the ingress' time each, of generic webhooks "
+                f"{cost / generic[-1] * 1e6:.0f}"
             )
         half = statistics.median(rates) / 2
         waiting = signed_requests(installation, numbers, int(half * seconds))
@@ -242,10 +249,25 @@ def _measure(url: str, folder: Path, options: argparse.Namespace) -> None:
     print("load sent by", "the harness's blast" if blast else "Python")
     print(f"acknowledged and durable: {statistics.median(ratios):.2f} of pgbench (median)")
     print(
+        f"generic beside Stripe's, by the ingress' time: {statistics.median(generic):.2f}; 0.7 is asked for"
+    )
+    print(
         f"at {calm.rate / (2 * half):.0%} of that ({calm.rate:,.0f}/s): p50 {calm.p50_ms:.1f} ms, "
         f"p99 {calm.p99_ms:.1f} ms, {calm.refused} refused"
     )
     print(f"signature of 4 KB: {signature_seconds() * 1e6:.1f} µs")
+
+
+def _costing(
+    url: str, ingress: IngressProcess, requests: "deque[bytes]", blast: Path | None
+) -> tuple[Outcome, float]:
+    """Send requests: the outcome, and seconds of the ingress' processor time for each."""
+    before, used = stored(url), ingress.cpu()
+    outcome = full_load(ingress.port, requests, blast)
+    acknowledged = outcome.answers - outcome.refused
+    if stored(url) - before != acknowledged:
+        raise SystemExit(f"{acknowledged} acknowledged, {stored(url) - before} stored")
+    return outcome, (ingress.cpu() - used) / outcome.answers
 
 
 if __name__ == "__main__":

@@ -155,6 +155,11 @@ class IngressProcess:
         self.process.kill()
         self.process.wait()
 
+    def cpu(self) -> float:
+        """Seconds of processor time that it and its workers have taken."""
+        whole = psutil.Process(self.process.pid)
+        return float(sum(sum(one.cpu_times()[:2]) for one in (whole, *whole.children(recursive=True))))
+
     def stop(self) -> None:
         """End it in order."""
         self.process.terminate()
@@ -180,13 +185,17 @@ class Installation:
         url: Of its database.
         keys: Its master keys.
         endpoints: Endpoints of Stripe's, each of a connection of its own.
+        generic: Endpoints of generic webhooks, likewise, which take the same events.
     """
 
     url: str
     keys: str
     endpoints: list[Endpoint]
+    generic: list[Endpoint]
 
-    def request(self, number: int, event_id: str, body_bytes: int = 1_200) -> bytes:
+    def request(
+        self, number: int, event_id: str, body_bytes: int = 1_200, *, is_generic: bool = False
+    ) -> bytes:
         """A whole HTTP request: an event signed now, for one endpoint after the other."""
         event = {
             "id": event_id,
@@ -199,31 +208,43 @@ class Installation:
         event["data"]["object"]["description"] = "x" * padding  # type: ignore[index]  # the dict above
         body = json.dumps(event).encode()
         moment = int(time.time())
-        digest = hmac.new(SECRET.encode(), b"%d." % moment + body, hashlib.sha256).hexdigest()
-        endpoint = self.endpoints[number % len(self.endpoints)]
+        signed = body if is_generic else b"%d." % moment + body
+        digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()
+        signature = (
+            f"X-Hub-Signature-256: sha256={digest}"
+            if is_generic
+            else f"Stripe-Signature: t={moment},v1={digest}"
+        )
+        connector, endpoints = ("webhook", self.generic) if is_generic else ("stripe", self.endpoints)
         head = (
-            f"POST /webhooks/stripe/{endpoint.path} HTTP/1.1\r\nHost: hooks.example.com\r\n"
-            "User-Agent: Stripe/1.0\r\nAccept: */*\r\nContent-Type: application/json; charset=utf-8\r\n"
-            f"Stripe-Signature: t={moment},v1={digest}\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"POST /webhooks/{connector}/{endpoints[number % len(endpoints)].path} HTTP/1.1\r\n"
+            "Host: hooks.example.com\r\nUser-Agent: Stripe/1.0\r\nAccept: */*\r\n"
+            "Content-Type: application/json; charset=utf-8\r\n"
+            f"{signature}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
 
 
-def install(url: str, endpoints: int) -> Installation:
-    """Migrate a database, and add a workspace with endpoints."""
+def install(url: str, endpoints: int, *, generic: int = 0) -> Installation:
+    """Migrate a database, and add a workspace with endpoints of Stripe's and of generic webhooks."""
     migrate_database(url)
-    return asyncio.run(_install(url, endpoints))
+    return asyncio.run(_install(url, endpoints, generic))
 
 
-async def _install(url: str, number: int) -> Installation:
+async def _install(url: str, of_stripe: int, generic: int) -> Installation:
     keys = Fernet.generate_key().decode()
+    reading = {"id_field": "id", "time_field": "created"}
     async with Database.open(url) as db:
         registry = Registry(db)
         kept = Endpoints(db, CredentialStore(db, LocalKeyProvider([keys])))
         workspace = await workspaces.create(db, WORKSPACE)
-        endpoints = []
-        for count in range(number):
-            connection = await registry.add_connection(workspace.id, "stripe", f"stripe-{count}")
-            endpoints.append(await kept.create(connection))
-            await kept.rotate(endpoints[-1], Secret(SECRET))
-    return Installation(url, keys, endpoints)
+        made: dict[str, list[Endpoint]] = {"stripe": [], "webhook": []}
+        for (connector, endpoints), number in zip(made.items(), (of_stripe, generic), strict=True):
+            for count in range(number):
+                connection = await registry.add_connection(workspace.id, connector, f"{connector}-{count}")
+                options = reading if connector == "webhook" else None
+                endpoints.append(
+                    await kept.create(connection, verifier="hmac" if options else None, options=options)
+                )
+                await kept.rotate(endpoints[-1], Secret(SECRET))
+    return Installation(url, keys, made["stripe"], made["webhook"])
