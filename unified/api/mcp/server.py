@@ -4,6 +4,8 @@ The SDK takes most of a second to import, so that this module is imported only w
 """
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
@@ -119,10 +121,14 @@ class OverHttp:
 
 
 async def serve_stdio(desk: Desk, agent: Agent) -> None:
-    """Serve one agent on stdin and stdout, until stdin ends."""
+    """Serve one agent on stdin and stdout, until stdin ends or the agent goes away."""
     served = server(desk, lambda _: agent)
-    async with stdio_server() as (read, write):
-        await served.run(read, write, served.create_initialization_options())
+    try:
+        async with stdio_server() as (read, write):
+            await served.run(read, write, served.create_initialization_options())
+    except* BrokenPipeError:
+        # What Python still holds for the agent goes nowhere, or it fails once more when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Official clients in processes of their own: Python's on stdin and stdout, npm's over HTTP."""
+"""Official clients in processes of their own: Python's on stdin and stdout, npm's there and over HTTP."""
 
 from __future__ import annotations
 
@@ -48,18 +48,25 @@ REFUSED = {"unified_preview_route", "unified_run_route", "unified_customer_360"}
 CLIENTS = {
     "@modelcontextprotocol/sdk@1.32.2": """
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 const client = new Client({ name: "test", version: "1" });
 """,
     "@modelcontextprotocol/client@2.4.0": """
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 const client = new Client({ name: "test", version: "1" }, { versionNegotiation: { mode: "auto" } });
 """,
 }
 SCRIPT = """
-const { url, token, calls } = JSON.parse(process.env.ASKED);
+const { url, token, command, env, calls } = JSON.parse(process.env.ASKED);
 const headers = { authorization: `Bearer ${token}` };
-await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }));
+await client.connect(
+  command
+    ? new StdioClientTransport({ command: command[0], args: command.slice(1), env })
+    : new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }),
+  { timeout: 600_000 }, // a busy machine takes its time to begin
+);
 const tools = (await client.listTools()).tools.map((tool) => tool.name);
 const refused = [];
 for (const [name, args] of Object.entries(calls))
@@ -67,22 +74,14 @@ for (const [name, args] of Object.entries(calls))
 console.log(JSON.stringify({ tools, refused }));
 await client.close();
 """
-INSPECTOR = "@modelcontextprotocol/inspector@0.17.5"
+# https://www.npmjs.com/package/@modelcontextprotocol/inspector
+INSPECTOR = "@modelcontextprotocol/inspector@2.12.0"
 
 
 async def test_each_tool_is_listed_and_called_on_stdin(shelf: Shelf, tmp_path: Path) -> None:
     assert CALLS.keys() == TOOLS.keys()
-    parameters = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "unified.cli", "mcp", "--workspace", shelf.tenant.slug, "--allow-sync"],
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "UNIFIED_HOME": str(tmp_path),
-            "DATABASE_URL": shelf.tenant.api.db.url,
-            "UNIFIED_MASTER_KEYS": MASTER_KEY,
-        },
-    )
+    command, env = on_stdin(shelf, tmp_path)
+    parameters = StdioServerParameters(command=command[0], args=command[1:], env=env)
     async with Client(parameters) as client:
         assert {tool.name for tool in (await client.list_tools()).tools} == TOOLS.keys()
         results = {name: await client.call_tool(name, arguments) for name, arguments in CALLS.items()}
@@ -90,31 +89,70 @@ async def test_each_tool_is_listed_and_called_on_stdin(shelf: Shelf, tmp_path: P
     assert refused <= REFUSED
 
 
+async def test_an_agent_that_goes_away_is_no_error(shelf: Shelf, tmp_path: Path) -> None:
+    command, env = on_stdin(shelf, tmp_path)
+    process = await asyncio.create_subprocess_exec(
+        *command, env=env, stdin=subprocess.PIPE, stdout=(out := os.pipe())[1], stderr=subprocess.PIPE
+    )
+    os.close(out[0])
+    os.close(out[1])
+    hello = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    }
+    ask = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+    _, said = await process.communicate(json.dumps(ask).encode() + b"\n")
+    assert process.returncode == 0
+    assert b"Traceback" not in said
+    assert b"BrokenPipe" not in said
+
+
 async def test_npms_clients_list_and_call_each_tool(shelf: Shelf, tmp_path: Path) -> None:
     node = await installed(tmp_path, *CLIENTS)
+    command, env = on_stdin(shelf, tmp_path)
     for number, (package, head) in enumerate(CLIENTS.items()):
         (tmp_path / f"ask{number}.mjs").write_text(head + SCRIPT)
         url, token = await way_in(shelf, package)
-        asked = json.dumps({"url": url, "token": token, "calls": CALLS})
-        said = json.loads(await output(tmp_path, node, f"ask{number}.mjs", ASKED=asked))
-        assert set(said["tools"]) == TOOLS.keys()
-        assert set(said["refused"]) <= REFUSED
+        for way in ({"url": url, "token": token}, {"command": command, "env": env}):
+            asked = json.dumps({**way, "calls": CALLS})
+            said = json.loads(await output(tmp_path, node, f"ask{number}.mjs", ASKED=asked))
+            assert set(said["tools"]) == TOOLS.keys()
+            assert set(said["refused"]) <= REFUSED
 
 
 @pytest.mark.skipif(
     not os.environ.get("UNIFIED_INSPECTOR"),
-    reason="UNIFIED_INSPECTOR=1 fetches the inspector, with 240 packages",
+    reason="UNIFIED_INSPECTOR=1 fetches the inspector, 110 MB",
 )
-async def test_the_inspectors_command_line_lists_and_calls(shelf: Shelf, tmp_path: Path) -> None:
-    node = await installed(tmp_path, INSPECTOR)
+async def test_the_inspectors_command_line_lists_and_calls_each_tool(shelf: Shelf, tmp_path: Path) -> None:
+    await installed(tmp_path, INSPECTOR)
     url, token = await way_in(shelf, "inspector")
-    command = ("node_modules/.bin/mcp-inspector", "--cli", url, "--transport", "http")
-    asks = ("--header", f"Authorization: Bearer {token}", "--method")
-    listed = json.loads(await output(tmp_path, node, *command, *asks, "tools/list"))
-    assert {tool["name"] for tool in listed["tools"]} == TOOLS.keys()
-    call = ("tools/call", "--tool-name", "unified_search_records", "--tool-arg", "entity=customers")
-    answer = json.loads(await output(tmp_path, node, *command, *asks, *call))
-    assert json.loads(answer["content"][0]["text"])["rows"]
+    command, env = on_stdin(shelf, tmp_path)
+    variables = [part for name, value in env.items() for part in ("-e", f"{name}={value}")]
+    for way in ((url, "--header", f"Authorization: Bearer {token}"), (*command, *variables)):
+        inspect = ("node_modules/.bin/mcp-inspector", "--cli", *way, "--method")
+        # `--strict` fails where a schema is one that some client could not read.
+        listed = json.loads(await output(tmp_path, *inspect, "tools/list", "--strict"))
+        assert {tool["name"] for tool in listed["tools"]} == TOOLS.keys()
+        for name, given in CALLS.items():
+            pairs = [
+                part for key, value in given.items() for part in ("--tool-arg", f"{key}={json.dumps(value)}")
+            ]
+            answer = json.loads(await output(tmp_path, *inspect, "tools/call", "--tool-name", name, *pairs))
+            assert name in REFUSED or not answer.get("isError"), name
+
+
+def on_stdin(shelf: Shelf, home: Path) -> tuple[list[str], dict[str, str]]:
+    """The command that serves the tools of a workspace, and its environment."""
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "UNIFIED_HOME": str(home),
+        "DATABASE_URL": shelf.tenant.api.db.url,
+        "UNIFIED_MASTER_KEYS": MASTER_KEY,
+    }
+    return [sys.executable, "-m", "unified.cli", "mcp", "--workspace", shelf.tenant.slug, "--allow-sync"], env
 
 
 async def installed(folder: Path, *packages: str) -> str:
