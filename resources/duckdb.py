@@ -114,10 +114,9 @@ class DuckDBIOManager(dg.ConfigurableIOManager):
                 conn = duckdb.connect(self._file)
                 break
             except duckdb.IOException as error:
-                if "lock" not in str(error).lower():
-                    raise dg.DagsterInvariantViolationError(
-                        f"{self._file} can't be opened: {error}"
-                    ) from None
+                said = str(error)  # it has no codes, and speaks one language
+                if "lock" not in said.lower():
+                    raise dg.DagsterInvariantViolationError(f"{self._file} can't be opened: {said}") from None
                 if time.monotonic() > until:
                     msg = f"another process has {self._file} open since {self.patience_seconds:.0f} s; close it there"
                     raise dg.DagsterInvariantViolationError(msg) from None
