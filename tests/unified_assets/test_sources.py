@@ -31,12 +31,15 @@ from unified_assets.partitions import connections_of
 STRIPE_CHECKS = {
     "customers/conservation",
     "customers/source_count",
+    "customers/fresh",
     "invoices/conservation",
     "invoices/source_count",
+    "invoices/fresh",
     "invoices/no_orphans",
     "invoices/money",
     "events/conservation",
     "events/source_count",
+    "events/fresh",
 }
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg import AsyncConnection, sql
 from psycopg.types.json import Jsonb
 
-from unified.kit.mapping.columns import Rules
+from unified.kit.mapping.column_rules import Rules
 from unified.store.errors import ColumnsChangedError
 from unified.store.records import suppressions
 from unified.store.records.tables import TABLES, StreamKey

@@ -21,7 +21,8 @@ from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import ConnectionRef, Stream
 from unified.kit.decoding import says_the_same
 from unified.kit.errors import MappingError
-from unified.kit.mapping.columns import Columns, Rules
+from unified.kit.mapping.column_rules import Rules
+from unified.kit.mapping.columns import Columns
 from unified.kit.mapping.kept_out import KeptOut
 from unified.kit.mapping.rules import Rule, digest
 from unified.kit.registry import get_adapter

@@ -109,7 +109,8 @@ def read_source(
         raise DocumentError(f"{name} is not UTF-8") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
-        place = f":{mark.line + 1}" if mark else ""
+        last = text.rstrip().count(b"\n")  # what is missing at the end is marked on a line after the last
+        place = f":{min(mark.line, last) + 1}" if mark else ""
         raise DocumentError(
             f"{name}{place}: it is not YAML: {getattr(error, 'problem', None) or 'unreadable'}"
         ) from None

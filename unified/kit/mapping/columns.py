@@ -15,25 +15,18 @@ Not here: where the rules and the key are kept (``unified.store``), and who appl
 
 import hmac
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any
 
 import msgspec
 
 from unified.kit.errors import ConfigurationError, MappingError
+from unified.kit.mapping.column_rules import Rules, Treatment
 
-Treatment = Literal["omit", "hash"]
-Rules = Mapping[str, Mapping[str, Treatment]]
-"""By stream, what becomes of which field."""
 Cut = Callable[[bytes | memoryview], bytes]
 """Makes of a record's JSON text what may be stored. It raises MappingError for what is not JSON."""
 
-MOST_FIELDS = 200
-"""Rules of one stream."""
-
-_LONGEST = 200
-_TREATMENTS = get_args(Treatment)
 _Node = Mapping[str, Any]  # keys to nodes, or at a field's end to its treatment
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -189,58 +182,6 @@ NO_COLUMNS = Columns()
 def is_hashed(text: str) -> bool:
     """Whether a text has the form of a hashed value."""
     return _HASHED.fullmatch(text) is not None
-
-
-def check(stream: str, fields: Mapping[str, str], identifying: Iterable[str]) -> None:
-    """Refuse rules that can't work.
-
-    Args:
-        stream: Whose.
-        fields: By field, what becomes of it.
-        identifying: The fields by which records are known and dated, which stay.
-
-    Raises:
-        ConfigurationError: If a rule can't work; it says why.
-    """
-    if len(fields) > MOST_FIELDS:
-        raise ConfigurationError(
-            f"{stream}: at most {MOST_FIELDS} columns can be left out or hashed, not {len(fields)}"
-        )
-    for field, treatment in fields.items():
-        if treatment not in _TREATMENTS:
-            raise ConfigurationError(
-                f"{stream}.{field}: a column can be {' or '.join(_TREATMENTS)}, not {treatment!r}"
-            )
-        if not all(field.split(".")) or len(field) > _LONGEST:
-            raise ConfigurationError(
-                f"{stream}: {field!r:.80} is not a field: write the keys of the source's record with dots between, as "
-                "in properties.email"
-            )
-        for kept in identifying:
-            if f"{kept}.".startswith(f"{field}."):
-                raise ConfigurationError(
-                    f"{stream}.{field} has to stay: records are known and dated by {kept}"
-                )
-        for other in fields:
-            if other != field and other.startswith(f"{field}."):
-                raise ConfigurationError(
-                    f"{stream}.{other} is part of {stream}.{field}: leave one of the two out"
-                )
-
-
-def loosened(before: Mapping[str, Treatment], after: Mapping[str, Treatment]) -> bool:
-    """Whether rules let something through that was not stored before, so it has to be read anew."""
-
-    def is_kept_out(field: str, treatment: Treatment) -> bool:
-        return any(after.get(way) in ("omit", treatment) for way in _ways(field))
-
-    return not all(is_kept_out(field, treatment) for field, treatment in before.items())
-
-
-def _ways(field: str) -> list[str]:
-    """A field, and all that it is part of."""
-    keys = field.split(".")
-    return [".".join(keys[: number + 1]) for number in range(len(keys))]
 
 
 def _tree(fields: Mapping[str, Treatment]) -> _Node:

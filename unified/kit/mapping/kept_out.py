@@ -4,11 +4,14 @@ Rules name fields of raw records (``columns``). A person who reads the table may
 that name would be left out, if there is one, and the value stored all the same. Here that is an error.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unified.kit.errors import ConfigurationError
-from unified.kit.mapping.columns import Columns, Treatment, is_hashed
+from unified.kit.mapping.columns import Columns, is_hashed
 from unified.schema.base import UnifiedBase
+
+if TYPE_CHECKING:
+    from unified.kit.mapping.column_rules import Treatment
 
 
 class KeptOut:

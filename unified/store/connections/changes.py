@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from unified.kit.mapping.columns import Rules, loosened
+from unified.kit.mapping.column_rules import Rules, loosened
 from unified.store import audit
 from unified.store.connections.rows import (
     Connection,

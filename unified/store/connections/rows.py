@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from unified.kit.mapping.columns import Rules
+from unified.kit.mapping.column_rules import Rules
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.rows import fetch

@@ -236,7 +236,8 @@ async def due(conn: AsyncConnection[Any], streams: Collection[str]) -> list[Due]
         f"""
         SELECT w.id AS workspace_id, w.slug AS workspace FROM workspaces AS w
         LEFT JOIN identity_state AS s ON s.workspace_id = w.id
-        WHERE EXISTS (SELECT FROM identity_queue AS q WHERE q.workspace_id = w.id)
+        -- Not EXISTS, which the planner may answer by reading the whole queue.
+        WHERE (SELECT true FROM identity_queue AS q WHERE q.workspace_id = w.id LIMIT 1)
             OR (s.read_at > now() - interval '{FEED_KEEPS}') IS NOT TRUE AND EXISTS (
                 SELECT FROM cursors AS k WHERE k.workspace_id = w.id AND k.stream = ANY(%(streams)s)
             )

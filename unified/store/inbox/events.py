@@ -10,16 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from unified.kit.mapping.columns import Columns
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.positions import Position
+
+if TYPE_CHECKING:
+    from unified.kit.mapping.columns import Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class StoredEvent:
     traceparent: str | None = None
     is_cut: bool = False
 
-    def cut(self, columns: Columns) -> "StoredEvent":
+    def cut(self, columns: "Columns") -> "StoredEvent":
         """The event as a connection that leaves out or hashes columns may keep it."""
         body = columns.kept_event(self.event.body)
         if body == self.event.body:

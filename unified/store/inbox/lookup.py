@@ -12,7 +12,8 @@ from datetime import datetime
 from uuid import UUID
 
 from unified.kit.errors import ConfigurationError
-from unified.kit.mapping.columns import Columns, Rules
+from unified.kit.mapping.column_rules import Rules
+from unified.kit.mapping.columns import Columns
 from unified.kit.registry import get_adapter, get_verifier
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import ReceivedEvent, is_wanted

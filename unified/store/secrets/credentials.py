@@ -23,7 +23,8 @@ from psycopg.errors import ForeignKeyViolation
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import CredentialKind
 from unified.kit.errors import UnavailableError
-from unified.kit.mapping.columns import Columns, Rules
+from unified.kit.mapping.column_rules import Rules
+from unified.kit.mapping.columns import Columns
 from unified.kit.secrets import Referenced, Secret
 from unified.store import audit
 from unified.store.connections.approval import ConnectionNotApprovedError, ensure_approved

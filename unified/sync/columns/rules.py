@@ -8,7 +8,8 @@ from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import ConnectionRef
 from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.factory import build_adapter
-from unified.kit.mapping.columns import Columns, Rules, Treatment, check
+from unified.kit.mapping.column_rules import Rules, Treatment, check
+from unified.kit.mapping.columns import Columns
 from unified.kit.mapping.compiled import FieldRules
 from unified.store.connections import field_rules
 from unified.store.connections.rows import Connection

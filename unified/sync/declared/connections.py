@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
-from unified.kit.mapping.columns import Rules
+from unified.kit.mapping.column_rules import Rules
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Referenced, Secret
 from unified.kit.settings import checked_settings

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from unified.kit.mapping.columns import Treatment
+from unified.kit.mapping.column_rules import Treatment
 from unified.kit.mapping.rules import MOST_RULES, Rule
 from unified.store.secrets.elsewhere.references import FORMS, REFERENCE
 from unified.sync.routes.orders import Orders

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from unified.kit.errors import ConfigurationError, MappingError
-from unified.kit.mapping.columns import MOST_FIELDS, Columns, Treatment, check, is_hashed, loosened
+from unified.kit.mapping.column_rules import MOST_FIELDS, Treatment, check, loosened
+from unified.kit.mapping.columns import Columns, is_hashed
 from unified.schema.customer import check_email
 
 KEY = bytes(range(32))

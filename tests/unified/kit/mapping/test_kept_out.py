@@ -6,7 +6,8 @@ import pytest
 
 from tests.unified.kit.mapping.records import ORIGIN
 from unified.kit.errors import ConfigurationError
-from unified.kit.mapping.columns import Columns, Treatment
+from unified.kit.mapping.column_rules import Treatment
+from unified.kit.mapping.columns import Columns
 from unified.kit.mapping.kept_out import KeptOut
 from unified.schema import UnifiedCustomer
 

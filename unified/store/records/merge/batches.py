@@ -21,7 +21,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor, sql
 from psycopg.types.json import Jsonb
 
-from unified.kit.mapping.columns import Rules
+from unified.kit.mapping.column_rules import Rules
 from unified.schema import UnifiedBase
 from unified.schema.entities import CUSTOMERS, INVOICES
 from unified.store.connections.rows import ConnectionNotFoundError

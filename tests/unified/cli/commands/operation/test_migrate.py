@@ -58,7 +58,7 @@ def test_a_newer_database_is_refused_by_all_commands_and_left_alone(
 
 def test_a_newer_embedded_database_is_refused_as_well(tmp_path: Path) -> None:
     unified = Unified(tmp_path / "home")
-    unified.ok("status")
+    unified.ok("workspaces", "add", "acme")
     execute(embedded.start(unified.home), "UPDATE alembic_version SET version_num = '9001'")
     embedded.leave(unified.home)
     for command in ("status", "migrate"):

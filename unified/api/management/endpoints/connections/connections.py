@@ -16,7 +16,7 @@ from unified.api.management.paging import AskedPage, Page
 from unified.api.management.route import router
 from unified.api.management.services import Services, Use
 from unified.kit.declarations import STREAM_NAME
-from unified.kit.mapping.columns import Treatment
+from unified.kit.mapping.column_rules import Treatment
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store import removal
