@@ -270,6 +270,8 @@ async def _use_subscriptions(browser: Browser, secrets: Canaries) -> None:
     await browser.open("/subscriptions")
     place = _SUBSCRIPTION.findall(browser.page)[0]
     await browser.send(f"{place}/test", {}, 409)
+    await browser.send(f"{place}/change", {"url": "http://hooks.example.com", "filters": ""}, 422)
+    await browser.send(f"{place}/change", {"url": new["url"], "filters": ""})
     for action in ("pause", "resume", "replay", "remove"):
         await browser.send(f"{place}/{action}", {})
 

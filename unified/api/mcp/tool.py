@@ -92,17 +92,7 @@ def _value(given: Any) -> list[str]:
 Values = Annotated[
     list[str],
     BeforeValidator(_value),
-    # Each alternative by itself: some clients turn schemas into a form where a type is one word.
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "integer"},
-                {"type": "boolean"},
-                {"type": "array", "items": {"type": "string"}},
-            ]
-        }
-    ),
+    WithJsonSchema({"type": ["string", "integer", "boolean", "array"], "items": {"type": "string"}}),
 ]
 """One value of a filter or several, as the API's query has them."""
 
