@@ -117,6 +117,7 @@ class ChargebeeAdapter(BaseAdapter[ChargebeeConfig]):
     display_name: ClassVar[str] = "Chargebee"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.READ, Capability.WEBHOOK})
     identifying: ClassVar[frozenset[str]] = frozenset(("id", "updated_at"))
+    leading: ClassVar[frozenset[str]] = webhooks.LEADING
     config_model: ClassVar[type[AdapterConfig]] = ChargebeeConfig
     credential_kind: ClassVar[CredentialKind] = CredentialKind.API_KEY
     api_key_place: ClassVar[KeyPlace] = "basic_user"

@@ -13,7 +13,7 @@ import msgspec
 from unified.kit.webhooks.basic import BasicVerifier
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
-from unified.kit.webhooks.payloads import Text, read_json, read_time
+from unified.kit.webhooks.payloads import Text, fields_of, read_json, read_time
 from unified.kit.webhooks.signatures import PROBE_TYPE, Probe
 
 # Which stream a resource of an event's content belongs to.
@@ -31,6 +31,9 @@ class _Event(msgspec.Struct):
 
 
 _EVENT = msgspec.json.Decoder(_Event)
+
+LEADING = fields_of(_Envelope, _Event)
+"""By what its events are known, dated and led to records; see :attr:`unified.kit.adapter.BaseAdapter.leading`."""
 
 
 class ChargebeeVerifier(BasicVerifier):

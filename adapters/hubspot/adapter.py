@@ -111,6 +111,7 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         (Capability.READ, Capability.WRITE, Capability.DELETE, Capability.BATCH, Capability.WEBHOOK)
     )
     identifying: ClassVar[frozenset[str]] = frozenset(("id", "createdAt", "updatedAt"))
+    leading: ClassVar[frozenset[str]] = webhooks.LEADING
     named_values: ClassVar[Mapping[str, Collection[str]]] = MappingProxyType(
         {"propertyName": ("propertyValue",)}
     )

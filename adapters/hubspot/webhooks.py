@@ -24,7 +24,7 @@ from unified.kit.streams import Origin
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.owners import Owner
-from unified.kit.webhooks.payloads import Text, read_each, read_time
+from unified.kit.webhooks.payloads import Text, fields_of, read_each, read_time
 from unified.kit.webhooks.signatures import (
     PROBE_TYPE,
     SIGNATURE,
@@ -148,6 +148,9 @@ class _Scope(msgspec.Struct, rename="camel"):
 
 _EVENT = msgspec.json.Decoder(_Event)
 _SCOPE = msgspec.json.Decoder(_Scope)
+
+LEADING = fields_of(_Event)
+"""By what its events are known, dated and led to records; see :attr:`unified.kit.adapter.BaseAdapter.leading`."""
 
 
 class _Verifier(SharedSecretVerifier):

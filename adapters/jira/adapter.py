@@ -24,6 +24,7 @@ from unified.kit.errors import ConfigurationError, NotFoundError, PermissionDeni
 from unified.kit.http.client import HttpClient
 from unified.kit.oauth_app import usual_base_url
 from unified.kit.registry import register_adapter
+from unified.kit.webhooks.payloads import fields_of
 from unified.kit.webhooks.signatures import Verifier
 from unified.schema.entities import EVENTS, RECORDS
 
@@ -52,6 +53,7 @@ class JiraAdapter(DocumentAdapter, document=read(_FILE.read_bytes(), _FILE.name)
         Stream("events", EVENTS, source=EventSource, to_unified=events.to_event),
     )
     verifiers: ClassVar[tuple[Verifier, ...]] = (JiraVerifier(), JiraAppVerifier())
+    leading: ClassVar[frozenset[str]] = fields_of(events.Event)
     subjects = staticmethod(events.subjects)
 
     def open_http(self) -> HttpClient:

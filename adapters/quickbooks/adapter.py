@@ -82,6 +82,7 @@ class QuickBooksAdapter(BaseAdapter[QuickBooksConfig]):
     display_name = "QuickBooks Online"
     capabilities = frozenset((Capability.READ, Capability.WRITE, Capability.DELETE, Capability.WEBHOOK))
     identifying: ClassVar[frozenset[str]] = frozenset(("Id", "MetaData.LastUpdatedTime"))
+    leading: ClassVar[frozenset[str]] = webhooks.LEADING
     config_model = QuickBooksConfig
     credential_kind = CredentialKind.OAUTH_TOKEN
     credential_fields: ClassVar[tuple[CredentialField, ...]] = ()

@@ -14,7 +14,7 @@ from unified.kit.streams import Origin
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.owners import Owner
-from unified.kit.webhooks.payloads import read_time
+from unified.kit.webhooks.payloads import fields_of, read_time
 from unified.schema.event import UnifiedEvent
 
 _STREAMS = {
@@ -47,6 +47,9 @@ class _Scope(msgspec.Struct):
 
 _EVENT = msgspec.json.Decoder(_Event)
 _SCOPE = msgspec.json.Decoder(_Scope)
+
+LEADING = fields_of(_Event, _Data)
+"""By what its events are known, dated and led to records; see :attr:`unified.kit.adapter.BaseAdapter.leading`."""
 
 
 def subjects(event: ReceivedEvent) -> Iterator[Subject]:

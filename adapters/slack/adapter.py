@@ -66,6 +66,7 @@ class SlackAdapter(DocumentAdapter, document=read(_FILE.read_bytes(), _FILE.name
     capabilities = frozenset((Capability.READ, Capability.WEBHOOK))
     delivered_streams = (Stream("events", EVENTS, to_unified=webhooks.to_event),)
     verifiers: ClassVar[tuple[Verifier, ...]] = (SlackVerifier(),)
+    leading: ClassVar[frozenset[str]] = webhooks.LEADING
     owner = staticmethod(webhooks.owner)
 
     def subjects(self, event: ReceivedEvent) -> Iterator[Subject]:

@@ -15,7 +15,7 @@ from unified.kit.streams import Origin
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.owners import Owner
-from unified.kit.webhooks.payloads import read_time
+from unified.kit.webhooks.payloads import fields_of, read_time
 from unified.kit.webhooks.verifiers import slack_key
 from unified.schema.event import UnifiedEvent
 
@@ -60,6 +60,12 @@ class _Envelope(msgspec.Struct):
     team_id: str | None = None
     minute_rate_limited: int | None = None
 
+
+LEADING = fields_of(_Envelope, _Scope) | {
+    *("user", "channel", "old_channel_id", "new_channel_id", "channel_type", "subtype"),
+    *("message", "ts", "thread_ts", "deleted_ts"),
+}
+"""By what its events are known, dated and led to records; see :attr:`unified.kit.adapter.BaseAdapter.leading`."""
 
 _SCOPE = msgspec.json.Decoder(_Scope)
 _ENVELOPE = msgspec.json.Decoder(_Envelope)

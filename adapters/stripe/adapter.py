@@ -92,6 +92,7 @@ class StripeAdapter(BaseAdapter[StripeConfig]):
         {Capability.READ, Capability.WRITE, Capability.DELETE, Capability.WEBHOOK}
     )
     identifying: ClassVar[frozenset[str]] = frozenset(("id", "created"))
+    leading: ClassVar[frozenset[str]] = webhooks.LEADING
     config_model: ClassVar[type[AdapterConfig]] = StripeConfig
     credential_kind: ClassVar[CredentialKind] = CredentialKind.API_KEY
     credential_fields: ClassVar[tuple[CredentialField, ...]] = (

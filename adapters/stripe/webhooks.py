@@ -14,7 +14,7 @@ from unified.kit.errors import ConfigurationError
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
 from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.owners import Owner
-from unified.kit.webhooks.payloads import Text, read_json, read_time
+from unified.kit.webhooks.payloads import Text, fields_of, read_json, read_time
 from unified.kit.webhooks.signatures import (
     PROBE_TYPE,
     SIGNATURE,
@@ -79,6 +79,9 @@ class _Event(msgspec.Struct):
 
 _EVENT = msgspec.json.Decoder(_Event)
 _SCOPE = msgspec.json.Decoder(_Scope)
+
+LEADING = fields_of(_Envelope, _Event, _Scope, _Subject)
+"""By what its events are known, dated and led to records; see :attr:`unified.kit.adapter.BaseAdapter.leading`."""
 
 
 class StripeVerifier(SharedSecretVerifier):

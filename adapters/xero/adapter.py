@@ -82,6 +82,7 @@ class XeroAdapter(BaseAdapter[XeroConfig]):
     identifying: ClassVar[frozenset[str]] = frozenset(
         ("ContactID", "InvoiceID", "CreditNoteID", "PaymentID", "UpdatedDateUTC")
     )
+    leading: ClassVar[frozenset[str]] = webhooks.LEADING
     config_model = XeroConfig
     credential_kind = CredentialKind.OAUTH_TOKEN
     credential_fields: ClassVar[tuple[CredentialField, ...]] = ()

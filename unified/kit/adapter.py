@@ -62,6 +62,9 @@ class BaseAdapter(Connected[ConfigT], ABC):
     provider_tools: ClassVar[type[ProviderTools] | None] = None
     # Fields of its raw records, in any stream, that say which record it is and when it changed: they are not left out.
     identifying: ClassVar[frozenset[str]] = frozenset(("id",))
+    # Fields of its events by which they are known, dated and led to records. They are not left out either, of any
+    # stream: what is left out of a stream's records is left out wherever it stands in an event.
+    leading: ClassVar[frozenset[str]] = frozenset()
     # How an event names a field beside its value: the key that holds the name, with those that hold values.
     named_values: ClassVar[Mapping[str, Collection[str]]] = MappingProxyType({})
     # How its deliveries may be signed, the usual way first; none without Capability.WEBHOOK.

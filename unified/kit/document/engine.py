@@ -24,7 +24,7 @@ from unified.kit.document.lists.reading import DocumentSource
 from unified.kit.document.model import Document, DocumentModel, is_among
 from unified.kit.document.session import SessionAuthentication, prefixed
 from unified.kit.document.settings import DocumentConfig, config_model
-from unified.kit.document.webhooks import subjects_of, verifiers_of
+from unified.kit.document.webhooks import leading_of, subjects_of, verifiers_of
 from unified.kit.document.writing import DocumentWriter, from_unified
 from unified.kit.errors import ForbiddenHostError
 from unified.kit.http.client import HttpClient
@@ -231,6 +231,7 @@ def _declared(document: Document) -> dict[str, Any]:
         "refusals": refusals_of(said.refusals),
         "streams": tuple(_stream(said, name, mappings[name]) for name in said.streams),
         "verifiers": verifiers_of(said.webhooks),
+        "leading": leading_of(said.webhooks),
         "verifier_options": {} if said.webhooks is None else said.webhooks.options,
         "document": document,
         "mappings": mappings,

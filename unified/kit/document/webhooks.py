@@ -15,7 +15,7 @@ from unified.kit.document.streams import StreamName
 from unified.kit.errors import ConfigurationError
 from unified.kit.mapping.compiled import StreamMapping
 from unified.kit.webhooks.deliveries import ReceivedEvent, is_wanted
-from unified.kit.webhooks.generic import generic_verifier
+from unified.kit.webhooks.generic import Reading, generic_verifier
 from unified.kit.webhooks.meaning import Subject
 from unified.kit.webhooks.payloads import raw_at
 from unified.kit.webhooks.signatures import Verifier
@@ -110,6 +110,18 @@ def _records(found: bytes | None) -> list[bytes]:
     if not found.lstrip().startswith(b"["):
         return [found]
     return [bytes(one) for one in msgspec.json.decode(found, type=list[msgspec.Raw])]
+
+
+def leading_of(said: Webhooks | None) -> frozenset[str]:
+    """Where the events have what they are known, dated and led to records by, as dotted paths."""
+    if said is None:
+        return frozenset()
+    reading = Reading(
+        **{name: said.options[name] for name in Reading.__struct_fields__ if name in said.options}
+    )
+    places = (".".join(keys) for about in said.events for keys in (about.id, about.record) if keys)
+    paths = (*places, reading.id_field, reading.type_field, reading.time_field)
+    return frozenset(path.removeprefix("$.") for path in paths if path)
 
 
 def verifiers_of(said: Webhooks | None) -> tuple[Verifier, ...]:

@@ -16,13 +16,16 @@ _LONGEST = 200
 _TREATMENTS = get_args(Treatment)
 
 
-def check(stream: str, fields: Mapping[str, str], identifying: Iterable[str]) -> None:
+def check(
+    stream: str, fields: Mapping[str, str], identifying: Iterable[str], leading: Iterable[str] = ()
+) -> None:
     """Refuse rules that can't work.
 
     Args:
         stream: Whose.
         fields: By field, what becomes of it.
         identifying: The fields by which records are known and dated, which stay.
+        leading: The fields by which events are known, dated and led to records, which stay as well.
 
     Raises:
         ConfigurationError: If a rule can't work; it says why.
@@ -41,11 +44,12 @@ def check(stream: str, fields: Mapping[str, str], identifying: Iterable[str]) ->
                 f"{stream}: {field!r:.80} is not a field: write the keys of the source's record with dots between, as "
                 "in properties.email"
             )
-        for kept in identifying:
+        for kept, why in (
+            *((one, "records are known and dated") for one in identifying),
+            *((one, "events are known, dated and led to their records") for one in leading),
+        ):
             if f"{kept}.".startswith(f"{field}."):
-                raise ConfigurationError(
-                    f"{stream}.{field} has to stay: records are known and dated by {kept}"
-                )
+                raise ConfigurationError(f"{stream}.{field} has to stay: {why} by {kept}")
         for other in fields:
             if other != field and other.startswith(f"{field}."):
                 raise ConfigurationError(

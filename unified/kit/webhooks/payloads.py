@@ -25,6 +25,11 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern="^[^\\x
 _Shape = TypeVar("_Shape")
 
 
+def fields_of(*shapes: type[msgspec.Struct]) -> frozenset[str]:
+    """The fields that some shapes read, as a body has them."""
+    return frozenset(name for shape in shapes for name in shape.__struct_encode_fields__)
+
+
 def read_json(body: bytes, shape: type[_Shape]) -> _Shape:
     """Decode a body whole, so that nobody who reads it later can fail at its JSON.
 

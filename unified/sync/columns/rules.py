@@ -33,7 +33,7 @@ def checked_columns(
         ConfigurationError: If the connector has no such stream, or a rule can't work.
     """
     for name, fields in columns.items():
-        check(name, fields, adapter.identifying_fields(adapter.stream(name).name))
+        check(name, fields, adapter.identifying_fields(adapter.stream(name).name), adapter.leading)
     return {name: cast("dict[str, Treatment]", dict(fields)) for name, fields in columns.items() if fields}
 
 

@@ -74,6 +74,12 @@ def test_what_a_document_says_of_webhooks_is_declared() -> None:
     assert made.verifier_options == WEBHOOKS["options"]
 
 
+def test_by_what_events_lead_to_records_is_declared() -> None:
+    assert adapter().leading == {"uid", "kind", "at", "data.id", "data"}
+    plain = document(options={}, events=[{"stream": "things", "id": ["id"]}])
+    assert opened(Api("http://127.0.0.1:1"), plain).leading == {"id", "type", "timestamp"}
+
+
 def test_records_are_read_again_buried_or_taken_as_they_are() -> None:
     meant = delivered(
         adapter(),
