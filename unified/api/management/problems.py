@@ -137,6 +137,11 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
         self.headers = dict(headers or {})
         self.errors = errors
 
+    @property
+    def in_full(self) -> str:
+        """For people: what went wrong, and of each value that is not usable why."""
+        return " ".join([self.detail, *(one["detail"] for one in self.errors)])
+
 
 def problem_response(request: Request, problem: Problem) -> Response:
     """A refusal as an answer."""

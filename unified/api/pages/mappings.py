@@ -121,7 +121,6 @@ async def _page(
     return render(
         request,
         "mappings.html",
-        problem.status if problem else 200,
         connection=connection,
         stream=stream,
         streams=streams,
@@ -132,7 +131,7 @@ async def _page(
         ],
         asks_model=services.settings.management.model,
         notice=notice,
-        problem=problem.detail if problem else None,
+        problem=problem,
     )
 
 

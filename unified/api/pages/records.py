@@ -80,7 +80,6 @@ async def list_records(
     return render(
         request,
         "records.html",
-        problem.status if problem else 200,
         which=which,
         lists=_OF_RECORDS,
         columns=COLUMNS[_entity(which)],
@@ -91,7 +90,7 @@ async def list_records(
         searched=searched(which),
         query=dict(filled),
         connections=known,
-        problem=" ".join([problem.detail, *(one["detail"] for one in problem.errors)]) if problem else None,
+        problem=problem,
     )
 
 

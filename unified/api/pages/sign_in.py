@@ -43,7 +43,7 @@ async def sign_in(request: Request, services: Use) -> Response:
         identity = await _identified(services, token)
         return await _signed_in(services, identity, token, then)
     except Problem as refused:
-        return _form(request, services, "sign_in.html", refused.status, next=then, problem=refused.detail)
+        return _form(request, services, "sign_in.html", next=then, problem=refused)
 
 
 @routes.get("/sign-in/{sealed}")
@@ -105,10 +105,10 @@ async def _signed_in(services: Services, identity: Identity, token: Secret, then
     return answer
 
 
-def _form(request: Request, services: Services, template: str, status: int = 200, **values: Any) -> Response:
+def _form(request: Request, services: Services, template: str, **values: Any) -> Response:
     """A form for somebody who is not signed in: a cookie of its own says that the browser got it from here."""
     nonce = request.cookies.get(cookie_name(services.settings, "form")) or new_nonce()
-    page = render(request, template, status, csrf=_digest(nonce), **values)
+    page = render(request, template, csrf=_digest(nonce), **values)
     set_cookie(page, services.settings, "form", nonce, _FORM_SECONDS)
     return page
 

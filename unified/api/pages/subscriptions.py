@@ -132,14 +132,13 @@ async def _page(
     return render(
         request,
         "subscriptions.html",
-        problem.status if problem else 200,
         subscriptions=await api.entries(caller, services, found[:_MOST_LISTED]),
         letters=letters[:_LETTERS_LISTED],
         has_more=len(found) > _MOST_LISTED,
         has_more_letters=len(letters) > _LETTERS_LISTED,
         lists=list(LISTS),
         notice=notice,
-        problem=problem.detail if problem else None,
+        problem=problem,
         form=form or {},
     )
 

@@ -45,14 +45,21 @@ _templates = Environment(
 
 
 def render(
-    request: Request, template: str, status: int = 200, *, script: str | None = None, **values: Any
+    request: Request,
+    template: str,
+    status: int = 200,
+    *,
+    problem: Problem | None = None,
+    script: str | None = None,
+    **values: Any,
 ) -> HTMLResponse:
     """A page.
 
     Args:
         request: What it answers; says who is signed in.
         template: File of `templates/`.
-        status: Of HTTP.
+        status: Of HTTP, unless there is a problem, which has its own.
+        problem: Why a form was not carried out, to be shown on the page.
         script: File of `assets/` that the page loads; by default none, and its policy allows none.
         **values: What the template shows, beside who looks at it and what they may do.
     """
@@ -60,11 +67,14 @@ def render(
     html = _templates.get_template(template).render(
         visitor=visitor,
         path=request.url.path,
+        problem=problem.in_full if problem else None,
         script=script,
         may=lambda permission: visitor is not None and permission in visitor.caller.permissions,
         **values,
     )
-    return HTMLResponse(html, status, HEADERS | _WITH_SCRIPT if script else HEADERS)
+    return HTMLResponse(
+        html, problem.status if problem else status, HEADERS | _WITH_SCRIPT if script else HEADERS
+    )
 
 
 def fragment(template: str, **values: Any) -> str:

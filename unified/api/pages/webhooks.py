@@ -126,7 +126,6 @@ async def _page(
     return render(
         request,
         "webhooks.html",
-        problem.status if problem else 200,
         names=names,
         suggested=suggested,
         connection=connection,
@@ -141,7 +140,7 @@ async def _page(
         letters=letters[:_LETTERS_LISTED],
         has_more_letters=len(letters) > _LETTERS_LISTED,
         notice=notice,
-        problem=problem.detail if problem else None,
+        problem=problem,
         form={name: value for name, value in (form or {}).items() if name != "secret"},
     )
 

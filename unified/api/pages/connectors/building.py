@@ -196,7 +196,6 @@ async def _page(
     return render(
         request,
         "build.html",
-        problem.status if problem else 200,
         script="build.js",
         desk=replace(desk, stream=stream),
         form=building.as_form(value, stream),
@@ -217,7 +216,8 @@ async def _page(
         fields=[(one, building.targets_of(str(said.get("entity")), one.path)) for one in fields],
         changes=changes,
         notice=notice,
-        problem=problem.detail if problem else fault,
+        problem=problem,
+        fault=fault,
     )
 
 

@@ -141,10 +141,9 @@ async def _page(
     return render(
         request,
         "connector.html",
-        problem.status if problem else 200,
         one=one,
         outcomes=outcomes,
         changes=changes,
         notice=notice,
-        problem=problem.detail if problem else None,
+        problem=problem,
     )

@@ -134,7 +134,6 @@ async def _page(
     return render(
         request,
         "route.html",
-        problem.status if problem else 200,
         route=route,
         counts=counts,
         waiting=waiting[:_PER_PAGE],
@@ -144,5 +143,5 @@ async def _page(
         address=address,
         dagster_url=dagster_url,
         notice=notice,
-        problem=problem.detail if problem else None,
+        problem=problem,
     )

@@ -54,13 +54,12 @@ async def list_identities(request: Request, caller: RecordReader, services: Use,
     return render(
         request,
         "identities.html",
-        problem.status if problem else 200,
         identities=[row.fields for row in found.rows] if found else [],
         following=page.address(found.next) if found and found.next else None,
         searched=SEARCHED,
         query=dict(filled),
         refused=refused,
-        problem=" ".join([problem.detail, *(one["detail"] for one in problem.errors)]) if problem else None,
+        problem=problem,
     )
 
 
@@ -154,12 +153,11 @@ async def _page(
     return render(
         request,
         "identity.html",
-        problem.status if problem else 200,
         identity=detail,
         ids={one.unified_id: one for one in detail.records},
         why=why,
         explanation=explanation,
         address=address,
         notice=notice,
-        problem=problem.detail if problem else None,
+        problem=problem,
     )

@@ -101,13 +101,12 @@ async def _page(
     return render(
         request,
         "members.html",
-        problem.status if problem else 200,
         members=found[:_PER_PAGE],
         is_first=not after,
         next_after=found[_PER_PAGE - 1].subject if len(found) > _PER_PAGE else None,
         roles=[role for role in ROLES if PERMISSIONS[role] <= caller.permissions],
         takes_jwts=services.settings.management.jwt is not None,
         notice=notice,
-        problem=problem.detail if problem else None,
+        problem=problem,
         form=form or {},
     )

@@ -38,12 +38,11 @@ async def show(
 @routes.post("/tokens")
 async def make(request: Request, caller: Writer, services: Use, form: Form) -> Response:
     """Make a token, and show it this once."""
-    days = form.get("days", "")
     try:
         wanted = api.NewToken(
             name=form.get("name", "").strip(),
             scopes=[name.removeprefix(_SCOPE) for name in form if name.startswith(_SCOPE)],
-            expires_at=datetime.now(UTC) + timedelta(days=int(days)) if days in map(str, _DAYS) else None,
+            expires_at=_end(form.get("days", "")),
         )
         made = await api.made_token(caller, services, wanted)
     except ValidationError:
@@ -66,6 +65,19 @@ async def revoke(
     return see_other("/tokens?done=revoke")
 
 
+def _end(days: str) -> datetime | None:
+    """When a token ends; None for one that ends when it is revoked, which has to be said.
+
+    Raises:
+        Problem: If the form offers no such choice.
+    """
+    if days == "never":
+        return None
+    if days not in map(str, _DAYS):
+        raise Problem(422, "Choose how long the token is good for.")
+    return datetime.now(UTC) + timedelta(days=int(days))
+
+
 async def _page(
     request: Request,
     caller: Caller,
@@ -82,7 +94,6 @@ async def _page(
     return render(
         request,
         "tokens.html",
-        problem.status if problem else 200,
         tokens=found[:_PER_PAGE],
         is_first=after is None,
         next_after=str(found[_PER_PAGE - 1].id) if len(found) > _PER_PAGE else None,
@@ -91,6 +102,6 @@ async def _page(
         now=datetime.now(UTC),
         own=caller.actor.removeprefix("token:"),
         notice=notice,
-        problem=problem.detail if problem else None,
+        problem=problem,
         form=form or {},
     )

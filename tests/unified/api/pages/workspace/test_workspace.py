@@ -28,6 +28,7 @@ async def test_a_token_is_made_shown_once_and_revoked(site: Site) -> None:
             ({"name": "x"}, 422),
             ({"name": "", "scope.audit:read": "on"}, 422),
             ({"name": "x", "scope.tokens:write": "on"}, 422),  # gives rights to others
+            ({"name": "x", "scope.audit:read": "on", "days": "0"}, 422),  # is no end, and not "never"
             ({"name": "x", "scope.nothing": "on"}, 422),
         ):
             await browser.send("/tokens", wrong, status)
