@@ -16,7 +16,6 @@ from unified.kit.errors import AdapterError, UnavailableError
 from unified.kit.secrets import Referenced, Secret
 from unified.store.errors import StoreError
 from unified.store.secrets.elsewhere.kv import read_field
-from unified.store.secrets.keys import MASTER_KEYS_VARIABLE
 
 ALLOWED_VARIABLE = "UNIFIED_SECRET_REFERENCES"
 """What the deployment allows, by commas: ``env:ACME_,file:/run/secrets,vault:secret/tenants/{workspace_id}``."""
@@ -28,16 +27,9 @@ _WORKSPACE = "{workspace_id}"
 _MOST_BYTES = 65_536
 _LONGEST = 1_000
 
-# What opens the deployment itself is no connection's secret, whatever the list says.
-_OWN = {
-    MASTER_KEYS_VARIABLE,
-    "DATABASE_URL",
-    "DAGSTER_POSTGRES_URL",
-    "PGPASSWORD",
-    "VAULT_TOKEN",
-    "UNIFIED_VAULT_ROLE_ID",
-    "UNIFIED_VAULT_SECRET_ID",
-}
+# What opens the deployment itself is no connection's secret, whatever the list says: all that it is set up by, but
+# for what the command reads a secret from.
+_OWN = re.compile(r"UNIFIED_(?!SECRET_).*|DATABASE_URL|DAGSTER_POSTGRES_URL|PGPASSWORD|VAULT_TOKEN")
 
 
 class SecretReferenceError(StoreError):
@@ -106,7 +98,7 @@ def _is_within(reference: str, allowed: str) -> bool:
     if kind != allowed_kind or not root:
         return False
     if kind == "env":
-        return place.startswith(root) and place not in _OWN
+        return place.startswith(root) and not _OWN.fullmatch(place)
     if kind == "file":
         # Links are followed first: one inside may lead outside.
         return Path(place).is_absolute() and Path(os.path.realpath(place)).is_relative_to(

@@ -39,16 +39,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (inside / "empty").touch()
     monkeypatch.setenv(
         ALLOWED_VARIABLE,
-        f"env:ACME_, file:{inside}, file:{inside}/{{workspace_id}}, vault:kv/ours, env:DATA,env:",
+        f"env:ACME_, file:{inside}, file:{inside}/{{workspace_id}}, vault:kv/ours, env:DATA, env:UNIFIED_,env:",
     )
     monkeypatch.setenv("ACME_KEY", f" {VALUE} ")
     monkeypatch.setenv("OTHER_KEY", VALUE)
-    monkeypatch.setenv("DATABASE_URL", VALUE)
+    for name in ("DATABASE_URL", "UNIFIED_JWT_SECRET", "UNIFIED_MODEL_KEY", "UNIFIED_SECRET_ACME"):
+        monkeypatch.setenv(name, VALUE)
     return inside
 
 
 async def test_what_is_allowed_is_found(folder: Path) -> None:
-    for reference in ("env:ACME_KEY", f"file:{folder}/{ACME}/key"):
+    for reference in ("env:ACME_KEY", "env:UNIFIED_SECRET_ACME", f"file:{folder}/{ACME}/key"):
         found = await resolve(reference, ACME)
         assert (found.reveal(), found.reference) == (VALUE, reference)
     own = await resolve(f"file:{folder}/{ACME}/key", ACME, of_workspace=True)
@@ -60,6 +61,8 @@ async def test_what_is_allowed_is_found(folder: Path) -> None:
     [
         "env:OTHER_KEY",
         "env:DATABASE_URL",
+        "env:UNIFIED_JWT_SECRET",
+        "env:UNIFIED_MODEL_KEY",
         "file:/etc/hostname",
         "file:{folder}/../outside/key",
         "file:{folder}/link",
