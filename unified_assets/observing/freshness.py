@@ -20,14 +20,11 @@ from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
 from unified.kit.registry import get_adapter
 from unified.store.connections.registry import Registry
-from unified.store.connections.rows import ConnectionSummary
+from unified.store.connections.rows import SILENT_INTERVALS, ConnectionSummary
 from unified_assets.partitions import connections_of
 
 FRESH = "fresh"
 JOB = "connections_fresh"
-
-SILENT_INTERVALS = 2
-"""A sync may be late once: by its interval, and by as long as it may take."""
 
 _NAMED = 20
 

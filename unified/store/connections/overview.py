@@ -9,14 +9,13 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from unified.store.connections.rows import CONNECTIONS, Connection
+from unified.store.connections.rows import CONNECTIONS, SILENT_INTERVALS, Connection
 from unified.store.rows import fetch
 
 MOST_PULLS = 20_000
 """So many pulls are looked at for what hours did."""
 
-# As long as an interval and the one that it may be late.
-_LATE = "c.last_sync_at < now() - 2 * make_interval(mins => c.sync_interval_minutes)"
+_LATE = f"c.last_sync_at < now() - {SILENT_INTERVALS} * make_interval(mins => c.sync_interval_minutes)"
 _IS_IN_TROUBLE = "c.approval <> 'approved' OR c.needs_reauth OR c.sync_status = 'error'"
 
 _OVERVIEW = f"""

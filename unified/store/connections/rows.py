@@ -16,6 +16,9 @@ from unified.store.rows import fetch
 SyncStatus = Literal["idle", "syncing", "error", "success"]
 Approval = Literal["approved", "pending", "rejected"]
 
+SILENT_INTERVALS = 2
+"""Without a good sync for longer a connection is no longer fresh: by its interval, and by as long as one may take."""
+
 _COLUMNS = """
     c.id, c.workspace_id, w.slug AS workspace, c.connector, c.name, c.is_active,
     make_interval(mins => c.sync_interval_minutes) AS sync_interval, c.sync_status, c.sync_started_at,
