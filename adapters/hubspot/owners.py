@@ -57,8 +57,7 @@ class Owners:
                         [*rest] if part.following is None else [replace(window, page=part.following), *rest]
                     )
                     refresh = replace(refresh, windows=left)
-                    read = _gone if is_archived else _living
-                    found = [read(owner, observed_at) for owner in part.items]
+                    found = [_gone(one, observed_at) if is_archived else _living(one) for one in part.items]
                     records = [one for one in found if isinstance(one, RawRecord)]
                     tombstones = [one for one in found if isinstance(one, Tombstone)]
                     yield refresh.page(records, observed_at, tombstones)
@@ -77,9 +76,8 @@ class Owners:
         return by_ids(ids, read, clock=self._clock, size=_AT_ONCE)
 
 
-def _living(owner: msgspec.Raw, observed_at: datetime | None = None) -> RawRecord:
+def _living(owner: msgspec.Raw) -> RawRecord:
     """An active owner; a reject of one without an id."""
-    del observed_at
     return raw_record(id_of(owner), owner)
 
 
