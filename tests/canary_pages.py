@@ -175,7 +175,7 @@ async def _use_the_workspace(browser: Browser, secrets: Canaries) -> None:
     await browser.send("/members/link", {"role": "viewer"}, 200)
     await browser.open("/tokens")
     await browser.send("/tokens", {"name": "", f"scope.{secrets.form_key}": "on"}, 422)
-    await browser.send("/tokens", {"name": "canary", "scope.audit:read": "on"}, 200)
+    await browser.send("/tokens", {"name": "canary", "scope.audit:read": "on", "days": "30"}, 200)
     await browser.open("/tokens")
     await browser.send(_TOKEN.findall(browser.page)[0], {})
     await browser.open("/audit?actor=nobody")
