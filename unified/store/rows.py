@@ -11,6 +11,12 @@ from unified.store.errors import DuplicateNameError, InvalidSettingError, StoreE
 
 _Row = TypeVar("_Row")
 
+KEEP_SINCE = "state_since = coalesce(state_since, synced_at)"
+"""Assigned with ``synced_at`` where a row is written anew, or deleted, and its record's state began before.
+
+Entities with former states have the column.
+"""
+
 
 async def fetch(conn: AsyncConnection[Any], model: type[_Row], query: str, **values: Any) -> list[_Row]:
     """Rows of a query as instances of a dataclass, whose fields have the columns' names."""

@@ -89,7 +89,10 @@ def test_columns_are_the_models_fields(database_url: str, entity: Entity) -> Non
             (entity.table,),
         ).fetchall()
     keys = KEY_COLUMNS if entity is CUSTOMERS else {}
-    assert dict(columns) == OWN_COLUMNS | keys | {column.name: column.type for column in table.columns}
+    since = {"state_since": "timestamptz"} if entity.history else {}
+    assert dict(columns) == OWN_COLUMNS | keys | since | {
+        column.name: column.type for column in table.columns
+    }
 
 
 @pytest.mark.parametrize("table", [*(entity.table for entity in ENTITIES), "golden_customers"])

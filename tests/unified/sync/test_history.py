@@ -160,6 +160,37 @@ def test_a_history_has_all_columns_and_readers_see_it(database_url: str) -> None
                 assert comments["valid_to"]
 
 
+async def begun(source: Source, customer: str) -> datetime:
+    """When a customer came into its present state."""
+    rows = await source.query(
+        "SELECT source_id, coalesce(updated_at, state_since, synced_at) FROM {leaf}"
+        " WHERE connection_id = %(connection)s"
+    )
+    return next(since for source_id, since in rows if source_id == customer)
+
+
+async def test_a_state_begins_when_it_was_first_read_however_often_it_is_mapped(stripe: Source) -> None:
+    await keep(stripe, "customers")
+    await stripe.sync()
+    customer, other = sorted(stripe.expected())[:2]
+    _, first_read = await current(stripe, customer)
+    for source in ("name", "id"):
+        rules = read_rules({"target": "description", "source": source})
+        await field_rules.put(stripe.db, stripe.connection, "customers", *rules)
+        await remap(stripe.db, stripe.connection)
+    await choose(stripe, {"customers": {"phone": "omit"}})
+    await stripe.sync()
+    assert (await current(stripe, customer))[1] > first_read
+    assert await begun(stripe, customer) == first_read
+    stripe.rename(customer, "Second")
+    stripe.change("delete_customer", other)
+    await stripe.sync(full=True)
+    ((_, _, valid_from, valid_to, _),) = await former(stripe)
+    assert (valid_from, valid_to) == (first_read, await begun(stripe, customer))
+    # A deleted record was in its state until then, and not only at that moment.
+    assert await begun(stripe, other) < (await current(stripe, other))[1]
+
+
 async def test_columns_that_are_left_out_later_end_no_state(stripe: Source) -> None:
     await keep(stripe, "customers")
     await stripe.sync()

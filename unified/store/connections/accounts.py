@@ -17,6 +17,7 @@ from unified.schema.entities import CUSTOMERS, ENTITIES
 from unified.store import audit
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
+from unified.store.rows import KEEP_SINCE
 
 # What was kept for going on with the former account's streams.
 _FORGOTTEN = (
@@ -140,6 +141,7 @@ async def _bury(conn: AsyncConnection[Any], connection: ConnectionSummary) -> No
     """
     of = {"workspace": connection.workspace_id, "connection": connection.id, "source": connection.connector}
     for entity in ENTITIES:
+        since = f", {KEEP_SINCE}" if entity.history else ""
         noted = (
             """
             INSERT INTO customer_changes (workspace_id, connection_id, stream, source_ids)
@@ -153,7 +155,7 @@ async def _bury(conn: AsyncConnection[Any], connection: ConnectionSummary) -> No
         await conn.execute(
             f"""
             WITH buried AS (
-                UPDATE {entity.table} SET deleted_at = now(), is_active = false, synced_at = now()
+                UPDATE {entity.table} SET deleted_at = now(), is_active = false, synced_at = now(){since}
                 WHERE connection_id = %(connection)s AND source_system = %(source)s AND deleted_at IS NULL
                 RETURNING stream, source_id
             ) {noted}

@@ -296,7 +296,11 @@ class _Merge:
         self._nameless: list[str] = []
         self.suppressed = 0
         self._keeps_history = False
-        self._parameters = key.parameters() | {"version": key.table.version, "floor": None}
+        self._parameters = key.parameters() | {
+            "version": key.table.version,
+            "floor": None,
+            "is_known": batch.is_known,
+        }
 
     async def _execute(self, query: str, **parameters: Any) -> AsyncCursor[Any]:
         invoices = sql.Identifier(INVOICES.leaf(self._key.connector))
@@ -392,7 +396,7 @@ class _Merge:
         if self._keeps_history:
             ids = _ids(self._rows)
             await self._execute(merge_sql.LOCK_STORED, ids=ids)
-            await self._execute(merge_sql.MERGE_WITH_HISTORY, ids=ids, is_known=self._batch.is_known)
+            await self._execute(merge_sql.MERGE_WITH_HISTORY, ids=ids)
         else:
             await self._execute(merge_sql.MERGE)
         row = await self._cursor.fetchone()

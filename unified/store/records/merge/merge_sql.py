@@ -13,6 +13,7 @@ from psycopg import sql
 from unified.schema.entities import CUSTOMERS
 from unified.store.records import suppressions
 from unified.store.records.tables import UnifiedTable
+from unified.store.rows import KEEP_SINCE
 
 # Written by the merge itself, the same for the whole batch.
 _BATCH_COLUMNS = ("workspace_id", "connection_id", "source_system", "stream", "schema_version")
@@ -65,22 +66,30 @@ LOCK_STORED = """
     ORDER BY source_id FOR NO KEY UPDATE
 """
 
-# The states that a merge replaces. One that the source sent in the same words, or that was taken from here, was only
-# mapped anew.
+# Whether a stored row and a new one are one state of the record: the source sent it in the same words, or it was taken
+# from here. Then it was only mapped anew.
+_IS_SAME = """(
+    t.raw_data::text = {new}.raw_data::text AND t.deleted_at IS NULL
+    OR %(is_known)s AND t.observed_at = {new}.observed_at
+)"""
+
+# The states that a merge replaces.
 _FORMER = """former AS MATERIALIZED (
-        SELECT t.*, coalesce(t.updated_at, t.synced_at) AS began,
+        SELECT t.*, coalesce(t.updated_at, t.state_since, t.synced_at) AS began,
             coalesce(t.deleted_at, s.updated_at, s.synced_at) AS ended
         FROM {leaf} AS t JOIN {staging} AS s ON s.source_id = t.source_id
         WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = ANY(%(ids)s)
-            AND t.raw_data IS NOT NULL
-            AND (t.raw_data::text <> s.raw_data::text OR t.deleted_at IS NOT NULL)
-            AND NOT (%(is_known)s AND t.observed_at = s.observed_at)
-    ), """
+            AND t.raw_data IS NOT NULL AND NOT {is_same}
+    ), """.replace("{is_same}", _IS_SAME.replace("{new}", "s"))
 _KEPT = """, kept AS (
         INSERT INTO {history} ({former_columns}, valid_from, valid_to)
         SELECT {former_columns}, least(began, ended), ended
         FROM former JOIN changed USING (source_id) WHERE NOT is_new
     )"""
+
+# When a state began that its source does not date; one that was only mapped anew began when it did before.
+_SINCE = """state_since = CASE WHEN {is_same} THEN coalesce(t.state_since, t.synced_at) END
+""".replace("{is_same}", _IS_SAME.replace("{new}", "excluded"))
 
 # Staged rows into the leaf: new ones, and those that differ and are not older than what is stored.
 _MERGE = """
@@ -140,7 +149,7 @@ REMEMBER_UNKNOWN = """
 BURY = """
     WITH changed AS (
         UPDATE {leaf} AS t SET deleted_at = s.deleted_at, is_active = false, observed_at = s.observed_at,
-            synced_at = now()
+            synced_at = now(), {keep_since}
         FROM unnest(%(ids)s::text[], %(deleted)s::timestamptz[], %(observed)s::timestamptz[])
             AS s (source_id, deleted_at, observed_at)
         WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = ANY(%(ids)s)
@@ -234,7 +243,7 @@ MERGED_WITH_SUPPRESSED = """
 
 # Stored invoices go to the record that theirs was merged into: all of a connection, or (below) some of them.
 MOVE_INVOICES = """
-    UPDATE {invoices} AS t SET customer_id = m.merged_into, synced_at = now()
+    UPDATE {invoices} AS t SET customer_id = m.merged_into, synced_at = now(), {keep_since}
     FROM merged_records AS m
     WHERE t.connection_id = %(connection)s AND t.stream = ANY(%(invoice_streams)s)
         AND m.connector_config_id = %(connection)s AND m.stream = %(stream)s AND t.customer_id = m.source_id
@@ -313,7 +322,7 @@ BURY_UNMET = """
             AND refresh_started_at = %(started)s
     ), changed AS (
         UPDATE {leaf} AS t SET deleted_at = %(started)s, is_active = false, observed_at = %(started)s,
-            synced_at = now()
+            synced_at = now(), {keep_since}
         WHERE connection_id = %(connection)s AND stream = %(stream)s AND deleted_at IS NULL
             AND observed_at < %(started)s AND NOT EXISTS (SELECT FROM met WHERE met.source_id = t.source_id)
             AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
@@ -355,9 +364,15 @@ def names(table: UnifiedTable) -> dict[str, sql.Composable]:
     types = {column.name: column.type for column in table.columns} | {"content_hash": "bigint"}
     changing = [name for name in (*columns, "schema_version") if name not in _KEY_COLUMNS]
     comma = sql.SQL(", ")
+    assignments: list[sql.Composable] = [
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changing
+    ]
+    if table.entity.history:
+        assignments.append(sql.SQL(_SINCE))
     return {
         "noted": sql.SQL(_NOTED if table.entity is CUSTOMERS else ""),
         "staging": sql.Identifier(f"staging_{table.entity.table}"),
+        "keep_since": sql.SQL(KEEP_SINCE),
         "emptying": suppressions.emptying(table),
         "history": sql.Identifier(table.entity.history or ""),
         "former_columns": comma.join(
@@ -371,7 +386,5 @@ def names(table: UnifiedTable) -> dict[str, sql.Composable]:
             sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(types[name])) for name in columns
         ),
         "options": sql.SQL(f"WITH (toast_tuple_target = {_STAGED_WHOLE}) ON COMMIT DELETE ROWS"),
-        "assignments": comma.join(
-            sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in changing
-        ),
+        "assignments": comma.join(assignments),
     }

@@ -38,6 +38,9 @@ _LOOKUPS = {
     "phone_key": "The last eight digits of the phone number; compared with =, it is found by an index.",
     "company_key": "Domain of the e-mail address and name, in lower case; compared with =, found by an index.",
 }
+_SINCE = {
+    "state_since": "When the record came into this state, where neither updated_at nor synced_at says so.",
+}
 _VALID = {
     "valid_from": "When the record came into this state: as its source says, else when it was first read so.",
     "valid_to": "When the next state began, or the record was deleted.",
@@ -125,7 +128,9 @@ def of_models() -> tuple[DataView, ...]:
     views: list[DataView] = []
     for entity in ENTITIES:
         about = (entity.model.__doc__ or "").partition(".")[0].partition(":")[0]
-        columns = _of_entity(entity.model) if entity is not CUSTOMERS else _of_entity(entity.model, _LOOKUPS)
+        columns = _of_entity(entity.model, _LOOKUPS if entity is CUSTOMERS else {})
+        if entity.history:
+            columns |= _SINCE
         views += _with_tombstones(entity.name, about, entity.table, columns)
         if entity.history:
             former = {**_of_entity(entity.model), **_VALID}
@@ -157,7 +162,7 @@ def of_streams(streams: Mapping[str, Sequence[str]]) -> Iterator[DataView]:
                 view_name(connector, stream),
                 f"A record of {connector}'s stream {stream}",
                 RECORDS.table,
-                _of_entity(RECORDS.model),
+                _of_entity(RECORDS.model) | _SINCE,
                 condition.as_string(),
             )
 
