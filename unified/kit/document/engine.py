@@ -145,6 +145,14 @@ class DocumentAdapter(BaseAdapter[DocumentConfig]):
         """Ask for a page of a stream, to see whether the credential may read it."""
         await DocumentSource(self, stream).look()
 
+    def may_ask(self, url: httpx.URL) -> bool:
+        """Whether a file at a URL that an answer names may be asked for: on one of the document's hosts.
+
+        A stand-in at a private address has them on its own host.
+        """
+        is_beside = self.config.allow_private_hosts and url.host == httpx.URL(self.config.base_url).host
+        return is_beside or is_among(str(url), self.document.said.hosts)
+
     async def account(self) -> Account:
         """What the document's probe answers; without one nobody is asked."""
         probe = self.document.said.test

@@ -42,11 +42,17 @@ class Filler:
             further: What an action names besides.
         """
         self.settings = settings
+        self._partition = partition
+        self._now = now
         named = {"settings": dict(settings), "partition": dict(partition), **further}
         self._names = tuple(named)
         self._scope = {**named, "now": now}
         self._quoted = {**{name: _segment(value) for name, value in named.items()}, "now": now}
         self._label = label
+
+    def naming(self, further: Mapping[str, Any]) -> "Filler":
+        """One for texts that name more besides."""
+        return Filler(self.settings, self._partition, self._label, self._now, further)
 
     def value(self, template: str) -> Any:
         """What an expression gives.

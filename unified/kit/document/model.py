@@ -175,6 +175,10 @@ class DocumentModel(Said):
                 raise ValueError(
                     f"stream {name}: the key goes into a body; say `method: POST` and `body`, be it `{{}}`"
                 )
+            if stream.job is not None:
+                raise ValueError(
+                    f"stream {name}: the key goes into a body, and not all requests of a job have one"
+                )
             if stream.one is not None:
                 raise ValueError(
                     f"stream {name}: the key goes into a body, and `one` asks by GET, without any; leave it out, or "

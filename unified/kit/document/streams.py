@@ -10,6 +10,7 @@ from unified.kit.document.actions import Writing
 from unified.kit.document.asking.bodies import Request, Taker, check_takers
 from unified.kit.document.asking.changes import Changes
 from unified.kit.document.asking.decoders import Decoder, Records
+from unified.kit.document.asking.jobs import Job
 from unified.kit.document.asking.paging import (
     ComputedPaging,
     NoPaging,
@@ -134,6 +135,9 @@ class DocumentStream(Request):
     may_be_empty: bool = Field(default=False, description="Whether an empty page may have more behind it.")
     record: Keys = Field(default=(), description="Keys to the record within an item.")
     paging: Paging = NoPaging()
+    job: Job | None = Field(
+        default=None, description="Where the stream's request begins a job, whose results are the list."
+    )
     refresh: Parameters = Field(default_factory=dict, description="Asked for by full refreshes alone.")
     changes: Changes | None = Field(default=None, description="Without it, every pull reads all of the list.")
     limit: Name | None = Field(
@@ -174,8 +178,8 @@ class DocumentStream(Request):
         return next(entity for entity in ENTITIES if entity.name == self.entity)
 
     def _takers(self) -> Iterator[str | tuple[str, ...]]:
-        """What takes values that are not written in the document."""
-        yield from takers_of(self.paging)
+        """What of the stream's request takes values that are not written in the document."""
+        yield from () if self.job is not None else takers_of(self.paging)
         if self.changes is not None:
             yield self.changes.parameter
             yield self.changes.end_parameter or self.changes.parameter
@@ -230,7 +234,7 @@ class DocumentStream(Request):
             )
         if one and not any("{id}" in text for text in one):
             raise ValueError("`one` has no {id}, which stands for the record's id")
-        if self.changes and isinstance(self.paging, NumberedPaging | ComputedPaging):
+        if self.changes and self.job is None and isinstance(self.paging, NumberedPaging | ComputedPaging):
             if self.partition is not None:
                 raise ValueError(
                     "a partition's pages are numbered or computed, and a change would move records over their edges; "
@@ -241,6 +245,19 @@ class DocumentStream(Request):
                     "its pages are numbered or computed, and a change moves records over their edges; "
                     "`changes.changed_at` says where a record has its time"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _can_await(self) -> "DocumentStream":
+        """See that what a job made is found, and in which pages."""
+        if self.job is None:
+            return self
+        if self.many is not None:
+            raise ValueError("a job makes all of a list; leave out `many`, and say `one`")
+        if self.job.download is not None:
+            check_takers(self.job.download.body, takers_of(self.paging))
+        elif not isinstance(self.paging, NoPaging):
+            raise ValueError("the `urls` of a job are files, each read as it is; leave out `paging`")
         return self
 
     @model_validator(mode="after")

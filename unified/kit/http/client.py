@@ -106,6 +106,7 @@ class HttpClient:
             ConfigurationError: If the base URL is not usable.
         """
         self.label = label
+        self._config = config
         self._limits = limits
         self._refusals = refusals
         self._most_bytes = most_bytes
@@ -142,6 +143,31 @@ class HttpClient:
     def url(self, path: str) -> str:
         """The URL of a path below the base URL; an answer's links are relative to it."""
         return f"{str(self._client.base_url).rstrip('/')}{path}"
+
+    def is_own(self, url: str) -> bool:
+        """Whether a URL is where the credential may go: at the base URL's origin."""
+        return _origin(httpx.URL(url)) == _origin(self._client.base_url)
+
+    def elsewhere(self, url: httpx.URL) -> "HttpClient":
+        """A client for the origin of a URL, to which neither the credential nor the headers of this one go.
+
+        It keeps to this one's limits, and counts as part of its traffic. Whether the host may be asked at all the
+        caller has seen to; the guard of addresses holds as ever.
+
+        Raises:
+            ForbiddenHostError: If nothing can be asked there, as over plain http.
+        """
+        config = self._config.model_copy(update={"base_url": str(url.copy_with(raw_path=b"/"))})
+        try:
+            usable_base_url(config)
+        except ConfigurationError as error:
+            raise ForbiddenHostError(f"{self.label}: a URL that was answered {error}") from None
+        other = HttpClient(
+            config, label=self.label, limits=self._limits, auth=httpx.Auth(), most_bytes=self._most_bytes
+        )
+        other.join(self)
+        other.traffic = self.traffic
+        return other
 
     def join(self, other: "HttpClient") -> None:
         """Keep to another client's rate limits and concurrency, together with it.

@@ -133,6 +133,11 @@ class ListEndpoint:
             why = "it is HTML" if is_html else str(error)
             raise ProtocolError(f"{what} has another form than documented: {why}") from error
 
+    async def ask(self, http: HttpClient, params: Asked = ()) -> HttpAnswer:
+        """Ask for the first page, and take what is answered as it is."""
+        sent = self._sent([*self.params, *params], has_query=True)
+        return await http.exchange(self.method, self.path, headers=self.headers, limit=self.limit, **sent)
+
     def _items(self, body: Any) -> list[msgspec.Raw]:
         if self.items and not isinstance(body, dict):
             raise msgspec.ValidationError("it is not an object")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.unified.kit.document.api import KEY, NOW, Api, Turns, opened, pulled, serving
-from tests.unified.kit.importing.airbyte.forms import SUBSTREAM, manifest_of, stream
+from tests.unified.kit.importing.airbyte.forms import SUBSTREAM, job, manifest_of, stream
 from tests.unified.kit.importing.airbyte.test_conversion import SESSION
 from tests.unified.kit.importing.openapi.test_draft import drafted, lists, query
 from unified.conformance.bench import Copy
@@ -89,6 +89,17 @@ async def test_a_manifest_logs_in_and_asks_by_a_body_whose_page_is_computed(api:
         {"q": "x"},
         {"q": "x", "at": {"page": 2}},
     ]
+
+
+async def test_a_manifest_awaits_a_job_and_reads_its_rows(api: Api) -> None:
+    document = convert(manifest_of({**job(), "primary_key": "id"}), "desk", "Desk").document
+    api.answers = {
+        "/exports?of=contacts": {"data": {"id": 7}},
+        "/exports/7": {"data": {"state": "done", "file": "f 1"}},
+        "/exports/7/f%201": {"rows": [{"id": 1}, {"id": 2}]},
+    }
+    assert await ids(api, document, "contacts") == {"1", "2"}
+    assert api.asked[-1] == "/exports/7"
 
 
 async def test_a_draft_reads_pages_and_maps_customers(api: Api) -> None:

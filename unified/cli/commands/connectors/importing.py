@@ -14,9 +14,9 @@ from unified.cli.session import UsageError
 from unified.kit.asking.settings import ModelSettings
 from unified.kit.document.source import MOST_BYTES, DocumentError
 from unified.kit.importing.airbyte.conversion import convert
-from unified.kit.importing.airbyte.coverage import Coverage, coverage
-from unified.kit.importing.airbyte.examination import ExaminedStream, examine
 from unified.kit.importing.airbyte.manifest import read_manifest
+from unified.kit.importing.airbyte.needs.coverage import Coverage, coverage
+from unified.kit.importing.airbyte.needs.examination import ExaminedStream, examine
 from unified.kit.importing.airbyte.streams import ConvertedStream
 from unified.kit.importing.names import slug
 from unified.kit.importing.openapi.advised import advised_draft

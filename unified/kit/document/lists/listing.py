@@ -5,24 +5,24 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import msgspec
 
 from unified.kit.document.asking.changes import Changes
-from unified.kit.document.asking.decoders import Decoder, extraction
-from unified.kit.document.asking.paging import paging_of
+from unified.kit.document.asking.paging import OnePage
 from unified.kit.document.filling import Filler
+from unified.kit.document.lists.jobs import DocumentJob
+from unified.kit.document.lists.results import results_of
 from unified.kit.document.streams import DocumentStream, Many
 from unified.kit.errors import NotFoundError
 from unified.kit.mapping import readings
 from unified.kit.mapping.expressions.times import written as in_format
 from unified.kit.mapping.rules import Id
 from unified.kit.reading.changes import Since
+from unified.kit.reading.jobs import JobEndpoint
 from unified.kit.reading.listing import Listing
-from unified.kit.reading.lists import Asked, ListEndpoint, Parameters
+from unified.kit.reading.lists import Asked, Parameters
 from unified.kit.reading.paging import Path, Taker
-
-# What asks for answers that are not JSON.
-_ANY_FORM = {"accept": "*/*"}
 
 # Stands for a record's id while settings are filled in, which may hold braces.
 _ID = "00000000id00000000"
@@ -31,27 +31,28 @@ _ID = "00000000id00000000"
 _KEYS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
-def listing_of(said: DocumentStream, filler: Filler) -> Listing:
-    """How a stream, or one partition of it, is read."""
+def listing_of(
+    said: DocumentStream,
+    filler: Filler,
+    may_ask: Callable[[httpx.URL], bool],
+    clock: Callable[[], datetime],
+) -> Listing:
+    """How a stream, or one partition of it, is read.
+
+    Args:
+        said: The stream.
+        filler: Of the connection, and the partition.
+        may_ask: Whether a file at a URL that an answer names may be asked for.
+        clock: Says what time it is.
+    """
     one, changes = said.single, said.changes
+    if said.job is None:
+        endpoint = results_of(said, said, filler)
+    else:
+        job = DocumentJob(said, said.job, filler, may_ask, clock)
+        endpoint = JobEndpoint(filler.path(said.path), OnePage(), limit=said.limit or "default", job=job)
     return Listing(
-        ListEndpoint(
-            filler.path(said.path),
-            paging_of(said.paging, filler.settings),
-            items=said.records if isinstance(said.records, tuple) else (),
-            headers={}
-            if said.decoder is None or said.decoder in (Decoder(), Decoder(gzip=True))
-            else _ANY_FORM,
-            extract=extraction(
-                said.records, said.decoder, is_optional=said.may_lack_records, may_be_one=said.may_be_one
-            ),
-            params=filler.parameters(said.parameters),
-            method=said.method,
-            body=None if said.body is None else filler.body(said.body),
-            limit=said.limit or "default",
-            may_be_empty=said.may_be_empty,
-            is_optional=said.may_lack_records,
-        ),
+        endpoint,
         record=said.record,
         id=id_keys(said.mapping.id) or ("id",),
         refresh=filler.parameters(said.refresh),

@@ -100,7 +100,8 @@ class DocumentSource(ListSource):
         self._document = adapter
         self._said = adapter.document.said.streams[stream.name]
         self._partition = partition
-        super().__init__(listing_of(self._said, adapter.filler(partition)), adapter, stream)
+        listing = listing_of(self._said, adapter.filler(partition), adapter.may_ask, adapter.clock)
+        super().__init__(listing, adapter, stream)
         self._mapping: StreamMapping = adapter.mappings[stream.name]
         scope = {"settings": adapter.config.said(), "partition": dict(partition)}
         self._change = change_of(self._said.filter, self._said.transformations, scope)
@@ -130,9 +131,9 @@ class DocumentSource(ListSource):
     async def look(self) -> None:
         """Ask for a page, to see whether the credential may read the stream.
 
-        Of partitions none is asked for: which there are is known only when their parents are read.
+        Of partitions none is asked for: which there are is known only when their parents are read. No job is begun.
         """
-        if self._said.partition is None:
+        if self._said.partition is None and self._said.job is None:
             _, asked, _ = self._next(self._span())
             await self._listing.endpoint.page(self._http, None, asked)
 

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from unified.kit.document.model import DocumentModel
 from unified.kit.importing.airbyte.addresses import address
 from unified.kit.importing.airbyte.authenticators import auth, secret_names
-from unified.kit.importing.airbyte.examination import examine
 from unified.kit.importing.airbyte.expressions import Translator, Unconvertible
 from unified.kit.importing.airbyte.manifest import Manifest
+from unified.kit.importing.airbyte.needs.examination import examine
 from unified.kit.importing.airbyte.streams import (
     ConvertedStream,
     Said,

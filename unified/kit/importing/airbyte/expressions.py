@@ -128,6 +128,12 @@ def keys_of(said: Any, root: str) -> tuple[str, ...] | None:
     return tuple(keys) or None
 
 
+def path_of(keys: list[str]) -> str:
+    """Keys and wildcards as a path."""
+    quoted = [one.replace("\\", "\\\\").replace("'", "\\'") for one in keys]
+    return "$" + "".join("[*]" if one == "*" else f"['{one}']" for one in quoted)
+
+
 def _name(match: re.Match[str]) -> str:
     return match["got"] or match["key"] or match["name"]
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unified.kit.document.streams import DocumentStream
+from unified.kit.importing.airbyte import answers, jobs
 from unified.kit.importing.airbyte.addresses import address
 from unified.kit.importing.airbyte.cursors import changes
 from unified.kit.importing.airbyte.expressions import Translator, Unconvertible
 from unified.kit.importing.airbyte.manifest import PARAMETERS
 from unified.kit.importing.airbyte.pages import paging
 from unified.kit.importing.airbyte.partitions import partition
-from unified.kit.importing.airbyte.requests import asked_of, fixed_headers
+from unified.kit.importing.airbyte.requests import Asked, asked_of, fixed_headers
 from unified.kit.importing.landing import landing
 from unified.kit.proposing.schemas import of_schema
 
@@ -64,7 +65,8 @@ class Shared:
 def requester_of(stream: Mapping[str, Any]) -> Said:
     """How a stream's requests are made; empty where it does not say."""
     retriever = stream.get("retriever")
-    found = retriever.get("requester") if isinstance(retriever, dict) else None
+    said = retriever if isinstance(retriever, dict) else {}
+    found = said.get("creation_requester" if said.get("type") == jobs.KIND else "requester")
     return found if isinstance(found, dict) else {}
 
 
@@ -76,7 +78,7 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
         ValidationError: If the document's model refuses it.
     """
     requester, retriever = requester_of(stream), stream["retriever"]
-    _check(retriever)
+    is_job = _is_job(retriever)
     _, _, path = address(requester, translator)
     asked = asked_of(requester, translator)
     if shared.auth.get("place") == "body" and asked.body is None:
@@ -86,14 +88,13 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
     split = partition(retriever.get("partition_router"), asked, translator, retriever.get(PARAMETERS, {}))
     if since is not None and split is not None and not since.keys() & {"step_seconds", "start"}:
         since["per_partition"] = True
-    pages = paging(retriever.get("paginator"), asked, translator)
-    if since is not None and pages["kind"] in ("page", "offset", "computed"):
-        if split is not None:
-            since = None
-            one.remarks.append("its pages are numbered within partitions, so every pull reads all of it")
-        elif "changed_at" not in since:
-            since = None
-            one.remarks.append("its pages are numbered, and no field says when a record changed: all is read")
+    job, results = _job(one, retriever, asked, shared, translator) if is_job else (None, asked)
+    pages = paging(retriever.get("download_paginator" if is_job else "paginator"), results, translator)
+    if job is not None and "download" in job:
+        job["download"] |= results.said()
+    if since is not None and not is_job and (why := _without_changes(since, pages, split)):
+        since = None
+        one.remarks.append(why)
     _headers(requester, shared, translator)
     _handlers(one, requester.get("error_handler"), shared, has_partitions=split is not None)
     fields = of_schema(_schema(stream))
@@ -102,10 +103,10 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
     if landed is None:
         raise Unconvertible("nothing says what a record's id is: it has no primary key")
     one.remarks += landed.remarks
-    decoder = _decoder(retriever)
+    decoder, extractor = answers.read_as(retriever)
     is_xml = decoder is not None and decoder["kind"] == "xml"  # a list of one is an object there
     has_keys = decoder is None or decoder["kind"] in ("json", "xml")
-    records = _records(retriever, translator) if has_keys else []
+    records = answers.records(extractor, translator) if has_keys else []
     said: Said = {"entity": landed.entity, "path": path, **asked.said()}
     for key, value in (
         ("decoder", decoder),
@@ -113,6 +114,7 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
         ("may_be_one", is_xml or (not records and decoder is None and pages["kind"] == "none")),
         ("may_lack_records", is_xml and bool(records)),
         ("paging", pages if pages["kind"] != "none" else None),
+        ("job", job),
         ("changes", since),
         ("partition", split),
         ("filter", _filter(retriever, translator)),
@@ -125,10 +127,38 @@ def stream_of(one: ConvertedStream, stream: Said, shared: Shared, translator: Tr
     return said
 
 
-def _check(retriever: Said) -> None:
-    """Refuse what documents do not read at all."""
-    if retriever.get("type", "SimpleRetriever") != "SimpleRetriever":
-        raise Unconvertible(f"{retriever['type']}: documents read lists, without jobs to wait for")
+def _is_job(retriever: Said) -> bool:
+    """Whether a job makes its list.
+
+    Raises:
+        Unconvertible: If documents do not read what it reads.
+    """
+    kind = retriever.get("type", "SimpleRetriever")
+    if kind not in ("SimpleRetriever", jobs.KIND):
+        raise Unconvertible(f"{kind}: documents read lists, and what jobs make")
+    return bool(kind == jobs.KIND)
+
+
+def _job(
+    one: ConvertedStream, retriever: Said, asked: Asked, shared: Shared, translator: Translator
+) -> tuple[Said, Asked]:
+    """The job, and what asks for its results."""
+    if asked.token is not None:
+        raise Unconvertible(f"{jobs.KIND}: the request that begins a job names a page")
+    job, results, remarks = jobs.job_of(retriever, shared.base_url, translator)
+    one.remarks += remarks
+    return job, results
+
+
+def _without_changes(since: Said, pages: Said, split: Any) -> str | None:
+    """Why every pull reads all of a list; None where it may be asked for what changed."""
+    if pages["kind"] not in ("page", "offset", "computed"):
+        return None
+    if split is not None:
+        return "its pages are numbered within partitions, so every pull reads all of it"
+    if "changed_at" not in since:
+        return "its pages are numbered, and no field says when a record changed: all is read"
+    return None
 
 
 def _headers(requester: Said, shared: Shared, translator: Translator) -> None:
@@ -183,55 +213,6 @@ def _ids(stream: Said, translator: Translator) -> list[str]:
     parts = found if isinstance(found, list) else [found]
     paths = [".".join(map(str, one)) if isinstance(one, list) else one for one in parts]
     return [translator.text(one, stream.get(PARAMETERS, {}), what="primary_key") for one in paths]
-
-
-def _records(retriever: Said, translator: Translator) -> list[str] | str:
-    """Keys to the records, or a path where one of them is a wildcard."""
-    selector = retriever.get("record_selector")
-    extractor = selector.get("extractor") if isinstance(selector, dict) else None
-    found = extractor.get("field_path") if isinstance(extractor, dict) else []
-    if not isinstance(found, list):
-        raise Unconvertible("its records stand at an expression")
-    given = extractor.get(PARAMETERS, {}) if isinstance(extractor, dict) else {}
-    keys = [one for one in (translator.text(one, given, what="field_path") for one in found) if one]
-    if any("{{" in one or ("*" in one and one != "*") for one in keys):
-        raise Unconvertible("its records stand at an expression, not at keys")
-    if "*" not in keys:
-        return keys
-    quoted = [one.replace("\\", "\\\\").replace("'", "\\'") for one in keys]
-    return "$" + "".join("[*]" if one == "*" else f"['{one}']" for one in quoted)
-
-
-_DECODERS = {"JsonDecoder": "json", "JsonParser": "json", "JsonlDecoder": "jsonl", "JsonLineParser": "jsonl",
-             "CsvDecoder": "csv", "CsvParser": "csv", "XmlDecoder": "xml"}  # fmt: skip
-_PACKED = {"GzipDecoder": "gzip", "GzipParser": "gzip", "ZipfileDecoder": "zip"}
-_ENCODINGS = {"utf-8": "utf-8", "utf8": "utf-8", "utf-8-sig": "utf-8", "utf-16": "utf-16", "latin-1": "latin-1",
-              "latin1": "latin-1", "iso-8859-1": "latin-1"}  # fmt: skip
-
-
-def _decoder(retriever: Said) -> Said | None:
-    """What answers are, where that is not JSON."""
-    found = retriever.get("decoder")
-    said: Said = {}
-    while isinstance(found, dict):
-        kind = found.get("type", "JsonDecoder")
-        if kind in _PACKED:
-            said[_PACKED[kind]] = True
-        elif kind != "CompositeRawDecoder":
-            break
-        found = found.get("decoder") or found.get("inner_parser") or found.get("parser")
-    if not isinstance(found, dict):
-        return {"kind": "json", **said} if said else None
-    if found.get("type", "JsonDecoder") not in _DECODERS:
-        raise Unconvertible(f"{found.get('type')}: answers are read as JSON, lines of JSON, CSV or XML")
-    said["kind"] = _DECODERS[found.get("type", "JsonDecoder")]
-    if said["kind"] == "csv":
-        said["delimiter"] = str(found.get("delimiter") or ",").replace("\\t", "\t")
-        encoding = _ENCODINGS.get(str(found.get("encoding") or "utf-8").lower())
-        if encoding is None:
-            raise Unconvertible("its CSV is in an encoding that is not read")
-        said["encoding"] = encoding
-    return said if said != {"kind": "json"} else None
 
 
 def _filter(retriever: Said, translator: Translator) -> str | None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from unified.kit.importing.airbyte.components import NEEDS
-from unified.kit.importing.airbyte.examination import ExaminedStream, examine
 from unified.kit.importing.airbyte.manifest import Manifest, read_manifest
+from unified.kit.importing.airbyte.needs.components import NEEDS
+from unified.kit.importing.airbyte.needs.examination import ExaminedStream, examine
 
 BASIS, PARENTS, LISTS, FIELDS, OAUTH, SESSIONS, WAITS, BODIES, DYNAMIC = NEEDS
 
@@ -71,6 +71,41 @@ TIMES = {
     "end_datetime": "{{ now_utc().strftime('%Y-%m-%d') }}",
 }  # fmt: skip
 
+
+def job(**more: Any) -> dict[str, Any]:
+    """A stream whose records a job makes; ``more`` are further keys of its retriever."""
+    made = stream()
+    requester = {**made["retriever"]["requester"], "path": "/exports"}
+
+    def at(path: str, **said: Any) -> dict[str, Any]:
+        return {**requester, "path": path, **said}
+
+    one = "/exports/{{ creation_response['data']['id'] }}"
+    retriever = {
+        "type": "AsyncRetriever",
+        "creation_requester": at("/exports", http_method="POST", request_parameters={"of": "contacts"}),
+        "polling_requester": at(one),
+        "status_extractor": {"type": "DpathExtractor", "field_path": ["data", "state"]},
+        "status_mapping": {
+            "type": "AsyncJobStatusMap",
+            "running": ["queued"], "completed": ["done"], "failed": ["broken"], "timeout": ["late"],
+        },
+        "download_requester": at(f"{one}/{{{{ polling_response.data.file }}}}"),
+        "download_extractor": {"type": "DpathExtractor", "field_path": ["rows"]},
+        "delete_requester": at(one, http_method="DELETE"),
+        "polling_job_timeout": 30,
+        "record_selector": made["retriever"]["record_selector"],
+        **more,
+    }  # fmt: skip
+    return {**made, "retriever": retriever}
+
+
+FILES = {
+    "download_requester": {"type": "HttpRequester", "url": "{{ download_target }}"},
+    "download_target_extractor": {"type": "DpathExtractor", "field_path": ["files", "*", "url"]},
+    "download_extractor": {"type": "ResponseToFileExtractor"},
+}
+
 FORMS: list[tuple[str, str, dict[str, Any]]] = [
     (
         "key in the query",
@@ -126,7 +161,7 @@ FORMS: list[tuple[str, str, dict[str, Any]]] = [
     ("JWT", BODIES, signed(type="JwtAuthenticator", secret_key="{{ config['s'] }}")),
     ("CSV", BODIES, stream(retriever={"decoder": {"type": "CsvDecoder"}})),
     ("token in the body", BODIES, pages({"type": "PageIncrement"}, {**QUERY, "inject_into": "body_json"})),
-    ("job", DYNAMIC, stream(retriever={"type": "AsyncRetriever"})),
+    ("job", DYNAMIC, job()),
     (
         "groups",
         DYNAMIC,

@@ -6,12 +6,14 @@ import pytest
 
 from tests.properties import given
 from tests.unified.kit.importing.airbyte.forms import (
+    FILES,
     FORMS,
     LIST,
     QUERY,
     SUBSTREAM,
     TIMES,
     failing,
+    job,
     manifest_of,
     pages,
     signed,
@@ -345,6 +347,73 @@ def test_records_at_wildcards_and_alone() -> None:
     assert contacts(stream(selector={"extractor": nested}))["records"] == "$['a b'][*]['it\\'s']"
     alone = contacts(stream(selector={"extractor": {"type": "DpathExtractor", "field_path": []}}))
     assert alone["may_be_one"] is True
+
+
+def test_a_job_is_begun_asked_after_and_read_by_what_answers_say() -> None:
+    made = contacts(job())
+    assert (made["path"], made["parameters"], made["records"]) == (
+        "/exports",
+        {"of": "contacts"},
+        ["rows"],
+    )
+    assert made["job"] == {
+        "outputs": {"id": "{{ response['data']['id'] }}"},
+        "status": {
+            "path": "/exports/{{ job.id }}",
+            "at": ["data", "state"],
+            "running": ["queued"],
+            "completed": ["done"],
+            "failed": ["broken", "late"],
+            "outputs": {"file": "{{ response.data.file }}"},
+        },
+        "download": {"path": "/exports/{{ job.id }}/{{ job.file }}"},
+        "delete": {"path": "/exports/{{ job.id }}", "method": "DELETE"},
+        "timeout_seconds": 1800,
+    }
+
+
+def test_a_job_of_files_names_their_urls_and_a_person_their_hosts() -> None:
+    found = converted({**job(**FILES), **KEYED})
+    assert found.document is not None
+    made = found.document["streams"]["contacts"]
+    assert made["job"]["urls"] == "$['files'][*]['url']"
+    assert made["decoder"] == {"kind": "csv"}
+    assert any("add the hosts" in one for one in found.streams[0].remarks)
+
+
+ELSEWHERE = {"type": "HttpRequester", "url_base": "https://other.example.test", "path": "/x"}
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"url_requester": ELSEWHERE}, "a request of its own"),
+        ({"polling_requester": ELSEWHERE}, "its polling_requester goes to another host"),
+        ({"polling_requester": None}, "has no polling_requester"),
+        (
+            {
+                **FILES,
+                "polling_requester": {**ELSEWHERE, "url_base": "https://api.example.test"},
+                "delete_requester": None,
+            },
+            "which job its status",
+        ),
+        ({"download_requester": {**ELSEWHERE, "authenticator": {"type": "NoAuth"}}}, "another authenticator"),
+        ({"status_extractor": {"type": "DpathExtractor", "field_path": ["*"]}}, "its status does not stand"),
+        (
+            {
+                "download_requester": {
+                    **ELSEWHERE,
+                    "url_base": "https://api.example.test",
+                    "path": "/{{ creation_response.id }}/{{ download_target }}",
+                }
+            },
+            "it needs download_target",
+        ),
+    ],
+)
+def test_a_job_that_documents_can_not_do_is_a_reason(more: dict[str, Any], reason: str) -> None:
+    assert reason in str(converted({**job(**more), **KEYED}).streams[0].reason)
 
 
 def test_a_child_goes_with_its_parent() -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.properties import given
 from unified.kit.document.source import DocumentError
-from unified.kit.importing.airbyte.examination import examine
 from unified.kit.importing.airbyte.manifest import Manifest, read_manifest
+from unified.kit.importing.airbyte.needs.examination import examine
 
 
 def read(value: Any) -> Manifest:

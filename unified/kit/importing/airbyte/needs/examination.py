@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from unified.kit.importing.airbyte.components import (
+from unified.kit.importing.airbyte.manifest import PARAMETERS, Manifest
+from unified.kit.importing.airbyte.needs.components import (
     BASIS,
     BODIES,
     BY_KEY,
@@ -18,7 +19,6 @@ from unified.kit.importing.airbyte.components import (
     NEED_OF,
     WAITS,
 )
-from unified.kit.importing.airbyte.manifest import PARAMETERS, Manifest
 from unified.kit.mapping.expressions.compiling import compile_template
 from unified.kit.mapping.expressions.times import CLOCK
 from unified.kit.mapping.refusals import RuleError

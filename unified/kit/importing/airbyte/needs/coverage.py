@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from unified.kit.importing.airbyte.components import NEEDS
-from unified.kit.importing.airbyte.examination import ExaminedStream
+from unified.kit.importing.airbyte.needs.components import NEEDS
+from unified.kit.importing.airbyte.needs.examination import ExaminedStream
 from unified.kit.importing.airbyte.streams import ConvertedStream
 
 
