@@ -1,23 +1,28 @@
-"""A document that somebody writes, tried against the API: one page of one stream, and what its rules make of that.
+"""A document that somebody writes, tried against the API: two pages of a stream, and what its rules make of the first.
 
-Secrets go where the document says, so who tries one types them, or uses a connection whose installed document reaches
-as far already (:func:`refuse_growth`). It runs aside, with bounds of time, requests and bytes.
+Secrets go where the document says, so who tries one types them (:func:`with_secrets`), or uses a connection whose
+installed document reaches as far already (:func:`refuse_growth`). It runs aside, with bounds of time, requests and
+bytes.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from unified.kit.declarations import ConnectionRef, CredentialField, CredentialKind
 from unified.kit.decoding import decode_exactly
 from unified.kit.document.engine import DocumentAdapter
-from unified.kit.errors import AdapterError, ConfigurationError, MappingError
+from unified.kit.document.settings import DocumentConfig
+from unified.kit.errors import AdapterError, AuthenticationError, ConfigurationError, MappingError
 from unified.kit.http.recording import Recording, Shown, recording
 from unified.kit.mapping.compiled import compile_rules
-from unified.kit.mapping.trial import RuleTrial, Tryout
+from unified.kit.mapping.trial import Trial, Tryout
+from unified.kit.secrets import Secret
 from unified.schema.base import UnifiedBase
 from unified.sync.access.aside import Aside
 from unified.sync.access.trials import TEST_BYTES, TEST_SECONDS, TokensElsewhere
@@ -26,22 +31,19 @@ from unified.sync.connectors.difference import Connector, difference
 
 MOST_REQUESTS = 20
 MOST_SAMPLES = 20
+MOST_PAGES = 2
+"""The second shows whether pages follow each other: a document that misreads where they go on ends after the first."""
 _LONGEST_RECORD = 20_000
 
+_ACCESS_TOKEN = CredentialField(
+    "access_token",
+    "access token",
+    "of OAuth; it is used as it is, and kept nowhere. The API's own pages often give one",
+)
+
+_NOBODY = UUID(int=0)
+
 _ASIDE = Aside("building", at_once=2)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a rule made of the sample.
-
-    Attributes:
-        trial: What it did, counted.
-        values: What it filled in the first records, as text.
-    """
-
-    trial: RuleTrial
-    values: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,11 @@ class Tried:
         exchanges: What was asked and answered.
         lists: Lists of objects in the last answer.
         records: The first raw records, decoded; masked as the exchanges.
-        results: What each rule made of them.
-        rejected: Why records became none, with how often.
-        remarks: What looks odd.
+        read: How many there were on the pages that were read.
+        pages: How many pages that is.
+        is_end: Whether there was no page behind these.
+        trial: What rules did to them, counted, why some became no record, and what looks odd.
+        values: What each rule filled in them, as text, by its target; those of lines are left out.
         error: Why it ended early.
         seconds: How long it took.
     """
@@ -62,9 +66,11 @@ class Tried:
     exchanges: Sequence[Shown]
     lists: Sequence[FoundList]
     records: Sequence[Any]
-    results: Sequence[Result]
-    rejected: dict[str, int]
-    remarks: Sequence[str]
+    read: int
+    pages: int
+    is_end: bool
+    trial: Trial
+    values: Mapping[str, Sequence[str]]
     error: str | None
     seconds: float
 
@@ -84,8 +90,66 @@ def refuse_growth(installed: Connector | None, draft: Connector) -> None:
         )
 
 
+def secret_fields(kind: type[DocumentAdapter]) -> Sequence[CredentialField]:
+    """The secrets that somebody types for a trial: the connector's, or an access token where it has OAuth alone."""
+    return kind.credential_fields or ([_ACCESS_TOKEN] if kind.oauth else [])
+
+
+def with_secrets(
+    kind: type[DocumentAdapter],
+    settings: Mapping[str, Any],
+    secrets: Mapping[str, Secret],
+    workspace_id: UUID = _NOBODY,
+) -> DocumentAdapter:
+    """A draft with secrets that somebody typed, which are kept nowhere.
+
+    Args:
+        kind: What the draft makes.
+        settings: Checked by :func:`unified.kit.settings.checked_settings`.
+        secrets: One for each of :func:`secret_fields`.
+        workspace_id: Whose trial it is; nobody's where no workspace is meant.
+    """
+    config = kind.config_model.model_validate(settings)
+    assert isinstance(config, DocumentConfig)  # noqa: S101 - of a document
+    token = secrets.get(_ACCESS_TOKEN.name) if kind.credential_kind is CredentialKind.OAUTH_TOKEN else None
+    tokens = None if token is None else _TypedToken(token)
+    return kind(config, secrets, ConnectionRef(_NOBODY, workspace_id, "draft"), tokens=tokens)
+
+
+class _TypedToken:
+    """An access token that nobody refreshes."""
+
+    def __init__(self, token: Secret) -> None:
+        self._token = token
+
+    async def current(self) -> Secret:
+        """The token."""
+        return self._token
+
+    async def renewed(self, rejected: Secret) -> Secret:
+        """Nothing: there is no other one.
+
+        Raises:
+            AuthenticationError: In any case.
+        """
+        del rejected
+        raise AuthenticationError("the access token is refused: it has run out, or is another API's")
+
+
+@dataclass(slots=True)
+class _Answered:
+    """What came of a stream so far, as it came: it may hold what is secret."""
+
+    bodies: list[bytes] = field(default_factory=list)
+    read: int = 0
+    pages: int = 0
+    is_end: bool = False
+    first: bytes | None = None
+    error: str | None = None
+
+
 async def try_stream(adapter: DocumentAdapter, stream: str) -> Tried:
-    """Ask for the first page of a stream.
+    """Ask for the first pages of a stream.
 
     Args:
         adapter: Of the draft, not connected yet; it is used for this alone.
@@ -95,42 +159,42 @@ async def try_stream(adapter: DocumentAdapter, stream: str) -> Tried:
         adapter.tokens = TokensElsewhere(adapter.tokens, asyncio.get_running_loop())
     noted = Recording(MOST_REQUESTS, [secret.reveal() for secret in adapter.credentials.values()])
     began = time.monotonic()
-    bodies: list[bytes] = []
+    answered = _Answered()
 
-    async def asked() -> str | None:
+    async def work() -> Tried:
         with recording(noted):
             try:
                 async with adapter:
                     adapter.http.bound(TEST_BYTES)
-                    async with aclosing(adapter.pull(stream, None)) as pages:
-                        async for page in pages:
-                            bodies.extend(
-                                bytes(one.body) for one in page.records[: MOST_SAMPLES - len(bodies)]
-                            )
-                            if bodies:
-                                break
+                    await _read(adapter, stream, noted, answered)
             except AdapterError as error:
-                return str(error)
-        return None
-
-    async def work() -> Tried:
-        error = await asked()
-        return _tried(adapter, stream, noted, bodies, error, time.monotonic() - began)
+                answered.error = str(error)
+        return _tried(adapter, stream, noted, answered, time.monotonic() - began)
 
     try:
         return await _ASIDE.run(work, seconds=TEST_SECONDS)
     except TimeoutError:
-        error = f"there was no page within {TEST_SECONDS:.0f} s"
-        return _tried(adapter, stream, noted, [], error, time.monotonic() - began)
+        answered = _Answered(error=f"there was no page within {TEST_SECONDS:.0f} s")
+        return _tried(adapter, stream, noted, answered, time.monotonic() - began)
+
+
+async def _read(adapter: DocumentAdapter, stream: str, noted: Recording, into: _Answered) -> None:
+    async with aclosing(adapter.pull(stream, None)) as pages:
+        async for page in pages:
+            if not page.records:
+                continue
+            if into.first is None:
+                into.first = noted.last_answer()
+            into.bodies += [bytes(one.body) for one in page.records[: MOST_SAMPLES - len(into.bodies)]]
+            into.read += len(page.records)
+            into.pages += 1
+            if into.pages == MOST_PAGES:
+                return
+    into.is_end = True
 
 
 def _tried(
-    adapter: DocumentAdapter,
-    stream: str,
-    noted: Recording,
-    bodies: Sequence[bytes],
-    error: str | None,
-    seconds: float,
+    adapter: DocumentAdapter, stream: str, noted: Recording, answered: _Answered, seconds: float
 ) -> Tried:
     said = adapter.document.said.streams[stream]
     compiled = compile_rules(said.table.model, said.mapping.rules)
@@ -138,7 +202,7 @@ def _tried(
     tryout = Tryout(compiled, now)
     records: list[Any] = []
     values: dict[str, list[str]] = {one.rule.target: [] for one in compiled}
-    for body in bodies:
+    for body in answered.bodies:
         if len(body) > _LONGEST_RECORD:
             continue
         masked = noted.masked(body.decode(errors="replace")).encode()
@@ -150,18 +214,17 @@ def _tried(
             for target, shown in values.items():
                 shown.append(_at(said_of, target))
     trial = tryout.result()
+    whole = noted.last_answer() if answered.first is None else answered.first
     return Tried(
         noted.shown(),
-        [
-            one
-            for one in lists_in(noted.last_answer())
-            if noted.masked(".".join(one.keys)) == ".".join(one.keys)
-        ],
+        [one for one in lists_in(whole) if noted.masked(".".join(one.keys)) == ".".join(one.keys)],
         records,
-        [Result(one, values.get(one.target, ())) for one in trial.rules],
-        trial.rejected,
-        [*trial.remarks, *_too_long(bodies)],
-        None if error is None else noted.masked(error),
+        answered.read,
+        answered.pages,
+        answered.is_end,
+        replace(trial, remarks=[*trial.remarks, *_too_long(answered.bodies)]),
+        values,
+        None if answered.error is None else noted.masked(answered.error),
         seconds,
     )
 

@@ -33,7 +33,7 @@ from unified.sync.connectors.files import DOCUMENT, Files
 from unified.sync.connectors.installing import as_installed
 from unified.sync.connectors.offers import read_document
 from unified.sync.connectors.starting import Start
-from unified.sync.connectors.trying import Tried, try_stream
+from unified.sync.connectors.trying import Tried, secret_fields, try_stream
 from unified.sync.connectors.usual import AUTH_KINDS, PAGING_KINDS
 
 HOME = "/connectors/build"
@@ -206,6 +206,7 @@ async def _page(
         connections=usable,
         kind=kind,
         settings=forms.fields_of(kind) if kind else [],
+        secrets=secret_fields(kind) if kind else [],
         typed=_shown_settings(request),
         tried=tried,
         exchanges=[(one, msgspec.Raw(one.answer.encode())) for one in (tried.exchanges if tried else ())][

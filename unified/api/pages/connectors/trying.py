@@ -13,7 +13,6 @@ from unified.api.management.services import Services
 from unified.api.pages import forms
 from unified.api.pages.new_connection import SECRET_PREFIX
 from unified.api.pages.route import NO_SUCH_PAGE
-from unified.kit.declarations import ConnectionRef
 from unified.kit.document.engine import DocumentAdapter
 from unified.kit.document.model import Document
 from unified.kit.document.settings import DocumentConfig
@@ -22,7 +21,7 @@ from unified.kit.settings import checked_settings
 from unified.store.connectors import documents
 from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.connectors.installing import as_installed
-from unified.sync.connectors.trying import refuse_growth
+from unified.sync.connectors.trying import refuse_growth, secret_fields, with_secrets
 
 
 async def connected(
@@ -78,14 +77,12 @@ def typed(
     """
     check = destination_check(services.settings.management.open_hosts)
     settings = checked_settings(kind, forms.typed(kind, form), check)
+    fields = secret_fields(kind)
     secrets = {
         one.name: Secret(value)
-        for one in kind.credential_fields
+        for one in fields
         if (value := form.get(f"{SECRET_PREFIX}{one.name}", "").strip())
     }
-    if missing := [one.label for one in kind.credential_fields if one.name not in secrets]:
+    if missing := [one.label for one in fields if one.name not in secrets]:
         raise Problem(422, f"Type {' and '.join(missing)}, or choose a connection.")
-    ref = ConnectionRef(UUID(int=0), caller.workspace_id, "draft")
-    config = kind.config_model.model_validate(settings)
-    assert isinstance(config, DocumentConfig)  # noqa: S101 - of a document
-    return kind(config, secrets, ref)
+    return with_secrets(kind, settings, secrets, caller.workspace_id)

@@ -3,7 +3,7 @@
 import typer
 
 from unified.cli.arguments import AsJson
-from unified.cli.commands.connectors import catalogue, documents, importing, keys, starting
+from unified.cli.commands.connectors import catalogue, documents, importing, keys, starting, trying
 
 app = typer.Typer(
     add_completion=False,
@@ -16,6 +16,7 @@ app.command("install")(documents.install)
 app.command("upgrade")(documents.upgrade)
 app.command("remove")(documents.remove)
 app.command("test")(documents.test)
+app.command("try")(trying.try_document)
 app.command("sign")(documents.sign)
 app.command("revoke")(keys.revoke)
 app.add_typer(keys.app, name="keys")

@@ -45,7 +45,7 @@ async def install(source: Source, *, workspace: Workspace = None, yes: Yes = Fal
     """
     async with open_session(begins=True) as session:
         owner = await _workspace(session, workspace)
-        offer = await offers.examine(session.db, _files(source))
+        offer = await offers.examine(session.db, files_of(source))
         _show(offer)
         if offer.tier in ("third_party", "unsigned"):
             confirm(f"Install {offer.adapter.name}?", yes=yes)
@@ -66,7 +66,7 @@ async def upgrade(source: Source, *, workspace: Workspace = None, yes: Yes = Fal
     """
     async with open_session() as session:
         owner = await _workspace(session, workspace)
-        offer = await offers.examine(session.db, _files(source))
+        offer = await offers.examine(session.db, files_of(source))
         changed = await installing.compare(session.db, owner, offer)
         _show(offer)
         for line in changed.lines():
@@ -140,7 +140,7 @@ async def show(name: Connector, *, workspace: Workspace = None, as_json: AsJson 
 async def test(source: Source) -> None:
     """Check a document and try it on its recorded exchanges, offline; of an installed connector, those it came with."""
     try:
-        files = _files(source)
+        files = files_of(source)
     except CommandError:
         async with open_session() as session:
             found = await documents.installed(session.db, source)
@@ -177,7 +177,7 @@ def sign(
     say(f"Signed version {read.version} of {read.id} ({read.hash}) in {target}.")
 
 
-def _files(source: str) -> Files:
+def files_of(source: str) -> Files:
     """The files of a document, or of a template of that name."""
     path = Path(source)
     if path.exists():

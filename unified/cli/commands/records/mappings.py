@@ -1,6 +1,6 @@
 """`unified mappings`: a connection's own field rules, beyond what its adapter maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +11,7 @@ import typer
 from unified.cli.arguments import AsJson, Name
 from unified.cli.output import print_json, say, table
 from unified.cli.session import ACTOR, UsageError, asynchronous, open_session
+from unified.cli.trials import show_trial
 from unified.kit.asking.settings import ModelSettings
 from unified.kit.document.rules import read_rules_file
 from unified.kit.mapping.refusals import RuleError
@@ -154,27 +155,7 @@ async def try_(
     if as_json:
         print_json(asdict(found.trial))
         return
-    table(
-        ("FIELD", "SOURCE PATH", "FILLED", "NULL", "FAILED", "HOLDS", "WHY", "EXAMPLE"),
-        (
-            (
-                one.target,
-                one.source,
-                one.filled,
-                one.null,
-                one.rejected,
-                _counted(one.types),
-                _counted(one.reasons),
-                " > ".join(one.examples[0]) if one.examples else None,
-            )
-            for one in found.trial.rules
-        ),
-        empty="There are no rules to try: name SOURCE_PATH and TARGET_FIELD, or --file.",
-    )
-    for reason, count in found.trial.rejected.items():
-        say(f"{count:,} of {found.trial.records:,} records would be set aside: {reason}")
-    for remark in found.trial.remarks:
-        say(f"Look at this: {remark}.")
+    show_trial(found.trial, empty="There are no rules to try: name SOURCE_PATH and TARGET_FIELD, or --file.")
 
 
 @app.command()
@@ -355,10 +336,6 @@ async def _tried(name: str, stream: str, rules: Sequence[Rule], limit: int) -> R
     async with open_session() as session:
         connection = await session.connection(name)
         return await try_rules(session.db, connection, stream, rules, limit=limit)
-
-
-def _counted(found: Mapping[str, int]) -> str:
-    return ", ".join(f"{what} ({count:,})" for what, count in list(found.items())[:3])
 
 
 def _cut(value: Any) -> str | None:
