@@ -16,6 +16,7 @@ from pydantic_core import SchemaError
 
 from unified.kit.document.answers import Refusals
 from unified.kit.document.asking.bodies import Request
+from unified.kit.document.asking.partitions import StreamName
 from unified.kit.document.auth import Auth, ChoiceAuth, KeyAuth, credentials_of, oauth_of
 from unified.kit.document.parts import (
     SCOPE,
@@ -28,7 +29,7 @@ from unified.kit.document.parts import (
     check_expressions,
 )
 from unified.kit.document.source import DocumentError, read_source
-from unified.kit.document.streams import DocumentStream, StreamName
+from unified.kit.document.streams import DocumentStream
 from unified.kit.document.webhooks import Webhooks
 from unified.kit.mapping.expressions.times import CLOCK
 
@@ -126,10 +127,18 @@ class DocumentModel(Said):
 
         Not part of it: rules, which are applied to stored records too, limits, and what is written.
         """
-        stream = self.streams[name]
-        said = stream.model_dump(mode="json", exclude=_NOT_READ, exclude_defaults=True)
-        above = None if stream.parent is None else self.reading(stream.parent.stream)
-        return sha256(msgspec.json.encode([said, self.headers, above], order="sorted")).hexdigest()[:16]
+        return self._reading(name, {})
+
+    def _reading(self, name: str, known: dict[str, str]) -> str:
+        """See :meth:`reading`; of each stream once, as many may have the same parents."""
+        if name not in known:
+            stream = self.streams[name]
+            said = stream.model_dump(mode="json", exclude=_NOT_READ, exclude_defaults=True)
+            parents = [self._reading(parent.stream, known) for one in stream.parents for parent in one]
+            above = parents[0] if len(parents) == 1 else parents or None
+            text = msgspec.json.encode([said, self.headers, above], order="sorted")
+            known[name] = sha256(text).hexdigest()[:16]
+        return known[name]
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DocumentModel":
@@ -197,13 +206,17 @@ class DocumentModel(Said):
                 )
 
     def _has_parents(self, name: str) -> None:
-        met = [name]
-        while (above := self.streams[met[-1]].parent) is not None:
-            if above.stream not in self.streams:
-                raise ValueError(f"stream {met[-1]}: there is no stream {above.stream!r} to be its parent")
-            if above.stream in met:
-                raise ValueError(f"stream {name}: its parents lead in a circle")
-            met.append(above.stream)
+        waiting, met = [name], {name}
+        while waiting:
+            one = waiting.pop()
+            for above in (parent.stream for several in self.streams[one].parents for parent in several):
+                if above not in self.streams:
+                    raise ValueError(f"stream {one}: there is no stream {above!r} to be its parent")
+                if above == name:
+                    raise ValueError(f"stream {name}: its parents lead in a circle")
+                if above not in met:
+                    met.add(above)
+                    waiting.append(above)
 
 
 def is_among(url: str, hosts: Sequence[str]) -> bool:

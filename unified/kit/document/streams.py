@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from unified.kit.declarations import STREAM_NAME
 from unified.kit.document.actions import Writing
 from unified.kit.document.asking.bodies import Request, Taker, check_takers
 from unified.kit.document.asking.changes import Changes
@@ -19,17 +18,23 @@ from unified.kit.document.asking.paging import (
     needs_json,
     takers_of,
 )
+from unified.kit.document.asking.partitions import (
+    Parent,
+    Partition,
+    StreamName,
+    Values,
+    fields_of,
+    parents_of,
+)
 from unified.kit.document.parts import (
     RECORD_SCOPE,
     SCOPE,
-    Expression,
     Keys,
     Name,
     OfRecord,
     Parameters,
     Path,
     Said,
-    Text,
     check_expressions,
 )
 from unified.kit.errors import ConfigurationError
@@ -40,35 +45,7 @@ from unified.kit.mapping.refusals import RuleError
 from unified.kit.mapping.rules import StreamRules
 from unified.schema.entities import ENTITIES, Entity
 
-StreamName = Annotated[str, Field(pattern=f"^{STREAM_NAME}$")]
 Where = Annotated[Keys, Field(min_length=1)]
-
-
-class Parent(Said):
-    """Another stream, each of whose records is a partition: a list of its own."""
-
-    stream: StreamName
-    parent_key: Where = Field(description="Where a record of it has what the partition is asked by.")
-    partition_field: Name = Field(description="The name under which expressions find that: `partition.…`.")
-    filter: OfRecord | None = Field(
-        default=None, description="What is true of the records that are partitions; the others have no list."
-    )
-
-    @model_validator(mode="after")
-    def _can_filter(self) -> "Parent":
-        check_expressions(filter(None, (self.filter,)), RECORD_SCOPE)
-        return self
-
-
-class Values(Said):
-    """Values each of which is a partition: a list of its own."""
-
-    values: Annotated[tuple[Text, ...], Field(min_length=1, max_length=1_000)] | Expression = Field(
-        description="The values, or an expression over `settings` that gives a list of them."
-    )
-    partition_field: Name = Field(
-        description="The name under which expressions find the value: `partition.…`."
-    )
 
 
 class AddField(Said):
@@ -150,12 +127,10 @@ class DocumentStream(Request):
         default=False, description="Whether a 404 to `one` says that the record was deleted."
     )
     many: Many | None = None
-    partition: (
-        Parent | Values | Annotated[tuple[Parent | Values, ...], Field(min_length=2, max_length=3)] | None
-    ) = Field(
+    partition: Partition | Annotated[tuple[Partition, ...], Field(min_length=2, max_length=3)] | None = Field(
         default=None,
         description="Where the stream is many lists, one for each parent or value. Of several, one for each "
-        "combination; one of them may be a parent.",
+        "combination.",
     )
     filter: OfRecord | None = Field(
         default=None, description="What is true of the records that count; the others are left out."
@@ -187,15 +162,16 @@ class DocumentStream(Request):
             yield self.many.parameter
 
     @property
-    def partitions(self) -> tuple[Parent | Values, ...]:
+    def partitions(self) -> tuple[Partition, ...]:
         """What it is divided by; nothing where it is one list."""
         said = self.partition
         return () if said is None else said if isinstance(said, tuple) else (said,)
 
     @property
-    def parent(self) -> Parent | None:
-        """The parent among these."""
-        return next((one for one in self.partitions if isinstance(one, Parent)), None)
+    def parents(self) -> tuple[tuple[Parent, ...], ...]:
+        """Those of these that are parents, each with its alternatives."""
+        found = (parents_of(one) for one in self.partitions)
+        return tuple(filter(None, found))
 
     @property
     def single(self) -> Single | None:
@@ -264,9 +240,8 @@ class DocumentStream(Request):
     def _can_divide(self) -> "DocumentStream":
         """See that its partitions are told apart."""
         divided = self.partitions
-        if sum(isinstance(one, Parent) for one in divided) > 1:
-            raise ValueError("of several partitions only one may be a parent")
-        if len({one.partition_field for one in divided}) < len(divided):
+        names = [name for one in divided for name in fields_of(one)]
+        if len(set(names)) < len(names):
             raise ValueError("two of its partitions have the same partition_field")
         if self.changes and self.changes.per_partition and not divided:
             raise ValueError("`per_partition` is for streams with a partition")

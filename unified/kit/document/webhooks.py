@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import msgspec
 from pydantic import Field, model_validator
 
+from unified.kit.document.asking.partitions import StreamName
 from unified.kit.document.parts import Keys, Said
-from unified.kit.document.streams import StreamName
 from unified.kit.errors import ConfigurationError
 from unified.kit.mapping.compiled import StreamMapping
 from unified.kit.webhooks.deliveries import ReceivedEvent, is_wanted

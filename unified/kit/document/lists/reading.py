@@ -4,12 +4,10 @@ Here is only what a document adds to it: ids and tombstones by rules, filter and
 """
 
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
-from itertools import product
-from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,8 +20,8 @@ from unified.kit.document.lists.budgets import Spent
 from unified.kit.document.lists.changing import change_of
 from unified.kit.document.lists.known import Known
 from unified.kit.document.lists.listing import id_keys, listing_of
-from unified.kit.document.streams import Parent, Values
-from unified.kit.errors import ConfigurationError, MappingError
+from unified.kit.document.lists.partitions import Partitions
+from unified.kit.errors import MappingError
 from unified.kit.mapping.refusals import UNREADABLE
 from unified.kit.reading.listing import ListSource, Onward
 from unified.kit.reading.lists import Asked
@@ -40,9 +38,6 @@ _log = logging.getLogger(__name__)
 _GONE = (404, 410)
 
 _ALONE: Mapping[str, str] = MappingProxyType({})
-
-
-_MOST_LISTED = 100_000
 
 
 class _LeftOut(RawRecord):
@@ -70,22 +65,6 @@ class _Place(NamedTuple):
 _PLACE = msgspec.json.Decoder(_Place)
 
 
-class _Combined(Sequence[Mapping[str, str]]):
-    """The parents of a page, each with all that is listed: combined one by one, as there may be millions."""
-
-    def __init__(self, field: str, parents: Sequence[str], listed: Sequence[Mapping[str, str]]) -> None:
-        self._field = field
-        self._parents = parents
-        self._listed = listed
-
-    def __len__(self) -> int:
-        return len(self._parents) * len(self._listed)
-
-    def __getitem__(self, at: Any) -> Any:
-        parent, other = divmod(range(len(self))[at], len(self._listed))
-        return {self._field: self._parents[parent], **self._listed[other]}
-
-
 class DocumentSource(ListSource):
     """Reads a stream of a document."""
 
@@ -105,8 +84,8 @@ class DocumentSource(ListSource):
         self._mapping: StreamMapping = adapter.mappings[stream.name]
         scope = {"settings": adapter.config.said(), "partition": dict(partition)}
         self._change = change_of(self._said.filter, self._said.transformations, scope)
-        parent = self._said.parent
-        self._has_list = None if parent is None else change_of(parent.filter, (), scope)
+        what = f"{self._http.label}: {stream.name}"
+        self._partitions = Partitions(self._said, what, self._parent, scope)
         self._known: Known | None = None
         self._has_hidden = False
         self._is_plain = self._change is None and id_keys(self._said.mapping.id) is not None
@@ -183,44 +162,40 @@ class DocumentSource(ListSource):
         place = self._place(begin)
         self._has_hidden = place.has_hidden
         if not place.is_done:
-            async with aclosing(self._partitions(place.parents)) as parts:
-                async for partitions, parents_at, then in parts:
+            name_of, value = self._partitions.name, self._document.filler().value
+            async with aclosing(self._partitions.pages(place.parents, value)) as parts:
+                async for partitions, parents_at, following, is_end in parts:
+                    then = _Place(following, is_done=is_end)
                     is_resumed = place.partition is not None and parents_at == place.parents
                     resumed = next(
                         (
                             at
                             for at, one in enumerate(partitions if is_resumed else ())
-                            if self._name(one) == place.partition
+                            if name_of(one) == place.partition
                         ),
                         0,
                     )
                     for at in range(resumed + 1, len(partitions) + 1):
                         partition = partitions[at - 1]
-                        name = self._name(partition)
-                        here = _Place(parents_at, name, has_hidden=self._has_hidden)
+                        name = name_of(partition)
+                        here = _Place(parents_at, name)
                         after = (
-                            here._replace(partition=self._name(partitions[at]))
-                            if at < len(partitions)
-                            else then
+                            here._replace(partition=name_of(partitions[at])) if at < len(partitions) else then
                         )
                         asked = place.at if name == place.partition else None
                         async with aclosing(self._of(partition, params, asked)) as pages:
                             async for page, onward in pages:
                                 onto = after if onward.is_end else here._replace(at=onward.at)
+                                onto = onto._replace(has_hidden=self._has_hidden)
                                 yield page, Onward(_written(onto), is_end=False)
         yield Page((), observed_at, None), Onward(None, is_end=True)
-
-    def _name(self, partition: Mapping[str, str]) -> str:
-        """The value that a partition is asked by; all of them where it is asked by several."""
-        values = [partition[one.partition_field] for one in self._said.partitions]
-        return values[0] if len(values) == 1 else msgspec.json.encode(values).decode()
 
     async def _of(
         self, partition: Mapping[str, str], params: Asked, begin: Position | None
     ) -> AsyncGenerator[tuple[Page, Onward], None]:
         """Pages of one partition; none of one that the document passes over, which is logged."""
         source = DocumentSource(self._document, self._stream, partition)
-        name = self._name(partition)
+        name = self._partitions.name(partition)
         if self._known is not None and not self._known.has(name):
             params = source._listing.refresh
         try:
@@ -233,57 +208,13 @@ class DocumentSource(ListSource):
             _log.warning("%s; the document passes over this partition", error)
             self._has_hidden |= error.status not in _GONE
 
-    async def _partitions(
-        self, begin: Position | None
-    ) -> AsyncGenerator[tuple[Sequence[Mapping[str, str]], Position | None, _Place], None]:
-        """Partitions page by page, each page with its position, and with the place behind it."""
-        said = self._said.parent
-        values = {
-            one.partition_field: self._values(one) for one in self._said.partitions if isinstance(one, Values)
-        }
-        if prod(map(len, values.values())) > _MOST_LISTED:
-            raise ConfigurationError(
-                f"{self._http.label}: the values of {self._stream.name}'s partitions have more than {_MOST_LISTED:,} "
-                "combinations; correct its settings"
-            )
-        listed = [dict(zip(values, one, strict=True)) for one in product(*values.values())]
-        if said is None:
-            yield listed, None, _Place(is_done=True)
-        else:
-            parent = DocumentSource(self._document, self._document.stream(said.stream))
-            at = begin
-            async with aclosing(parent._read(parent._listing.refresh, begin)) as pages:
-                async for page, onward in pages:
-                    found = [
-                        self._value(record, said) for record in page.records if self._is_partition(record)
-                    ]
-                    names = dict.fromkeys(one for one in found if one is not None)
-                    self._has_hidden |= parent._has_hidden
-                    then = _Place(onward.at, is_done=onward.is_end)
-                    yield _Combined(said.partition_field, [*names], listed), at, then
-                    at = onward.at
-
-    def _values(self, said: Values) -> list[str]:
-        found = said.values if isinstance(said.values, tuple) else self._document.filler().value(said.values)
-        if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
-            raise ConfigurationError(
-                f"{self._http.label}: partitions of {self._stream.name} are not a list of texts; correct its settings"
-            )
-        return list(dict.fromkeys(one.strip() for one in found if one.strip()))
-
-    def _is_partition(self, record: RawRecord) -> bool:
-        return self._has_list is None or self._has_list(bytes(record.body)) is not None
-
-    def _value(self, record: RawRecord, said: Parent) -> str | None:
-        try:
-            found = within(msgspec.Raw(record.body), said.parent_key)
-            return None if found is None else str(msgspec.json.decode(found, type=str | int))
-        except msgspec.MsgspecError:
-            _log.warning(
-                "%s: a record of %s has no readable %s, so its %s are not read",
-                self._http.label, said.stream, ".".join(said.parent_key), self._stream.name,
-            )  # fmt: skip
-            return None
+    async def _parent(self, name: str, begin: Position | None) -> AsyncGenerator[tuple[Page, Onward], None]:
+        """Pages of a stream whose records are partitions."""
+        parent = DocumentSource(self._document, self._document.stream(name))
+        async with aclosing(parent._read(parent._listing.refresh, begin)) as pages:
+            async for page, onward in pages:
+                self._has_hidden |= parent._has_hidden
+                yield page, onward
 
     def _place(self, begin: Position | None) -> _Place:
         try:

@@ -126,20 +126,21 @@ def _named(found: list[ConvertedStream]) -> dict[str, Said]:
         else:
             streams[key] = one.said
     while True:
-        lost = [one for one in found if one.said is not None and _parent(one.said) not in (None, *streams)]
+        lost = [one for one in found if one.said is not None and _lacking(one.said, streams)]
         if not lost:
             return streams
         for one in lost:
-            parent = _parent(one.said or {})
-            one.said, one.reason = None, f"its parent {parent} is not among the streams that were converted"
+            parents = ", ".join(_lacking(one.said or {}, streams))
+            one.said, one.reason = None, f"its parent {parents} is not among the streams that were converted"
             streams.pop(slug(one.name), None)
 
 
-def _parent(said: Said) -> str | None:
+def _lacking(said: Said, streams: Said) -> list[str]:
+    """The parents of a stream that are not among the streams."""
     found = said.get("partition") or []
-    return next(
-        (one["stream"] for one in (found if isinstance(found, list) else [found]) if "stream" in one), None
-    )
+    routers = found if isinstance(found, list) else [found]
+    parents = [one for router in routers for one in router.get("any_of", [router])]
+    return [one["stream"] for one in parents if "stream" in one and one["stream"] not in streams]
 
 
 def _document(shared: Shared, translator: Translator, manifest: Manifest, name: str, title: str) -> Said:

@@ -28,9 +28,15 @@ def _router(found: Any, asked: Asked, translator: Translator, given: Mapping[str
     if found.get("type") != "SubstreamPartitionRouter":
         raise Unconvertible(f"{found.get('type')}: documents have no such partitions")
     parents = found.get("parent_stream_configs")
-    if not isinstance(parents, list) or len(parents) != 1 or not isinstance(parents[0], dict):
-        raise Unconvertible("SubstreamPartitionRouter: it has several parents")
-    parent = parents[0]
+    if not isinstance(parents, list) or not parents:
+        raise Unconvertible("SubstreamPartitionRouter: it has no parents")
+    made = [_parent(one, asked) for one in parents]
+    return made[0] if len(made) == 1 else {"any_of": made}
+
+
+def _parent(parent: Any, asked: Asked) -> Said:
+    if not isinstance(parent, dict):
+        raise Unconvertible("SubstreamPartitionRouter: its parent is not a stream with a key")
     if parent.get("extra_fields") or parent.get("lazy_read_pointer"):
         raise Unconvertible("SubstreamPartitionRouter: extra fields of the parent are not carried over")
     stream = parent.get("stream")

@@ -9,6 +9,7 @@ from tests.unified.kit.importing.airbyte.forms import (
     FILES,
     FORMS,
     LIST,
+    PARENT,
     QUERY,
     SUBSTREAM,
     TIMES,
@@ -310,6 +311,25 @@ def test_a_product_of_routers_and_new_parents() -> None:
     said = found["streams"]["children"]
     assert [one["partition_field"] for one in said["partition"]] == ["p", "kind"]
     assert said["changes"]["per_partition"] is True
+
+
+def test_several_parents_of_a_router_and_several_routers_of_parents() -> None:
+    several = {**SUBSTREAM, "parent_stream_configs": [PARENT, {**PARENT, "stream": stream("others")}]}
+    both = {**SUBSTREAM, "parent_stream_configs": [{**PARENT, "partition_field": "q"}]}
+    streams = {
+        "any": stream("any", retriever={"partition_router": several}),
+        "each": stream("each", retriever={"partition_router": [SUBSTREAM, both]}),
+        "parents": stream("parents"),
+        "others": stream("others"),
+    }
+    found = converted(*({**one, **KEYED} for one in streams.values())).document
+    assert found is not None
+    parents = found["streams"]["any"]["partition"]["any_of"]
+    assert [(one["stream"], one["partition_field"]) for one in parents] == [("parents", "p"), ("others", "p")]
+    assert [one["partition_field"] for one in found["streams"]["each"]["partition"]] == ["p", "q"]
+    streams.pop("others")
+    left = converted(*({**one, **KEYED} for one in streams.values()))
+    assert "its parent others is not among" in str(left.streams[0].reason)
 
 
 def test_what_time_it_is_may_be_asked_in_requests() -> None:
