@@ -19,6 +19,7 @@ _VERSION = re.compile(r'name="version" value="(\d+)"')
 _SECRET_FORM = re.compile(r'action="(/connectors/[^"]+/secret)"')
 _IDENTITY = re.compile(r'href="(/identities/[0-9a-f-]{36})"')
 _MEMBER = re.compile(r'name="(record\.[0-9a-f-]{36})"')
+_RECEIVE = re.compile(r'action="(/connectors/[0-9a-f-]{36}/receive)"')
 _ROUTE = re.compile(r'href="(/routes/[0-9a-f-]{36})"')
 _TOKEN = re.compile(r'</code> by token:.*?action="(/tokens/[0-9a-f-]{36}/revoke)"', re.DOTALL)
 _RECORD = re.compile(r'href="(/records/customers/good/[^"]+)"')
@@ -95,6 +96,7 @@ async def walk(browser: Browser, secrets: Canaries, *, echo_url: str, sandbox_ur
     await browser.send("/try", {**shown, "path.connection_id": echo.rpartition("/")[2]}, 200)
     assert "400 Bad Request" in browser.page
     await _use_connectors(browser)
+    await _receive(browser, secrets)
     await _look_at_identities(browser, secrets)
     await _use_routes(browser, secrets)
     for path in ("/connectors/none", f"/connectors/{uuid4()}", f"/connectors/{quote(secrets.form_key)}"):
@@ -190,6 +192,23 @@ async def _use_connectors(browser: Browser) -> None:
     await browser.send(f"{market}/github/remove", {})
     await browser.open("/connectors/build")
     await browser.send("/connectors/build", {"source": "nonsense", "action": "save"}, 422)
+
+
+async def _receive(browser: Browser, secrets: Canaries) -> None:
+    new = "/connectors/receive"
+    await browser.open(new)
+    hook = {"name": "hooks", "verifier": "hmac", "secret": secrets.form_secret}
+    await browser.send(new, {**hook, "options": "nonsense"}, 422)
+    await browser.send(new, {**hook, "options": "algorithm=none"}, 422)
+    await browser.send(new, hook, 200)
+    place = _RECEIVE.findall(browser.page)[0]
+    draft = {"stream": "customers", "source": "id: id"}
+    await browser.send(place, {**draft, "action": "send", "body": '{"type": "made", "id": "c1"}'}, 200)
+    await browser.send(place, {**draft, "action": "send", "body": "nonsense"}, 422)
+    await browser.send(place, {**draft, "action": "pick", "records": secrets.form_key}, 422)
+    await browser.send(place, {**draft, "action": "activate"}, 422)
+    await browser.send(place, {**draft, "stream": secrets.form_key}, 404)
+    await browser.open(place)
 
 
 async def _look_at_identities(browser: Browser, secrets: Canaries) -> None:

@@ -98,6 +98,14 @@ def connectors() -> list[ConnectorEntry]:
     return [ConnectorEntry("stripe", "Stripe", *stripe), ConnectorEntry("hubspot", "HubSpot", *hubspot)]
 
 
+def add_generic_webhook(url: str) -> None:
+    """Have a migrated database know the generic webhook as well."""
+    from unified.store.connectors.catalogue import ConnectorEntry  # noqa: PLC0415
+    from unified.store.migrate import migrate  # noqa: PLC0415
+
+    migrate(url, [*connectors(), ConnectorEntry("webhook", "Generic webhook", ["WEBHOOK"], [])])
+
+
 @pytest.fixture(autouse=True)
 def _no_document_stays() -> Iterator[None]:
     """No test knows of the connector documents of another one's database."""

@@ -34,7 +34,7 @@ import unified.cli.main
 from adapters.stripe.adapter import StripeAdapter
 from tests import canary_pages
 from tests.canaries import CONTROL, Canaries, canary, forms
-from tests.conftest import migrated_database
+from tests.conftest import add_generic_webhook, migrated_database
 from tests.echo import Echo, echo_server
 from tests.unified.api.conftest import signed, stripe_event
 from tests.unified.api.pages import seeds
@@ -168,7 +168,9 @@ class Stage:
         )
         services = open_services(db, provider, settings)
         management = management_api(services, metrics)
-        app = Application(ingress, management, pages(services, metrics), mcp(services, metrics, management))
+        app = Application(
+            ingress, management, pages(services, metrics, ingress), mcp(services, metrics, management)
+        )
 
         async def keep(response: httpx.Response) -> None:
             await response.aread()
@@ -380,6 +382,7 @@ def left(
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         url = stack.enter_context(migrated_database(server_url, template))
+        add_generic_webhook(url)
         storage = beside(server_url, f"test_{uuid4().hex[:12]}")
         ensure_database(storage)
         patch.setenv("DATABASE_URL", url)

@@ -91,11 +91,12 @@ def webhook_server(db: Database, provider: KeyProvider, settings: Settings) -> u
     )
     protocol = type("Protocol", (BoundedProtocol,), {"most_connections": settings.connections})
     management = management_api(services, metrics)
+    ingress = WebhookIngress(endpoints, inbox, strays, settings, metrics.delivery)
     config = uvicorn.Config(
         Application(
-            WebhookIngress(endpoints, inbox, strays, settings, metrics.delivery),
+            ingress,
             management,
-            pages(services, metrics),
+            pages(services, metrics, ingress),
             mcp(services, metrics, management),
         ),
         http=protocol,

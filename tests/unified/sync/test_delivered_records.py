@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import connectors, migrated_database
+from tests.conftest import add_generic_webhook, migrated_database
 from unified.kit.errors import ConfigurationError
 from unified.kit.factory import AdapterFactory
 from unified.kit.mapping.rules import Rule
@@ -18,11 +18,9 @@ from unified.kit.webhooks.deliveries import Delivery
 from unified.store.connections import field_rules, turns
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
-from unified.store.connectors.catalogue import ConnectorEntry
 from unified.store.database import Database
 from unified.store.inbox import events as inbox
 from unified.store.inbox.events import Received
-from unified.store.migrate import migrate
 from unified.store.records import rejects
 from unified.store.records.tables import StreamKey
 from unified.store.secrets.credentials import CredentialStore
@@ -49,7 +47,7 @@ READING = {"id_field": "id", "time_field": "at"}
 def database_url(server_url: str, template: str) -> Iterator[str]:
     """A database that knows the connector."""
     with migrated_database(server_url, template) as url:
-        migrate(url, [*connectors(), ConnectorEntry("webhook", "Generic webhook", ["WEBHOOK"], [])])
+        add_generic_webhook(url)
         yield url
 
 

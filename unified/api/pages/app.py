@@ -24,7 +24,7 @@ from unified.api.pages import (
     subscriptions,
     webhooks,
 )
-from unified.api.pages.connectors import building, marketplace
+from unified.api.pages.connectors import building, marketplace, receiving
 from unified.api.pages.customers import customer_routes, identities
 from unified.api.pages.data import set_aside, tables
 from unified.api.pages.route import NO_SUCH_PAGE, page_problem
@@ -40,21 +40,24 @@ PATHS = re.compile(
 _ASSETS = {"style.css": "text/css", "follow.js": "text/javascript", "build.js": "text/javascript"}
 
 
-def pages(services: Services, metrics: Metrics) -> ASGIApp:
+def pages(services: Services, metrics: Metrics, ingress: ASGIApp) -> ASGIApp:
     """The application.
 
     Args:
         services: The same that the API works with.
         metrics: Where requests are counted.
+        ingress: Takes the deliveries that a person sends as a test.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.services = services
+    app.state.ingress = ingress
     for routes in (
         sign_in.routes,
         overview.routes,
         new_connection.routes,
         marketplace.routes,
         building.routes,
+        receiving.routes,
         connections.routes,
         progress.routes,
         mappings.routes,

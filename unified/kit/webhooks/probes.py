@@ -12,7 +12,9 @@ from unified.kit.webhooks.deliveries import Delivery
 from unified.kit.webhooks.signatures import SIGNATURE, Probe, SharedSecretVerifier, Verifier
 
 
-def probe_delivery(verifier: Verifier, url: str, secret: Secret | None, probe: Probe) -> Delivery:
+def probe_delivery(
+    verifier: Verifier, url: str, secret: Secret | None, probe: Probe, body: bytes | None = None
+) -> Delivery:
     """Make the delivery of an event that is nothing but a test.
 
     Args:
@@ -20,12 +22,13 @@ def probe_delivery(verifier: Verifier, url: str, secret: Secret | None, probe: P
         url: Where it is delivered; some providers sign that.
         secret: What it is signed with; None where nothing proves a delivery.
         probe: What is in it.
+        body: What is sent in place of that, by somebody who tries a body of their own.
 
     Raises:
         ConfigurationError: If it can't be signed here: there is no secret yet, or the provider alone has the key.
     """
     headers = {name: value.encode() for name, value in verifier.probe_headers(probe).items()}
-    delivery = Delivery("POST", url, headers, verifier.probe_body(probe), probe.at)
+    delivery = Delivery("POST", url, headers, verifier.probe_body(probe) if body is None else body, probe.at)
     if not verifier.needs_secret:
         return delivery
     if not isinstance(verifier, SharedSecretVerifier):
@@ -40,5 +43,5 @@ def probe_delivery(verifier: Verifier, url: str, secret: Secret | None, probe: P
     return replace(
         delivery,
         headers={name: value.replace(SIGNATURE.encode(), signature) for name, value in headers.items()},
-        body=delivery.body.replace(SIGNATURE.encode(), signature),
+        body=delivery.body.replace(SIGNATURE.encode(), signature) if body is None else body,
     )

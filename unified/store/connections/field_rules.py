@@ -124,6 +124,30 @@ async def put(
             await log(conn, connection, "mapping.set", actor, _audited(stream, rule, basis))
 
 
+async def replace(
+    db: Database, connection: ConnectionSummary, stream: str, rules: Sequence[Rule], *, actor: str = "unified"
+) -> None:
+    """Have these be the rules of a stream, and no others; the audit log says what ``actor`` changed.
+
+    Raises:
+        InvalidSettingError, ConnectionNotFoundError: As :func:`put` does; nothing is changed then.
+    """
+    from unified.kit.mapping.compiled import check  # noqa: PLC0415 - each sync imports this module to read rules
+
+    try:
+        check(get_adapter(connection.connector).stream(stream).entity.model, rules)
+    except ConfigurationError as error:
+        raise InvalidSettingError(str(error)) from None
+    before = {rule.target: rule.as_json() for rule in await read(db, connection, stream)}
+    async with db.workspace(connection.workspace_id) as conn:
+        for target in before.keys() - {rule.target for rule in rules}:
+            await _remove(conn, connection, stream, target, actor)
+        for rule in rules:
+            if before.get(rule.target) != rule.as_json():
+                await _store(conn, connection, stream, rule, None, actor, is_active=True)
+                await log(conn, connection, "mapping.set", actor, _audited(stream, rule, None))
+
+
 async def decline(
     db: Database,
     connection: ConnectionSummary,
@@ -213,11 +237,19 @@ async def remove(
         InvalidSettingError: If there is none.
     """
     async with db.workspace(connection.workspace_id) as conn:
-        done = await conn.execute(
-            "DELETE FROM schema_mappings WHERE connector_config_id = %s AND stream = %s AND target_field = %s",
-            (connection.id, stream, target_field),
-        )
-        if not done.rowcount:
+        if not await _remove(conn, connection, stream, target_field, actor):
             raise InvalidSettingError(f"no rule of {connection.key} fills {target_field!r} of {stream}")
+
+
+async def _remove(
+    conn: AsyncConnection[Any], connection: ConnectionSummary, stream: str, target_field: str, actor: str
+) -> bool:
+    """Remove a rule; whether there was one."""
+    done = await conn.execute(
+        "DELETE FROM schema_mappings WHERE connector_config_id = %s AND stream = %s AND target_field = %s",
+        (connection.id, stream, target_field),
+    )
+    if done.rowcount:
         detail = {"stream": stream, "target_field": target_field}
         await log(conn, connection, "mapping.remove", actor, detail)
+    return bool(done.rowcount)

@@ -193,6 +193,34 @@ async def read(
         ]
 
 
+async def latest(
+    conn: AsyncConnection[Any], connection: ConnectionSummary, *, limit: int, most_bytes: int
+) -> list[StoredEvent]:
+    """A connection's newest events, the newest first, each once; of a replayed one, where it stands now.
+
+    Args:
+        conn: A transaction of the workspace.
+        connection: Whose events.
+        limit: How many rows to look at.
+        most_bytes: Larger bodies are left out.
+    """
+    async with conn.cursor(binary=True) as cursor:
+        await cursor.execute(
+            """
+            SELECT received_at, event_key, event_type, occurred_at, body FROM (
+                SELECT * FROM webhook_inbox WHERE workspace_id = %s AND connection_id = %s
+                ORDER BY xid DESC, id DESC LIMIT %s
+            ) AS newest WHERE octet_length(body) <= %s ORDER BY xid DESC, id DESC
+            """,
+            (connection.workspace_id, connection.id, limit, most_bytes),
+        )
+        found = [StoredEvent(ReceivedEvent(*event), at) for at, *event in await cursor.fetchall()]
+    seen: dict[str, StoredEvent] = {}
+    for one in found:
+        seen.setdefault(one.event.dedupe_key, one)
+    return list(seen.values())
+
+
 async def replay(db: Database, connection: ConnectionSummary, since: datetime, until: datetime) -> int:
     """Have events applied again that were received in a span of time and are still kept.
 

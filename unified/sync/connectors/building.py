@@ -35,7 +35,7 @@ class FoundList:
 
     Attributes:
         keys: From the answer's top down to it.
-        count: How many objects it has.
+        count: How many objects it has; 1 where it is an object by itself.
     """
 
     keys: tuple[str, ...]
@@ -151,8 +151,8 @@ def _change_paging(paging: dict[str, Any], new: Mapping[str, str]) -> None:
             paging[key] = new["place"].split(".")
 
 
-def lists_in(answer: bytes) -> list[FoundList]:
-    """The lists of objects in an answer, the shallowest first; none where it is not JSON."""
+def lists_in(answer: bytes, *, or_objects: bool = False) -> list[FoundList]:
+    """The lists of objects in an answer, the shallowest first, or the single objects too; none where it is not JSON."""
     try:
         whole = msgspec.json.decode(answer)
     except (ValueError, RecursionError):
@@ -164,6 +164,8 @@ def lists_in(answer: bytes) -> list[FoundList]:
         if isinstance(value, list) and any(isinstance(one, dict) for one in value):
             found.append(FoundList(keys, len(value)))
         elif isinstance(value, dict) and len(keys) < _DEEPEST:
+            if or_objects:
+                found.append(FoundList(keys, 1))
             waiting += [((*keys, name), below) for name, below in value.items()]
     return found
 

@@ -21,19 +21,19 @@ from unified.kit.document.settings import DocumentConfig
 from unified.kit.errors import AdapterError, AuthenticationError, ConfigurationError, MappingError
 from unified.kit.http.recording import Recording, Shown, recording
 from unified.kit.mapping.compiled import compile_rules
-from unified.kit.mapping.trial import Trial, Tryout
+from unified.kit.mapping.trial import Trial
 from unified.kit.secrets import Secret
 from unified.schema.base import UnifiedBase
 from unified.sync.access.aside import Aside
 from unified.sync.access.trials import TEST_BYTES, TEST_SECONDS, TokensElsewhere
 from unified.sync.connectors.building import FoundList, lists_in
 from unified.sync.connectors.difference import Connector, difference
+from unified.sync.connectors.sampling import LONGEST_RECORD, sampled, too_long
 
 MOST_REQUESTS = 20
 MOST_SAMPLES = 20
 MOST_PAGES = 2
 """The second shows whether pages follow each other: a document that misreads where they go on ends after the first."""
-_LONGEST_RECORD = 20_000
 
 _ACCESS_TOKEN = CredentialField(
     "access_token",
@@ -197,33 +197,26 @@ def _tried(
     adapter: DocumentAdapter, stream: str, noted: Recording, answered: _Answered, seconds: float
 ) -> Tried:
     said = adapter.document.said.streams[stream]
-    compiled = compile_rules(said.table.model, said.mapping.rules)
     now = adapter.clock()
-    tryout = Tryout(compiled, now)
-    records: list[Any] = []
-    values: dict[str, list[str]] = {one.rule.target: [] for one in compiled}
-    for body in answered.bodies:
-        if len(body) > _LONGEST_RECORD:
-            continue
-        masked = noted.masked(body.decode(errors="replace")).encode()
-        made, raw = _mapped(adapter, stream, masked, now)
-        records.append(raw)
-        tryout.see(raw, made)
-        if not isinstance(made, str):
-            said_of = made.model_dump(mode="json")
-            for target, shown in values.items():
-                shown.append(_at(said_of, target))
-    trial = tryout.result()
+    found = sampled(
+        compile_rules(said.table.model, said.mapping.rules),
+        (
+            _mapped(adapter, stream, noted.masked(body.decode(errors="replace")).encode(), now)
+            for body in answered.bodies
+            if len(body) <= LONGEST_RECORD
+        ),
+        now,
+    )
     whole = noted.last_answer() if answered.first is None else answered.first
     return Tried(
         noted.shown(),
         [one for one in lists_in(whole) if noted.masked(".".join(one.keys)) == ".".join(one.keys)],
-        records,
+        found.records,
         answered.read,
         answered.pages,
         answered.is_end,
-        replace(trial, remarks=[*trial.remarks, *_too_long(answered.bodies)]),
-        values,
+        replace(found.trial, remarks=[*found.trial.remarks, *too_long(answered.bodies)]),
+        found.values,
         None if answered.error is None else noted.masked(answered.error),
         seconds,
     )
@@ -240,16 +233,3 @@ def _mapped(
             return str(error), decode_exactly(body)
         except MappingError:
             return str(error), None
-
-
-def _at(record: dict[str, Any], target: str) -> str:
-    """What stands at a rule's target, as text; empty where that is nothing."""
-    found: Any = record
-    for key in target.split("."):
-        found = found.get(key) if isinstance(found, dict) else None
-    return "" if found is None else str(found)
-
-
-def _too_long(bodies: Sequence[bytes]) -> list[str]:
-    count = sum(len(body) > _LONGEST_RECORD for body in bodies)
-    return [f"{count} records are longer than {_LONGEST_RECORD:,} bytes and are not shown"] if count else []

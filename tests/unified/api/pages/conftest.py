@@ -20,7 +20,7 @@ from cryptography.fernet import Fernet
 from playwright.async_api import Error, async_playwright, expect
 
 from tests.canary_pages import Browser
-from tests.conftest import migrated_database
+from tests.conftest import add_generic_webhook, migrated_database
 from tests.waiting import LIMIT_SECONDS
 from unified.api.pages.session import Session, Sessions
 from unified.api.server import listen, webhook_server
@@ -75,6 +75,11 @@ class Site:
         """What somebody pastes, or what is behind a link that signs in."""
         scopes = sorted(PERMISSIONS[role] if by_link else PERMISSIONS[role] & SCOPES)
         _, token = await tokens.create(self.db, workspace.id, "browser", scopes, actor="tests")
+        return token.reveal()
+
+    async def scoped(self, workspace: Workspace, scopes: list[str]) -> str:
+        """A token with some permissions."""
+        _, token = await tokens.create(self.db, workspace.id, "some", scopes, actor="tests")
         return token.reveal()
 
     def stripe_settings(self) -> dict[str, Any]:
@@ -200,13 +205,26 @@ def also_open() -> frozenset[str]:
     return frozenset()
 
 
+@pytest.fixture(scope="module")
+def with_webhooks() -> bool:
+    """Whether the database knows the generic webhook; a module that needs it says so."""
+    return False
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(
-    server_url: str, template: str, sandbox: SandboxServer, browser: Chromium, also_open: frozenset[str]
+    server_url: str,
+    template: str,
+    sandbox: SandboxServer,
+    browser: Chromium,
+    also_open: frozenset[str],
+    with_webhooks: bool,
 ) -> AsyncIterator[Site]:
     open_hosts = frozenset({sandbox.url.removeprefix("http://")}) | also_open
     management = ManagementSettings(open_hosts=open_hosts, dagster_url=DAGSTER_URL, rate=10_000, burst=10_000)
     with migrated_database(server_url, template) as url, listen("127.0.0.1", 0) as listener:
+        if with_webhooks:
+            add_generic_webhook(url)
         async with Database.open(url) as db:
             address = f"http://127.0.0.1:{listener.getsockname()[1]}"
             server = webhook_server(db, PROVIDER, Settings(public_url=address, management=management))

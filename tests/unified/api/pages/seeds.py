@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from tests.streams import key_of
 from tests.unified.api.management.records.shelf import record as record_of
+from unified.kit.mapping.rules import Rule
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.schema import connection_namespace, unified_id
+from unified.store.connections import field_rules
+from unified.store.connections.registry import Registry
 from unified.store.inbox.dead_letters import Failure, keep
-from unified.store.inbox.events import StoredEvent
+from unified.store.inbox.events import Received, StoredEvent, append
 from unified.store.lists.pages import Place
 from unified.store.lists.pages import Row as Listed
 from unified.store.records.merge import batches
@@ -135,6 +138,19 @@ async def dead_letter(db: Database, connection: Connection, key: str, error: str
     event = StoredEvent(ReceivedEvent(key, "customer.updated", now, body), now - timedelta(hours=2))
     async with db.workspace(connection.workspace_id) as conn:
         await keep(conn, connection, [Failure(event, error, is_final=True)], now)
+
+
+async def hook(db: Database, workspace: Workspace, name: str) -> Connection:
+    """A generic webhook that received a customer, and makes a record of it."""
+    settings = {"customers": {"types": ["customer.*"], "records": "data.customer", "id": "id"}}
+    made = await Registry(db).add_connection(workspace.id, "webhook", name, settings)
+    rules = Rule(target="name", source="name"), Rule(target="email", source="contact.mail")
+    await field_rules.put(db, made, "customers", *rules)
+    customer = {"id": "c1", "name": "Ann", "contact": {"mail": "ann@example.com"}, "x" * 80: "y" * 200}
+    body = json.dumps({"id": "evt_1", "type": "customer.created", "data": {"customer": customer}}).encode()
+    event = ReceivedEvent("evt_1", "customer.created", datetime.now(UTC), body)
+    await append(db, [Received(workspace.id, made.id, event)])
+    return made
 
 
 async def route(db: Database, source: Connection, target: Connection, name: str = "x" * 80) -> Route:

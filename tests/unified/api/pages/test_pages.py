@@ -20,10 +20,8 @@ from tests.streams import key_of
 from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import DAGSTER_URL, PROVIDER, STRIPE_KEY
 from tests.waiting import LIMIT_SECONDS
-from unified.api.management.app import open_services
-from unified.api.metrics import Metrics
-from unified.api.pages.app import pages
 from unified.api.pages.session import LIFETIMES, Session, Sessions
+from unified.api.server import webhook_server
 from unified.api.settings import Settings
 from unified.cli.commands.access.sign_in import sign_in_link
 from unified.kit.webhooks.deliveries import ReceivedEvent
@@ -585,8 +583,8 @@ async def test_what_was_sealed_for_another_use_or_by_others_opens_nothing(site: 
 
 
 async def test_by_https_cookies_belong_to_the_host_alone(site: Site) -> None:
-    services = open_services(site.db, PROVIDER, Settings(public_url="https://hooks.example.com"))
-    transport = httpx.ASGITransport(pages(services, Metrics(site.db)))
+    server = webhook_server(site.db, PROVIDER, Settings(public_url="https://hooks.example.com"))
+    transport = httpx.ASGITransport(server.config.app)
     async with httpx.AsyncClient(transport=transport, base_url="https://hooks.example.com") as browser:
         asked = await browser.get("/sign-in")
         csrf = re.findall('name="csrf" value="([^"]+)"', asked.text)[0]
@@ -617,6 +615,11 @@ async def test_every_answer_has_the_headers_and_no_script(site: Site, client: ht
     assert (huge.status_code, huge.headers["content-type"]) == (413, "text/html; charset=utf-8")
     assert (await client.post("/sign-in", content=b"\xff=%ff", headers=FORM)).status_code == 400
     assert (await client.post("/sign-in", data={"token": "x"})).status_code == 403
+
+
+@pytest.fixture(scope="module")
+def with_webhooks() -> bool:
+    return True
 
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -681,6 +684,7 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
     )
     await seeds.record(site.db, key_of(connection, "invoices"), "in_1", customer_id=long)
     route = await seeds.route(site.db, connection, await site.hubspot(workspace, "crm"))
+    hook = await seeds.hook(site.db, workspace, "w-" * 31 + "w")
     ann, ben = await seeds.identity(site.db, connection)
     await members.add(site.db, workspace.id, "auth0|" + "5" * 90, "viewer", actor="tests")
     async with site.visit(await site.token(workspace, by_link=True), color_scheme=scheme) as page:
@@ -694,6 +698,8 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
                 "/connectors/marketplace",
                 "/connectors/marketplace/typeform",
                 "/connectors/build",
+                "/connectors/receive",
+                f"/connectors/{hook.id}/receive",
                 "/connectors/new",
                 "/connectors/new?connector=stripe",
                 "/webhooks",

@@ -42,10 +42,16 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module")
+def with_webhooks() -> bool:
+    return True
+
+
 async def test_draw(site: Site) -> None:
     workspace = await workspaces.create(site.db, "acme", "Acme")
     main = await furnished(site, workspace)
     route = await seeds.route(site.db, main, await site.hubspot(workspace, "leads"), "Ann Smith")
+    hook = await seeds.hook(site.db, workspace, "shop")
     ann, ben = await seeds.identity(site.db, main)
     pages = {
         "overview": "/",
@@ -54,6 +60,7 @@ async def test_draw(site: Site) -> None:
         "new-connection": "/connectors/new?connector=stripe",
         "marketplace": "/connectors/marketplace",
         "build": "/connectors/build",
+        "receive": f"/connectors/{hook.id}/receive",
         "records": "/records/customers",
         "record": "/records/customers/main/cus_ann_2?stream=customers",
         "tables": "/tables",
