@@ -10,7 +10,6 @@ Not here: which fields are read (``objects``), and what each kind of record adds
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -98,26 +97,23 @@ class Records(RefreshedSource):
 
     # Single records
 
-    async def fetch(self, ids: Sequence[str]) -> AsyncGenerator[Page, None]:
+    def fetch(self, ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         """Read single records; :meth:`unified.kit.adapter.BaseAdapter.fetch`. An id merged away counts as gone."""
-        gone: dict[str, Tombstone] = {}
+        known: dict[str, Tombstone] = {}
 
         async def read(some: Sequence[str]) -> Sequence[RawRecord]:
-            known = [one for one in some if number_of(one) is not None]
-            if not known:
+            asked = [one for one in some if number_of(one) is not None]
+            if not asked:
                 return ()
             records: list[RawRecord] = []
-            async with aclosing(self.by_key([f"Id IN {listed(known)}"], deleted=True)) as pages:
+            async with aclosing(self.by_key([f"Id IN {listed(asked)}"], deleted=True)) as pages:
                 async for rows, _ in pages:
                     living, dead = self._sorted_out(rows)
-                    gone.update((one.source_id, one) for one in dead if one.merged_into)
+                    known.update((one.source_id, one) for one in dead if one.merged_into)
                     records += await self.completed(living)
             return records
 
-        reading = by_ids(map(full_id, ids), read, clock=self._clock, size=COLLECTION)
-        async with aclosing(reading) as pages:
-            async for page in pages:
-                yield replace(page, tombstones=[gone.get(one.source_id, one) for one in page.tombstones])
+        return by_ids(map(full_id, ids), read, clock=self._clock, size=COLLECTION, known=known)
 
     # Full refresh
 

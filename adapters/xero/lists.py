@@ -38,6 +38,7 @@ def listing(noun: str, *, by_ids: bool = False, also: tuple[tuple[str, str], ...
         ),
         grows=True,
         deleted_at=_deleted_at,
+        is_erased=lambda record: record.get("ContactStatus") == "GDPRREQUEST",
         merged_into=lambda record: record.get("MergedToContactID") or None,
         one=f"{API}/{plural}/{{id}}",
         one_is_listed=True,

@@ -49,11 +49,13 @@ class Tombstone:
         deleted_at: When the source did so, as closely as it says. The first time that is said stays.
         merged_into: The id of the record that holds it now, where it was merged into another one: what names it,
             as an invoice names its customer, names that one from then on.
+        erase: Whether that was for the sake of a person's privacy: all that is stored of a customer is emptied.
     """
 
     source_id: str
     deleted_at: datetime
     merged_into: str | None = None
+    erase: bool = False
 
 
 @dataclass(frozen=True, slots=True)

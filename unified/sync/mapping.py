@@ -103,6 +103,7 @@ class Sifted:
                     t.deleted_at,
                     page.observed_at,
                     t.merged_into if is_id(t.merged_into) else None,
+                    t.erase,
                 )
                 for t in page.tombstones
                 if is_id(t.source_id)  # no record is stored under another one

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -392,6 +393,41 @@ async def test_a_source_announces_it(hubspot: Source) -> None:
     assert all(each.emptied_at and each.suppressed_by == "hubspot" for each in kept)
     assert (await hubspot.sync(full=True)).suppressed == 1, "the stand-in has it still"
     assert one in await hubspot.tombstones()
+
+
+@pytest.mark.parametrize("way", ["poll", "webhook"])
+async def test_a_source_shows_it_where_it_deletes(
+    hubspot: Source, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """As Xero does, whose contacts have a status for it."""
+    await hubspot.sync_all()
+    one, _ = await person_of(hubspot)
+    hubspot.change("update_contact", one, firstname=CANARY, email=ADDRESS)
+    await hubspot.sync()
+    assert found(hubspot, CANARY)
+
+    def erasing(name: str) -> Any:
+        reads = getattr(HubSpotAdapter, name)
+
+        async def read(*args: Any) -> Any:
+            async for page in reads(*args):
+                yield replace(page, tombstones=[replace(each, erase=True) for each in page.tombstones])
+
+        return read
+
+    for name in ("pull", "fetch"):
+        monkeypatch.setattr(HubSpotAdapter, name, erasing(name))
+    hubspot.change("archive_contact", one)
+    if way == "poll":
+        await hubspot.sync()
+    else:
+        await deliver(hubspot, [event_of(hubspot, "propertyChange", one, propertyName="city")])
+        await drained(hubspot)
+    assert found(hubspot, CANARY) == {}
+    async with hubspot.db.workspace(hubspot.connection.workspace_id) as conn:
+        (kept,) = await deletion.suppressed(conn)
+    assert (kept.source_id, kept.suppressed_by, kept.emptied_at is None) == (one, "hubspot", False)
+    assert (await hubspot.sync(full=True)).is_complete
 
 
 async def test_an_event_that_breaks_its_adapter_stops_nothing(

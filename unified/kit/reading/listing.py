@@ -9,7 +9,7 @@ from several requests (``changes.in_steps``); an adapter writes a source of its 
 """
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -79,6 +79,8 @@ class Listing:
             would move records over their edges: the list is then asked on from the last time that was read.
         deleted_at: Says when a record of the list was deleted, of the decoded record; None of a living one.
         merged_into: Says which record holds a deleted one now, of the decoded record, where it was merged.
+        is_erased: Says whether that was for the sake of a person's privacy, of the decoded record: what is stored of
+            a customer is emptied then.
         one: Path of a single record below ``base_url``, with ``{id}`` in it.
         one_is_listed: Whether the answer to ``one`` is built as the list's, with one item.
         one_params: What a request to ``one`` asks for, such as the digits of amounts; ``{id}`` in a value is the id.
@@ -107,6 +109,7 @@ class Listing:
     changed_at: Callable[[dict[str, Any]], datetime | None] | None = None
     deleted_at: Callable[[dict[str, Any]], datetime | None] | None = None
     merged_into: Callable[[dict[str, Any]], str | None] = lambda _: None
+    is_erased: Callable[[dict[str, Any]], bool] = lambda _: False
     one: str | None = None
     one_is_listed: bool = False
     one_params: Parameters = ()
@@ -165,8 +168,20 @@ class ListSource:
     def fetch(self, source_ids: Sequence[str]) -> AsyncGenerator[Page, None]:
         """Single records; see :meth:`unified.kit.adapter.BaseAdapter.fetch`."""
         read, size = (self._some, self._listing.batch) if self._listing.many else (self._each, self._at_once)
+        known: dict[str, Tombstone] = {}
+
+        async def living(ids: Sequence[str]) -> Sequence[RawRecord]:
+            records, gone = self._sorted_out(await read(ids))
+            known.update((one.source_id, one) for one in gone)
+            return await self._completed(records)
+
         return by_ids(
-            source_ids, read, clock=self._clock, size=size, missing_is_gone=not self._stream.entity.is_log
+            source_ids,
+            living,
+            clock=self._clock,
+            size=size,
+            missing_is_gone=not self._stream.entity.is_log,
+            known=known,
         )
 
     @property
@@ -320,7 +335,7 @@ class ListSource:
         reading = read_pages(read, what=what, begin=begin, may_be_empty=endpoint.may_be_empty)
         async with aclosing(reading) as parts:
             async for part in parts:
-                living, gone = self._records(part)
+                living, gone = self._sorted_out(map(self._record, part.items))
                 records, failure = await self._as_far_as_whole(living)
                 found = [record for record in records if record is not None]
                 if failure is None:
@@ -335,16 +350,16 @@ class ListSource:
                     raise failure
                 observed_at = self._clock()
 
-    def _records(self, part: Part) -> tuple[list[RawRecord], list[Tombstone]]:
-        """Living records, and those that the list shows as deleted."""
+    def _sorted_out(self, records: Iterable[RawRecord]) -> tuple[list[RawRecord], list[Tombstone]]:
+        """Living records, and those that the source shows as deleted."""
         living: list[RawRecord] = []
         gone: list[Tombstone] = []
-        for item in part.items:
-            record = self._record(item)
+        for record in records:
             deleted_at = self._deleted_at(record)
             if deleted_at is not None and record.source_id is not None:
-                into = self._listing.merged_into(msgspec.json.decode(record.body))
-                gone.append(Tombstone(record.source_id, deleted_at, into))
+                said = msgspec.json.decode(record.body)
+                into, erase = self._listing.merged_into(said), self._listing.is_erased(said)
+                gone.append(Tombstone(record.source_id, deleted_at, into, erase))
             else:
                 living.append(record)
         return living, gone
@@ -395,14 +410,12 @@ class ListSource:
         many = self._listing.many
         assert many is not None  # noqa: S101 - else nothing calls this
         pages = self._listing.endpoint.pages(self._http, many(ids))
-        found = [self._record(item) for part in [part async for part in pages] for item in part.items]
-        living = [one for one in found if self._deleted_at(one) is None]
-        return await self._completed(living)
+        return [self._record(item) for part in [part async for part in pages] for item in part.items]
 
     async def _each(self, ids: Sequence[str]) -> Sequence[RawRecord]:
         """Records of some ids, one request each."""
         found = await side_by_side([self._one(one) for one in ids])
-        return await self._completed([record for record in found if record is not None])
+        return [record for record in found if record is not None]
 
     async def _one(self, source_id: str) -> RawRecord | None:
         if self._listing.one is None:
@@ -414,12 +427,11 @@ class ListSource:
         limit = self._listing.one_limit or self._listing.endpoint.limit
         try:
             answer = await self._http.request("GET", path, _ANYTHING, params=asked or None, limit=limit)
-            record = self._record(self._only(answer))
         except NotFoundError as error:
             if not self._listing.is_gone(error):
                 raise
             return None
-        return record if self._deleted_at(record) is None else None
+        return self._record(self._only(answer))
 
     def _only(self, answer: msgspec.Raw) -> msgspec.Raw:
         """The item in the answer to ``one``; the answer itself, which then is a reject, where it has another form."""

@@ -3,8 +3,9 @@
 A raw record is JSON text as the provider sent it, next to its id. Nothing here knows what it means.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -110,6 +111,7 @@ async def by_ids(
     size: int,
     at_once: int = 1,
     missing_is_gone: bool = True,
+    known: Mapping[str, Tombstone] = MappingProxyType({}),
 ) -> AsyncGenerator[Page, None]:
     """Read single records, many with one request: each id once, as a record or as a tombstone.
 
@@ -121,6 +123,7 @@ async def by_ids(
         at_once: Calls under way at once.
         missing_is_gone: Whether what is left out was deleted; no tombstones otherwise, nor beside a record whose id
             can't be read, as it may be any of them.
+        known: What ``read`` has found out about deleted ones, by their ids: when they were, and what became of them.
 
     Yields:
         A page without a cursor for each call, in the order of the ids.
@@ -136,8 +139,9 @@ async def by_ids(
         records = await read(batch)
         met = {record.source_id for record in records}
         is_certain = missing_is_gone and None not in met
-        gone = [Tombstone(one, observed_at) for one in batch if one not in met] if is_certain else ()
-        return Page(records, observed_at, None, gone)
+        gone = [one for one in batch if one not in met] if is_certain else ()
+        stones = [known.get(one) or Tombstone(one, observed_at) for one in gone]
+        return Page(records, observed_at, None, stones)
 
     for at in range(0, len(batches), at_once):
         for done in await side_by_side(page(batch) for batch in batches[at : at + at_once]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -207,6 +208,11 @@ async def test_what_the_list_shows_as_deleted_is_a_tombstone(provider: ScriptedP
     (page,) = await pull(provider, listing, {"since": SETTLED})
     assert ids([page]) == ["a", "c"]
     assert page.tombstones == [Tombstone("b", datetime.fromtimestamp(1_790_000_000, UTC))]
+    provider.script = [answer({"id": "b", "deleted": True, "updated": 1_790_000_000})]
+    found_out = replace(listing, merged_into=lambda _: "a", is_erased=lambda _: True, many=lambda _: ())
+    (alone,) = await fetch(provider, found_out, ["b", "c"])
+    stone = replace(page.tombstones[0], merged_into="a", erase=True)
+    assert alone.tombstones == [stone, Tombstone("c", NOW)]
 
 
 async def test_a_position_that_the_provider_has_forgotten_costs_a_reading_from_the_start(

@@ -125,7 +125,8 @@ class DocumentSource(ListSource):
     async def records(self, asked: Asked) -> list[RawRecord]:
         """The living records that the list holds where it is asked for some."""
         parts = self._listing.endpoint.pages(self._http, asked)
-        return [record for part in [one async for one in parts] for record in self._records(part)[0]]
+        found = [self._record(item) for part in [one async for one in parts] for item in part.items]
+        return self._sorted_out(found)[0]
 
     def _record(self, item: msgspec.Raw) -> RawRecord:
         if self._is_plain:

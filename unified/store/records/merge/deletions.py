@@ -4,7 +4,8 @@
 - A record that was never stored gets no row. That it was deleted is remembered beside the table, so that an older
   state of it that comes late is stored as deleted.
 - Invoices that name a record that was merged into another one go to that one.
-- What is merged with a record whose person's data were deleted is that person's as well, and is emptied next.
+- A customer that its source deleted for privacy is suppressed, and so is what is merged with a suppressed one: it is
+  that person's as well. Both are emptied next.
 
 The statements are in :mod:`unified.store.records.merge.merge_sql`; what else a commit does in
 :mod:`unified.store.records.merge.batches`.
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg import AsyncCursor
+from psycopg import AsyncConnection, AsyncCursor
 
 from unified.kit.registry import get_adapter
 from unified.schema import connection_namespace, unified_id
-from unified.schema.entities import INVOICES
+from unified.schema.entities import CUSTOMERS, INVOICES
 from unified.store.records import suppressions
 from unified.store.records.merge import merge_sql
 from unified.store.records.tables import StreamKey
@@ -37,12 +38,14 @@ class Deletion:
         deleted_at: When the source did so, as closely as it says.
         observed_at: When the source was known to lack it.
         merged_into: The record that holds it now, where it was merged.
+        erase: Whether that was for the sake of a person's privacy.
     """
 
     source_id: str
     deleted_at: datetime
     observed_at: datetime
     merged_into: str | None = None
+    erase: bool = False
 
 
 async def bury(
@@ -70,10 +73,13 @@ async def bury(
     }
     unified_ids = [unified_id(namespace, one.source_id) for one in gone]
     made = await (await execute(merge_sql.BURY_UNKNOWN, unified_ids=unified_ids, **told)).fetchall()
-    row = await (await execute(merge_sql.BURY, **told)).fetchone()
+    buried = await execute(merge_sql.BURY, **told)
+    row = await buried.fetchone()
     await execute(merge_sql.CONFIRM_BURIED, **told)
     if made and not keep_unknown:
         await execute(merge_sql.REMEMBER_UNKNOWN, unknown=[source_id for (source_id,) in made])
+    if key.entity is CUSTOMERS and (erased := [one.source_id for one in gone if one.erase]):
+        await _suppress(buried.connection, key, erased)
     await _merge(execute, key, gone)
     return int(row[0]) if row else 0
 
@@ -115,17 +121,17 @@ async def _merge(execute: Execute, key: StreamKey, gone: Sequence[Deletion]) -> 
     await execute(merge_sql.FOLLOW_MERGES, losers=told["losers"])
     pairs = await execute(merge_sql.MERGED_WITH_SUPPRESSED, losers=told["losers"])
     if one_person := {source_id for pair in await pairs.fetchall() for source_id in pair}:
-        await suppressions.add(
-            pairs.connection,
-            key.workspace_id,
-            key.connection_id,
-            key.stream,
-            sorted(one_person),
-            actor=key.connector,
-        )
+        await _suppress(pairs.connection, key, one_person)
     streams = [one.name for one in get_adapter(key.connector).all_streams() if one.customers == key.stream]
     if streams:
         await execute(merge_sql.MOVE_INVOICES, invoice_streams=streams)
+
+
+async def _suppress(conn: AsyncConnection[Any], key: StreamKey, ids: Collection[str]) -> None:
+    """Have nothing stored of some customers from now on; :mod:`unified.sync.privacy` empties what is there."""
+    await suppressions.add(
+        conn, key.workspace_id, key.connection_id, key.stream, sorted(ids), actor=key.connector
+    )
 
 
 def _each_once(deletions: Sequence[Deletion]) -> list[Deletion]:
@@ -138,5 +144,6 @@ def _each_once(deletions: Sequence[Deletion]) -> list[Deletion]:
             min(one.deleted_at, other.deleted_at),
             max(one.observed_at, other.observed_at),
             one.merged_into or other.merged_into,
+            one.erase or other.erase,
         )
     return [found[source_id] for source_id in sorted(found)]
