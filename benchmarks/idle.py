@@ -9,17 +9,13 @@ PostgreSQL opened a second, and how often sensors and schedules ticked.
 import argparse
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import psutil
 import psycopg
 from fleet import add_partitions, fill
-from rig import PostgresServer, free_port, installation, opened_sessions
+from rig import DevProcess, PostgresServer, installation, opened_sessions
 
 from unified.cli.installation import prepare_dagster, upgrade_dagster
 from unified.store.database import beside
@@ -54,23 +50,14 @@ def main() -> None:
 
 
 def _watch(server: PostgresServer, minutes: float) -> dict[str, object]:
-    command = [str(Path(sys.executable).with_name("unified")), "dev", "--port", str(free_port())]
-    command += ["--webhook-port", str(free_port()), "--patience", "600"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as dev:
-        try:
-            assert dev.stdout is not None  # noqa: S101 - a pipe was asked for
-            for line in dev.stdout:
-                if "Dagster is at" in line:
-                    break
-            time.sleep(_SETTLE_SECONDS)
-            before, started = _taken(dev.pid, server), time.monotonic()
-            opened = opened_sessions(server.url)
-            time.sleep(minutes * 60)
-            taken = _taken(dev.pid, server) - before
-            elapsed = time.monotonic() - started
-            opened = opened_sessions(server.url) - opened
-        finally:
-            dev.send_signal(signal.SIGINT)
+    with DevProcess() as dev:
+        time.sleep(_SETTLE_SECONDS)
+        before, started = _taken(dev.pid, server), time.monotonic()
+        opened = opened_sessions(server.url)
+        time.sleep(minutes * 60)
+        taken = _taken(dev.pid, server) - before
+        elapsed = time.monotonic() - started
+        opened = opened_sessions(server.url) - opened
     return {
         "cpu_seconds_a_minute": {name: round(taken[name] * 60 / elapsed, 2) for name in sorted(taken)},
         "together": round(taken.total() * 60 / elapsed, 2),

@@ -10,6 +10,8 @@ import hmac
 import json
 import os
 import random
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 import psycopg
@@ -164,6 +167,35 @@ class IngressProcess:
         """End it in order."""
         self.process.terminate()
         self.process.wait()
+
+
+class DevProcess:
+    """`unified dev` on the installation of the environment, from when Dagster's UI answers until it is left."""
+
+    def __enter__(self) -> Self:
+        """Start it, however long a busy machine takes for that."""
+        command = [_UNIFIED, "dev", "--port", str(free_port()), "--webhook-port", str(free_port())]
+        log = Path(os.environ["UNIFIED_HOME"], "dev.log")  # no pipe: nobody would read its line for each sync
+        with log.open("w") as output:
+            self._process = subprocess.Popen([*command, "--patience", "600"], stdout=output)
+        self.pid = self._process.pid
+        while self._process.poll() is None:
+            if found := re.search(r"Dagster is at (\S+) ", log.read_text()):
+                self.url = found[1].rstrip("/")
+                return self
+            time.sleep(0.2)
+        msg = "`unified dev` ended before Dagster's UI answered"
+        raise RuntimeError(msg)
+
+    def cpu(self) -> float:
+        """Seconds of processor time of it and its processes, those that ended included."""
+        whole = psutil.Process(self.pid)
+        return float(sum(sum(one.cpu_times()[:4]) for one in (whole, *whole.children(recursive=True))))
+
+    def __exit__(self, *_: object) -> None:
+        """Interrupt it, as Ctrl-C does, and wait until it has ended."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait()
 
 
 def free_port() -> int:

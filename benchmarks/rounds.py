@@ -1,13 +1,15 @@
 """CPU of an unchanged scheduled sync of a connection: in a round of many, and by a run of its own.
 
-    uv run --group dev python benchmarks/rounds.py [--connections 100] [--own 3] [--unpooled]
+    uv run --group dev python benchmarks/rounds.py [--connections 100] [--own 3] [--unpooled] [--dev [--picture FILE]]
 
 Connections of one Stripe stand-in are made due, and nothing changes at the source; one is loaded, the others get
 what it has. A round syncs all of them; some are then synced by a run of their partition each, a process each, as
 every one was before there were rounds. Both are recorded in PostgreSQL, as shipped. Printed are CPU seconds a
 connection, of the run's process and of PostgreSQL, sessions that PostgreSQL opened, seconds until all were done,
 and the ratio. Dagster's daemon and code server, which start a run, are not in it. ``--unpooled`` measures both once
-more with dagster-postgres' storage as it comes, which opens a connection for each call.
+more with dagster-postgres' storage as it comes, which opens a connection for each call. ``--dev`` does without
+comparison: it starts `unified dev` as shipped, makes all due at once, and prints how long that takes and what all
+of its processes and PostgreSQL take for it; ``--picture`` keeps what Dagster's UI shows of one of them then.
 """
 
 import argparse
@@ -15,16 +17,19 @@ import asyncio
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import yaml
-from rig import WORKSPACE, PostgresServer, installation, opened_sessions
+from playwright.sync_api import sync_playwright
+from rig import WORKSPACE, DevProcess, PostgresServer, installation, opened_sessions
 
 from unified.cli.installation import migrate_database, prepare_dagster, upgrade_dagster
 from unified.kit.factory import AdapterFactory
@@ -42,6 +47,8 @@ from unified.store.secrets.providers import load_provider
 from unified.store.workspaces import workspaces
 from unified.sync.connection import sync_connection
 
+# Everything is loaded, and each sensor has ticked for the first time.
+_SETTLE_SECONDS = 60.0
 _KEY = "sk_test_fake_acme"
 _LOADED = {
     "cursors": "connector_config_id",
@@ -71,6 +78,10 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=100, help="how many a round syncs")
     parser.add_argument("--own", type=int, default=3, help="how many of them have a run of their own")
     parser.add_argument("--unpooled", action="store_true", help="also with dagster-postgres' own storage")
+    parser.add_argument("--dev", action="store_true", help="by `unified dev` as shipped, nothing beside it")
+    parser.add_argument(
+        "--picture", type=Path, help="with --dev: write what Dagster's UI shows of one of them"
+    )
     options = parser.parse_args()
     with (
         installation() as server,
@@ -82,6 +93,9 @@ def main() -> None:
         names = [f"stripe-{number}" for number in range(options.connections)]
         asyncio.run(_load(f"{sandbox.url}/stripe", names))
         _copy_loaded(server.url)
+        if options.dev:
+            print(json.dumps(_by_dev(server, names, options.picture), indent=2))
+            return
         outcome = {"pooled": _compare(server, names, options.own)}
         if options.unpooled:
             _take_stock_storage()
@@ -95,6 +109,39 @@ def _compare(server: PostgresServer, names: Sequence[str], own: int) -> dict[str
     together = _measure(server, [["stripe_round"]], len(names))
     apart = _measure(server, [["stripe_sync", f"{WORKSPACE}/{name}"] for name in names[:own]], own)
     return {"round": together, "own": apart, "ratio": round(apart["cpu"] / together["cpu"], 1)}
+
+
+def _by_dev(server: PostgresServer, names: Sequence[str], picture: Path | None) -> dict[str, float]:
+    """All connections due at once, and `unified dev` left to it; what the UI shows of the last one as a picture."""
+    with DevProcess() as dev, psycopg.connect(server.url, autocommit=True) as conn:
+        time.sleep(_SETTLE_SECONDS)
+        before, started = dev.cpu() + server.cpu(), time.monotonic()
+        _make_due(server.url)
+        waiting = len(names)
+        while waiting:
+            time.sleep(1)
+            # `_make_due` dated the last sync two hours back; one that has begun since, and succeeded, is done.
+            (waiting,) = conn.execute(
+                "SELECT count(*) FROM connector_configs"
+                " WHERE sync_status <> 'success' OR sync_started_at < now() - interval '1 hour'"
+            ).fetchone() or (0,)
+        seconds, cpu = time.monotonic() - started, dev.cpu() + server.cpu() - before
+        if picture is not None:
+            _draw(dev.url, f"{WORKSPACE}/{names[-1]}", picture)
+    return {"connections": len(names), "seconds": round(seconds, 1), "cpu": round(cpu / len(names), 3)}
+
+
+def _draw(dagster: str, partition: str, picture: Path) -> None:
+    """What Dagster's UI shows of one connection's syncs."""
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=shutil.which("chromium")) as browser,
+    ):
+        page = browser.new_page(viewport={"width": 1200, "height": 800})
+        page.set_default_timeout(300_000)
+        page.goto(f"{dagster}/assets/stripe/customers?view=events&partition={quote(partition, safe='')}")
+        page.get_by_text(partition).first.wait_for()
+        page.screenshot(path=picture)
 
 
 def _take_stock_storage() -> None:
