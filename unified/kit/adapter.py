@@ -23,7 +23,7 @@ from unified.kit.declarations import (
     Stream,
 )
 from unified.kit.decoding import FAULTS, decode_exactly, decode_record, refused
-from unified.kit.errors import ConfigurationError, MappingError, PermissionDeniedError
+from unified.kit.errors import ConfigurationError, MappingError, PermissionDeniedError, did_you_mean
 from unified.kit.reading.windows import side_by_side
 from unified.kit.streams import Changes, Cursor, Origin, Page
 from unified.kit.tools.provider import ProviderTools
@@ -93,7 +93,8 @@ class BaseAdapter(Connected[ConfigT], ABC):
         for stream in streams:
             if stream.name == name:
                 return stream
-        msg = f"{cls.name} has no stream {name!r}; it has {', '.join(s.name for s in streams)}"
+        known = [stream.name for stream in streams]
+        msg = f"{cls.name} has no stream {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}"
         raise ConfigurationError(msg)
 
     @classmethod

@@ -19,7 +19,27 @@ AdapterError
 └── PayloadError             a webhook delivery is proven, but is not what its provider documents
 
 Messages say what was tried, what went wrong and what to do. They never hold a credential, a header or a body.
+Beside them: what somebody may have meant by a name that there is not.
 """
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+_LIKENESS = 0.75  # emial and email, custmer and customers; not last_name and first_name
+
+
+def meant(name: str, known: Iterable[str]) -> list[str]:
+    """The names that somebody may have meant by another one, the likeliest first; at most three."""
+    folded: dict[str, str] = {}
+    for one in sorted(known):
+        folded.setdefault(one.casefold(), one)
+    return [folded[one] for one in get_close_matches(name.casefold(), folded, cutoff=_LIKENESS)]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What ends the refusal of a name: a question, where one of those that there are is much like it."""
+    found = meant(name, known)
+    return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 class AdapterError(Exception):

@@ -11,11 +11,14 @@ from pydantic import ValidationError
 
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import AdapterConfig
-from unified.kit.errors import ConfigurationError
+from unified.kit.errors import ConfigurationError, did_you_mean
 from unified.kit.origins import usable_base_url
 
 Fault = Mapping[str, Any]
-"""What is wrong with a setting: ``loc``, ``type`` and ``msg``, as pydantic says it, without the value."""
+"""What is wrong with a setting: ``loc``, ``type`` and ``msg``, as pydantic says it, without the value.
+
+``near`` asks whether another one was meant, of a setting that there is not.
+"""
 
 # For a person, where pydantic's words are for the author of a model.
 _WORDS = {
@@ -38,7 +41,7 @@ class UnusableSettingsError(ConfigurationError):
 
     def __init__(self, connector: str, faults: Sequence[Fault]) -> None:
         found = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {_WORDS.get(fault['type'], fault['msg'])}"
+            f"{'.'.join(map(str, fault['loc']))}: {_WORDS.get(fault['type'], fault['msg'])}{fault.get('near', '')}"
             for fault in faults
         )
         super().__init__(f"these settings do not fit {connector}: {found}")
@@ -73,7 +76,16 @@ def checked_settings(
         config = adapter.config_model.model_validate(dict(settings))
     except ValidationError as error:
         faults = error.errors(include_input=False, include_url=False, include_context=False)
-        raise UnusableSettingsError(adapter.name, [{**fault} for fault in faults]) from None
+        known = adapter.config_model.model_fields
+        raise UnusableSettingsError(
+            adapter.name,
+            [
+                {**fault, "near": did_you_mean(str(fault["loc"][0]), known)}
+                if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1
+                else {**fault}
+                for fault in faults
+            ],
+        ) from None
     if check and (fault := check(adapter, config)):
         raise UnusableSettingsError(adapter.name, [fault])
     try:

@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Account, ConnectionRef, start_times
-from unified.kit.errors import AdapterError, ConfigurationError
+from unified.kit.errors import AdapterError, ConfigurationError, did_you_mean
 from unified.kit.factory import AdapterFactory, build_adapter, config_of
 from unified.kit.origins import origin_of
 from unified.kit.registry import get_adapter
@@ -44,6 +44,7 @@ from unified.store.workspaces import workspaces
 from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.access.trials import account_of
 from unified.sync.columns.rules import checked_columns, refuse_routed, rehearse
+from unified.sync.columns.seen import refuse_misspelt, unseen
 from unified.sync.errors import CredentialRefusedError, OtherHostError
 from unified.sync.scope import identity, scope_of
 
@@ -263,6 +264,7 @@ class Connections:
         days = None if since is None else stored_since(adapter, since)
         kept = None if history is None else kept_history(adapter, history)
         if rules:
+            await refuse_misspelt(self._db, connection, rules)
             await rehearse(self._db, connection, rules)
         trial = None
         async with self._db.workspace(connection.workspace_id) as conn:
@@ -308,7 +310,10 @@ class Connections:
                 if trial
                 else await read_connection(conn, connection.id)
             )
-        return Changed(after, trial, _notices(before, after, account, proposed if trial else None, trial))
+        notices = _notices(before, after, account, proposed if trial else None, trial)
+        if before.columns != after.columns:
+            notices += map(str, await unseen(self._db, after, after.columns))
+        return Changed(after, trial, notices)
 
     async def test(self, workspace_id: UUID, connection_id: UUID) -> tuple[Connection, Trial]:
         """Ask the provider whose account a connection's stored credential opens, and note the answer.
@@ -431,6 +436,7 @@ def stored_streams(adapter: type[BaseAdapter[Any]], names: Collection[str]) -> l
     if unknown := sorted(set(names).difference(known)):
         raise ConfigurationError(
             f"{adapter.name} polls no stream {', '.join(unknown)}; it polls {', '.join(known)}"
+            + did_you_mean(unknown[0], known)
         )
     chosen = adapter.chosen(names)
     return [] if chosen == adapter.chosen() else [stream.name for stream in chosen]
@@ -457,6 +463,14 @@ def kept_history(adapter: type[BaseAdapter[Any]], names: Collection[str]) -> lis
             f"{', '.join(logs)} of {adapter.name} never change, so there is no history to keep"
         )
     return streams
+
+
+async def standing_notices(db: Database, connection: Connection) -> list[str]:
+    """What does not hold of a connection as somebody may have meant it, for people.
+
+    Streams that can't be asked for from a day on, and columns that no record has.
+    """
+    return [*start_notices(connection), *map(str, await unseen(db, connection, connection.columns))]
 
 
 def start_notices(connection: Connection) -> list[str]:

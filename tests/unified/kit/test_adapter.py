@@ -105,6 +105,8 @@ def test_an_unknown_stream_is_named_with_those_that_exist() -> None:
     assert DemoAdapter.stream("customers").entity is CUSTOMERS
     with pytest.raises(ConfigurationError, match="demo has no stream 'orders'; it has customers"):
         DemoAdapter.stream("orders")
+    with pytest.raises(ConfigurationError, match=r"; did you mean customers\?"):
+        DemoAdapter.stream("custmers")
 
 
 def test_what_an_adapter_does_not_write_is_refused() -> None:

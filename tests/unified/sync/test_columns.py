@@ -145,6 +145,35 @@ async def test_what_is_stored_follows_when_columns_are_left_out_later(stripe: So
     assert await row(stripe, customer) == hashed
 
 
+async def test_misspelt_columns_are_refused_or_said(stripe: Source) -> None:
+    (notice,) = (await choose(stripe, {"customers": {"emial": "hash"}})).notices[-1:]
+    assert notice.startswith("No customers are stored yet, so whether they have the field emial is seen")
+    await stripe.sync_all()
+    # Stripe sends all fields, so that each record has those of the rules, be they empty.
+    changed = await choose(stripe, RULES)
+    assert not [one for one in changed.notices if "None of" in one]
+    for stream, field, near in (
+        ("customers", "emial", "email"),
+        ("customers", "Address", "address"),
+        ("invoices", "lines.data.descrpitoin", "lines.data.description"),
+    ):
+        with pytest.raises(
+            ConfigurationError, match=rf"has the field {field}; did you mean {stream}\.{near}\?"
+        ):
+            await choose(stripe, {stream: {field: "omit"}})
+    assert (await stripe.state()).columns == RULES
+    # What may be another field that few records have is said; so is a record's second field of the same letters.
+    both = {"customers": {"emial": "omit", "email": "hash"}, "invoices": {"curency": "omit", "zzz.a": "omit"}}
+    said = (await choose(stripe, both)).notices[-3:]
+    assert said[0].endswith(
+        "stored customers has the field emial, so its rule has left out nothing; did you mean email?"
+    )
+    assert said[1].endswith("the field curency, so its rule has left out nothing; did you mean currency?")
+    assert said[2].endswith("the field zzz.a, so its rule has left out nothing: look at its spelling.")
+    # One that stands already is said again, and keeps no other change out.
+    await choose(stripe, {"customers": {"emial": "omit", "name": "omit"}})
+
+
 async def test_columns_that_are_stored_again_are_read_again(stripe: Source) -> None:
     await choose(stripe, RULES)
     customer = plant(stripe)

@@ -227,7 +227,9 @@ def unusable_value(one: Mapping[str, Any]) -> dict[str, str]:
     """One unusable value. The name of a field that is not known is the sender's own text, as a value would be."""
     is_unknown = one["type"] == "extra_forbidden"
     where = one["loc"][:-1] if is_unknown else one["loc"]
-    detail = "There is a field here that is not known." if is_unknown else str(one["msg"])
+    detail = (
+        f"There is a field here that is not known{one.get('near') or '.'}" if is_unknown else str(one["msg"])
+    )
     return {"pointer": "/" + "/".join(map(str, where)), "detail": detail}
 
 

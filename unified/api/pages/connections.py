@@ -25,6 +25,7 @@ from unified.store.connections.rows import Connection
 from unified.store.records import burials, history, rejects
 from unified.store.records.counts import quality
 from unified.store.records.tables import StreamKey
+from unified.sync.columns.seen import unseen
 
 PER_PAGE = 50
 _PULLS_DRAWN, _PULLS_LISTED, _REJECTS_LISTED = 120, 12, 20
@@ -366,6 +367,7 @@ async def _page(
         rejects=set_aside[:_REJECTS_LISTED],
         has_more_rejects=len(set_aside) > _REJECTS_LISTED,
         secrets=await services.credentials.describe(caller.workspace_id, connection_id),
+        unseen=await unseen(services.db, connection, connection.columns) if adapter else [],
         soon=timedelta(days=7),
     )
 

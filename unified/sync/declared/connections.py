@@ -18,6 +18,7 @@ from unified.store.secrets.elsewhere.references import SecretReferenceError
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace
 from unified.sync.columns.rules import checked_columns
+from unified.sync.columns.seen import refuse_misspelt
 from unified.sync.connections import (
     Connections,
     NewConnection,
@@ -143,6 +144,8 @@ async def _changed(
     since = now.since if wanted.since is None else stored_since(adapter, wanted.since)
     history = now.history if wanted.history is None else kept_history(adapter, wanted.history)
     are_other = columns is not None and columns != now.columns
+    if columns and are_other:
+        await refuse_misspelt(ground.db, now, columns)
     other, unknown = await _other_secrets(ground, now, secrets)
     detail = [
         *(f"{key}: {now.settings.get(key, 'not set')} -> {value}" for key, value in settings.items()),

@@ -278,6 +278,8 @@ async def test_a_connection_says_which_columns_it_leaves_out(acme: Tenant) -> No
         "PATCH", place, json={"columns": {"invoices": {"number": "omit"}}}, headers=anyway
     )
     assert changed["columns"] == {"invoices": {"number": "omit"}}
+    assert "No invoices are stored yet" in changed["notices"][-1]
+    assert (await acme.ask("GET", place))["notices"] == [changed["notices"][-1]]
     started = await acme.ask("PATCH", place, json={"since": {"invoices": "2025-01-31"}}, headers=anyway)
     assert (started["since"], started["columns"]) == ({"invoices": "2025-01-31"}, changed["columns"])
     await acme.ask("PATCH", place, 422, json={"since": {"invoices": "2025-02-31"}}, headers=anyway)

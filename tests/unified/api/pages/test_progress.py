@@ -101,6 +101,9 @@ async def test_columns_are_saved_while_the_page_follows_the_sync_of_those_before
             await expect(page.locator("[data-follow]")).to_have_count(1)
             changed = await site.registry.get_connection(workspace.id, connection.id)
             assert changed.columns == stored
+            await expect(page.get_by_text("No customers are stored yet")).to_have_count(
+                len(stored["customers"])
+            )
         await page.go_back()
         await page.goto("/connectors")
         await expect(page.get_by_role("heading", level=1)).to_have_text("Connections")

@@ -23,7 +23,7 @@ from unified.store.connections.rows import streams_read
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
 from unified.sync.columns.settling import settle
-from unified.sync.connections import NewConnection, Trial, start_notices
+from unified.sync.connections import NewConnection, Trial, standing_notices
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -161,7 +161,7 @@ async def add(
         secrets = (read_secrets(asked, from_stdin=secret_stdin) if asked else {}) | elsewhere
         connection, trial = await connections.add(owner.id, replace(new, secrets=secrets), test=not no_test)
         _say_trial(trial)
-        for notice in start_notices(connection):
+        for notice in await standing_notices(session.db, connection):
             say(notice)
     if oauth:
         say(f"Added {connection.key}. `unified connections authorize {connection.key}` comes next.")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from unified.cli.arguments import AsJson, Name
-from unified.cli.output import print_json, table
+from unified.cli.output import print_json, say, table
 from unified.cli.session import Session, asynchronous, open_session
 from unified.kit.registry import get_adapter
 from unified.store.connections import accounts, statistics
@@ -16,6 +16,7 @@ from unified.store.connections.rows import Connection, ConnectionSummary, stream
 from unified.store.records import history as syncs
 from unified.store.records.history import SyncRun
 from unified.store.secrets.rows import CredentialInfo
+from unified.sync.connections import standing_notices
 
 
 @asynchronous
@@ -26,7 +27,7 @@ async def show(name: Name, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    streams = found.pop("streams")
+    streams, notices = found.pop("streams"), found.pop("notices")
     found["since"] = _days(found["since"], found["reads"])
     found["columns"] = {
         f"{stream}.{field}": rule
@@ -51,6 +52,8 @@ async def show(name: Name, *, as_json: AsJson = False) -> None:
         ),
         empty="",
     )
+    for notice in notices:
+        say(notice)
 
 
 @asynchronous
@@ -157,6 +160,7 @@ async def _shown(session: Session, connection: Connection) -> dict[str, Any]:
         "since": dict(connection.since),
         "history": list(connection.history),
         "columns": {stream: dict(fields) for stream, fields in connection.columns.items()},
+        "notices": await standing_notices(session.db, connection),
         "secrets": listed_secrets(
             await session.credentials().describe(connection.workspace_id, connection.id)
         ),

@@ -144,6 +144,10 @@ def test_a_missing_secret_says_how_to_give_it(unified: Unified, sandbox: Sandbox
         (("stripe", "taken"), "there is a connection 'taken' already", 1),
         (("chargebee", "other"), "base_url: it is needed; `unified connectors` lists them", 2),
         (("stripe", "other", "--set", "typo=1"), "typo: there is no such setting", 2),
+        (("stripe", "other", "--set", "base_ulr=1"), "no such setting; did you mean base_url?", 2),
+        (("stripe", "other", "--streams", "custmers"), "; did you mean customers?", 1),
+        (("stripe", "other", "--since", "invoces=2025-01-31"), "; did you mean invoices?", 1),
+        (("stripe", "other", "--columns", "customer.email=omit"), "; did you mean customers?", 1),
         (
             ("stripe", "other", "--base-url", "https://api.stripe.example"),
             "base_url: leads to api.stripe.example, which is not one of this system's hosts (stripe.com)",

@@ -1,7 +1,7 @@
 """`/api/connectors/configs`: a workspace's connections: add, list, change, pause, approve, remove."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -24,7 +24,7 @@ from unified.store.connections import approval
 from unified.store.connections import rows as connections
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.rows import Approval, Connection, SyncStatus
-from unified.sync.connections import Connections, NewConnection
+from unified.sync.connections import Changed, Connections, NewConnection, standing_notices
 
 _MINUTE = timedelta(minutes=1)
 _USUAL_MINUTES = DEFAULT_SYNC_INTERVAL // _MINUTE
@@ -163,11 +163,24 @@ class Config:
     updated_at: datetime
 
 
-@routes.post("", status_code=201, response_model=Config)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleConfig(Config):
+    """A connection by itself."""
+
+    notices: Annotated[
+        list[str],
+        Field(
+            description="What a person should know: what a change means for its records, streams that can't be asked "
+            "for from a day on, columns that no stored record has."
+        ),
+    ]
+
+
+@routes.post("", status_code=201, response_model=SingleConfig)
 async def add_connection(caller: Writer, services: Use, new: NewConfig) -> Response:
     """Add a connection. Where the workspace asks for it, it waits for an admin's approval before its first use."""
     connection = await add(caller, services, new)
-    return shown(connection, 201)
+    return shown(connection, 201, await standing_notices(services.db, connection))
 
 
 @routes.get("", response_model=Page[Config])
@@ -185,13 +198,14 @@ async def list_connections(
     return page.answer([_config(connection) for connection in found], lambda config: config.name)
 
 
-@routes.get("/{connection_id}", response_model=Config)
+@routes.get("/{connection_id}", response_model=SingleConfig)
 async def get_connection(caller: Reader, services: Use, connection_id: UUID) -> Response:
     """A connection, and how its sync stands."""
-    return shown(await services.registry.get_connection(caller.workspace_id, connection_id))
+    connection = await services.registry.get_connection(caller.workspace_id, connection_id)
+    return shown(connection, notices=await standing_notices(services.db, connection))
 
 
-@routes.patch("/{connection_id}", response_model=Config)
+@routes.patch("/{connection_id}", response_model=SingleConfig)
 async def change_connection(
     caller: Writer, services: Use, connection_id: UUID, if_match: IfMatch, wanted: ConfigChange
 ) -> Response:
@@ -203,7 +217,8 @@ async def change_connection(
     that is asked for; those that are not any more are read anew by it.
     """
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
-    return shown(await change(caller, services, connection, wanted, if_version=if_match, test=False))
+    changed = await change(caller, services, connection, wanted, if_version=if_match, test=False)
+    return shown(changed.connection, notices=changed.notices)
 
 
 @routes.delete("/{connection_id}", status_code=204)
@@ -272,10 +287,10 @@ async def change(
     *,
     test: bool,
     if_version: int | None = None,
-) -> Connection:
+) -> Changed:
     """Change a connection in the caller's name; see :meth:`unified.sync.connections.Connections.change`."""
     minutes = wanted.sync_interval_minutes
-    changed = await Connections(services.db, services.credentials, actor=caller.actor).change(
+    return await Connections(services.db, services.credentials, actor=caller.actor).change(
         connection,
         settings=wanted.settings,
         streams=wanted.streams,
@@ -287,13 +302,14 @@ async def change(
         if_version=if_version,
         test=test,
     )
-    return changed.connection
 
 
-def shown(connection: Connection, status: int = 200) -> Response:
-    """A connection as an answer."""
+def shown(connection: Connection, status: int = 200, notices: Sequence[str] | None = None) -> Response:
+    """A connection as an answer, with what a person should know of it where that was asked."""
     where = {"location": f"{routes.prefix}/{connection.id}"} if status == 201 else {}  # noqa: PLR2004
-    return json_answer(_config(connection), status, version=connection.version, headers=where)
+    config = _config(connection)
+    body = config if notices is None else SingleConfig(**asdict(config), notices=list(notices))
+    return json_answer(body, status, version=connection.version, headers=where)
 
 
 async def _activate(caller: Caller, services: Use, connection_id: UUID, *, is_active: bool) -> Response:
