@@ -1,8 +1,8 @@
 """An answer as the client hands it over: status, headers and whole body. Not here: how it is read from the network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import httpx
 import msgspec
@@ -10,6 +10,8 @@ import msgspec
 from unified.kit.broken_json import repairs
 
 _Decoded = TypeVar("_Decoded")
+
+_PIECE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +21,28 @@ class Answer:
     Attributes:
         status: The HTTP status.
         headers: Its headers; names are found in any case.
-        body: All of it, decompressed.
+        body: All of it, decompressed; its beginning where there is a file.
+        file: All of it, where it is large and its request let it be: see :meth:`pieces`.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    file: IO[bytes] | None = None
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of the body, a mebibyte at most each time."""
+        if self.file is None:
+            yield self.body
+            return
+        self.file.seek(0)
+        while piece := self.file.read(_PIECE):
+            yield piece
+
+    def close(self) -> None:
+        """Give back what it takes on disk."""
+        if self.file is not None:
+            self.file.close()
 
     @property
     def text(self) -> str:

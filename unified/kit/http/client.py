@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 import msgspec
@@ -110,6 +110,7 @@ class HttpClient:
         self._limits = limits
         self._refusals = refusals
         self._most_bytes = most_bytes
+        self._bound: int | None = None
         self._attempts = config.retry_count + 1
         self._retry_delay = config.retry_delay
         self._slots = asyncio.Semaphore(config.concurrency)
@@ -166,7 +167,7 @@ class HttpClient:
             config, label=self.label, limits=self._limits, auth=httpx.Auth(), most_bytes=self._most_bytes
         )
         other.join(self)
-        other.traffic = self.traffic
+        other.traffic, other._bound = self.traffic, self._bound
         return other
 
     def join(self, other: "HttpClient") -> None:
@@ -180,6 +181,7 @@ class HttpClient:
     def bound(self, most_bytes: int) -> None:
         """Let answers from now on hold no more than this, decompressed."""
         self._most_bytes = min(self._most_bytes, most_bytes)
+        self._bound = self._most_bytes
 
     def is_saturated(self, limit: str = "default") -> bool:
         """Whether a further request under this limit would only wait for others."""
@@ -240,6 +242,7 @@ class HttpClient:
         effect: Effect = "none",
         secrets: Collection[Secret] = (),
         most_bytes: int | None = None,
+        keeps: Literal["file", "beginning"] | None = None,
     ) -> Answer:
         """Send a request, retrying while that may help: its answer with headers and body, whatever that is.
 
@@ -256,7 +259,10 @@ class HttpClient:
             accept: Error statuses whose bodies are answers all the same.
             effect: What the request changes.
             secrets: What of the parameters or the body no error may show.
-            most_bytes: What the answer may hold, decompressed; None for what the client's answers may.
+            most_bytes: What the answer may hold, decompressed; None for what the client's answers may. One that was
+                :meth:`bound` keeps to its bound.
+            keeps: What is kept of a large answer of success: all of it, in a file that the caller closes, or its
+                beginning. By default it is in memory as any other.
 
         Raises:
             UndecidedError: If the request has an effect, and it is open whether it took place.
@@ -265,7 +271,10 @@ class HttpClient:
         """
         request = self._built(method, path, params, json, form, headers, secrets)
         if most_bytes is not None:
-            request.extensions["most_bytes"] = most_bytes
+            most = most_bytes if self._bound is None else min(most_bytes, self._bound)
+            request.extensions["most_bytes"] = most
+        if keeps is not None:
+            request.extensions["keeps"] = keeps
         return await self._send(request, limit, accept, effect, lambda answer: answer)
 
     def _built(
@@ -351,7 +360,8 @@ class HttpClient:
         if self.noted is not None:
             self.noted(response.headers)
         span.set({"http.response.status_code": response.status_code})
-        answer = Answer(response.status_code, response.headers, response.content)
+        file = response.extensions.get("file")
+        answer = Answer(response.status_code, response.headers, response.content, file)
         is_fine = answer.status in accept or (answer.is_success and not self._refusals.is_fault(answer))
         if is_fine:
             limit.passed(sent)
@@ -360,6 +370,7 @@ class HttpClient:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 msg = f"{what} answered {self._silenced(_not_json(answer), request)}; is base_url right?"
                 raise Retry(ProtocolError(msg, status=answer.status)) from error
+        answer.close()
         raise self._refused(answer, request, what, limit, sent)
 
     def _refused(

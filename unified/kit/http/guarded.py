@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import aiohttp
 import httpx
@@ -27,6 +27,9 @@ _MAX_HEADER = 2**16
 _MOST_READS = 10
 
 
+Kept = Literal["file", "beginning"]
+
+
 class Received(NamedTuple):
     """An answer.
 
@@ -34,13 +37,15 @@ class Received(NamedTuple):
         status: The HTTP status.
         headers: Its headers; names are found in any case.
         raw_headers: The same as they came.
-        body: All of it, decompressed.
+        body: All of it, decompressed; its beginning where there is a file.
+        file: All of it, where it was large and might be.
     """
 
     status: int
     headers: Mapping[str, str]
     raw_headers: Sequence[tuple[bytes, bytes]]
     body: bytes
+    file: IO[bytes] | None = None
 
 
 class GuardedSession:
@@ -72,6 +77,7 @@ class GuardedSession:
         body: bytes | None,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - of its parts, which aiohttp keeps
         most_bytes: int,
+        keeps: Kept | None = None,
     ) -> Received:
         """Send a request, once, and read its whole answer, decompressed.
 
@@ -82,6 +88,7 @@ class GuardedSession:
             body: What is sent.
             timeout: See :func:`waiting`.
             most_bytes: What the answer may hold, decompressed.
+            keeps: What is kept of a large answer of success, where that is not all of it in memory.
 
         Raises:
             httpx.ConnectError, httpx.ConnectTimeout: If nothing was sent.
@@ -94,7 +101,9 @@ class GuardedSession:
         self._addresses[host, port] = found
         for address in found:
             try:
-                return await self._exchange(method, url, address, headers, body, timeout, most_bytes)
+                return await self._exchange(
+                    method, url, address, headers, body, timeout, most_bytes, keeps=keeps
+                )
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 # Nothing was sent yet. Without any address left, the name is resolved anew for the next
                 # attempt.
@@ -113,6 +122,8 @@ class GuardedSession:
         body: bytes | None,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
         most_bytes: int,
+        *,
+        keeps: Kept | None,
     ) -> Received:
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -136,13 +147,20 @@ class GuardedSession:
                 server_hostname=url.raw_host if is_https else None,
                 timeout=timeout,
             ) as answer:
-                if (answer.content_length or 0) > most_bytes:
+                keeps = keeps if httpx.codes.is_success(answer.status) else None
+                if (answer.content_length or 0) > most_bytes and keeps != "beginning":
                     raise bodies.too_large(most_bytes)
                 encoding = answer.headers.get("content-encoding", "")
-                content = await bodies.read(answer.content.iter_any(), encoding, most_bytes)
+                pieces, file = answer.content.iter_any(), None
+                if keeps == "beginning":
+                    content = await bodies.beginning(pieces, encoding)
+                elif keeps == "file":
+                    content, file = await bodies.kept(pieces, encoding, most_bytes)
+                else:
+                    content = await bodies.read(pieces, encoding, most_bytes)
         except (aiohttp.ClientError, _Unanswered, TimeoutError) as error:
             raise _as_httpx(error) from error
-        return Received(answer.status, answer.headers, answer.raw_headers, content)
+        return Received(answer.status, answer.headers, answer.raw_headers, content, file)
 
     async def _resolve(self, host: str, port: int) -> list[str]:
         try:
@@ -163,10 +181,16 @@ class GuardedSession:
         return unique
 
 
-def waiting(*, connect: float | None, read: float | None, pool: float | None = None) -> aiohttp.ClientTimeout:
-    """How long a request waits, in seconds: for a connection of its own, for any part of its answer, for a free one."""
+def waiting(
+    *, connect: float | None, read: float | None, pool: float | None = None, most_bytes: int = 0
+) -> aiohttp.ClientTimeout:
+    """How long a request waits, in seconds: for a connection of its own, for any part of its answer, for a free one.
+
+    All of an answer may take longer where it may have more bytes than answers usually may.
+    """
+    times = max(1.0, most_bytes / bodies.MOST_BYTES)
     return aiohttp.ClientTimeout(
-        total=read and _MOST_READS * read, connect=pool, sock_connect=connect, sock_read=read
+        total=read and _MOST_READS * read * times, connect=pool, sock_connect=connect, sock_read=read
     )
 
 

@@ -30,6 +30,9 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, once, and read its whole answer, decompressed.
 
+        With the extension ``keeps``, a large answer of success is in a file, the response's extension ``file``, and its
+        content is the beginning; or that is all of it.
+
         Raises:
             httpx.ConnectError, httpx.ConnectTimeout: If nothing was sent.
             httpx.TransportError: If there was no whole answer.
@@ -37,14 +40,23 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             BodyError: If the body is larger than the request's extension ``most_bytes``, or can't be decompressed.
         """
         limits = request.extensions["timeout"]
+        most_bytes = request.extensions.get("most_bytes", bodies.MOST_BYTES)
         answer = await self._session.send(
             request.method,
             URL(str(request.url), encoded=True),
             headers=request.headers.multi_items(),
             body=await request.aread() or None,
-            timeout=waiting(connect=limits["connect"], read=limits["read"], pool=limits["pool"]),
-            most_bytes=request.extensions.get("most_bytes", bodies.MOST_BYTES),
+            timeout=waiting(
+                connect=limits["connect"], read=limits["read"], pool=limits["pool"], most_bytes=most_bytes
+            ),
+            most_bytes=most_bytes,
+            keeps=request.extensions.get("keeps"),
         )
         # What is decoded is not said to be encoded.
         headers = [pair for pair in answer.raw_headers if pair[0].lower() != b"content-encoding"]
-        return httpx.Response(answer.status, headers=headers, stream=httpx.ByteStream(answer.body))
+        return httpx.Response(
+            answer.status,
+            headers=headers,
+            stream=httpx.ByteStream(answer.body),
+            extensions={} if answer.file is None else {"file": answer.file},
+        )

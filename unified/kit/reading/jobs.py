@@ -7,8 +7,9 @@ results. What is asked, and how answers are read, a :class:`Job` says; who goes 
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar, Literal, NamedTuple
 from urllib.parse import urljoin
@@ -179,20 +180,33 @@ class JobEndpoint(ListEndpoint):
             results = look.results
             self._done.clear()
             self._done[here.key] = results
+        return await self._of_results(http, results, here)
+
+    async def _of_results(self, http: HttpClient, results: Sequence[ListEndpoint], here: _Place) -> Part:
+        """A page of a job that is done; behind its last one the job is ended."""
         if not results:
             await self._ended(http, here.made, is_done=True)
             return Part(())
         if here.file >= len(results):
             raise RequestRefusedError(f"{self._what(http)}: its job has fewer results than before")
         part = await self._read(http, results[here.file], here.page)
-        after: _Place | None = None
         if part.following is not None:
-            after = here._replace(page=part.following)
-        elif here.file + 1 < len(results):
-            after = here._replace(file=here.file + 1, page=None)
-        else:
-            await self._ended(http, here.made, is_done=True)
-        return Part(part.items, None if after is None else _written(after))
+            return replace(part, following=_written(here._replace(page=part.following)))
+        if here.file + 1 < len(results):
+            return replace(part, following=_written(here._replace(file=here.file + 1, page=None)))
+        if part.more is not None:
+            return replace(part, more=self._until_ended(http, here.made, part.more))
+        await self._ended(http, here.made, is_done=True)
+        return part
+
+    async def _until_ended(
+        self, http: HttpClient, made: Made, rest: AsyncGenerator[Sequence[msgspec.Raw], None]
+    ) -> AsyncGenerator[Sequence[msgspec.Raw], None]:
+        """The rest of the last result, after which the job is ended."""
+        async with aclosing(rest):
+            async for batch in rest:
+                yield batch
+        await self._ended(http, made, is_done=True)
 
     async def _begun(self, http: HttpClient, params: Asked, attempt: int) -> Part:
         made = await self.job.begin(http, params)

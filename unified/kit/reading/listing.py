@@ -339,10 +339,9 @@ class ListSource:
                 records, failure = await self._as_far_as_whole(living)
                 found = [record for record in records if record is not None]
                 if failure is None:
-                    yield (
-                        Page(found, observed_at, None, gone),
-                        Onward(part.following, part.following is None),
-                    )
+                    onward = Onward(part.following, part.following is None)
+                    here = Onward(asked, is_end=False)  # the rest of its page is read anew
+                    yield Page(found, observed_at, None, gone), onward if part.is_whole else here
                 elif not records:
                     raise failure
                 else:

@@ -4,6 +4,7 @@ Not here: which lists make a stream, and when they are read (``listing`` for the
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from unified.kit.errors import ProtocolError
+from unified.kit.http import bodies
 from unified.kit.http.answers import Answer as HttpAnswer
 from unified.kit.http.client import HttpClient
 from unified.kit.reading.pages import read_pages
@@ -21,6 +23,8 @@ Asked = Sequence[tuple[Taker, Any]]
 """Parameters of a query, and values at places of a body, which are JSON."""
 _Made = TypeVar("_Made")
 
+_NOTHING = msgspec.Raw(b"null")
+_ANOTHER_FORM = "has another form than documented"
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
 # An object is taken apart with the first look at it; whatever else comes in its place is a fault of the list's.
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw] | str | int | float | bool | None)
@@ -66,6 +70,8 @@ class ListEndpoint:
         limit: The rate limit that its requests count against.
         may_be_empty: Whether a page without a record may stand in the middle of it.
         is_optional: Whether an answer without records leaves out the list in it, or has null there (QuickBooks).
+        stream: Reads the records of an answer some at a time, where it may be larger than memory; it closes the answer.
+        most_bytes: What such an answer may hold, decompressed.
         extract: Takes the records out of an answer, and the JSON that says how the list goes on, where keys do not.
     """
 
@@ -80,12 +86,39 @@ class ListEndpoint:
     may_be_empty: bool = False
     is_optional: bool = False
     extract: Callable[[HttpAnswer], Awaitable[tuple[Sequence[msgspec.Raw], Json]]] | None = None
+    stream: Callable[[HttpAnswer], AsyncGenerator[Sequence[msgspec.Raw], None]] | None = None
+    most_bytes: int = bodies.MOST_BYTES
 
     async def page(self, http: HttpClient, at: Position | None = None, params: Asked = ()) -> Part:
-        """Ask for one page; see :meth:`read`."""
+        """Ask for one page; see :meth:`read`. Of one that is read as it comes, the first records are there."""
+        if self.stream is not None:
+            return await self._streamed(http, self.stream, at, params)
         return await self.read(
             http, lambda answer: Part(answer.items, self.paging.following(answer, at)), at, params
         )
+
+    async def look(self, http: HttpClient, params: Asked = ()) -> None:
+        """Ask for the first page, to see whether it may be read: a large one is not read to its end."""
+        if self.stream is None:
+            await self.page(http, None, params)
+        else:
+            path, sent = self._request(http, None, params)
+            await http.exchange(self.method, path, keeps="beginning", **sent)
+
+    async def _streamed(
+        self,
+        http: HttpClient,
+        stream: Callable[[HttpAnswer], AsyncGenerator[Sequence[msgspec.Raw], None]],
+        at: Position | None,
+        params: Asked,
+    ) -> Part:
+        what = f"{http.label}: the list {self.path}"
+        path, sent = self._request(http, at, params)
+        answer = await http.exchange(self.method, path, most_bytes=self.most_bytes, keeps="file", **sent)
+        batches = _worded(what, stream(answer))
+        items = await anext(batches, ())
+        following = self.paging.following(Answer(what, items, _NOTHING, answer.headers), at)
+        return Part(items, following, batches)
 
     async def read(
         self,
@@ -107,11 +140,7 @@ class ListEndpoint:
             ForbiddenHostError: If the page before led to another host.
         """
         what = f"{http.label}: the list {self.path}"
-        link = self.paging.url(http.url(self.path), at)
-        path = link or self.path
-        asked = [*self.params, *params, *self.paging.parameters(at).items()]
-        sent = self._sent(asked, has_query=link is None)
-        sent |= {"headers": self.headers, "limit": self.limit}
+        path, sent = self._request(http, at, params)
         decoder: msgspec.json.Decoder[Any] = _OBJECT if self.items else _ANYTHING
         headers: Mapping[str, str] = {}
         items: Sequence[msgspec.Raw] | None = None
@@ -131,7 +160,14 @@ class ListEndpoint:
             return made(Answer(what, items, body, headers))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             why = "it is HTML" if is_html else str(error)
-            raise ProtocolError(f"{what} has another form than documented: {why}") from error
+            raise ProtocolError(f"{what} {_ANOTHER_FORM}: {why}") from error
+
+    def _request(self, http: HttpClient, at: Position | None, params: Asked) -> tuple[str, dict[str, Any]]:
+        """Where a page is asked for, and what that request holds."""
+        link = self.paging.url(http.url(self.path), at)
+        asked = [*self.params, *params, *self.paging.parameters(at).items()]
+        sent = self._sent(asked, has_query=link is None)
+        return link or self.path, {**sent, "headers": self.headers, "limit": self.limit}
 
     async def ask(self, http: HttpClient, params: Asked = ()) -> HttpAnswer:
         """Ask for the first page, and take what is answered as it is."""
@@ -162,3 +198,15 @@ class ListEndpoint:
         return read_pages(
             read, what=f"{http.label}: the list {self.path}", begin=begin, may_be_empty=self.may_be_empty
         )
+
+
+async def _worded(
+    what: str, batches: AsyncGenerator[Sequence[msgspec.Raw], None]
+) -> AsyncGenerator[Sequence[msgspec.Raw], None]:
+    """Batches of records; what is wrong with their answer is an error that names the list."""
+    try:
+        async with aclosing(batches):
+            async for batch in batches:
+                yield batch
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"{what} {_ANOTHER_FORM}: {error}") from error

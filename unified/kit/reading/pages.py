@@ -4,6 +4,7 @@ Not here: how a provider numbers its pages (``paging``).
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 
 from unified.kit.errors import ProtocolError
 from unified.kit.reading.paging import Part, Position
@@ -25,7 +26,7 @@ async def read_pages(
         may_be_empty: Whether the provider documents pages without a record in the middle of a list.
 
     Yields:
-        Pages, in their order.
+        Pages, in their order; one whose answer is read as it comes in pieces.
 
     Raises:
         ProtocolError: If a page or a position comes twice, or an empty page has more behind it: the list would lose
@@ -42,12 +43,27 @@ async def read_pages(
         # Brent's way to notice any circle without remembering all positions: a mark that moves ever further on.
         if part.following is not None and part.following in (at, marked):
             raise ProtocolError(f"{what} leads back to where a page began before")
-        yield part
+        async with aclosing(_pieces(part)) as pieces:
+            async for piece in pieces:
+                yield piece
         if part.following is None:
             return
         at, former, steps = part.following, part, steps + 1
         if steps == next_mark:
             marked, next_mark = at, next_mark * 2
+
+
+async def _pieces(part: Part) -> AsyncGenerator[Part, None]:
+    """A page, or the pieces of it where its answer is read as it comes: the last one says what follows."""
+    if part.more is None:
+        yield part
+        return
+    items = part.items
+    async with aclosing(part.more) as rest:
+        async for more in rest:
+            yield Part(items, is_whole=False)
+            items = more
+    yield Part(items, part.following)
 
 
 def misplaced(

@@ -10,7 +10,7 @@ that is read by several readers at once (``windows``).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -42,10 +42,14 @@ class Part:
     Attributes:
         items: What is on it, as JSON.
         following: Where the next page begins; None on the last one.
+        more: The rest of the page, some items at a time, where an answer is read as it comes.
+        is_whole: Whether the page ends here. Where it does not, what follows is its rest, from where it begins itself.
     """
 
     items: Sequence[msgspec.Raw]
     following: Position | None = None
+    more: AsyncGenerator[Sequence[msgspec.Raw], None] | None = None
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

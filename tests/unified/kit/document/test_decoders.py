@@ -180,7 +180,7 @@ TROUBLES: dict[str, tuple[bytes, str, dict[str, Any], str]] = {
         gzip.compress(b"0" * 20_000_000), "x/y", {"decoder": {"kind": "jsonl", "gzip": True}}, "grows more than 100",
     ),
     "a quote that does not end": (b'id\n1\n"2\n3\n', "text/csv", {"decoder": {"kind": "csv"}}, "line 4 is not CSV"),
-    "half a file": (gzip.compress(LINES)[:20], "x/y", {"decoder": {"kind": "csv", "gzip": True}}, "ends before"),
+    "half a file": (gzip.compress(b"id\n1\n")[:-9], "x/y", {"decoder": {"kind": "csv", "gzip": True}}, "ends before"),
     "an error where a wildcard would find nothing": (
         b'{"error": "no"}', "x/y", {"records": "data.*.items"}, r"there is nothing at data",
     ),
@@ -193,7 +193,20 @@ TROUBLES: dict[str, tuple[bytes, str, dict[str, Any], str]] = {
     "XML that is too deep": (b"<a>" * 200, "x/y", {"decoder": {"kind": "xml"}}, "more than 100 deep"),
     "no archive": (b"PK?", "x/y", {"decoder": {"zip": True}}, "not a zip archive"),
     "a bomb in an archive": (
-        zipped(b"0" * (65 * 2**20)), "x/y", {"decoder": {"kind": "jsonl", "zip": True}}, "larger than 64 MiB",
+        zipped(b"0" * (65 * 2**20)), "x/y", {"decoder": {"kind": "jsonl", "zip": True}}, "grows more than 100 times",
+    ),
+    "more in an archive than the document says": (
+        zipped(b"{}\n" * 1_000), "x/y", {"decoder": {"kind": "jsonl", "zip": True, "most_bytes": 2_000}}, "larger than",
+    ),
+    "more in a file than the document says": (
+        gzip.compress(b"{}\n" * 1_000), "x/y", {"decoder": {"kind": "jsonl", "gzip": True, "most_bytes": 2_000}},
+        "larger than",
+    ),
+    "more than the document says": (
+        b"{}\n" * 1_000, "x/y", {"decoder": {"kind": "jsonl", "most_bytes": 2_000}}, "larger than",
+    ),
+    "too large an archive of JSON": (
+        zipped(b"0" * (65 * 2**20), kind=zipfile.ZIP_STORED), "x/y", {"decoder": {"zip": True}}, "larger than 64 MiB",
     ),
     "another compression": (
         zipped(b"[]", kind=zipfile.ZIP_LZMA), "x/y", {"decoder": {"zip": True}}, "not stored or deflated",

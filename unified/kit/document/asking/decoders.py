@@ -6,19 +6,19 @@ Numbers keep their digits. What one record is wrong in costs no other: it is kep
 """
 
 import asyncio
-import csv
 import io
 import itertools
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import Field
 
 from unified.kit.decoding import decode_exactly
-from unified.kit.document.asking.archives import unzipped
+from unified.kit.document.asking.archives import files_of, unzipped
 from unified.kit.document.asking.markup import as_json
+from unified.kit.document.asking.rows import rows_of
 from unified.kit.document.parts import Keys, Said
 from unified.kit.errors import MappingError
 from unified.kit.http import bodies
@@ -46,11 +46,10 @@ _GZIP = b"\x1f\x8b"
 _HTML = (b"<!doctype html", b"<html")
 _LOOKED_AT = 1_000
 _LARGE = 100_000
+_AT_ONCE = 1_000
+_BYTES_AT_ONCE = 4 * 2**20
 _BEGINS = re.compile(r"""(?:\$\.?)?(?:([A-Za-z_]\w*)|\['([^'\\]+)'\])""")
 """The key that a path begins with, where it begins with one."""
-_BOMS = {"utf-8": "utf-8-sig"}
-
-csv.field_size_limit(bodies.MOST_BYTES)  # an answer is bounded as a whole; the library's own bound is 128 KiB
 
 
 class Decoder(Said):
@@ -65,6 +64,11 @@ class Decoder(Said):
     zip: bool = Field(default=False, description="Whether it is a zip archive, whose files are read in turn.")
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(default=",", description="Of CSV.")
     encoding: Literal["utf-8", "utf-16", "latin-1"] = Field(default="utf-8", description="Of CSV.")
+    most_bytes: Annotated[int, Field(ge=1_000, le=10**12)] = Field(
+        default=10**10,
+        description="What an answer of `jsonl` or `csv` may hold, decompressed, where its list has no pages, or "
+        "those of a `Link` header. Of any other it is 64 MiB.",
+    )
 
 
 def extraction(
@@ -88,19 +92,67 @@ def extraction(
         json = _NOTHING
         items: list[msgspec.Raw] = []
         for file in await asyncio.to_thread(unzipped, body) if said.zip else [body]:
-            if said.kind != "json" and (
-                answer.kind == "text/html" or file[:_LOOKED_AT].lstrip().lower().startswith(_HTML)
-            ):
-                raise msgspec.ValidationError(f"it is HTML instead of {said.kind.upper()}")
+            if said.kind != "json":
+                _is_no_page(answer, file, said)
             if said.kind in ("json", "xml"):
                 text = await asyncio.to_thread(as_json, file) if said.kind == "xml" else file
                 json = Answer(answer.status, answer.headers, text).decoded(_ANYTHING)
                 items += await _found_in(json, found, is_query=isinstance(records, str))
             else:
-                items += _rows(file, said) if said.kind == "csv" else _lines(file)
+                items += rows_of([file], said.kind, said.delimiter, said.encoding)
         return items, json
 
     return extract
+
+
+def streaming(decoder: Decoder | None) -> Callable[[Answer], AsyncGenerator[list[msgspec.Raw], None]] | None:
+    """How the records of an answer of lines are read some at a time, however many it has; None of any other answer."""
+    if decoder is None or decoder.kind not in ("jsonl", "csv"):
+        return None
+    said = decoder
+
+    async def stream(answer: Answer) -> AsyncGenerator[list[msgspec.Raw], None]:
+        try:
+            for file in _files(answer, said):
+                first = next(file, b"")
+                _is_no_page(answer, first, said)
+                rows = rows_of(itertools.chain([first], file), said.kind, said.delimiter, said.encoding)
+                while batch := [*_some(rows)]:
+                    yield batch
+                    await asyncio.sleep(0)
+        except bodies.BodyError as error:
+            raise msgspec.ValidationError(f"its file {error}") from None
+        finally:
+            answer.close()
+
+    return stream
+
+
+def _some(rows: Iterator[msgspec.Raw]) -> Iterator[msgspec.Raw]:
+    """As many records as are handed over at once."""
+    size = 0
+    for row in itertools.islice(rows, _AT_ONCE):
+        yield row
+        size += len(memoryview(row))
+        if size > _BYTES_AT_ONCE:
+            return
+
+
+def _files(answer: Answer, said: Decoder) -> Iterator[Iterator[bytes]]:
+    """The files in an answer, each piece by piece."""
+    if said.zip:
+        yield from files_of(answer.file or io.BytesIO(answer.body), said.most_bytes)
+        return
+    pieces = answer.pieces()
+    first = next(pieces, b"")
+    pieces = itertools.chain([first], pieces)
+    yield bodies.unpacked(pieces, said.most_bytes) if said.gzip and first.startswith(_GZIP) else pieces
+
+
+def _is_no_page(answer: Answer, beginning: bytes, said: Decoder) -> None:
+    """Refuse what is meant for people."""
+    if answer.kind == "text/html" or beginning[:_LOOKED_AT].lstrip().lower().startswith(_HTML):
+        raise msgspec.ValidationError(f"it is HTML instead of {said.kind.upper()}")
 
 
 async def _found_in(
@@ -160,66 +212,3 @@ def _selected(json: msgspec.Raw, select: Read, path: str, *, is_optional: bool) 
     for one in found if isinstance(found, list) else [found]:
         items += one if isinstance(one, list) else [one]
     return [msgspec.Raw(_WRITTEN.encode(one)) for one in items]
-
-
-def _lines(body: bytes) -> Iterator[msgspec.Raw]:
-    return (_line(line) for line in body.split(b"\n") if line.strip())
-
-
-def _line(line: bytes) -> msgspec.Raw:
-    """A line's JSON; its text, which is a reject, where it is none."""
-    try:
-        return _ANYTHING.decode(line)
-    except (msgspec.MsgspecError, RecursionError):
-        return _text_of(line.decode(errors="replace"))
-
-
-def _rows(body: bytes, said: Decoder) -> Iterator[msgspec.Raw]:
-    if body.lstrip()[:1] in (b"{", b"[") and said.encoding != "utf-16":
-        raise msgspec.ValidationError("it is JSON instead of CSV")
-    text = io.StringIO(body.decode(_BOMS.get(said.encoding, said.encoding), errors="strict"), newline="")
-    taken: list[str] = []
-    reader = csv.reader(_noting(text, taken), delimiter=said.delimiter, strict=True)
-    try:
-        names = _distinct(next(reader, []))
-        if not names:
-            raise msgspec.ValidationError("it has no line that names its fields")
-        while True:
-            taken.clear()
-            try:
-                row = next(reader)
-            except csv.Error:
-                if not taken[-1]:
-                    raise  # a quote that does not end may hold all that follows: the file was cut off
-                yield _text_of("".join(taken))
-                continue
-            except StopIteration:
-                return
-            if len(row) > len(names):
-                yield _text_of(row)  # nothing says what its last values are
-            elif row:
-                yield msgspec.Raw(msgspec.json.encode(dict(zip(names, row, strict=False))))
-    except csv.Error as error:
-        raise msgspec.ValidationError(f"line {reader.line_num} is not CSV ({error})") from None
-
-
-def _noting(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
-    """The lines, each noted as it is taken; the end as an empty one."""
-    for line in lines:
-        taken.append(line)
-        yield line
-    taken.append("")
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Names of fields; one that comes again is counted: ``sum``, ``sum_2``."""
-    found: dict[str, None] = {}
-    for name in names:
-        tries = (name if count == 1 else f"{name}_{count}" for count in itertools.count(1))
-        found[next(one for one in tries if one not in found)] = None
-    return list(found)
-
-
-def _text_of(odd: object) -> msgspec.Raw:
-    """What stands for a line that is no record: a reject."""
-    return msgspec.Raw(msgspec.json.encode(odd))

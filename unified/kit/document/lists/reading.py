@@ -114,7 +114,7 @@ class DocumentSource(ListSource):
         """
         if self._said.partition is None and self._said.job is None:
             _, asked, _ = self._next(self._span())
-            await self._listing.endpoint.page(self._http, None, asked)
+            await self._listing.endpoint.look(self._http, asked)
 
     # Records
 

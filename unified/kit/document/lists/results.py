@@ -1,8 +1,8 @@
 """From what a document says of records to the kit's list: of the stream's own request, or of a job's results."""
 
-from unified.kit.document.asking.decoders import Decoder, extraction
+from unified.kit.document.asking.decoders import Decoder, extraction, streaming
 from unified.kit.document.asking.jobs import OfJob
-from unified.kit.document.asking.paging import paging_of
+from unified.kit.document.asking.paging import LinkHeaderPaging, NoPaging, paging_of
 from unified.kit.document.filling import Filler
 from unified.kit.document.streams import DocumentStream
 from unified.kit.reading.jobs import File
@@ -32,6 +32,8 @@ def results_of(
         extract=extraction(
             said.records, said.decoder, is_optional=said.may_lack_records, may_be_one=said.may_be_one
         ),
+        stream=streaming(said.decoder) if isinstance(said.paging, NoPaging | LinkHeaderPaging) else None,
+        most_bytes=(said.decoder or Decoder()).most_bytes,
         params=() if asked is None else filler.parameters(asked.parameters),
         method="GET" if asked is None else asked.method,
         body=None if body is None else filler.body(body),
