@@ -119,7 +119,7 @@ class Unusable:
             ValidationError: If it refuses a field that it can't do without.
         """
         try:
-            return model(**fields)
+            return model.model_validate(fields)
         except ValidationError as error:
             refused = {str(fault["loc"][0]) for fault in error.errors(include_url=False) if fault["loc"]}
             if not refused or not refused <= _dispensable(model):

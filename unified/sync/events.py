@@ -9,6 +9,7 @@ from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from unified.kit.adapter import BaseAdapter
@@ -20,7 +21,7 @@ from unified.kit.errors import (
     RequestRefusedError,
 )
 from unified.kit.streams import Changes, Page, RawRecord
-from unified.kit.webhooks.owners import Reader, belongs_to
+from unified.kit.webhooks.owners import Owner, Reader, belongs_to
 from unified.store.connections.accounts import KnownAccount
 from unified.store.connections.registry import presentable
 from unified.store.connections.rows import ConnectionSummary
@@ -120,9 +121,12 @@ class Interpreter:
     def _own(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:
         """Those of the account that this connection reads."""
         here = Reader(self._connection.id, self._account.id, self._account.livemode)
-        return [
-            one for one in events if belongs_to(self.adapter.owner(one.event), here.connection_id, [here])
-        ]
+
+        @cache  # as a rule all of them name the same one
+        def is_here(owner: Owner) -> bool:
+            return bool(belongs_to(owner, here.connection_id, [here]))
+
+        return [one for one in events if is_here(self.adapter.owner(one.event))]
 
     async def _fetch(self, changes: Changes) -> tuple[dict[str, list[Page]], dict[tuple[str, str], str]]:
         """Pages by stream, and why single records could not be had, by stream and id."""
@@ -165,7 +169,8 @@ class Interpreter:
                 # What is stored already is found by the merge: the commit before may be under way still.
                 sifted = mapping.sift(met, {})
                 batch = sifted.batch(await self._mapper.encode(mapping, sifted.candidates, synced_at))
-                merging[key] = replace(batch, epoch=self._account.epoch)
+                # A received event is stored once, whatever else of its record is.
+                merging[key] = replace(batch, epoch=self._account.epoch, is_new=key.entity.is_log)
         return merging
 
 

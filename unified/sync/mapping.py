@@ -24,7 +24,6 @@ from unified.kit.errors import MappingError
 from unified.kit.mapping.column_rules import Rules
 from unified.kit.mapping.columns import Columns
 from unified.kit.mapping.kept_out import KeptOut
-from unified.kit.mapping.rules import Rule, digest
 from unified.kit.registry import get_adapter
 from unified.kit.streams import Origin, Page, is_id
 from unified.schema.base import LONGEST_KEY, UnifiedBase
@@ -36,6 +35,7 @@ from unified.store.records.merge.deletions import Deletion
 
 if TYPE_CHECKING:
     from unified.kit.mapping.compiled import FieldRules
+    from unified.kit.mapping.rules import Rule
 
 Outcome = tuple[bytes, bool, bool] | str
 """What mapping made of a record: its own columns, as :class:`unified.store.records.merge.batches.Row` holds them,
@@ -138,7 +138,7 @@ class Mapping:
         self,
         adapter: BaseAdapter[Any],
         stream: str,
-        rules: Sequence[Rule] = (),
+        rules: "Sequence[Rule]" = (),
         *,
         since: datetime | None = None,
     ) -> None:
@@ -159,7 +159,7 @@ class Mapping:
         parts = (
             adapter.mapping_version(stream),
             self._stream.entity.model.__schema_version__,
-            [digest(rules)] if rules else [],
+            [self._rules.digest] if self._rules else [],
         )
         self._seed = xxhash.xxh3_64_intdigest(repr(parts).encode())
 
@@ -259,7 +259,7 @@ class Mapping:
         return made_at is not None and made_at < self._since
 
 
-def _compiled(stream: Stream, rules: Sequence[Rule]) -> "FieldRules":
+def _compiled(stream: Stream, rules: "Sequence[Rule]") -> "FieldRules":
     from unified.kit.mapping.compiled import FieldRules  # noqa: PLC0415 - most connections have no rules
 
     return FieldRules(stream.entity.model, rules)
@@ -270,7 +270,7 @@ def _rebuild(
     settings: MappingOf[str, Any],
     ref: ConnectionRef,
     stream: str,
-    rules: Sequence[Rule],
+    rules: "Sequence[Rule]",
     columns: Rules,
     since: datetime | None,
 ) -> Mapping:

@@ -96,10 +96,12 @@ async def test_polled_and_delivered_events_are_one(stripe: Source) -> None:
     await stripe.sync_all()
     await assert_applied(stripe, all_events(stripe))
     await stripe.assert_agrees("customers", "invoices")
-    await deliver(stripe, polled_first)
+    new = caused(stripe, lambda: stripe.change("create_customer", name="Later"))
+    await deliver(stripe, [*polled_first, *new])  # not in the bytes in which they were polled
     result = await drained(stripe)
     assert result is not None
-    assert result.counts["events"].inserted == 0
+    counts = result.counts["events"]
+    assert (counts.inserted, counts.updated, counts.unchanged) == (len(new), 0, len(polled_first))
     await assert_applied(stripe, all_events(stripe))
     assert {event["type"] for event in missed} >= {"invoice.updated"}
 

@@ -12,10 +12,12 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from unified.kit.mapping.refusals import Refused, RuleError
-from unified.kit.mapping.steps import LONGEST_PATH
 
 Read = Callable[[Any, Any], Any]
 """Takes the item and the whole record, which are the same outside the rules of a line; None where nothing stands."""
+
+LONGEST_PATH = 500
+"""Characters of one."""
 
 MOST_FOUND = 10_000
 """Values that one query may find in one record."""

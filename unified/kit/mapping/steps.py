@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field
 
+from unified.kit.mapping.paths import LONGEST_PATH
+
 MOST_STEPS = 20
-LONGEST_PATH = 500
 LONGEST_EXPRESSION = 4096
 
 Path = Annotated[

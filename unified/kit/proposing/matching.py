@@ -7,7 +7,7 @@ type, by samples and by whether another field fits the same place as well. Each 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from unified.kit.mapping.steps import LONGEST_PATH
+from unified.kit.mapping.paths import LONGEST_PATH
 from unified.kit.proposing.evidence import ACTIVE, INACTIVE, sample_fit, type_fit
 from unified.kit.proposing.fields import ForeignField
 from unified.kit.proposing.vocabulary import WEAK, Place, is_secret, places, wordset

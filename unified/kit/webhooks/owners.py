@@ -5,12 +5,11 @@ event names is said by :meth:`unified.kit.adapter.BaseAdapter.owner`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """What an event says of the account that it is of.
 
     Attributes:
@@ -22,8 +21,7 @@ class Owner:
     livemode: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """A connection, and whose account it reads.
 
     Attributes:

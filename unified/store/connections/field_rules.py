@@ -6,20 +6,22 @@ that it is not proposed again. What a rule is: `unified.kit.mapping`; what propo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
 from unified.kit.errors import ConfigurationError
-from unified.kit.mapping.rules import Rule, described
 from unified.kit.registry import get_adapter
 from unified.store.connections.changes import log
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import InvalidSettingError
 from unified.store.rows import explained, fetch
+
+if TYPE_CHECKING:
+    from unified.kit.mapping.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class _Row:
     rule: dict[str, Any]
 
 
-async def read(db: Database, connection: ConnectionSummary, stream: str) -> list[Rule]:
+async def read(db: Database, connection: ConnectionSummary, stream: str) -> "list[Rule]":
     """The rules of a stream, by target.
 
     Raises:
@@ -69,7 +71,9 @@ async def read(db: Database, connection: ConnectionSummary, stream: str) -> list
     return [_rule(connection, stream, row) for row in rows]
 
 
-def _rule(connection: ConnectionSummary, stream: str, row: _Row) -> Rule:
+def _rule(connection: ConnectionSummary, stream: str, row: _Row) -> "Rule":
+    from unified.kit.mapping.rules import Rule, described  # noqa: PLC0415 - most streams have no rules
+
     try:
         return Rule.model_validate(row.rule)
     except ValidationError as error:
@@ -79,7 +83,7 @@ def _rule(connection: ConnectionSummary, stream: str, row: _Row) -> Rule:
         ) from None
 
 
-def with_new(rules: Sequence[Rule], new: Sequence[Rule]) -> list[Rule]:
+def with_new(rules: "Sequence[Rule]", new: "Sequence[Rule]") -> "list[Rule]":
     """The rules of a stream once new ones are set: each replaces the one that fills the same field."""
     replaced = {rule.target for rule in new}
     kept = [rule for rule in rules if rule.target not in replaced]
@@ -90,7 +94,7 @@ async def put(
     db: Database,
     connection: ConnectionSummary,
     stream: str,
-    *rules: Rule,
+    *rules: "Rule",
     actor: str = "unified",
     bases: Mapping[str, Basis] | None = None,
 ) -> None:
@@ -125,7 +129,12 @@ async def put(
 
 
 async def replace(
-    db: Database, connection: ConnectionSummary, stream: str, rules: Sequence[Rule], *, actor: str = "unified"
+    db: Database,
+    connection: ConnectionSummary,
+    stream: str,
+    rules: "Sequence[Rule]",
+    *,
+    actor: str = "unified",
 ) -> None:
     """Have these be the rules of a stream, and no others; the audit log says what ``actor`` changed.
 
@@ -152,7 +161,7 @@ async def decline(
     db: Database,
     connection: ConnectionSummary,
     stream: str,
-    proposed: Sequence[tuple[Rule, Basis]],
+    proposed: "Sequence[tuple[Rule, Basis]]",
     *,
     actor: str = "unified",
 ) -> None:
@@ -181,7 +190,7 @@ async def _store(
     conn: AsyncConnection[Any],
     connection: ConnectionSummary,
     stream: str,
-    rule: Rule,
+    rule: "Rule",
     basis: Basis | None,
     actor: str,
     *,
@@ -215,7 +224,7 @@ async def _store(
         )
 
 
-def _audited(stream: str, rule: Rule, basis: Basis | None) -> dict[str, Any]:
+def _audited(stream: str, rule: "Rule", basis: Basis | None) -> dict[str, Any]:
     """What the audit log says of a rule."""
     said: dict[str, Any] = {
         "stream": stream,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -41,8 +41,7 @@ class Received:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
+class StoredEvent(NamedTuple):
     """An event that is to be applied.
 
     Attributes:
@@ -68,7 +67,7 @@ class StoredEvent:
         body = columns.kept_event(self.event.body)
         if body == self.event.body:
             return self
-        return replace(self, event=replace(self.event, body=body), is_cut=True)
+        return self._replace(event=replace(self.event, body=body), is_cut=True)
 
 
 def event_hash(dedupe_key: str) -> UUID:

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -37,8 +37,8 @@ from unified.store.records.tables import TABLES, StreamKey
 _NAMELESS = "it can't be mapped, and names a person whose data were deleted on request; see the source"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+# Tuples, as is all that is made once for each record: a frozen dataclass takes three times as long to make.
+class Row(NamedTuple):
     """A record to store, encoded as binary COPY takes it.
 
     The record itself is let go: with it would stay its decoded raw record, hundreds of objects each, which Python's
@@ -74,8 +74,7 @@ IsStored = Callable[[bytes | memoryview, bytes, int], bool]
 """Whether a record's JSON text says what another one, that is stored with a hash, says, and was mapped as now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmed:
+class Confirmed(NamedTuple):
     """A record that was read and is stored already with this very content.
 
     Attributes:
@@ -134,6 +133,7 @@ class Batch:
         columns: What was left out or hashed of it, of all the connection's streams; None stores it whatever the
             connection says by now.
         is_known: Whether it was mapped from what is stored: what was seen at the same time is the same state then.
+        is_new: Whether, as a rule, nothing of it is stored yet: then each row is not looked up beforehand.
         begins_at: When the stream began as its early rows were marked; None where none was.
     """
 
@@ -154,6 +154,7 @@ class Batch:
     epoch: int | None = None
     columns: Rules | None = None
     is_known: bool = False
+    is_new: bool = False
     begins_at: datetime | None = None
 
     def ids(self) -> list[str]:
@@ -260,9 +261,7 @@ async def merge(
         raise ValueError(msg)
     step = _Merge(connection.cursor(), key, batch)
     await step.prepare()
-    if is_stored is not None:
-        await step.compare(is_stored)
-    inserted, updated = await step.store_rows()
+    inserted, updated = await step.store(is_stored)
     await step.confirm(all_rows_merged=inserted + updated == len(batch.rows))
     deleted = await step.delete()
     await step.store_rejects()
@@ -360,7 +359,25 @@ class _Merge:
                 kept = reject.source_id is not None and not is_own
                 self._rejects[place : place + 1] = [replace(reject, raw=b"", error=_NAMELESS)] * kept
 
-    async def compare(self, is_stored: IsStored) -> None:
+    async def store(self, is_stored: IsStored | None) -> tuple[int, int]:
+        """Merge the rows, but those that are stored in other bytes; how many were inserted and updated.
+
+        New ones are merged at once. Where one of them would replace something after all, that is taken back, and they
+        are compared first.
+        """
+        if is_stored is None:
+            return await self._store_rows()
+        if self._batch.is_new:
+            async with self._cursor.connection.transaction() as attempt:
+                inserted, updated = await self._store_rows()
+                if updated:
+                    raise psycopg.Rollback(attempt)
+            if not updated:
+                return inserted, updated
+        await self._compare(is_stored)
+        return await self._store_rows()
+
+    async def _compare(self, is_stored: IsStored) -> None:
         """Give rows that are stored in other bytes the hash of those, by which the merge leaves them as they are.
 
         What is stored is locked from the look on.
@@ -380,11 +397,11 @@ class _Merge:
             body = bodies.get(row.source_id)
             if body is None or not is_stored(row.raw, body, stored[row.source_id]):
                 return row
-            return replace(row, content_hash=stored[row.source_id])
+            return row._replace(content_hash=stored[row.source_id])
 
         self._rows = await asyncio.to_thread(lambda: [settled(row) for row in self._rows])
 
-    async def store_rows(self) -> tuple[int, int]:
+    async def _store_rows(self) -> tuple[int, int]:
         """Stage the rows and merge them; how many were inserted and updated."""
         if not self._rows:
             return 0, 0

@@ -12,8 +12,9 @@ from unified.api.management.endpoints.connections.syncs import StreamName
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
 from unified.api.management.services import Use
+from unified.kit.mapping.paths import LONGEST_PATH
 from unified.kit.mapping.rules import MOST_RULES, Rule
-from unified.kit.mapping.steps import LONGEST_PATH, Steps
+from unified.kit.mapping.steps import Steps
 from unified.kit.registry import get_adapter
 from unified.store.connections import field_rules
 from unified.store.errors import InvalidSettingError
