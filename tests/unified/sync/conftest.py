@@ -46,10 +46,20 @@ async def database(database_url: str) -> AsyncIterator[Database]:
             await removal.delete_workspace(opened, workspace.id)
 
 
+# One explanation for each statement, however many of these tests run it.
+_EXPLAINED: set[str] = set()
+
+
+@pytest.fixture
+def known() -> set[str]:
+    """Statements that were explained before; a file about plans has none."""
+    return _EXPLAINED
+
+
 @pytest.fixture(autouse=True)
-def plans() -> Iterator[Plans]:
+def plans(known: set[str]) -> Iterator[Plans]:
     """Every statement of these tests has an index to go by where a table may be large."""
-    with explained() as looked_at:
+    with explained(known) as looked_at:
         yield looked_at
     assert looked_at.lacking == {}
 

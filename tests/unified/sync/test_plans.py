@@ -17,6 +17,12 @@ from unified.store.records.tables import StreamKey
 from unified.store.workspaces import workspaces
 
 
+@pytest.fixture
+def known() -> set[str]:
+    """None: what these tests run is looked at, also where another one ran it before."""
+    return set()
+
+
 @pytest.mark.parametrize(
     "condition",
     [

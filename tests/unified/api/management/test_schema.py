@@ -18,6 +18,7 @@ import schemathesis
 from cryptography.fernet import Fernet
 from schemathesis import Case
 from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.schemas import BaseSchema
 
 from tests.conftest import migrated_database
 from tests.properties import HealthCheck, settings
@@ -32,6 +33,8 @@ from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.workspaces import workspaces
 
 pytest_plugins = ["schemathesis.pytest.plugin"]
+
+pytestmark = pytest.mark.long  # one test, with each operation as a part of it
 
 load_all_checks()
 CHECKED = CHECKS.get_by_names(
@@ -64,7 +67,14 @@ _CONFIG = schemathesis.Config.from_dict(
 )
 # test_openapi.py holds it equal to what the code describes, which takes seconds to say so.
 _DOCUMENT = Path(__file__).parents[4] / "docs" / "openapi.json"
-schema = schemathesis.openapi.from_dict(json.loads(_DOCUMENT.read_text()), config=_CONFIG)
+# By a fixture, since requests are made up where their test is collected, which each process would do for seconds.
+schema = schemathesis.pytest.from_fixture("documented")
+
+
+@pytest.fixture
+def documented(request: pytest.FixtureRequest) -> BaseSchema:
+    request.node._nodeid = request.node.nodeid  # schemathesis 4 reads what pytest 9.2 gave another name
+    return schemathesis.openapi.from_dict(json.loads(_DOCUMENT.read_text()), config=_CONFIG)
 
 
 @dataclass

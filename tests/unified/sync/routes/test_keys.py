@@ -17,6 +17,12 @@ from unified.store.routes.settings import RouteSettings
 CRM = "custom_fields.crm"
 
 
+@pytest.fixture
+def known() -> set[str]:
+    """None: what these tests run is looked at, also where another one ran it before."""
+    return set()
+
+
 async def found(pair: Pair, *values: str) -> list[str]:
     """Ids of Stripe's customers whose custom field is one of these."""
     connection = pair.stripe.connection
