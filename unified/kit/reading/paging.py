@@ -11,6 +11,7 @@ that is read by several readers at once (``windows``).
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -30,6 +31,7 @@ Taker = str | Path
 
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_ID_AND_HELD = msgspec.json.Decoder(tuple[str | int, int])
 
 Json = msgspec.Raw | Mapping[str, msgspec.Raw]
 """Any JSON, or an object of which the first level is taken apart already."""
@@ -172,11 +174,14 @@ class Paging(ABC):
 class AfterId(Paging):
     """The next page begins after the last record's id (Stripe).
 
+    Without ``more`` a page that is not full is the last. How full one is, the provider decides, so a first page of less
+    than ``size`` is full until a shorter one comes: its position also holds how full it was.
+
     Attributes:
         parameter: Takes the id.
-        more: Where the answer says whether anything follows. Without it a page that is not full is the last.
+        more: Where the answer says whether anything follows.
         id: Where a record has its id.
-        size: Records on a full page; needed without ``more``.
+        size: Records on a full page, as far as that is known.
     """
 
     parameter: Taker
@@ -186,20 +191,30 @@ class AfterId(Paging):
 
     def parameters(self, at: Position | None) -> Mapping[Taker, Position]:
         """The id, after the first page."""
-        return {} if at is None else _held(self.parameter, at)
+        return {} if at is None else _held(self.parameter, self._begins(at)[0])
 
-    def following(self, answer: Answer, at: Position | None) -> Position | None:  # noqa: ARG002
-        """The last record's id."""
-        if not self.follows(answer):
+    def following(self, answer: Answer, at: Position | None) -> Position | None:
+        """The last record's id, and how full the page was where that is less than its size."""
+        held = len(answer.items)
+        if not (self.follows(answer) if self.more else held >= self._begins(at)[1]):
             return None
         position = _position(within(answer.items[-1], self.id)) if answer.items else None
         if position is None:
             raise ProtocolError(f"{answer.what} has no record to go on from, yet more follow")
-        return position
+        if self.more or held >= (self.size or 1):
+            return position
+        return msgspec.json.encode([position, held]).decode()
 
     def follows(self, answer: Answer) -> bool:
         """Whether an answer says that more follows."""
-        return _flag(answer.body, self.more) if self.more else len(answer.items) >= (self.size or 1)
+        return _flag(answer.body, self.more)
+
+    def _begins(self, at: Position | None) -> tuple[Position, int]:
+        """The id behind which a page begins, and how many records it has at least unless it is the last."""
+        if isinstance(at, str) and at.startswith("["):
+            with suppress(msgspec.MsgspecError):  # else it is an id
+                return _ID_AND_HELD.decode(at)
+        return ("", 1) if at is None else (at, self.size or 1)
 
 
 @dataclass(frozen=True, slots=True)

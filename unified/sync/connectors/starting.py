@@ -200,7 +200,7 @@ _SIZED: tuple[PagingKind, ...] = ("after_id",)
 _ASKED: Mapping[PagingKind, Sequence[dict[str, str]]] = {
     "page": [{"page": page, "per_page": str(SIZE)} for page in ("1", "2")],
     "offset": [{"offset": offset, "limit": str(SIZE)} for offset in ("0", "1")],
-    "after_id": [{"limit": str(SIZE)}],
+    "after_id": [{"limit": str(SIZE)}, {"limit": str(SIZE), "starting_after": "1"}],
 }
 
 _RULES: Mapping[str, str] = {

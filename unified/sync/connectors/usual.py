@@ -62,7 +62,7 @@ PAGING: Mapping[PagingKind, str] = {
     # Records are counted; a page that is shorter than the one before, or empty, is the last.
     paging: {{kind: offset, parameter: offset, size: {SIZE}, size_parameter: limit}}""",
     "after_id": f"""\
-    # The next page begins after the last record's id; a page with fewer records than `size` is the last.
+    # The next page begins after the last record's id; one that is shorter than the one before, or empty, is the last.
     paging: {{kind: after_id, parameter: starting_after, size: {SIZE}}}""",
     "next_link": """\
     # The answer holds the next page's URL; null or missing on the last page. Another host is never asked.

@@ -51,6 +51,11 @@ def answer(body: Any, items: list[Any], **headers: str) -> Answer:
         (AfterId("after", size=2), None, {}, {}, [{"id": 1}, {"id": 2}], 2),
         (AfterId("after", size=2), 2, {"after": "2"}, {}, [{"id": 3}], None),
         (AfterId("after", size=2), None, {}, {}, [], None),
+        # What is asked for may be more than what is given: a page of less is the last once another one was fuller.
+        (AfterId("after", size=9), None, {}, {}, [{"id": "a"}, {"id": "b"}], '["b",2]'),
+        (AfterId("after", size=9), '["b",2]', {"after": "b"}, {}, [{"id": 3}, {"id": 4}], "[4,2]"),
+        (AfterId("after", size=9), "[4,2]", {"after": "4"}, {}, [{"id": 5}], None),
+        (AfterId("after", size=2), "[odd]", {"after": "[odd]"}, {}, [{"id": 5}], None),
         (AfterId("after", size=1, id=("x", "id")), None, {}, {}, [{"x": {"id": "a"}}], "a"),
         (Token("offset", ("next_offset",)), None, {}, {"next_offset": "t"}, [1], "t"),
         (Token("offset", ("next_offset",)), "t", {"offset": "t"}, {}, [1], None),

@@ -43,7 +43,11 @@ class NoPaging(Said):
 
 
 class AfterIdPaging(Said):
-    """The next page begins after the last record's id. A page that is not full is the last, or `more` says so."""
+    """The next page begins after the last record's id, and `more` says whether there is one.
+
+    Without it a page that is not full is the last. The API may give less than `size`: after a first page of less the
+    next one is asked for, and the first shorter or empty one is the last.
+    """
 
     kind: Literal["after_id"]
     parameter: Taker
