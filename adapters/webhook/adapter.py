@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 import httpx
 import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import (
@@ -141,6 +141,24 @@ class WebhookAdapter(BaseAdapter[WebhookConfig]):
             for name, stream in _CARRIED.items()
             if (carried := getattr(self.config, name))
         }
+
+    @classmethod
+    def leading_fields(cls, settings: Mapping[str, Any]) -> frozenset[str]:
+        """What leads to the records in an event, and tells these apart, by the settings.
+
+        An event is cut by the rules of all streams, wherever in it a field stands, so each end of a path counts.
+        """
+        try:
+            said = WebhookConfig.model_validate(settings)
+        except ValidationError:
+            return cls.leading  # who checks the settings says what is wrong with them
+        found: set[str] = set()
+        for carried in filter(None, (getattr(said, name) for name in _CARRIED)):
+            gone = carried.tombstone
+            for path in (*carried.id.paths, *filter(None, (gone.path, gone.at) if gone else ())):
+                keys = [*filter(None, carried.records.split(".")), *path.removeprefix("$.").split(".")]
+                found.update(".".join(keys[at:]) for at in range(len(keys)))
+        return cls.leading | found
 
     def to_unified(self, stream: str, raw: dict[str, Any], origin: Origin) -> UnifiedBase:
         """An event, or a record with its id alone: the workspace's rules fill its fields."""

@@ -108,6 +108,11 @@ class BaseAdapter(Connected[ConfigT], ABC):
         return cls.identifying
 
     @classmethod
+    def leading_fields(cls, settings: Mapping[str, Any]) -> frozenset[str]:  # noqa: ARG003 - most declare all of them
+        """The fields in :attr:`leading`, and those that a connection's settings name as well, as dotted paths."""
+        return cls.leading
+
+    @classmethod
     def takes_credential(cls) -> bool:
         """Whether a connection proves who it is; where nothing is asked of a system, there is nobody to prove it to."""
         return bool(cls.credential_fields) or cls.oauth is not None

@@ -43,7 +43,7 @@ from unified.store.secrets.rows import read_infos
 from unified.store.workspaces import workspaces
 from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.access.trials import account_of
-from unified.sync.columns.rules import checked_columns, refuse_routed, rehearse
+from unified.sync.columns.rules import changed_columns, checked_columns, refuse_routed, rehearse
 from unified.sync.columns.seen import refuse_misspelt, unseen
 from unified.sync.errors import CredentialRefusedError, OtherHostError
 from unified.sync.scope import identity, scope_of
@@ -203,7 +203,7 @@ class Connections:
             new.name,
             settings,
             streams=stored_streams(get_adapter(new.connector), new.streams),
-            columns=checked_columns(get_adapter(new.connector), new.columns),
+            columns=checked_columns(get_adapter(new.connector), new.columns, settings),
             since=stored_since(get_adapter(new.connector), new.since),
             history=kept_history(get_adapter(new.connector), new.history),
             sync_interval=new.sync_interval,
@@ -260,7 +260,7 @@ class Connections:
         adapter, secrets = get_adapter(connection.connector), secrets or {}
         check_secrets(adapter, secrets, all_of_them=False)
         chosen = None if streams is None else stored_streams(adapter, streams)
-        rules = None if columns is None else checked_columns(adapter, columns)
+        rules = changed_columns(adapter, connection, columns, {**connection.settings, **(settings or {})})
         days = None if since is None else stored_since(adapter, since)
         kept = None if history is None else kept_history(adapter, history)
         if rules:

@@ -25,16 +25,50 @@ _DATING = ("source_id", "created_at", "updated_at", "deleted_at")
 
 
 def checked_columns(
-    adapter: type[BaseAdapter[Any]], columns: Mapping[str, Mapping[str, str]]
+    adapter: type[BaseAdapter[Any]], columns: Mapping[str, Mapping[str, str]], settings: Mapping[str, Any]
 ) -> dict[str, dict[str, Treatment]]:
     """Rules for columns as a connection keeps them.
+
+    Args:
+        adapter: Its connector's.
+        columns: By stream, what becomes of which field.
+        settings: The connection's own.
 
     Raises:
         ConfigurationError: If the connector has no such stream, or a rule can't work.
     """
     for name, fields in columns.items():
-        check(name, fields, adapter.identifying_fields(adapter.stream(name).name), adapter.leading)
+        check(
+            name,
+            fields,
+            adapter.identifying_fields(adapter.stream(name).name),
+            adapter.leading_fields(settings),
+        )
     return {name: cast("dict[str, Treatment]", dict(fields)) for name, fields in columns.items() if fields}
+
+
+def changed_columns(
+    adapter: type[BaseAdapter[Any]],
+    connection: Connection,
+    columns: Mapping[str, Mapping[str, str]] | None,
+    settings: Mapping[str, Any],
+) -> dict[str, dict[str, Treatment]] | None:
+    """New rules for columns as a connection keeps them; None where those that it has stay.
+
+    Args:
+        adapter: Its connector's.
+        connection: As it is.
+        columns: The new rules; None where none are given.
+        settings: As they will be. They may lead to records by what the present rules leave out.
+
+    Raises:
+        ConfigurationError: If the connector has no such stream, or a rule can't work with these settings.
+    """
+    if columns is not None:
+        return checked_columns(adapter, columns, settings)
+    if adapter.leading_fields(settings) != adapter.leading_fields(connection.settings):
+        checked_columns(adapter, connection.columns, settings)
+    return None
 
 
 async def refuse_routed(conn: Any, connection: Connection, rules: Rules) -> None:

@@ -17,7 +17,7 @@ from unified.store.secrets.credentials import CredentialExpiredError, Credential
 from unified.store.secrets.elsewhere.references import SecretReferenceError
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace
-from unified.sync.columns.rules import checked_columns
+from unified.sync.columns.rules import changed_columns, checked_columns
 from unified.sync.columns.seen import refuse_misspelt
 from unified.sync.connections import (
     Connections,
@@ -103,7 +103,7 @@ async def _new(
     adapter = get_adapter(wanted.connector)
     checked_settings(adapter, wanted.settings)
     stored_streams(adapter, new.streams)
-    checked_columns(adapter, new.columns)
+    checked_columns(adapter, new.columns, wanted.settings)
     stored_since(adapter, new.since)
     kept_history(adapter, new.history)
     if secrets:
@@ -140,7 +140,7 @@ async def _changed(
     read = adapter.chosen(now.streams)
     wanted_streams = None if wanted.streams is None else stored_streams(adapter, wanted.streams)
     will_read = read if wanted_streams is None else adapter.chosen(wanted_streams)
-    columns = None if wanted.columns is None else checked_columns(adapter, wanted.columns)
+    columns = changed_columns(adapter, now, wanted.columns, whole)
     since = now.since if wanted.since is None else stored_since(adapter, wanted.since)
     history = now.history if wanted.history is None else kept_history(adapter, wanted.history)
     are_other = columns is not None and columns != now.columns
