@@ -46,7 +46,7 @@ async def _watch(instance: dg.DagsterInstance, database: DatabaseResource) -> dg
             started = time.monotonic()
             obstacle = "nothing has changed that is subscribed to"
             for workspace_id, subscription_id in await due(db, clock()):
-                if not await has_changes(db, workspace_id, subscription_id, clock()):
+                if not await has_changes(db, workspace_id, subscription_id, clock(), or_is_behind=True):
                     continue
                 last = last_run(instance, JOB)
                 obstacle = await obstacle_of(db, LEASE, last, clock())

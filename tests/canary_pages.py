@@ -291,6 +291,8 @@ async def _use_subscriptions(browser: Browser, secrets: Canaries) -> None:
     await browser.send(f"{place}/test", {}, 409)
     await browser.send(f"{place}/change", {"url": "http://hooks.example.com", "filters": ""}, 422)
     await browser.send(f"{place}/change", {"url": new["url"], "filters": ""})
+    await browser.send(f"{place}/roll", {}, 200)
+    await browser.open("/subscriptions")
     for action in ("pause", "resume", "replay", "remove"):
         await browser.send(f"{place}/{action}", {})
 

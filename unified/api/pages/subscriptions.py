@@ -1,6 +1,7 @@
 """`/subscriptions`: URLs to which what changes is delivered, how each stands, and what it did not take."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -52,7 +53,7 @@ async def add(request: Request, caller: Writer, services: Use, form: Form) -> Re
         made = await api.make_subscription(caller, services, new)
     except Exception as error:  # noqa: BLE001 - what is not about the form is raised again
         return await _page(request, caller, services, problem=_problem(error), form=form)
-    return render(request, "subscription_made.html", made=made)
+    return _secret(request, "Subscription added", made.url, made.secret)
 
 
 @routes.post("/subscriptions/{subscription_id}/change")
@@ -68,6 +69,16 @@ async def change(
     except Exception as error:  # noqa: BLE001 - what is not about the form is raised again
         return await _page(request, caller, services, problem=_problem(error))
     return see_other("/subscriptions?done=change")
+
+
+@routes.post("/subscriptions/{subscription_id}/roll")
+async def roll(
+    request: Request, caller: Writer, services: Use, subscription_id: UUID, form: Form
+) -> Response:
+    """Give it another secret, which is shown this once."""
+    wanted = api.SubscriptionSecret(keep_former_minutes=0) if "leaked" in form else api.SubscriptionSecret()
+    of, made = await api.roll(caller, services, subscription_id, wanted)
+    return _secret(request, "New secret", of.url, made.secret, former_until=made.former_until)
 
 
 @routes.post("/subscriptions/{subscription_id}/{action}")
@@ -95,6 +106,14 @@ async def act(
                 problem = Problem(409, f"{found.name} did not take the test message: {outcome.error}")
                 return await _page(request, caller, services, problem=problem)
     return see_other(f"/subscriptions?done={action}")
+
+
+def _secret(
+    request: Request, title: str, url: str, secret: str, *, former_until: datetime | None = None
+) -> Response:
+    return render(
+        request, "subscription_made.html", title=title, url=url, secret=secret, former_until=former_until
+    )
 
 
 def _destination(form: Mapping[str, str]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ State = Literal["follows", "waits", "paused", "ended"]
 """Delivers what changes; waits for its receiver; was paused; its receiver wanted no more."""
 
 SELECT = """
-    SELECT id, workspace_id, name, list, filters, url, allow_private, is_active, xid::text, row_id, server::bigint,
-        moved_at, delivered, failures, retry_at, error, created_at
+    SELECT id, workspace_id, name, list, filters, url, allow_private, sha256(sealed) AS seal, is_active, xid::text,
+        row_id, server::bigint, moved_at, delivered, failures, retry_at, error, created_at
     FROM webhook_subscriptions
 """
 
@@ -45,6 +45,7 @@ class Subscription:
         filters: Only records that pass; values by filter, as the records API takes them.
         url: Where changes are delivered.
         allow_private: Whether that may be a loopback or private address.
+        seal: Another one where its secret is another.
         is_active: Whether it is followed.
         xid: With ``row_id`` the place of the last change dealt with.
         row_id: See ``xid``.
@@ -64,6 +65,7 @@ class Subscription:
     filters: Mapping[str, Sequence[str]]
     url: str
     allow_private: bool
+    seal: bytes = field(repr=False)
     is_active: bool
     xid: str
     row_id: UUID

@@ -3,10 +3,9 @@
 How a change is sent is `unified.sync.subscriptions`'; what a list is, `unified.store.lists`'.
 """
 
-import secrets as randomness
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -33,11 +32,13 @@ from unified.store.subscriptions.rows import (
     read,
     read_filters,
 )
+from unified.store.subscriptions.signing import Signing
 
 LONGEST_URL = 2_000
 """Characters of a URL that deliveries go to."""
 
-_SECRET_BYTES = 32
+FORMER_SECRET_SIGNS = timedelta(days=1)
+"""How long a former secret signs as well once it is rotated, so that a receiver can change over."""
 
 SEALED_NAME = "subscription"
 """What the secret of a subscription is bound to, beside its id."""
@@ -85,7 +86,7 @@ class Subscriptions:
         if which not in LISTS:
             raise InvalidSettingError(f"there is no list {which!r}; there is {', '.join(sorted(LISTS))}")
         _check(which, filters or {}, url, allow_private=allow_private)
-        secret = Secret(f"whsec_{b64encode(randomness.token_bytes(_SECRET_BYTES)).decode()}")
+        secret = Signing.new().secret
         subscription_id = uuid4()
         async with self._db.workspace(workspace_id) as conn:
             begun = await pages.start(conn)
@@ -142,22 +143,65 @@ class Subscriptions:
             raise SubscriptionNotFoundError(name)
         return found[0]
 
-    async def secret(self, subscription: Subscription) -> Secret:
+    async def signing(self, subscription: Subscription) -> Signing:
         """What signs its deliveries.
 
         Raises:
             CredentialTamperedError, MasterKeyError: If it can't be decrypted.
             SubscriptionNotFoundError: If it was removed.
         """
+        async with self._db.workspace(subscription.workspace_id) as conn:
+            return await self._signing(conn, subscription)
+
+    async def rotate(
+        self, subscription: Subscription, *, keep_former: timedelta = FORMER_SECRET_SIGNS
+    ) -> Signing:
+        """Give it another secret. Deliveries are signed with both for a while, for a receiver that has the former one.
+
+        Args:
+            subscription: Which.
+            keep_former: How long the former one signs too; nothing where it has leaked. One from before that ends now.
+
+        Returns:
+            What signs from now on; its secret is not shown again.
+
+        Raises:
+            CredentialTamperedError, MasterKeyError: If the former secret can't be decrypted.
+            SubscriptionNotFoundError: If it was removed.
+        """
         workspace_id = subscription.workspace_id
+        now = (await self._db.clock())()
         async with self._db.workspace(workspace_id) as conn:
-            rows = await conn.execute(
-                "SELECT sealed, data_key_id FROM webhook_subscriptions WHERE id = %s", (subscription.id,)
+            # So that of two at once each keeps the other's.
+            await conn.execute(
+                "SELECT FROM webhook_subscriptions WHERE id = %s FOR UPDATE", (subscription.id,)
             )
-            sealed = await rows.fetchone()
-            if sealed is None:
-                raise SubscriptionNotFoundError(subscription.name)
-            return await self._credentials.unseal(conn, workspace_id, subscription.id, SEALED_NAME, sealed)
+            former = await self._signing(conn, subscription)
+            made = former.rotated(now + keep_former) if keep_former else Signing.new()
+            sealed = await self._credentials.seal(
+                conn, workspace_id, subscription.id, SEALED_NAME, made.as_text()
+            )
+            await conn.execute(
+                "UPDATE webhook_subscriptions SET sealed = %s, data_key_id = %s WHERE id = %s",
+                (*sealed, subscription.id),
+            )
+            await self._log(
+                conn, subscription, "subscription.rotate", former_signs=int(keep_former.total_seconds())
+            )
+        return made
+
+    async def _signing(self, conn: AsyncConnection[Any], subscription: Subscription) -> Signing:
+        rows = await conn.execute(
+            "SELECT sealed, data_key_id FROM webhook_subscriptions WHERE id = %s", (subscription.id,)
+        )
+        sealed = await rows.fetchone()
+        if sealed is None:
+            raise SubscriptionNotFoundError(subscription.name)
+        return Signing.of(
+            await self._credentials.unseal(
+                conn, subscription.workspace_id, subscription.id, SEALED_NAME, sealed
+            )
+        )
 
     async def set_active(self, subscription: Subscription, *, is_active: bool) -> None:
         """Pause it, or go on where it stood: at once, whatever was the matter.

@@ -27,7 +27,7 @@ from unified.store.lists import pages
 from unified.store.lists.pages import Place, Row
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.subscriptions import progress
-from unified.store.subscriptions.due import due
+from unified.store.subscriptions.due import due, passes_over
 from unified.store.subscriptions.rows import Subscription, SubscriptionNotFoundError, read
 from unified.store.subscriptions.subscriptions import Subscriptions
 from unified.sync.bracket import reason_of
@@ -170,13 +170,13 @@ class _Following:
         batch = await self._next(1 if self._of.failures else BATCH)
         owed = await self._owed()
         if not batch.rows and not owed:
-            if batch.is_restored:
+            if batch.is_restored or batch.passed_over:
                 await self._move((), batch.start, ())
             return False
         self._run.results[self._of.id] = self._result
-        secret = await Subscriptions(self._run.db, self._run.credentials).secret(self._of)
+        own = Subscriptions(self._run.db, self._run.credentials)
         while True:
-            async with Receiver(self._of, secret) as receiver:
+            async with Receiver(self._of, await own.signing(self._of)) as receiver:
                 if await self._changes(receiver, batch) and owed:
                     await self._again(receiver, owed)
             if receiver.serves(self._of):
@@ -208,7 +208,8 @@ class _Following:
             rows = await pages.in_order_of_changes(
                 conn, which, self._of.wanted(since), after=place, before=start.horizon, limit=limit
             )
-        return _Batch(rows, start, since is not None)
+            passed_over = not rows and await passes_over(conn, self._of, start)
+        return _Batch(rows, start, since is not None, passed_over)
 
     async def _owed(self) -> list[progress.Undelivered]:
         async with self._run.db.workspace(self._of.workspace_id) as conn:
@@ -269,11 +270,13 @@ class _Batch:
         rows: In the order of changes.
         start: The state of the server when they were read.
         is_restored: Whether the place was another server's.
+        passed_over: Whether other records changed, none of which passes the filters.
     """
 
     rows: Sequence[Row]
     start: pages.Start
     is_restored: bool
+    passed_over: bool
 
 
 async def _sent(

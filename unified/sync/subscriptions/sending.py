@@ -16,11 +16,11 @@ import msgspec
 from unified.kit.errors import AdapterError
 from unified.kit.http.posting import Poster
 from unified.kit.http.refusals import seconds_in
-from unified.kit.secrets import Secret
 from unified.kit.webhooks.standard import StandardVerifier
 from unified.store.connections.registry import presentable
 from unified.store.lists.pages import Row
 from unified.store.subscriptions.rows import Subscription
+from unified.store.subscriptions.signing import Signing
 from unified.store.subscriptions.subscriptions import Subscriptions
 
 # What most receivers bear, and 1,000 deliveries a second at 32 ms each.
@@ -54,7 +54,7 @@ class Outcome:
 class Receiver:
     """A subscription's URL; use it in ``async with``."""
 
-    def __init__(self, subscription: Subscription, secret: Secret) -> None:
+    def __init__(self, subscription: Subscription, signing: Signing) -> None:
         """Nothing is sent yet.
 
         Raises:
@@ -62,7 +62,7 @@ class Receiver:
         """
         self._of = subscription
         self._signer = StandardVerifier()
-        self._key = self._signer.key(secret.reveal())
+        self._signing = signing
         self._poster = Poster(
             subscription.url,
             label=f"subscription {subscription.name}",
@@ -78,8 +78,11 @@ class Receiver:
         await self._poster.aclose()
 
     def serves(self, subscription: Subscription) -> bool:
-        """Whether it is still where a subscription leads, which may have been changed since."""
-        return (subscription.url, subscription.allow_private) == (self._of.url, self._of.allow_private)
+        """Whether a subscription, which may have been changed since, leads there yet and is signed the same way."""
+        return all(
+            getattr(subscription, name) == getattr(self._of, name)
+            for name in ("url", "allow_private", "seal")
+        )
 
     async def send(self, row: Row) -> Outcome:
         """Deliver the state of a record."""
@@ -93,8 +96,12 @@ class Receiver:
         return await self._post(f"msg_{uuid4().hex}", msgspec.json.encode(message))
 
     async def _post(self, name: str, body: bytes) -> Outcome:
-        sent_at = str(int(datetime.now(UTC).timestamp()))
-        signature = self._signer.sign(self._key, b"%b.%b.%b" % (name.encode(), sent_at.encode(), body))
+        now = datetime.now(UTC)
+        sent_at = str(int(now.timestamp()))
+        signed = b"%b.%b.%b" % (name.encode(), sent_at.encode(), body)
+        signature = b" ".join(
+            self._signer.sign(self._signer.key(one.reveal()), signed) for one in self._signing.at(now)
+        )
         headers = {
             "webhook-id": name,
             "webhook-timestamp": sent_at,
@@ -123,9 +130,9 @@ async def send_test(own: Subscriptions, subscription: Subscription) -> Outcome:
         CredentialTamperedError, MasterKeyError: If the secret can't be decrypted.
         SubscriptionNotFoundError: If it was removed.
     """
-    secret = await own.secret(subscription)
+    signing = await own.signing(subscription)
     await own.note_test(subscription)
-    async with Receiver(subscription, secret) as receiver:
+    async with Receiver(subscription, signing) as receiver:
         return await receiver.send_test()
 
 

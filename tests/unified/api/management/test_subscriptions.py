@@ -89,11 +89,21 @@ async def test_the_life_of_a_subscription(acme: Tenant) -> None:
     assert changed["state"] == "follows"
     assert await acme.ask("GET", f"{place}/undelivered") == {"items": [], "next": None}
     assert await acme.ask("POST", f"{place}/replay", 202, json={}) == {"waiting": 0}
+    rolled = await acme.ask("POST", f"{place}/roll", json={})
+    assert rolled["secret"].startswith("whsec_")
+    assert rolled["former_until"] is not None
+    leaked = await acme.ask("POST", f"{place}/roll", json={"keep_former_minutes": 0})
+    assert leaked["secret"] != rolled["secret"]
+    assert leaked["former_until"] is None
+    await acme.ask("POST", f"{place}/roll", 422, json={"keep_former_minutes": -1})
     await acme.ask("DELETE", place, 204)
     await acme.ask("GET", place, 404)
     assert [action for action in await acme.audited() if action.startswith("subscription.")] == [
         *["subscription.add"] * 2,
-        *[f"subscription.{done}" for done in ("pause", "change", "resume", "replay", "remove")],
+        *[
+            f"subscription.{done}"
+            for done in ("pause", "change", "resume", "replay", "rotate", "rotate", "remove")
+        ],
     ]
 
 

@@ -294,6 +294,11 @@ async def test_the_life_of_a_subscription(site: Site) -> None:
 
         await press(page, "Send a test")
         await expect(page.get_by_role("alert")).to_contain_text("crm did not take the test message")
+        await page.get_by_text("Rotate the secret", exact=True).click()
+        await press(page, "Make another")
+        await expect(page.get_by_text("The former secret signs them too")).to_be_visible()
+        assert (await page.locator(".copy code").inner_text()).startswith("whsec_")
+        await page.get_by_role("link", name="I have copied it").click()
         await press(page, "Pause")
         await expect(row).to_contain_text("paused")
         await press(page, "Resume")

@@ -195,7 +195,7 @@ async def test_a_rotation_leads_from_one_cipher_to_the_other_and_back_under_load
         await rotate(AES)
         ended.set()
     assert [await reveal(store, *tenant) for tenant in tenants] == list(stored.values())
-    assert await subscriptions.secret(subscription) == secret
+    assert (await subscriptions.signing(subscription)).secret == secret
     assert (await reseal(database, PROVIDER)).values == 0, "there is nothing left to do"
     actions = {action for (action,) in rows(database.url, "SELECT action FROM deployment_log")}
     assert "keys.reseal" in actions

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -437,6 +437,73 @@ async def test_a_receiver_that_says_nothing_holds_up_no_other_for_ever(
     await runner.cleanup()
 
 
+@pytest.mark.parametrize("keep", [timedelta(days=1), timedelta()])
+async def test_a_rotated_secret_signs_and_the_former_one_until_its_end(
+    subscribe: Subscribe, receiver: Receiver, keep: timedelta
+) -> None:
+    order = await subscribe()
+    await order.source.sync_all()
+    await order.deliver()
+    own, former = Subscriptions(order.source.db, order.credentials), receiver.secret
+    rotated = await own.rotate(await order.now(), keep_former=keep)
+    assert rotated.secret.reveal() != former
+
+    receiver.taken.clear()  # it has the former one yet
+    first = await order.rename("Grace", 0)
+    await order.deliver()
+    assert receiver.source_ids() == (first if keep else [])
+    receiver.secret = rotated.secret.reveal()
+    second = await order.rename("Ada", 1)
+    await order.hurry()
+    await order.deliver()
+    assert receiver.source_ids() == [*first, *second]
+    assert rotated.at(datetime.now(UTC) + keep) == [rotated.secret]
+    assert (await own.signing(await order.now())).secret == rotated.secret
+
+
+async def test_a_secret_that_is_rotated_while_it_is_followed_signs_from_then_on(
+    subscribe: Subscribe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "PARALLEL", 1)
+    order = await subscribe()
+    await order.source.sync_all()
+    own = Subscriptions(order.source.db, order.credentials)
+
+    async def rotate(request: web.Request) -> web.Response:
+        answer = await receiver.handle(request)
+        if len(receiver.taken) == 1:
+            rotated = await own.rotate(await order.now(), keep_former=timedelta())
+            receiver.secret = rotated.secret.reveal()
+        return answer
+
+    receiver.handler = rotate
+    await order.deliver()
+    assert sorted(receiver.source_ids()) == await order.stored()
+
+
+async def test_a_filter_that_nothing_passes_does_not_hold_its_place(
+    subscribe: Subscribe, receiver: Receiver
+) -> None:
+    order = await subscribe(filters={"name": ["Nobody"]})
+    before = await order.now()
+    await order.source.sync_all()
+    db, ids = order.source.db, (order.workspace, order.id)
+    now = (await db.clock())()
+    assert not await has_changes(db, *ids, now, or_is_behind=True)
+    assert await has_changes(db, *ids, now + timedelta(hours=2), or_is_behind=True)
+    assert not await has_changes(db, *ids, now + timedelta(hours=2))
+    assert await order.deliver() is None
+    moved = await order.now()
+    assert int(moved.xid) > int(before.xid)
+    assert not await has_changes(db, *ids, now + timedelta(hours=2), or_is_behind=True)
+    await order.deliver()
+    assert (await order.now()).xid == moved.xid  # nothing changed since
+
+    renamed = await order.rename("Nobody", 0)
+    await order.deliver()
+    assert receiver.source_ids() == renamed
+
+
 async def test_the_same_state_has_the_same_id_whenever_it_is_sent(
     subscribe: Subscribe, receiver: Receiver
 ) -> None:
@@ -516,7 +583,7 @@ async def test_names_are_a_workspace_s_own(stripe: Source, receiver: Receiver) -
         await own.add(stripe.connection.workspace_id, "crm", "events", "https://hooks.example.com")
     theirs, _ = await own.add(other.id, "crm", "events", "https://hooks.example.com")
     assert [one.id for one in await own.listed(other.id)] == [theirs.id]
-    assert await own.secret(mine) == secret
+    assert (await own.signing(mine)).at(datetime.now(UTC)) == [secret]
     assert isinstance(secret, Secret)
     async with stripe.db.workspace(other.id) as conn:
         with pytest.raises(SubscriptionNotFoundError):

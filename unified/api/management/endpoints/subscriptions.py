@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from unified.store.subscriptions import progress
 from unified.store.subscriptions.due import has_changes
 from unified.store.subscriptions.progress import Undelivered, UndeliveredState
 from unified.store.subscriptions.rows import State, Subscription
-from unified.store.subscriptions.subscriptions import LONGEST_URL, Subscriptions
+from unified.store.subscriptions.subscriptions import FORMER_SECRET_SIGNS, LONGEST_URL, Subscriptions
 from unified.sync.subscriptions.sending import send_test
 
 # A subscription shows records to whoever has its URL.
@@ -110,6 +110,21 @@ class SubscriptionReplay(BaseModel):
     ] = None
 
 
+class SubscriptionSecret(BaseModel):
+    """How to give a subscription another secret."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keep_former_minutes: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10_080,
+            description="How long deliveries carry a signature by the former secret too; 0 where it has leaked.",
+        ),
+    ] = FORMER_SECRET_SIGNS // timedelta(minutes=1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionEntry:
     """A subscription, and how it stands. Its secret is shown once, when it is made."""
@@ -176,6 +191,16 @@ class Resent:
     """The outcome of a replay."""
 
     waiting: Annotated[int, Field(description="How many are sent again now.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolledSubscription:
+    """The outcome of a rotation."""
+
+    secret: Annotated[str, Field(description="Signs deliveries from now on. It is not shown again.")]
+    former_until: Annotated[
+        datetime | None, Field(description="When the former one signs no more; null where that is at once.")
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +316,25 @@ async def replay_subscription(
     own = subscriptions_of(caller, services)
     found = await own.get(caller.workspace_id, subscription_id)
     return json_answer(Resent(waiting=await own.replay(found, wanted.ids or ())), 202)
+
+
+@routes.post("/{subscription_id}/roll", response_model=RolledSubscription)
+async def roll_subscription(
+    caller: Writer, services: Use, subscription_id: UUID, wanted: SubscriptionSecret
+) -> Response:
+    """Give it another secret. For a while deliveries are signed with both, so that a receiver can change over."""
+    _, rolled = await roll(caller, services, subscription_id, wanted)
+    return json_answer(rolled)
+
+
+async def roll(
+    caller: Caller, services: Services, subscription_id: UUID, wanted: SubscriptionSecret
+) -> tuple[Subscription, RolledSubscription]:
+    """Rotate a subscription's secret, which is shown only now."""
+    own = subscriptions_of(caller, services)
+    found = await own.get(caller.workspace_id, subscription_id)
+    made = await own.rotate(found, keep_former=timedelta(minutes=wanted.keep_former_minutes))
+    return found, RolledSubscription(secret=made.secret.reveal(), former_until=made.former_until)
 
 
 @routes.post("/{subscription_id}/test", response_model=Tested)

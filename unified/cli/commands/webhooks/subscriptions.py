@@ -1,7 +1,7 @@
 """`unified subscriptions`: URLs to which what changes is delivered."""
 
 from dataclasses import asdict
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +20,7 @@ from unified.cli.session import (
 from unified.store.errors import InvalidSettingError
 from unified.store.subscriptions import progress
 from unified.store.subscriptions.rows import Subscription, filters_of
-from unified.store.subscriptions.subscriptions import Subscriptions
+from unified.store.subscriptions.subscriptions import FORMER_SECRET_SIGNS, Subscriptions
 from unified.store.workspaces import workspaces
 from unified.sync.subscriptions.deliver import LEASE, deliver
 from unified.sync.subscriptions.sending import send_test
@@ -28,8 +28,8 @@ from unified.sync.subscriptions.sending import send_test
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Add, list, pause, resume and remove subscriptions: what changes in a list is delivered to a URL of yours. "
-    "SUBSCRIPTION is `workspace/name`, or `name` where only one workspace has it.",
+    help="Add, list, pause, resume, rotate and remove subscriptions: what changes in a list is delivered to a URL of "
+    "yours. SUBSCRIPTION is `workspace/name`, or `name` where only one workspace has it.",
 )
 
 SubscriptionName = Annotated[
@@ -163,6 +163,29 @@ async def resume(name: SubscriptionName) -> None:
     """Go on where it stood: one that was paused, has ended, or waits for its receiver."""
     async with open_session() as session:
         await _subscriptions(session).set_active(await _find(session, name), is_active=True)
+
+
+@app.command()
+@asynchronous
+async def rotate(
+    name: SubscriptionName,
+    *,
+    leaked: Annotated[
+        bool, typer.Option("--leaked", help="Have the former secret sign nothing more, instead of for a day.")
+    ] = False,
+) -> None:
+    """Give it another secret, and print it this once.
+
+    For a day each delivery carries a signature by the new secret and one by the former, so a receiver that verifies by
+    either takes it.
+    """
+    async with open_session() as session:
+        kept = timedelta() if leaked else FORMER_SECRET_SIGNS
+        made = await _subscriptions(session).rotate(await _find(session, name), keep_former=kept)
+    say("Its deliveries are signed with this secret, which is not shown again:")
+    out.print(made.secret.reveal(), soft_wrap=True)
+    if made.former_until:
+        say(f"Until {made.former_until.astimezone(UTC):%Y-%m-%d %H:%M} UTC the former one signs them too.")
 
 
 @app.command()

@@ -115,6 +115,12 @@ def test_a_subscription_from_add_to_remove(unified: Unified) -> None:
         unified.ok("subscriptions", "resume", "default/crm")
         unified.ok("subscriptions", "deliver")
         assert receiver.taken
+        rotated = unified.run("subscriptions", "rotate", "crm")
+        assert rotated.stdout.startswith("whsec_")
+        assert "the former one signs them too" in rotated.stderr
+        leaked = unified.run("subscriptions", "rotate", "crm", "--leaked")
+        assert leaked.stdout.startswith("whsec_")
+        assert "former" not in leaked.stderr
     (shown,) = [one for one in unified.json("subscriptions", "list") if one["subscription"] == "default/crm"]
     assert (shown["state"], shown["delivered"], shown["undelivered"]) == ("follows", len(receiver.taken), [])
     assert "0 record(s)" in unified.run("subscriptions", "replay", "crm").stderr
