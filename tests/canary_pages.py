@@ -90,7 +90,16 @@ async def walk(browser: Browser, secrets: Canaries, *, echo_url: str, sandbox_ur
     await browser.send(f"/dead-letters/{echo.rpartition('/')[2]}/replay", {})
     await browser.open(echo)
     await browser.send(f"{echo}/remove", {"name": secrets.form_key}, 422)
-    await browser.send(f"{echo}/columns", {"columns": "customers.email burn"}, 422)
+    await browser.open(f"{echo}/settings")
+    for wrong in (
+        {"columns": "customers.email burn"},
+        {"setting.retry_count": "many"},
+        {"since.customers": "yesterday"},
+        {"secret.api_key": secrets.form_key},  # its provider refuses it
+    ):
+        await browser.send(f"{echo}/settings", {"version": "1", "stream.customers": "on", **wrong}, 422)
+        assert 'type="password"' in browser.page, "the form is shown again"
+    await browser.open(echo)
     await browser.open("/try")
     shown = {"operation": "PUT /api/connectors/configs/{connection_id}/credentials", "body": secrets.form_key}
     await browser.send("/try", {**shown, "path.connection_id": echo.rpartition("/")[2]}, 200)
@@ -141,8 +150,9 @@ async def _look_at_a_failing_one(browser: Browser, secrets: Canaries, path: str)
     ):
         await browser.send(f"{path}/credentials", fields, 422)
     await browser.send(
-        f"{path}/streams", {"stream.customers": secrets.form_key}, 422
+        f"{path}/settings", {"stream.customers": secrets.form_key}, 422
     )  # its key opens nothing
+    await browser.open(path)
     for action in ("sync", "pause", "resume"):
         await browser.send(f"{path}/{action}", {})
     await browser.send(f"{path}/bury", {}, 409)  # nothing waits for that word

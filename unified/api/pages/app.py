@@ -14,16 +14,8 @@ from unified.api.management.edge import Edge
 from unified.api.management.problems import Problem
 from unified.api.management.services import Services
 from unified.api.metrics import Metrics
-from unified.api.pages import (
-    connections,
-    mappings,
-    new_connection,
-    progress,
-    records,
-    sign_in,
-    subscriptions,
-    webhooks,
-)
+from unified.api.pages import mappings, records, sign_in, subscriptions, webhooks
+from unified.api.pages.connections import connection, new, progress, settings
 from unified.api.pages.connectors import building, marketplace, receiving
 from unified.api.pages.customers import customer_routes, identities
 from unified.api.pages.data import set_aside, tables
@@ -54,11 +46,12 @@ def pages(services: Services, metrics: Metrics, ingress: ASGIApp) -> ASGIApp:
     for routes in (
         sign_in.routes,
         overview.routes,
-        new_connection.routes,
+        new.routes,
         marketplace.routes,
         building.routes,
         receiving.routes,
-        connections.routes,
+        connection.routes,
+        settings.routes,
         progress.routes,
         mappings.routes,
         records.routes,

@@ -1,14 +1,54 @@
-"""A form from an adapter's settings model, and the values that somebody typed into it, by its JSON Schema."""
+"""Forms of a connection: its settings by the JSON Schema of its adapter's model, secrets, streams, columns.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+What a form says as values, and the form that says what a connection has.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+from pydantic import ValidationError
+
+from unified.api.management.problems import explained, unusable_value
 from unified.kit.adapter import BaseAdapter
-from unified.kit.settings import typed_number
+from unified.kit.declarations import CredentialField
+from unified.kit.secrets import Secret
+from unified.kit.settings import UnusableSettingsError, typed_number
+from unified.store.connections.rows import Connection
 
 PREFIX = "setting."
 """Before a setting's name, so that none can be taken for another field of the form."""
+
+SECRET_PREFIX = "secret."  # noqa: S105 - a prefix
+"""Before a secret's name."""
+
+_SETTINGS = "/body/settings/"
+_HINTS = {
+    "name": "Lower-case letters, digits and hyphens; a letter or digit at both ends.",
+    "columns": "A column is left out by the word omit, or hashed by the word hash.",
+}
+
+
+@dataclass
+class Faults:
+    """What is wrong with a form: by field, and all in all."""
+
+    general: str | None = None
+    by_field: dict[str, str] = field(default_factory=dict)
+
+    def note_settings(self, error: UnusableSettingsError) -> None:
+        """Say beside each setting why it can't be used."""
+        for one in explained(error).errors:
+            name = one["pointer"].removeprefix(_SETTINGS).partition("/")[0]
+            self.by_field[f"{PREFIX}{name}"] = _sentence(one["detail"])
+
+    def note(self, error: ValidationError) -> None:
+        """Say beside each other field why it can't be used."""
+        for one in error.errors(include_input=False, include_url=False, include_context=False):
+            name = str(one["loc"][0])
+            place = f"{name}.{one['loc'][1]}" if name == "since" else name
+            self.by_field[place] = _HINTS.get(name) or _sentence(unusable_value(one)["detail"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +59,7 @@ class Field:
         name: Of the setting.
         label: For people.
         text: What it means.
-        kind: ``text``, ``number``, ``boolean`` or ``choice``.
+        kind: ``text``, ``number``, ``boolean``, ``choice``, ``list`` (commas between) or ``json``.
         choices: Values to choose from.
         default: What holds where nothing is typed; empty where something has to be.
         is_required: Whether something has to be typed.
@@ -46,12 +86,61 @@ def fields_of(adapter: type[BaseAdapter[Any]]) -> list[Field]:
         _field(name, property_, is_required=name in required)
         for name, property_ in schema["properties"].items()
     ]
-    return sorted(found, key=lambda field: not field.is_required)
+    return sorted(found, key=lambda one: not one.is_required)
 
 
 def streams(adapter: type[BaseAdapter[Any]], form: Mapping[str, str]) -> list[str]:
     """Names of the adapter's streams whose boxes were ticked."""
     return [stream.name for stream in adapter.streams if f"stream.{stream.name}" in form]
+
+
+def secrets(fields: Iterable[CredentialField], form: Mapping[str, str]) -> dict[str, Secret]:
+    """Secrets that were typed, by field."""
+    return {
+        one.name: Secret(value)
+        for one in fields
+        if (value := form.get(f"{SECRET_PREFIX}{one.name}", "").strip())
+    }
+
+
+def filled(adapter: type[BaseAdapter[Any]], connection: Connection) -> dict[str, str]:
+    """The form that says what a connection has, as a browser would send it unchanged."""
+    form = {
+        "columns": "\n".join(
+            f"{stream}.{name} {treatment}"
+            for stream, rules in connection.columns.items()
+            for name, treatment in rules.items()
+        ),
+        "sync_interval_minutes": f"{connection.sync_interval.total_seconds() / 60:g}",
+        "version": str(connection.version),
+    }
+    form |= {f"stream.{one.name}": "on" for one in adapter.chosen(connection.streams)}
+    form |= {f"since.{stream}": day for stream, day in connection.since.items()}
+    form |= {f"history.{stream}": "on" for stream in connection.history}
+    for one in fields_of(adapter):
+        value = connection.settings.get(one.name)
+        if one.kind == "boolean":
+            if value if one.name in connection.settings else one.default == "true":
+                form[f"{PREFIX}{one.name}"] = "on"
+        elif value is not None:
+            form[f"{PREFIX}{one.name}"] = _text(one, value)
+    return form
+
+
+def reading(adapter: type[BaseAdapter[Any]], form: Mapping[str, str]) -> dict[str, Any]:
+    """What a form says on how a connection reads, by the names that the API has for it.
+
+    Raises:
+        ValueError: If a line of its columns is not a rule; it names the line by its number.
+    """
+    names = [stream.name for stream in adapter.all_streams()]
+    return {
+        "streams": streams(adapter, form),
+        "columns": columns(form),
+        "since": {name: day for name in names if (day := form.get(f"since.{name}", "").strip())},
+        "history": [name for name in names if f"history.{name}" in form],
+        "sync_interval_minutes": form.get("sync_interval_minutes", "").strip() or "60",
+    }
 
 
 def columns(form: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -80,21 +169,58 @@ def typed(adapter: type[BaseAdapter[Any]], form: Mapping[str, str]) -> dict[str,
     A number that can't be read stays text, for the adapter's model to refuse.
     """
     found: dict[str, Any] = {}
-    for field in fields_of(adapter):
-        text = form.get(f"{PREFIX}{field.name}", "").strip()
-        if field.kind == "boolean":
-            if (text == "on") != (field.default == "true"):
-                found[field.name] = text == "on"
+    for one in fields_of(adapter):
+        text = form.get(f"{PREFIX}{one.name}", "").strip()
+        if one.kind == "boolean":
+            if (text == "on") != (one.default == "true"):
+                found[one.name] = text == "on"
         elif text:
-            found[field.name] = typed_number(text) if field.kind == "number" else text
+            found[one.name] = _value(one, text)
     return found
+
+
+def _value(one: Field, text: str) -> Any:
+    match one.kind:
+        case "number":
+            return typed_number(text)
+        case "list":
+            return [part for one in text.split(",") if (part := one.strip())]
+        case "json":
+            try:
+                return msgspec.json.decode(text)
+            except (msgspec.DecodeError, RecursionError):
+                return text
+    return text
+
+
+def _text(one: Field, value: Any) -> str:
+    """A value as somebody types it."""
+    match one.kind:
+        case "list":
+            return ", ".join(map(str, value))
+        case "json":
+            return msgspec.json.encode(value).decode()
+    return str(value)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+_KINDS = {
+    "number": "number",
+    "integer": "number",
+    "boolean": "boolean",
+    "array": "list",
+    "object": "json",
+}
 
 
 def _field(name: str, schema: Mapping[str, Any], *, is_required: bool) -> Field:
     # An optional one is a choice between its kind and null.
     inner = next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), schema)
-    kind = {"number": "number", "integer": "number", "boolean": "boolean"}.get(inner.get("type", ""), "text")
-    default = schema.get("default")
+    kind = _KINDS.get(inner.get("type", "object"), "text")
+    default = None if kind in ("list", "json") else schema.get("default")
     choices = tuple(map(str, inner.get("enum", ())))
     return Field(
         name,

@@ -15,9 +15,9 @@ from unified.api.management.access.callers import Caller
 from unified.api.management.endpoints.connections import connections as configs
 from unified.api.management.endpoints.connections import mapping_proposals as proposals_api
 from unified.api.management.endpoints.connections.syncs import RecordReader
-from unified.api.management.problems import Problem, explained
+from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
-from unified.api.pages.route import NO_SUCH_PAGE, Form, router
+from unified.api.pages.route import NO_SUCH_PAGE, Form, refusal, router
 from unified.api.pages.view import render, see_other
 from unified.kit.mapping.refusals import RuleError
 from unified.kit.mapping.rules import Rule, read_rules
@@ -29,7 +29,6 @@ from unified.sync.remapping.trials import FieldChange, try_rules
 
 _LOOKED_AT = 200
 _LONGEST_RULE = 20_000
-_SHOWN_IN_PLACE = frozenset({409, 422})
 
 # What was done, for the page after it.
 DONE = {
@@ -63,11 +62,8 @@ async def decide(
     try:
         decision, done = _decision(stream, form)
         await proposals_api.decide_mappings(caller, services, connection_id, decision)
-    except Exception as error:
-        problem = explained(error)
-        if problem.status not in _SHOWN_IN_PLACE:
-            raise
-        return await _page(request, caller, services, connection_id, stream, problem=problem)
+    except Exception as error:  # noqa: BLE001 - what is not shown here is raised again
+        return await _page(request, caller, services, connection_id, stream, problem=refusal(error))
     return see_other(f"/connectors/{connection_id}/mappings/{stream}?done={done}")
 
 

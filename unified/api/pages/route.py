@@ -1,7 +1,7 @@
 """What each page goes through before its own code: who is signed in, whether they may, how often, and their form."""
 
 import hmac
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -22,6 +22,7 @@ from unified.kit.secrets import Secret
 NO_SUCH_PAGE = Problem(404, "There is no such page in this workspace.")
 CSRF_FIELD = "csrf"
 _MOST_FIELDS = 200
+_SHOWN_IN_PLACE = frozenset({409, 412, 422, 502})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,32 @@ async def _form_of(request: Request) -> dict[str, str]:
     return form
 
 
+def refusal(error: Exception) -> Problem:
+    """Why what a form asked for was refused, to be shown on the page where it was asked for.
+
+    Raises:
+        Exception: The error itself, where a page of its own says it better.
+    """
+    problem = explained(error)
+    if problem.status not in _SHOWN_IN_PLACE:
+        raise error
+    return problem
+
+
 Form = Annotated[dict[str, str], Depends(_form_of)]
 """Annotation of a page's parameter: the fields of the form that was sent."""
+
+
+def version_of(form: Mapping[str, str]) -> int:
+    """The version of what a form is about, as its page showed it.
+
+    Raises:
+        Problem: If the form names none.
+    """
+    version = form.get("version", "")
+    if not version.isascii() or not version.isdigit() or len(version) > 9:  # noqa: PLR2004
+        raise Problem(422, "The form does not say which version it is about.")
+    return int(version)
 
 
 async def read_form(request: Request, services: Services, expected: Secret) -> dict[str, str]:

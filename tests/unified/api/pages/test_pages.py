@@ -148,28 +148,6 @@ async def test_a_new_connection_waits_for_approval_where_that_is_asked_for(site:
     assert (await site.registry.get_connection(workspace.id, connection.id)).approval == "approved"
 
 
-async def test_streams_are_chosen_by_their_boxes(site: Site) -> None:
-    workspace = await site.workspace()
-    connection = await site.connection(workspace)
-
-    async def reads() -> list[str]:
-        return [*(await site.registry.get_connection(workspace.id, connection.id)).streams]
-
-    async with site.visit(await site.token(workspace, "member")) as page:
-        await page.goto(f"/connectors/{connection.id}")
-        await page.get_by_text("Choose streams").click()
-        await page.get_by_label("Events").uncheck()
-        await press(page, "Choose")
-        await expect(page.get_by_role("status")).to_contain_text("streams to read were chosen")
-        assert await reads() == ["customers", "invoices"]
-        await page.get_by_text("Choose streams").click()
-        for box in ("Customers", "Invoices"):
-            await page.get_by_label(box).uncheck()
-        await press(page, "Choose")
-        await expect(page.get_by_role("alert")).to_contain_text("at least one stream")
-    assert await reads() == ["customers", "invoices"]
-
-
 async def test_what_is_gone_waits_for_a_word(site: Site) -> None:
     workspace = await site.workspace()
     connection = await site.connection(workspace)
@@ -372,8 +350,7 @@ async def test_a_viewer_sees_no_buttons_and_is_refused(site: Site) -> None:
             "resume",
             "approve",
             "reject",
-            "streams",
-            "columns",
+            "settings",
             "credentials",
             "authorize",
             "replay",
@@ -396,14 +373,29 @@ async def test_another_workspaces_connection_is_not_there(site: Site) -> None:
     ours = await site.workspace()
     async with site.visit(await site.token(ours)) as page:
         texts = set()
-        for path in (f"/connectors/{theirs.id}", f"/connectors/{uuid4()}", "/connectors/nothing"):
+        for path in (
+            f"/connectors/{theirs.id}",
+            f"/connectors/{theirs.id}/settings",
+            f"/connectors/{uuid4()}",
+            "/connectors/nothing",
+        ):
             answer = await page.goto(path)
             assert answer is not None
             assert answer.status == 404, path
             texts.add(await page.locator("main").inner_text())
         assert len(texts) == 1  # whether it exists elsewhere is not told
         csrf = await page.locator("input[name=csrf]").first.get_attribute("value") or ""
-        for action in ("sync", "bury", "test", "pause", "credentials", "authorize", "replay", "approve"):
+        for action in (
+            "sync",
+            "bury",
+            "test",
+            "pause",
+            "credentials",
+            "authorize",
+            "replay",
+            "approve",
+            "settings",
+        ):
             form = {"csrf": csrf, "version": "1", "api_key": "sk_test_fake_x"}
             sent = await page.request.post(f"/connectors/{theirs.id}/{action}", form=form)
             assert sent.status == 404, action
@@ -700,6 +692,7 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
                 "/connectors",
                 f"/connectors/{connection.id}",
                 f"/connectors/{broken.id}",
+                f"/connectors/{connection.id}/settings",
                 "/connectors/marketplace",
                 "/connectors/marketplace/typeform",
                 "/connectors/build",

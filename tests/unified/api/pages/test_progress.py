@@ -13,7 +13,7 @@ from playwright.async_api import expect
 
 from tests.streams import key_of
 from tests.waiting import LIMIT_SECONDS
-from unified.api.pages import progress
+from unified.api.pages.connections import progress
 from unified.store.connections import sync_requests
 from unified.store.connections.sync_requests import pending
 from unified.store.records import history
@@ -88,15 +88,16 @@ async def test_columns_are_saved_while_the_page_follows_the_sync_of_those_before
     connection = await site.connection(workspace)
     heading, rules = "#progress-heading", "Columns to leave out or hash"
     async with site.visit(await site.token(workspace, "member")) as page:
-        await page.goto(f"/connectors/{connection.id}")
         for typed, stored in (
             ("customers.email hash", {"customers": {"email": "hash"}}),
             ("customers.email hash\ncustomers.phone omit", {"customers": {"email": "hash", "phone": "omit"}}),
         ):
-            await page.get_by_text("Leave out or hash columns").click()
+            await page.goto(f"/connectors/{connection.id}")
+            await page.get_by_role("link", name="Change settings and streams").click()
             await page.get_by_label(rules).fill(typed)
-            async with page.expect_navigation(url="**/*done=columns"):
-                await page.locator("form[action$='/columns'] button").click()
+            await page.get_by_role("button", name="Change settings").click()
+            await expect(page.get_by_role("status")).to_contain_text("brings what is stored to the columns")
+            await page.get_by_role("link", name=connection.name, exact=True).click()
             await expect(page.locator(heading)).to_have_text("Sync queued")
             await expect(page.locator("[data-follow]")).to_have_count(1)
             changed = await site.registry.get_connection(workspace.id, connection.id)
@@ -104,7 +105,7 @@ async def test_columns_are_saved_while_the_page_follows_the_sync_of_those_before
             await expect(page.get_by_text("No customers are stored yet")).to_have_count(
                 len(stored["customers"])
             )
-        await page.go_back()
+        await page.reload()
         await page.goto("/connectors")
         await expect(page.get_by_role("heading", level=1)).to_have_text("Connections")
 

@@ -12,9 +12,9 @@ from fastapi import Request, Response
 from unified.api.management.access.callers import Caller
 from unified.api.management.endpoints.connections import documents as api
 from unified.api.management.endpoints.connections.connections import Reader
-from unified.api.management.problems import Problem, explained
+from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
-from unified.api.pages.route import NO_SUCH_PAGE, Form, router
+from unified.api.pages.route import NO_SUCH_PAGE, Form, refusal, router
 from unified.api.pages.view import render, see_other
 from unified.store.connections import statistics
 from unified.store.connections.statistics import Outcomes
@@ -24,7 +24,6 @@ from unified.sync.connectors.marketplace import Listed, listed
 
 HOME = "/connectors/marketplace"
 _SPAN = timedelta(days=30)
-_SHOWN_IN_PLACE = frozenset({409, 422})
 
 _DONE = {
     "install": "It is installed. Its assets, schedule and sensor appear by themselves.",
@@ -107,11 +106,8 @@ async def _carry_out(
     await _one(caller, services, name)
     try:
         await work()
-    except Exception as error:
-        problem = explained(error)
-        if problem.status not in _SHOWN_IN_PLACE:
-            raise
-        return await _page(request, caller, services, name, problem=problem)
+    except Exception as error:  # noqa: BLE001 - what is not shown here is raised again
+        return await _page(request, caller, services, name, problem=refusal(error))
     is_there = any(one.name == name for one in await listed(services.db, caller.workspace_id))
     return see_other(f"{HOME}/{name}?done={done}" if is_there else f"{HOME}?done={done}")
 

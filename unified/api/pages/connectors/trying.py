@@ -11,12 +11,10 @@ from unified.api.management.destinations import destination_check
 from unified.api.management.problems import Problem
 from unified.api.management.services import Services
 from unified.api.pages import forms
-from unified.api.pages.new_connection import SECRET_PREFIX
 from unified.api.pages.route import NO_SUCH_PAGE
 from unified.kit.document.engine import DocumentAdapter
 from unified.kit.document.model import Document
 from unified.kit.document.settings import DocumentConfig
-from unified.kit.secrets import Secret
 from unified.kit.settings import checked_settings
 from unified.store.connectors import documents
 from unified.sync.access.authorization import AuthorizedConnections
@@ -78,11 +76,7 @@ def typed(
     check = destination_check(services.settings.management.open_hosts)
     settings = checked_settings(kind, forms.typed(kind, form), check)
     fields = secret_fields(kind)
-    secrets = {
-        one.name: Secret(value)
-        for one in fields
-        if (value := form.get(f"{SECRET_PREFIX}{one.name}", "").strip())
-    }
+    secrets = forms.secrets(fields, form)
     if missing := [one.label for one in fields if one.name not in secrets]:
         raise Problem(422, f"Type {' and '.join(missing)}, or choose a connection.")
     return with_secrets(kind, settings, secrets, caller.workspace_id)

@@ -11,10 +11,10 @@ from unified.api.management.endpoints import customer_routes as api
 from unified.api.management.endpoints.connections.connections import Reader, Writer
 from unified.api.management.endpoints.connections.syncs import RecordReader, Syncer
 from unified.api.management.endpoints.customer_routes import PreviewedPush
-from unified.api.management.problems import Problem, explained
+from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
 from unified.api.pages.records import address
-from unified.api.pages.route import Form, router
+from unified.api.pages.route import Form, refusal, router
 from unified.api.pages.view import render, see_other
 from unified.store.routes import review
 from unified.store.routes.routes import Routes
@@ -106,11 +106,8 @@ async def decide(request: Request, caller: Syncer, services: Use, route_id: UUID
     except ValidationError:
         problem = Problem(422, "Choose what is to become of the record.")
         return await _page(request, caller, services, route_id, problem=problem)
-    except Exception as error:
-        problem = explained(error)
-        if problem.status not in (409, 422):
-            raise
-        return await _page(request, caller, services, route_id, problem=problem)
+    except Exception as error:  # noqa: BLE001 - what is not shown here is raised again
+        return await _page(request, caller, services, route_id, problem=refusal(error))
     return see_other(f"/routes/{route_id}?done=decide")
 
 

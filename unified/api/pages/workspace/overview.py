@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from unified.api.management.endpoints.connections.connections import Reader
 from unified.api.management.services import Use
 from unified.api.pages import chart
-from unified.api.pages.connections import health
+from unified.api.pages.connections.connection import health
 from unified.api.pages.route import router
 from unified.api.pages.view import render
 from unified.store.connections import overview

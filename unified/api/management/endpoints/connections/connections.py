@@ -285,6 +285,7 @@ async def change(
     connection: Connection,
     wanted: ConfigChange,
     *,
+    secrets: Mapping[str, Secret] | None = None,
     test: bool,
     if_version: int | None = None,
 ) -> Changed:
@@ -298,6 +299,7 @@ async def change(
         since=wanted.since,
         history=wanted.history,
         sync_interval=None if minutes is None else minutes * _MINUTE,
+        secrets=secrets,
         check=destination_check(services.settings.management.open_hosts),
         if_version=if_version,
         test=test,

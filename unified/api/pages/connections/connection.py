@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
@@ -12,13 +12,14 @@ from unified.api.management.access.callers import Caller, Rule
 from unified.api.management.endpoints import webhooks
 from unified.api.management.endpoints.connections import connections as configs
 from unified.api.management.endpoints.connections import credentials, oauth, syncs
-from unified.api.management.problems import Problem, explained
+from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
-from unified.api.pages import chart, forms, progress
+from unified.api.pages import chart
+from unified.api.pages.connections import progress
 from unified.api.pages.data.set_aside import replay_letters
-from unified.api.pages.route import Form, router
+from unified.api.pages.route import Form, refusal, router, version_of
 from unified.api.pages.view import render, see_other
-from unified.kit.registry import discover_adapters, get_adapter
+from unified.kit.registry import discover_adapters
 from unified.store.connections import rows as stored
 from unified.store.connections import statistics
 from unified.store.connections.rows import Connection
@@ -29,8 +30,6 @@ from unified.sync.columns.seen import unseen
 
 PER_PAGE = 50
 _PULLS_DRAWN, _PULLS_LISTED, _REJECTS_LISTED = 120, 12, 20
-# A refusal of what was asked for, which is best read on the page where it was asked for.
-_SHOWN_IN_PLACE = frozenset({409, 412, 422, 502})
 
 Approver = Annotated[Caller, Depends(Rule("connections:approve", in_workspace=True))]
 CredentialWriter = Annotated[Caller, Depends(Rule("credentials:write", in_workspace=True))]
@@ -45,8 +44,7 @@ DONE = {
     "resume": "It is synced by schedule again.",
     "approve": "It is approved and may be used.",
     "reject": "It is rejected and stays unused.",
-    "streams": "The streams to read were chosen; the next sync reads them.",
-    "columns": "The columns were chosen; a sync was asked for, which brings what is stored to that.",
+    "settings": "The settings were changed; the next sync goes by them.",
     "credentials": "The new credentials were accepted by the provider and stored.",
     "stored": "The credentials were stored.",
     "remove": "The connection was removed, with its records, webhooks and history.",
@@ -179,7 +177,7 @@ async def approve(
     """Let it be used, in the version that was looked at."""
 
     async def work() -> None:
-        await configs.approve_connection(caller, services, connection_id, _version(form))
+        await configs.approve_connection(caller, services, connection_id, version_of(form))
 
     return await _carry_out(request, caller, services, connection_id, "approve", work)
 
@@ -191,45 +189,9 @@ async def reject(
     """Keep it from being used."""
 
     async def work() -> None:
-        await configs.reject_connection(caller, services, connection_id, _version(form))
+        await configs.reject_connection(caller, services, connection_id, version_of(form))
 
     return await _carry_out(request, caller, services, connection_id, "reject", work)
-
-
-@routes.post("/connectors/{connection_id}/streams")
-async def choose_streams(
-    request: Request, caller: configs.Writer, services: Use, connection_id: UUID, form: Form
-) -> Response:
-    """Read the streams that were ticked, once the provider says that the credentials may."""
-    connection = await services.registry.get_connection(caller.workspace_id, connection_id)
-    is_tried = connection.approval == "approved"
-
-    async def work() -> None:
-        names = forms.streams(get_adapter(connection.connector), form)
-        if not names:
-            raise Problem(422, "Choose at least one stream; to stop all syncs, pause the connection.")
-        await configs.change(caller, services, connection, configs.ConfigChange(streams=names), test=is_tried)
-
-    return await _carry_out(request, caller, services, connection_id, "streams", work)
-
-
-@routes.post("/connectors/{connection_id}/columns")
-async def choose_columns(
-    request: Request, caller: configs.Writer, services: Use, connection_id: UUID, form: Form
-) -> Response:
-    """Leave out and hash the columns that were typed."""
-    connection = await services.registry.get_connection(caller.workspace_id, connection_id)
-
-    async def work() -> None:
-        try:
-            wanted = configs.ConfigChange.model_validate({"columns": forms.columns(form)})
-        except ValidationError:
-            raise Problem(422, "A column is left out by the word omit, or hashed by the word hash.") from None
-        except ValueError as error:
-            raise Problem(422, str(error)) from None
-        await configs.change(caller, services, connection, wanted, test=False)
-
-    return await _carry_out(request, caller, services, connection_id, "columns", work)
 
 
 @routes.post("/connectors/{connection_id}/credentials")
@@ -311,11 +273,8 @@ async def _carry_out(
     """Do something, and show the connection with the outcome; what is returned goes on in its page's address."""
     try:
         further = await work()
-    except Exception as error:
-        problem = explained(error)
-        if problem.status not in _SHOWN_IN_PLACE:
-            raise
-        return await _page(request, caller, services, connection_id, problem=problem)
+    except Exception as error:  # noqa: BLE001 - what is not shown here is raised again
+        return await _page(request, caller, services, connection_id, problem=refusal(error))
     return see_other(f"/connectors/{connection_id}?done={done}{further or ''}")
 
 
@@ -370,13 +329,6 @@ async def _page(
         unseen=await unseen(services.db, connection, connection.columns) if adapter else [],
         soon=timedelta(days=7),
     )
-
-
-def _version(form: dict[str, Any]) -> int:
-    version = str(form.get("version", ""))
-    if not version.isascii() or not version.isdigit() or len(version) > 9:  # noqa: PLR2004
-        raise Problem(422, "The form does not say which version it is about.")
-    return int(version)
 
 
 def _display_names() -> dict[str, str]:
