@@ -67,6 +67,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
             "commands.access.db:app",
             "Give tools a login that reads one workspace; print its URL; open psql.",
         ),
+        "raw": ("commands.records.raw:app", "Print what a source sent of a record; store it compressed."),
         "export": ("commands.records.export:export", "Write a stream to Parquet, CSV or JSON lines."),
     },
     "Routes": {

@@ -30,6 +30,7 @@ OWN_COLUMNS = {
     "schema_version": "text",
     "content_hash": "bigint",
     "changed_xid": "xid8",
+    "raw_compressed": "bytea",
 }
 
 # What customers are looked up by, made of their fields.
@@ -97,19 +98,23 @@ def test_columns_are_the_models_fields(database_url: str, entity: Entity) -> Non
 
 @pytest.mark.parametrize("table", [*(entity.table for entity in ENTITIES), "golden_customers"])
 def test_whatever_changes_a_row_moves_it_in_the_order_of_changes(database_url: str, table: str) -> None:
-    """A column that a migration adds is one of the trigger's: see ``keep_change_order``."""
+    """A column that a migration adds is one of the trigger's: see ``keep_change_order``.
+
+    But for the raw record, whose form may change by itself; where it says something else, its hash changes with it.
+    """
     with psycopg.connect(database_url) as connection:
         lacking = connection.execute(
             """
             SELECT attname FROM pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped
-                AND attgenerated = '' AND attname NOT IN ('observed_at', 'changed_xid') AND attnum <> ALL((
+                AND attgenerated = '' AND attnum <> ALL((
                     SELECT tgattr::smallint[] FROM pg_trigger
                     WHERE tgrelid = %(table)s::regclass AND tgname = 'moved_to_end'
                 )::smallint[])
             """,
             {"table": table},
         ).fetchall()
-    assert lacking == []
+    raw = {"raw_data", "raw_compressed"} if table != "golden_customers" else set()
+    assert {name for (name,) in lacking} == raw | ({"observed_at"} if raw else set()) | {"changed_xid"}
 
 
 def test_the_catalogue_of_connectors_follows_the_code(database_url: str) -> None:

@@ -25,7 +25,7 @@ from unified.store.records import cursors
 from unified.store.records.merge import batches
 from unified.store.records.merge.batches import Batch, MergeCounts
 from unified.store.records.merge.deletions import Deletion
-from unified.store.records.raw_json import received
+from unified.store.records.raw.json_text import received
 from unified.store.records.tables import StreamKey
 
 REVISIONS = sorted(path.name[:4] for path in FOLDER.glob("versions/[0-9]*.sql"))

@@ -19,6 +19,7 @@ from psycopg.pq.abc import PGconn
 from unified.schema.entities import EVENTS, INVOICES
 from unified.schema.invoice import UnifiedLineItem
 from unified.store.database import Database
+from unified.store.lists import compressed
 from unified.store.lists.declared import RecordList
 from unified.store.lists.pages import connection_ids
 from unified.store.records.tables import column_type
@@ -164,8 +165,11 @@ async def copy(
         places = {f"after_{number}": value for number, value in enumerate(after or ())}
         async with conn.cursor().copy(_statement(extract, list(places)), {**values, **places}):
             rows = _Rows(conn.pgconn)
-            while piece := await asyncio.to_thread(_next, extract, rows):
-                yield piece
+            while found := await asyncio.to_thread(_next, extract, rows):
+                day, held = found
+                if extract.raw:
+                    held = await compressed.opened(db, workspace_id, held, is_json=extract.form == "json")
+                yield await asyncio.to_thread(_piece, extract, day, held)
 
 
 class _Rows:
@@ -197,8 +201,8 @@ class _Rows:
         self._ahead = row
 
 
-def _next(extract: Extract, rows: _Rows) -> Piece | None:
-    """The next piece; None behind the last."""
+def _next(extract: Extract, rows: _Rows) -> tuple[bytes, list[bytes]] | None:
+    """The rows of the next piece, and the day that each begins with; None behind the last."""
     begin = b""
     held: list[bytes] = []
     size = 0
@@ -212,7 +216,7 @@ def _next(extract: Extract, rows: _Rows) -> Piece | None:
             begin = day
         held.append(row)
         size += len(row)
-    return _piece(extract, begin, held) if held else None
+    return (begin, held) if held else None
 
 
 def _piece(extract: Extract, day: bytes, rows: list[bytes]) -> Piece:
@@ -331,6 +335,8 @@ def _value(extract: Extract, name: str, kind: str) -> sql.Composable:
 
 
 def _stored(name: str) -> sql.Composable:
+    if name == "raw_data":
+        return compressed.RAW
     if name == "connection":
         return sql.SQL("(SELECT c.name FROM connector_configs AS c WHERE c.id = t.connection_id)")
     return sql.Identifier("t", name)

@@ -21,7 +21,7 @@ from unified.schema.versions import UnknownSchemaVersionError
 from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.errors import StoreError
 from unified.store.lists.declared import Filter, RecordList
-from unified.store.records.raw_json import received
+from unified.store.records.raw import forms
 from unified.store.records.suppressions import emptied, erased
 from unified.store.records.tables import TABLES
 
@@ -241,18 +241,15 @@ async def single(
 
 async def raw(conn: AsyncConnection[Any], which: RecordList, row: Row) -> dict[str, msgspec.Raw | None]:
     """What the source sent of a record, as it sent it: JSON by column. None where it was only known as deleted."""
-    columns = sql.SQL(", ").join(
-        sql.SQL("convert_to({}::text, 'UTF8')").format(sql.Identifier(name)) for name in which.raw
+    if not which.raw:
+        return {}
+    (name,) = which.raw
+    statement = sql.SQL("SELECT {} FROM {} WHERE {} AND {}").format(
+        forms.KEPT, sql.Identifier(which.table), _is(which.key), forms.HAS_RAW
     )
-    statement = sql.SQL("SELECT {} FROM {} WHERE {}").format(
-        columns, sql.Identifier(which.table), _is(which.key)
-    )
-    found = await (await conn.execute(statement, dict(zip(which.key, row.key, strict=True)))).fetchone()
-    kept: Sequence[Any] = found or (None,) * len(which.raw)
-    return {
-        name: None if body is None else msgspec.Raw(received(body))
-        for name, body in zip(which.raw, kept, strict=True)
-    }
+    rows = await conn.execute(statement, dict(zip(which.key, row.key, strict=True)))
+    found = await forms.opened(conn, [kept for (kept,) in await rows.fetchall()])
+    return {name: msgspec.Raw(found[0]) if found else None}
 
 
 async def connection_ids(conn: AsyncConnection[Any], names: Sequence[str]) -> list[UUID]:

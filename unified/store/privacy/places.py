@@ -7,6 +7,7 @@
 - Rejects, received events (drained or not), dead letters, pushes under way, keys of identities, decisions on them and
   golden customers go as a whole. What is left of an identity is resolved anew by its next run.
 - Keys by which routes look customers up go as a whole.
+- Dictionaries of compressed raw records hold names of fields alone; one among which an id of theirs is goes as well.
 - Links of routes keep their two ids; the values go, and nothing is pushed along them.
 - Rows of derived tables go where a value is an address or a long id; the asset's next run makes its table anew.
 
@@ -25,7 +26,8 @@ from unified.schema.entities import CUSTOMERS, ENTITIES, INVOICES, Entity
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.identities import records as identity_records
 from unified.store.privacy.persons import Person
-from unified.store.records import derived, keys, suppressions
+from unified.store.records import derived, keys, repacking, suppressions
+from unified.store.records.raw import forms
 from unified.store.records.tables import TABLES, StreamKey
 from unified.store.records.traces import Traces, is_distinct
 
@@ -98,6 +100,7 @@ async def empty(
                 counts[entity.history] += await _empty_records(
                     conn, connection, entity, entity.history, traces, of
                 )
+        counts["raw_dictionaries"] += await repacking.forget_dictionaries(conn, connection, traces)
         counts["rejects"] += await _remove_rejects(conn, connection, traces)
         for table, key in (("webhook_inbox", "id"), ("webhook_dead_letters", "event_hash")):
             counts[table] += await _remove_events(conn, connection, traces, table, key)
@@ -164,14 +167,16 @@ async def _empty_records(
     if traces.pattern:
         query = sql.SQL(
             """
-            SELECT stream, source_id, convert_to(raw_data::text, 'UTF8') FROM {}
-            WHERE connection_id = %s AND raw_data IS NOT NULL
-                AND encode(convert_to(raw_data::text, 'UTF8'), 'escape') ~* %s
+            SELECT stream, source_id, {} FROM {} WHERE connection_id = %s AND (
+                raw_compressed IS NOT NULL OR encode(convert_to(raw_data::text, 'UTF8'), 'escape') ~* %s
+            )
             """
-        ).format(leaf)
-        async for stream, source_id, raw in _rows(conn, query, (connection.id, traces.pattern)):
-            if traces.are_in(raw):
-                found.setdefault(stream, set()).add(source_id)
+        ).format(forms.KEPT, leaf)
+        async for rows in _chunks(conn, query, (connection.id, traces.pattern)):
+            raws = await forms.opened(conn, [kept for _, _, kept in rows])
+            for (stream, source_id, _), raw in zip(rows, raws, strict=True):
+                if traces.are_in(raw):
+                    found.setdefault(stream, set()).add(source_id)
     count = 0
     for stream, ids in found.items():
         query = sql.SQL(
@@ -277,8 +282,16 @@ async def _remove_derived(conn: _Conn, person: Person, unified_ids: Iterable[UUI
 
 async def _rows(conn: _Conn, query: sql.SQL | sql.Composed, values: Any) -> AsyncIterator[tuple[Any, ...]]:
     """Rows of a query, some hundred in memory at a time."""
-    async with conn.cursor("rows_to_look_at") as cursor:
-        cursor.itersize = _CHUNK
-        await cursor.execute(query, values)
-        async for row in cursor:
+    async for rows in _chunks(conn, query, values):
+        for row in rows:
             yield row
+
+
+async def _chunks(
+    conn: _Conn, query: sql.SQL | sql.Composed, values: Any
+) -> AsyncIterator[list[tuple[Any, ...]]]:
+    """The same, those in memory together."""
+    async with conn.cursor("rows_to_look_at") as cursor:
+        await cursor.execute(query, values)
+        while rows := await cursor.fetchmany(_CHUNK):
+            yield rows

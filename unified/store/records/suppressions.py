@@ -44,13 +44,14 @@ _LINES = """(
 def emptied(table: UnifiedTable) -> Mapping[str, str]:
     """The columns of a table that hold personal data, each with what takes its place, in SQL."""
     kept = _IDENTITY | _KEPT.get(table.entity, set())
-    return {
+    of_model = {
         column.name: _LINES
         if column.name == "line_items"
         else _EMPTY.get(column.name, _EMPTY.get(column.type, "NULL"))
         for column in table.columns
         if column.type in ("text", "text[]", "json", "jsonb") and column.name not in kept
     }
+    return of_model | {"raw_compressed": "NULL"}
 
 
 def emptying(table: UnifiedTable) -> sql.Composed:

@@ -5,7 +5,8 @@ Columns follow from the models (a migration test holds the SQL to them). How row
 (:mod:`unified.store.database`).
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping
+import json
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -22,7 +23,7 @@ from unified.schema import UnifiedBase, UnifiedModel, versions
 from unified.schema.entities import ENTITIES, Entity
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
-from unified.store.records.raw_json import received
+from unified.store.records.raw import forms
 
 READ_CHUNK = 2000
 """Rows that a reader holds in memory at once."""
@@ -185,12 +186,15 @@ async def read(
     """
     query = sql.SQL(
         "SELECT * FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s "
-        "AND (deleted_at IS NULL {}) ORDER BY source_id"
-    ).format(key.leaf, sql.SQL("OR raw_data IS NOT NULL" if with_deleted else ""))
+        "AND (deleted_at IS NULL OR %(with_deleted)s AND {}) ORDER BY source_id"
+    ).format(key.leaf, forms.HAS_RAW)
     async with connection.cursor("records", row_factory=dict_row) as cursor:
         cursor.itersize = READ_CHUNK
-        await cursor.execute(query, key.parameters())
+        await cursor.execute(query, key.parameters() | {"with_deleted": with_deleted})
         async for row in cursor:
+            if kept := row["raw_compressed"]:
+                (body,) = await forms.opened(connection, [kept])
+                row["raw_data"] = json.loads(body)
             yield key.table.read_row(row)
 
 
@@ -208,15 +212,20 @@ async def read_chunks(
         Column names and rows. At least one chunk comes, so that the columns of an empty stream are known.
     """
     names = [column.name for column in key.table.columns if column.name not in without]
+    place = names.index("raw_data") if "raw_data" in names else None
     query = sql.SQL(
-        "SELECT {} FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s AND deleted_at IS NULL"
-    ).format(sql.SQL(", ").join(map(sql.Identifier, names)), key.leaf)
+        "SELECT {}, {} FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s AND deleted_at IS NULL"
+    ).format(
+        sql.SQL(", ").join(map(sql.Identifier, names)),
+        sql.SQL("NULL" if place is None else "raw_compressed"),
+        key.leaf,
+    )
     async with database.workspace(key.workspace_id) as transaction, transaction.cursor("chunks") as cursor:
         await cursor.execute(query, key.parameters())
         rows = await cursor.fetchmany(READ_CHUNK)
-        yield names, rows
+        yield names, await _with_raw(transaction, place, rows)
         while rows := await cursor.fetchmany(READ_CHUNK):
-            yield names, rows
+            yield names, await _with_raw(transaction, place, rows)
 
 
 async def read_raw(
@@ -235,13 +244,16 @@ async def read_raw(
         ``limit`` means that these are the last.
     """
     query = sql.SQL(
-        "SELECT source_id, convert_to(raw_data::text, 'UTF8'), observed_at, synced_at FROM {} "
+        "SELECT source_id, {}, observed_at, synced_at FROM {} "
         "WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id > %(after)s "
-        "AND deleted_at IS NULL AND raw_data IS NOT NULL ORDER BY source_id LIMIT %(limit)s"
-    ).format(key.leaf)
+        "AND deleted_at IS NULL AND {} ORDER BY source_id LIMIT %(limit)s"
+    ).format(forms.KEPT, key.leaf, forms.HAS_RAW)
     values = key.parameters() | {"after": after, "limit": limit}
     rows = await (await connection.execute(query, values)).fetchall()
-    return [StoredRaw(source_id, received(body), *times) for source_id, body, *times in rows]
+    found = await forms.opened(connection, [row[1] for row in rows])
+    return [
+        StoredRaw(source_id, body, *times) for (source_id, _, *times), body in zip(rows, found, strict=True)
+    ]
 
 
 async def bodies(connection: AsyncConnection[Any], key: StreamKey, ids: Collection[str]) -> dict[str, bytes]:
@@ -253,9 +265,40 @@ async def bodies(connection: AsyncConnection[Any], key: StreamKey, ids: Collecti
         ids: Source ids of a batch at most: all is held in memory.
     """
     query = sql.SQL(
-        "SELECT source_id, convert_to(raw_data::text, 'UTF8') FROM {} "
+        "SELECT source_id, {} FROM {} "
         "WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s) "
-        "AND deleted_at IS NULL AND raw_data IS NOT NULL"
-    ).format(key.leaf)
+        "AND deleted_at IS NULL AND {}"
+    ).format(forms.KEPT, key.leaf, forms.HAS_RAW)
     rows = await (await connection.execute(query, key.parameters() | {"ids": list(ids)})).fetchall()
-    return {source_id: received(body) for source_id, body in rows}
+    found = await forms.opened(connection, [kept for _, kept in rows])
+    return dict(zip([source_id for source_id, _ in rows], found, strict=True))
+
+
+async def body(connection: AsyncConnection[Any], key: StreamKey, source_id: str) -> bytes | None:
+    """The JSON text of one record as it was received, a deleted one's too; None where none is stored.
+
+    Args:
+        connection: A transaction of the key's workspace.
+        key: Which stream.
+        source_id: The record's id in its source.
+    """
+    query = sql.SQL(
+        "SELECT {} FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = %(id)s AND {}"
+    ).format(forms.KEPT, key.leaf, forms.HAS_RAW)
+    rows = await connection.execute(query, key.parameters() | {"id": source_id})
+    found = await forms.opened(connection, [kept for (kept,) in await rows.fetchall()])
+    return found[0] if found else None
+
+
+async def _with_raw(
+    connection: AsyncConnection[Any], place: int | None, rows: Sequence[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """Rows without their last column, a compressed raw record: what it holds is at its place."""
+    kept = {number: row[-1] for number, row in enumerate(rows) if row[-1] is not None}
+    found = dict(zip(kept, await forms.opened(connection, list(kept.values())), strict=True))
+    return [
+        (*row[:place], json.loads(found[number]), *row[place + 1 : -1])
+        if place is not None and number in found
+        else row[:-1]
+        for number, row in enumerate(rows)
+    ]

@@ -4,6 +4,7 @@ Each function reads one connection's records through a connection that
 :meth:`unified.store.database.Database.workspace` gave.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,12 +15,20 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 
 from unified.kit.declarations import ControlTotal
+from unified.kit.decoding import decode_exactly
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES, RECORDS
 from unified.schema.money import exponent
 from unified.store.plans import avoid_nested_loops
-from unified.store.records.tables import StreamKey
+from unified.store.records.raw import forms
+from unified.store.records.tables import READ_CHUNK, StreamKey
 
 _TELLING = {CUSTOMERS: "currency", INVOICES: "status", EVENTS: "event_type", RECORDS: "updated_at"}
+
+
+_READ_SINCE = sql.SQL(
+    "connection_id = %(connection)s AND stream = %(stream)s AND {}"
+    " AND (%(since)s::timestamptz IS NULL OR synced_at >= %(since)s)"
+).format(forms.HAS_RAW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +117,47 @@ async def invoice_totals(
     """
     query = sql.SQL(
         """
-        SELECT currency, count(*), sum(total), sum(nullif(raw_data #>> %(path)s, '')::numeric)
-        FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s AND raw_data IS NOT NULL
-            AND currency IS NOT NULL AND (%(since)s::timestamptz IS NULL OR synced_at >= %(since)s)
-        GROUP BY currency ORDER BY currency
+        SELECT currency, count(*), sum(total), sum(nullif(raw_data #>> %(path)s, '')::numeric), count(raw_compressed)
+        FROM {} WHERE {} AND currency IS NOT NULL GROUP BY currency ORDER BY currency
         """
-    ).format(key.leaf)
-    values = {"path": list(control.path), "since": since}
-    rows = await (await conn.execute(query, key.parameters() | values)).fetchall()
+    ).format(key.leaf, _READ_SINCE)
+    values = key.parameters() | {"path": list(control.path), "since": since}
+    rows = await (await conn.execute(query, values)).fetchall()
+    compressed: Mapping[str, Decimal] = {}
+    if any(row[-1] for row in rows):
+        compressed = await _stated_compressed(conn, key, control, values)
     return [
         Totals(
-            currency, count, stored or Decimal(0), (stated or Decimal(0)).scaleb(-_digits(control, currency))
+            currency,
+            count,
+            stored or Decimal(0),
+            ((stated or Decimal(0)) + compressed.get(currency, Decimal(0))).scaleb(
+                -_digits(control, currency)
+            ),
         )
-        for currency, count, stored, stated in rows
+        for currency, count, stored, stated, _ in rows
     ]
+
+
+async def _stated_compressed(
+    conn: AsyncConnection[Any], key: StreamKey, control: ControlTotal, values: Mapping[str, Any]
+) -> dict[str, Decimal]:
+    """What compressed raw invoices state, in digits of the provider's, by currency."""
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    query = sql.SQL(
+        "SELECT currency, {} FROM {} WHERE {} AND raw_compressed IS NOT NULL AND currency IS NOT NULL"
+    ).format(forms.KEPT, key.leaf, _READ_SINCE)
+    async with conn.cursor("compressed") as cursor:
+        await cursor.execute(query, values)
+        while rows := await cursor.fetchmany(READ_CHUNK):
+            bodies = await forms.opened(conn, [kept for _, kept in rows])
+            for (currency, _), body in zip(rows, bodies, strict=True):
+                stated = decode_exactly(body)
+                for name in control.path:
+                    stated = stated.get(name) if isinstance(stated, dict) else None
+                if stated not in (None, ""):
+                    sums[currency] += Decimal(stated)
+    return sums
 
 
 async def records_by_day(conn: AsyncConnection[Any], key: StreamKey, days: int) -> list[tuple[date, int]]:

@@ -32,6 +32,7 @@ from unified.store.records import keys, suppressions, tables
 from unified.store.records.merge import deletions, merge_sql, staging
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.merge.rows import row_encoder
+from unified.store.records.raw import forms, json_text
 from unified.store.records.tables import TABLES, StreamKey
 
 _NAMELESS = "it can't be mapped, and names a person whose data were deleted on request; see the source"
@@ -295,10 +296,12 @@ class _Merge:
         self._nameless: list[str] = []
         self.suppressed = 0
         self._keeps_history = False
+        self._compresses = False
         self._parameters = key.parameters() | {
             "version": key.table.version,
             "floor": None,
             "is_known": batch.is_known,
+            "same": [],
         }
 
     async def _execute(self, query: str, **parameters: Any) -> AsyncCursor[Any]:
@@ -327,7 +330,7 @@ class _Merge:
         await self._execute(merge_sql.FLOOR)
         row = await self._cursor.fetchone()
         assert row is not None  # noqa: S101 - a SELECT without FROM gives one row
-        self._parameters["floor"], has_suppressed = row
+        self._parameters["floor"], has_suppressed, self._compresses = row
         if has_suppressed:
             await self._leave_out_suppressed()
         await self._leave_out_early()
@@ -410,10 +413,10 @@ class _Merge:
         if self._nameless:
             await self._execute(merge_sql.EMPTY_STAGED, ids=self._nameless)
         await deletions.exclude_merges(self._execute, self._key)
+        if self._keeps_history or (self._compresses and self._key.entity.history):
+            self._parameters["same"] = await self._same()
         if self._keeps_history:
-            ids = _ids(self._rows)
-            await self._execute(merge_sql.LOCK_STORED, ids=ids)
-            await self._execute(merge_sql.MERGE_WITH_HISTORY, ids=ids)
+            await self._execute(merge_sql.MERGE_WITH_HISTORY, ids=_ids(self._rows))
         else:
             await self._execute(merge_sql.MERGE)
         row = await self._cursor.fetchone()
@@ -425,12 +428,31 @@ class _Merge:
 
     async def _stage(self) -> None:
         table = self._key.table
+        form = await self._form()
         try:
             async with self._cursor.connection.transaction():
-                await staging.copy(self._cursor, table, self._rows)
+                await staging.copy(self._cursor, table, self._rows, form)
         except psycopg.DataError as error:
-            place, column = await staging.find_unusable(self._cursor, table, self._rows)
+            place, column = await staging.find_unusable(self._cursor, table, self._rows, form)
             raise _bad_value(self._rows[place].source_id, column, error.diag.message_primary) from None
+
+    async def _form(self) -> staging.Form:
+        """What raw records are stored as."""
+        if not self._compresses:
+            return json_text.stored
+        connection, key = self._cursor.connection, self._key
+        return await forms.compressor(
+            connection, key.connection_id, key.stream, [row.raw for row in self._rows]
+        )
+
+    async def _same(self) -> list[str]:
+        """Which rows are stored in the same bytes already, of those where SQL does not see it; all are locked."""
+        await self._execute(merge_sql.LOCK_STORED, ids=_ids(self._rows), compresses=self._compresses)
+        unseen = [source_id for source_id, is_unseen in await self._cursor.fetchall() if is_unseen]
+        if not unseen:
+            return []
+        bodies = await tables.bodies(self._cursor.connection, self._key, unseen)
+        return [row.source_id for row in self._rows if bodies.get(row.source_id) == row.raw]
 
     async def confirm(self, *, all_rows_merged: bool) -> None:
         """Note that stored content was seen again, so that an older state that comes late can't replace it.
@@ -559,7 +581,7 @@ def _ids(items: Sequence[Row | Confirmed | Deletion | Reject]) -> list[str]:
 @cache
 def _encoder(model: type[UnifiedBase]) -> Callable[[UnifiedBase], bytes]:
     table = next(table for entity, table in TABLES.items() if entity.model is model)
-    return row_encoder(table, merge_sql.staged_columns(table)[:-2])
+    return row_encoder(table, merge_sql.staged_columns(table)[:-3])
 
 
 def _bad_value(source_id: str, column: str | None, reason: str | None) -> RecordError:

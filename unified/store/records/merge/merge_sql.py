@@ -19,6 +19,9 @@ from unified.store.rows import KEEP_SINCE
 _BATCH_COLUMNS = ("workspace_id", "connection_id", "source_system", "stream", "schema_version")
 _KEY_COLUMNS = ("workspace_id", "connection_id", "source_id", "source_system", "stream")
 
+RAW_COLUMNS = ("raw_data", "raw_compressed")
+"""The forms of a raw record; one of them is null."""
+
 # PostgreSQL's toaster leaves rows of up to this many bytes whole, so that staging neither compresses nor
 # splits them.
 _STAGED_WHOLE = 8160
@@ -33,19 +36,21 @@ _NOTED = """, noted AS (
     )"""
 
 # The connection's epoch and columns, which stay until the commit, whether the stream's former states are kept, and when
-# it begins. A change of its account, or of what is suppressed, locks its row before. A statement of its own waits for
-# that, so that the next one sees what was done.
+# it begins. A change of its account, of what is suppressed, or of the form of raw records, locks its row before. A
+# statement of its own waits for that, so that the next one sees what was done.
 LOCK = """
     SELECT account_epoch, columns, %(stream)s = ANY(history),
         (since ->> %(stream)s)::timestamp AT TIME ZONE 'UTC'
     FROM connector_configs WHERE id = %(connection)s FOR SHARE
 """
 
-# The last full refresh that ran to its end, which confirmed all that is stored; whether anything is suppressed.
+# The last full refresh that ran to its end, which confirmed all that is stored; whether anything is suppressed; whether
+# raw records are compressed.
 FLOOR = """
     SELECT (
         SELECT refreshed_at FROM cursors WHERE connector_config_id = %(connection)s AND stream = %(stream)s
-    ), EXISTS (SELECT FROM suppressed_records WHERE connector_config_id = %(connection)s)
+    ), EXISTS (SELECT FROM suppressed_records WHERE connector_config_id = %(connection)s),
+    (SELECT compresses_raw FROM workspaces WHERE id = %(workspace)s)
 """
 
 # Which of some records have rows.
@@ -60,16 +65,22 @@ STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS {staging} ({definitions}) {optio
 # Staged rows that name a person whose data were deleted on request.
 EMPTY_STAGED = "UPDATE {staging} SET {emptying} WHERE source_id = ANY(%(ids)s)"
 
-# Before former states are kept: rows that another transaction changes at the moment are waited for.
+# Before states are compared: rows that another transaction changes at the moment are waited for. Which of them, or of
+# the new ones, have a compressed raw record: no SQL compares it.
 LOCK_STORED = """
-    SELECT FROM {leaf} WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s)
+    SELECT source_id, raw_compressed IS NOT NULL OR %(compresses)s FROM {leaf}
+    WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s)
     ORDER BY source_id FOR NO KEY UPDATE
 """
 
 # Whether a stored row and a new one are one state of the record: the source sent it in the same words, or it was taken
-# from here. Then it was only mapped anew.
+# from here. Then it was only mapped anew. Unknown of a new one without a raw record. Which compressed ones are the same
+# is looked up before (``same``).
 _IS_SAME = """(
-    t.raw_data::text = {new}.raw_data::text AND t.deleted_at IS NULL
+    CASE WHEN num_nonnulls({new}.raw_data, {new}.raw_compressed) = 0 THEN NULL
+        WHEN num_nonnulls(t.raw_compressed, {new}.raw_compressed) > 0 THEN t.source_id = ANY(%(same)s::text[])
+        ELSE t.raw_data::text = {new}.raw_data::text
+    END AND t.deleted_at IS NULL
     OR %(is_known)s AND t.observed_at = {new}.observed_at
 )"""
 
@@ -79,7 +90,7 @@ _FORMER = """former AS MATERIALIZED (
             coalesce(t.deleted_at, s.updated_at, s.synced_at) AS ended
         FROM {leaf} AS t JOIN {staging} AS s ON s.source_id = t.source_id
         WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND t.source_id = ANY(%(ids)s)
-            AND t.raw_data IS NOT NULL AND NOT {is_same}
+            AND num_nonnulls(t.raw_data, t.raw_compressed) > 0 AND NOT {is_same}
     ), """.replace("{is_same}", _IS_SAME.replace("{new}", "s"))
 _KEPT = """, kept AS (
         INSERT INTO {history} ({former_columns}, valid_from, valid_to)
@@ -352,16 +363,17 @@ COUNT = """
 
 
 def staged_columns(table: UnifiedTable) -> list[str]:
-    """The columns that are copied: the record's own, then the raw record and its hash."""
+    """The columns that are copied: the record's own, then the raw record in either form and its hash."""
     own = [column.name for column in table.columns if column.name not in (*_BATCH_COLUMNS, "raw_data")]
-    return [*own, "raw_data", "content_hash"]
+    return [*own, *RAW_COLUMNS, "content_hash"]
 
 
 @cache
 def names(table: UnifiedTable) -> dict[str, sql.Composable]:
     """What the statements have in their braces, but for ``{leaf}``."""
     columns = staged_columns(table)
-    types = {column.name: column.type for column in table.columns} | {"content_hash": "bigint"}
+    types = {column.name: column.type for column in table.columns}
+    types |= {"raw_compressed": "bytea", "content_hash": "bigint"}
     changing = [name for name in (*columns, "schema_version") if name not in _KEY_COLUMNS]
     comma = sql.SQL(", ")
     assignments: list[sql.Composable] = [

@@ -16,6 +16,7 @@ from psycopg.adapt import PyFormat
 from pydantic_core import to_json
 
 from unified.schema import UnifiedBase
+from unified.store.records.raw.forms import Compressed
 from unified.store.records.tables import UnifiedTable
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -70,11 +71,13 @@ def copied_row(count: int, encoded: bytes, raw: bytes | memoryview, content_hash
 
     Args:
         count: Of its columns.
-        encoded: All but the last two, from :func:`row_encoder`.
-        raw: For the last but one, of type ``json``.
+        encoded: All but the last three, from :func:`row_encoder`.
+        raw: For the first of these, of type ``json``, or compressed for the second, of type ``bytea``.
         content_hash: For the last, of type ``bigint``.
     """
-    return b"".join((_COUNT.pack(count), encoded, _LENGTH.pack(len(raw)), raw, _INT8.pack(8, content_hash)))
+    length = _LENGTH.pack(len(raw))
+    form = (_NULL, length, raw) if isinstance(raw, Compressed) else (length, raw, _NULL)
+    return b"".join((_COUNT.pack(count), encoded, *form, _INT8.pack(8, content_hash)))
 
 
 def _sized(data: bytes | bytearray | memoryview) -> bytes:

@@ -4,7 +4,7 @@ Which statement merges them from there: `unified.store.records.merge.batches`.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
@@ -13,7 +13,6 @@ from psycopg import AsyncCursor, sql
 
 from unified.store.records.merge import merge_sql
 from unified.store.records.merge.rows import HEADER, TRAILER, copied_row
-from unified.store.records.raw_json import stored
 from unified.store.records.tables import UnifiedTable
 
 _COUNT = struct.Struct("!H")
@@ -37,18 +36,28 @@ class Staged(Protocol):
         """The hash of that and of its mapping."""
 
 
-async def copy(cursor: AsyncCursor[Any], table: UnifiedTable, rows: Iterable[Staged]) -> None:
+Form = Callable[[bytes | memoryview], bytes]
+"""What a raw record is stored as: JSON that PostgreSQL reads, or compressed."""
+
+
+async def copy(cursor: AsyncCursor[Any], table: UnifiedTable, rows: Iterable[Staged], form: Form) -> None:
     """Copy rows into the staging table of their table.
+
+    Args:
+        cursor: Of a transaction.
+        table: Whose rows.
+        rows: Which.
+        form: Of their raw records.
 
     Raises:
         psycopg.DataError: If PostgreSQL can't hold one of them.
     """
     columns = merge_sql.staged_columns(table)
-    await _copy(cursor, table, columns, (_row(len(columns), row) for row in rows))
+    await _copy(cursor, table, columns, (_row(len(columns), row, form) for row in rows))
 
 
 async def find_unusable(
-    cursor: AsyncCursor[Any], table: UnifiedTable, rows: Sequence[Staged]
+    cursor: AsyncCursor[Any], table: UnifiedTable, rows: Sequence[Staged], form: Form
 ) -> tuple[int, str | None]:
     """Find the first row that PostgreSQL can't hold, by copying parts of them and taking that back.
 
@@ -58,6 +67,7 @@ async def find_unusable(
         cursor: Of a transaction that can go on.
         table: Whose rows.
         rows: One of them is refused.
+        form: Of their raw records.
 
     Returns:
         Its index, and the column that is refused, where that is one by itself.
@@ -66,12 +76,12 @@ async def find_unusable(
     low, high = 0, len(rows)
     while high - low > 1:
         middle = (low + high) // 2
-        encoded = (_row(len(columns), row) for row in rows[low:middle])
+        encoded = (_row(len(columns), row, form) for row in rows[low:middle])
         if await _is_usable(cursor, table, columns, encoded):
             low = middle
         else:
             high = middle
-    for name, value in zip(columns, _values(_row(len(columns), rows[low])), strict=True):
+    for name, value in zip(columns, _values(_row(len(columns), rows[low], form)), strict=True):
         if not await _is_usable(cursor, table, [name], [_COUNT.pack(1) + value]):
             return low, name
     return low, None
@@ -112,8 +122,8 @@ def _parts(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(part)
 
 
-def _row(columns: int, row: Staged) -> bytes:
-    return copied_row(columns, row.encoded, stored(row.raw), row.content_hash)
+def _row(columns: int, row: Staged, form: Form) -> bytes:
+    return copied_row(columns, row.encoded, form(row.raw), row.content_hash)
 
 
 def _values(row: bytes) -> Iterator[bytes]:

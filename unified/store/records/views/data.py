@@ -45,6 +45,7 @@ _VALID = {
     "valid_from": "When the record came into this state: as its source says, else when it was first read so.",
     "valid_to": "When the next state began, or the record was deleted.",
 }
+_NO_RAW = "Null where the workspace has raw records compressed: `unified raw show` prints one."
 _LINE_KEYS = {
     **{name: _KEYS[name] for name in ("workspace_id", "connection_id", "source_system", "stream")},
     "invoice_id": "Source id of its invoice.",
@@ -232,7 +233,7 @@ def drop(name: str) -> sql.Composed:
 def _of_entity(model: type[UnifiedBase], lookups: Mapping[str, str] | None = None) -> dict[str, str]:
     """The columns of an entity's view: which record it is, what it says, and what every record has."""
     every, base = described(model), described(UnifiedBase)
-    raw = {"raw_data": every["raw_data"]}
+    raw = {"raw_data": f"{every['raw_data']} {_NO_RAW}"}
     own = {name: text for name, text in every.items() if name not in base}
     common = {name: every[name] for name in base if name not in {*_KEYS, *raw}}
     return {**_KEYS, **own, **(lookups or {}), **common, **raw}

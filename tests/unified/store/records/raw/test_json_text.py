@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from unified.store.records.raw_json import received, stored
+from unified.store.records.raw.json_text import received, stored
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""What compressed raw records cost and save: a first load, disk, the log, and all read back, beside the usual form.
+
+    uv run --group dev python benchmarks/compressed.py [--rounds 3]
+
+20,000 customers and as many invoices of the harness's fake API (see `benchmarks/harness.py`), by `unified sync`, in
+turn with raw records as JSON and compressed, each in a workspace of its own. To read back is `unified remap`, which
+opens and maps every record and stores none, as none changes. Processor time is that of our processes and PostgreSQL's.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+
+import psycopg
+from harness import NAME, STREAMS, UNIFIED, environment, fresh_connection, measure, unified
+
+FORMS = {"JSON": "expand", "compressed": "compress"}
+_LEAVES = ("unified_customers_stripe", "unified_invoices_stripe")
+_SIZE = "SELECT sum(pg_total_relation_size(leaf::regclass)) / 1e6 FROM unnest(%s::text[]) AS leaf"
+
+
+def main() -> None:
+    """Run the rounds and print medians."""
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("--rounds", type=int, default=3)
+    rounds = arguments.parse_args().rounds
+    bench = measure()
+    found: dict[tuple[str, str], list[float]] = {}
+    for number in range(rounds):
+        for form in sorted(FORMS, reverse=bool(number % 2)):
+            fresh_connection()
+            unified("raw", FORMS[form], "bench")
+            with psycopg.connect(environment()["DATABASE_URL"], autocommit=True) as conn:
+                for leaf in _LEAVES:
+                    conn.execute(f"VACUUM FULL {leaf}".encode())
+                conn.execute("CHECKPOINT")
+                for what, command in (("load", ["sync", NAME, *STREAMS]), ("remap", ["remap", NAME])):
+                    done = bench.run([UNIFIED, *command], environment())
+                    if done["rc"]:
+                        sys.exit(f"{what} failed")
+                    for measured in ("wall", "cpu", "pgcpu", "wal", "rss"):
+                        found.setdefault((f"{what} {measured}", form), []).append(done[measured])
+                row = conn.execute(_SIZE, (list(_LEAVES),)).fetchone()
+                assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
+                found.setdefault(("disk MB", form), []).append(float(row[0]))
+    for what in dict.fromkeys(name for name, _ in found):
+        medians = [statistics.median(found[what, form]) for form in FORMS]
+        print(f"| {what} |", *(f"{value:.2f} |" for value in medians))
+    print(json.dumps({f"{what}, {form}": values for (what, form), values in found.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Compressed raw records in the rows of a COPY: PostgreSQL writes them in hexadecimal digits, and here they are opened.
+
+They stand at a row's end, as a JSON text, which no source sends for a record. Not here: what a copy is (``copies``).
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from uuid import UUID
+
+from psycopg import sql
+
+from unified.store.database import Database
+from unified.store.records.raw import forms
+
+RAW = sql.SQL("coalesce(t.raw_data, to_json(encode(t.raw_compressed, 'hex')))")
+"""The raw record of a row ``t``, as JSON; in hexadecimal digits where it is compressed."""
+
+# The last field of a line of CSV: the text by itself, or as the last value of an object.
+_ALONE = re.compile(rb'"""([0-9a-f]+)"""\n$')
+_IN_OBJECT = re.compile(rb'""([0-9a-f]+)""\}"\n$')
+_LINE_ENDS = bytes.maketrans(b"\n\r", b"  ")
+
+
+async def opened(db: Database, workspace_id: UUID, rows: list[bytes], *, is_json: bool) -> list[bytes]:
+    """Rows with their raw records as the source sent them.
+
+    Args:
+        db: The database; the connection of the COPY is in use.
+        workspace_id: Whose rows.
+        rows: Lines of CSV.
+        is_json: Whether the last field of each is an object, of which the raw record is the last value.
+    """
+    ends = [(_IN_OBJECT if is_json else _ALONE).search(row) for row in rows]
+    kept = [bytes.fromhex(end[1].decode()) for end in ends if end]
+    if not kept:
+        return rows
+    async with db.workspace(workspace_id) as conn:
+        bodies = await forms.dictionaries(conn, kept)
+    return await asyncio.to_thread(_replaced, rows, ends, forms.open_with(bodies, kept), is_json=is_json)
+
+
+def _replaced(
+    rows: Sequence[bytes], ends: Sequence[re.Match[bytes] | None], found: Sequence[bytes], *, is_json: bool
+) -> list[bytes]:
+    each = iter(found)
+    return [
+        row if end is None else row[: end.start()] + _quoted(next(each), is_json=is_json)
+        for row, end in zip(rows, ends, strict=True)
+    ]
+
+
+def _quoted(raw: bytes, *, is_json: bool) -> bytes:
+    text = raw.replace(b'"', b'""')
+    # An object is a line; raw JSON may have line ends between its tokens, and never in a text.
+    return text.translate(_LINE_ENDS) + b'}"\n' if is_json else b'"' + text + b'"\n'

@@ -1,0 +1,134 @@
+"""Raw records compressed and opened again, and the dictionaries that this takes.
+
+A compressed record stands in ``raw_compressed``, and ``raw_data`` is null then: the id of its dictionary as eight
+bytes, the first of them 0, which no JSON text begins with; then a frame of zstd. A dictionary is of one stream of one
+connection, is never changed, and holds no value of any record (:mod:`unified.store.records.raw.shapes`).
+"""
+
+import secrets
+import struct
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from backports import zstd
+from psycopg import AsyncConnection, sql
+
+from unified.store.records.raw import json_text, shapes
+
+KEPT = sql.SQL("coalesce(raw_compressed, convert_to(raw_data::text, 'UTF8'))")
+"""A row's raw record as :func:`opened` takes it; null where there is none."""
+
+HAS_RAW = sql.SQL("(raw_data IS NOT NULL OR raw_compressed IS NOT NULL)")
+"""Whether a row has one."""
+
+_ID = struct.Struct("!q")
+_LARGEST_ID = 2**55
+_NO_DICTIONARY = 0
+
+
+class Compressed(bytes):
+    """A raw record as ``raw_compressed`` holds it."""
+
+    __slots__ = ()
+
+
+async def opened(conn: AsyncConnection[Any], kept: Sequence[bytes]) -> list[bytes]:
+    """JSON texts as they were received, of what :data:`KEPT` gave, in their order.
+
+    Args:
+        conn: A transaction of the workspace that they are of.
+        kept: Of some rows; all is held in memory.
+    """
+    return open_with(await dictionaries(conn, kept), kept)
+
+
+async def dictionaries(conn: AsyncConnection[Any], kept: Iterable[bytes]) -> dict[int, bytes]:
+    """The dictionaries that it takes to open these, by their ids."""
+    ids = {_id_of(one) for one in kept if _is_compressed(one)} - {_NO_DICTIONARY}
+    if not ids:
+        return {}
+    rows = await conn.execute("SELECT id, body FROM raw_dictionaries WHERE id = ANY(%s)", (list(ids),))
+    return dict(await rows.fetchall())
+
+
+def open_with(bodies: Mapping[int, bytes], kept: Sequence[bytes]) -> list[bytes]:
+    """The same as :func:`opened`, with dictionaries from :func:`dictionaries`."""
+    return [
+        zstd.decompress(memoryview(one)[_ID.size :], zstd_dict=_loaded(bodies.get(_id_of(one))))
+        if _is_compressed(one)
+        else json_text.received(one)
+        for one in kept
+    ]
+
+
+class Compressor:
+    """Compresses records, those of one stream by its dictionary."""
+
+    def __init__(self, dictionary_id: int = _NO_DICTIONARY, body: bytes | None = None) -> None:
+        self._begin = _ID.pack(dictionary_id)
+        self._zstd = zstd.ZstdCompressor(shapes.LEVEL, zstd_dict=_loaded(body))
+
+    def __call__(self, raw: bytes | memoryview) -> Compressed:
+        """A record as it is stored."""
+        return Compressed(self._begin + self._zstd.compress(raw, self._zstd.FLUSH_FRAME))
+
+
+async def compressor(
+    conn: AsyncConnection[Any],
+    connection_id: UUID,
+    stream: str,
+    sample: Collection[bytes | memoryview],
+) -> Compressor:
+    """What compresses records of a stream from now on: by its newest dictionary, or by a first one.
+
+    Two that begin at a time make a dictionary each. They may: a record says which is its own.
+
+    Args:
+        conn: A transaction of the workspace.
+        connection_id: The connection.
+        stream: Which of its streams.
+        sample: Records that a dictionary may be made of. Where they are too few, there is none yet.
+    """
+    rows = await conn.execute(
+        """
+        SELECT id, body FROM raw_dictionaries WHERE connector_config_id = %s AND stream = %s
+        ORDER BY made_at DESC LIMIT 1
+        """,
+        (connection_id, stream),
+    )
+    if found := await rows.fetchone():
+        return Compressor(*found)
+    if len(sample) < shapes.FEWEST:
+        return Compressor()
+    step = -(-len(sample) // shapes.MOST)
+    return await _made(conn, connection_id, stream, [bytes(one) for one in list(sample)[::step]])
+
+
+async def _made(
+    conn: AsyncConnection[Any], connection_id: UUID, stream: str, records: Sequence[bytes]
+) -> Compressor:
+    body, new_id = shapes.dictionary(records), 1 + secrets.randbelow(_LARGEST_ID)
+    await conn.execute(
+        """
+        INSERT INTO raw_dictionaries (id, workspace_id, connector_config_id, stream, body)
+        SELECT %s, workspace_id, id, %s, %s FROM connector_configs WHERE id = %s
+        """,
+        (new_id, stream, body, connection_id),
+    )
+    return Compressor(new_id, body)
+
+
+def _is_compressed(kept: bytes) -> bool:
+    return kept[:1] == b"\0"
+
+
+def _id_of(kept: bytes) -> int:
+    return int(_ID.unpack_from(kept)[0])
+
+
+@lru_cache(64)
+def _loaded(body: bytes | None) -> zstd.ZstdDict | None:
+    """A dictionary, prepared once: it is for each record that time counts."""
+    return None if body is None else zstd.ZstdDict(body)
