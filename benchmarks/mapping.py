@@ -1,12 +1,14 @@
 """Proposals of rules beside people's labels: how many are right, per object and per band of confidence, and how long.
 
-    uv run --group dev python benchmarks/mapping.py
+    uv run --group dev --extra model --with rapidfuzz python benchmarks/mapping.py
 
 The labels are `../shared/data/mapping/gold.json`, beside the checkout, or another file of that form (`--labels`):
-objects with fields, and which field of ours each one fills, or none. Beside it in the same run: names that are equal.
+objects with fields, and which field of ours each one fills, or none. Beside it in the same run: names that are equal,
+names that are near where rapidfuzz is there, and the language model that UNIFIED_MODEL names where it has its key.
 """
 
 import argparse
+import asyncio
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +18,13 @@ from typing import Any
 
 import msgspec
 
+from unified.kit.asking.model import ask
+from unified.kit.asking.outcomes import ModelError
+from unified.kit.asking.settings import ModelSettings
+from unified.kit.proposing.choices import chosen, form
 from unified.kit.proposing.fields import ForeignField
-from unified.kit.proposing.matching import matches
+from unified.kit.proposing.matching import Match, matches
+from unified.kit.proposing.question import INSTRUCTIONS, question
 from unified.kit.proposing.vocabulary import places
 
 LABELS = Path(__file__).parents[2] / "shared" / "data" / "mapping" / "gold.json"
@@ -89,7 +96,23 @@ def fields_of(labelled: dict[str, Any]) -> list[ForeignField]:
 
 def by_matcher(entity: str, fields: Sequence[ForeignField]) -> Answers:
     """What the matcher proposes."""
-    return {one.field.path: (one.place.target, one.confidence.score) for one in matches(entity, fields)}
+    return _answers(matches(entity, fields))
+
+
+def by_model(entity: str, fields: Sequence[ForeignField]) -> Answers:
+    """What a model and the matcher propose together, as `unified mappings propose --model` does.
+
+    Raises:
+        ModelError: If it does not answer.
+    """
+    settings, open_places = ModelSettings.from_environment(), places(entity)
+    asked = question(entity, fields, open_places)
+    answered = asyncio.run(ask(settings, INSTRUCTIONS, asked.text, form(open_places)))
+    return _answers(chosen(answered.answer, asked.fields, open_places, matches(entity, fields)).matches)
+
+
+def _answers(found: Sequence[Match]) -> Answers:
+    return {one.field.path: (one.place.target, one.confidence.score) for one in found}
 
 
 def by_equal_names(entity: str, fields: Sequence[ForeignField]) -> Answers:
@@ -97,6 +120,26 @@ def by_equal_names(entity: str, fields: Sequence[ForeignField]) -> Answers:
     targets = {place.target for place in places(entity)}
     named = {one.path: one.path.split(".")[-1].casefold() for one in fields}
     return {path: (name, 1.0) for path, name in named.items() if name in targets}
+
+
+def by_near_names(entity: str, fields: Sequence[ForeignField]) -> Answers:
+    """Another baseline: the target of ours whose name is nearest, where that is near.
+
+    Raises:
+        ImportError: If rapidfuzz is not there.
+    """
+    from rapidfuzz import fuzz, process, utils  # noqa: PLC0415 - nothing else here needs it
+
+    targets = [place.target for place in places(entity)]
+    found: Answers = {}
+    for one in fields:
+        name = one.path.replace("_", " ").replace(".", " ")
+        best = process.extractOne(
+            name, targets, scorer=fuzz.token_sort_ratio, processor=utils.default_process, score_cutoff=70
+        )
+        if best is not None:
+            found[one.path] = (best[0], best[1] / 100)
+    return found
 
 
 def score(labelled: dict[str, Any], answers: Answers) -> Score:
@@ -135,6 +178,13 @@ def measured(
     return total
 
 
+def show_bands(total: Score) -> None:
+    """Print how many of each band of confidence were right."""
+    for _, band in BANDS:
+        right, all_ = total.bands.get(band, (0, 0))
+        print(f"confidence {band}: {right} of {all_} right")
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -147,11 +197,19 @@ def main() -> None:
     print(f"{'':34} {'P':>6} {'R':>6} {'F1':>6} {'none':>7}")
     print("equal names")
     measured(objects, by_equal_names)
+    print("near names")
+    try:
+        measured(objects, by_near_names)
+    except ImportError:
+        print("skipped: rapidfuzz is not there")
     print("matcher")
-    total = measured(objects, by_matcher)
-    for _, band in BANDS:
-        right, all_ = total.bands.get(band, (0, 0))
-        print(f"confidence {band}: {right} of {all_} right")
+    show_bands(measured(objects, by_matcher))
+    settings = ModelSettings.from_environment()
+    print(f"matcher and {settings.name}")
+    try:
+        show_bands(measured(objects, by_model))
+    except ModelError as error:
+        print(f"skipped: {error}")
     times = []
     for labelled in objects:
         fields = fields_of(labelled)

@@ -63,7 +63,11 @@ _TWO = {
         _alike(customers="contacts", invoices="invoices", invoice_lines="line_items"),
         {"total": "hs_amount_billed", "amount_paid": "hs_amount_paid", "amount_remaining": "hs_balance_due"},
         lambda phone: {"phone": phone},
-        settings=lambda _: {"search_lag": 0},  # the sandbox's search does not lag
+        # The sandbox's search does not lag. Which field of ours the portal's own properties fill, `unified mappings
+        # propose` says.
+        settings=lambda _: {
+            "search_lag": 0, "properties": ["billing_currency", "lead_score_2024", "vat_number"],
+        },
     ),
 }  # fmt: skip
 _FURTHER = {

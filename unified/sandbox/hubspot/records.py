@@ -201,6 +201,16 @@ class HubSpotRecords:
             "state": who.city.state,
             "website": f"https://{domain_of(who.company)}" if draw.chance(400) else None,
             "zip": who.postal_code,
+            **self._defined_of_contacts(index, who.city.country),
+        }
+
+    def _defined_of_contacts(self, index: int, country: str) -> Properties:
+        """Properties that the portal has defined itself, which HubSpot shows to those who name them."""
+        draw = Draw(self._seeds["contacts"] ^ 10, index)
+        return {
+            "billing_currency": draw.pick(("EUR", "USD", "GBP", "JPY")).lower(),
+            "lead_score_2024": str(draw.below(100)),
+            "vat_number": f"{country}{draw.between(100_000_000, 999_999_999)}" if draw.chance(700) else None,
         }
 
     def _company(self, index: int) -> Properties:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.conftest import execute
+from tests.model_server import Reply, model_server
 from tests.unified.cli.conftest import Unified
 from tests.waiting import LIMIT_SECONDS
 from unified.cli.demo import outward
@@ -180,6 +181,8 @@ def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) ->
     reasons = [("-", "-"), ("phone_and_name", "0.97"), ("route", "1.00")]
     assert sorted((cells[4], cells[5]) for cells in ruth) == reasons
 
+    fills_what_hubspot_leaves_out(unified)
+
     dev = Dev(unified, tmp_path / "dev.log")
     family = psutil.Process(dev.process.pid).children(recursive=True)
     try:
@@ -226,6 +229,31 @@ def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) ->
     assert done.returncode == 1
     assert "demo-acme/stripe: money" in done.stderr
     assert "demo-acme/hubspot: money" not in done.stderr
+
+
+def fills_what_hubspot_leaves_out(unified: Unified) -> None:
+    """The portal's own properties become fields of ours: proposed without a key and by a model, accepted, remapped."""
+    at = ("demo-acme/hubspot", "customers")
+    proposed = unified.json("mappings", "propose", *at)
+    sources = {one["target_field"]: one["source_path"] for one in proposed}
+    assert sources == {"tax_number": "properties.vat_number", "currency": "properties.billing_currency"}
+    unified.ok("mappings", "accept", *at, "tax_number")
+    rest = {"unit": "", "words": [], "sure": 0.9, "reason": "It says so."}
+    pairs = [
+        {"source": "properties.billing_currency", "target": "currency", **rest},
+        {"source": "properties.invented", "target": "description", **rest},
+    ]
+    with model_server() as model:
+        model.answers(Reply(json.dumps({"pairs": pairs})))
+        variables = {"UNIFIED_MODEL_URL": model.url, "UNIFIED_MODEL_KEY": "sk-ant-fake-planted-Rt5"}
+        said = unified.run("mappings", "propose", *at, "--model", **variables)
+    assert "anthropic:claude-sonnet-5-5 has answered" in said.stderr
+    assert "Dropped: properties.invented" in said.stderr
+    unified.ok("mappings", "accept", *at, "currency")
+    unified.ok("remap", at[0])
+    counted = "SELECT count(tax_number) > 9 AS tax, count(currency) > 9 AS currency FROM unified_customers"
+    (row,) = unified.json("query", "--workspace", "demo-acme", f"{counted} WHERE source_system = 'hubspot'")
+    assert row == {"tax": True, "currency": True}
 
 
 def cells_of(line: str) -> list[str]:

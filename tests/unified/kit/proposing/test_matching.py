@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import strategies as st
 
+from tests.model_server import Reply, model_server
 from tests.properties import given
 from unified.kit.proposing.fields import ForeignField, observed
 from unified.kit.proposing.matching import matches
@@ -156,7 +157,9 @@ def test_whatever_records_hold_there_is_an_answer(records: list[Any], entity: st
     assert all(0 <= one.confidence.score <= 1 for one in matches(entity, observed(records)))
 
 
-def test_labelled_objects_are_matched_as_people_match_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_labelled_objects_are_matched_as_people_match_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = importlib.util.spec_from_file_location("mapping_benchmark", ROOT / "benchmarks" / "mapping.py")
     assert spec is not None
     assert spec.loader is not None
@@ -169,3 +172,21 @@ def test_labelled_objects_are_matched_as_people_match_them(capsys: pytest.Captur
     assert total.f1 >= 0.85
     assert total.recall_of_none >= 0.9
     assert "all" in capsys.readouterr().out
+
+    event = next(one for one in objects if one["stream"] == "events")
+    labels = {one["path"]: one["target"] for one in event["fields"]}
+    assert benchmark.measured([event], benchmark.by_matcher).recall < 1, "so a model has something to find"
+
+    def as_people(question: str) -> str:
+        said = msgspec.json.decode(question)
+        ours = {one["target"] for one in said["ours"]}
+        rest = {"unit": "", "words": [], "sure": 0.9, "reason": "It says so."}
+        named = [one["path"] for one in said["theirs"] if labels[one["path"]] in ours]
+        pairs = [{"source": path, "target": labels[path], **rest} for path in named]
+        return msgspec.json.encode({"pairs": pairs}).decode()
+
+    with model_server() as model:
+        model.answers(Reply(as_people))
+        monkeypatch.setenv("UNIFIED_MODEL_URL", model.url)
+        monkeypatch.setenv("UNIFIED_MODEL_KEY", "sk-ant-fake-planted-Rt5")
+        assert benchmark.measured([event], benchmark.by_model).recall == 1
