@@ -15,6 +15,7 @@ import msgspec
 from adapters.jira import events, mapping
 from adapters.jira.history import EventSource
 from adapters.jira.issues import IssueSource
+from adapters.jira.registering import register
 from adapters.jira.saying import say
 from adapters.jira.webhooks import JiraAppVerifier, JiraVerifier
 from unified.kit.declarations import Account, Capability, Stream
@@ -82,6 +83,29 @@ class JiraAdapter(DocumentAdapter, document=read(_FILE.read_bytes(), _FILE.name)
     async def notify(self, place: str, text: str) -> str:
         """Comment on an issue, or make one in a project; see :func:`adapters.jira.saying.say`."""
         return await say(self.http, place, text, label=self.label)
+
+    async def register_webhook(self, url: str, only: str, *, verifier: str) -> str:
+        """Register a webhook of the OAuth app; see :func:`adapters.jira.registering.register`.
+
+        Raises:
+            ConfigurationError: If the connection is not an app's, or the endpoint expects an administrator's webhook.
+        """
+        if self.tokens is None:
+            raise ConfigurationError(
+                f"{self.label} asks by an API token, and only an OAuth app registers webhooks: have an administrator "
+                "enter the URL under System, WebHooks"
+            )
+        if verifier != JiraAppVerifier.name:
+            raise ConfigurationError(
+                f"{self.label}: an app's webhooks are proven by the app's client secret, and this endpoint expects "
+                f"{verifier}; `unified webhooks add --verifier {JiraAppVerifier.name}` makes one that fits"
+            )
+        if not only:
+            raise ConfigurationError(
+                f"{self.label}: say with --only which issues, as in 'project = SUP': Jira takes =, !=, IN and NOT IN "
+                "of issueKey, project, issuetype, status, assignee and reporter, and no webhook without one"
+            )
+        return await register(self.http, url, only)
 
     async def look(self, stream: Stream) -> None:
         """Ask for a little of a stream.

@@ -14,7 +14,7 @@ import msgspec
 from adapters.jira.api import BULK, ChangeLogs, JiraApi, milliseconds
 from adapters.jira.events import event_record
 from adapters.jira.issues import settled, updated_jql
-from adapters.jira.renewing import EVERY, renew
+from adapters.jira.registering import EVERY, renew
 from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import Stream
 from unified.kit.errors import SingleRecordsError

@@ -360,6 +360,26 @@ class BaseAdapter(Connected[ConfigT], ABC):
             f"{self.name} has no place for messages, so {len(text)} characters can't be said at {place!r:.80}"
         )
 
+    async def register_webhook(self, url: str, only: str, *, verifier: str) -> str:
+        """Have this system deliver to a URL, by its API; done twice it changes nothing.
+
+        Args:
+            url: Of an endpoint of the connection; a secret.
+            only: What is delivered, as the system says it; the README says how. Empty for all.
+            verifier: How the endpoint proves deliveries.
+
+        Returns:
+            The webhook's id at the system.
+
+        Raises:
+            ConfigurationError: If this connector has its webhooks entered by a person, or these are proven otherwise.
+            ProviderError: If it was not registered.
+        """
+        del url, only, verifier
+        raise ConfigurationError(
+            f"{self.name} has no webhooks that are registered by its API: enter the URL there, as docs/webhooks.md says"
+        )
+
     @staticmethod
     def decode(body: bytes | memoryview) -> Any:
         """A raw record as :meth:`to_unified` takes it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from adapters.jira import registering
 from adapters.jira.adapter import JiraAdapter
 from tests.adapters.jira.test_conformance import EMAIL, JiraBench
 from unified.conformance.bench import Copy, Granted
@@ -132,9 +134,46 @@ async def test_a_missing_scope_is_a_missing_right(bench: JiraBench) -> None:
 # Webhooks of an app
 
 
-async def registered(bench: JiraBench, adapter: JiraAdapter, url: str) -> None:
-    said = {"url": url, "webhooks": [{"jqlFilter": "project = SUP", "events": ["jira:issue_updated"]}]}
-    await adapter.http.exchange("POST", "/rest/api/3/webhook", json=said)
+URL, ONLY = "http://127.0.0.1:9/hook", "project = SUP"
+
+
+async def test_an_app_registers_a_webhook_once(bench: JiraBench) -> None:
+    tokens = await granted(bench)
+    async with opened(bench, tokens.access_token, cloud_id=SITES[0]) as adapter:
+        made = await adapter.register_webhook(URL, ONLY, verifier="jira_app")
+        assert await adapter.register_webhook(URL, ONLY, verifier="jira_app") == made
+        (one,) = site(bench)._registered.values()
+        assert (one.url, one.jql, str(one.id)) == (URL, ONLY, made)
+        assert {"jira:issue_deleted", "comment_created"} <= set(one.events)
+        with pytest.raises(ConfigurationError, match="--verifier jira_app"):
+            await adapter.register_webhook(URL, ONLY, verifier="jira")
+        with pytest.raises(ConfigurationError, match="--only"):
+            await adapter.register_webhook(URL, "", verifier="jira_app")
+        with pytest.raises(RequestRefusedError, match="The clause is missing"):
+            await registering.register(adapter.http, URL, "")
+        site(bench).oauth.grants[-1].scopes = ["read:jira-work"]
+        with pytest.raises(PermissionDeniedError):
+            await adapter.register_webhook(URL, "project = X", verifier="jira_app")
+    async with bench.open() as by_token:
+        with pytest.raises(ConfigurationError, match="only an OAuth app"):
+            await by_token.register_webhook(URL, ONLY, verifier="jira_app")
+
+
+@pytest.mark.parametrize(
+    ("ends", "is_due"),
+    [
+        (b"1758461600000", True),
+        (b'"2026-09-21T13:33:20.000+0000"', True),
+        (b'"soon"', True),
+        (b"4000000000000", False),
+        (b'"2096-09-21T13:33:20.000+0000"', False),
+        (b"null", False),
+    ],
+)
+def test_an_end_is_read_in_either_form(ends: bytes, *, is_due: bool) -> None:
+    """Atlassian's schema has milliseconds, its examples have text."""
+    listed = registering._WEBHOOK.decode(b'{"id": 1, "expirationDate": %b}' % ends)
+    assert registering._is_due(listed, datetime(2026, 9, 10, tzinfo=UTC)) is is_due
 
 
 async def test_a_sync_renews_an_apps_webhooks_before_they_end(bench: JiraBench) -> None:
@@ -143,7 +182,7 @@ async def test_a_sync_renews_an_apps_webhooks_before_they_end(bench: JiraBench) 
     tokens = await granted(bench)
     cursor: Any = None
     async with opened(bench, tokens.access_token, cloud_id=SITES[0]) as adapter:
-        await registered(bench, adapter, "http://127.0.0.1:9/hook")
+        await adapter.register_webhook(URL, ONLY, verifier="jira_app")
         for _ in range(8):
             copy = Copy("events", cursor=cursor)
             async for page in adapter.pull("events", copy.cursor):

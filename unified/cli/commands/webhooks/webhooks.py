@@ -31,8 +31,8 @@ _ID_SHOWN = 8
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Add, list, test, rotate, pause and remove webhook endpoints, and replay what they received. NAME is a "
-    "connection's. docs/webhooks.md says what to enter at each provider.",
+    help="Add, register, list, test, rotate, pause and remove webhook endpoints, and replay what they received. NAME "
+    "is a connection's. docs/webhooks.md says what to enter at each provider.",
 )
 
 Id = Annotated[
@@ -221,6 +221,34 @@ async def send_test(name: Name, *, endpoint_id: Id = None, public_url: PublicUrl
         connection, endpoint = await _find(session, name, endpoint_id)
         endpoints = _endpoints(session)
         await probe(session, endpoints, connection, endpoint, _url(base, connection, endpoint))
+
+
+@app.command()
+@asynchronous
+async def register(
+    name: Name,
+    *,
+    endpoint_id: Id = None,
+    only: Annotated[
+        str, typer.Option(help="What is delivered, as the system says it: for Jira a part of JQL.")
+    ] = "",
+    public_url: PublicUrl = None,
+) -> None:
+    """Have the system deliver to an endpoint, where its API takes that: Jira, by an OAuth app.
+
+    A webhook that is there already is left as it is. Elsewhere, enter the URL at the provider by hand.
+    """
+    base = public_url_of(public_url)
+    async with open_session() as session:
+        connection, endpoint = await _find(session, name, endpoint_id)
+        adapter = await session.adapters().create(
+            connection.workspace_id, connection.id, purpose="webhook.register"
+        )
+        async with adapter:
+            made = await adapter.register_webhook(
+                _url(base, connection, endpoint), only, verifier=endpoint.verifier
+            )
+    say(f"{connection.key} delivers to it, by the webhook {made}.")
 
 
 app.command("replay")(received.replay)

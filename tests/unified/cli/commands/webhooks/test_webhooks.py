@@ -113,6 +113,8 @@ def test_what_is_wrong_is_said_and_leaves_nothing_behind(unified: Unified) -> No
     assert "UNIFIED_SECRET_WEBHOOK" in unified.refused(
         "webhooks", "rotate", "stripe", "--id", line.rpartition(" ")[2], code=2
     )
+    by_hand = unified.refused("webhooks", "register", "stripe", "--id", line.rpartition(" ")[2])
+    assert "stripe has no webhooks that are registered by its API" in by_hand
     assert "no connector 'telex'" in unified.refused("drain", "telex")
 
 
