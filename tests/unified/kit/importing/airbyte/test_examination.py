@@ -1,15 +1,21 @@
 """Each form of a component is counted by what it needs; what is code is refused by its name."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unified.kit.importing.airbyte.forms import (
     BASIS,
+    BODIES,
     DYNAMIC,
+    FIELDS,
     FORMS,
     LISTS,
+    OAUTH,
     PARENTS,
+    SESSIONS,
     TIMES,
     WAITS,
     examined,
@@ -86,3 +92,33 @@ def test_dynamic_streams_and_budgets_are_seen() -> None:
     )
     assert plain.needs == {BASIS, WAITS}
     assert (made.name, DYNAMIC in made.needs) == ("boards", True)
+
+
+REFERENCE = Path(__file__).parents[6] / "shared" / "reference" / "declarative.md"
+WORDS = {
+    BASIS: ("key/bearer/basic", "page, offset, cursor, next URL", "error handlers", "date-time cursor"),
+    PARENTS: ("parents",),
+    LISTS: ("list router",),
+    FIELDS: ("add/remove/rename fields", "filter"),
+    OAUTH: ("OAuth",),
+    SESSIONS: ("choice of auth", "session token"),
+    WAITS: ("wait headers", "call-rate budget"),
+    BODIES: ("body kinds", "JWT", "CSV/JSONL/gzip/zip/XML"),
+    DYNAMIC: ("grouping", "dynamic streams", "async jobs"),
+}
+
+
+@pytest.mark.skipif(not REFERENCE.is_file(), reason="the table (../shared/reference) is not on this machine")
+def test_the_rows_are_those_of_the_table_that_was_measured() -> None:
+    """In its order, each with what it names, and each form counted from its row on."""
+    _, _, table = REFERENCE.read_text().partition("| engine has |")
+    rows = re.findall(r"^\| (.+?) \| [\d.]+ %? ?\|", table.partition("\n\n")[0], re.MULTILINE)
+    assert len(rows) == len(NEEDS)
+    for need, row in zip(NEEDS, rows, strict=True):
+        assert [word for word in WORDS[need] if word not in row] == []
+    manifests = [manifest_of(form) for _, _, form in FORMS]
+    found = coverage((examine(one), []) for one in manifests)
+    needs = [NEEDS.index(need) for _, need, _ in FORMS]
+    assert [(row.need, row.whole, row.streams, row.some) for row in found.rows] == [
+        (need, *[sum(one <= place for one in needs)] * 3) for place, need in enumerate(NEEDS)
+    ]
