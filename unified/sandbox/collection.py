@@ -157,6 +157,10 @@ class Collection:
             if index not in self._gone:
                 yield index
 
+    def live_ids(self) -> Iterator[str]:
+        """Ids of all records that are there, newest first; no record is made for that."""
+        return map(self.ids.encode, self.live())
+
     def page(
         self,
         limit: int,

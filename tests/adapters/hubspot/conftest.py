@@ -68,7 +68,7 @@ class Portal:
 
     def ids(self, kind: Any) -> list[str]:
         """Ids of all live records."""
-        return [record["id"] for record in self.data.all(kind)]
+        return list(self.data.ids(kind))
 
 
 @pytest.fixture

@@ -43,9 +43,10 @@ class HubSpotBench(Bench):
         account = self.provider.account()
         if stream == "custom_objects":
             kinds = filter(account.schemas.has, CUSTOM)
-            return {f"{kind}:{record['id']}" for kind in kinds for record in account.all(kind)}
-        living = account.owners.listed() if stream == "owners" else account.all(_KINDS[stream])
-        return {record["id"] for record in living}
+            return {f"{kind}:{record_id}" for kind in kinds for record_id in account.ids(kind)}
+        if stream == "owners":
+            return {owner["id"] for owner in account.owners.listed()}
+        return set(account.ids(_KINDS[stream]))
 
     def edit(self, change: str, stream: str, record_id: str | None) -> str:
         """A change that makes events, but for owners."""

@@ -229,10 +229,16 @@ class Standing:
             if self.is_listed(state, archived=archived):
                 yield self.shown(kind, index, state, list(self.properties(kind, index, state)))
 
+    def ids(self, kind: Kind, *, archived: bool = False) -> Iterator[str]:
+        """Ids of all live records (or archived ones), in their order; no record is made for that."""
+        for index in self.indexes(kind):
+            if self.is_listed(self.state(kind, index), archived=archived):
+                yield self.record_id(kind, index)
+
     def source_counts(self) -> dict[str, int]:
         """How many records a complete copy holds, by object, and how many are archived."""
-        counts: dict[str, int] = {kind: sum(1 for _ in self.all(kind)) for kind in KINDS}
-        archived = {f"archived_{kind}": sum(1 for _ in self.all(kind, archived=True)) for kind in KINDS[:3]}
+        counts: dict[str, int] = {kind: sum(1 for _ in self.ids(kind)) for kind in KINDS}
+        archived = {f"archived_{kind}": sum(1 for _ in self.ids(kind, archived=True)) for kind in KINDS[:3]}
         return {**counts, **archived}
 
     def source_totals(self) -> dict[str, dict[str, str]]:

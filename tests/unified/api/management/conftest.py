@@ -33,10 +33,3 @@ async def api(server_url: str, template: str, sandbox_url: str) -> AsyncIterator
 async def acme(api: Api) -> Tenant:
     """A workspace."""
     return await api.tenant("acme")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give what schemathesis collects ids of its own: xdist runs one test of each id."""
-    for item in items:
-        if (label := getattr(item, "operation_label", None)) and item.id.params is None:
-            item._id = item.id.with_params(label)
