@@ -165,7 +165,9 @@ def test_what_was_dropped_or_taken_back_is_asked_for(bench: SlackBench) -> None:
     assert SlackAdapter.owner(notice) == Owner(workspace_of(TOKEN))
     ended = delivered(bench, "uninstall")
     assert sorted(event.event_type for event in ended) == ["app_uninstalled", "tokens_revoked"]
-    for event in (notice, *ended):
+    # Ids of people and channels are others then.
+    moved = received({"type": "grid_migration_finished", "enterprise_id": "E1"})
+    for event in (notice, *ended, moved):
         assert bench.open().changes([event]).needs_sync
     assert not bench.open().changes([received({"type": "user_change", "user": {"id": "U1"}})]).needs_sync
 

@@ -281,6 +281,23 @@ async def test_a_receiver_says_how_long_to_wait(subscribe: Subscribe, receiver: 
     assert 500 < (until - datetime.now(UTC)).total_seconds() < 601
 
 
+async def test_a_redirect_is_followed_nowhere(subscribe: Subscribe, receiver: Receiver) -> None:
+    order = await subscribe()
+    await order.source.sync_all()
+    asked: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        return web.Response(status=307, headers={"location": receiver.url.replace("team=1", "inner=1")})
+
+    receiver.handler = elsewhere
+    result = await order.deliver()
+    assert result is not None
+    assert "redirects are not followed" in (result.error or "")
+    assert set(asked) == {"/hooks?team=1"}
+    assert (await order.now()).state == "waits"
+
+
 async def test_one_record_that_is_refused_costs_no_other(subscribe: Subscribe, receiver: Receiver) -> None:
     order = await subscribe()
     await order.source.sync_all()
