@@ -49,12 +49,24 @@ def says_the_same(one: bytes | memoryview, other: bytes | memoryview) -> bool:
     Keys may come in any order, with any white space, and a number may be written in two ways (1.5 and 1.50). Text is
     never taken for a number: a provider that states money as text states its digits as well.
     """
+    if one[:_BEGINNING] != other[:_BEGINNING]:
+        compact = _compact(one)
+        if compact is not None and compact == _compact(other):
+            return True
     try:
         said, also = decode_record(one), decode_record(other)
     except MappingError:
         return False
     # Most often they do not, which is seen at once. What Python takes for equal may differ still: 1, 1.0 and true.
     return said == also and _CANONICAL.encode(said) == _CANONICAL.encode(also)
+
+
+def _compact(body: bytes | memoryview) -> bytes | None:
+    """The text without its white space, which takes a third of decoding it; None where it is not JSON."""
+    try:
+        return msgspec.json.format(bytes(body), indent=-1)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _has_nul(body: bytes | memoryview) -> bool:
@@ -77,6 +89,9 @@ def _decimal(digits: str) -> Decimal | str:
         return digits
 
 
+# Bytes that show how a record is laid out: it begins with a brace, white space or none, and the same key. Of two that
+# are laid out alike, white space is not what differs.
+_BEGINNING = 16
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
 _LENIENT = msgspec.json.Decoder(float_hook=_number)
 _EXACT = msgspec.json.Decoder(float_hook=_decimal)

@@ -64,7 +64,13 @@ def test_the_same_in_another_form_is_the_same(body: str) -> None:
     ],
 )
 def test_what_says_something_else_is_changed(changed: dict[str, Any]) -> None:
-    assert not says_the_same_as_the_customer(msgspec.json.encode(changed))
+    for laid_out in (msgspec.json.encode(changed), json.dumps(changed, indent=2)):
+        assert not says_the_same_as_the_customer(laid_out)
+
+
+@pytest.mark.parametrize("body", [b'{"id": "cus_1",', b'{"id": "cus_1"} {}', b""])
+def test_what_is_not_json_says_nothing(body: bytes) -> None:
+    assert not says_the_same(body, b" " + body)
 
 
 def test_a_hash_is_of_its_mapping_as_well() -> None:
