@@ -16,19 +16,23 @@ from unified.store.records.raw import forms
 RAW = sql.SQL("coalesce(t.raw_data, to_json(encode(t.raw_compressed, 'hex')))")
 """The raw record of a row ``t``, as JSON; in hexadecimal digits where it is compressed."""
 
-# The last field of a line of CSV: the text by itself, or as the last value of an object.
-_ALONE = re.compile(rb'"""([0-9a-f]+)"""\n$')
+# The last field of a line of CSV: the text by itself, whose quotation marks are doubled where they are the CSV's as
+# well, or as the last value of an object.
+_ALONE = re.compile(rb'(?:""|(?<!"))"([0-9a-f]+)"(?:"")?\n$')
 _IN_OBJECT = re.compile(rb'""([0-9a-f]+)""\}"\n$')
 _LINE_ENDS = bytes.maketrans(b"\n\r", b"  ")
 
 
-async def opened(db: Database, workspace_id: UUID, rows: list[bytes], *, is_json: bool) -> list[bytes]:
+async def opened(
+    db: Database, workspace_id: UUID, rows: list[bytes], marks: tuple[str, str], *, is_json: bool
+) -> list[bytes]:
     """Rows with their raw records as the source sent them.
 
     Args:
         db: The database; the connection of the COPY is in use.
         workspace_id: Whose rows.
         rows: Lines of CSV.
+        marks: What stands between its values, and around those that need it.
         is_json: Whether the last field of each is an object, of which the raw record is the last value.
     """
     ends = [(_IN_OBJECT if is_json else _ALONE).search(row) for row in rows]
@@ -37,20 +41,33 @@ async def opened(db: Database, workspace_id: UUID, rows: list[bytes], *, is_json
         return rows
     async with db.workspace(workspace_id) as conn:
         bodies = await forms.dictionaries(conn, kept)
-    return await asyncio.to_thread(_replaced, rows, ends, forms.open_with(bodies, kept), is_json=is_json)
+    raws = forms.open_with(bodies, kept)
+    return await asyncio.to_thread(_replaced, rows, ends, raws, None if is_json else marks)
 
 
 def _replaced(
-    rows: Sequence[bytes], ends: Sequence[re.Match[bytes] | None], found: Sequence[bytes], *, is_json: bool
+    rows: Sequence[bytes],
+    ends: Sequence[re.Match[bytes] | None],
+    found: Sequence[bytes],
+    marks: tuple[str, str] | None,
 ) -> list[bytes]:
     each = iter(found)
     return [
-        row if end is None else row[: end.start()] + _quoted(next(each), is_json=is_json)
+        row
+        if end is None
+        else row[: end.start()] + (_in_object(next(each)) if marks is None else _quoted(next(each), *marks))
         for row, end in zip(rows, ends, strict=True)
     ]
 
 
-def _quoted(raw: bytes, *, is_json: bool) -> bytes:
-    text = raw.replace(b'"', b'""')
-    # An object is a line; raw JSON may have line ends between its tokens, and never in a text.
-    return text.translate(_LINE_ENDS) + b'}"\n' if is_json else b'"' + text + b'"\n'
+def _in_object(raw: bytes) -> bytes:
+    """The end of an object, which is a line: raw JSON may have line ends between its tokens, and never in a text."""
+    return raw.replace(b'"', b'""').translate(_LINE_ENDS) + b'}"\n'
+
+
+def _quoted(raw: bytes, *marks: str) -> bytes:
+    """A last field, in quotes where it needs them."""
+    delimiter, quote = (mark.encode() for mark in marks)
+    if any(mark in raw for mark in (delimiter, quote, b"\n", b"\r")):
+        raw = quote + raw.replace(quote, quote * 2) + quote
+    return raw + b"\n"

@@ -13,6 +13,7 @@ from tests.conftest import AddConnection, AddWorkspace
 from tests.unified.sync.exports.warehouse import NOW, Warehouse
 from unified.schema import UnifiedLineItem
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES, RECORDS
+from unified.store.lists import copies
 from unified.store.lists.copies import WITHOUT_DAY
 from unified.sync.exports.errors import ExportError
 
@@ -45,6 +46,34 @@ async def test_parquet_has_types_exact_amounts_and_nested_lines(warehouse: Wareh
     assert (one["connection"], one["is_active"], one["livemode"]) == ("stripe", True, None)
     assert [UnifiedLineItem(**line) for line in one["line_items"]] == list(LINES)
     assert "raw_data" not in table.column_names
+
+
+@pytest.mark.parametrize("piece", [1, copies.PIECE_BYTES])
+async def test_text_comes_back_whatever_is_in_it(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    """In pieces of a row each, which are parsed by what is in them, and in one."""
+    monkeypatch.setattr(copies, "PIECE_BYTES", piece)
+    texts = [
+        '"',
+        'a,"b"',
+        copies.DELIMITER,
+        copies.QUOTE,
+        copies.QUOTE * 2,
+        "end\r\nend\n",
+        "",
+        "\\N",
+        "f",
+        None,
+    ]
+    for number, text in enumerate(texts):
+        await warehouse.put(INVOICES, str(number), memo=text, custom_fields={"text": text})
+    rows = parquet.read_table((await warehouse.export("invoices", "i.parquet")).files[0])
+    found = [
+        (row["memo"], json.loads(row["custom_fields"])["text"])
+        for row in rows.sort_by("source_id").to_pylist()
+    ]
+    assert found == [(text, text) for text in texts]
 
 
 async def test_an_amount_that_the_usual_type_does_not_hold_gets_its_column_a_larger_one(
