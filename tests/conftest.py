@@ -6,6 +6,7 @@ the same tests on another server (a superuser's URL; the databases that tests ma
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -22,7 +23,7 @@ import pytest
 import pytest_asyncio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Generator, Iterator
 
     from unified.store.connectors.catalogue import ConnectorEntry
     from unified.store.database import Database
@@ -68,6 +69,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Keep that folder after a failure only."""
     if (folder := session.config.stash.get(_OWN_FOLDER, None)) and exitstatus == pytest.ExitCode.OK:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among what is imported and collected, then or later: it takes a fifth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
