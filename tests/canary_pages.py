@@ -120,12 +120,16 @@ async def leave(browser: Browser) -> None:
     await browser.open("/webhooks", 303)
 
 
-async def sign_in_by_link(browser: Browser, secrets: Canaries, link: str) -> None:
-    """By a link: forged, unused, used."""
+async def sign_in_by_link(browser: Browser, secrets: Canaries, link: str, set_up: str) -> None:
+    """By a link: forged, unused, used; and by one that names a first workspace, where there is one already."""
     await browser.open(f"{link[:-4]}AAA=", 403)
     await browser.open(f"/sign-in/{quote(secrets.stray_token, safe='')}", 404)
+    await browser.open("/set-up/uad_none", 403)
+    await browser.open(set_up, 409)
     await browser.open(link)
     form = browser.page
+    await browser.send(set_up, {"slug": secrets.form_key}, 409)
+    browser.page = form
     await browser.send(link, {})
     browser.page = form
     await browser.send(link, {}, 403)
@@ -191,6 +195,10 @@ async def _use_the_workspace(browser: Browser, secrets: Canaries) -> None:
     await browser.open("/tokens")
     await browser.send(_TOKEN.findall(browser.page)[0], {})
     await browser.open("/audit?actor=nobody")
+    await browser.open("/workspaces")
+    await browser.send("/workspaces", {"workspace": secrets.form_key}, 404)
+    await browser.open("/workspaces")
+    await browser.send("/workspaces", {"workspace": "acme"})
 
 
 async def _use_connectors(browser: Browser) -> None:

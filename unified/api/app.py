@@ -3,7 +3,7 @@
 | path | who answers |
 |---|---|
 | ``/webhooks/{connector}/{endpoint_path}`` | `ingress`, by itself: deliveries pass no framework |
-| ``/``, ``/connectors…``, ``/webhooks``, ``/sign-in…``, ``/sign-out``, ``/assets/…`` | `pages` |
+| ``/``, ``/connectors…``, ``/webhooks``, ``/sign-in…``, ``/set-up…``, … | `pages` |
 | ``/api/…``, ``/oauth/callback``, ``/docs``, ``/openapi.json``, ``/healthz``, ``/readyz`` | `management` |
 | ``/mcp``, ``/.well-known/oauth-protected-resource/mcp`` | `mcp` |
 | ``/metrics``, and all others | `management` |
@@ -49,4 +49,4 @@ class Application:
 def _asks_for_a_page(scope: Scope) -> bool:
     """Whether a request is a browser's that goes to an address; programs ask for anything, or for JSON."""
     accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
-    return scope["method"] == "GET" and b"text/html" in accepted
+    return scope["method"] in ("GET", "HEAD") and b"text/html" in accepted

@@ -21,11 +21,11 @@ from unified.api.pages.customers import customer_routes, identities
 from unified.api.pages.data import set_aside, tables
 from unified.api.pages.route import NO_SUCH_PAGE, page_problem
 from unified.api.pages.view import error_page
-from unified.api.pages.workspace import audit, members, overview, tokens, trying
+from unified.api.pages.workspace import audit, members, overview, switching, tokens, trying
 
 PATHS = re.compile(
     r"/(?:$|(?:connectors|records|tables|rejects|dead-letters|identities|routes|webhooks|subscriptions|"
-    r"members|tokens|audit|try|sign-in|sign-out|assets)(?:/|$))"
+    r"members|tokens|audit|try|workspaces|sign-in|sign-out|set-up|assets)(?:/|$))"
 )
 """Paths that are pages'. Below ``/webhooks/`` there are deliveries, which come before."""
 
@@ -65,10 +65,11 @@ def pages(services: Services, metrics: Metrics, ingress: ASGIApp) -> ASGIApp:
         members.routes,
         audit.routes,
         trying.routes,
+        switching.routes,
     ):
         app.include_router(routes)
     for name, media_type in _ASSETS.items():
-        app.add_api_route(f"/assets/{name}", _asset(name, media_type), methods=["GET"])
+        app.add_api_route(f"/assets/{name}", _asset(name, media_type), methods=["GET", "HEAD"])
 
     async def refuse(request: Request, error: Exception) -> Response:
         is_nowhere = isinstance(error, HTTPException) and error.status_code == 404  # noqa: PLR2004

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 
 from unified.api.ingress.body import DisconnectedError, TooBusyError, TooLargeError
 from unified.api.management.access.callers import Caller
@@ -32,13 +33,25 @@ class Visitor:
     Attributes:
         caller: The same as the API would see.
         csrf: What each form has to carry.
+        may_go_on: Whether there may be other workspaces that the session reaches.
     """
 
     caller: Caller
     csrf: str
+    may_go_on: bool
 
 
-class PageRoute(ManagementRoute):
+class ReadableRoute(APIRoute):
+    """A page. It answers HEAD as GET; the server leaves out the body."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Take what FastAPI gives."""
+        super().__init__(*args, **options)
+        if self.methods and "GET" in self.methods:
+            self.methods.add("HEAD")
+
+
+class PageRoute(ReadableRoute, ManagementRoute):
     """A page of somebody who is signed in. Its parameter says which permission it takes, as a route's of the API."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -59,7 +72,7 @@ class PageRoute(ManagementRoute):
                         return _to_sign_in(request)
                     raise
                 caller = await services.access.enter(identified, None)
-                request.state.visitor = Visitor(caller, session.nonce.reveal())
+                request.state.visitor = Visitor(caller, session.nonce.reveal(), session.reach is not None)
                 request.state.caller = caller
                 rule.check(caller)
                 counted(services, caller)
@@ -167,7 +180,10 @@ async def session_of(request: Request, services: Services) -> Session | None:
 
 def _to_sign_in(request: Request) -> Response:
     # What an event stream or a form asks for is no page to go on to.
-    if request.method != "GET" or request.headers.get("sec-fetch-dest", "document") != "document":
+    if (
+        request.method not in ("GET", "HEAD")
+        or request.headers.get("sec-fetch-dest", "document") != "document"
+    ):
         return see_other("/sign-in")
     asked = quote(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
     return see_other(f"/sign-in?{urlencode({'next': asked})}")

@@ -31,6 +31,12 @@ Purpose = Literal["session", "link"]
 LIFETIMES: dict[Purpose, timedelta] = {"session": timedelta(hours=12), "link": timedelta(minutes=10)}
 """How long what is sealed holds."""
 
+INSTALLATION = "installation"
+"""The reach of a session that may go on to every workspace."""
+
+TOKEN_NAME = "unified sign-in"  # noqa: S105 - a name
+"""Of the tokens behind sessions that nobody pasted one for."""
+
 _LONGEST = 2_000
 
 
@@ -42,16 +48,19 @@ class Session:
         workspace_id: The workspace.
         token: The API token that they have shown.
         nonce: Random: what a session's forms have to carry, and what a link is recognised by.
+        reach: Whose other workspaces it may go on to: :data:`INSTALLATION` for all there are, ``user:<subject>`` for
+            those of a member; None for none.
     """
 
     workspace_id: UUID
     token: Secret
     nonce: Secret
+    reach: str | None = None
 
     @classmethod
-    def begin(cls, workspace_id: UUID, token: Secret) -> "Session":
+    def begin(cls, workspace_id: UUID, token: Secret, reach: str | None = None) -> "Session":
         """A new one."""
-        return cls(workspace_id, token, Secret(new_nonce()))
+        return cls(workspace_id, token, Secret(new_nonce()), reach)
 
 
 class Sessions:
@@ -67,7 +76,7 @@ class Sessions:
         async with self._db.workspace(session.workspace_id) as conn:
             data_key = await data_keys.current(conn, self._provider, session.workspace_id)
         cipher = data_key.cipher(_purpose(purpose, session.workspace_id))
-        plain = json.dumps([session.token.reveal(), session.nonce.reveal()])
+        plain = json.dumps([session.token.reveal(), session.nonce.reveal(), session.reach])
         return f"{session.workspace_id.hex}.{cipher.encrypt(plain.encode()).decode()}"
 
     async def open(self, sealed: str, purpose: Purpose) -> Session | None:
@@ -89,8 +98,8 @@ class Sessions:
                 )
             except InvalidToken:  # not ours, or too old
                 return None
-            token, nonce = json.loads(plain)
-            session = Session(workspace_id, Secret(token), Secret(nonce))
+            token, nonce, *reach = json.loads(plain)  # a former release kept no reach
+            session = Session(workspace_id, Secret(token), Secret(nonce), *reach)
             ended = await conn.execute(
                 "SELECT FROM ended_sessions WHERE session_hash = %s", (_hash(session),)
             )
@@ -141,7 +150,14 @@ class Sessions:
 
 
 async def sign_in_link(
-    db: Database, provider: KeyProvider, workspace_id: UUID, public_url: str, *, role: Role, actor: str
+    db: Database,
+    provider: KeyProvider,
+    workspace_id: UUID,
+    public_url: str,
+    *,
+    role: Role,
+    actor: str,
+    reach: str | None = None,
 ) -> str:
     """Make a link that signs a browser in once, with all that a role may do.
 
@@ -154,17 +170,38 @@ async def sign_in_link(
         public_url: Where the server is reached.
         role: Whose permissions it gives.
         actor: Who makes it, and may do as much.
+        reach: Which other workspaces the session may go on to, as of a :class:`Session`. A link for a member is theirs:
+            it ends with their membership, as other tokens of theirs do.
     """
+    holder = actor if reach in (None, INSTALLATION) else reach
     _, token = await tokens.create(
         db,
         workspace_id,
-        "unified sign-in",
+        TOKEN_NAME,
         sorted(PERMISSIONS[role]),
         expires_at=datetime.now(UTC) + LIFETIMES["link"] + LIFETIMES["session"],
-        actor=actor,
+        actor=str(holder),
     )
-    sealed = await Sessions(db, provider).seal(Session.begin(workspace_id, token), "link")
+    if holder != actor:
+        async with db.workspace(workspace_id) as conn:
+            await _note(conn, workspace_id, actor, "session.link")
+    sealed = await Sessions(db, provider).seal(Session.begin(workspace_id, token, reach), "link")
     return f"{public_url}/sign-in/{sealed}"
+
+
+async def set_up_link(db: Database, public_url: str, *, actor: str) -> str:
+    """Make a link by which a browser names the first workspace; it is good for ten minutes, until there is one.
+
+    Args:
+        db: The database.
+        public_url: Where the server is reached.
+        actor: Who makes it.
+    """
+    expires_at = datetime.now(UTC) + LIFETIMES["link"]
+    _, token = await tokens.create(
+        db, None, TOKEN_NAME, ["workspaces:create"], expires_at=expires_at, actor=actor
+    )
+    return f"{public_url}/set-up/{token.reveal()}"
 
 
 def _purpose(purpose: Purpose, workspace_id: UUID) -> str:

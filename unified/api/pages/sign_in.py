@@ -1,20 +1,27 @@
-"""`/sign-in` and `/sign-out`: a browser shows an API token once, or a link made on the installation's own machine."""
+"""`/sign-in` and `/sign-out`: a browser shows an API token once, or a link made on the installation's own machine.
+
+`/set-up`: by such a link the first workspace is named, where there is none.
+"""
 
 import hashlib
 import re
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from unified.api.management.access.callers import Identity
 from unified.api.management.cookies import cookie_name, delete_cookie, set_cookie
-from unified.api.management.problems import Problem
+from unified.api.management.problems import Problem, explained
 from unified.api.management.services import Services, Use
-from unified.api.pages.route import read_form, session_of
-from unified.api.pages.session import LIFETIMES, Session, Sessions, new_nonce
+from unified.api.pages.route import ReadableRoute, read_form, session_of
+from unified.api.pages.session import INSTALLATION, LIFETIMES, TOKEN_NAME, Session, Sessions, new_nonce
 from unified.api.pages.view import render, see_other
 from unified.kit.secrets import Secret
+from unified.store.errors import DuplicateNameError, InvalidSettingError
+from unified.store.workspaces import tokens, workspaces
+from unified.store.workspaces.permissions import PERMISSIONS
 
 START = "/connectors"
 # Where one may go on to after signing in: a page of ours, with what was searched for there. No other host begins so.
@@ -24,7 +31,7 @@ _PAGE = re.compile(
 _FORM_SECONDS = 3_600
 _USED = "This link was used already, or is older than ten minutes. `unified sign-in` makes another one."
 
-routes = APIRouter(include_in_schema=False)
+routes = APIRouter(route_class=ReadableRoute, include_in_schema=False)
 
 
 @routes.get("/sign-in")
@@ -61,7 +68,35 @@ async def sign_in_by_link(request: Request, services: Use, sealed: str) -> Respo
     link, identity = await _linked(services, sealed)
     if not await _sessions(services).use_up(link, identity.actor):
         raise Problem(403, _USED)
-    return await _signed_in(services, identity, link.token, START)
+    return await _signed_in(services, identity, link.token, START, link.reach)
+
+
+@routes.get("/set-up/{token}")
+async def ask_to_set_up(request: Request, services: Use, token: str) -> Response:
+    """Ask for the name of the first workspace."""
+    await _first(services, token)
+    return _form(request, services, "set_up.html", slug="", problem=None)
+
+
+@routes.post("/set-up/{token}")
+async def set_up(request: Request, services: Use, token: str) -> Response:
+    """Make the first workspace, and sign in to it as its owner."""
+    form = await read_form(request, services, _expected(request, services))
+    actor = (await _first(services, token)).actor
+    slug = form.get("slug", "").strip()
+    try:
+        made = await workspaces.create(services.db, slug, actor=actor)
+    except (DuplicateNameError, InvalidSettingError) as error:
+        return _form(request, services, "set_up.html", slug=slug, problem=explained(error))
+    _, own = await tokens.create(
+        services.db,
+        made.id,
+        TOKEN_NAME,
+        sorted(PERMISSIONS["owner"]),
+        expires_at=datetime.now(UTC) + LIFETIMES["session"],
+        actor=actor,
+    )
+    return await _signed_in(services, await _identified(services, own), own, "/", INSTALLATION)
 
 
 @routes.post("/sign-out")
@@ -89,15 +124,32 @@ async def _linked(services: Services, sealed: str) -> tuple[Session, Identity]:
         raise Problem(403, _USED) from None
 
 
+async def _first(services: Services, token: str) -> Identity:
+    """Who names the first workspace, as long as there is none."""
+    if not token.startswith("uad_"):
+        raise Problem(403, _USED)
+    try:
+        identity = await services.access.identify(f"Bearer {token}")
+    except Problem:
+        raise Problem(403, _USED) from None
+    if "workspaces:create" not in identity.permissions:
+        raise Problem(403, _USED)
+    if await workspaces.listed(services.db, limit=1):
+        raise Problem(409, "There is a workspace already. `unified sign-in` makes a link to it.")
+    return identity
+
+
 async def _identified(services: Services, token: Secret) -> Identity:
     if not token.reveal().startswith("uat_"):
         raise Problem(401, "This is not an API token of a workspace; that begins with uat_.")
     return await services.access.identify(f"Bearer {token.reveal()}")
 
 
-async def _signed_in(services: Services, identity: Identity, token: Secret, then: str) -> Response:
+async def _signed_in(
+    services: Services, identity: Identity, token: Secret, then: str, reach: str | None = None
+) -> Response:
     caller = await services.access.enter(identity, None)
-    session = Session.begin(caller.workspace_id, token)
+    session = Session.begin(caller.workspace_id, token, reach)
     sealed = await _sessions(services).seal(session, "session")
     await _sessions(services).note_beginning(caller.workspace_id, caller.actor)
     answer = see_other(then)

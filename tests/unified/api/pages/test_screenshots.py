@@ -57,8 +57,11 @@ async def test_draw(site: Site) -> None:
         "overview": "/",
         "connections": "/connectors",
         "connection": f"/connectors/{main.id}",
+        "settings": f"/connectors/{main.id}/settings",
+        "mappings": f"/connectors/{main.id}/mappings/customers",
         "new-connection": "/connectors/new?connector=stripe",
         "marketplace": "/connectors/marketplace",
+        "connector": "/connectors/marketplace/github",
         "build": "/connectors/build",
         "receive": f"/connectors/{hook.id}/receive",
         "records": "/records/customers",
@@ -75,6 +78,7 @@ async def test_draw(site: Site) -> None:
         "members": "/members",
         "tokens": "/tokens",
         "audit": "/audit",
+        "try": "/try?operation=GET%20/api/customers",
         "sign-in": "/sign-in",
     }
     token = await site.token(workspace, by_link=True)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
@@ -41,7 +41,7 @@ routes = router()
 
 @routes.get("/connectors/{connection_id}/progress")
 async def stream_progress(
-    caller: configs.Reader, services: Use, connection_id: UUID, since: Moment
+    request: Request, caller: configs.Reader, services: Use, connection_id: UUID, since: Moment
 ) -> Response:
     """How the sync goes that was asked for at a moment."""
     async with services.db.workspace(caller.workspace_id) as conn:
@@ -49,6 +49,8 @@ async def stream_progress(
     followed = Followed(connection_id, datetime.fromtimestamp(since or 0, UTC))
     # A proxy that buffers would keep the page waiting: nginx heeds its own header, others no-transform.
     headers = {**HEADERS, "cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type="text/event-stream")
     events = _events(services.following, caller.workspace_id, followed)
     return StreamingResponse(events, headers=headers, media_type="text/event-stream")
 

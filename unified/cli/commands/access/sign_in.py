@@ -7,6 +7,7 @@ from typing import Annotated
 import httpx
 import typer
 
+from unified.api.pages.session import INSTALLATION, set_up_link
 from unified.api.pages.session import sign_in_link as link_for
 from unified.api.settings import PUBLIC_URL_VARIABLE, Settings
 from unified.cli.output import say
@@ -15,7 +16,7 @@ from unified.store.database import Database
 from unified.store.secrets.keys import KeyProvider
 from unified.store.secrets.providers import load_provider
 from unified.store.server.embedded import home
-from unified.store.workspaces import tokens, workspaces
+from unified.store.workspaces import members, tokens, workspaces
 from unified.store.workspaces.permissions import ROLES, Role
 from unified.store.workspaces.rows import Workspace
 
@@ -26,10 +27,17 @@ _LOOK_SECONDS = 5.0
 @asynchronous
 async def sign_in(
     workspace: Annotated[
-        str | None, typer.Argument(help="The workspace; by default the one named default, or the first.")
+        str | None,
+        typer.Argument(
+            help="The only workspace; by default the one named default, or the first, and from there every other one."
+        ),
     ] = None,
     *,
     role: Annotated[str, typer.Option(help=f"What one may do there: as {', '.join(ROLES)}.")] = "owner",
+    member: Annotated[
+        str | None,
+        typer.Option(help="For this member: with their role, in each workspace that they are a member of."),
+    ] = None,
     public_url: Annotated[
         str | None, typer.Option(help=f"Where the server is reached.  [env var: {PUBLIC_URL_VARIABLE}]")
     ] = None,
@@ -46,14 +54,24 @@ async def sign_in(
     chosen = {PUBLIC_URL_VARIABLE: public_url} if public_url else {}
     settings = Settings.from_environment({**os.environ, **chosen}, address=_LOCAL)
     async with open_session() as session:
-        found = (
-            await workspaces.find(session.db, workspace) if workspace else await usual_workspace(session.db)
-        )
+        found: Workspace | None
+        if member is not None:
+            found, wanted = await _of_member(session.db, member, workspace)
+        else:
+            found = (
+                await workspaces.find(session.db, workspace)
+                if workspace
+                else await usual_workspace(session.db)
+            )
         if found is None:
-            msg = "there is no workspace yet; `unified workspaces add` makes one"
-            raise CommandError(msg)
+            typer.echo(await set_up_link(session.db, settings.public_url, actor=ACTOR))
+            say("There is no workspace yet: name the first one by this link, within 10 minutes.")
+            return
         remark = await _reached(session.db, found, settings.public_url)
-        link = await sign_in_link(session.db, load_provider(), found, settings.public_url, role=wanted)
+        reach = members.user(member) if member is not None else None if workspace else INSTALLATION
+        link = await sign_in_link(
+            session.db, load_provider(), found, settings.public_url, role=wanted, reach=reach
+        )
     typer.echo(link)
     if remark:
         say(remark)
@@ -100,8 +118,28 @@ async def usual_workspace(db: Database) -> Workspace | None:
     return found[0] if found else None
 
 
+async def _of_member(db: Database, subject: str, workspace: str | None) -> tuple[Workspace, Role]:
+    """A workspace of a member, and their role in it.
+
+    Raises:
+        CommandError: If they are not a member of it, or of any.
+    """
+    found = await members.memberships(db, subject, workspace)
+    if not found:
+        where = f"the workspace {workspace!r}" if workspace else "any workspace"
+        msg = f"{subject!r} is not a member of {where}; `unified members add` makes them one"
+        raise CommandError(msg)
+    return await workspaces.read(db, found[0].workspace_id), found[0].role
+
+
 async def sign_in_link(
-    db: Database, provider: KeyProvider, workspace: Workspace, public_url: str, *, role: Role = "owner"
+    db: Database,
+    provider: KeyProvider,
+    workspace: Workspace,
+    public_url: str,
+    *,
+    role: Role = "owner",
+    reach: str | None = None,
 ) -> str:
     """Make a link that signs a browser in once; see :func:`unified.api.pages.session.sign_in_link`."""
-    return await link_for(db, provider, workspace.id, public_url, role=role, actor=ACTOR)
+    return await link_for(db, provider, workspace.id, public_url, role=role, actor=ACTOR, reach=reach)

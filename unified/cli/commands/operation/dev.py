@@ -11,6 +11,7 @@ from typing import Annotated
 import httpx
 import typer
 
+from unified.api.pages.session import INSTALLATION, set_up_link
 from unified.api.settings import DAGSTER_VARIABLE, PUBLIC_URL_VARIABLE
 from unified.cli.arguments import PatienceSeconds
 from unified.cli.commands.access.sign_in import sign_in_link, usual_workspace
@@ -32,7 +33,7 @@ from unified.cli.processes.ingress import HOST, Ingress, running_ingress
 from unified.cli.processes.reloading import ReloadedLocations
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.processes.syncs import SyncLines
-from unified.cli.session import CommandError
+from unified.cli.session import ACTOR, CommandError
 from unified.store.database import Database, database_url
 from unified.store.secrets import data_keys
 from unified.store.secrets.providers import load_provider
@@ -104,13 +105,13 @@ def dev(
             sandbox = stack.enter_context(_stand_ins(plan, logs / "sandbox.log", patience))
             if sandbox:
                 asyncio.run(_deliver(url, sandbox, ingress))
+        out.print(asyncio.run(_pages(url, ingress.public_url)), soft_wrap=True)  # a link in one piece
         say("Starting Dagster …")
         prepare_code_server()
         token = ui_token(host)
         dagster = stack.enter_context(_dagster(host, port, logs / "dagster.log"))
         address = f"http://{host}:{port}"
         dagster.wait_until(lambda: _has_loaded(address, token), patience)
-        out.print(asyncio.run(_pages(url, ingress.public_url)), soft_wrap=True)  # a link in one piece
         out.print(f"Webhooks are taken at {ingress.address}/webhooks/… (log: {ingress.process.log}).")
         link = f"{address}/?{TOKEN_PARAMETER}={token}" if token else address
         out.print(f"Dagster is at {link} (log: {dagster.log}). Ctrl-C ends all.", soft_wrap=True)
@@ -129,9 +130,10 @@ async def _pages(url: str, public_url: str) -> str:
     """Where a browser begins: signed in by a link, where there is a workspace."""
     async with Database.open(url) as db:
         if workspace := await usual_workspace(db):
-            link = await sign_in_link(db, load_provider(), workspace, public_url)
+            link = await sign_in_link(db, load_provider(), workspace, public_url, reach=INSTALLATION)
             return f"The pages of {workspace.slug} open by this link, once and within 10 minutes:\n{link}"
-    return f"The pages are at {public_url}; `unified sign-in` prints a link once there is a workspace."
+        link = await set_up_link(db, public_url, actor=ACTOR)
+        return f"Name the first workspace by this link, within 10 minutes:\n{link}"
 
 
 def _stand_ins(plan: SandboxPlan, log: Path, patience: float) -> AbstractContextManager[Sandbox | None]:

@@ -48,6 +48,10 @@ def test_another_installations_server_is_refused(
     embedded.start(home)
     try:
         other = Unified(home)
+        done = other.run("sign-in", "--public-url", address)
+        assert done.stdout.startswith(f"{address}/set-up/uad_")
+        assert "name the first one by this link" in done.stderr
+        assert "is not a member of any workspace" in other.refused("sign-in", "--member", "ada")
         other.ok("workspaces", "add", "acme")
         line = other.refused("sign-in", "acme", "--public-url", address)
         assert f"the server at {address} is another installation's" in line
