@@ -58,7 +58,6 @@ async def test_draw(site: Site) -> None:
         "connections": "/connectors",
         "connection": f"/connectors/{main.id}",
         "settings": f"/connectors/{main.id}/settings",
-        "mappings": f"/connectors/{main.id}/mappings/customers",
         "new-connection": "/connectors/new?connector=stripe",
         "marketplace": "/connectors/marketplace",
         "connector": "/connectors/marketplace/github",
