@@ -23,7 +23,7 @@ from unified.schema.entities import CUSTOMERS
 from unified.store.connections.registry import Registry
 from unified.store.database import Database, beside
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Confirmed, Row
+from unified.store.records.merge.contents import Batch, Confirmed, Row
 from unified.store.records.tables import StreamKey
 from unified.store.workspaces import workspaces
 

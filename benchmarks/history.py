@@ -23,7 +23,7 @@ from unified.store.connections import changes
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Confirmed, Row
+from unified.store.records.merge.contents import Batch, Confirmed, Row
 from unified.store.records.tables import StreamKey
 from unified.store.workspaces import workspaces
 

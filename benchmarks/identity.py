@@ -29,7 +29,7 @@ from unified.schema import UnifiedAddress, UnifiedCustomer, connection_namespace
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Row
+from unified.store.records.merge.contents import Batch, Row
 from unified.store.records.tables import StreamKey
 from unified.store.workspaces import workspaces
 

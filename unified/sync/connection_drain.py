@@ -33,7 +33,7 @@ from unified.store.inbox.progress import Inbox, Trouble
 from unified.store.inbox.strays import Stray
 from unified.store.positions import BEGINNING, Position
 from unified.store.records import cursors, suppressions
-from unified.store.records.merge.batches import MergeCounts
+from unified.store.records.merge.contents import MergeCounts
 from unified.store.records.tables import StreamKey
 from unified.store.secrets.credentials import CredentialError
 from unified.store.secrets.elsewhere.references import SecretReferenceError

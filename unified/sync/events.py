@@ -27,7 +27,7 @@ from unified.store.connections.registry import presentable
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.inbox.dead_letters import Failure
 from unified.store.inbox.events import StoredEvent
-from unified.store.records.merge.batches import Batch
+from unified.store.records.merge.contents import Batch
 from unified.store.records.tables import StreamKey
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping

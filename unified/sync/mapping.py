@@ -29,8 +29,8 @@ from unified.kit.streams import Origin, Page, is_id
 from unified.schema.base import LONGEST_KEY, UnifiedBase
 from unified.schema.unusable import has_unusable
 from unified.store.errors import RecordError
-from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Confirmed, Reject, Row
+from unified.store.records.merge import contents
+from unified.store.records.merge.contents import Batch, Confirmed, Reject, Row
 from unified.store.records.merge.deletions import Deletion
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from unified.kit.mapping.rules import Rule
 
 Outcome = tuple[bytes, bool, bool] | str
-"""What mapping made of a record: its own columns, as :class:`unified.store.records.merge.batches.Row` holds them,
+"""What mapping made of a record: its own columns, as :class:`unified.store.records.merge.contents.Row` holds them,
 whether a field of it could not be read, and whether it is from before the stream's start; or why it can't be mapped.
 Plain, as many of them travel between processes."""
 
@@ -246,7 +246,7 @@ class Mapping:
         try:
             record = self._adapter.map_record(self._stream.name, body, origin, self._rules)
             self._kept_out.check(record)
-            return batches.encode(record), has_unusable(record), self._is_early(record)
+            return contents.encode(record), has_unusable(record), self._is_early(record)
         except (MappingError, RecordError) as error:
             cut = ", ".join(self._adapter.columns.rules.get(self._stream.name, ()))
             return f"{error} (left out or hashed: {cut})" if cut else str(error)

@@ -26,7 +26,7 @@ from unified.kit.streams import Cursor, Page
 from unified.store.database import Database
 from unified.store.records import burials, history
 from unified.store.records.burials import WaitingBurial
-from unified.store.records.merge.batches import Batch, MergeCounts
+from unified.store.records.merge.contents import Batch, MergeCounts
 from unified.store.records.tables import StreamKey
 from unified.sync.burial import BurialRefusedError, asked_since, make_sure
 from unified.sync.mapper import Mapper

@@ -13,8 +13,8 @@ from unified import tracing
 from unified.kit.streams import Page
 from unified.store.database import Database
 from unified.store.errors import RecordError
-from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, MergeCounts, Reject
+from unified.store.records.merge import batches, comparing
+from unified.store.records.merge.contents import Batch, MergeCounts, Reject
 from unified.store.records.tables import StreamKey
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping, readable_ids
@@ -90,7 +90,7 @@ async def prepare(
     if not is_first_load:
         ids = readable_ids(pages) - in_flight
         async with db.workspace(key.workspace_id) as connection:
-            stored = await batches.known_hashes(connection, key, list(ids))
+            stored = await comparing.known_hashes(connection, key, list(ids))
     if mapping.is_cutting:
         sifted = await asyncio.to_thread(mapping.sift, pages, stored)
     else:

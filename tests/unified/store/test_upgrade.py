@@ -22,8 +22,8 @@ from unified.store.database import APP_ROLE, OWNER_ROLE, Database, beside
 from unified.store.migrate import ensure_database, migrate
 from unified.store.migrations import FOLDER
 from unified.store.records import cursors
-from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, MergeCounts
+from unified.store.records.merge import batches, comparing
+from unified.store.records.merge.contents import Batch, MergeCounts
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.raw.json_text import received
 from unified.store.records.tables import StreamKey
@@ -363,7 +363,7 @@ async def goes_on(url: str, key: StreamKey) -> None:
         assert cursor.cursor == {"at": "customers"}
         now = (await database.clock())()
         async with database.workspace(key.workspace_id) as conn:
-            assert await batches.known_hashes(conn, key, ["cus_1"]) == {"cus_1": 1}
+            assert await comparing.known_hashes(conn, key, ["cus_1"]) == {"cus_1": 1}
         gone = Batch(observed_at=now, deletions=[Deletion("cus_1", now, now)])
         assert await batches.commit(database, key, gone) == MergeCounts(deleted=1)
 

@@ -12,7 +12,7 @@ from unified.kit.secrets import Secret
 from unified.store.connections import accounts
 from unified.store.errors import AccountChangedError
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch
+from unified.store.records.merge.contents import Batch
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.elsewhere.references import ALLOWED_VARIABLE, resolve
 from unified.store.secrets.keys import LocalKeyProvider

@@ -108,7 +108,7 @@ async def begin(database: Database, key: StreamKey, mode: Mode, run_id: str | No
         run_id: Dagster's run, where one does it.
 
     Returns:
-        Its id, for :class:`unified.store.records.merge.batches.Batch` and :func:`finish`.
+        Its id, for :class:`unified.store.records.merge.contents.Batch` and :func:`finish`.
     """
     history_id = uuid4()
     async with database.workspace(key.workspace_id) as connection:

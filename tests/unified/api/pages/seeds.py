@@ -18,7 +18,7 @@ from unified.store.inbox.events import Received, StoredEvent, append
 from unified.store.lists.pages import Place
 from unified.store.lists.pages import Row as Listed
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Row
+from unified.store.records.merge.contents import Batch, Row
 from unified.store.routes import outbox
 from unified.store.routes.outbox import Entry
 from unified.store.routes.routes import Routes

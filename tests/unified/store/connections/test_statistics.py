@@ -11,7 +11,7 @@ from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified.store.records import history
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch
+from unified.store.records.merge.contents import Batch
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from unified.store.database import Database
 from unified.store.positions import BEGINNING, Position
 from unified.store.records import changes
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch
+from unified.store.records.merge.contents import Batch, Row
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 
@@ -21,7 +21,7 @@ def batch(content: int, *ids: str) -> Batch:
     for one in ids:
         fields = {"source_system": "stripe", "source_id": one, "unified_id": uuid4()}
         record = UnifiedCustomer(**fields, observed_at=NOW, synced_at=NOW)
-        rows.append(batches.Row.of(record, b"{}", content))
+        rows.append(Row.of(record, b"{}", content))
     return Batch(observed_at=NOW, rows=rows)
 
 

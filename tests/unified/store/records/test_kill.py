@@ -14,7 +14,7 @@ from unified.schema import UnifiedCustomer
 from unified.store.database import Database
 from unified.store.records import cursors
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Row
+from unified.store.records.merge.contents import Batch, Row
 from unified.store.records.tables import StreamKey
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

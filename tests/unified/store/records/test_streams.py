@@ -12,8 +12,8 @@ from unified.schema.entities import CUSTOMERS, INVOICES, RECORDS, Entity
 from unified.store.database import Database
 from unified.store.records import cursors, lookups, rejects, tables
 from unified.store.records.counts import quality
-from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Confirmed, MergeCounts, Reject, Row
+from unified.store.records.merge import batches, comparing
+from unified.store.records.merge.contents import Batch, Confirmed, MergeCounts, Reject, Row
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 
@@ -117,8 +117,8 @@ async def test_what_is_asked_of_a_stream_is_answered_by_its_own_rows(
     await store(database, other, row(other, "1", content_hash=7), row(other, "3"))
     await store(database, other, rejects=[Reject("2", b"{", "no", at(2))], minute=2)
     async with database.workspace(one.workspace_id) as conn:
-        assert await batches.known_hashes(conn, one, ["1", "2", "3"]) == {"1": 1, "2": 1}
-        assert await batches.known_hashes(conn, other, ["1", "2", "3"]) == {"1": 7, "3": 1}
+        assert await comparing.known_hashes(conn, one, ["1", "2", "3"]) == {"1": 1, "2": 1}
+        assert await comparing.known_hashes(conn, other, ["1", "2", "3"]) == {"1": 7, "3": 1}
         assert [raw.source_id for raw in await tables.read_raw(conn, one)] == ["1", "2"]
         assert [raw.source_id for raw in await tables.read_raw(conn, other, after="1")] == ["3"]
         assert set(await lookups.by_ids(conn, one, ["1", "3"])) == {"1"}

@@ -12,7 +12,7 @@ from unified.schema import connection_namespace, unified_id
 from unified.schema.entities import Entity
 from unified.store.database import Database
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Row
+from unified.store.records.merge.contents import Batch, Row
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 from unified.sync.exports.export import Export, Request, export, request_format

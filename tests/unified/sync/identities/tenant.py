@@ -13,7 +13,7 @@ from unified.store.database import Database
 from unified.store.identities import decisions as identity_decisions
 from unified.store.identities import golden as identities
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Row
+from unified.store.records.merge.contents import Batch, Row
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 from unified.store.workspaces import workspaces

@@ -19,7 +19,7 @@ from unified.store.identities.golden import IdentityError
 from unified.store.identities.scopes import Resolved
 from unified.store.identities.settings import IdentitySettings
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Row
+from unified.store.records.merge.contents import Batch, Row
 from unified.sync.identities import clusters, rules
 from unified.sync.identities.explain import explain
 from unified.sync.identities.resolve import IdentitiesBusyError

@@ -6,12 +6,13 @@ Which statement merges them from there: `unified.store.records.merge.batches`.
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg
 from psycopg import AsyncCursor, sql
 
 from unified.store.records.merge import merge_sql
+from unified.store.records.merge.contents import Row, unstorable
 from unified.store.records.merge.rows import HEADER, TRAILER, copied_row
 from unified.store.records.tables import UnifiedTable
 
@@ -20,54 +21,37 @@ _LENGTH = struct.Struct("!i")
 _PART = 256 * 1024
 
 
-class Staged(Protocol):
-    """What is copied of a record."""
-
-    @property
-    def encoded(self) -> bytes:
-        """Its own columns, encoded."""
-
-    @property
-    def raw(self) -> bytes | memoryview:
-        """The JSON that it was mapped from."""
-
-    @property
-    def content_hash(self) -> int:
-        """The hash of that and of its mapping."""
-
-
 Form = Callable[[bytes | memoryview], bytes]
 """What a raw record is stored as: JSON that PostgreSQL reads, or compressed."""
 
 
-async def copy(cursor: AsyncCursor[Any], table: UnifiedTable, rows: Iterable[Staged], form: Form) -> None:
+async def copy(cursor: AsyncCursor[Any], table: UnifiedTable, rows: Sequence[Row], form: Form) -> None:
     """Copy rows into the staging table of their table.
 
     Args:
-        cursor: Of a transaction.
+        cursor: Of a transaction, which can go on after an error.
         table: Whose rows.
         rows: Which.
         form: Of their raw records.
 
     Raises:
-        psycopg.DataError: If PostgreSQL can't hold one of them.
+        RecordError: If PostgreSQL can't hold a value of one of them.
     """
     columns = merge_sql.staged_columns(table)
-    await _copy(cursor, table, columns, (_row(len(columns), row, form) for row in rows))
+    try:
+        async with cursor.connection.transaction():
+            await _copy(cursor, table, columns, (_row(len(columns), row, form) for row in rows))
+    except psycopg.DataError as error:
+        place, column = await _find_unusable(cursor, table, rows, form)
+        raise unstorable(rows[place].source_id, column, error.diag.message_primary) from None
 
 
-async def find_unusable(
-    cursor: AsyncCursor[Any], table: UnifiedTable, rows: Sequence[Staged], form: Form
+async def _find_unusable(
+    cursor: AsyncCursor[Any], table: UnifiedTable, rows: Sequence[Row], form: Form
 ) -> tuple[int, str | None]:
     """Find the first row that PostgreSQL can't hold, by copying parts of them and taking that back.
 
     Where a COPY failed, PostgreSQL says in a sentence of the server's language (``lc_messages``), and nowhere else.
-
-    Args:
-        cursor: Of a transaction that can go on.
-        table: Whose rows.
-        rows: One of them is refused.
-        form: Of their raw records.
 
     Returns:
         Its index, and the column that is refused, where that is one by itself.
@@ -122,7 +106,7 @@ def _parts(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(part)
 
 
-def _row(columns: int, row: Staged, form: Form) -> bytes:
+def _row(columns: int, row: Row, form: Form) -> bytes:
     return copied_row(columns, row.encoded, form(row.raw), row.content_hash)
 
 

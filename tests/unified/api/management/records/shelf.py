@@ -15,7 +15,7 @@ from unified.schema.entities import CUSTOMERS, ENTITIES, EVENTS, INVOICES, RECOR
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Row
+from unified.store.records.merge.contents import Batch, Row
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 

@@ -13,7 +13,7 @@ from tests.unified.sync.identities.tenant import Tenant as Customers
 from unified.schema.entities import CUSTOMERS, INVOICES, Entity
 from unified.store.records import history
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Row
+from unified.store.records.merge.contents import Batch, Row
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

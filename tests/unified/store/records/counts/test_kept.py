@@ -17,7 +17,7 @@ from unified.store.database import Database
 from unified.store.records.counts import kept, quality
 from unified.store.records.counts.kept import Kept
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Confirmed, Reject, Row
+from unified.store.records.merge.contents import Batch, Confirmed, Reject, Row
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 

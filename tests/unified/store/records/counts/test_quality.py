@@ -16,7 +16,7 @@ from unified.store.connections import statistics
 from unified.store.database import Database
 from unified.store.records.counts import quality
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Reject, Row
+from unified.store.records.merge.contents import Batch, Reject, Row
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 

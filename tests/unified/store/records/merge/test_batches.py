@@ -20,8 +20,8 @@ from unified.schema.entities import CUSTOMERS, EVENTS
 from unified.store.database import Database
 from unified.store.errors import RecordError
 from unified.store.records import cursors, history, rejects, suppressions, tables
-from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, Confirmed, MergeCounts, Reject, Row
+from unified.store.records.merge import batches, comparing
+from unified.store.records.merge.contents import Batch, Confirmed, MergeCounts, Reject, Row
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 
@@ -237,7 +237,7 @@ async def test_known_hashes_leave_out_what_is_deleted_or_of_another_schema(
         await connection.execute(
             "UPDATE unified_customers SET schema_version = '1.0.0' WHERE source_id = 'old'"
         )
-        known = await batches.known_hashes(connection, stream, ["live", "dead", "old", "never"])
+        known = await comparing.known_hashes(connection, stream, ["live", "dead", "old", "never"])
     assert known == {"live": live.content_hash}
 
 

@@ -11,7 +11,7 @@ from unified.schema import UnifiedCustomer, UnifiedInvoice
 from unified.schema.entities import INVOICES
 from unified.store.database import Database
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch, MergeCounts, Row
+from unified.store.records.merge.contents import Batch, MergeCounts, Row
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.tables import StreamKey
 

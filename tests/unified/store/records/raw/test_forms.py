@@ -12,7 +12,7 @@ from unified.store.connections.rows import SUMMARIES, ConnectionSummary
 from unified.store.database import Database
 from unified.store.records import repacking, tables
 from unified.store.records.merge import batches
-from unified.store.records.merge.batches import Batch
+from unified.store.records.merge.contents import Batch
 from unified.store.records.raw import forms
 from unified.store.records.tables import StreamKey
 from unified.store.records.traces import Traces
