@@ -16,7 +16,8 @@ from unified.schema.entities import ENTITIES
 from unified.store import audit
 from unified.store.connections.rows import SUMMARIES, ConnectionSummary
 from unified.store.database import Database
-from unified.store.records.raw import forms, json_text
+from unified.store.errors import StoreError
+from unified.store.records.raw import forms, json_text, shapes
 from unified.store.records.raw.forms import Compressed, Compressor
 from unified.store.records.traces import Traces
 from unified.store.rows import fetch
@@ -44,8 +45,22 @@ _WRITE = sql.SQL(
     """
 )
 
+# No sync, drain, deletion of a person's data or other choice is under way in the connection then: no two wait for each
+# other's rows, and no dictionary is removed that is just used.
+_LOCK = "SELECT FROM connector_configs WHERE id = %s FOR NO KEY UPDATE"
+
 _Form = Callable[[bytes], bytes]
 _Place = tuple[str, UUID]
+
+
+class ChosenOtherwiseError(StoreError):
+    """The other form was chosen while what is stored was brought into one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the workspace's raw records are to be stored in the other form since a moment ago, so this stopped; "
+            "repeat `unified raw compress` or `unified raw expand`, whichever is wanted"
+        )
 
 
 @dataclass(slots=True)
@@ -104,6 +119,9 @@ async def repack(db: Database, workspace_id: UUID, *, compressed: bool) -> Async
 
     Yields:
         What was done, connection by connection.
+
+    Raises:
+        ChosenOtherwiseError: If the other form is chosen meanwhile.
     """
     async with db.workspace(workspace_id) as conn:
         connections = await fetch(conn, ConnectionSummary, SUMMARIES + " ORDER BY c.name")
@@ -137,7 +155,7 @@ async def forget_dictionaries(
     rows = await conn.execute(
         "SELECT id, body FROM raw_dictionaries WHERE connector_config_id = %s", (connection.id,)
     )
-    named = [one for one, body in await rows.fetchall() if traces.are_in(body)]
+    named = [one for one, body in await rows.fetchall() if traces.are_in(shapes.names(body))]
     for one in named:
         condition = _HAS_DICTIONARY.format(sql.Literal(one))
         async for part in _parts(conn, connection):
@@ -241,10 +259,17 @@ async def _parts(conn: AsyncConnection[Any], connection: ConnectionSummary) -> A
 async def _repack_some(
     conn: AsyncConnection[Any], part: _Part, after: _Place, done: Repacked, *, compressed: bool
 ) -> _Place | None:
+    await conn.execute(_LOCK, (part.connection.id,))
+    chosen = await conn.execute(
+        "SELECT compresses_raw FROM workspaces WHERE id = %s", (part.connection.workspace_id,)
+    )
+    if await chosen.fetchone() != (compressed,):
+        raise ChosenOtherwiseError
     rows = await part.read(conn, _IS_JSON if compressed else _IS_COMPRESSED, after)
     form: _Form = json_text.stored
     if compressed:
-        form = await forms.compressor(conn, part.connection.id, part.stream, rows.bodies)
+        of_each = dict(zip((source_id for source_id, _ in rows.keys), rows.bodies, strict=True))
+        form = await forms.compressor(conn, part.connection.id, part.stream, of_each.values())
     await _store(conn, part, rows, form, done)
     return rows.next
 

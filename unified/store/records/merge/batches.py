@@ -185,7 +185,8 @@ class _Merge:
         """What raw records are stored as."""
         if not self._compresses:
             return json_text.stored
-        raws = [row.raw for row in self._rows]
+        nameless = set(self._nameless)
+        raws = [row.raw for row in self._rows if row.source_id not in nameless]
         return await forms.compressor(self._conn, self._key.connection_id, self._key.stream, raws)
 
     async def confirm(self, *, all_rows_merged: bool) -> None:

@@ -5,6 +5,7 @@ bytes, the first of them 0, which no JSON text begins with; then a frame of zstd
 connection, is never changed, and holds no value of any record (:mod:`unified.store.records.raw.shapes`).
 """
 
+import asyncio
 import secrets
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -89,7 +90,7 @@ async def compressor(
         conn: A transaction of the workspace.
         connection_id: The connection.
         stream: Which of its streams.
-        sample: Records that a dictionary may be made of. Where they are too few, there is none yet.
+        sample: Records that a dictionary may be made of, each in one state. Where they are too few, there is none yet.
     """
     rows = await conn.execute(
         """
@@ -100,16 +101,17 @@ async def compressor(
     )
     if found := await rows.fetchone():
         return Compressor(*found)
-    if len(sample) < shapes.FEWEST:
+    small = [one for one in sample if len(one) <= shapes.LARGEST]
+    if len(small) < shapes.FEWEST:
         return Compressor()
-    step = -(-len(sample) // shapes.MOST)
-    return await _made(conn, connection_id, stream, [bytes(one) for one in list(sample)[::step]])
+    step = -(-len(small) // shapes.MOST)
+    return await _made(conn, connection_id, stream, [bytes(one) for one in small[::step]])
 
 
 async def _made(
     conn: AsyncConnection[Any], connection_id: UUID, stream: str, records: Sequence[bytes]
 ) -> Compressor:
-    body, new_id = shapes.dictionary(records), 1 + secrets.randbelow(_LARGEST_ID)
+    body, new_id = await asyncio.to_thread(shapes.dictionary, records), 1 + secrets.randbelow(_LARGEST_ID)
     await conn.execute(
         """
         INSERT INTO raw_dictionaries (id, workspace_id, connector_config_id, stream, body)

@@ -17,6 +17,9 @@ FEWEST = 100
 MOST = 200
 """Records that it is made of, at most: 500 take 0.3 s, and compress no better."""
 
+LARGEST = 32 * 1024
+"""Bytes of a record that it is made of, at most: a dictionary is smaller, and longer ones take it little."""
+
 LEVEL = 3
 """Of compression. Level 6 takes three times the time for a twentieth of the bytes."""
 
@@ -63,6 +66,15 @@ def dictionary(records: Sequence[bytes]) -> bytes:
     content = content or shapes(records)[0][:_BYTES]
     made = zstd.finalize_dict(zstd.ZstdDict(content, is_raw=True), records, _WHOLE_BYTES, LEVEL)
     return made.dict_content
+
+
+def names(made: bytes) -> bytes:
+    """The names of fields in a dictionary, as a JSON array.
+
+    Args:
+        made: By :func:`dictionary`. It begins with statistics, in which any byte may be a quotation mark.
+    """
+    return b"[%b]" % b",".join(b'"%b"' % name for name in made.split(b'"') if _is_name(name))
 
 
 def _is_name(text: bytes) -> bool:

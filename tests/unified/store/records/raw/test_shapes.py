@@ -62,3 +62,12 @@ def test_it_makes_unknown_records_of_the_stream_small() -> None:
 
 def test_records_without_any_name_have_a_dictionary_too() -> None:
     assert shapes.dictionary([b"[1, 2, 3, 4, 5, 6, 7, 8]"] * 100)
+
+
+def test_names_are_found_behind_statistics_with_a_quotation_mark() -> None:
+    shape = b'{\n            "object": "",\n            "cus_NffrFeUfNV": 0,\n            "livemode": true\n}'
+    assert json.loads(shapes.names(b'7\xa40\xec\x00"\x01\x80\\\x02\x03\x04\x05\x06\x07\x08' + shape)) == [
+        "object",
+        "cus_NffrFeUfNV",
+        "livemode",
+    ]

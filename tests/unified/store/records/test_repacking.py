@@ -1,0 +1,134 @@
+"""Raw records brought into the other form while others delete, choose, or store: what is stored stays readable."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unified.store.records.counts.test_quality import NOW, row
+from tests.unified.store.records.raw.test_forms import FORMS, ask, bodies, bring, many, store
+from unified.schema.entities import INVOICES
+from unified.schema.invoice import UnifiedInvoice
+from unified.store.database import Database
+from unified.store.privacy import persons
+from unified.store.records import repacking, suppressions
+from unified.store.records.merge import batches
+from unified.store.records.merge.contents import Batch
+from unified.store.records.raw import forms, shapes
+from unified.store.records.tables import StreamKey
+from unified.store.records.traces import Traces
+
+PERSON = "cus_NffrFeUfNV"
+
+
+class Paused:
+    """The dictionary of a chunk is chosen, and what follows waits."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._make = forms.compressor
+        self.is_there, self.goes_on = asyncio.Event(), asyncio.Event()
+        monkeypatch.setattr(forms, "compressor", self._compressor)
+
+    async def _compressor(self, *arguments: Any) -> forms.Compressor:
+        made = await self._make(*arguments)
+        self.is_there.set()
+        await self.goes_on.wait()
+        return made
+
+
+async def delete(database: Database, key: StreamKey) -> int:
+    async with database.workspace(key.workspace_id) as conn:
+        (connection,) = await persons.connections(conn)
+        theirs = Traces({"customers": frozenset({PERSON})})
+        return await repacking.forget_dictionaries(conn, connection, theirs)
+
+
+async def until_it_waits(database: Database, key: StreamKey, task: asyncio.Task[Any]) -> None:
+    waiting = "SELECT FROM pg_locks WHERE NOT granted"
+    while not task.done() and await ask(database, key, waiting) == []:  # noqa: ASYNC110 - of PostgreSQL's
+        await asyncio.sleep(0.01)
+
+
+async def test_no_dictionary_goes_while_records_are_compressed_by_it(
+    database: Database, stream: StreamKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bring(database, stream, compressed=True)
+    raws = many(125, **{PERSON: {"balance": 1}})
+    await store(database, stream, raws[:120])  # which makes a dictionary that names them
+    await repacking.choose(database, stream.workspace_id, compressed=False, actor="test")
+    await store(database, stream, raws[120:], begin=120)
+    paused = Paused(monkeypatch)
+    compressing = asyncio.create_task(bring(database, stream, compressed=True))
+    await paused.is_there.wait()
+    deleting = asyncio.create_task(delete(database, stream))
+    await until_it_waits(database, stream, deleting)
+    paused.goes_on.set()
+    await compressing
+    assert await deleting == 1
+    assert await ask(database, stream, FORMS) == [(0, 125)]
+    assert await bodies(database, stream) == raws
+
+
+async def test_it_stops_where_the_other_form_is_chosen(
+    database: Database, stream: StreamKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store(database, stream, many(3))
+    monkeypatch.setattr(repacking, "_CHUNK", 1)
+    paused = Paused(monkeypatch)
+    compressing = asyncio.create_task(bring(database, stream, compressed=True))
+    await paused.is_there.wait()
+    expanding = asyncio.create_task(bring(database, stream, compressed=False))
+    await until_it_waits(database, stream, expanding)
+    paused.goes_on.set()
+    await expanding
+    with pytest.raises(repacking.ChosenOtherwiseError, match="repeat"):
+        await compressing
+    assert await ask(database, stream, FORMS) == [(3, 0)]
+    assert await bodies(database, stream) == many(3)
+
+
+async def test_a_dictionary_is_made_of_many_records_and_not_of_the_states_of_one(
+    database: Database, stream: StreamKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store(database, stream, many(3))
+    async with database.workspace(stream.workspace_id) as conn:
+        await conn.execute(
+            """
+            INSERT INTO customers_history SELECT (jsonb_populate_record(NULL::customers_history, to_jsonb(t)
+                || jsonb_build_object('state_id', gen_random_uuid(), 'valid_from', now(), 'valid_to', now()))).*
+            FROM unified_customers AS t, generate_series(1, 120) WHERE source_id = 'c00000'
+            """
+        )
+    samples: list[int] = []
+    make = forms.compressor
+
+    async def noted(conn: Any, connection: Any, name: str, sample: Any) -> forms.Compressor:
+        samples.append(len(sample))
+        return await make(conn, connection, name, sample)
+
+    monkeypatch.setattr(forms, "compressor", noted)
+    (done,) = await bring(database, stream, compressed=True)
+    assert done.records == 123
+    assert samples == [3, 1]
+    assert await ask(database, stream, "SELECT count(*) FROM raw_dictionaries") == [(0,)]
+
+
+async def test_no_dictionary_is_made_of_long_records(database: Database, stream: StreamKey) -> None:
+    long = [b'{"text": "%b"}' % (b"x" * shapes.LARGEST)] * shapes.FEWEST
+    async with database.workspace(stream.workspace_id) as conn:
+        await forms.compressor(conn, stream.connection_id, stream.stream, [*long, *many(3)])
+    assert await ask(database, stream, "SELECT count(*) FROM raw_dictionaries") == [(0,)]
+
+
+async def test_no_dictionary_is_made_of_what_names_a_person_whose_data_were_deleted(
+    database: Database, stream: StreamKey
+) -> None:
+    await repacking.choose(database, stream.workspace_id, compressed=True, actor="test")
+    async with database.workspace(stream.workspace_id) as conn:
+        who = stream.workspace_id, stream.connection_id, stream.stream
+        await suppressions.add(conn, *who, [PERSON], actor="test")
+    invoices = replace(stream, entity=INVOICES, stream="invoices")
+    rows = [row(UnifiedInvoice, f"i{n}", raw) for n, raw in enumerate(many(120, **{PERSON: 1}))]
+    await batches.commit(database, invoices, Batch(observed_at=NOW, rows=rows))
+    assert await ask(database, stream, "SELECT count(*) FROM raw_dictionaries") == [(0,)]
