@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unified.kit.factory import AdapterFactory
     from unified.store.secrets.credentials import CredentialStore
     from unified.store.workspaces.rows import Workspace
-    from unified.sync.connections import Connections
+    from unified.sync.connections.changing import Connections
 
 ACTOR = "cli"
 """How the audit log names this command's user."""
@@ -65,7 +65,7 @@ class Session:
 
     def connections(self) -> "Connections":
         """Adds, changes and tries connections, in the command's name."""
-        from unified.sync.connections import Connections  # noqa: PLC0415 - as above
+        from unified.sync.connections.changing import Connections  # noqa: PLC0415 - as above
 
         return Connections(self.db, self.credentials(), actor=ACTOR)
 

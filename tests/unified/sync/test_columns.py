@@ -22,7 +22,7 @@ from unified.store.routes.routes import Routes
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync.columns.settling import settle
-from unified.sync.connections import Changed, Connections
+from unified.sync.connections.changing import Changed, Connections
 from unified.sync.errors import PullError
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping

@@ -21,7 +21,7 @@ from unified.store.records.tables import TABLES
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync import privacy
-from unified.sync.connections import Connections
+from unified.sync.connections.changing import Connections
 from unified.sync.exports.export import Request, export
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping

@@ -16,7 +16,7 @@ from unified.store.records.merge.contents import Batch
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.elsewhere.references import ALLOWED_VARIABLE, resolve
 from unified.store.secrets.keys import LocalKeyProvider
-from unified.sync.connections import Connections
+from unified.sync.connections.changing import Connections
 from unified.sync.errors import CredentialRefusedError, OtherHostError, PullError
 from unified.sync.scope import known_account
 

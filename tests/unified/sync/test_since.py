@@ -12,7 +12,7 @@ from unified.kit.streams import Page, RawRecord
 from unified.store.errors import StartChangedError
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
-from unified.sync.connections import Changed, Connections
+from unified.sync.connections.changing import Changed, Connections
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
 from unified.sync.storing import store_pages

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.unified.sync.connections.test_changing import KEY, another, connections
 from tests.unified.sync.deliveries import all_events, deliver, drained
 from tests.unified.sync.source import Source
-from tests.unified.sync.test_connections import KEY, another, connections
 from unified.kit.errors import ConfigurationError
 from unified.store.connections import statistics, turns
-from unified.sync.connections import NewConnection
+from unified.sync.connections.wanted import NewConnection
 from unified.sync.errors import CredentialRefusedError, PullError, StreamLeftOutError
 
 

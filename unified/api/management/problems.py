@@ -59,7 +59,7 @@ from unified.store.workspaces.members import (
 )
 from unified.store.workspaces.rows import WorkspaceNotFoundError
 from unified.store.workspaces.tokens import InvalidTokenError, TokenNotFoundError
-from unified.sync.connections import CredentialFieldsError
+from unified.sync.connections.wanted import CredentialFieldsError
 from unified.sync.connectors.errors import InstallError
 from unified.sync.errors import CredentialRefusedError, OtherHostError
 from unified.sync.identities.resolve import IdentitiesBusyError

@@ -19,8 +19,8 @@ from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace
 from unified.sync.columns.rules import changed_columns, checked_columns
 from unified.sync.columns.seen import refuse_misspelt
-from unified.sync.connections import (
-    Connections,
+from unified.sync.connections.changing import Connections
+from unified.sync.connections.wanted import (
     NewConnection,
     check_secrets,
     kept_history,

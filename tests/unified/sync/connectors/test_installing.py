@@ -16,7 +16,8 @@ from unified.store.connectors.documents import DocumentNotFoundError
 from unified.store.removal import remove_connection
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
-from unified.sync.connections import Connections, NewConnection
+from unified.sync.connections.changing import Connections
+from unified.sync.connections.wanted import NewConnection
 from unified.sync.connectors import installing, offers, signatures
 from unified.sync.connectors.errors import AgreementError, InstallError
 from unified.sync.connectors.golden import GoldenError

@@ -22,7 +22,8 @@ from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.secrets.opening import StoredConnections
 from unified.sync.connection import sync_stream
-from unified.sync.connections import Connections, NewConnection
+from unified.sync.connections.changing import Connections
+from unified.sync.connections.wanted import NewConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,7 +19,7 @@ from unified.kit.declarations import CredentialKind
 from unified.kit.registry import adapters_for
 from unified.kit.settings import UnusableSettingsError, checked_settings
 from unified.store.errors import DuplicateNameError
-from unified.sync.connections import CredentialFieldsError
+from unified.sync.connections.wanted import CredentialFieldsError
 from unified.sync.errors import CredentialRefusedError
 
 routes = router()

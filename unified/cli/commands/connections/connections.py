@@ -23,7 +23,9 @@ from unified.store.connections.rows import streams_read
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
 from unified.sync.columns.settling import settle
-from unified.sync.connections import NewConnection, Trial, standing_notices
+from unified.sync.connections.notices import standing_notices
+from unified.sync.connections.trials import Trial
+from unified.sync.connections.wanted import NewConnection
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -16,7 +16,7 @@ from unified.store.connections.rows import Connection, ConnectionSummary, stream
 from unified.store.records import history as syncs
 from unified.store.records.history import SyncRun
 from unified.store.secrets.rows import CredentialInfo
-from unified.sync.connections import standing_notices
+from unified.sync.connections.notices import standing_notices
 
 
 @asynchronous

@@ -24,7 +24,9 @@ from unified.store.connections import approval
 from unified.store.connections import rows as connections
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.rows import Approval, Connection, SyncStatus
-from unified.sync.connections import Changed, Connections, NewConnection, standing_notices
+from unified.sync.connections.changing import Changed, Connections
+from unified.sync.connections.notices import standing_notices
+from unified.sync.connections.wanted import NewConnection
 
 _MINUTE = timedelta(minutes=1)
 _USUAL_MINUTES = DEFAULT_SYNC_INTERVAL // _MINUTE
@@ -259,7 +261,7 @@ async def reject_connection(
 async def add(
     caller: Caller, services: Services, new: NewConfig, secrets: Mapping[str, Secret] | None = None
 ) -> Connection:
-    """Add a connection in the caller's name; see :meth:`unified.sync.connections.Connections.add`."""
+    """Add a connection in the caller's name; see :meth:`unified.sync.connections.changing.Connections.add`."""
     connection, _ = await Connections(services.db, services.credentials, actor=caller.actor).add(
         caller.workspace_id,
         NewConnection(
@@ -289,7 +291,7 @@ async def change(
     test: bool,
     if_version: int | None = None,
 ) -> Changed:
-    """Change a connection in the caller's name; see :meth:`unified.sync.connections.Connections.change`."""
+    """Change a connection in the caller's name; see :meth:`unified.sync.connections.changing.Connections.change`."""
     minutes = wanted.sync_interval_minutes
     return await Connections(services.db, services.credentials, actor=caller.actor).change(
         connection,

@@ -18,7 +18,7 @@ from unified.kit.declarations import CredentialKind
 from unified.kit.secrets import Secret
 from unified.store.connections.rows import Connection
 from unified.store.secrets.elsewhere.references import resolve
-from unified.sync.connections import Connections
+from unified.sync.connections.changing import Connections
 
 FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", examples=["api_key"])]
 CredentialWriter = Annotated[Caller, Depends(Rule("credentials:write", in_workspace=True))]

@@ -25,7 +25,7 @@ from unified.store.connections.sync_requests import SyncRequest
 from unified.store.records import burials, history, rejects
 from unified.store.records.burials import WaitingBurial
 from unified.store.secrets.rows import has_credentials
-from unified.sync.connections import Connections
+from unified.sync.connections.changing import Connections
 
 Syncer = Annotated[Caller, Depends(Rule("connections:sync", in_workspace=True))]
 RecordReader = Annotated[Caller, Depends(Rule("records:read", in_workspace=True))]

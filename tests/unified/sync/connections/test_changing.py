@@ -14,7 +14,8 @@ from unified.store.errors import DuplicateNameError
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import KeyProvider, LocalKeyProvider, MasterKeyError, generate_key
 from unified.store.workspaces import workspaces
-from unified.sync.connections import Connections, CredentialFieldsError, NewConnection
+from unified.sync.connections.changing import Connections
+from unified.sync.connections.wanted import CredentialFieldsError, NewConnection
 from unified.sync.errors import CredentialRefusedError
 
 KEY = {"api_key": Secret(KEYS["stripe"])}
