@@ -18,7 +18,8 @@ from psycopg.pq import TransactionStatus
 LARGE = re.compile(
     r"unified_(customers|invoices|events|records)|webhook_(inbox|seen|dead_letters)|customer_(changes|keys)|"
     r"pushed_records|route_outbox|identity_(records|matches|keys|aliases|queue|decisions)|customer_identities|"
-    r"golden_customers|rejects|merged_records|suppressed_records|undelivered_records|refresh_seen|audit_log|sync_history"
+    r"golden_customers|gone_identities|rejects|"
+    r"merged_records|suppressed_records|undelivered_records|refresh_seen|audit_log|sync_history"
 )
 # Row level security keeps conditions of these from an index: none is leakproof.
 LEAKY = re.compile(r"\b(lower|upper|right|left|split_part|regexp_\w+|strpos)\(|->>|#>>|@>|~~|::numeric")

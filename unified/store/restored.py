@@ -18,7 +18,7 @@ SAID = (
 """What is wrong with a database whose positions are another server's, and what to do."""
 
 # Whose rows have a place in the order of changes.
-_ORDERED = (*(entity.table for entity in ENTITIES), "golden_customers")
+_ORDERED = (*(entity.table for entity in ENTITIES), "golden_customers", "gone_identities")
 _TABLES = (
     "webhook_inbox", "inbox_cursors", "customer_changes", "route_cursors", "identity_state", "identity_queue",
     "sync_history", *_ORDERED, "position_server",

@@ -25,6 +25,7 @@ _CHOSEN: dict[tuple[str, str], Any] = {
     ("webhook_seen", "seen_at"): OLD,
     ("webhook_dead_letters", "updated_at"): OLD,
     ("customer_changes", "changed_at"): OLD,
+    ("gone_identities", "gone_at"): OLD,
 }
 
 

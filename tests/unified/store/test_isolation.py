@@ -45,6 +45,7 @@ DUTIES: dict[str, dict[str, set[str]]] = {
         "connector_documents": {"SELECT"},
         "cursors": {"SELECT"},
         "customer_changes": {"SELECT", "DELETE"},
+        "gone_identities": {"SELECT", "DELETE"},
         "identity_queue": {"SELECT"},
         "identity_state": {"SELECT"},
         "inbox_cursors": {"SELECT"},

@@ -239,7 +239,7 @@ async def store(conn: AsyncConnection[Any], workspace_id: UUID, scope: Scope, re
     await _upsert(conn, workspace_id, "golden_customers", _GOLDEN_COLUMNS, resolved.golden)
     if resolved.aliases:
         former, current = list(resolved.aliases), list(resolved.aliases.values())
-        await conn.execute("DELETE FROM golden_customers WHERE identity_id = ANY(%s)", (former,))
+        await conn.execute(identity_sql.REMOVE_MERGED, {"workspace": workspace_id, "former": former})
         await conn.execute(
             """
             UPDATE identity_aliases AS a SET identity_id = m.current

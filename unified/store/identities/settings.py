@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -64,6 +64,10 @@ class IdentityState:
 
 FEED_KEEPS = "6 days"
 """How long, at least, the feed of changes has what was noted in it: it is kept for a week."""
+
+
+GONE_KEPT = timedelta(days=30)
+"""How long an identity that is no more is kept, as its id, for those who follow identities."""
 
 
 async def load(conn: AsyncConnection[Any]) -> IdentityState:

@@ -87,20 +87,35 @@ REMOVE = """
     DELETE FROM identity_queue AS q USING staged_identity_records AS s WHERE q.unified_id = s.unified_id
 """
 
-# An identity goes with its last record.
-REMOVE_MEMBERS = """
+# What a list of identities is followed by: `unified.store.subscriptions.changes`.
+_NOTE_GONE = """
+    INSERT INTO gone_identities (workspace_id, identity_id) {gone}
+    ON CONFLICT (workspace_id, identity_id) DO UPDATE SET gone_at = now(), changed_xid = pg_current_xact_id()
+"""
+
+# An identity goes with its last record. One whose golden customer alone goes is made anew by the next run.
+REMOVE_MEMBERS = f"""
     WITH removed AS (
         DELETE FROM customer_identities AS m USING staged_identity_records AS s WHERE m.unified_id = s.unified_id
         RETURNING m.unified_id, m.identity_id
-    ), emptied AS (
-        SELECT DISTINCT identity_id FROM removed AS r
-        WHERE %(all_golden)s OR NOT EXISTS (
+    ), left_by AS (
+        SELECT DISTINCT identity_id, NOT EXISTS (
             SELECT FROM customer_identities AS m
             WHERE m.identity_id = r.identity_id AND m.unified_id NOT IN (SELECT unified_id FROM removed)
-        )
+        ) AS is_gone
+        FROM removed AS r
+    ), noted AS (
+        {_NOTE_GONE.format(gone="SELECT %(workspace)s, identity_id FROM left_by WHERE is_gone")}
     )
-    DELETE FROM golden_customers AS g USING emptied AS e WHERE g.identity_id = e.identity_id
-"""
+    DELETE FROM golden_customers AS g USING left_by AS l
+    WHERE g.identity_id = l.identity_id AND (%(all_golden)s OR l.is_gone)
+"""  # noqa: S608 - constants
+
+# Of identities that were merged into others.
+REMOVE_MERGED = f"""
+    WITH noted AS ({_NOTE_GONE.format(gone="SELECT %(workspace)s::uuid, unnest(%(former)s::uuid[])")})
+    DELETE FROM golden_customers WHERE identity_id = ANY(%(former)s)
+"""  # noqa: S608 - constants
 
 SCOPE = "CREATE TEMPORARY TABLE IF NOT EXISTS identity_scope (unified_id uuid) ON COMMIT DELETE ROWS"
 

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from unified.store.database import Database
 from unified.store.errors import BusyError
+from unified.store.identities.settings import GONE_KEPT
 from unified.store.records import changes
 
 KEPT = timedelta(days=14)
@@ -38,6 +39,7 @@ class Tended:
         keys: Events' keys forgotten.
         letters: Dead letters deleted.
         changes: Entries of the log of changed customers deleted.
+        identities: Identities that are no more, forgotten.
     """
 
     made: tuple[date, ...] = ()
@@ -47,6 +49,7 @@ class Tended:
     keys: int = 0
     letters: int = 0
     changes: int = 0
+    identities: int = 0
 
 
 async def tend(db: Database, now: datetime, *, kept: timedelta = KEPT) -> Tended:
@@ -88,6 +91,7 @@ async def tend(db: Database, now: datetime, *, kept: timedelta = KEPT) -> Tended
                 [await _delete(db, _OLD_LETTERS, now - age, state) for state, age in _LETTERS_KEPT.items()]
             ),
             changes=await _delete(db, _OLD_CHANGES, now - changes.KEPT),
+            identities=await _delete(db, _OLD_IDENTITIES, now - GONE_KEPT),
         )
 
 
@@ -144,6 +148,7 @@ _OLD_EVENTS = """
 """
 _OLD_KEYS = "DELETE FROM webhook_seen WHERE seen_at < %s"
 _OLD_CHANGES = "DELETE FROM customer_changes WHERE changed_at < %s"
+_OLD_IDENTITIES = "DELETE FROM gone_identities WHERE gone_at < %s"
 _OLD_LETTERS = "DELETE FROM webhook_dead_letters WHERE updated_at < %s AND state = %s"
 
 

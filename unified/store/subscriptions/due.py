@@ -11,6 +11,7 @@ from unified.store.database import Database
 from unified.store.errors import InvalidSettingError
 from unified.store.lists import pages
 from unified.store.lists.pages import Start, TooSlowError, Wanted
+from unified.store.subscriptions import changes
 from unified.store.subscriptions.rows import Subscription, SubscriptionNotFoundError, read
 
 LONGEST_STAND = timedelta(hours=1)
@@ -68,9 +69,7 @@ async def has_more(conn: AsyncConnection[Any], one: Subscription) -> bool:
     """
     start = await pages.start(conn)
     return start.server != one.server or bool(
-        await pages.in_order_of_changes(
-            conn, one.followed, one.wanted(), after=one.place, before=start.horizon, limit=1
-        )
+        await changes.in_order(conn, one, after=one.place, before=start.horizon, limit=1)
     )
 
 

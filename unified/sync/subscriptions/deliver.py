@@ -26,7 +26,7 @@ from unified.store.errors import NotMigratedError, RoleError, UnreachableError
 from unified.store.lists import pages
 from unified.store.lists.pages import Place, Row
 from unified.store.secrets.credentials import CredentialStore
-from unified.store.subscriptions import progress
+from unified.store.subscriptions import changes, progress
 from unified.store.subscriptions.due import due, passes_over
 from unified.store.subscriptions.rows import Subscription, SubscriptionNotFoundError, read
 from unified.store.subscriptions.subscriptions import Subscriptions
@@ -198,15 +198,15 @@ class _Following:
 
     async def _next(self, limit: int) -> "_Batch":
         """What changed since, up to the oldest transaction that is still open."""
-        which, place, since = self._of.followed, self._of.place, None
+        place, since = self._of.place, None
         async with self._run.db.workspace(self._of.workspace_id) as conn:
             start = await pages.start(conn)
             if start.server != self._of.server:
                 # Restored into another cluster, whose transactions count anew: what was changed since is found by time.
                 start = await pages.start(conn, self._of.moved_at)
                 place, since = Place.at(start.changes_from), self._of.moved_at
-            rows = await pages.in_order_of_changes(
-                conn, which, self._of.wanted(since), after=place, before=start.horizon, limit=limit
+            rows = await changes.in_order(
+                conn, self._of, after=place, before=start.horizon, limit=limit, since=since
             )
             passed_over = not rows and await passes_over(conn, self._of, start)
         return _Batch(rows, start, since is not None, passed_over)
@@ -219,8 +219,7 @@ class _Following:
         """Send again what was refused, as it is now. That the receiver takes others is known, or nothing changed."""
         async with self._run.db.workspace(self._of.workspace_id) as conn:
             await pages.start(conn)
-            wanted = self._of.wanted()
-            found = {one.row_id: await pages.of_key(conn, self._of.followed, wanted, one.key) for one in owed}
+            found = {one.row_id: await changes.of_key(conn, self._of, one.key) for one in owed}
             await progress.settle(conn, self._of, [row_id for row_id, row in found.items() if row is None])
         attempts = {one.row_id: one.attempts for one in owed}
         async for rows, outcomes in _sent(receiver, [row for row in found.values() if row is not None]):

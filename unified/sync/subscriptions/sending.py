@@ -140,5 +140,5 @@ def body_of(which: str, fields: Mapping[str, Any]) -> bytes:
     """The JSON text that is delivered: ``type``, ``timestamp`` and the record as the records API shows it."""
     singular = "identity" if which == "identities" else which.removesuffix("s")
     kind = "deleted" if fields.get("deleted_at") else "changed"
-    stamp = fields.get("synced_at") or fields.get("updated_at")
+    stamp = fields.get("synced_at") or fields.get("updated_at") or fields.get("deleted_at")
     return msgspec.json.encode({"type": f"{singular}.{kind}", "timestamp": stamp, "data": fields})

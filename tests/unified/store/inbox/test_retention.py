@@ -117,7 +117,7 @@ async def test_what_is_old_and_has_no_day_of_its_own_is_deleted_once_applied(
     assert sorted(keys_of(await read(database, connection, BEGINNING))) == ["waits", "young"]
 
 
-async def test_keys_and_letters_are_forgotten_in_their_time(
+async def test_keys_letters_and_gone_identities_are_forgotten_in_their_time(
     database: Database, connection: ConnectionSummary
 ) -> None:
     ids = (connection.workspace_id, connection.id)
@@ -126,6 +126,11 @@ async def test_keys_and_letters_are_forgotten_in_their_time(
         for days in (20, 29):
             await conn.execute(
                 "INSERT INTO webhook_seen VALUES (%s, %s, gen_random_uuid(), %s)", (*ids, NOW - days * DAY)
+            )
+        for days in (29, 31):
+            await conn.execute(
+                "INSERT INTO gone_identities VALUES (%s, gen_random_uuid(), %s)",
+                (connection.workspace_id, NOW - days * DAY),
             )
         for state, days in ((state, age) for state, aged in ages.items() for age in aged):
             await conn.execute(
@@ -137,7 +142,7 @@ async def test_keys_and_letters_are_forgotten_in_their_time(
                 (*ids, NOW, state, NOW, NOW if state == "waiting" else None, NOW - days * DAY),
             )
     done = await tend(database, NOW + timedelta(hours=30))  # makes a day, and so does the rest
-    assert (done.keys, done.letters) == (1, 2)
+    assert (done.keys, done.letters, done.identities) == (1, 2, 1)
     async with database.workspace(connection.workspace_id) as conn:
         result = await conn.execute("SELECT state FROM webhook_dead_letters ORDER BY state")
         assert [state for (state,) in await result.fetchall()] == ["dead", "replayed", "waiting"]

@@ -3,18 +3,16 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tests.unified.sync.source import Source, until
+from tests.unified.sync.subscriptions.receiver import Receiver, Subscribe
 from unified.kit.secrets import Secret
 from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.errors import DuplicateNameError, InvalidSettingError
@@ -27,114 +25,7 @@ from unified.store.subscriptions.subscriptions import Subscriptions
 from unified.store.workspaces import workspaces
 from unified.sync import privacy
 from unified.sync.subscriptions import deliver as delivering
-from unified.sync.subscriptions.deliver import Deliveries, deliver
-
-
-@dataclass
-class Receiver:
-    """Somebody's server: notes what it verifies, and answers as it is told."""
-
-    url: str = ""
-    secret: str = ""
-    taken: list[dict[str, Any]] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    handler: Callable[[web.Request], Awaitable[web.Response]] | None = None
-    answers: Callable[[dict[str, Any]], web.Response] = lambda _: web.Response(status=204)
-
-    async def handle(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        try:
-            Webhook(self.secret).verify(body, dict(request.headers))
-        except WebhookVerificationError:
-            return web.Response(status=401)
-        event = json.loads(body)
-        answer = self.answers(event)
-        if answer.status < 300:
-            self.taken.append(event)
-            self.ids.append(request.headers["webhook-id"])
-        return answer
-
-    def source_ids(self) -> list[str]:
-        return [event["data"]["source_id"] for event in self.taken]
-
-
-@pytest_asyncio.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    made = Receiver()
-
-    async def handle(request: web.Request) -> web.Response:
-        return await (made.handler or made.handle)(request)
-
-    app = web.Application()
-    app.router.add_post("/hooks", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hooks?team=1"
-    yield made
-    await runner.cleanup()
-
-
-@dataclass
-class Order:
-    """A subscription of a source's customers, and who delivers."""
-
-    source: Source
-    receiver: Receiver
-    credentials: CredentialStore
-    id: Any
-
-    async def deliver(self) -> Deliveries | None:
-        results = await deliver(self.source.db, self.credentials)
-        return next((one for one in results if one.workspace_id == self.workspace), None)
-
-    @property
-    def workspace(self) -> Any:
-        return self.source.connection.workspace_id
-
-    async def now(self) -> Subscription:
-        async with self.source.db.workspace(self.workspace) as conn:
-            return await read(conn, self.id)
-
-    async def stored(self) -> list[str]:
-        """Customers that are stored, tombstones too."""
-        rows = await self.source.query("SELECT source_id FROM {leaf} WHERE connection_id = %(connection)s")
-        return sorted(source_id for (source_id,) in rows)
-
-    async def undelivered(self) -> list[progress.Undelivered]:
-        async with self.source.db.workspace(self.workspace) as conn:
-            return await progress.undelivered(conn, await self.now())
-
-    async def hurry(self) -> None:
-        """What waits is due."""
-        async with self.source.db.workspace(self.workspace) as conn:
-            await conn.execute("UPDATE webhook_subscriptions SET retry_at = now()")
-            await conn.execute("UPDATE undelivered_records SET retry_at = now()")
-
-    async def rename(self, name: str, *numbers: int) -> list[str]:
-        """Change customers at the source, and sync."""
-        customers = [list(self.source.expected())[number] for number in numbers]
-        for customer in customers:
-            self.source.rename(customer, name)
-        await self.source.sync_all()
-        return customers
-
-
-Subscribe = Callable[..., Any]
-
-
-@pytest.fixture
-def subscribe(stripe: Source, receiver: Receiver) -> Subscribe:
-    async def add(which: str = "customers", **options: Any) -> Order:
-        credentials = CredentialStore(stripe.db, LocalKeyProvider([stripe.master_key]))
-        made, secret = await Subscriptions(stripe.db, credentials).add(
-            stripe.connection.workspace_id, "crm", which, receiver.url, allow_private=True, **options
-        )
-        receiver.secret = secret.reveal()
-        return Order(stripe, receiver, credentials, made.id)
-
-    return add
+from unified.sync.subscriptions.deliver import deliver
 
 
 def status(code: int, **headers: str) -> Callable[[dict[str, Any]], web.Response]:
