@@ -181,3 +181,18 @@ async def test_a_persons_data_go_from_what_is_compressed(hubspot: Source) -> Non
     hubspot.change("update_contact", one, city=CANARY)
     assert (await hubspot.sync(full=True)).suppressed == 1
     assert CANARY.encode() not in b"".join(await raws(hubspot, "unified_customers"))
+
+
+async def test_a_damaged_record_is_said_and_read_again(stripe: Source) -> None:
+    await stripe.sync_all()
+    await bring(stripe)
+    one = min(stripe.expected())
+    async with stripe.db.workspace(stripe.connection.workspace_id) as conn:
+        spoil = "UPDATE unified_customers SET raw_compressed = substring(raw_compressed FOR 30) WHERE source_id = %s"
+        await conn.execute(spoil, (one,))
+    mapped = await remap(stripe.db, stripe.connection)
+    assert [(each.rejected, each.updated) for each in mapped] == [(1, 0)] + [(0, 0)] * (len(mapped) - 1)
+    await bring(stripe, compressed=False)
+    assert (await stripe.sync(full=True)).updated == 1
+    await stripe.assert_agrees("customers", "invoices")
+    assert await stripe.query("SELECT count(*) FROM rejects") == [(0,)]

@@ -26,7 +26,7 @@ _LINE_ENDS = bytes.maketrans(b"\n\r", b"  ")
 async def opened(
     db: Database, workspace_id: UUID, rows: list[bytes], marks: tuple[str, str], *, is_json: bool
 ) -> list[bytes]:
-    """Rows with their raw records as the source sent them.
+    """Rows with their raw records as the source sent them; null where one can't be opened.
 
     Args:
         db: The database; the connection of the COPY is in use.
@@ -62,7 +62,7 @@ def _replaced(
 
 def _in_object(raw: bytes) -> bytes:
     """The end of an object, which is a line: raw JSON may have line ends between its tokens, and never in a text."""
-    return raw.replace(b'"', b'""').translate(_LINE_ENDS) + b'}"\n'
+    return (raw or b"null").replace(b'"', b'""').translate(_LINE_ENDS) + b'}"\n'
 
 
 def _quoted(raw: bytes, *marks: str) -> bytes:

@@ -240,7 +240,10 @@ async def single(
 
 
 async def raw(conn: AsyncConnection[Any], which: RecordList, row: Row) -> dict[str, msgspec.Raw | None]:
-    """What the source sent of a record, as it sent it: JSON by column. None where it was only known as deleted."""
+    """What the source sent of a record, as it sent it: JSON by column. None where it was only known as deleted.
+
+    None too where it can't be opened, which the log says.
+    """
     if not which.raw:
         return {}
     (name,) = which.raw
@@ -249,7 +252,7 @@ async def raw(conn: AsyncConnection[Any], which: RecordList, row: Row) -> dict[s
     )
     rows = await conn.execute(statement, dict(zip(which.key, row.key, strict=True)))
     found = await forms.opened(conn, [kept for (kept,) in await rows.fetchall()])
-    return {name: msgspec.Raw(found[0]) if found else None}
+    return {name: msgspec.Raw(found[0]) if any(found) else None}
 
 
 async def connection_ids(conn: AsyncConnection[Any], names: Sequence[str]) -> list[UUID]:

@@ -4,8 +4,8 @@ A row says by itself which form it has, so everything reads on meanwhile, a run 
 ended, and the way back is the same. No record changes by it. The forms: :mod:`unified.store.records.raw`.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,10 @@ from unified.store.records.raw.forms import Compressed, Compressor
 from unified.store.records.traces import Traces
 from unified.store.rows import fetch
 
+# Rows of a transaction, at most, and bytes as they are kept; a few rows come at a time, as each may be large.
 _CHUNK = 1000
+_BYTES = 4 * 1024 * 1024
+_STEP = 20
 _IS_JSON = sql.SQL("raw_data IS NOT NULL")
 _IS_COMPRESSED = sql.SQL("raw_compressed IS NOT NULL")
 _HAS_DICTIONARY = sql.SQL("substring(raw_compressed FOR 8) = int8send({})")
@@ -33,7 +36,7 @@ _READ = sql.SQL(
     SELECT source_id, {unique}, {kept} FROM {table}
     WHERE connection_id = %(connection)s AND source_system = %(connector)s AND stream = %(stream)s
         AND source_id >= %(source_id)s AND (source_id, {unique}) > (%(source_id)s, %(id)s) AND {condition}
-    ORDER BY source_id, {unique} LIMIT %(limit)s FOR NO KEY UPDATE
+    ORDER BY source_id, {unique} LIMIT %(limit)s
     """
 )
 _WRITE = sql.SQL(
@@ -48,6 +51,15 @@ _WRITE = sql.SQL(
 # No sync, drain, deletion of a person's data or other choice is under way in the connection then: no two wait for each
 # other's rows, and no dictionary is removed that is just used.
 _LOCK = "SELECT FROM connector_configs WHERE id = %s FOR NO KEY UPDATE"
+
+# Of rows that can't be opened: then the next full sync takes them for changed.
+_READ_AGAIN = sql.SQL(
+    """
+    UPDATE {table} AS t SET content_hash = 0
+    WHERE t.connection_id = %(connection)s AND t.source_system = %(connector)s AND t.stream = %(stream)s
+        AND t.source_id = ANY(%(source_ids)s) AND t.{unique} = ANY(%(ids)s) AND t.content_hash <> 0
+    """
+)
 
 _Form = Callable[[bytes], bytes]
 _Place = tuple[str, UUID]
@@ -72,7 +84,8 @@ class Repacked:
         records: How many, former states included.
         before: Bytes of them as they were.
         after: Bytes of them as they are.
-        refused: How many stay compressed, because PostgreSQL does not take what the source sent for JSON.
+        refused: How many stay compressed, because PostgreSQL does not take what the source sent for JSON, or because
+            they can't be opened.
     """
 
     connection: str
@@ -170,16 +183,21 @@ async def forget_dictionaries(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Some rows of a part: their keys, their raw records as they are kept and as they were received."""
+    """Some rows of a part.
+
+    Attributes:
+        keys: What they are.
+        kept: Their raw records as they are kept.
+        bodies: The same as they were received.
+        lost: Rows beside them that can't be opened.
+        next: Where to go on; None behind the last.
+    """
 
     keys: list[_Place]
     kept: list[bytes]
     bodies: list[bytes]
-
-    @property
-    def next(self) -> _Place | None:
-        """Where to go on; None behind the last."""
-        return self.keys[-1] if len(self.keys) == _CHUNK else None
+    lost: list[_Place] = field(default_factory=list)
+    next: _Place | None = None
 
     def each(self) -> "Iterator[_Found]":
         """Each row by itself."""
@@ -214,7 +232,7 @@ class _Part:
         }
 
     async def read(self, conn: AsyncConnection[Any], condition: sql.Composable, after: _Place) -> _Found:
-        """The next rows that meet a condition; they stay as they are until the transaction ends."""
+        """The next rows that meet a condition: a thousand, or some megabytes of them."""
         query = _READ.format(
             unique=sql.Identifier(self.unique),
             kept=forms.KEPT,
@@ -222,9 +240,28 @@ class _Part:
             condition=condition,
         )
         values = self._values | {"source_id": after[0], "id": after[1], "limit": _CHUNK}
-        rows = await (await conn.execute(query, values)).fetchall()
-        kept = [row[2] for row in rows]
-        return _Found([(row[0], row[1]) for row in rows], kept, await forms.opened(conn, kept))
+        rows: list[tuple[str, UUID, bytes]] = []
+        size = 0
+        async with conn.cursor("rows_to_bring") as cursor:
+            await cursor.execute(query, values)
+            while size < _BYTES and (some := await cursor.fetchmany(_STEP)):
+                rows += some
+                size += sum(len(kept) for _, _, kept in some)
+        bodies = await forms.opened(conn, [kept for _, _, kept in rows])
+        found = [(*row, body) for row, body in zip(rows, bodies, strict=True)]
+        return _Found(
+            [(source_id, unique) for source_id, unique, _, body in found if body],
+            [kept for _, _, kept, body in found if body],
+            [body for body in bodies if body],
+            [(source_id, unique) for source_id, unique, _, body in found if not body],
+            rows[-1][:2] if size >= _BYTES or len(rows) == _CHUNK else None,
+        )
+
+    async def read_again(self, conn: AsyncConnection[Any], rows: Sequence[_Place]) -> None:
+        """Have the next full sync store these rows anew, whatever it reads of them."""
+        query = _READ_AGAIN.format(unique=sql.Identifier(self.unique), table=sql.Identifier(self.table))
+        places = {"ids": [key[1] for key in rows], "source_ids": [key[0] for key in rows]}
+        await conn.execute(query, self._values | places)
 
     async def write(self, conn: AsyncConnection[Any], rows: _Found, form: _Form) -> int:
         """Store the raw records of some rows in another form; how many bytes they are then."""
@@ -271,6 +308,9 @@ async def _repack_some(
         of_each = dict(zip((source_id for source_id, _ in rows.keys), rows.bodies, strict=True))
         form = await forms.compressor(conn, part.connection.id, part.stream, of_each.values())
     await _store(conn, part, rows, form, done)
+    if rows.lost:
+        await part.read_again(conn, rows.lost)
+        done.refused += len(rows.lost)
     return rows.next
 
 

@@ -128,7 +128,7 @@ class StoredRaw:
 
     Attributes:
         source_id: Its id in its source.
-        body: JSON text as it was received.
+        body: JSON text as it was received; empty where it can't be opened, which no mapping takes.
         observed_at: When the source was in this state.
         synced_at: When it was read.
     """
@@ -193,8 +193,8 @@ async def read(
         await cursor.execute(query, key.parameters() | {"with_deleted": with_deleted})
         async for row in cursor:
             if kept := row["raw_compressed"]:
-                (body,) = await forms.opened(connection, [kept])
-                row["raw_data"] = json.loads(body)
+                (opened,) = await forms.opened(connection, [kept])
+                row["raw_data"] = _decoded(opened)
             yield key.table.read_row(row)
 
 
@@ -271,11 +271,13 @@ async def bodies(connection: AsyncConnection[Any], key: StreamKey, ids: Collecti
     ).format(forms.KEPT, key.leaf, forms.HAS_RAW)
     rows = await (await connection.execute(query, key.parameters() | {"ids": list(ids)})).fetchall()
     found = await forms.opened(connection, [kept for _, kept in rows])
-    return dict(zip([source_id for source_id, _ in rows], found, strict=True))
+    return {source_id: body for (source_id, _), body in zip(rows, found, strict=True) if body}
 
 
 async def body(connection: AsyncConnection[Any], key: StreamKey, source_id: str) -> bytes | None:
     """The JSON text of one record as it was received, a deleted one's too; None where none is stored.
+
+    Empty where it can't be opened.
 
     Args:
         connection: A transaction of the key's workspace.
@@ -297,8 +299,12 @@ async def _with_raw(
     kept = {number: row[-1] for number, row in enumerate(rows) if row[-1] is not None}
     found = dict(zip(kept, await forms.opened(connection, list(kept.values())), strict=True))
     return [
-        (*row[:place], json.loads(found[number]), *row[place + 1 : -1])
+        (*row[:place], _decoded(found[number]), *row[place + 1 : -1])
         if place is not None and number in found
         else row[:-1]
         for number, row in enumerate(rows)
     ]
+
+
+def _decoded(body: bytes) -> Any:
+    return json.loads(body) if body else None

@@ -41,6 +41,11 @@ async def show(
         raise CommandError(
             f"{connection.key} has nothing stored that its source sent of {source_id!r} in {stream}"
         )
+    if not body:
+        raise CommandError(
+            f"what is stored of {source_id!r} can't be opened: it is damaged, or its dictionary is gone; "
+            f"`unified raw expand` has it read again by the next full sync"
+        )
     typer.echo(body)
 
 

@@ -152,7 +152,7 @@ async def _stated_compressed(
         while rows := await cursor.fetchmany(READ_CHUNK):
             bodies = await forms.opened(conn, [kept for _, kept in rows])
             for (currency, _), body in zip(rows, bodies, strict=True):
-                stated = decode_exactly(body)
+                stated = decode_exactly(body) if body else None
                 for name in control.path:
                     stated = stated.get(name) if isinstance(stated, dict) else None
                 if stated not in (None, ""):

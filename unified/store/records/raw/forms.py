@@ -2,10 +2,12 @@
 
 A compressed record stands in ``raw_compressed``, and ``raw_data`` is null then: the id of its dictionary as eight
 bytes, the first of them 0, which no JSON text begins with; then a frame of zstd. A dictionary is of one stream of one
-connection, is never changed, and holds no value of any record (:mod:`unified.store.records.raw.shapes`).
+connection, is never changed, and holds no value of any record (:mod:`unified.store.records.raw.shapes`). A frame ends
+with a checksum: what is damaged is never taken for a record.
 """
 
 import asyncio
+import logging
 import secrets
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -24,9 +26,15 @@ KEPT = sql.SQL("coalesce(raw_compressed, convert_to(raw_data::text, 'UTF8'))")
 HAS_RAW = sql.SQL("(raw_data IS NOT NULL OR raw_compressed IS NOT NULL)")
 """Whether a row has one."""
 
+_log = logging.getLogger(__name__)
+
 _ID = struct.Struct("!q")
 _LARGEST_ID = 2**55
 _NO_DICTIONARY = 0
+_OPTIONS: dict[int, int] = {
+    zstd.CompressionParameter.compression_level: shapes.LEVEL,
+    zstd.CompressionParameter.checksum_flag: 1,
+}
 
 
 class Compressed(bytes):
@@ -37,6 +45,9 @@ class Compressed(bytes):
 
 async def opened(conn: AsyncConnection[Any], kept: Sequence[bytes]) -> list[bytes]:
     """JSON texts as they were received, of what :data:`KEPT` gave, in their order.
+
+    One that can't be opened, as it is damaged or its dictionary is gone, is empty, which no JSON text is; the log says
+    so. It never costs those beside it.
 
     Args:
         conn: A transaction of the workspace that they are of.
@@ -56,12 +67,21 @@ async def dictionaries(conn: AsyncConnection[Any], kept: Iterable[bytes]) -> dic
 
 def open_with(bodies: Mapping[int, bytes], kept: Sequence[bytes]) -> list[bytes]:
     """The same as :func:`opened`, with dictionaries from :func:`dictionaries`."""
-    return [
-        zstd.decompress(memoryview(one)[_ID.size :], zstd_dict=_loaded(bodies.get(_id_of(one))))
-        if _is_compressed(one)
-        else json_text.received(one)
-        for one in kept
-    ]
+    found = [_opened(bodies, one) if _is_compressed(one) else json_text.received(one) for one in kept]
+    if lost := found.count(b""):
+        _log.warning(
+            "%d of %d raw records can't be opened: they are damaged, or their dictionary is gone; see docs/tables.md",
+            lost,
+            len(found),
+        )
+    return found
+
+
+def _opened(bodies: Mapping[int, bytes], kept: bytes) -> bytes:
+    try:
+        return zstd.decompress(memoryview(kept)[_ID.size :], zstd_dict=_loaded(bodies.get(_id_of(kept))))
+    except (zstd.ZstdError, ValueError):  # the latter of a damaged dictionary
+        return b""
 
 
 class Compressor:
@@ -69,7 +89,7 @@ class Compressor:
 
     def __init__(self, dictionary_id: int = _NO_DICTIONARY, body: bytes | None = None) -> None:
         self._begin = _ID.pack(dictionary_id)
-        self._zstd = zstd.ZstdCompressor(shapes.LEVEL, zstd_dict=_loaded(body))
+        self._zstd = zstd.ZstdCompressor(options=_OPTIONS, zstd_dict=_loaded(body))
 
     def __call__(self, raw: bytes | memoryview) -> Compressed:
         """A record as it is stored."""
@@ -127,7 +147,7 @@ def _is_compressed(kept: bytes) -> bool:
 
 
 def _id_of(kept: bytes) -> int:
-    return int(_ID.unpack_from(kept)[0])
+    return int.from_bytes(kept[: _ID.size])
 
 
 @lru_cache(64)
