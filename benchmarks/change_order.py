@@ -21,10 +21,11 @@ from unified.cli.installation import migrate_database
 from unified.schema import UnifiedCustomer, connection_namespace, unified_id
 from unified.schema.entities import CUSTOMERS
 from unified.store.connections.registry import Registry
-from unified.store.database import Database, beside
+from unified.store.database import Database
 from unified.store.records.merge import batches
 from unified.store.records.merge.contents import Batch, Confirmed, Row
 from unified.store.records.tables import StreamKey
+from unified.store.server.urls import beside
 from unified.store.workspaces import workspaces
 
 ROWS = 5_000

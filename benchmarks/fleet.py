@@ -7,7 +7,7 @@ customers that are resolved, a partition in Dagster.
 import psycopg
 
 from unified.cli.installation import migrate_database
-from unified.store.database import beside
+from unified.store.server.urls import beside
 
 _FILL = """
 INSERT INTO workspaces (slug, name) SELECT 'tenant-' || n, 'Tenant ' || n FROM generate_series(1, {connections}) AS n;

@@ -18,7 +18,7 @@ from fleet import add_partitions, fill
 from rig import DevProcess, PostgresServer, installation, opened_sessions
 
 from unified.cli.installation import prepare_dagster, upgrade_dagster
-from unified.store.database import beside
+from unified.store.server.urls import beside
 
 # Everything is loaded, and each sensor has ticked for the first time.
 _SETTLE_SECONDS = 60.0

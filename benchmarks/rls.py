@@ -20,7 +20,7 @@ from psycopg import sql
 from rig import PostgresServer
 
 from unified.cli.installation import migrate_database
-from unified.store.database import APP_ROLE
+from unified.store.server.roles import APP_ROLE
 
 ALLOWED = 1.2
 EXECUTIONS = 25

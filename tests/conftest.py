@@ -254,6 +254,6 @@ def execute(url: str, *statements: str) -> None:
 
 
 def _beside(url: str, database: str) -> str:
-    from unified.store.database import beside  # noqa: PLC0415
+    from unified.store.server.urls import beside  # noqa: PLC0415
 
     return beside(url, database)

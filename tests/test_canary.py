@@ -57,7 +57,7 @@ from unified.sandbox.stripe import AccountSpec, StripeSandbox
 from unified.sandbox.vault import binary
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
-from unified.store.database import Database, beside
+from unified.store.database import Database
 from unified.store.inbox import strays
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.inbox.events import append
@@ -66,6 +66,7 @@ from unified.store.migrate import ensure_database
 from unified.store.records.merge import batches
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.providers import load_provider
+from unified.store.server.urls import beside
 from unified.store.workspaces import tokens, workspaces
 from unified.store.workspaces.permissions import PERMISSIONS, SCOPES
 from unified_assets import sources

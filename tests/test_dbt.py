@@ -14,9 +14,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.conftest import migrated_database
-from unified.store.database import Database, beside
+from unified.store.database import Database
 from unified.store.readers import granted, roles
 from unified.store.records.views.dbt_sources import document
+from unified.store.server.urls import beside
 
 PACKAGE = Path(__file__).parents[1] / "dbt"
 DBT = PACKAGE / ".venv" / "bin" / "dbt"

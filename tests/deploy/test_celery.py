@@ -22,8 +22,8 @@ from tests.waiting import LIMIT_SECONDS
 from unified.sandbox.hubspot import HubSpotSandbox
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
-from unified.store.database import beside
 from unified.store.secrets.keys import generate_key
+from unified.store.server.urls import beside
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -20,8 +20,8 @@ from sqlalchemy import event
 from resources import storage
 from resources.storage import PooledStorage, one_transaction
 from tests.conftest import execute
-from unified.store.database import beside
 from unified.store.migrate import ensure_database
+from unified.store.server.urls import beside
 
 ROOT = Path(__file__).parents[2]
 _THREADS = 8

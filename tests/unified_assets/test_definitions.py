@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import execute
 from tests.unified_assets.conftest import Installation, checks
 from unified.kit.registry import get_adapter
-from unified.store.database import beside
+from unified.store.server.urls import beside
 from unified_assets.definitions import build_definitions
 from unified_assets.exports import export_asset
 from unified_assets.partitions import WORKSPACES

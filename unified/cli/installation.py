@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from unified.cli.output import say
 from unified.store import migrate
 from unified.store.connectors.catalogue import ConnectorEntry
-from unified.store.database import beside, database_url
 from unified.store.errors import HomeError
 from unified.store.server.embedded import home, home_path, is_made
+from unified.store.server.urls import beside, database_url
 
 DAGSTER_URL_VARIABLE = "DAGSTER_POSTGRES_URL"
 

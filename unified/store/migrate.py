@@ -18,23 +18,22 @@ from psycopg import Connection, errors, sql
 from unified.store import poolers
 from unified.store.connectors import catalogue
 from unified.store.connectors.catalogue import ConnectorEntry
-from unified.store.database import (
+from unified.store.errors import InvalidSettingError, NewerDatabaseError, RoleError
+from unified.store.migrations import FOLDER, HEAD
+from unified.store.readers import doors
+from unified.store.records.views.streams import DATA_SCHEMA
+from unified.store.restored import renumber
+from unified.store.server.failures import clear_errors
+from unified.store.server.roles import (
     API_ROLE,
     APP_ROLE,
     INGRESS_ROLE,
     OWNER_ROLE,
     READER_ROLE,
     SCHEDULER_ROLE,
-    beside,
-    check_url,
-    clear_errors,
     may_act,
 )
-from unified.store.errors import InvalidSettingError, NewerDatabaseError, RoleError
-from unified.store.migrations import FOLDER, HEAD
-from unified.store.readers import doors
-from unified.store.records.views.streams import DATA_SCHEMA
-from unified.store.restored import renumber
+from unified.store.server.urls import beside, check_url
 from unified.store.sessions import link_settings
 
 _logger = logging.getLogger(__name__)

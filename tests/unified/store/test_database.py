@@ -11,8 +11,10 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from unified.store.database import APP_ROLE, Database, beside, check_url
+from unified.store.database import Database
 from unified.store.errors import BusyError, DatabaseUrlError, NotMigratedError, RoleError, UnreachableError
+from unified.store.server.roles import APP_ROLE
+from unified.store.server.urls import beside, check_url
 
 _ADD = "INSERT INTO workspaces (id, slug, name) VALUES (%s, 'a', 'a')"
 

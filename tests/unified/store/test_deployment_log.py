@@ -12,16 +12,17 @@ from psycopg import errors
 
 from unified.store import audit, removal
 from unified.store.connections.registry import Registry
-from unified.store.database import OWNER_ROLE, Database
 from unified.store.secrets import data_keys
 from unified.store.secrets.data_keys import MasterKeyInUseError
 from unified.store.secrets.keys import FileKeyProvider, LocalKeyProvider, fingerprint
+from unified.store.server.roles import OWNER_ROLE
 from unified.store.workspaces import members, tokens, workspaces
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from unified.store.audit import DeploymentEntry
+    from unified.store.database import Database
     from unified.store.secrets.keys import KeyProvider
 
 

@@ -21,12 +21,13 @@ from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
 from unified.store.connectors.catalogue import ConnectorEntry
-from unified.store.database import APP_ROLE, Database
+from unified.store.database import Database
 from unified.store.inbox.lookup import EndpointLookup
 from unified.store.migrate import migrate
 from unified.store.secrets import data_keys
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
+from unified.store.server.roles import APP_ROLE
 from unified.sync.access.authorization import AuthorizedConnections
 
 __all__ = ["at_0001"]

@@ -13,14 +13,14 @@ from psycopg import AsyncConnection, errors, sql
 from tests.conftest import migrated_database
 from tests.unified.store.tenants import OTHER, OWN, fill, reach, tables, violations
 from unified.schema.entities import ENTITIES
-from unified.store.database import (
+from unified.store.database import Database
+from unified.store.server.roles import (
     API_ROLE,
     APP_ROLE,
     INGRESS_ROLE,
     OWNER_ROLE,
     READER_ROLE,
     SCHEDULER_ROLE,
-    Database,
 )
 
 WORKSPACE_TABLES = """

@@ -9,10 +9,11 @@ import psycopg
 import pytest
 
 from tests.conftest import connectors, execute
-from unified.store.database import Database, beside
+from unified.store.database import Database
 from unified.store.doctor.examine import examine
 from unified.store.errors import RoleError
 from unified.store.migrate import migrate
+from unified.store.server.urls import beside
 
 ACTING = ("unified_owner", "unified_app", "unified_scheduler", "unified_ingress", "unified_api")
 

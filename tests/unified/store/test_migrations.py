@@ -14,11 +14,12 @@ from alembic.script import ScriptDirectory
 
 from unified.schema.entities import CUSTOMERS, ENTITIES, Entity
 from unified.store.connectors.catalogue import ConnectorEntry
-from unified.store.database import Database, beside
+from unified.store.database import Database
 from unified.store.errors import RoleError
 from unified.store.migrate import MigrationStatus, ensure_database, migrate, status
 from unified.store.migrations import FOLDER, HEAD
 from unified.store.records.tables import TABLES
+from unified.store.server.urls import beside
 
 ENTRY = ConnectorEntry("stripe", "Stripe", ("READ",), ("customers", "invoices", "events"))
 REVISIONS = sorted(path.name[:4] for path in FOLDER.glob("versions/[0-9]*.py"))

@@ -14,6 +14,7 @@ from unified.store import database as databases
 from unified.store import sessions
 from unified.store.database import Database
 from unified.store.errors import UnreachableError
+from unified.store.server import pools
 from unified.store.sessions import link_settings
 
 # psycopg alone waits for ten seconds after a timeout of ours, and without one for ever.
@@ -41,7 +42,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "QUIET_SECONDS", 0.2)
     monkeypatch.setattr(sessions, "_PROBE_SECONDS", 0.5)
     monkeypatch.setattr(sessions, "_AGAIN_SECONDS", 0.1)
-    monkeypatch.setattr(databases, "POOL_SECONDS", 2.0)
+    monkeypatch.setattr(pools, "POOL_SECONDS", 2.0)
 
 
 async def test_a_delivery_is_answered_in_its_time(

@@ -18,7 +18,7 @@ from unified.kit.mapping.rules import Rule
 from unified.schema import UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES
 from unified.store.connectors.catalogue import ConnectorEntry
-from unified.store.database import APP_ROLE, OWNER_ROLE, Database, beside
+from unified.store.database import Database
 from unified.store.migrate import ensure_database, migrate
 from unified.store.migrations import FOLDER
 from unified.store.records import cursors
@@ -27,6 +27,8 @@ from unified.store.records.merge.contents import Batch, MergeCounts
 from unified.store.records.merge.deletions import Deletion
 from unified.store.records.raw.json_text import received
 from unified.store.records.tables import StreamKey
+from unified.store.server.roles import APP_ROLE, OWNER_ROLE
+from unified.store.server.urls import beside
 
 REVISIONS = sorted(path.name[:4] for path in FOLDER.glob("versions/[0-9]*.sql"))
 ENTRY = ConnectorEntry("stripe", "Stripe", ("READ",), ("customers", "invoices", "events"))

@@ -45,7 +45,7 @@ async def test_connections_that_break_in_mid_merge(source: Source, database_url:
 async def test_a_server_that_stops_in_mid_merge(
     source_of: MakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unified.store.database.POOL_SECONDS", 0.5)
+    monkeypatch.setattr("unified.store.server.pools.POOL_SECONDS", 0.5)
     url = embedded.start(tmp_path)
     try:
         migrate(url, connectors())

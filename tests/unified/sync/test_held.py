@@ -8,8 +8,8 @@ import pytest
 from tests.unified.sync.conftest import MakeSource
 from tests.unified.sync.deliveries import all_events, assert_applied, deliver, drained
 from unified.api.metrics import Metrics
-from unified.store.database import beside
 from unified.store.inbox import horizon
+from unified.store.server.urls import beside
 
 
 @pytest.mark.parametrize("database_name", ["postgres", "template1"])

@@ -17,8 +17,8 @@ from unified.cli.processes.child import PATIENCE_SECONDS, free_port, only_one
 from unified.cli.processes.ingress import HOST, running_ingress
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.session import CommandError
-from unified.store.database import database_url
 from unified.store.server.embedded import home
+from unified.store.server.urls import database_url
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

@@ -22,8 +22,9 @@ from psycopg import Connection, IsolationLevel
 
 from unified.store.backups import contents, manifest, programs, proving
 from unified.store.backups.manifest import BackupError, Dump, Manifest
-from unified.store.database import check_url, clear_errors, lacks_database
 from unified.store.errors import ServerVersionError
+from unified.store.server.failures import clear_errors
+from unified.store.server.urls import check_url, lacks_database
 
 # A migration waits for it, and with it the locks that syncs would then wait for.
 _NO_MIGRATION = "SELECT pg_advisory_lock_shared(hashtextextended('unified/migrate', 0))"

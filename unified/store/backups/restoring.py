@@ -17,9 +17,11 @@ from unified.store import migrate
 from unified.store.backups import contents, manifest, programs, proving
 from unified.store.backups.manifest import BackupError, Dump, Manifest
 from unified.store.connectors.catalogue import ConnectorEntry
-from unified.store.database import READER_ROLE, beside, check_url, clear_errors, lacks_database
 from unified.store.migrations import HEAD
 from unified.store.secrets.keys import KeyProvider, MasterKeyError
+from unified.store.server.failures import clear_errors
+from unified.store.server.roles import READER_ROLE
+from unified.store.server.urls import beside, check_url, lacks_database
 
 _MAINTENANCE = "postgres"
 _ALONE = "SELECT pg_try_advisory_lock(hashtextextended('unified/restore', 0))"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from psycopg import Connection, sql
 
 from unified.schema.entities import RECORDS
-from unified.store.database import OWNER_ROLE, SCHEDULER_ROLE
 from unified.store.records.views import streams as stream_views
+from unified.store.server.roles import OWNER_ROLE, SCHEDULER_ROLE
 
 if TYPE_CHECKING:
     from unified.kit.adapter import BaseAdapter

@@ -18,9 +18,12 @@ from psycopg import errors
 from psycopg.rows import class_row
 
 from unified.kit.errors import ConfigurationError
-from unified.store.database import SCHEDULER_ROLE, Database, clear_errors, database_url
+from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.rows import fetch
+from unified.store.server.failures import clear_errors
+from unified.store.server.roles import SCHEDULER_ROLE
+from unified.store.server.urls import database_url
 from unified.store.sessions import link_settings
 
 if TYPE_CHECKING:

@@ -7,7 +7,9 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from unified.store.database import (
+from unified.store.doctor.findings import Finding, Findings, ask
+from unified.store.readers import doors
+from unified.store.server.roles import (
     API_ROLE,
     APP_ROLE,
     INGRESS_ROLE,
@@ -17,8 +19,6 @@ from unified.store.database import (
     grant,
     may_act,
 )
-from unified.store.doctor.findings import Finding, Findings, ask
-from unified.store.readers import doors
 
 _ROLES = (APP_ROLE, SCHEDULER_ROLE, INGRESS_ROLE, API_ROLE, READER_ROLE, OWNER_ROLE)
 

@@ -15,15 +15,6 @@ import psycopg
 from psycopg import AsyncConnection
 
 from unified.store import poolers
-from unified.store.database import (
-    APP_ROLE,
-    INGRESS_ROLE,
-    OLDEST_SERVER,
-    SCHEDULER_ROLE,
-    check_url,
-    clear_errors,
-    lacks_database,
-)
 from unified.store.doctor import access
 from unified.store.doctor.findings import Finding, Findings, ask, ask_as
 from unified.store.errors import PoolerError
@@ -31,6 +22,10 @@ from unified.store.inbox import horizon
 from unified.store.migrate import UTC_NAMES
 from unified.store.migrations import HEAD
 from unified.store.restored import SAID
+from unified.store.server.checks import OLDEST_SERVER
+from unified.store.server.failures import clear_errors
+from unified.store.server.roles import APP_ROLE, INGRESS_ROLE, SCHEDULER_ROLE
+from unified.store.server.urls import check_url, lacks_database
 from unified.store.sessions import Session
 
 MOST_SKEW = timedelta(seconds=5)

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import AsyncConnection, Connection
 
-from unified.store.database import (
+from unified.store.server.roles import (
     API_ROLE,
     APP_ROLE,
     INGRESS_ROLE,

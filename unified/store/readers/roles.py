@@ -15,8 +15,10 @@ from uuid import UUID
 from psycopg import AsyncConnection, errors, sql
 from psycopg.conninfo import conninfo_to_dict
 
-from unified.store.database import APP_ROLE, OWNER_ROLE, READER_ROLE, Database, clear_errors
+from unified.store.database import Database
 from unified.store.errors import RoleError
+from unified.store.server.failures import clear_errors
+from unified.store.server.roles import APP_ROLE, OWNER_ROLE, READER_ROLE
 from unified.store.sessions import Session
 
 STATEMENT_SECONDS = 60

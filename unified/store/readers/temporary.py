@@ -9,9 +9,10 @@ from uuid import UUID
 import psycopg
 from psycopg import AsyncConnection
 
-from unified.store.database import READER_ROLE, Database
+from unified.store.database import Database
 from unified.store.errors import RoleError
 from unified.store.readers import roles
+from unified.store.server.roles import READER_ROLE
 from unified.store.sessions import Session
 
 PREFIX = "unified_reader_"

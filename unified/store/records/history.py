@@ -10,9 +10,10 @@ from psycopg import AsyncConnection, Connection
 from psycopg.rows import class_row
 
 from unified.store.connections.rows import SUMMARIES, ConnectionSummary
-from unified.store.database import SCHEDULER_ROLE, Database
+from unified.store.database import Database
 from unified.store.records.tables import StreamKey
 from unified.store.rows import fetch
+from unified.store.server.roles import SCHEDULER_ROLE
 
 Mode = Literal["full", "incremental", "remap"]
 

@@ -1,1 +1,1 @@
-"""The embedded PostgreSQL server: its programs, its start and end, and how long it is waited for."""
+"""The PostgreSQL server: its URL, roles, pools and failures; and the embedded one, its programs, start and end."""

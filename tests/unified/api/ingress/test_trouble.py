@@ -22,10 +22,10 @@ from tests.unified.api.conftest import SECRET, Ingress, signed, stripe_event
 from tests.waiting import LIMIT_SECONDS
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry
-from unified.store.database import beside
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, LocalKeyProvider
+from unified.store.server.urls import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

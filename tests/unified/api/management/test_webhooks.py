@@ -11,13 +11,13 @@ from tests.unified.api.management.rig import CONFIGS, PROVIDER, Api, Tenant
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
-from unified.store.database import beside
 from unified.store.inbox import dead_letters, horizon
 from unified.store.inbox import events as inbox
 from unified.store.inbox.dead_letters import Failure
 from unified.store.inbox.events import Received, StoredEvent
 from unified.store.inbox.lookup import EndpointLookup
 from unified.store.secrets.credentials import CredentialStore
+from unified.store.server.urls import beside
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -23,11 +23,12 @@ from unified.store.backups import contents, making, manifest, programs, proving
 from unified.store.backups.making import back_up
 from unified.store.backups.manifest import BackupError, Contents, Manifest, Table
 from unified.store.backups.restoring import check_keys, restore
-from unified.store.database import Database, beside
+from unified.store.database import Database
 from unified.store.readers import granted
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, fingerprint, generate_key
 from unified.store.server import embedded
+from unified.store.server.urls import beside
 
 KEY = generate_key()
 PROVIDER = LocalKeyProvider([KEY])

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 
 from tests.conftest import execute, migrated_database
-from unified.store.database import beside
 from unified.store.doctor import examine as doctor
 from unified.store.doctor.examine import describe_skew, examine, examine_storage
 from unified.store.errors import InvalidSettingError
 from unified.store.migrate import set_utc
+from unified.store.server.urls import beside
 
 TODAY = f"{datetime.now(UTC):%Y%m%d}"
 

@@ -10,13 +10,14 @@ import pytest
 
 from tests.conftest import AddConnection
 from unified.kit.webhooks.deliveries import ReceivedEvent
-from unified.store.database import Database, beside
+from unified.store.database import Database
 from unified.store.doctor.examine import examine
 from unified.store.inbox import backlog, horizon
 from unified.store.inbox import events as inbox
 from unified.store.inbox.events import Received
 from unified.store.inbox.horizon import HeldUp
 from unified.store.records.tables import StreamKey
+from unified.store.server.urls import beside
 
 
 @pytest.fixture(autouse=True)

@@ -15,13 +15,14 @@ from psycopg import AsyncConnection
 from tests.unified.store.inbox.rows import add_connection, event, keys_of, read, received, settle
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.store.connections.rows import ConnectionSummary
-from unified.store.database import INGRESS_ROLE, Database
+from unified.store.database import Database
 from unified.store.errors import BusyError
 from unified.store.inbox import backlog, progress
 from unified.store.inbox import events as inbox
 from unified.store.inbox.events import Received
 from unified.store.inbox.progress import Inbox, Trouble
 from unified.store.positions import BEGINNING
+from unified.store.server.roles import INGRESS_ROLE
 
 ROOT = Path(__file__).parents[4]
 HOUR = timedelta(hours=1)

@@ -14,11 +14,13 @@ from psycopg import AsyncConnection, errors, sql
 from tests.conftest import migrated_database
 from tests.unified.store.tenants import OTHER, OWN
 from unified.store import audit, removal
-from unified.store.database import READER_ROLE, Database, beside
+from unified.store.database import Database
 from unified.store.errors import DuplicateNameError, InvalidSettingError, RoleError
 from unified.store.readers import doors, granted, roles
 from unified.store.readers.granted import ReaderNotFoundError
 from unified.store.records.views import data
+from unified.store.server.roles import READER_ROLE
+from unified.store.server.urls import beside
 
 VIEWS = [view.name for view in data.of_models()]
 

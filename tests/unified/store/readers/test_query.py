@@ -12,12 +12,13 @@ from psycopg import errors
 from psycopg.conninfo import make_conninfo
 
 from tests.unified.store.tenants import OTHER, OWN
-from unified.store.database import READER_ROLE, Database
+from unified.store.database import Database
 from unified.store.doctor.examine import examine
 from unified.store.doctor.findings import Finding
 from unified.store.errors import RoleError
 from unified.store.readers import doors, temporary
 from unified.store.readers.query import QueryError, ask
+from unified.store.server.roles import READER_ROLE
 
 # What a reader sees of its workspace. No secret, no inbox, nobody's token; a table more is a decision, made here.
 READABLE = {

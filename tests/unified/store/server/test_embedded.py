@@ -16,11 +16,12 @@ import pytest
 
 from tests.conftest import connectors
 from tests.unified.store.server.conftest import is_running
-from unified.store.database import Database, beside
+from unified.store.database import Database
 from unified.store.errors import UnreachableError
 from unified.store.migrate import migrate
 from unified.store.server import embedded
 from unified.store.server.cluster import Cluster
+from unified.store.server.urls import beside
 
 # Opens the server, says so, misses it when asked to, and leaves at any other line.
 USER = """

@@ -7,11 +7,12 @@ import psycopg
 import pytest
 
 from tests.conftest import connectors
-from unified.store.database import Database, beside
+from unified.store.database import Database
 from unified.store.errors import HomeError, UnreachableError
 from unified.store.migrate import migrate
 from unified.store.readers import granted, roles
 from unified.store.server import embedded
+from unified.store.server.urls import beside
 from unified.store.workspaces import workspaces
 
 

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import connectors
 from tests.unified.store.inbox.rows import received
 from tests.unified.sync.routes.pair import Pair, person
-from unified.store.database import Database, beside
+from unified.store.database import Database
 from unified.store.doctor.examine import examine
 from unified.store.errors import RestoredError
 from unified.store.inbox import events as inbox
@@ -26,6 +26,7 @@ from unified.store.migrate import migrate
 from unified.store.routes import runs
 from unified.store.routes.rows import Route
 from unified.store.server import embedded
+from unified.store.server.urls import beside
 from unified.sync.identities.resolve import resolve
 
 BURN = """

@@ -18,11 +18,12 @@ from tests.unified.sync.deliveries import drained
 from tests.unified.sync.routes.test_restored import BURN, call, execute, new_server, program
 from tests.unified.sync.stories.conftest import Told
 from unified.kit.secrets import Secret
-from unified.store.database import Database, beside
+from unified.store.database import Database
 from unified.store.inbox import horizon
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.migrate import migrate
 from unified.store.secrets.credentials import CredentialStore
+from unified.store.server.urls import beside
 from unified.sync.identities.resolve import resolve
 
 __all__ = ["new_server"]

@@ -18,8 +18,8 @@ from unified.store.backups.making import back_up
 from unified.store.backups.manifest import BackupError, Manifest
 from unified.store.backups.restoring import check_keys
 from unified.store.backups.restoring import restore as restore_backup
-from unified.store.database import database_url
 from unified.store.secrets.providers import key_file, load_provider
+from unified.store.server.urls import database_url
 
 
 def backup(

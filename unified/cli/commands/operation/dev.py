@@ -34,10 +34,11 @@ from unified.cli.processes.reloading import ReloadedLocations
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.processes.syncs import SyncLines
 from unified.cli.session import ACTOR, CommandError
-from unified.store.database import Database, database_url
+from unified.store.database import Database
 from unified.store.secrets import data_keys
 from unified.store.secrets.providers import load_provider
 from unified.store.server.embedded import home, revive
+from unified.store.server.urls import database_url
 from unified.store.workspaces import workspaces
 
 # Ticks of sensors look for most of a minute. The code server serves each in a thread, as does the server in front of

@@ -24,13 +24,14 @@ from unified.cli.output import out, print_json
 from unified.cli.session import Session, asynchronous
 from unified.kit.errors import AdapterError
 from unified.store.connections.registry import Registry
-from unified.store.database import Database, database_url
+from unified.store.database import Database
 from unified.store.doctor import examine as doctor
 from unified.store.doctor.findings import Finding
 from unified.store.errors import StoreError
 from unified.store.secrets import data_keys
 from unified.store.secrets.keys import KEY_FILE
 from unified.store.secrets.providers import key_file, load_provider
+from unified.store.server.urls import database_url
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LEAST_FREE = 2**30

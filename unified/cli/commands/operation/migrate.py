@@ -2,7 +2,7 @@
 
 from unified.cli.installation import migrate_database, prepare_dagster, say_what_begins, upgrade_dagster
 from unified.cli.output import say
-from unified.store.database import database_url
+from unified.store.server.urls import database_url
 
 
 def migrate() -> None:

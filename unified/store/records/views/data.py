@@ -15,9 +15,9 @@ from psycopg import Connection, errors, sql
 from unified.schema import UnifiedBase, UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, ENTITIES, RECORDS
 from unified.schema.invoice import UnifiedLineItem
-from unified.store.database import READER_ROLE
 from unified.store.errors import StoreError
 from unified.store.records.views.streams import DATA_SCHEMA, view_name
+from unified.store.server.roles import READER_ROLE
 
 DERIVED = "derived_"
 """What the names of derived tables begin with, and of their views."""

@@ -11,8 +11,8 @@ from typing import Any
 from psycopg import Connection, errors, sql
 
 from unified.schema.entities import RECORDS
-from unified.store.database import APP_ROLE, READER_ROLE
 from unified.store.errors import StoreError
+from unified.store.server.roles import APP_ROLE, READER_ROLE
 
 DATA_SCHEMA = "data"
 """The schema of the views that are made for people (:mod:`unified.store.records.views.data`)."""

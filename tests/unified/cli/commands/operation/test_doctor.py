@@ -15,10 +15,10 @@ from unified.cli.commands.operation.doctor import _findings
 from unified.cli.session import Session, open_session
 from unified.kit.secrets import Secret
 from unified.sandbox.server import SandboxServer
-from unified.store.database import database_url
 from unified.store.doctor.findings import Finding
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.secrets.keys import generate_key
+from unified.store.server.urls import database_url
 from unified.store.workspaces import workspaces
 
 STORAGE = "DAGSTER_POSTGRES_URL"

@@ -11,8 +11,8 @@ import pytest
 
 from tests.conftest import execute
 from tests.unified.cli.conftest import Unified
-from unified.store.database import beside
 from unified.store.server import embedded
+from unified.store.server.urls import beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,11 @@ from tests.conftest import AddConnection, AddWorkspace
 from tests.unified.store.records.test_streams import row, store
 from unified.schema.entities import RECORDS
 from unified.store.connectors.catalogue import ConnectorEntry
-from unified.store.database import APP_ROLE, READER_ROLE, Database
+from unified.store.database import Database
 from unified.store.migrate import migrate
 from unified.store.records.tables import StreamKey
 from unified.store.records.views.streams import ViewError
+from unified.store.server.roles import APP_ROLE, READER_ROLE
 
 STRIPE = ConnectorEntry("stripe", "Stripe", ("READ",), ("customers", "deals"), ("deals", "tickets"))
 
