@@ -85,6 +85,7 @@ SHARED_TABLES = {
     "reader_logins",
     "position_server",
     "revocations",
+    "deprecations",
     "signing_keys",
 }
 EVERY_TABLE = """

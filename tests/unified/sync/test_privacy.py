@@ -56,7 +56,7 @@ IMPERSONAL = {
     "identity_queue", "identity_records", "identity_state", "inbox_cursors", "kept_counts", "merged_records",
     "model_answers", "model_usage", "pending_authorizations",
     "position_server", "raw_dictionaries", "reader_logins", "refresh_seen", "revocations", "route_cursors", "routes",
-    "schema_mappings", "signing_keys",
+    "deprecations", "schema_mappings", "signing_keys",
     "suppressed_records", "sync_history", "undelivered_records", "unknown_deletions", "waiting_burials",
     "webhook_configs", "webhook_seen", "webhook_strays", "webhook_subscriptions", "workspace_keys",
     "workspace_members", "workspaces",

@@ -31,6 +31,7 @@ from unified.store.connections.approval import ConnectionNotApprovedError
 from unified.store.connections.rows import ConnectionNotFoundError, UnknownConnectorError
 from unified.store.connectors.documents import DocumentNotFoundError
 from unified.store.connectors.drafts import DraftChangedError, DraftNotFoundError
+from unified.store.connectors.trust import DeprecationNotFoundError
 from unified.store.errors import (
     BusyError,
     DuplicateNameError,
@@ -81,6 +82,7 @@ STATUS_OF: dict[type[Exception], int] = {
     UnknownRecordError: 404,
     DocumentNotFoundError: 404,
     DraftNotFoundError: 404,
+    DeprecationNotFoundError: 404,
     InstallError: 409,
     DraftChangedError: 409,
     DuplicateNameError: 409,

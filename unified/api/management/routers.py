@@ -31,6 +31,7 @@ _ROUTERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("webhooks:routes", ("/api/webhooks",)),
     ("subscriptions:routes", ("/api/subscriptions",)),
     ("connections.statistics:routes", ("/api/connectors", "/api/statistics")),
+    ("connections.deprecations:routes", ("/api/connectors",)),
     ("connections.documents:routes", ("/api/connectors",)),
     ("connections.connectors:routes", ("/api/connectors",)),
     ("workspaces.workspaces:routes", ("/api/workspaces",)),

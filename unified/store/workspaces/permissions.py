@@ -40,5 +40,7 @@ PERMISSIONS: dict[Role, frozenset[str]] = {
 SCOPES = PERMISSIONS["owner"] - {"owners:write", "members:write", "tokens:write"}
 """What a token can be given: none gives rights to others."""
 
-ADMIN_PERMISSIONS = frozenset({"workspaces:create", "workspaces:list", "metrics:read"})
+ADMIN_PERMISSIONS = frozenset(
+    {"workspaces:create", "workspaces:list", "metrics:read", "connectors:deprecate"}
+)
 """Of the whole deployment. None of them opens a workspace."""

@@ -8,4 +8,4 @@ class InstallError(ConfigurationError):
 
 
 class AgreementError(InstallError):
-    """An upgrade reaches further than what is installed, and nobody agreed."""
+    """What is to be installed is deprecated, or an upgrade reaches further than before, and nobody agreed."""

@@ -44,7 +44,9 @@ class Upgrade:
     not_remapped: dict[str, str]
 
 
-async def install(db: Database, workspace_id: UUID | None, offer: Offer, *, actor: str) -> None:
+async def install(
+    db: Database, workspace_id: UUID | None, offer: Offer, *, actor: str, agreed: bool = False
+) -> None:
     """Install a document.
 
     Args:
@@ -52,13 +54,20 @@ async def install(db: Database, workspace_id: UUID | None, offer: Offer, *, acto
         workspace_id: For whom; None for every workspace.
         offer: From :func:`unified.sync.connectors.offers.examine`.
         actor: Who installs it, for the audit log.
+        agreed: Whether a person installs it although it is deprecated.
 
     Raises:
+        AgreementError: If it is deprecated and nobody agreed.
         InstallError: If the connector is installed already, there, for all, or elsewhere in another version.
         WorkspaceNotFoundError: If there is no such workspace.
         RoleError: If the login may not make tables.
     """
     name = offer.adapter.name
+    if offer.deprecated and not agreed:
+        raise AgreementError(
+            f"version {offer.document.version} of {name} is deprecated ({offer.deprecated}); use what is advised "
+            "instead, or agree to it: --yes, `agreed` in the API"
+        )
     async with _alone(db, name):
         for one in await documents.installed(db, name):
             if one.workspace_id in (None, workspace_id):

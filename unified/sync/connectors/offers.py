@@ -38,6 +38,7 @@ class Offer:
         adapter: The connector that it makes.
         tier: By who vouches for it.
         signer: Who signed it, by name where the key is known, else by fingerprint.
+        deprecated: Why the operator advises against it, where that is so.
         records: How many records its recorded exchanges made, all as expected; None where it has none.
         stored: What to store of it.
     """
@@ -46,6 +47,7 @@ class Offer:
     adapter: type[BaseAdapter[Any]]
     tier: Tier
     signer: str | None
+    deprecated: str | None
     records: int | None
     stored: NewDocument
 
@@ -59,7 +61,7 @@ async def examine(db: Database, files: Files) -> Offer:
     """Read a document, check all that comes with it, and try it on its recorded exchanges.
 
     Args:
-        db: Knows whose signatures count, and what was revoked.
+        db: Knows whose signatures count, what was revoked and what is deprecated.
         files: What was handed in.
 
     Raises:
@@ -81,6 +83,7 @@ async def examine(db: Database, files: Files) -> Offer:
         adapter=adapter,
         tier=_tier(document, key),
         signer=key.name if key else (signature.signer if signature else None),
+        deprecated=trust.why_deprecated(await trust.deprecations(db), adapter.name, document.hash),
         records=records,
         stored=NewDocument(
             connector=adapter.name,

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.unified.sync.connectors import desk
+from unified.store.workspaces import tokens
 from unified.sync.connectors import installing
 
 if TYPE_CHECKING:
@@ -118,3 +119,31 @@ async def test_what_is_no_document_is_said_with_its_line(acme: Tenant) -> None:
     another = body({**desk.said("1.1.0"), "id": "other"})
     assert "not of desk" in (await acme.ask("POST", f"{DOCUMENTS}/desk/upgrade", 422, json=another))["detail"]
     assert installing.InstallError.__doc__
+
+
+async def test_an_administrator_deprecates_and_an_installation_takes_a_word(api: Api, acme: Tenant) -> None:
+    _, token = await tokens.create(api.db, None, "catalogue", ["connectors:deprecate"], actor="test")
+
+    async def administrate(method: str, path: str, status: int, **options: Any) -> Any:
+        answer = await api.call(method, f"/api/connectors/deprecations{path}", token.reveal(), **options)
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+    why = {"reason": "use calendly_v2"}
+    await administrate("PUT", "/calendly", 204, json=why)
+    await administrate("PUT", "/nothing", 422, json=why)
+    await administrate("PUT", "/calendly", 422, json={"reason": ""})
+    (one,) = await administrate("GET", "", 200)
+    assert (one["deprecated"], one["reason"]) == ("calendly", "use calendly_v2")
+    await acme.ask("PUT", "/api/connectors/deprecations/calendly", 403, json=why)
+    wanted = {"template": "calendly"}
+    assert (await acme.ask("POST", f"{DOCUMENTS}/check", json=wanted))["deprecated"] == "use calendly_v2"
+    assert (
+        "is deprecated (use calendly_v2)" in (await acme.ask("POST", DOCUMENTS, 409, json=wanted))["detail"]
+    )
+    made = await acme.ask("POST", DOCUMENTS, 201, json={**wanted, "agreed": True})
+    assert made["deprecated"] == "use calendly_v2"
+    assert (await acme.ask("GET", DOCUMENTS))[0]["deprecated"] == "use calendly_v2"
+    await administrate("DELETE", "/calendly", 204)
+    await administrate("DELETE", "/calendly", 404)
+    assert (await acme.ask("GET", f"{DOCUMENTS}/calendly"))[0]["deprecated"] is None

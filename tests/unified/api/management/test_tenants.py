@@ -53,7 +53,8 @@ def routes_with_ids() -> list[APIRoute]:
         route
         for router in routers()
         for route in router.routes
-        if isinstance(route, APIRoute) and set(route.param_convertors) - {"name"}
+        # Neither a system nor what the deployment advises against belongs to a workspace.
+        if isinstance(route, APIRoute) and set(route.param_convertors) - {"name", "deprecated"}
     ]
 
 

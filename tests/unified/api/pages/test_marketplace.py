@@ -9,8 +9,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.unified.api.pages import seeds
-from unified.store.connectors import documents
-from unified.sync.connectors import installing, offers, templates
+from unified.store.connectors import documents, trust
+from unified.sync.connectors import installing, marketplace, offers, templates
 from unified.sync.connectors.files import Files
 
 if TYPE_CHECKING:
@@ -68,6 +68,23 @@ async def test_an_upgrade_shows_what_it_changes_and_needs_a_word_where_it_reache
     async with site.visit(await site.token(other)) as page:
         await page.goto(f"{HOME}/typeform")
         await expect(page.get_by_role("button", name="Install")).to_be_visible()
+
+
+async def test_a_deprecated_template_says_why_and_is_installed_by_a_tick(site: Site) -> None:
+    workspace = await site.workspace()
+    await marketplace.deprecate(site.db, "pipedrive", "use pipedrive_v2", actor="tests")
+    async with site.visit(await site.token(workspace)) as page:
+        await page.goto(f"{HOME}?search=pipedrive")
+        await expect(page.get_by_role("row").filter(has_text="Pipedrive")).to_contain_text("deprecated")
+        await page.goto(f"{HOME}/pipedrive")
+        advice = page.get_by_role("region", name="It is deprecated")
+        await expect(advice).to_contain_text("use pipedrive_v2")
+        await page.get_by_label("Install it all the same").check()
+        await page.get_by_role("button", name="Install").click()
+        await expect(page.get_by_role("status")).to_contain_text("It is installed")
+        await expect(advice).to_contain_text("Its connections sync as before.")
+        await expect(page.get_by_role("link", name="New connection")).to_be_visible()
+    await trust.reinstate(site.db, "pipedrive", actor="tests")
 
 
 async def test_syncs_are_counted_by_connection_and_stream(site: Site) -> None:

@@ -1,10 +1,10 @@
-"""Whose signatures count, and what was revoked: the operator's word, for every workspace."""
+"""Whose signatures count, what was revoked and what is deprecated: the operator's word, for every workspace."""
 
 import pytest
 
 from unified.store import audit
 from unified.store.connectors import trust
-from unified.store.connectors.trust import KeyNotFoundError
+from unified.store.connectors.trust import DeprecationNotFoundError, KeyNotFoundError
 from unified.store.database import Database
 from unified.store.errors import DuplicateNameError, InvalidSettingError
 
@@ -38,3 +38,37 @@ async def test_keys_come_and_go_and_what_is_revoked_stays(database: Database) ->
 async def test_a_revocation_names_a_hash_and_a_reason(database: Database, revoked: str, reason: str) -> None:
     with pytest.raises(InvalidSettingError, match=r"64 hexadecimal digits|1 to 500 characters"):
         await trust.revoke(database, revoked, reason, actor="cli")
+
+
+async def test_what_is_deprecated_is_known_by_hash_and_by_name_until_it_is_reinstated(
+    database: Database,
+) -> None:
+    await trust.deprecate(database, "desk", "use desk_v2", actor="ann")
+    await trust.deprecate(database, KEY, "it loses notes", actor="ann")
+    await trust.deprecate(database, "desk", "use desk_v3", actor="bob")
+    found = await trust.deprecations(database)
+    assert {one.deprecated: (one.reason, one.deprecated_by) for one in found.values()} == {
+        "desk": ("use desk_v3", "bob"),
+        KEY: ("it loses notes", "ann"),
+    }
+    asked = {("desk", KEY): "it loses notes", ("desk", "cd" * 32): "use desk_v3", ("shop", "cd" * 32): None}
+    assert {one: trust.why_deprecated(found, *one) for one in asked} == asked
+    await trust.reinstate(database, "desk", actor="ann")
+    with pytest.raises(DeprecationNotFoundError, match="desk is not deprecated"):
+        await trust.reinstate(database, "desk", actor="ann")
+    assert set(await trust.deprecations(database)) == {KEY}
+    async with database.scheduler() as conn:
+        noted = await audit.deployment_entries(conn)
+    assert [(entry.action, entry.subject) for entry in noted][:2] == [
+        ("connector.reinstate", "connector desk"),
+        ("connector.deprecate", "connector desk"),
+    ]
+    assert noted[2].subject == f"connector document {KEY}"
+
+
+@pytest.mark.parametrize(("deprecated", "reason"), [("Desk!", "it is old"), (KEY, ""), ("desk", "x" * 501)])
+async def test_a_deprecation_names_a_hash_or_a_connector_and_a_reason(
+    database: Database, deprecated: str, reason: str
+) -> None:
+    with pytest.raises(InvalidSettingError, match=r"nor the name of a connector|1 to 500 characters"):
+        await trust.deprecate(database, deprecated, reason, actor="cli")

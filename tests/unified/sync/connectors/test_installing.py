@@ -13,12 +13,13 @@ from unified.kit.registry import adapters_for, get_adapter
 from unified.kit.secrets import Secret
 from unified.store.connectors import documents, installed, trust
 from unified.store.connectors.documents import DocumentNotFoundError
+from unified.store.errors import InvalidSettingError
 from unified.store.removal import remove_connection
 from unified.store.secrets.credentials import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync.connections.changing import Connections
 from unified.sync.connections.wanted import NewConnection
-from unified.sync.connectors import installing, offers, signatures
+from unified.sync.connectors import installing, marketplace, offers, signatures
 from unified.sync.connectors.errors import AgreementError, InstallError
 from unified.sync.connectors.golden import GoldenError
 from unified.sync.connectors.offers import RevokedError
@@ -178,6 +179,33 @@ async def test_what_was_revoked_is_neither_installed_nor_used(
         get_adapter("desk")
     await upgrade(database, own, desk.with_emails())
     assert get_adapter("desk")
+
+
+@pytest.mark.parametrize("what", ["version", "connector"])
+async def test_what_is_deprecated_stays_in_use_and_is_installed_by_an_explicit_word(
+    database: Database, add_workspace: AddWorkspace, what: str
+) -> None:
+    own, other = await add_workspace("own"), await add_workspace("other")
+    with pytest.raises(InvalidSettingError, match="there is no connector document 'desk'"):
+        await marketplace.deprecate(database, "desk", "use desk_v2", actor="cli")
+    await install(database, own, desk.said())
+    (stored,) = await documents.seen_by(database, own)
+    deprecated = stored.hash if what == "version" else "desk"
+    await marketplace.deprecate(database, deprecated, "use desk_v2", actor="cli")
+    await installed.refresh(database)
+    assert get_adapter("desk")
+    (listed,) = [one for one in await marketplace.listed(database, own) if one.name == "desk"]
+    assert (listed.deprecated, listed.can_connect) == ("use desk_v2", True)
+    offer = await offers.examine(database, desk.files(desk.said()))
+    with pytest.raises(AgreementError, match=r"version 1\.0\.0 of desk is deprecated \(use desk_v2\)"):
+        await installing.install(database, other, offer, actor="ann")
+    assert await versions(database, other) == []
+    await installing.install(database, other, offer, actor="ann", agreed=True)
+    await upgrade(database, None, desk.with_emails())  # who has it goes on as before
+    (upgraded,) = [one for one in await marketplace.listed(database, own) if one.name == "desk"]
+    assert upgraded.deprecated == (None if what == "version" else "use desk_v2")
+    await trust.reinstate(database, deprecated, actor="cli")
+    assert (await offers.examine(database, desk.files(desk.said()))).deprecated is None
 
 
 async def test_a_packages_connector_keeps_its_name(database: Database) -> None:

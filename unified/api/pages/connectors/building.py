@@ -146,7 +146,7 @@ async def _publish(
 ) -> Response:
     """Install the document for the workspace, or upgrade what is installed to it; the draft has served then."""
     document, kind = await _read(desk)
-    said = {"document": desk.text, "exchanges": desk.exchanges or None}
+    said: dict[str, Any] = {"document": desk.text, "exchanges": desk.exchanges or None}
     installed = await documents.seen_by(services.db, caller.workspace_id, kind.name)
     if installed:
         before, after = (tuple(map(int, one.split("."))) for one in (installed[0].version, document.version))
@@ -161,7 +161,7 @@ async def _publish(
             caller,
             services,
             kind.name,
-            api.WantedUpgrade(**said, agreed=is_agreed),
+            api.WantedDocument(**said, agreed=is_agreed),
         )
     else:
         await api.install_document(caller, services, api.WantedDocument(**said))

@@ -57,11 +57,12 @@ async def show(request: Request, caller: Reader, services: Use, name: str, done:
 
 
 @routes.post(f"{HOME}/{{name}}/install")
-async def install(request: Request, caller: api.Installer, services: Use, name: str) -> Response:
+async def install(request: Request, caller: api.Installer, services: Use, name: str, form: Form) -> Response:
     """Install a template for the workspace."""
 
     async def work() -> None:
-        await api.install_document(caller, services, api.WantedDocument(template=name))
+        wanted = api.WantedDocument(template=name, agreed="agreed" in form)
+        await api.install_document(caller, services, wanted)
 
     return await _carry_out(request, caller, services, name, "install", work)
 
@@ -71,7 +72,7 @@ async def upgrade(request: Request, caller: api.Installer, services: Use, name: 
     """Replace what is installed by the template, as it was shown."""
 
     async def work() -> None:
-        wanted = api.WantedUpgrade(template=name, agreed="agreed" in form)
+        wanted = api.WantedDocument(template=name, agreed="agreed" in form)
         await api.upgrade_document(caller, services, name, wanted)
 
     return await _carry_out(request, caller, services, name, "upgrade", work)

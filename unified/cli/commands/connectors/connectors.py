@@ -3,7 +3,15 @@
 import typer
 
 from unified.cli.arguments import AsJson
-from unified.cli.commands.connectors import catalogue, documents, importing, keys, starting, trying
+from unified.cli.commands.connectors import (
+    catalogue,
+    deprecating,
+    documents,
+    importing,
+    keys,
+    starting,
+    trying,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -19,6 +27,9 @@ app.command("test")(documents.test)
 app.command("try")(trying.try_document)
 app.command("sign")(documents.sign)
 app.command("revoke")(keys.revoke)
+app.command("deprecate")(deprecating.deprecate)
+app.command("reinstate")(deprecating.reinstate)
+app.command("deprecations")(deprecating.deprecations)
 app.add_typer(keys.app, name="keys")
 app.add_typer(importing.app, name="import")
 app.command("draft")(importing.draft_connector)

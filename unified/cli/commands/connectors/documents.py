@@ -12,8 +12,9 @@ from unified.cli.output import out, print_json, say, table
 from unified.cli.session import ACTOR, CommandError, Session, asynchronous, open_session
 from unified.kit.errors import ConfigurationError
 from unified.kit.registry import packaged_adapters
-from unified.store.connectors import documents
+from unified.store.connectors import documents, trust
 from unified.store.connectors.documents import StoredDocument
+from unified.store.connectors.trust import Deprecation
 from unified.store.workspaces import workspaces
 from unified.sync.connectors import installing, offers, signatures, templates
 from unified.sync.connectors.files import Files
@@ -47,9 +48,11 @@ async def install(source: Source, *, workspace: Workspace = None, yes: Yes = Fal
         owner = await _workspace(session, workspace)
         offer = await offers.examine(session.db, files_of(source))
         _show(offer)
-        if offer.tier in ("third_party", "unsigned"):
+        if offer.deprecated:
+            confirm(f"Install {offer.adapter.name}, which is deprecated ({offer.deprecated})?", yes=yes)
+        elif offer.tier in ("third_party", "unsigned"):
             confirm(f"Install {offer.adapter.name}?", yes=yes)
-        await installing.install(session.db, owner, offer, actor=ACTOR)
+        await installing.install(session.db, owner, offer, actor=ACTOR, agreed=bool(offer.deprecated))
     whom, where = (workspace, f" --workspace {workspace}") if workspace else ("every workspace", "")
     say(
         f"Installed {offer.adapter.name} {offer.document.version} for {whom}; `unified connections add "
@@ -113,8 +116,9 @@ async def show(name: Connector, *, workspace: Workspace = None, as_json: AsJson 
         if not found:
             raise documents.DocumentNotFoundError(name)
         slugs = {one.id: one.slug for one in await workspaces.listed(session.db)}
+        advised = await trust.deprecations(session.db)
     if as_json:
-        print_json([_shown(one, slugs) for one in found])
+        print_json([_shown(one, slugs, advised) for one in found])
         return
     table(
         ("FOR", "VERSION", "TIER", "STATE", "INSTALLED", "BY", "ENDED", "BY", "HASH"),
@@ -134,6 +138,9 @@ async def show(name: Connector, *, workspace: Workspace = None, as_json: AsJson 
         ),
         empty="",
     )
+    for one in found:
+        if one.state == "installed" and (reason := trust.why_deprecated(advised, one.connector, one.hash)):
+            say(f"Version {one.version} is deprecated: {reason}")
 
 
 @asynchronous
@@ -198,6 +205,7 @@ def _show(offer: Offer) -> None:
     tried = "none" if offer.records is None else f"{offer.records} records, all as expected"
     signer = f", signed by {offer.signer}" if offer.signer else ""
     for line in (
+        *([f"Deprecated: {offer.deprecated}"] if offer.deprecated else []),
         f"{adapter.display_name} ({adapter.name}) {offer.document.version}, hash {offer.document.hash}",
         f"Tier: {offer.tier.replace('_', ' ')}{signer}",
         f"Hosts: {', '.join(adapter.config_model.hosts) or 'the one of base_url'}",
@@ -208,6 +216,10 @@ def _show(offer: Offer) -> None:
         out.print(line, markup=False, highlight=False)
 
 
-def _shown(one: StoredDocument, slugs: dict[UUID, str]) -> dict[str, object]:
+def _shown(one: StoredDocument, slugs: dict[UUID, str], advised: dict[str, Deprecation]) -> dict[str, object]:
     shown = {name: getattr(one, name) for name in documents.SHOWN}
-    return {**shown, "workspace": slugs.get(one.workspace_id) if one.workspace_id else None}
+    return {
+        **shown,
+        "deprecated": trust.why_deprecated(advised, one.connector, one.hash),
+        "workspace": slugs.get(one.workspace_id) if one.workspace_id else None,
+    }

@@ -3,6 +3,7 @@
 Those of the whole deployment, and keys whose signatures count, are the operator's: `unified connectors`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -16,8 +17,8 @@ from unified.api.management.answers import json_answer, no_content
 from unified.api.management.endpoints.connections.connections import ConnectorName, Reader
 from unified.api.management.problems import Problem
 from unified.api.management.route import router
-from unified.api.management.services import Use
-from unified.store.connectors import documents
+from unified.api.management.services import Services, Use
+from unified.store.connectors import documents, trust
 from unified.store.connectors.documents import State, StoredDocument, Tier
 from unified.sync.connectors import installing, offers, templates
 from unified.sync.connectors.files import Files
@@ -42,6 +43,13 @@ class WantedDocument(BaseModel):
         None
     )
     signature: Annotated[str | None, Field(description="What stands in the file `.sig` beside it.")] = None
+    agreed: Annotated[
+        bool,
+        Field(
+            description="Whether a person agrees that it is installed although it is deprecated; of an upgrade, that "
+            "it reaches further: hosts, scopes, secrets."
+        ),
+    ] = False
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> "WantedDocument":
@@ -57,14 +65,6 @@ class WantedDocument(BaseModel):
             None if text is None else text.encode() for text in (self.exchanges, self.signature)
         )
         return Files("document", self.document.encode(), exchanges, signature)
-
-
-class WantedUpgrade(WantedDocument):
-    """Another version of an installed document."""
-
-    agreed: Annotated[
-        bool, Field(description="Whether a person agrees that it reaches further: hosts, scopes, secrets.")
-    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,9 @@ class Document:
     installed_at: datetime
     ended_by: str | None
     ended_at: datetime | None
+    deprecated: Annotated[
+        str | None, Field(description="Why it is deprecated, where it is; it stays in use.")
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,10 @@ class CheckedDocument:
     hash: str
     tier: Tier
     signer: str | None
+    deprecated: Annotated[
+        str | None,
+        Field(description="Why it is deprecated, where it is: `agreed` is needed to install it."),
+    ]
     hosts: list[str]
     secrets: list[str]
     streams: Annotated[dict[str, str], Field(description="The table that each stream's records land in.")]
@@ -122,7 +129,7 @@ class Upgraded:
 @routes.get("", response_model=list[Document])
 async def list_documents(caller: Reader, services: Use) -> Response:
     """Documents that the workspace has, and those of the deployment, by connector."""
-    return json_answer([_shown(one) for one in await documents.seen_by(services.db, caller.workspace_id)])
+    return json_answer(await _shown(services, await documents.seen_by(services.db, caller.workspace_id)))
 
 
 @routes.post("/check", response_model=CheckedDocument)
@@ -141,10 +148,12 @@ async def check_document(caller: Installer, services: Use, wanted: WantedDocumen
 async def install_document(caller: Installer, services: Use, wanted: WantedDocument) -> Response:
     """Install a document for the workspace. Its assets, schedule and sensor appear by themselves."""
     offer = await offers.examine(services.db, wanted.files())
-    await installing.install(services.db, caller.workspace_id, offer, actor=caller.actor)
+    await installing.install(
+        services.db, caller.workspace_id, offer, actor=caller.actor, agreed=wanted.agreed
+    )
     name = offer.adapter.name
-    (made,) = await documents.seen_by(services.db, caller.workspace_id, name)
-    return json_answer(_shown(made), 201, headers={"location": f"{routes.prefix}/{name}"})
+    (made,) = await _shown(services, await documents.seen_by(services.db, caller.workspace_id, name))
+    return json_answer(made, 201, headers={"location": f"{routes.prefix}/{name}"})
 
 
 @routes.get("/{connector}", response_model=list[Document])
@@ -153,12 +162,12 @@ async def get_document(caller: Reader, services: Use, connector: ConnectorName) 
     found = await documents.seen_by(services.db, caller.workspace_id, connector, history=True)
     if not found:
         raise documents.DocumentNotFoundError(connector)
-    return json_answer([_shown(one) for one in found])
+    return json_answer(await _shown(services, found))
 
 
 @routes.post("/{connector}/upgrade", response_model=Upgraded)
 async def upgrade_document(
-    caller: Installer, services: Use, connector: ConnectorName, wanted: WantedUpgrade
+    caller: Installer, services: Use, connector: ConnectorName, wanted: WantedDocument
 ) -> Response:
     """Replace a document of the workspace by another version, and map stored raw records anew."""
     if not await documents.seen_by(services.db, caller.workspace_id, connector):
@@ -169,11 +178,9 @@ async def upgrade_document(
     done = await installing.upgrade(
         services.db, caller.workspace_id, offer, agreed=wanted.agreed, actor=caller.actor
     )
-    (now,) = await documents.seen_by(services.db, caller.workspace_id, connector)
+    (now,) = await _shown(services, await documents.seen_by(services.db, caller.workspace_id, connector))
     remapped = {key: sum(one.updated for one in results) for key, results in done.remapped.items()}
-    return json_answer(
-        Upgraded(_shown(now), done.before, done.difference.lines(), remapped, dict(done.not_remapped))
-    )
+    return json_answer(Upgraded(now, done.before, done.difference.lines(), remapped, dict(done.not_remapped)))
 
 
 @routes.delete("/{connector}", status_code=204)
@@ -183,9 +190,17 @@ async def remove_document(caller: Installer, services: Use, connector: Connector
     return no_content()
 
 
-def _shown(one: StoredDocument) -> Document:
-    said = {name: getattr(one, name) for name in documents.SHOWN}
-    return Document(id=one.id, is_shared=one.workspace_id is None, **said)
+async def _shown(services: Services, found: Sequence[StoredDocument]) -> list[Document]:
+    advised = await trust.deprecations(services.db)
+    return [
+        Document(
+            id=one.id,
+            is_shared=one.workspace_id is None,
+            deprecated=trust.why_deprecated(advised, one.connector, one.hash),
+            **{name: getattr(one, name) for name in documents.SHOWN},
+        )
+        for one in found
+    ]
 
 
 def _checked(offer: Offer, changes: list[str] | None, *, grows: bool) -> CheckedDocument:
@@ -197,6 +212,7 @@ def _checked(offer: Offer, changes: list[str] | None, *, grows: bool) -> Checked
         offer.document.hash,
         offer.tier,
         offer.signer,
+        offer.deprecated,
         list(adapter.config_model.hosts),
         [field.name for field in adapter.credential_fields],
         {stream.name: stream.entity.table for stream in adapter.all_streams()},
