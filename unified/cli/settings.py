@@ -38,8 +38,16 @@ def chosen_settings(
     try:
         return checked_settings(adapter, chosen)
     except UnusableSettingsError as error:
-        msg = f"{error}; `unified connectors` lists them"
+        msg = f"{error} (`unified connectors` lists them)"
         raise UsageError(msg) from None
+
+
+def shown_settings(settings: Mapping[str, Any]) -> str:
+    """Settings on one line, each value as ``--set`` takes it: text as it is, anything else as JSON."""
+    return ", ".join(
+        f"{key}={value if _value(str(value)) == value else json.dumps(value, ensure_ascii=False)}"
+        for key, value in settings.items()
+    )
 
 
 def chosen_streams(adapter: type[BaseAdapter[Any]], given: str) -> list[str]:

@@ -24,6 +24,9 @@ Fault = Mapping[str, Any]
 _WORDS = {
     "missing": "it is needed",
     "extra_forbidden": "there is no such setting",
+    "int_parsing": "it takes a whole number",
+    "float_parsing": "it takes a number",
+    "bool_parsing": "it takes true or false",
     "tuple_type": 'it takes a list in JSON, such as ["one", "two"]',
 }
 

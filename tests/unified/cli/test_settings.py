@@ -3,7 +3,7 @@
 import pytest
 
 from unified.cli.session import UsageError
-from unified.cli.settings import assignments_of
+from unified.cli.settings import assignments_of, shown_settings
 
 
 def test_a_value_is_taken_as_it_is_typed() -> None:
@@ -19,3 +19,8 @@ def test_a_value_is_taken_as_it_is_typed() -> None:
 def test_what_assigns_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="--set takes KEY=VALUE, not 'prefix'"):
         assignments_of(["prefix"])
+
+
+def test_settings_are_shown_as_set_takes_them() -> None:
+    settings = {"site": "acme", "properties": ["size", "größe"], "code": "7", "lag": 7, "on": True}
+    assert shown_settings(settings) == 'site=acme, properties=["size", "größe"], code="7", lag=7, on=true'

@@ -27,6 +27,7 @@ _SETTINGS = "/body/settings/"
 _HINTS = {
     "name": "Lower-case letters, digits and hyphens; a letter or digit at both ends.",
     "columns": "A column is left out by the word omit, or hashed by the word hash.",
+    "sync_interval_minutes": "A whole number of minutes, from 1 to 44640, which is a month.",
 }
 
 

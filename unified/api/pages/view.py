@@ -173,8 +173,16 @@ def _size(count: int | None) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A setting as people say it."""
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+    """A setting as people say it, or type it into a form."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(str, value))
+        case dict():
+            return msgspec.json.encode(value).decode()
+        case _:
+            return str(value)
 
 
 def _label(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from unified.kit.errors import did_you_mean
 from unified.kit.registry import discover_adapters
 from unified.schema.entities import RECORDS
 from unified.store.lists.declared import HISTORIES, LISTS, RecordList
@@ -43,7 +44,10 @@ def find(name: str) -> Exported:
         return Exported(LISTS["invoices"], lines=True)
     if name in _streams():
         return Exported(LISTS["records"], stream=name)
-    raise ExportError(f"there is no stream {name!r} to export; there is {', '.join(names())}")
+    known = names()
+    raise ExportError(
+        f"there is no stream {name!r} to export; there are {', '.join(known)}{did_you_mean(name, known)}"
+    )
 
 
 def _streams() -> set[str]:

@@ -192,7 +192,7 @@ async def test_one_workspace_and_one_connection_at_a_time(
 
 
 async def test_what_is_not_there_is_named(warehouse: Warehouse) -> None:
-    with pytest.raises(ExportError, match="there is no stream 'custmers' to export; there is customers, "):
+    with pytest.raises(ExportError, match="there is no stream 'custmers' to export; there are customers, "):
         await warehouse.export("custmers", "c.parquet")
     with pytest.raises(ExportError, match="ends like csv, and --format says jsonl"):
         await warehouse.export("customers", "c.csv", file_format="jsonl")

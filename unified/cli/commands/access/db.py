@@ -29,7 +29,9 @@ app = typer.Typer(
 _PSQL_LASTS = "24 hours"
 
 ReaderName = Annotated[str, typer.Argument(help="The reader's login.", metavar="NAME")]
-OfWorkspace = Annotated[str, typer.Option(help="The workspace to read.")]
+OfWorkspace = Annotated[
+    str | None, typer.Option(help="The workspace to read; by default the only one, or `default`.")
+]
 
 
 @app.command()
@@ -57,7 +59,7 @@ async def psql(
         list[str] | None, typer.Argument(help="What psql is to be given, after `--`.", metavar="[-- ...]")
     ] = None,
     *,
-    workspace: OfWorkspace = "default",
+    workspace: OfWorkspace = None,
 ) -> None:
     """Open psql as a login that reads one workspace, made for this session and removed after it.
 
@@ -65,7 +67,7 @@ async def psql(
     """
     program = _psql()
     async with open_session() as session:
-        owner = await workspaces.find(session.db, workspace)
+        owner = await session.workspace(workspace)
         async with temporary.login(session.db, owner.id, lasts=_PSQL_LASTS) as login:
             # Ctrl-C is psql's: it ends a statement there.
             former = signal.signal(signal.SIGINT, lambda *_: None)
@@ -81,7 +83,7 @@ async def psql(
 async def grant_reader(
     name: ReaderName,
     *,
-    workspace: OfWorkspace = "default",
+    workspace: OfWorkspace = None,
     connections: Annotated[
         int, typer.Option(min=1, max=100, help="How many sessions it may have at once.")
     ] = granted.CONNECTIONS,
@@ -94,14 +96,14 @@ async def grant_reader(
     A reader that reads the workspace already is given a new password.
     """
     async with open_session() as session:
-        owner = await workspaces.find(session.db, workspace)
+        owner = await session.workspace(workspace)
         password = await granted.grant(
             session.db, owner.id, name, connections=connections, own_schema=own_schema, actor=ACTOR
         )
         place = _place(session.db.url)
     typer.echo(roles.url_of(place, name, password.reveal()))
     say(
-        f"{name} reads {workspace}: the views of the schema data. "
+        f"{name} reads {owner.slug}: the views of the schema data. "
         "The password is not kept; granting again makes a new one."
     )
     if is_embedded():

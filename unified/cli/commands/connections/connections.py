@@ -13,7 +13,14 @@ from unified.cli.installation import is_embedded, migrate_database
 from unified.cli.output import out, print_json, say, table
 from unified.cli.secrets import read_secrets, secrets_elsewhere
 from unified.cli.session import ACTOR, DEFAULT_WORKSPACE, CommandError, Session, asynchronous, open_session
-from unified.cli.settings import chosen_columns, chosen_history, chosen_settings, chosen_since, chosen_streams
+from unified.cli.settings import (
+    chosen_columns,
+    chosen_history,
+    chosen_settings,
+    chosen_since,
+    chosen_streams,
+    shown_settings,
+)
 from unified.kit.declarations import UNKNOWN_ACCOUNT, CredentialKind
 from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
@@ -212,7 +219,7 @@ async def list_(
                 each["name"],
                 each["connector"],
                 f"every {each['interval_minutes']} min" if each["is_active"] else "paused",
-                ", ".join(f"{key}={value}" for key, value in each["settings"].items()),
+                shown_settings(each["settings"]),
                 secrets_text(each["secrets"]),
             )
             for each in found
@@ -237,10 +244,12 @@ async def test(name: Name) -> None:
 @asynchronous
 async def notify(
     name: Name,
-    place: Annotated[str, typer.Argument(help="Where, such as the id of a channel.")],
+    place: Annotated[
+        str, typer.Argument(help="Where: the id of a channel, the key of a project or an issue.")
+    ],
     text: Annotated[str, typer.Argument(help="What to say.")],
 ) -> None:
-    """Say something to people by a connection: a message to a channel of Slack."""
+    """Say something to people by a connection: a message in a Slack channel, an issue or a comment in Jira."""
     async with open_session() as session:
         connection = await session.connection(name)
         adapter = await session.adapters().create(connection.workspace_id, connection.id, purpose="notify")

@@ -10,6 +10,7 @@ import typer
 from unified.cli.arguments import AsJson, Name
 from unified.cli.output import print_json, say, table
 from unified.cli.session import Session, asynchronous, open_session
+from unified.cli.settings import shown_settings
 from unified.kit.registry import get_adapter
 from unified.store.connections import accounts, statistics
 from unified.store.connections.rows import Connection, ConnectionSummary, streams_read
@@ -34,6 +35,7 @@ async def show(name: Name, *, as_json: AsJson = False) -> None:
         for stream, rules in found["columns"].items()
         for field, rule in rules.items()
     }
+    found["settings"] = shown_settings(found["settings"])
     table(
         ("WHAT", "IS"), ((label.replace("_", " "), _line(value)) for label, value in found.items()), empty=""
     )

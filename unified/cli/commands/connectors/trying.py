@@ -22,9 +22,7 @@ from unified.sync.connectors.trying import Tried, secret_fields, try_stream, wit
 
 _Streams = Annotated[
     list[str] | None,
-    typer.Argument(
-        help="Streams to try; without any, all of them.", metavar="[STREAM]...", show_default=False
-    ),
+    typer.Argument(help="Streams to try; without any, all of them.", metavar="STREAM", show_default=False),
 ]
 
 

@@ -8,7 +8,6 @@ import typer
 from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, say
 from unified.cli.session import asynchronous, open_session
-from unified.store.workspaces import workspaces
 from unified.sync.exports.export import Request, request_format
 from unified.sync.exports.export import export as run
 
@@ -31,7 +30,9 @@ async def export(
             help="A file that ends in .parquet, .csv or .jsonl; any other path is a folder with a file per day.",
         ),
     ],
-    workspace: Annotated[str, typer.Option(help="The workspace to export.")] = "default",
+    workspace: Annotated[
+        str | None, typer.Option(help="The workspace to export; by default the only one, or `default`.")
+    ] = None,
     since: Annotated[
         Literal["LAST"] | None,
         typer.Option(
@@ -56,7 +57,7 @@ async def export(
     """
     form, by_day = request_format(to, file_format)
     async with open_session() as session:
-        owner = await workspaces.find(session.db, workspace)
+        owner = await session.workspace(workspace)
         done = await run(
             session.db,
             Request(

@@ -169,7 +169,7 @@ async def explain(
 @asynchronous
 async def merge(
     slug: Workspace,
-    references: Annotated[list[UUID], typer.Argument(help="Two identities or more.", metavar="ID...")],
+    references: Annotated[list[UUID], typer.Argument(help="Two identities or more.", metavar="ID")],
     *,
     note: Note = None,
     yes: Yes = False,

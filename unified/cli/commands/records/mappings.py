@@ -73,7 +73,7 @@ LookedAt = Annotated[
     typer.Option("--limit", min=1, max=proposals.MOST_RECORDS, help="How many stored records to look at."),
 ]
 Targets = Annotated[
-    list[str], typer.Argument(help="Fields for which a rule is proposed.", metavar="TARGET_FIELD...")
+    list[str], typer.Argument(help="Fields for which a rule is proposed.", metavar="TARGET_FIELD")
 ]
 
 

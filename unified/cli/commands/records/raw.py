@@ -19,19 +19,19 @@ app = typer.Typer(
 )
 
 Workspaces = Annotated[
-    list[str] | None, typer.Argument(help="The workspaces; or say --all.", metavar="WORKSPACE...")
+    list[str] | None, typer.Argument(help="The workspaces; or say --all.", metavar="WORKSPACE")
 ]
-All = Annotated[bool, typer.Option("--all", help="All workspaces that there are.")]
+All = Annotated[bool, typer.Option("--all", help="All workspaces.")]
 
 
 @app.command()
 @asynchronous
 async def show(
     name: Name,
-    stream: Annotated[str, typer.Argument(help="The stream, as customers.")],
+    stream: Annotated[str, typer.Argument(help="The stream, such as customers.", metavar="STREAM")],
     source_id: Annotated[str, typer.Argument(help="The record's id in its source.", metavar="ID")],
 ) -> None:
-    """Print the JSON that the source sent of a record, as it came, deleted records' too."""
+    """Print the JSON that the source sent of a record, deleted or not, as it came."""
     async with open_session() as session:
         connection = await session.connection(name)
         key = StreamKey.of(connection, get_adapter(connection.connector).stream(stream))
@@ -39,7 +39,8 @@ async def show(
             body = await tables.body(conn, key, source_id)
     if body is None:
         raise CommandError(
-            f"{connection.key} has nothing stored that its source sent of {source_id!r} in {stream}"
+            f"{connection.key} has no raw record of {source_id!r} in {stream}; an id is the source's own, as in the "
+            "column source_id"
         )
     if not body:
         raise CommandError(
@@ -54,7 +55,7 @@ async def show(
 async def compress(names: Workspaces = None, *, every: All = False, as_json: AsJson = False) -> None:
     """Store a workspace's raw records compressed, those that are stored already and those to come.
 
-    They take a third of the space or less. SQL reads raw_data no more: it is null in tables and views. The API,
+    They take a third of the space or less. SQL no longer reads raw_data: it is null in tables and views. The API,
     exports, frames, remap and `unified raw show` read them as before. An interrupted run goes on when it is repeated.
     """
     await _bring(names or [], every=every, compressed=True, as_json=as_json)
@@ -92,4 +93,4 @@ async def _bring(names: list[str], *, every: bool, compressed: bool, as_json: bo
         empty="There is no connection yet; the raw records of those to come are stored so.",
     )
     if any(one.records for one in done):
-        say("VACUUM FULL, or time and autovacuum, make room of what these took (docs/tables.md).")
+        say("PostgreSQL keeps the room for new rows; VACUUM FULL gives it back to the disk (docs/tables.md).")

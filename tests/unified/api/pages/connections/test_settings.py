@@ -83,7 +83,7 @@ async def test_what_can_not_be_used_is_said_beside_its_field_and_changes_nothing
         for wrong, text in (
             ({"setting.retry_count": "many"}, "valid integer"),
             ({"setting.base_url": "https://elsewhere.example.com"}, "opens no such host"),
-            ({"sync_interval_minutes": "0"}, "interval-fault"),
+            ({"sync_interval_minutes": "0"}, "interval-fault.*A whole number of minutes"),
             ({"since.invoices": "yesterday"}, "since-invoices-fault"),
             ({"since.invoices": "2025-02-31"}, "is not a day"),
             ({"columns": "customers.email burn"}, "by the word omit"),
@@ -132,6 +132,8 @@ async def test_lists_and_objects_are_typed(site: Site) -> None:
         await browser.send(place, {**sent(crm), "setting.properties": "plan, tier"}, 200)
         assert "reads everything anew" in browser.page
         assert 'value="plan, tier"' in browser.page
+        await browser.open(f"/connectors/{crm.id}")
+        assert ">plan, tier<" in browser.page
     assert (await stored(site, crm)).settings["properties"] == ["plan", "tier"]
     typed = forms.typed(SalesforceAdapter, {"setting.invoice_fields": '{"total": "Total__c"}'})
     assert typed == {"invoice_fields": {"total": "Total__c"}}

@@ -142,7 +142,7 @@ def test_a_missing_secret_says_how_to_give_it(unified: Unified, sandbox: Sandbox
     [
         (("stripe", "Bad Name"), "is not valid: use 1 to 63 lower-case letters", 1),
         (("stripe", "taken"), "there is a connection 'taken' already", 1),
-        (("chargebee", "other"), "base_url: it is needed; `unified connectors` lists them", 2),
+        (("chargebee", "other"), "base_url: it is needed (`unified connectors` lists them)", 2),
         (("stripe", "other", "--set", "typo=1"), "typo: there is no such setting", 2),
         (("stripe", "other", "--set", "base_ulr=1"), "no such setting; did you mean base_url?", 2),
         (("stripe", "other", "--streams", "custmers"), "; did you mean customers?", 1),

@@ -69,8 +69,9 @@ def test_a_disk_without_room_is_one_line_and_goes_on(big: Unified, tmp_path: Pat
 
 
 def test_what_a_person_gets_wrong_is_one_line(big: Unified, tmp_path: Path) -> None:
-    refused = big.refused("export", "custmers", "--workspace", "big", "--to", str(tmp_path / "c.csv"))
-    assert "there is no stream 'custmers' to export; there is customers, invoices, " in refused
+    refused = big.refused("export", "custmers", "--to", str(tmp_path / "c.csv"))  # of the only workspace
+    assert "there is no stream 'custmers' to export; there are customers, invoices, " in refused
+    assert refused.endswith("; did you mean customers?")
     refused = big.refused("export", "customers", "--workspace", "big", "--to", "/dev/null/c.csv")
     assert "/dev/null/c.csv can't be written: Not a directory" in refused
     refused = big.refused(
