@@ -24,13 +24,20 @@ _LINE_ENDS = bytes.maketrans(b"\n\r", b"  ")
 
 
 async def opened(
-    db: Database, workspace_id: UUID, rows: list[bytes], marks: tuple[str, str], *, is_json: bool
+    db: Database,
+    workspace_id: UUID,
+    bodies: dict[int, bytes],
+    rows: list[bytes],
+    marks: tuple[str, str],
+    *,
+    is_json: bool,
 ) -> list[bytes]:
     """Rows with their raw records as the source sent them; null where one can't be opened.
 
     Args:
         db: The database; the connection of the COPY is in use.
         workspace_id: Whose rows.
+        bodies: Dictionaries from before the COPY. One that was made since is added; one that went is of use yet.
         rows: Lines of CSV.
         marks: What stands between its values, and around those that need it.
         is_json: Whether the last field of each is an object, of which the raw record is the last value.
@@ -39,8 +46,9 @@ async def opened(
     kept = [bytes.fromhex(end[1].decode()) for end in ends if end]
     if not kept:
         return rows
-    async with db.workspace(workspace_id) as conn:
-        bodies = await forms.dictionaries(conn, kept)
+    if not forms.ids(kept) <= bodies.keys():
+        async with db.workspace(workspace_id) as conn:
+            bodies |= await forms.dictionaries(conn, forms.ids(kept))
     raws = forms.open_with(bodies, kept)
     return await asyncio.to_thread(_replaced, rows, ends, raws, None if is_json else marks)
 

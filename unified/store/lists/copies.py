@@ -22,6 +22,7 @@ from unified.store.database import Database
 from unified.store.lists import compressed
 from unified.store.lists.declared import RecordList
 from unified.store.lists.pages import connection_ids
+from unified.store.records.raw import forms
 from unified.store.records.tables import column_type
 
 PIECE_BYTES = 3 * 1024 * 1024
@@ -180,6 +181,7 @@ async def copy(
             "SELECT set_config('statement_timeout', '0', true), set_config('enable_sort', %s, true)",
             ("off" if whole else "on",),
         )
+        bodies = await forms.dictionaries(conn) if extract.raw else {}
         values = {"ids": ids, "stream": extract.stream, "since": extract.since, "before": extract.before}
         places = {f"after_{number}": value for number, value in enumerate(after or ())}
         async with conn.cursor().copy(_statement(extract, list(places)), {**values, **places}):
@@ -188,7 +190,7 @@ async def copy(
                 day, held = found
                 if extract.raw:
                     held = await compressed.opened(
-                        db, workspace_id, held, extract.marks, is_json=extract.form == "json"
+                        db, workspace_id, bodies, held, extract.marks, is_json=extract.form == "json"
                     )
                 yield await asyncio.to_thread(_piece, extract, day, held)
 

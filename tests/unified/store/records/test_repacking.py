@@ -1,6 +1,8 @@
 """Raw records brought into the other form while others delete, choose, or store: what is stored stays readable."""
 
 import asyncio
+import json
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +13,13 @@ from tests.unified.store.records.raw.test_forms import FORMS, ask, bodies, bring
 from unified.schema.entities import INVOICES
 from unified.schema.invoice import UnifiedInvoice
 from unified.store.database import Database
+from unified.store.lists import copies
+from unified.store.lists.declared import LISTS
 from unified.store.privacy import persons
 from unified.store.records import repacking, suppressions
 from unified.store.records.merge import batches
 from unified.store.records.merge.contents import Batch
-from unified.store.records.raw import forms, shapes
+from unified.store.records.raw import forms, parts, shapes
 from unified.store.records.tables import StreamKey
 from unified.store.records.traces import Traces
 
@@ -74,7 +78,7 @@ async def test_it_stops_where_the_other_form_is_chosen(
     database: Database, stream: StreamKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store(database, stream, many(3))
-    monkeypatch.setattr(repacking, "_CHUNK", 1)
+    monkeypatch.setattr(parts, "_CHUNK", 1)
     paused = Paused(monkeypatch)
     compressing = asyncio.create_task(bring(database, stream, compressed=True))
     await paused.is_there.wait()
@@ -132,3 +136,19 @@ async def test_no_dictionary_is_made_of_what_names_a_person_whose_data_were_dele
     rows = [row(UnifiedInvoice, f"i{n}", raw) for n, raw in enumerate(many(120, **{PERSON: 1}))]
     await batches.commit(database, invoices, Batch(observed_at=NOW, rows=rows))
     assert await ask(database, stream, "SELECT count(*) FROM raw_dictionaries") == [(0,)]
+
+
+async def test_a_copy_goes_on_by_a_dictionary_that_goes_meanwhile(
+    database: Database, stream: StreamKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bring(database, stream, compressed=True)
+    raws = many(120, **{PERSON: {"balance": 1}})
+    await store(database, stream, raws)
+    monkeypatch.setattr(copies, "PIECE_BYTES", 1000)
+    extract = copies.Extract(which=LISTS["customers"], form="json", raw=True)
+    found: list[bytes] = []
+    async with aclosing(copies.copy(database, stream.workspace_id, extract, after=None)) as pieces:
+        async for piece in pieces:
+            found += piece.rows.splitlines()
+            await delete(database, stream)
+    assert [json.loads(row)["raw_data"] for row in found] == [json.loads(raw) for raw in raws]

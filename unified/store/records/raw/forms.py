@@ -53,15 +53,19 @@ async def opened(conn: AsyncConnection[Any], kept: Sequence[bytes]) -> list[byte
         conn: A transaction of the workspace that they are of.
         kept: Of some rows; all is held in memory.
     """
-    return open_with(await dictionaries(conn, kept), kept)
+    wanted = ids(kept)
+    return open_with(await dictionaries(conn, wanted) if wanted else {}, kept)
 
 
-async def dictionaries(conn: AsyncConnection[Any], kept: Iterable[bytes]) -> dict[int, bytes]:
-    """The dictionaries that it takes to open these, by their ids."""
-    ids = {_id_of(one) for one in kept if _is_compressed(one)} - {_NO_DICTIONARY}
-    if not ids:
-        return {}
-    rows = await conn.execute("SELECT id, body FROM raw_dictionaries WHERE id = ANY(%s)", (list(ids),))
+def ids(kept: Iterable[bytes]) -> set[int]:
+    """The ids of the dictionaries that it takes to open these."""
+    return {_id_of(one) for one in kept if _is_compressed(one)} - {_NO_DICTIONARY}
+
+
+async def dictionaries(conn: AsyncConnection[Any], wanted: Iterable[int] | None = None) -> dict[int, bytes]:
+    """These dictionaries of a workspace, or all, by their ids; those that are gone are missing."""
+    query = "SELECT id, body FROM raw_dictionaries WHERE %(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s)"
+    rows = await conn.execute(query, {"ids": None if wanted is None else list(wanted)})
     return dict(await rows.fetchall())
 
 

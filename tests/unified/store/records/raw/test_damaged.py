@@ -9,8 +9,8 @@ from unified.store.database import Database
 from unified.store.lists import pages
 from unified.store.lists.copies import Extract, copy
 from unified.store.lists.declared import LISTS
-from unified.store.records import repacking, tables
-from unified.store.records.raw import forms
+from unified.store.records import tables
+from unified.store.records.raw import forms, parts
 from unified.store.records.tables import StreamKey
 
 _DAMAGED = {
@@ -93,8 +93,8 @@ async def test_large_records_come_a_few_at_a_time(
 ) -> None:
     raws = [json.dumps({"id": number, "text": chr(97 + number) * 50_000}).encode() for number in range(9)]
     await store(database, stream, raws)
-    monkeypatch.setattr(repacking, "_STEP", 2)
-    monkeypatch.setattr(repacking, "_BYTES", 150_000)
+    monkeypatch.setattr(parts, "_STEP", 2)
+    monkeypatch.setattr(parts, "_BYTES", 150_000)
     held: list[int] = []
     opened = forms.opened
 

@@ -13,7 +13,7 @@ from unified.store.database import Database
 from unified.store.records import repacking, tables
 from unified.store.records.merge import batches
 from unified.store.records.merge.contents import Batch
-from unified.store.records.raw import forms
+from unified.store.records.raw import forms, parts
 from unified.store.records.tables import StreamKey
 from unified.store.records.traces import Traces
 from unified.store.rows import fetch
@@ -85,7 +85,7 @@ async def test_what_is_stored_changes_its_form_and_nothing_else(
     rows = "SELECT to_jsonb(t) - 'raw_data' - 'raw_compressed' FROM unified_customers AS t ORDER BY source_id"
     texts = "SELECT raw_data::text FROM unified_customers ORDER BY source_id"
     before, as_json = await ask(database, stream, rows), await ask(database, stream, texts)
-    monkeypatch.setattr(repacking, "_CHUNK", 110)
+    monkeypatch.setattr(parts, "_CHUNK", 110)
     made = repacking.forms.compressor
 
     async def interrupted(*arguments: object) -> forms.Compressor:
