@@ -40,7 +40,7 @@ from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.inbox import events as inbox
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.workspaces import workspaces
 from unified.sync.access.authorization import AuthorizedConnections

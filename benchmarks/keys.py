@@ -29,7 +29,7 @@ from unified.store import removal
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets import data_keys
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import FileKeyProvider, KeyProvider
 from unified.store.secrets.vault import VaultKeyProvider
 from unified.store.workspaces import workspaces

@@ -37,7 +37,7 @@ from unified.sandbox.stripe import StripeLimits, StripeSandbox
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.routes.routes import Routes
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, generate_key
 from unified.store.secrets.opening import StoredConnections
 from unified.store.workspaces import workspaces

@@ -31,7 +31,7 @@ from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.inbox.endpoints import Endpoint, Endpoints
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, LocalKeyProvider, generate_key
 from unified.store.workspaces import workspaces
 

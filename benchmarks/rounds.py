@@ -41,7 +41,7 @@ from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.records.counts import kept
 from unified.store.records.tables import StreamKey
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.opening import StoredConnections
 from unified.store.secrets.providers import load_provider
 from unified.store.workspaces import workspaces

@@ -19,7 +19,7 @@ import psycopg
 from records import Filled, filled, wanted
 
 from unified.store.database import Database
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.subscriptions.subscriptions import Subscriptions
 from unified.sync.subscriptions.deliver import deliver

@@ -12,7 +12,7 @@ from pydantic import PrivateAttr
 
 from unified.store.connectors import installed
 from unified.store.database import Database
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import KeyProvider
 from unified.store.secrets.providers import load_provider
 

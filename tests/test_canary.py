@@ -64,7 +64,7 @@ from unified.store.inbox.events import append
 from unified.store.inbox.lookup import EndpointLookup
 from unified.store.migrate import ensure_database
 from unified.store.records.merge import batches
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.providers import load_provider
 from unified.store.server.urls import beside
 from unified.store.workspaces import tokens, workspaces

@@ -16,7 +16,7 @@ from unified.sandbox.slack import SlackSandbox
 from unified.sandbox.slack.records import joined_in
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.providers import load_provider
 from unified.store.workspaces import workspaces
 

@@ -16,7 +16,7 @@ from tests.unified_assets.conftest import STRIPE_KEY, Installation
 from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.providers import load_provider
 
 

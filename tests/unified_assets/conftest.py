@@ -22,7 +22,7 @@ from unified.sandbox.stripe import StripeSandbox
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import generate_key
 from unified.store.secrets.providers import load_provider
 from unified.store.workspaces import workspaces

@@ -13,7 +13,7 @@ from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import Delivery
 from unified.store.connections.rows import Connection
 from unified.store.inbox.events import Received, append
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.providers import load_provider
 from unified_assets import drains
 from unified_assets.drains import lease_of

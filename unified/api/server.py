@@ -23,7 +23,7 @@ from unified.store.errors import StoreError
 from unified.store.inbox import strays as stray_events
 from unified.store.inbox.events import append
 from unified.store.inbox.lookup import EndpointLookup
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import KeyProvider
 from unified.sync.progress.following import Following
 

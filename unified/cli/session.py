@@ -17,7 +17,7 @@ from unified.store.database import Database
 
 if TYPE_CHECKING:
     from unified.kit.factory import AdapterFactory
-    from unified.store.secrets.credentials import CredentialStore
+    from unified.store.secrets.credentials.store import CredentialStore
     from unified.store.workspaces.rows import Workspace
     from unified.sync.connections.changing import Connections
 
@@ -58,7 +58,7 @@ class Session:
 
     def credentials(self) -> "CredentialStore":
         """The credential store; raises MasterKeyError where there is no usable master key."""
-        from unified.store.secrets.credentials import CredentialStore  # noqa: PLC0415 - as above
+        from unified.store.secrets.credentials.store import CredentialStore  # noqa: PLC0415 - as above
         from unified.store.secrets.providers import load_provider  # noqa: PLC0415 - as above
 
         return CredentialStore(self.db, load_provider())

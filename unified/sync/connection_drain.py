@@ -35,7 +35,7 @@ from unified.store.positions import BEGINNING, Position
 from unified.store.records import cursors, suppressions
 from unified.store.records.merge.contents import MergeCounts
 from unified.store.records.tables import StreamKey
-from unified.store.secrets.credentials import CredentialError
+from unified.store.secrets.credentials.errors import CredentialError
 from unified.store.secrets.elsewhere.references import SecretReferenceError
 from unified.sync import privacy, scope
 from unified.sync.bracket import reason_of

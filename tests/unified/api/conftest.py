@@ -24,7 +24,7 @@ from unified.api.settings import Settings
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry
 from unified.store.inbox.endpoints import Endpoint, Endpoints
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 
 if TYPE_CHECKING:

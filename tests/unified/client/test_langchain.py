@@ -24,7 +24,7 @@ from unified.kit.factory import AdapterFactory
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
 from unified.schema.entities import INVOICES
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.opening import StoredConnections
 from unified.store.workspaces import tokens
 from unified.sync.connection import sync_connection

@@ -25,7 +25,7 @@ from unified.store.database import Database
 from unified.store.inbox.lookup import EndpointLookup
 from unified.store.migrate import migrate
 from unified.store.secrets import data_keys
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.server.roles import APP_ROLE
 from unified.sync.access.authorization import AuthorizedConnections

@@ -12,7 +12,7 @@ from tests.unified.sync.victim import MASTER_KEY
 from unified.kit.factory import AdapterFactory
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.secrets.opening import StoredConnections
 from unified.sync.connection_drain import DrainResult

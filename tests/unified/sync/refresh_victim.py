@@ -21,7 +21,7 @@ from unified.kit.oauth import TokenEndpoint
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets.authorizations import Authorizations
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.secrets.opening import StoredConnections
 from unified.sync.access.authorization import ConnectionTokens

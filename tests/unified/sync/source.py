@@ -30,7 +30,7 @@ from unified.store.records.cursors import StoredCursor
 from unified.store.records.history import SyncRun
 from unified.store.records.rejects import StoredReject
 from unified.store.records.tables import StreamKey
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.secrets.opening import StoredConnections
 from unified.sync.connection import sync_connection, sync_stream

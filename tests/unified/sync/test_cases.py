@@ -33,7 +33,7 @@ from unified.store.inbox.endpoints import Endpoints
 from unified.store.readers.query import ask
 from unified.store.routes.routes import Routes
 from unified.store.routes.settings import RouteSettings
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, generate_key
 from unified.store.workspaces import workspaces
 from unified.sync.routes.run import run_route

@@ -19,7 +19,7 @@ from unified.store.inbox import events as inbox
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.inbox.lookup import EndpointLookup
 from unified.store.routes.routes import Routes
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync.columns.settling import settle
 from unified.sync.connections.changing import Changed, Connections

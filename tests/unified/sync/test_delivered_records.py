@@ -23,7 +23,7 @@ from unified.store.inbox import events as inbox
 from unified.store.inbox.events import Received
 from unified.store.records import rejects
 from unified.store.records.tables import StreamKey
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, generate_key
 from unified.store.secrets.opening import StoredConnections
 from unified.store.workspaces import workspaces

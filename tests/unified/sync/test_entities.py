@@ -30,7 +30,7 @@ from unified.store.errors import DuplicateNameError, InvalidSettingError
 from unified.store.records import rejects
 from unified.store.routes import runs
 from unified.store.routes.routes import Routes
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, generate_key
 from unified.store.secrets.opening import StoredConnections
 from unified.store.workspaces import workspaces

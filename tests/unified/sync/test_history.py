@@ -18,7 +18,7 @@ from unified.schema.entities import ENTITIES
 from unified.store import removal
 from unified.store.connections import field_rules
 from unified.store.records.tables import TABLES
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync import privacy
 from unified.sync.connections.changing import Connections

@@ -13,7 +13,7 @@ from unified.store.connections import accounts
 from unified.store.errors import AccountChangedError
 from unified.store.records.merge import batches
 from unified.store.records.merge.contents import Batch
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.elsewhere.references import ALLOWED_VARIABLE, resolve
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync.connections.changing import Connections

@@ -10,7 +10,7 @@ from tests.unified.sync.source import Source
 from unified.kit.errors import ConfigurationError
 from unified.kit.streams import Page, RawRecord
 from unified.store.errors import StartChangedError
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync.connections.changing import Changed, Connections
 from unified.sync.mapper import Mapper

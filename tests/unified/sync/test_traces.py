@@ -26,7 +26,7 @@ from unified.api.server import listen, webhook_server
 from unified.api.settings import Settings
 from unified.kit.secrets import Secret
 from unified.store.inbox.endpoints import Endpoints
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync.errors import PullError
 

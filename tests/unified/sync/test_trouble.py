@@ -18,7 +18,7 @@ from unified.kit.errors import (
     UnavailableError,
 )
 from unified.store.connections.rows import ConnectionNotFoundError
-from unified.store.secrets.credentials import CredentialNotFoundError
+from unified.store.secrets.credentials.errors import CredentialNotFoundError
 from unified.sync.errors import PullError
 from unified.sync.pull import PullResult
 

@@ -20,7 +20,7 @@ from unified.kit.factory import AdapterFactory
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.records import history
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.secrets.opening import StoredConnections
 from unified.sync.mapping import Mapping

@@ -23,7 +23,7 @@ from unified.api.settings import JwtSettings, Settings
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.idempotency import Answers
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import KeyProvider
 from unified.store.workspaces.tokens import TokenLookup
 from unified.sync.progress.following import Following

@@ -48,7 +48,7 @@ from unified.store.lists.pages import TooSlowError
 from unified.store.privacy.persons import UnknownRecordError
 from unified.store.routes.review import DecisionError
 from unified.store.routes.rows import RouteNotFoundError
-from unified.store.secrets.credentials import CredentialExpiredError, InvalidCredentialError
+from unified.store.secrets.credentials.errors import CredentialExpiredError, InvalidCredentialError
 from unified.store.secrets.elsewhere.references import SecretReferenceError
 from unified.store.subscriptions.rows import SubscriptionNotFoundError
 from unified.store.workspaces.members import (

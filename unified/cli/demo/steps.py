@@ -23,7 +23,7 @@ from unified.store.database import Database
 from unified.store.records.counts import quality
 from unified.store.records.tables import StreamKey
 from unified.store.secrets.authorizations import Authorizations, TokenPair
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.providers import load_provider
 from unified.store.workspaces import workspaces
 

@@ -14,7 +14,8 @@ from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.inbox import backlog, dead_letters
 from unified.store.inbox.endpoints import Endpoints
-from unified.store.secrets.credentials import CredentialNotFoundError, CredentialStore
+from unified.store.secrets.credentials.errors import CredentialNotFoundError
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.providers import load_provider
 
 _NEW_PHONE = "+1 555 010 0200"

@@ -22,7 +22,9 @@ from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSu
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.rows import fetch
-from unified.store.secrets.credentials import WEBHOOK_SECRET, CredentialNotFoundError, CredentialStore
+from unified.store.secrets.credentials.checks import WEBHOOK_SECRET
+from unified.store.secrets.credentials.errors import CredentialNotFoundError
+from unified.store.secrets.credentials.store import CredentialStore
 
 FORMER_SECRET_KEPT = timedelta(hours=24)
 """How long a former secret stays good once it is rolled, as long as Stripe lets it."""

@@ -23,7 +23,8 @@ from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.inbox.events import Received
 from unified.store.inbox.strays import READERS, Stray
-from unified.store.secrets.credentials import CredentialNotFoundError, CredentialStore
+from unified.store.secrets.credentials.errors import CredentialNotFoundError
+from unified.store.secrets.credentials.store import CredentialStore
 
 # What was looked up is believed so long: an endpoint that is paused takes deliveries for that time yet, one that was
 # looked for before it was made refuses them.

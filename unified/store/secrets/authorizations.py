@@ -31,7 +31,7 @@ from unified.store.secrets.authorization_rows import (
     REFRESH_TOKEN,
     set_right,
 )
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 
 LEASE = timedelta(seconds=60)
 """How long a refresher may take; a provider is given up before (`unified.kit.oauth.CALL_SECONDS`)."""

@@ -17,7 +17,7 @@ from unified.store import audit
 from unified.store.connections.rows import connection_key
 from unified.store.database import Database
 from unified.store.errors import StoreError
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 
 LIFETIME = timedelta(minutes=10)
 

@@ -9,7 +9,7 @@ from unified.kit.declarations import ConnectionRef, start_times
 from unified.kit.factory import OpenedConnection
 from unified.kit.registry import get_adapter
 from unified.store.connections.registry import Registry
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 
 
 class StoredConnections:

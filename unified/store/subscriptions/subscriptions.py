@@ -22,7 +22,7 @@ from unified.store.lists import pages
 from unified.store.lists.declared import LISTS
 from unified.store.lists.pages import Place
 from unified.store.rows import explained, fetch
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.subscriptions import progress
 from unified.store.subscriptions.due import has_more
 from unified.store.subscriptions.rows import (

@@ -32,7 +32,8 @@ from unified.store.database import Database
 from unified.store.errors import BusyError, UnreachableError
 from unified.store.secrets.authorization_rows import ACCESS_TOKEN, FORMER_REFRESH_TOKEN, REFRESH_TOKEN
 from unified.store.secrets.authorizations import LEASE, Authorization, Authorizations, Lease, TokenPair
-from unified.store.secrets.credentials import CredentialStore, Released
+from unified.store.secrets.credentials.releasing import Released
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.opening import StoredConnections
 
 # A token is replaced so long before it runs out, or in the last fifth of its life if that is shorter: requests under

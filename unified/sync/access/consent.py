@@ -24,7 +24,7 @@ from unified.store.database import Database
 from unified.store.secrets.authorization_rows import REFRESH_TOKEN
 from unified.store.secrets.authorizations import Authorizations
 from unified.store.secrets.consents import Consent, Consents, state_for
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.sync.access.authorization import pair_of
 from unified.sync.access.trials import account_of
 

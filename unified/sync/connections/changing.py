@@ -15,7 +15,8 @@ from unified.store.connections import accounts, changes, sync_requests
 from unified.store.connections.registry import presentable
 from unified.store.connections.rows import Connection, read_connection
 from unified.store.database import Database
-from unified.store.secrets.credentials import CredentialExpiredError, CredentialNotFoundError, CredentialStore
+from unified.store.secrets.credentials.errors import CredentialExpiredError, CredentialNotFoundError
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.elsewhere.references import SecretReferenceError
 from unified.store.workspaces import workspaces
 from unified.sync.access.authorization import AuthorizedConnections

@@ -13,7 +13,8 @@ from unified.kit.settings import Check, checked_settings
 from unified.store.connections.approval import ensure_approved
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.secrets.credentials import CredentialNotFoundError, CredentialStore
+from unified.store.secrets.credentials.errors import CredentialNotFoundError
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.rows import read_infos
 from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.errors import OtherHostError

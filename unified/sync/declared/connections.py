@@ -13,7 +13,7 @@ from unified.store import removal
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
-from unified.store.secrets.credentials import CredentialExpiredError, CredentialNotFoundError
+from unified.store.secrets.credentials.errors import CredentialExpiredError, CredentialNotFoundError
 from unified.store.secrets.elsewhere.references import SecretReferenceError
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace

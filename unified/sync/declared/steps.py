@@ -13,7 +13,7 @@ from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.errors import StoreError
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.sync.declared.references import References
 from unified.sync.errors import SyncError
 

@@ -9,7 +9,7 @@ from unified.kit.factory import AdapterFactory
 from unified.store.database import Database
 from unified.store.routes.rows import Route
 from unified.store.routes.sides import Side, other
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import KeyProvider
 from unified.sync.access.aside import Aside
 from unified.sync.access.authorization import AuthorizedConnections

@@ -25,7 +25,7 @@ from unified.store.database import Database
 from unified.store.errors import NotMigratedError, RoleError, UnreachableError
 from unified.store.lists import pages
 from unified.store.lists.pages import Place, Row
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.subscriptions import changes, progress
 from unified.store.subscriptions.due import due, passes_over
 from unified.store.subscriptions.rows import Subscription, SubscriptionNotFoundError, read

@@ -13,7 +13,7 @@ import pytest
 from tests.unified.api.conftest import PROVIDER, AddEndpoint, Ingress, Serve, signed, stripe_event
 from unified.api import protocol
 from unified.store.inbox.endpoints import Endpoints
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -18,7 +18,7 @@ from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry
 from unified.store.routes.routes import Routes
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.sync.access import trials
 from unified.sync.errors import RouteError
 from unified.sync.routes.preview import preview_aside

@@ -16,7 +16,7 @@ from unified.kit.secrets import Secret
 from unified.sandbox.salesforce.fields import identifier
 from unified.sandbox.salesforce.webhooks import envelope
 from unified.store.inbox.endpoints import Endpoints
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 
 if TYPE_CHECKING:
     import pytest

@@ -23,7 +23,7 @@ from tests.waiting import LIMIT_SECONDS
 from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry
 from unified.store.inbox.endpoints import Endpoints
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, LocalKeyProvider
 from unified.store.server.urls import beside
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unified.api.management.rig import CONFIGS, PROVIDER, STRIPE_KEY, Tenant
 from unified.kit.secrets import Secret
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.elsewhere.references import ALLOWED_VARIABLE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

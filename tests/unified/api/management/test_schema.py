@@ -28,7 +28,7 @@ from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.inbox.endpoints import Endpoints
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.workspaces import workspaces
 

@@ -14,7 +14,7 @@ from standardwebhooks.webhooks import Webhook
 
 from tests.unified.api.management.rig import PROVIDER, Api, Issuer, Tenant, serving
 from tests.unified.sync.identities.tenant import Tenant as Customers
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.sync.subscriptions.deliver import deliver
 
 if TYPE_CHECKING:

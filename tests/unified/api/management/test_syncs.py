@@ -11,7 +11,7 @@ from tests.unified.api.management.rig import CONFIGS, PROVIDER, Tenant
 from unified.kit.factory import AdapterFactory
 from unified.store.connections.registry import Registry
 from unified.store.records import burials
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.opening import StoredConnections
 from unified.sync.connection import sync_connection
 from unified.sync.errors import SyncError

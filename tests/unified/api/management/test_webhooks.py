@@ -16,7 +16,7 @@ from unified.store.inbox import events as inbox
 from unified.store.inbox.dead_letters import Failure
 from unified.store.inbox.events import Received, StoredEvent
 from unified.store.inbox.lookup import EndpointLookup
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.server.urls import beside
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -32,7 +32,7 @@ from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.workspaces import tokens, workspaces
 from unified.store.workspaces.permissions import PERMISSIONS, SCOPES, Role

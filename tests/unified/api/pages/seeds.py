@@ -23,7 +23,7 @@ from unified.store.routes import outbox
 from unified.store.routes.outbox import Entry
 from unified.store.routes.routes import Routes
 from unified.store.routes.settings import RouteSettings
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.subscriptions import progress
 from unified.store.subscriptions.subscriptions import Subscriptions
 from unified.sync.identities.resolve import resolve

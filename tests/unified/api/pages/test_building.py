@@ -18,7 +18,7 @@ from tests.unified.api.pages.conftest import PROVIDER
 from unified.kit.declarations import CredentialKind
 from unified.kit.secrets import Secret
 from unified.store.connectors import documents, drafts
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.sync.connectors import installing, offers
 from unified.sync.connectors.files import Files
 

@@ -15,7 +15,7 @@ from standardwebhooks.webhooks import Webhook
 from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import PROVIDER
 from unified.kit.factory import AdapterFactory
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.connectors import receiving
 from unified.sync.drain import drain

@@ -18,7 +18,7 @@ from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import PROVIDER
 from unified.kit.factory import AdapterFactory
 from unified.store.records.counts import kept
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.workspaces import members, workspaces
 from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.connection import sync_connection

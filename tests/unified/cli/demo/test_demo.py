@@ -24,7 +24,7 @@ from unified.cli.processes.sandbox import Sandbox
 from unified.cli.session import ACTOR, CommandError
 from unified.kit.factory import AdapterFactory
 from unified.store.connections.registry import Registry
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import MASTER_KEYS_VARIABLE, generate_key
 from unified.store.secrets.opening import StoredConnections
 from unified.store.secrets.providers import load_provider

@@ -25,7 +25,7 @@ from unified.store.backups.manifest import BackupError, Contents, Manifest, Tabl
 from unified.store.backups.restoring import check_keys, restore
 from unified.store.database import Database
 from unified.store.readers import granted
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, fingerprint, generate_key
 from unified.store.server import embedded
 from unified.store.server.urls import beside

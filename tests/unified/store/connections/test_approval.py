@@ -16,7 +16,7 @@ from unified.store.connections.approval import ConnectionNotApprovedError
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.errors import VersionConflictError
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.workspaces import workspaces
 

@@ -21,7 +21,7 @@ from unified.store.errors import DuplicateNameError, InvalidSettingError
 from unified.store.inbox import events as inbox
 from unified.store.inbox.events import Received
 from unified.store.records import history
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, generate_key
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError

@@ -23,11 +23,8 @@ from unified.store.database import Database
 from unified.store.inbox import lookup as webhooks
 from unified.store.inbox.endpoints import Endpoint, EndpointNotFoundError, Endpoints
 from unified.store.inbox.lookup import EndpointLookup
-from unified.store.secrets.credentials import (
-    CredentialNotFoundError,
-    CredentialStore,
-    CredentialTamperedError,
-)
+from unified.store.secrets.credentials.errors import CredentialNotFoundError, CredentialTamperedError
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, generate_key
 
 FIRST, SECOND, THIRD = (Secret(f"whsec_fake_{number}") for number in range(3))

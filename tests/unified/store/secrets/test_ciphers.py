@@ -17,7 +17,8 @@ from unified.store.database import Database
 from unified.store.errors import InvalidSettingError
 from unified.store.resealing import reseal
 from unified.store.secrets import data_keys
-from unified.store.secrets.credentials import CredentialStore, CredentialTamperedError
+from unified.store.secrets.credentials.errors import CredentialTamperedError
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import DamagedDataKeyError, LocalKeyProvider, generate_key
 from unified.store.secrets.providers import load_provider
 from unified.store.subscriptions.subscriptions import Subscriptions

@@ -14,7 +14,7 @@ from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets import data_keys
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import (
     FileKeyProvider,
     LocalKeyProvider,

@@ -19,7 +19,7 @@ from unified.sandbox.vault import VaultSandbox, binary
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.secrets import data_keys, transit, transit_settings, vault
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import (
     DamagedDataKeyError,
     JoinedKeyProvider,

@@ -21,7 +21,7 @@ from unified.sandbox.hubspot.oauth import REDIRECT_URI
 from unified.store.connections.registry import Registry
 from unified.store.secrets.authorizations import OtherAccountError
 from unified.store.secrets.consents import ConsentError
-from unified.store.secrets.credentials import CredentialNotFoundError
+from unified.store.secrets.credentials.errors import CredentialNotFoundError
 from unified.sync.connection import sync_stream
 
 

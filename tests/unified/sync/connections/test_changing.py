@@ -11,7 +11,7 @@ from unified.kit.settings import UnusableSettingsError
 from unified.store.connections import approval
 from unified.store.connections.approval import ConnectionNotApprovedError
 from unified.store.errors import DuplicateNameError
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import KeyProvider, LocalKeyProvider, MasterKeyError, generate_key
 from unified.store.workspaces import workspaces
 from unified.sync.connections.changing import Connections

@@ -15,7 +15,7 @@ from unified.store.connectors import documents, installed, trust
 from unified.store.connectors.documents import DocumentNotFoundError
 from unified.store.errors import InvalidSettingError
 from unified.store.removal import remove_connection
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.sync.connections.changing import Connections
 from unified.sync.connections.wanted import NewConnection

@@ -22,7 +22,7 @@ from unified.store.database import Database
 from unified.store.inbox import horizon
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.migrate import migrate
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.server.urls import beside
 from unified.sync.identities.resolve import resolve
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from tests.unified.sync.source import Source
 from tests.unified.sync.subscriptions.receiver import Order, Receiver, Subscribe
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.subscriptions.subscriptions import Subscriptions
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tests.unified.sync.source import Source
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.subscriptions import progress
 from unified.store.subscriptions.rows import Subscription, read
 from unified.sync.subscriptions.deliver import Deliveries, deliver

@@ -16,7 +16,7 @@ from tests.unified.sync.subscriptions.receiver import Receiver, Subscribe
 from unified.kit.secrets import Secret
 from unified.store.connections.rows import ConnectionNotFoundError
 from unified.store.errors import DuplicateNameError, InvalidSettingError
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.subscriptions import progress
 from unified.store.subscriptions.due import has_changes

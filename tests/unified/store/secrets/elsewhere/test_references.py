@@ -7,15 +7,12 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import execute
-from tests.unified.store.secrets.test_credentials import connection, log, registry, store
+from tests.unified.store.secrets.credentials.test_store import connection, log, registry, store
 from unified.kit.secrets import Referenced, Secret
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
-from unified.store.secrets.credentials import (
-    CredentialStore,
-    CredentialTamperedError,
-    InvalidCredentialError,
-)
+from unified.store.secrets.credentials.errors import CredentialTamperedError, InvalidCredentialError
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.elsewhere.references import ALLOWED_VARIABLE, SecretReferenceError, resolve
 
 __all__ = ["connection", "registry", "store"]  # fixtures

@@ -1,4 +1,4 @@
-"""Connections' secrets, encrypted at rest and released only to a named use that the audit log holds.
+"""The store of connections' secrets: put, described, released with an entry in the audit log, deleted.
 
 Each workspace has a data key (`unified.store.secrets.data_keys`). How a value is encrypted under it, and what
 a row holds, is `unified.store.secrets.rows`. Nothing decrypted is kept between two uses, data keys included.
@@ -7,10 +7,8 @@ What the secrets are used for is the adapters' business; where a connection is k
 `unified.store.connections.registry`'s.
 """
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -27,57 +25,25 @@ from unified.kit.mapping.column_rules import Rules
 from unified.kit.mapping.columns import Columns
 from unified.kit.secrets import Referenced, Secret
 from unified.store import audit
-from unified.store.connections.approval import ConnectionNotApprovedError, ensure_approved
+from unified.store.connections.approval import ConnectionNotApprovedError
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary, connection_key
 from unified.store.database import Database
-from unified.store.errors import StoreError
 from unified.store.secrets import authorization_rows, data_keys
 from unified.store.secrets import rows as credential_rows
-from unified.store.secrets.elsewhere.references import SecretReferenceError, resolve
+from unified.store.secrets.credentials.checks import checked
+from unified.store.secrets.credentials.errors import (
+    CredentialError,
+    CredentialExpiredError,
+    CredentialNotFoundError,
+    CredentialTamperedError,
+    InvalidCredentialError,
+)
+from unified.store.secrets.credentials.releasing import Released, decrypt
+from unified.store.secrets.elsewhere.references import SecretReferenceError
 from unified.store.secrets.keys import KeyProvider, MasterKeyError
 from unified.store.secrets.rows import CredentialInfo, Place, sealed_place
 
-WEBHOOK_SECRET = "webhook_secret"  # noqa: S105 - a kind, no secret
-"""Kind of the secrets that sign what a webhook endpoint receives."""
-
 _NEVER = datetime.max.replace(tzinfo=UTC)
-_FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
-
-
-class CredentialError(StoreError):
-    """A connection's secrets can't be stored or released."""
-
-
-class InvalidCredentialError(CredentialError):
-    """What should be stored is not a usable credential."""
-
-
-class CredentialNotFoundError(CredentialError):
-    """The connection has no credentials."""
-
-
-class CredentialExpiredError(CredentialError):
-    """A credential is past its expiry."""
-
-
-class CredentialTamperedError(CredentialError):
-    """A stored credential was changed, or copied from another place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """A connection's secrets, outside the store.
-
-    Attributes:
-        kind: One of :class:`unified.kit.declarations.CredentialKind`; all of a connection's are of one.
-        secrets: By field. Of a kind that somebody refreshes, those that are not expired.
-        infos: What may be shown of each field, expired ones included.
-    """
-
-    kind: str
-    secrets: dict[str, Secret]
-    infos: dict[str, CredentialInfo]
-
 
 # A refusal that a rule demands; anything else that stops a release is a failure.
 _DENIALS = (
@@ -130,7 +96,7 @@ class CredentialStore:
             MasterKeyError: If the workspace's data key can't be unwrapped.
         """
         async with nullcontext(within) if within else self._db.workspace(workspace_id) as conn:
-            kind = _checked(kind, fields, expires_at, is_webhook=endpoint_id is not None)
+            kind = checked(kind, fields, expires_at, is_webhook=endpoint_id is not None)
             # Locked, so that two at once do not give out the same version.
             key = await connection_key(conn, connection_id, lock=True)
             infos = await credential_rows.read_infos(conn, connection_id, endpoint_id)
@@ -234,7 +200,9 @@ class CredentialStore:
         }
         try:
             async with self._db.workspace(workspace_id) as conn:
-                released, key_ids = await self._decrypt(conn, workspace_id, connection_id, endpoint_id)
+                released, key_ids = await decrypt(
+                    conn, self._provider, workspace_id, connection_id, endpoint_id
+                )
                 versions = {field: released.infos[field].version for field in released.secrets}
                 detail: dict[str, Any] = {"versions": versions}
                 await audit.record(
@@ -305,43 +273,6 @@ class CredentialStore:
                 detail={"fields": fields},
             )
             return fields
-
-    async def _decrypt(
-        self, conn: AsyncConnection[Any], workspace_id: UUID, connection_id: UUID, endpoint_id: UUID | None
-    ) -> tuple[Released, str]:
-        """Secrets, and the master key's id (several while a rotation is under way)."""
-        key = await connection_key(conn, connection_id)
-        if endpoint_id is None:
-            # What signs deliveries leads nowhere: they wait in the inbox until the connection may be used.
-            await ensure_approved(conn, connection_id, key)
-        found = await credential_rows.read_sealed(conn, connection_id, endpoint_id)
-        secrets: dict[str, Secret] = {}
-        master_key_ids: set[str] = set()
-        for info, is_expired, ciphertext, data_key_id, wrapped in found:
-            if is_expired and (endpoint_id is not None or info.kind == CredentialKind.OAUTH_TOKEN):
-                continue
-            if is_expired:
-                raise CredentialExpiredError(
-                    f"{info.field} of connection {key} expired on {info.expires_at:%Y-%m-%d at %H:%M %Z}; "
-                    "make a new one at the provider and store that"
-                )
-            data_key = await self._provider.unwrap(*wrapped)
-            place = Place(workspace_id, connection_id, info.field, info.version, info.kind, info.expires_at)
-            try:
-                secrets[info.field] = place.decrypt(data_key, data_key_id, ciphertext)
-            except InvalidToken:
-                raise CredentialTamperedError(
-                    f"{info.field} of connection {key} does not decrypt: its row was changed, or copied from "
-                    "another place; find out by whom, then store the credential anew"
-                ) from None
-            if info.reference is not None:
-                secrets[info.field] = await _found(secrets[info.field], info, workspace_id, key)
-            master_key_ids.add(wrapped.key_id)
-        if not found or (endpoint_id is not None and not secrets):
-            what = "credentials" if endpoint_id is None else "secret for this webhook"
-            raise CredentialNotFoundError(f"connection {key} has no {what}; store one")
-        infos = {sealed.info.field: sealed.info for sealed in found}
-        return Released(found[-1].info.kind, secrets, infos), ", ".join(sorted(master_key_ids))
 
     async def columns(self, workspace_id: UUID, adapter: type[BaseAdapter[Any]], rules: Rules) -> Columns:
         """What a connection leaves out and hashes, with the workspace's key where it hashes.
@@ -418,42 +349,3 @@ class CredentialStore:
 
 def _subject(connection_id: UUID, endpoint_id: UUID | None) -> str:
     return f"connection {connection_id}" if endpoint_id is None else f"webhook {endpoint_id}"
-
-
-async def _found(kept: Secret, info: CredentialInfo, workspace_id: UUID, key: str) -> Secret:
-    """A secret that is kept elsewhere; ``kept`` is what was encrypted here."""
-    reference = kept.reveal()
-    if reference != info.reference:
-        raise CredentialTamperedError(
-            f"{info.field} of connection {key} names another place than was stored: its row was changed; find out by "
-            "whom, then store the credential anew"
-        )
-    try:
-        return await resolve(reference, workspace_id)
-    except SecretReferenceError as error:
-        raise SecretReferenceError(f"{info.field} of connection {key}: {error}") from None
-
-
-def _checked(
-    kind: str, fields: Mapping[str, Secret], expires_at: datetime | None, *, is_webhook: bool
-) -> str:
-    """The kind, once all of this can be stored."""
-    kinds = [WEBHOOK_SECRET] if is_webhook else [str(known) for known in CredentialKind]
-    if kind not in kinds:
-        raise InvalidCredentialError(f"there is no credential kind {kind!r}; use one of {', '.join(kinds)}")
-    if not fields:
-        raise InvalidCredentialError("no credential was given; give at least one field")
-    for field, secret in fields.items():
-        if not _FIELD.fullmatch(field):
-            raise InvalidCredentialError(
-                "a credential field's name has lower-case letters, digits and _ only, such as api_key"
-            )
-        if not isinstance(secret, Secret):
-            raise InvalidCredentialError(f"the value of {field} must come as a Secret, which no log can show")
-        if isinstance(secret, Referenced) and kind in (WEBHOOK_SECRET, CredentialKind.OAUTH_TOKEN):
-            raise InvalidCredentialError(
-                f"{field} is replaced here, so it can't be kept elsewhere; store it itself"
-            )
-    if expires_at is not None and expires_at.tzinfo is None:
-        raise InvalidCredentialError("the expiry needs a time zone")
-    return str(kind)

@@ -20,14 +20,14 @@ from unified.store.connections.registry import Registry
 from unified.store.connections.rows import Connection, ConnectionNotFoundError
 from unified.store.database import Database
 from unified.store.errors import StoreError
-from unified.store.secrets.credentials import (
+from unified.store.secrets.credentials.errors import (
     CredentialError,
     CredentialExpiredError,
     CredentialNotFoundError,
-    CredentialStore,
     CredentialTamperedError,
     InvalidCredentialError,
 )
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import (
     DamagedDataKeyError,
     LocalKeyProvider,
