@@ -45,6 +45,14 @@ JOIN connector_configs AS c ON c.workspace_id = w.id AND w.slug = 'crowded'
 CROSS JOIN unnest(ARRAY['customers', 'invoices', 'events']) AS stream;
 INSERT INTO identity_state (workspace_id, position, read_at, resolved_at)
 SELECT id, pg_current_snapshot(), now(), now() FROM workspaces WHERE slug = 'crowded';
+INSERT INTO webhook_configs (workspace_id, connector_config_id, verifier, endpoint_path)
+SELECT workspace_id, c.id, 'stripe', 'whk_' || repeat(md5(c.id::text), 2)
+FROM connector_configs AS c JOIN workspaces AS w ON w.id = c.workspace_id WHERE w.slug = 'crowded';
+INSERT INTO webhook_inbox (workspace_id, connection_id, event_key, event_type, body)
+SELECT workspace_id, connector_config_id, 'evt_' || n, 'customer.updated', '{{}}'
+FROM webhook_configs CROSS JOIN generate_series(1, 10) AS n;
+INSERT INTO inbox_cursors (workspace_id, connection_id, xid, id)
+SELECT workspace_id, connection_id, max(xid), max(id) FROM webhook_inbox GROUP BY workspace_id, connection_id;
 """
 _SENSORS = (
     "connections",
@@ -128,7 +136,10 @@ def _requests(server: IngressProcess) -> dict[str, Callable[[], object]]:
     def get(path: str) -> None:
         client.get(path).raise_for_status()
 
-    paths = "/api/connectors/configs?limit=100", "/api/statistics"
+    link = _run("sign-in", "crowded", "--public-url", base).strip()
+    (csrf,) = re.findall(r'name="csrf" value="([^"]+)"', client.get(link).text)
+    client.post(link, data={"csrf": csrf})
+    paths = "/api/connectors/configs?limit=100", "/api/statistics", "/", "/connectors", "/webhooks", "/connectors/build"
     return {f"GET {path}": (lambda path=path: get(path)) for path in paths}  # type: ignore[misc]
 
 

@@ -72,6 +72,12 @@ def test_the_adapter_of_an_installed_package_is_found(
     assert "acme" in discover_adapters()
 
 
+def test_the_metadata_of_packages_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = discover_adapters()
+    monkeypatch.setattr(registry, "entry_points", None)
+    assert discover_adapters() == found
+
+
 @pytest.mark.parametrize("target", ["acme_broken:AcmeAdapter", "acme_missing:AcmeAdapter"])
 def test_a_package_that_can_not_be_imported_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: str

@@ -117,3 +117,34 @@ async def test_what_waits_is_seen_inside_its_workspace_only(database: Database) 
     async with database.workspace(ours.workspace_id) as conn:
         (waiting,) = await backlog.waiting_in(conn, NOW)
     assert (waiting.connection.key, waiting.events) == (ours.key, 2)
+
+
+async def test_what_waits_is_counted_without_reading_what_was_applied(database: Database) -> None:
+    connection = await add_connection(database)
+    await inbox.append(database, received(connection, *(f"evt_{number}" for number in range(500))))
+    async with database.workspace(connection.workspace_id) as conn:
+        await conn.execute(
+            """
+            INSERT INTO inbox_cursors (workspace_id, connection_id, xid, id)
+            SELECT workspace_id, connection_id, xid, id FROM webhook_inbox ORDER BY xid DESC, id DESC OFFSET 1 LIMIT 1
+            """
+        )
+    async with database.owner() as conn:
+        await conn.execute("ANALYZE webhook_inbox")
+    async with database.workspace(connection.workspace_id) as conn:
+        await conn.execute("SET LOCAL enable_seqscan = off")  # so few are cheaper to read all
+        before = await _rows_read(conn)
+        (waiting,) = await backlog.waiting_in(conn, NOW)
+        assert (waiting.events, await _rows_read(conn) - before) == (1, 1)
+
+
+async def _rows_read(conn: AsyncConnection[Any]) -> int:
+    """Of the inbox, by this transaction."""
+    result = await conn.execute(
+        """
+        SELECT sum(seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_xact_user_tables
+        WHERE relname LIKE 'webhook_inbox%'
+        """
+    )
+    (count,) = await result.fetchone() or (0,)
+    return int(count)

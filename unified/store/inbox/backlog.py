@@ -87,6 +87,8 @@ async def waiting_in(conn: AsyncConnection[Any], now: datetime) -> list[Waiting]
 async def _waiting(
     conn: AsyncConnection[Any], now: datetime, received_since: datetime, connector: str | None
 ) -> list[Waiting]:
+    # CASE and not coalesce(), which PostgreSQL does not take for leakproof: behind a workspace's policy the comparison
+    # would be no condition of the index, and all events that are kept would be read.
     result = await conn.execute(
         """
         SELECT c.id, i.events, i.oldest_at, l.letters, k.error, k.attempts, k.failing_since, k.next_attempt_at
@@ -96,7 +98,8 @@ async def _waiting(
             SELECT count(*) AS events, min(received_at) AS oldest_at FROM (
                 SELECT received_at FROM webhook_inbox AS i
                 WHERE (i.workspace_id, i.connection_id) = (c.workspace_id, c.id)
-                    AND (i.xid, i.id) > (coalesce(k.xid, '0'), coalesce(k.id, 0))
+                    AND (i.xid, i.id) > (
+                        CASE WHEN k.xid IS NULL THEN '0' ELSE k.xid END, CASE WHEN k.id IS NULL THEN 0 ELSE k.id END)
                     AND i.xid < pg_snapshot_xmin(pg_current_snapshot())
                     AND i.received_at >= %(since)s
                 ORDER BY i.xid, i.id LIMIT %(most)s

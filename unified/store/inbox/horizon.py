@@ -59,6 +59,7 @@ async def held_up(
     Returns:
         None where nothing is.
     """
+    # Nothing can be behind the horizon while no transaction is open, which needs no look at the inbox.
     result = await conn.execute(
         """
         SELECT c.id, w.slug || '/' || c.name, i.events, i.oldest_at
@@ -72,7 +73,8 @@ async def held_up(
                 LIMIT %(most)s
             ) AS held
         ) AS i
-        WHERE (%(connector)s::text IS NULL OR c.connector = %(connector)s) AND i.events > 0
+        WHERE pg_snapshot_xmin(pg_current_snapshot()) < pg_snapshot_xmax(pg_current_snapshot())
+            AND (%(connector)s::text IS NULL OR c.connector = %(connector)s) AND i.events > 0
             AND (%(workspace)s::uuid IS NULL OR c.workspace_id = %(workspace)s)
         ORDER BY i.oldest_at
         """,

@@ -186,11 +186,7 @@ async def _page(
     stream = building.stream_of(value, desk.stream)
     async with services.db.workspace(caller.workspace_id) as conn:
         known = await drafts.listed(conn)
-        usable = [
-            one
-            for one in await connections.page(conn, after="", limit=_MOST_CONNECTIONS)
-            if kind is not None and one.connector == kind.name
-        ]
+        usable = await connections.page(conn, connector=kind.name, limit=_MOST_CONNECTIONS) if kind else []
     said = value["streams"][stream] if stream else {}
     fields = building.fields_in(tried.records, said) if tried else []
     return render(
