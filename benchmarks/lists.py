@@ -139,7 +139,14 @@ def _requests(server: IngressProcess) -> dict[str, Callable[[], object]]:
     link = _run("sign-in", "crowded", "--public-url", base).strip()
     (csrf,) = re.findall(r'name="csrf" value="([^"]+)"', client.get(link).text)
     client.post(link, data={"csrf": csrf})
-    paths = "/api/connectors/configs?limit=100", "/api/statistics", "/", "/connectors", "/webhooks", "/connectors/build"
+    paths = (
+        "/api/connectors/configs?limit=100",
+        "/api/statistics",
+        "/",
+        "/connectors",
+        "/webhooks",
+        "/connectors/build",
+    )
     return {f"GET {path}": (lambda path=path: get(path)) for path in paths}  # type: ignore[misc]
 
 

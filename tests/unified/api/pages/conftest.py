@@ -104,7 +104,9 @@ class Site:
         return added
 
     @asynccontextmanager
-    async def visit(self, token: str | None = None, **options: Any) -> AsyncIterator[Page]:
+    async def visit(
+        self, token: str | None = None, *, reach: str | None = None, **options: Any
+    ) -> AsyncIterator[Page]:
         """A browser of its own; signed in, where a token is given. No page may break its own policy."""
         context = await (await self.browser.started()).new_context(base_url=self.url, **options)
         context.set_default_timeout(LIMIT_SECONDS * 1000)
@@ -114,7 +116,7 @@ class Site:
             "console", lambda message: complaints.append(message.text) if _is_policy(message.text) else None
         )
         if token is not None:
-            cookie = {"name": "unified_session", "value": await self._sealed(token), "url": self.url}
+            cookie = {"name": "unified_session", "value": await self._sealed(token, reach), "url": self.url}
             await context.add_cookies([{**cookie, "httpOnly": True, "sameSite": "Strict"}])
             await page.goto("/connectors")
         yield page
@@ -141,11 +143,11 @@ class Site:
             client.event_hooks["response"] = [_without_script]
             yield Browser(client)
 
-    async def _sealed(self, token: str) -> str:
+    async def _sealed(self, token: str, reach: str | None = None) -> str:
         known = await TokenLookup(self.db).find(token)
         assert known is not None
         assert known.workspace_id is not None
-        session = Session.begin(known.workspace_id, Secret(token))
+        session = Session.begin(known.workspace_id, Secret(token), reach)
         return await Sessions(self.db, PROVIDER).seal(session, "session")
 
 

@@ -20,7 +20,7 @@ from tests.streams import key_of
 from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import DAGSTER_URL, PROVIDER, STRIPE_KEY
 from tests.waiting import LIMIT_SECONDS
-from unified.api.pages.session import LIFETIMES, Session, Sessions
+from unified.api.pages.session import INSTALLATION, LIFETIMES, Session, Sessions
 from unified.api.server import webhook_server
 from unified.api.settings import Settings
 from unified.cli.commands.access.sign_in import sign_in_link
@@ -31,7 +31,7 @@ from unified.store.inbox import horizon
 from unified.store.inbox.events import Received
 from unified.store.records import burials
 from unified.store.secrets.keys import LocalKeyProvider
-from unified.store.workspaces import members, tokens
+from unified.store.workspaces import members, tokens, workspaces
 from unified.store.workspaces.permissions import SCOPES
 
 if TYPE_CHECKING:
@@ -682,9 +682,12 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
     await seeds.record(site.db, key_of(connection, "invoices"), "in_1", customer_id=long)
     route = await seeds.route(site.db, connection, await site.hubspot(workspace, "crm"))
     hook = await seeds.hook(site.db, workspace, "w-" * 31 + "w")
+    await site.connection(workspace, "n" * 63)
+    await workspaces.create(site.db, f"{workspace.slug:n<63}")
     ann, ben = await seeds.identity(site.db, connection)
     await members.add(site.db, workspace.id, "auth0|" + "5" * 90, "viewer", actor="tests")
-    async with site.visit(await site.token(workspace, by_link=True), color_scheme=scheme) as page:
+    token = await site.token(workspace, by_link=True)
+    async with site.visit(token, reach=INSTALLATION, color_scheme=scheme) as page:
         for width in (375, 1280):
             await page.set_viewport_size({"width": width, "height": 800})
             for path in (
@@ -718,6 +721,7 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site, scheme:
                 "/try",
                 "/try?operation=PATCH%20/api/connectors/configs/{connection_id}",
                 "/records/invoices/main/in_1",
+                "/workspaces",
                 f"/connectors/{uuid4()}",
                 "/sign-in",
             ):
