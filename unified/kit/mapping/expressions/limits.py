@@ -17,6 +17,9 @@ MOST_TEXT = 64 * 1024
 """Characters of a text, and of all texts of a result together."""
 MOST_ITEMS = 10_000
 
+# Each number on the way is held against it, and the power takes longer than most operations.
+_TOO_LARGE = 10**MOST_DIGITS
+
 EXACTLY = Context(prec=MOST_DIGITS, traps=[InvalidOperation, Overflow, Inexact])
 """For sums and products, which are exact or refused."""
 ROUNDED = Context(prec=MOST_DIGITS, traps=[InvalidOperation, Overflow])
@@ -50,7 +53,7 @@ def number_of(value: int | Decimal) -> int | Decimal:
         Refused: If it has more, or is not finite.
     """
     if isinstance(value, int):
-        if -(10**MOST_DIGITS) < value < 10**MOST_DIGITS:
+        if -_TOO_LARGE < value < _TOO_LARGE:
             return value
     elif (
         value.is_finite()
