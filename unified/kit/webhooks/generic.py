@@ -39,7 +39,7 @@ from unified.kit.webhooks.signatures import (
     hmac_digest,
     seconds,
 )
-from unified.kit.webhooks.standard import UNTYPED, StandardEd25519Verifier, StandardVerifier
+from unified.kit.webhooks.standard import UNTYPED, StandardEd25519Verifier, StandardVerifier, header_of
 
 # As many events as a provider's own batches have.
 _MOST_EVENTS = 100
@@ -222,9 +222,9 @@ class _Named(_Reader):
 
     def key_of(self, delivery: Delivery, event: bytes) -> str:
         """The signed id; in a batch, and where it was polled, a hash."""
-        named = "" if self.events.is_batch else delivery.headers.get("webhook-id", b"").decode("latin-1")
+        signed = b"" if self.events.is_batch else delivery.headers.get(header_of(delivery, "id"), b"")
         try:
-            return msgspec.convert(named, Text)
+            return msgspec.convert(signed.decode("latin-1"), Text)
         except msgspec.ValidationError:
             return super().key_of(delivery, event)
 

@@ -4,6 +4,7 @@ Time, id and body are signed together, so neither a replay nor a changed id pass
 """
 
 import base64
+from typing import Literal
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -29,6 +30,15 @@ UNTYPED = "unknown"
 _PUBLIC_KEY_BYTES = 32
 
 
+def header_of(delivery: Delivery, part: Literal["id", "timestamp", "signature"]) -> str:
+    """The name of a header: providers that send by Svix sign alike, under its own names unless it left them out.
+
+    All three are of one kind, so that the id which is read is the id that was signed.
+    https://docs.svix.com/receiving/verifying-payloads/how-manual
+    """
+    return f"svix-{part}" if "svix-signature" in delivery.headers else f"webhook-{part}"
+
+
 class _Standard(Verifier):
     """What both ways have in common.
 
@@ -40,9 +50,9 @@ class _Standard(Verifier):
 
     def claim(self, delivery: Delivery) -> Claim:
         """``{id}.{time}.{body}``; signatures of other versions are not for us."""
-        sent_at = header(delivery, "webhook-timestamp")
-        message = b"%b.%b.%b" % (header(delivery, "webhook-id"), sent_at, delivery.body)
-        signatures = header(delivery, "webhook-signature").split(b" ")
+        sent_at = header(delivery, header_of(delivery, "timestamp"))
+        message = b"%b.%b.%b" % (header(delivery, header_of(delivery, "id")), sent_at, delivery.body)
+        signatures = header(delivery, header_of(delivery, "signature")).split(b" ")
         offered = [one for one in signatures if one.startswith(self.version + b",")]
         return Claim(offered, message, seconds(sent_at))
 
@@ -55,8 +65,9 @@ class _Standard(Verifier):
         }
 
     def read_events(self, delivery: Delivery) -> list[ReceivedEvent]:
-        """One event by the name of ``webhook-id``, which is signed; a polled one, which has no headers, by its body."""
-        return [plain_event(header_text(delivery, "webhook-id") or body_key(delivery), delivery.body)]
+        """One event by the name of its id, which is signed; a polled one, which has no headers, by its body."""
+        named = header_text(delivery, header_of(delivery, "id"))
+        return [plain_event(named or body_key(delivery), delivery.body)]
 
 
 class StandardVerifier(_Standard, SharedSecretVerifier):

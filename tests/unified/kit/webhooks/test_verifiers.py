@@ -394,6 +394,16 @@ def test_the_vector_in_the_documentation_of_github() -> None:
     seen(delivery, "github", "It's a Secret to Everybody")
 
 
+def test_the_id_that_is_read_is_the_one_that_was_signed() -> None:
+    """Headers of Svix's names beside those of a delivery that somebody has seen do not rename it."""
+    sender = SENDERS["standard"]
+    seen = sender.delivery()
+    renamed = replace(seen, headers={**seen.headers, "svix-id": b"msg_2"})
+    (event,) = sender.receive(renamed)
+    assert event.dedupe_key == "msg_1"
+    assert refused(sender, replace(renamed, headers={**renamed.headers, "svix-signature": b"v1,x"}), 1)
+
+
 # What is in a delivery
 
 

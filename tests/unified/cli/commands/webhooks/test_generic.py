@@ -17,13 +17,13 @@ CUSTOMERS = json.dumps({"types": ["user.*"], "records": "data", "id": "id"})
 SECRET = "whsec_" + "ZmFrZSBvZiB0aGUgdGVzdHMgMTIzNA=="
 
 
-def signed(body: dict[str, Any], number: int) -> dict[str, Any]:
-    """What the library of Standard Webhooks sends."""
+def signed(body: dict[str, Any], number: int, prefix: str = "webhook") -> dict[str, Any]:
+    """What the library of Standard Webhooks sends, and Svix under names of its own."""
     text, now = json.dumps(body), datetime.now(UTC)
     headers = {
-        "webhook-id": f"msg_{number}",
-        "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(SECRET).sign(f"msg_{number}", now, text),
+        f"{prefix}-id": f"msg_{number}",
+        f"{prefix}-timestamp": str(int(now.timestamp())),
+        f"{prefix}-signature": Webhook(SECRET).sign(f"msg_{number}", now, text),
     }
     return {"content": text, "headers": headers}
 
@@ -44,8 +44,12 @@ def test_a_delivery_of_another_program_becomes_a_customer(unified: Unified) -> N
     path = url.split("/", 3)[3]
     ada = {"id": 7, "mail": "ada@example.com", "name": {"full": "Ada"}}
     with unified.serving() as server:
-        for number, kind in ((1, "user.created"), (1, "user.created"), (2, "invoice.paid")):
-            sent = signed({"type": kind, "data": ada}, number)
+        for number, kind, prefix in (
+            (1, "user.created", "webhook"),
+            (1, "user.created", "svix"),
+            (2, "invoice.paid", "svix"),
+        ):
+            sent = signed({"type": kind, "data": ada}, number, prefix)
             assert httpx.post(f"{server}/{path}", **sent).status_code == 200
         forged = signed({"type": "user.created", "data": ada}, 3)
         assert httpx.post(f"{server}/{path}", **{**forged, "content": "{}"}).is_client_error
