@@ -100,20 +100,40 @@ async def test_hubspot_signs_the_public_url_whatever_the_host_header_says(
         assert len(await ingress.stored()) == 1
 
 
+def slack_headers(body: bytes) -> dict[str, str]:
+    moment = str(int(time.time()))
+    digest = hmac.new(b"fake-signing-secret", f"v0:{moment}:".encode() + body, hashlib.sha256).hexdigest()
+    return {"x-slack-request-timestamp": moment, "x-slack-signature": f"v0={digest}"}
+
+
 async def test_slack_hears_its_challenge_once_it_has_signed_it(
     ingress: Ingress, add_endpoint: AddEndpoint
 ) -> None:
     endpoint = await add_endpoint("stripe", "fake-signing-secret", verifier="slack")
     body = json.dumps({"type": "url_verification", "challenge": "fake-challenge"}).encode()
-    moment = str(int(time.time()))
-    digest = hmac.new(b"fake-signing-secret", f"v0:{moment}:".encode() + body, hashlib.sha256).hexdigest()
-    headers = {"x-slack-request-timestamp": moment, "x-slack-signature": f"v0={digest}"}
+    headers = slack_headers(body)
     path = f"/webhooks/stripe/{endpoint.path}"
     answer = await ingress.client.post(path, content=body, headers=headers)
     assert (answer.status_code, answer.text) == (200, "fake-challenge")
     refused = await ingress.client.post(path, content=body, headers={**headers, "x-slack-signature": "v0=00"})
     assert (refused.status_code, refused.text) == (401, "")
     assert await ingress.stored() == []
+
+
+async def test_a_retry_of_slack_s_is_stored_unless_its_event_is_already(
+    ingress: Ingress, add_endpoint: AddEndpoint
+) -> None:
+    """Its first attempt may never have arrived: https://docs.slack.dev/apis/events-api#retries."""
+    endpoint = await add_endpoint("stripe", "fake-signing-secret", verifier="slack")
+    for event_id, number in (("Ev1", 0), ("Ev1", 1), ("Ev1", 2), ("Ev2", 1), ("Ev2", 3)):
+        event = {"type": "team_join", "user": {"id": "U1"}}
+        body = json.dumps({"type": "event_callback", "event_id": event_id, "event": event}).encode()
+        retry = {"x-slack-retry-num": str(number), "x-slack-retry-reason": "http_timeout"} if number else {}
+        answer = await ingress.client.post(
+            f"/webhooks/stripe/{endpoint.path}", content=body, headers={**slack_headers(body), **retry}
+        )
+        assert (answer.status_code, answer.content) == (200, b"")
+    assert await ingress.stored() == ["Ev1", "Ev2"]
 
 
 async def test_salesforce_hears_the_ack_once_all_is_stored(
