@@ -4,15 +4,19 @@
 
 The receiver is a process of its own that answers 204 and reads nothing. First all customers are delivered; then, one
 by one, a customer is changed by SQL as a merge does it, while deliveries go on, and the time until it arrives is taken.
+At last it is down for a day: all customers change each hour, the subscription is due after each, and memory is looked
+at before, at the end of that day, and once all is delivered.
 """
 
 import asyncio
+import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -26,6 +30,7 @@ from unified.sync.subscriptions.deliver import deliver
 
 ALLOWED_SECONDS, ALLOWED_RATE = 2.0, 1_000
 CHANGES = 50
+HOURS = 24
 
 _RECEIVER = """
 import sys, uvicorn
@@ -41,8 +46,10 @@ uvicorn.run(app, port=int(sys.argv[1]), log_level="error", lifespan="off")
 def main() -> None:
     """Fill a database, deliver, and print."""
     options = wanted(__doc__)
-    with filled(options.customers) as database, _receiving() as url:
-        asyncio.run(_measure(database, url))
+    with filled(options.customers) as database:
+        with _receiving() as url:
+            asyncio.run(_measure(database, url))
+        asyncio.run(_be_away(database))
 
 
 @contextmanager
@@ -79,6 +86,38 @@ async def _measure(database: Filled, url: str) -> None:
         )
 
 
+async def _be_away(database: Filled) -> None:
+    """A day without a receiver, hour by hour."""
+    async with Database.open(database.url) as db:
+        credentials = CredentialStore(db, LocalKeyProvider(database.keys.split(",")))
+        with psycopg.connect(database.url, autocommit=True) as admin:
+            memory = [_peak_mb()]
+            for _ in range(HOURS):
+                admin.execute(
+                    "UPDATE unified_customers SET changed_xid = pg_current_xact_id(), synced_at = now()"
+                )
+                admin.execute("UPDATE webhook_subscriptions SET retry_at = now()")
+                (result,) = await deliver(db, credentials)
+                assert result.error and not result.taken  # noqa: S101, PT018 - it is down
+            memory.append(_peak_mb())
+            kept = _one(
+                admin,
+                "SELECT (SELECT count(*) FROM webhook_subscriptions) + (SELECT count(*) FROM undelivered_records)",
+            )
+            admin.execute("UPDATE webhook_subscriptions SET retry_at = now()")
+            with _receiving():
+                (result,) = await deliver(db, credentials)
+            memory.append(_peak_mb())
+    print(f"a day away: {kept} rows kept, then {result.taken:,} delivered at once")
+    print(
+        f"peak memory before, after the day, after all came: {', '.join(f'{one:.0f}' for one in memory)} MB"
+    )
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 async def _changed(admin: psycopg.Connection, subscription: UUID, number: int) -> float:
     count = "SELECT delivered FROM webhook_subscriptions WHERE id = %s"
     before = _one(admin, count, subscription)
@@ -92,10 +131,10 @@ async def _changed(admin: psycopg.Connection, subscription: UUID, number: int) -
     return time.monotonic() - began
 
 
-def _one(admin: psycopg.Connection, statement: str, *values: object) -> UUID:
+def _one(admin: psycopg.Connection, statement: str, *values: object) -> Any:
     row = admin.execute(statement.encode(), values).fetchone()
     assert row is not None  # noqa: S101 - there is one
-    return row[0]  # type: ignore[no-any-return]
+    return row[0]
 
 
 if __name__ == "__main__":
