@@ -23,7 +23,7 @@ from unified.kit.secrets import Secret
 from unified.store.connections.registry import Registry
 from unified.store.readers.query import ask
 from unified.store.removal import remove_connection
-from unified.store.secrets.credentials import CredentialStore
+from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.secrets.opening import StoredConnections
 from unified.sync.connection import sync_stream
