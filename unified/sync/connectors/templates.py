@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 from unified.kit.document.model import read
-from unified.kit.errors import ConfigurationError
+from unified.kit.errors import ConfigurationError, did_you_mean
 from unified.sync.connectors.files import DOCUMENT, Files
 
 _FOLDER = files("unified") / "templates"
@@ -24,8 +24,11 @@ def template(name: str) -> Files:
     Raises:
         ConfigurationError: If there is none of that name.
     """
-    if name not in names():
-        raise ConfigurationError(f"there is no template {name!r}; there is {', '.join(names())}")
+    known = names()
+    if name not in known:
+        raise ConfigurationError(
+            f"there is no template {name!r}; there are {', '.join(known)}{did_you_mean(name, known)}"
+        )
     return Files.within(_FOLDER / name)
 
 

@@ -357,7 +357,7 @@ async def _workspace(session: Session, slug: str) -> Workspace:
 def _say_trial(trial: Trial | None) -> None:
     if trial and (account := trial.account):
         if account.id == UNKNOWN_ACCOUNT:
-            out.print("The credential is accepted; the system does not say whose account it opens.")
+            out.print("Nothing refuses the credential; the system does not say whose account it opens.")
             return
         mode = {True: "live account", False: "test account", None: "account"}[account.livemode]
         out.print(f"The credential opens {mode} {account.id}{f' ({account.name})' if account.name else ''}.")

@@ -161,7 +161,7 @@ async def test(source: Source) -> None:
             f"{files.name} is a document that can be installed, and has no recorded exchanges to be tried on: put them "
             "beside it (docs/connectors.md)"
         )
-    say(f"{files.name}: {count} records, all as expected.")
+    say(f"{files.name}: {_as_expected(count)}.")
 
 
 def sign(
@@ -195,6 +195,10 @@ def files_of(source: str) -> Files:
         raise CommandError(f"there is no file {source}, and {error}") from None
 
 
+def _as_expected(count: int) -> str:
+    return f"{count:,} {'record' if count == 1 else 'records'}, all as expected"
+
+
 async def _workspace(session: Session, slug: str | None) -> UUID | None:
     return None if slug is None else (await workspaces.find(session.db, slug)).id
 
@@ -202,7 +206,7 @@ async def _workspace(session: Session, slug: str | None) -> UUID | None:
 def _show(offer: Offer) -> None:
     """What a person looks at before an installation."""
     adapter = offer.adapter
-    tried = "none" if offer.records is None else f"{offer.records} records, all as expected"
+    tried = "none" if offer.records is None else _as_expected(offer.records)
     signer = f", signed by {offer.signer}" if offer.signer else ""
     for line in (
         *([f"Deprecated: {offer.deprecated}"] if offer.deprecated else []),

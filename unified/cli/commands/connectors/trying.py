@@ -68,7 +68,7 @@ async def _tried(
 
 def _show(stream: Stream, tried: Tried) -> None:
     pages = "one page" if tried.pages == 1 else f"{tried.pages} pages"
-    more = ", and no more" if tried.is_end else ""
+    more = ", and no more" if tried.is_end else ", and there may be more" if tried.pages else ""
     out.print(f"\n{stream.name} > {stream.entity.table}: {tried.read:,} records on {pages}{more}")
     for one in tried.exchanges:
         out.print(f"{one.method} {one.url}: {one.status or 'no answer'}", soft_wrap=True)

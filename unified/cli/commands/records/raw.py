@@ -31,7 +31,7 @@ async def show(
     stream: Annotated[str, typer.Argument(help="The stream, such as customers.", metavar="STREAM")],
     source_id: Annotated[str, typer.Argument(help="The record's id in its source.", metavar="ID")],
 ) -> None:
-    """Print the JSON that the source sent of a record, deleted or not, as it came."""
+    """Print what the source sent of a record, deleted or not."""
     async with open_session() as session:
         connection = await session.connection(name)
         key = StreamKey.of(connection, get_adapter(connection.connector).stream(stream))
@@ -53,10 +53,11 @@ async def show(
 @app.command()
 @asynchronous
 async def compress(names: Workspaces = None, *, every: All = False, as_json: AsJson = False) -> None:
-    """Store a workspace's raw records compressed, those that are stored already and those to come.
+    """Store a workspace's raw records compressed.
 
-    They take a third of the space or less. SQL no longer reads raw_data: it is null in tables and views. The API,
-    exports, frames, remap and `unified raw show` read them as before. An interrupted run goes on when it is repeated.
+    Those that are stored already and those to come: they take a third of the space or less. SQL no longer reads
+    raw_data: it is null in tables and views. The API, exports, frames, remap and `unified raw show` read them as
+    before. An interrupted run goes on when it is repeated.
     """
     await _bring(names or [], every=every, compressed=True, as_json=as_json)
 
@@ -64,7 +65,7 @@ async def compress(names: Workspaces = None, *, every: All = False, as_json: AsJ
 @app.command()
 @asynchronous
 async def expand(names: Workspaces = None, *, every: All = False, as_json: AsJson = False) -> None:
-    """Store a workspace's raw records as JSON again, which SQL reads."""
+    """Store a workspace's raw records as JSON again."""
     await _bring(names or [], every=every, compressed=False, as_json=as_json)
 
 

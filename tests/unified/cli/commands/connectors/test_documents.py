@@ -87,7 +87,7 @@ def definitions(unified: Unified) -> tuple[set[str], set[str]]:
 
 def test_a_document_is_installed_synced_upgraded_and_removed(unified: Unified, tmp_path: Path) -> None:
     first = write(tmp_path / "desk.json", desk.said(), desk.recorded())
-    assert "1 records, all as expected" in unified.run("connectors", "test", first).stderr
+    assert ": 1 record, all as expected" in unified.run("connectors", "test", first).stderr
     unified.ok("workspaces", "add", "acme")
     assert "say --yes" in unified.refused("connectors", "install", first, "--workspace", "acme", code=2)
     installed = unified.run("connectors", "install", first, "--workspace", "acme", "--yes")
@@ -158,4 +158,4 @@ def test_a_document_that_does_not_ask_whose_account_it_is_says_so(unified: Unifi
             "connections", "add", "desk_plain", "main", "--secret-stdin",
             "--base-url", url, "--allow-private-hosts", stdin=desk.KEY,
         )  # fmt: skip
-    assert added == "The credential is accepted; the system does not say whose account it opens.\n"
+    assert added == "Nothing refuses the credential; the system does not say whose account it opens.\n"

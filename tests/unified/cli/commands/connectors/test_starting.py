@@ -21,7 +21,7 @@ def test_a_document_begins_as_a_folder_that_passes_its_own_exchange(tmp_path: Pa
     run(*ACME, "--auth", "key", "--paging", "token", "--path", "/v2/invoices", "--to", tmp_path)
     folder = tmp_path / "acme"
     assert sorted(file.name for file in folder.iterdir()) == ["README.md", "connector.yaml", "exchanges.json"]
-    assert "1 records, all as expected" in run("test", folder)
+    assert "1 record, all as expected" in run("test", folder)
 
     # The made-up exchange gives way to one of the API's own.
     exchanges = folder / "exchanges.json"
@@ -30,7 +30,7 @@ def test_a_document_begins_as_a_folder_that_passes_its_own_exchange(tmp_path: Pa
     pull["exchanges"][0]["body"] = {"data": [{"id": 7, "number": "A-7", "total": "0.10", "currency": "EUR"}]}
     pull["records"] = {"7": {"invoice_number": "A-7", "total": "0.10", "currency": "EUR"}}
     exchanges.write_bytes(msgspec.json.encode(said))
-    assert "1 records, all as expected" in run("test", folder)
+    assert "1 record, all as expected" in run("test", folder)
     pull["records"]["7"]["total"] = "0.11"
     exchanges.write_bytes(msgspec.json.encode(said))
     with pytest.raises(ConfigurationError, match="total"):
