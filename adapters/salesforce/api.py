@@ -33,6 +33,10 @@ RETRIEVED = 2000
 PAGE = 2000
 """Records in one page of a query at most; there are fewer where rows are wide (``resources_query``)."""
 
+# A rolling day gives back what was used a day before, bit by bit. Nothing says when that is enough: ask twice an
+# hour.
+_DAY_IS_USED = 1800.0
+
 # A URL and all headers have 16,384 bytes at most (``limits``); a token and the others take less than 4,000.
 _LONGEST_QUERY = 12_000
 
@@ -47,6 +51,7 @@ REFUSALS = Refusals(
         "REQUEST_LIMIT_EXCEEDED": Meaning(
             RateLimitedError,
             retry=True,
+            lasts=_DAY_IS_USED,
             note="; too many requests are under way, or those of a rolling day are used up",
         ),
         "INVALID_SESSION_ID": Meaning(AuthenticationError),
@@ -158,7 +163,8 @@ class DailyUse:
         if self._allowed and self._used >= self._share * self._allowed:
             raise RateLimitedError(
                 f"{label}: {self._used} of the {self._allowed} requests that the org may make in a rolling day are "
-                f"used; the next run goes on from here. The setting daily_share ({self._share}) says where to stop"
+                f"used; the next run goes on from here. The setting daily_share ({self._share}) says where to stop",
+                wait=_DAY_IS_USED,
             )
 
 

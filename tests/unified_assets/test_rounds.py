@@ -167,6 +167,30 @@ def test_a_failure_that_passes_is_tried_again_and_what_succeeded_is_not(
     assert installation.find("acme/one").sync_status == "success"
 
 
+def test_a_days_limit_is_met_once_and_not_before_it_is_over_and_holds_up_no_other(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(installation, "acme/one", "globex/two")
+    monkeypatch.setattr(rounds, "Limits", lambda **limits: Limits(**limits, retries=(0.01, 0.01)))
+    limit = Fault("status", key=secret_of("acme/one"), status=429, retry_after="10800", times=None)
+    installation.sandbox.stripe.faults.add(limit)
+    result = run_round(installation)
+    assert "1 of 2 connection(s) failed: acme/one: " in next(iter(failures(result).values()))
+    pulls = installation.execute(
+        "SELECT stream, count(*) FROM sync_history WHERE run_id = %s AND error_message IS NOT NULL GROUP BY 1",
+        result.run_id,
+    )
+    assert sorted(pulls) == sorted((stream, 1) for stream in STREAMS), "nothing is tried again in this round"
+
+    make_due(installation)
+    assert {key for _, key in reports(installation, run_round(installation))} == {"globex/two"}
+    installation.sandbox.stripe.faults.clear()
+    installation.execute("UPDATE connector_configs SET waits_until = now() WHERE waits_until > now()")
+    make_due(installation)
+    assert {key for _, key in reports(installation, run_round(installation))} == {"acme/one", "globex/two"}
+    assert installation.find("acme/one").sync_status == "success"
+
+
 def test_an_adapters_bug_stops_its_connection_alone(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

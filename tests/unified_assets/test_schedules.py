@@ -91,6 +91,19 @@ def test_what_is_loaded_has_a_round(installation: Installation) -> None:
     assert asked_for(loads(installation)) == []
 
 
+def test_what_its_provider_wants_left_alone_has_neither_a_round_nor_a_load(
+    installation: Installation,
+) -> None:
+    installation.add("acme/stripe", "stripe")
+    wait = "UPDATE connector_configs SET waits_until = now() + interval '3 hours'"
+    installation.execute(wait)
+    assert asked_for(loads(installation)) == []
+    as_if_loaded(installation)
+    installation.execute(wait)
+    assert not asks(installation, after=timedelta(hours=2))
+    assert asks(installation, after=timedelta(hours=3, minutes=1))
+
+
 def test_each_connection_keeps_its_own_interval(installation: Installation) -> None:
     installation.add("acme/often", "stripe")
     installation.add("acme/hubspot", "hubspot")

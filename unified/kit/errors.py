@@ -60,12 +60,17 @@ class ProviderError(AdapterError):
     Attributes:
         status: HTTP status of the last answer, or None where there was no answer.
         code: The provider's own word for what is wrong, where it gave one.
+        wait: Seconds for which not to ask again, where that is longer than a run stays for: a day's limit, an
+            announced maintenance. None where the next run may ask at once.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, code: str | None = None, wait: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.wait = wait
 
 
 class AuthenticationError(ProviderError):
@@ -101,7 +106,8 @@ class ProtocolError(ProviderError):
 
 
 MAY_PASS = (RateLimitedError, UnavailableError, ProtocolError)
-"""Errors that may be over in a minute. All others stay until somebody changes something."""
+"""Errors that pass by themselves, in a minute unless ``wait`` says otherwise. All others stay until somebody changes
+something."""
 
 
 class SingleRecordsError(ProtocolError):

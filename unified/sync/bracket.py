@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from unified.kit.errors import AdapterError
 from unified.store.connections.registry import presentable
 from unified.store.errors import StoreError
-from unified.sync.errors import MAY_PASS, PullError, RouteError, SyncError
+from unified.sync.errors import PullError, RouteError, SyncError, passes_soon
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def named(what: str, kind: Named) -> Iterator[None]:
     try:
         yield
     except (AdapterError, StoreError) as error:
-        raise kind(presentable(f"{what}: {error}"), retry=isinstance(error, MAY_PASS)) from error
+        raise kind(presentable(f"{what}: {error}"), retry=passes_soon(error)) from error
 
 
 @asynccontextmanager

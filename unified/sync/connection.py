@@ -13,7 +13,7 @@ from uuid import UUID
 
 from unified import logs, tracing
 from unified.kit.adapter import BaseAdapter
-from unified.kit.errors import ConfigurationError
+from unified.kit.errors import AdapterError, ConfigurationError
 from unified.kit.factory import AdapterFactory
 from unified.kit.http.client import HttpClient
 from unified.kit.reading.refresh import Refresh, is_unfinished
@@ -30,7 +30,7 @@ from unified.store.records.tables import StreamKey
 from unified.sync import privacy, scope
 from unified.sync.bracket import closing, named
 from unified.sync.columns.settling import settle
-from unified.sync.errors import ConnectionBusyError, PullError, StreamLeftOutError, SyncError
+from unified.sync.errors import ConnectionBusyError, PullError, StreamLeftOutError, SyncError, wait_of
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
 from unified.sync.pull import OnProgress, Pull, PullResult
@@ -105,6 +105,7 @@ async def recorded(
     registry = Registry(db)
     ids = connection.workspace_id, connection.id
     result = PullResult(key.stream, mode)
+    wait: float | None = None
 
     async def close(error: str | None) -> None:
         await history.finish(
@@ -117,7 +118,7 @@ async def recorded(
             error=error,
         )
         if mode != "remap":
-            await registry.finish_sync(*ids)
+            await registry.finish_sync(*ids, wait=wait)
 
     what = f"{connection.key}: {key.stream}"
     with named(what, PullError):
@@ -127,7 +128,11 @@ async def recorded(
     attributes = {"unified.connector": connection.connector}
     with tracing.span(f"{'remap' if mode == 'remap' else 'sync'} {connection.connector}", attributes) as span:
         async with closing(what, PullError, close):
-            yield history_id, result
+            try:
+                yield history_id, result
+            except AdapterError as error:
+                wait = wait_of(error)
+                raise
             span.set({"unified.mode": result.mode, "unified.requests": result.requests, **_counts(result)})
 
 

@@ -20,7 +20,7 @@ from unified.kit.factory import AdapterFactory
 from unified.kit.registry import get_adapter
 from unified.kit.webhooks.owners import belongs_to
 from unified.store import columns as stored_columns
-from unified.store.connections import ended, field_rules, sync_requests
+from unified.store.connections import ended, field_rules, sync_requests, waits
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.database import Database
@@ -40,6 +40,7 @@ from unified.store.secrets.elsewhere.references import SecretReferenceError
 from unified.sync import privacy, scope
 from unified.sync.bracket import reason_of
 from unified.sync.columns.settling import settle
+from unified.sync.errors import wait_of
 from unified.sync.events import Interpreter, Meaning
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
@@ -190,7 +191,9 @@ class ConnectionDrain:
             return False  # removed meanwhile, and its events with it
         except Exception as error:  # noqa: BLE001 - whatever it is, other connections go on
             reason = reason_of(error, f"{self._connection.key}: the drain")
-            await self._put_off(state, reason, now, has_ended=isinstance(error, _ENDED))
+            wait = wait_of(error)
+            lasts = wait is not None or isinstance(error, _ENDED)
+            await self._put_off(state, reason, now, wait=wait, lasts=lasts)
             return False
         self.result.error = None
         return True
@@ -336,10 +339,13 @@ class ConnectionDrain:
         if self._interpreter is not None:
             result.requests = self._interpreter.adapter.http.traffic.requests
 
-    async def _put_off(self, state: Inbox, error: str, now: datetime, *, has_ended: bool) -> None:
+    async def _put_off(
+        self, state: Inbox, error: str, now: datetime, *, wait: float | None, lasts: bool
+    ) -> None:
         """Let a connection's events wait, because it can't be used; after a day, give up those that waited so long.
 
-        Where its credential has ended, its state says so, and not only when it is synced next.
+        Where its credential has ended, or its provider asked for a long wait, its state says so, and not only when it
+        is synced next. Such a wait is the connection's, so that its syncs keep to it as well.
         """
         await self.close()
         self.result.error = error
@@ -355,7 +361,9 @@ class ConnectionDrain:
                 await dead_letters.keep(transaction, self._connection, failures, now)
                 former, position = position, (late[-1].position if late else None) or position
                 await progress.settle(transaction, self._connection, former, position, trouble)
-                if has_ended:
+                if lasts:
                     await ended.note(transaction, self._connection.id, error)
+                if wait is not None:
+                    await waits.note(transaction, self._connection.id, wait)
             self.result.failed += len(late)
             goes_on = bool(late)

@@ -16,7 +16,17 @@ from unified.kit import errors as kit
 from unified.store.errors import BusyError, UnreachableError
 
 MAY_PASS = (*kit.MAY_PASS, UnreachableError, BusyError)
-"""Errors of a source or of the database that may be over in a minute."""
+"""Errors of a source or of the database that pass by themselves."""
+
+
+def passes_soon(error: Exception) -> bool:
+    """Whether an error may be over in a minute. Where a provider asked to be left alone for longer, it will not."""
+    return isinstance(error, MAY_PASS) and wait_of(error) is None
+
+
+def wait_of(error: Exception) -> float | None:
+    """Seconds for which a provider asked to be left alone, where that is longer than a run stays for."""
+    return error.wait if isinstance(error, kit.ProviderError) else None
 
 
 class SyncError(Exception):

@@ -368,8 +368,9 @@ async def test_lasting_trouble_ends_the_pull_with_a_clear_error(
 async def test_the_daily_limit_is_not_retried(portal: Portal) -> None:
     portal.fault("status", status=429, code="DAILY", times=None)
     async with portal.adapter() as adapter:
-        with pytest.raises(RateLimitedError):
+        with pytest.raises(RateLimitedError) as raised:
             await adapter.test()
+        assert raised.value.wait == 3600, "it ends at midnight, wherever that is"
         assert adapter.http.traffic.requests == 1
 
 

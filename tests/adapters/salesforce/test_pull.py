@@ -272,14 +272,16 @@ async def test_a_record_that_goes_before_its_fields_are_read_is_not_stored_by_ha
 
 async def test_a_limit_is_a_403_and_not_a_missing_right(org: SalesforceBench) -> None:
     org.provider.set_limits(RequestLimit(5, 86_400))
-    with pytest.raises(RateLimitedError, match="REQUEST_LIMIT_EXCEEDED"):
+    with pytest.raises(RateLimitedError, match="REQUEST_LIMIT_EXCEEDED") as raised:
         await org.sync(Copy("accounts"), daily_share=1, retry_count=1)
+    assert raised.value.wait == 1800, "no answer says how long; the schedule does not ask by its interval"
 
 
 async def test_a_share_of_the_day_is_left_to_others(org: SalesforceBench) -> None:
     org.provider.set_limits(RequestLimit(10, 86_400))
-    with pytest.raises(RateLimitedError, match=r"5 of the 10 requests .* daily_share \(0\.5\)"):
+    with pytest.raises(RateLimitedError, match=r"5 of the 10 requests .* daily_share \(0\.5\)") as raised:
         await org.sync(Copy("accounts"), daily_share=0.5, concurrency=1)
+    assert raised.value.wait == 1800
     assert asked(org) == 5
 
 

@@ -287,8 +287,9 @@ async def test_an_organisation_is_chosen_where_a_token_opens_several() -> None:
 async def test_a_days_limit_ends_the_run_and_a_minutes_is_waited_for(bench: XeroBench) -> None:
     bench.provider.set_limits(RequestLimit(1, 86_400))
     copy = Copy("invoices")
-    with pytest.raises(RateLimitedError, match="next run goes on"):
+    with pytest.raises(RateLimitedError, match="next run goes on") as raised:
         await bench.sync(copy)
+    assert raised.value.wait == 86_400
     assert bench.provider.stats.requests.total() <= 2, "nobody asks again within a day"
     bench.provider.set_limits(RequestLimit(2, 1))
     await bench.sync(copy)

@@ -82,7 +82,7 @@ TROUBLES: dict[str, tuple[Act, Act, type[ProviderError], str, bool]] = {
         fault("status", status=429, retry_after="0"), nothing, RateLimitedError, "429", True
     ),
     "a wait beyond any run": (
-        fault("status", status=429, retry_after="3600"), nothing, RateLimitedError, "The next run", True
+        fault("status", status=429, retry_after="3600"), nothing, RateLimitedError, "The next run", False
     ),
 }  # fmt: skip
 

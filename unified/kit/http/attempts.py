@@ -100,6 +100,6 @@ async def tried(
         failure = last.error if isinstance(last, Retry) else last
         if effect != "none" and not decided:
             msg = f"{failure}; whether it was carried out is open"
-            raise UndecidedError(msg, status=failure.status, code=failure.code) from None
+            raise UndecidedError(msg, status=failure.status, code=failure.code, wait=failure.wait) from None
         raise failure from None
     raise AssertionError("unreachable")

@@ -19,6 +19,7 @@ import msgspec
 
 from unified import tracing
 from unified.kit.errors import (
+    MAY_PASS,
     ConfigurationError,
     ForbiddenHostError,
     ProtocolError,
@@ -389,6 +390,8 @@ class HttpClient:
                 one.refused(sent, None if is_long else wait)
         else:
             limit.passed(sent)
+        if isinstance(failure, MAY_PASS):
+            failure.wait = wait if is_long else refusal.meaning.lasts
         if not refusal.meaning.retry or is_long:
             return failure
         if wait is not None:

@@ -55,6 +55,7 @@ class Meaning:
         kind: The error that it becomes.
         retry: Whether the same request may succeed later.
         wait: Seconds to wait first where the answer names no time; None leaves it to the backoff.
+        lasts: Seconds for which the next run does not ask either, where no retry helped and the answer names no time.
         note: What else a person should know: "; the day's requests are used up until midnight".
         holds_all: Whether a limit holds back all of the connection's requests, and not those alone that count against
             the same one.
@@ -63,6 +64,7 @@ class Meaning:
     kind: type[ProviderError]
     retry: bool = False
     wait: float | None = None
+    lasts: float | None = None
     note: str = ""
     holds_all: bool = False
 

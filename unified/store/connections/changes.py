@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from unified.kit.mapping.column_rules import Rules, loosened
 from unified.store import audit
+from unified.store.connections import waits
 from unified.store.connections.rows import (
     Connection,
     ConnectionNotFoundError,
@@ -155,6 +156,8 @@ async def update(
                 "updated_at = now() WHERE id = %s",  # columns from above
                 (*changed.values(), connection_id),
             )
+    if settings is not None:
+        await waits.end(conn, connection_id)
     connection = await read_connection(conn, connection_id)
     if changed:
         detail: dict[str, Any] = {"changed": sorted(changed)}

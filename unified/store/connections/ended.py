@@ -1,4 +1,4 @@
-"""A connection's state where its credential ended between two syncs: a drain says so at once, and takes it back.
+"""A connection's state where a drain finds that it can't be used, not soon: it says so at once, and takes it back.
 
 The next sync says for itself how the connection stands (`unified.store.connections.registry`).
 """
@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 
 
 async def note(conn: AsyncConnection[Any], connection_id: UUID, error: str) -> None:
-    """The connection can't be used until somebody does something; in a transaction of its workspace."""
+    """The connection can't be used until somebody does something, or for hours; in a transaction of its workspace."""
     await conn.execute(
         """
         UPDATE connector_configs SET sync_status = 'error', error_message = %s, updated_at = now()

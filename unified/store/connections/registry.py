@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from unified.kit.secrets import without_lookalikes
-from unified.store.connections import changes
+from unified.store.connections import changes, waits
 from unified.store.connections.across import read_across
 from unified.store.connections.changes import DEFAULT_SYNC_INTERVAL
 from unified.store.connections.rows import (
@@ -189,7 +189,7 @@ class Registry:
     # Sync state
 
     async def begin_sync(self, workspace_id: UUID, connection_id: UUID) -> None:
-        """Note that a sync begins now.
+        """Note that a sync begins now. It finds out anew whether the provider lets it wait.
 
         Raises:
             ConnectionNotFoundError: If the workspace has no such connection.
@@ -198,7 +198,8 @@ class Registry:
             done = await conn.execute(
                 """
                 UPDATE connector_configs
-                SET sync_status = 'syncing', sync_started_at = now(), error_message = NULL, updated_at = now()
+                SET sync_status = 'syncing', sync_started_at = now(), error_message = NULL, waits_until = NULL,
+                    updated_at = now()
                 WHERE id = %s
                 """,
                 (connection_id,),
@@ -206,12 +207,19 @@ class Registry:
             if not done.rowcount:
                 raise ConnectionNotFoundError(connection_id)
 
-    async def finish_sync(self, workspace_id: UUID, connection_id: UUID) -> None:
+    async def finish_sync(
+        self, workspace_id: UUID, connection_id: UUID, *, wait: float | None = None
+    ) -> None:
         """Note that a sync ended.
 
         The state follows from the history, so that the success of one stream does not hide the failure of
         another: ``error`` as long as the last pull of any stream that it reads failed, with the newest message,
         else ``success``.
+
+        Args:
+            workspace_id: The workspace.
+            connection_id: The connection.
+            wait: Seconds for which the provider asked to be left alone, where it did.
 
         Raises:
             ConnectionNotFoundError: If the workspace has no such connection.
@@ -246,6 +254,8 @@ class Registry:
                     "id": connection_id,
                 },
             )
+            if wait is not None:
+                await waits.note(conn, connection_id, wait)
 
 
 def presentable(error: str) -> str:

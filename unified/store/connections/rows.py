@@ -23,7 +23,8 @@ _COLUMNS = """
     c.id, c.workspace_id, w.slug AS workspace, c.connector, c.name, c.is_active,
     make_interval(mins => c.sync_interval_minutes) AS sync_interval, c.sync_status, c.sync_started_at,
     c.last_sync_at, c.error_message, c.created_at, c.updated_at, c.approval, c.sync_requested_at, c.version,
-    c.needs_reauth, c.streams
+    c.needs_reauth, c.streams,
+    CASE WHEN c.waits_until > now() THEN c.waits_until END AS waits_until
 """
 _FROM = "FROM connector_configs AS c JOIN workspaces AS w ON w.id = c.workspace_id"
 # Whether connection ``c`` of connector ``k`` reads the stream that ``h.stream`` names.
@@ -71,6 +72,8 @@ class ConnectionSummary:
         version: Rises with each change of what people edit: name, settings, streams, interval, pause, approval.
         streams: Names of the streams that it reads; empty for its connector's usual ones.
         needs_reauth: Whether its grant is gone and a person has to authorize it again; it is not synced until then.
+        waits_until: Before then it is neither synced by schedule nor drained, as its provider said; None where
+            that is over, or nobody said so.
     """
 
     id: UUID
@@ -91,6 +94,7 @@ class ConnectionSummary:
     version: int
     needs_reauth: bool
     streams: Sequence[str]
+    waits_until: datetime | None
 
     @property
     def key(self) -> str:

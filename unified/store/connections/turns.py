@@ -4,9 +4,12 @@ from collections.abc import Collection
 from datetime import datetime
 
 from unified.store.connections.rows import READS, SUMMARIES, ConnectionSummary
+from unified.store.connections.waits import LONGEST
 from unified.store.database import Database
 from unified.store.rows import fetch
 
+# A wait that ends later than any may was written by a clock that has been set back since.
+_WAITS = "c.waits_until > %(now)s AND c.waits_until <= %(now)s + %(longest)s"
 _TURN = "c.sync_started_at + 0.9 * make_interval(mins => c.sync_interval_minutes)"
 _SYNCED = """
     JOIN connectors AS k ON k.name = c.connector
@@ -15,7 +18,7 @@ _SYNCED = """
         AND (%(connector)s::text IS NULL OR c.connector = %(connector)s)
 """
 _DUE = f"""
-    AND w.slug || '/' || c.name <> ALL (%(running)s) AND (
+    AND w.slug || '/' || c.name <> ALL (%(running)s) AND ({_WAITS}) IS NOT TRUE AND (
         c.sync_started_at IS NULL
         OR {_TURN} <= %(now)s
         OR EXISTS (
@@ -65,8 +68,9 @@ async def due(
     Due is an active and approved connection of an enabled connector, nine tenths of whose interval have passed
     since its last sync began. The tenth is slack: a schedule ticks at fixed times and a sync begins seconds
     after its tick, so the next tick comes a little early, and the one after that too late.
-    Due at once is one whose last pull of a stream that it reads stopped at its time limit. One that somebody wants
-    synced now is in :mod:`unified.store.connections.sync_requests`.
+    Due at once is one whose last pull of a stream that it reads stopped at its time limit. One whose provider asked to
+    be left alone is not due before that is over. One that somebody wants synced now is in
+    :mod:`unified.store.connections.sync_requests`.
 
     Args:
         db: Where.
@@ -85,6 +89,7 @@ async def due(
             f"{SUMMARIES}{_SYNCED}{_DUE}{condition} "
             "ORDER BY c.sync_started_at NULLS FIRST, w.slug, c.name LIMIT %(limit)s",
             now=now,
+            longest=LONGEST,
             running=list(running),
             connector=connector,
             limit=limit,
@@ -99,10 +104,11 @@ async def next_turn(db: Database, connector: str, after: datetime) -> datetime |
         connector: Of which connector.
         after: A time, with a time zone.
     """
+    turn = f"greatest({_TURN}, CASE WHEN {_WAITS} THEN c.waits_until END)"
     async with db.scheduler() as conn:
         result = await conn.execute(
-            f"SELECT min({_TURN}) FROM connector_configs AS c {_SYNCED} AND {_TURN} > %(after)s".encode(),  # noqa: S608
-            {"connector": connector, "after": after},
+            f"SELECT min({turn}) FROM connector_configs AS c {_SYNCED} AND {turn} > %(now)s".encode(),  # noqa: S608
+            {"connector": connector, "now": after, "longest": LONGEST},
         )
         row = await result.fetchone()
     return row[0] if row else None

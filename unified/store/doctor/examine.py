@@ -357,16 +357,23 @@ async def _connections(conn: AsyncConnection[Any]) -> Findings:
         """
         SELECT w.slug || '/' || c.name, now() - c.sync_started_at,
             now() - c.last_sync_at, make_interval(mins => c.sync_interval_minutes), c.sync_status,
-            c.needs_reauth, c.approval
+            c.needs_reauth, c.approval,
+            CASE WHEN c.waits_until > now() THEN c.waits_until END
         FROM connector_configs AS c JOIN workspaces AS w ON w.id = c.workspace_id
         WHERE c.is_active ORDER BY 1
         """,
     )
-    for key, running, since, interval, status, needs_reauth, approval in rows:
+    for key, running, since, interval, status, needs_reauth, approval, waits_until in rows:
         if needs_reauth:
             yield Finding("wrong", key, "its authorization has ended; authorize it again")
         elif approval == "pending":
             yield Finding("advice", key, "it waits for an admin's approval")
+        elif waits_until:
+            yield Finding(
+                "advice",
+                key,
+                f"its provider asked to be left alone until {waits_until:%Y-%m-%d %H:%M %Z}; `unified status` says why",
+            )
         elif status == "syncing" and running is not None and running > _LONGEST_SYNC:
             yield Finding(
                 "wrong",

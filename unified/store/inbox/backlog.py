@@ -29,7 +29,8 @@ class Waiting:
         events: Events that can be applied, counted up to ``MOST_COUNTED``.
         oldest_at: When the first of them was received.
         letters: Dead letters whose time has come, counted likewise.
-        trouble: Set while the connection can't be used; then all wait for ``retry_at``.
+        trouble: Set while the connection can't be used; then all wait for ``retry_at``, else for what the connection
+            waits for.
     """
 
     connection: ConnectionSummary
@@ -40,7 +41,8 @@ class Waiting:
 
     def is_due(self, now: datetime) -> bool:
         """Whether a drain has something to do here."""
-        return (self.events or self.letters) > 0 and (self.trouble is None or self.trouble.retry_at <= now)
+        held_until = self.trouble.retry_at if self.trouble else self.connection.waits_until
+        return (self.events or self.letters) > 0 and (held_until is None or held_until <= now)
 
 
 async def pulse(db: Database, connector: str) -> int | None:
@@ -91,7 +93,8 @@ async def _waiting(
     # would be no condition of the index, and all events that are kept would be read.
     result = await conn.execute(
         """
-        SELECT c.id, i.events, i.oldest_at, l.letters, k.error, k.attempts, k.failing_since, k.next_attempt_at
+        SELECT c.id, i.events, i.oldest_at, l.letters, k.error, k.attempts, k.failing_since,
+            greatest(k.next_attempt_at, c.waits_until)
         FROM connector_configs AS c
         LEFT JOIN inbox_cursors AS k ON (k.workspace_id, k.connection_id) = (c.workspace_id, c.id)
         CROSS JOIN LATERAL (

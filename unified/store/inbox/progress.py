@@ -19,7 +19,7 @@ class Trouble:
         error: The reason, without a secret.
         attempts: How often it was tried.
         since: When it failed first.
-        retry_at: When it will be tried again.
+        retry_at: When it will be tried again: not before the connection's own ``waits_until``.
     """
 
     error: str
@@ -45,8 +45,10 @@ async def load(conn: AsyncConnection[Any], connection: ConnectionSummary) -> Inb
     """How far a connection's inbox is applied, in a transaction of its workspace."""
     result = await conn.execute(
         """
-        SELECT xid::text, id, error, attempts, failing_since, next_attempt_at FROM inbox_cursors
-        WHERE connection_id = %s
+        SELECT k.xid::text, k.id, k.error, k.attempts, k.failing_since, greatest(k.next_attempt_at, c.waits_until)
+        FROM inbox_cursors AS k
+        JOIN connector_configs AS c ON (c.workspace_id, c.id) = (k.workspace_id, k.connection_id)
+        WHERE k.connection_id = %s
         """,
         (connection.id,),
     )

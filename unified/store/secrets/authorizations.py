@@ -20,6 +20,7 @@ from psycopg import AsyncConnection
 from unified.kit.declarations import ConnectionRef, CredentialKind, GrantType
 from unified.kit.secrets import Secret
 from unified.store import audit
+from unified.store.connections import waits
 from unified.store.connections.across import read_across
 from unified.store.connections.rows import ConnectionSummary, connection_key
 from unified.store.database import Database
@@ -195,6 +196,7 @@ class Authorizations:
             stored = await self._put(conn, connection, tokens, dict(client), replace=True)
             await self._credentials.keep_only(conn, connection.id, stored)
             await set_right(conn, connection.id)
+            await waits.end(conn, connection.id)
             await self._note(conn, connection, "oauth.authorize", "allowed", {"grant_type": grant_type})
 
     async def lease(self, connection: ConnectionRef, after: int) -> Lease | None:

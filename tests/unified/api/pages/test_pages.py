@@ -26,6 +26,7 @@ from unified.api.settings import Settings
 from unified.cli.commands.access.sign_in import sign_in_link
 from unified.kit.webhooks.deliveries import ReceivedEvent
 from unified.sandbox.hubspot.oauth import CLIENT_ID, CLIENT_SECRET
+from unified.store.connections import waits
 from unified.store.inbox import events as inbox
 from unified.store.inbox import horizon
 from unified.store.inbox.events import Received
@@ -430,6 +431,19 @@ async def test_what_is_nowhere_below_the_api_is_json_for_a_browser_too(site: Sit
             answer = await page.goto(path)
             assert answer is not None
             assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_a_connection_that_waits_for_its_provider_says_until_when_and_why(site: Site) -> None:
+    workspace = await site.workspace()
+    connection = await site.connection(workspace)
+    await seeds.failed_with(site.db, connection, "answered 429: the day's requests are used up")
+    async with site.db.workspace(workspace.id) as conn:
+        await waits.note(conn, connection.id, 3 * 3600 + 60)
+    async with site.visit(await site.token(workspace)) as page:
+        await page.goto(f"/connectors/{connection.id}")
+        await expect(page.get_by_text("the day's requests are used up")).to_be_visible()
+        await expect(page.get_by_text("the schedule goes on in 3 hours")).to_be_visible()
+        await expect(page.get_by_text("waits for its provider")).to_be_visible()
 
 
 async def test_markup_of_others_is_shown_as_text(site: Site) -> None:

@@ -232,9 +232,14 @@ async def test_without_retry_after_the_wait_doubles(provider: "ScriptedProvider"
 
 async def test_a_wait_of_an_hour_is_left_to_the_next_run(provider: "ScriptedProvider") -> None:
     provider.script = [answer(429, headers={"retry-after": "3600", **JSON})]
-    with pytest.raises(RateLimitedError):
+    with pytest.raises(RateLimitedError) as raised:
         await get(client(provider.url))
+    assert raised.value.wait == 3600
     assert len(provider.requests) == 1
+    provider.script = [answer(422, headers={"retry-after": "3600", **JSON})]
+    with pytest.raises(RequestRefusedError) as refused:
+        await get(client(provider.url))
+    assert refused.value.wait is None, "it is refused whenever it comes"
 
 
 async def test_a_429_slows_the_limit_down(provider: "ScriptedProvider", waits: list[float]) -> None:

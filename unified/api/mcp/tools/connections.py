@@ -61,6 +61,7 @@ class _State(msgspec.Struct):
     is_active: bool
     sync_status: str
     error_message: str | None
+    waits_until: str | None
     needs_reauth: bool
     approval: str
     test_error: str | None
@@ -151,7 +152,9 @@ def _causes(state: _State) -> list[dict[str, str]]:
         (
             state.error_message is not None,
             f"The last sync failed: {state.error_message}",
-            f"do what the message says, then unified sync {name}",
+            f"wait: the schedule goes on at {state.waits_until}, as the provider said"
+            if state.waits_until
+            else f"do what the message says, then unified sync {name}",
         ),
         (
             not state.is_active,

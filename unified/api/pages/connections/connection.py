@@ -74,6 +74,8 @@ def health(connection: Connection) -> Health:
         return Health("syncing", "busy")
     if connection.sync_requested_at:
         return Health("sync requested", "busy")
+    if connection.waits_until:
+        return Health("waits for its provider", "warn")
     if connection.sync_status == "error":
         return Health("failing", "bad")
     if not connection.is_active:

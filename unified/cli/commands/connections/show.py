@@ -173,6 +173,7 @@ async def _shown(session: Session, connection: Connection) -> dict[str, Any]:
         "last_sync_at": connection.last_sync_at,
         "tested_at": connection.tested_at,
         "error": connection.error_message or connection.test_error,
+        "waits_until": connection.waits_until,
         "streams": {
             stream: {
                 "rows": count,

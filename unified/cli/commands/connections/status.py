@@ -107,6 +107,8 @@ async def _waiting(session: Session, connectors: Iterable[str]) -> dict[UUID, Wa
 def _troubles(state: Mapping[str, Any]) -> Iterator[str | None]:
     """What is wrong with a connection, and what to do."""
     yield state["error"]
+    if state["waits_until"]:
+        yield f"its provider asked to be left alone until {state['waits_until']:%Y-%m-%d %H:%M %Z}"
     yield state["webhooks"]["error"]
     yield _held(state["webhooks"])
     for one in state["burials"]:
@@ -149,6 +151,7 @@ def _state(
         "rows": stored.rows,
         "rejects": {stream: stored.rejects.get(stream, 0) for stream in stored.rows},
         "error": connection.error_message,
+        "waits_until": connection.waits_until,
         "burials": [{name: getattr(one, name) for name in one.__slots__} for one in waiting_burials],
         "webhooks": {
             "waiting": waiting.events if waiting else 0,

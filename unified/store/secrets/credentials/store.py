@@ -25,6 +25,7 @@ from unified.kit.mapping.column_rules import Rules
 from unified.kit.mapping.columns import Columns
 from unified.kit.secrets import Referenced, Secret
 from unified.store import audit
+from unified.store.connections import waits
 from unified.store.connections.approval import ConnectionNotApprovedError
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary, connection_key
 from unified.store.database import Database
@@ -120,6 +121,9 @@ class CredentialStore:
                 kept = Secret(reference) if reference else secret
                 ciphertext = place.encrypt(data_key.key, data_key.id, kept)
                 await credential_rows.write(conn, place, ciphertext, data_key.id, endpoint_id, reference)
+            # A refreshed token is the same grant: what its provider refused, it still refuses.
+            if endpoint_id is None and kind != CredentialKind.OAUTH_TOKEN:
+                await waits.end(conn, connection_id)
             if others and kind != CredentialKind.OAUTH_TOKEN:
                 await authorization_rows.forget(conn, connection_id)
             await audit.record(

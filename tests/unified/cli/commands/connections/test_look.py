@@ -77,6 +77,20 @@ def test_a_connection_is_shown_with_its_streams_and_without_its_secret(unified: 
     assert never["streams"]["customers"]["last_sync"]["outcome"] == "done"
 
 
+def test_a_wait_for_the_provider_is_shown_with_its_end(unified: Unified, sandbox: SandboxServer) -> None:
+    sandbox.stripe.faults.add(Fault("status", times=None, status=429, retry_after="10800"))
+    try:
+        assert "429" in unified.refused("sync", "acme/one")
+    finally:
+        sandbox.stripe.faults.clear()
+    (state,) = (one for one in unified.json("status") if one["connection"] == "acme/one")
+    shown = unified.json("connections", "show", "acme/one")
+    assert shown["waits_until"] == state["waits_until"] > shown["last_sync_at"]
+    assert "its provider asked to be left alone until " in " ".join(unified.ok("status").split())
+    unified.ok("sync", "acme/one")  # a person does not wait
+    assert unified.json("connections", "show", "acme/one")["waits_until"] is None
+
+
 def test_the_history_is_the_newest_first(unified: Unified) -> None:
     unified.ok("sync", "acme/two", "--stream", "customers")
     found = unified.json("connections", "history", "acme/two")

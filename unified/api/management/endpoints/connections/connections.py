@@ -153,6 +153,13 @@ class Config:
     needs_reauth: Annotated[
         bool, Field(description="Whether a person has to authorize it again before it is synced.")
     ]
+    waits_until: Annotated[
+        datetime | None,
+        Field(
+            description="Before then it is not synced by schedule, as its provider said; `error_message` is why. A "
+            "sync that is asked for is tried at once."
+        ),
+    ]
     approval: Annotated[Approval, Field(description="Only an approved connection's credentials are used.")]
     approval_by: str | None
     approval_at: datetime | None
@@ -353,6 +360,7 @@ def _config(connection: Connection) -> Config:
         error_message=connection.error_message,
         sync_requested_at=connection.sync_requested_at,
         needs_reauth=connection.needs_reauth,
+        waits_until=connection.waits_until,
         approval=connection.approval,
         approval_by=connection.approval_by,
         approval_at=connection.approval_at,
