@@ -55,6 +55,9 @@ def test_a_sync_stores_all_streams_and_passes_all_checks(installation: Installat
         assert shown["complete"] is True
         assert shown["requests"] > 0
         assert shown["mode"] == "full"
+    issued = "FROM unified_invoices WHERE status IN ('open', 'paid', 'uncollectible') AND total IS NOT NULL"
+    added_up = installation.execute("SELECT sum(invoices), sum(total) FROM kept_sums")
+    assert added_up == installation.execute(f"SELECT count(*), sum(total) {issued}")
 
     again = installation.sync("acme/stripe")
     assert checks(again) == dict.fromkeys(STRIPE_CHECKS, True)

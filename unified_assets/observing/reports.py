@@ -13,8 +13,9 @@ from typing import Any
 import dagster as dg
 
 from unified.kit.declarations import Stream
+from unified.schema.entities import INVOICES
 from unified.store.connections.rows import ConnectionSummary
-from unified.store.records.counts import kept, quality
+from unified.store.records.counts import invoiced, kept, quality
 from unified.store.records.tables import StreamKey
 from unified.sync.pull import PullResult
 
@@ -40,7 +41,7 @@ class Description:
 async def describe(
     conn: Any, connection: ConnectionSummary, stream: Stream, result: PullResult
 ) -> Description:
-    """Describe a stream after a pull.
+    """Describe a stream after a pull, and keep what its invoices add up to.
 
     Args:
         conn: A transaction of the workspace. That a change was described is kept once it commits.
@@ -53,6 +54,8 @@ async def describe(
     is_changed = live.is_new or result.is_changed
     newest = await quality.newest_records(conn, key, PREVIEW_ROWS) if is_changed else []
     days = await quality.records_by_day(conn, key, PLOTTED_DAYS) if is_changed else []
+    if is_changed and key.entity is INVOICES:
+        await invoiced.keep(conn, key)
     metadata: dict[str, Any] = {
         "dagster/row_count": live.found,
         "mode": result.mode,

@@ -1,15 +1,17 @@
-"""Bar charts in SVG, drawn here, so that they need no script: a connection's last syncs, and what the last hours did.
+"""Bar charts in SVG, drawn here, so that they need no script: of syncs, of the last hours, of what was invoiced.
 
-A bar is as high as the logarithm of the records, so that a first load does not flatten the days after.
+A bar of records is as high as their logarithm, so that a first load does not flatten the days after.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from math import log10
 from typing import Literal
 
 from unified.store.connections.overview import Hour
+from unified.store.records.counts.invoiced import Invoiced
 from unified.store.records.history import SyncRun
 
 Outcome = Literal["good", "partial", "failed", "running"]
@@ -17,6 +19,8 @@ Outcome = Literal["good", "partial", "failed", "running"]
 WIDTH, HEIGHT = 640, 140
 HOURS = 24
 """Hours that a chart of hours shows."""
+MONTHS = 12
+"""Months that a chart of months shows."""
 
 _MOST_BARS, _FEWEST_PLACES = 40, 24
 _GAP = 4
@@ -103,9 +107,31 @@ def success(hours: Sequence[Hour], since: datetime) -> list[Bar]:
     return drawn
 
 
+def invoiced(months: Sequence[Invoiced], first: date) -> list[Bar]:
+    """What was invoiced in one currency in each month since a first one.
+
+    Where credits exceed invoices, a bar is no more than a line.
+    """
+    highest = max((one.total for one in months), default=Decimal(0))
+    return [
+        _bar(
+            12 * (one.month.year - first.year) + one.month.month - first.month,
+            MONTHS,
+            float(one.total / highest) if one.total > 0 else 0.0,
+            "good",
+            f"{one.month:%B %Y}: {one.total:,f} {one.currency} in {one.invoices:,} invoices",
+        )
+        for one in months
+    ]
+
+
 def _hour(hour: Hour, since: datetime, share: float, outcome: Outcome, text: str) -> Bar:
-    step = WIDTH / HOURS
     place = (hour.begins - since) // timedelta(hours=1)
+    return _bar(place, HOURS, share, outcome, f"{hour.begins.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {text}")
+
+
+def _bar(place: int, places: int, share: float, outcome: Outcome, text: str) -> Bar:
+    step = WIDTH / places
     height = _FLOOR + (HEIGHT - _FLOOR) * share
     return Bar(
         round(place * step, 1),
@@ -113,7 +139,7 @@ def _hour(hour: Hour, since: datetime, share: float, outcome: Outcome, text: str
         round(step - _GAP, 1),
         round(height, 1),
         outcome,
-        f"{hour.begins.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {text}",
+        text,
     )
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.streams import key_of
 from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import DAGSTER_URL
 from unified.api.pages import chart
 from unified.store.connections import overview
 from unified.store.connections.overview import Hour
+from unified.store.records.counts import invoiced
 
 if TYPE_CHECKING:
     from tests.unified.api.pages.conftest import Site
@@ -59,6 +62,34 @@ async def test_what_needs_a_person_comes_first(site: Site) -> None:
     async with site.forms(await site.workspace()) as browser:
         await browser.open("/")
         assert "Nothing is connected yet." in browser.page
+
+
+async def test_what_was_invoiced_is_drawn_and_written_for_those_who_may_read_records(site: Site) -> None:
+    workspace = await site.workspace()
+    main = await site.connection(workspace)
+    now = datetime.now(UTC)
+    euros = {"total": Decimal("1234567890123456.10"), "currency": "EUR", "status": "paid"}
+    invoices = key_of(main, "invoices")
+    await seeds.record(site.db, invoices, "in_1", "in_2", **euros, issue_date=now)
+    await seeds.record(site.db, invoices, "in_3", **euros, issue_date=now - timedelta(days=400))
+    async with site.db.workspace(workspace.id) as conn:
+        await invoiced.keep(conn, invoices)
+        await conn.execute(
+            """
+            INSERT INTO kept_sums (workspace_id, connector_config_id, stream, month, currency, invoices, total)
+            SELECT workspace_id, connector_config_id, stream, month, %s, 1, -5 FROM kept_sums
+            WHERE month > now() - interval '100 days'
+            """,
+            (SCRIPT,),
+        )
+    async with site.forms(workspace) as browser:
+        await browser.open("/")
+        assert browser.page.count("2,469,135,780,246,912.20") == 2, "of a bar, and in the table"
+        assert browser.page.count(f'<th scope="row" class="nowrap">{now:%Y-%m}') == 2
+        assert browser.page.count("<rect") == 2
+    async with site.forms(workspace, "viewer") as browser:
+        await browser.open("/")
+        assert "Invoiced" not in browser.page
 
 
 async def test_hours_that_were_cut_off_are_left_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
