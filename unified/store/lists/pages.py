@@ -246,13 +246,20 @@ async def raw(conn: AsyncConnection[Any], which: RecordList, row: Row) -> dict[s
     """
     if not which.raw:
         return {}
-    (name,) = which.raw
-    statement = sql.SQL("SELECT {} FROM {} WHERE {} AND {}").format(
-        forms.KEPT, sql.Identifier(which.table), _is(which.key), forms.HAS_RAW
+    columns = [
+        forms.KEPT
+        if name == "raw_data"
+        else sql.SQL("convert_to({}::text, 'UTF8')").format(sql.Identifier(name))
+        for name in which.raw
+    ]
+    statement = sql.SQL("SELECT {} FROM {} WHERE {}").format(
+        sql.SQL(", ").join(columns), sql.Identifier(which.table), _is(which.key)
     )
     rows = await conn.execute(statement, dict(zip(which.key, row.key, strict=True)))
-    found = await forms.opened(conn, [kept for (kept,) in await rows.fetchall()])
-    return {name: msgspec.Raw(found[0]) if any(found) else None}
+    found = await rows.fetchone() or (None,) * len(which.raw)
+    kept = {name: body for name, body in zip(which.raw, found, strict=True) if body is not None}
+    opened = dict(zip(kept, await forms.opened(conn, list(kept.values())), strict=True))
+    return {name: msgspec.Raw(opened[name]) if opened.get(name) else None for name in which.raw}
 
 
 async def connection_ids(conn: AsyncConnection[Any], names: Sequence[str]) -> list[UUID]:

@@ -52,6 +52,14 @@ async def test_raw_is_what_the_source_sent(api: Api) -> None:
     assert answer.content == b'{"source_id":"1","raw_data":' + shelf.raw["1"] + b"}"
 
 
+async def test_raw_of_an_event_is_its_payload_too(api: Api) -> None:
+    shelf = await Shelf.of(api, "raw-event")
+    await shelf.put(EVENTS, "1")
+    found = await shelf.tenant.ask("GET", "/api/events/main/1?expand=raw")
+    assert found["raw_data"]["id"] == "1"
+    assert found["payload"] is not None
+
+
 async def test_raw_takes_a_permission_of_its_own(api: Api) -> None:
     shelf = await Shelf.of(api, "scope")
     await shelf.put(CUSTOMERS, "1")
