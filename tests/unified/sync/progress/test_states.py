@@ -31,6 +31,7 @@ CONNECTION = ConnectionSummary(
     created_at=SINCE,
     updated_at=SINCE,
     approval="approved",
+    waits_until=None,
     sync_requested_at=None,
     version=1,
     needs_reauth=False,
