@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -161,6 +160,5 @@ async def test_a_head_is_answered_as_a_get_without_its_body(site: Site) -> None:
                     get.headers["content-type"],
                 ), path
             assert head.content == b""
-        assert re.match(
-            "/sign-in", (await httpx.AsyncClient(base_url=site.url).head("/")).headers["location"]
-        )
+    async with httpx.AsyncClient(base_url=site.url, timeout=LIMIT_SECONDS) as nobody:
+        assert (await nobody.head("/")).headers["location"].startswith("/sign-in")
