@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from unified.kit.errors import PayloadError, PermissionDeniedError, RequestRefusedError
+from unified.kit.errors import PayloadError, PermissionDeniedError, ProtocolError, RequestRefusedError
 from unified.kit.http.client import HttpClient
 from unified.kit.reading.lists import ListEndpoint
 from unified.kit.reading.paging import Offset
@@ -67,7 +67,11 @@ async def register(http: HttpClient, url: str, jql: str) -> str:
         RequestRefusedError: If Jira takes no such webhook; with its reason.
         ProviderError: If Jira fails otherwise.
     """
-    found = [_WEBHOOK.decode(one) async for part in _LIST.pages(http) for one in part.items]
+    try:
+        found = await _listed(http)
+    except msgspec.MsgspecError as error:
+        msg = f"{http.label}: a webhook that Jira lists has another form than documented: {error}"
+        raise ProtocolError(msg) from error
     if known := next((one for one in found if (one.url, one.jql_filter) == (url, jql)), None):
         return str(known.id)
     asked = {"url": url, "webhooks": [{"jqlFilter": jql, "events": list(_EVENTS)}]}
@@ -88,8 +92,7 @@ async def renew(http: HttpClient, now: datetime) -> int:
         ProviderError: If Jira fails otherwise.
     """
     try:
-        found = [_WEBHOOK.decode(one) async for part in _LIST.pages(http) for one in part.items]
-        due = [one.id for one in found if _is_due(one, now)]
+        due = [one.id for one in await _listed(http) if _is_due(one, now)]
         for at in range(0, len(due), _AT_ONCE):
             await http.request(
                 "PUT", f"{_PATH}/refresh", _ANYTHING, json={"webhookIds": due[at : at + _AT_ONCE]}
@@ -98,6 +101,16 @@ async def renew(http: HttpClient, now: datetime) -> int:
         _log.warning("%s: the app's webhooks were not renewed: %s", http.label, error)
         return 0
     return len(due)
+
+
+async def _listed(http: HttpClient) -> list[_Webhook]:
+    """The app's webhooks.
+
+    Raises:
+        msgspec.MsgspecError: If one has another form than documented.
+        ProviderError: If Jira fails.
+    """
+    return [_WEBHOOK.decode(one) async for part in _LIST.pages(http) for one in part.items]
 
 
 def _is_due(webhook: _Webhook, now: datetime) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from unified.kit.errors import (
     ConfigurationError,
     NotFoundError,
     PermissionDeniedError,
+    ProtocolError,
     ProviderError,
     RequestRefusedError,
     UndecidedError,
@@ -151,6 +153,10 @@ async def test_an_app_registers_a_webhook_once(bench: JiraBench) -> None:
             await adapter.register_webhook(URL, "", verifier="jira_app")
         with pytest.raises(RequestRefusedError, match="The clause is missing"):
             await registering.register(adapter.http, URL, "")
+        listed = site(bench)._registered
+        listed[1] = replace(listed[1], jql=cast("Any", None))
+        with pytest.raises(ProtocolError, match="another form than documented"):
+            await adapter.register_webhook(URL, ONLY, verifier="jira_app")
         site(bench).oauth.grants[-1].scopes = ["read:jira-work"]
         with pytest.raises(PermissionDeniedError):
             await adapter.register_webhook(URL, "project = X", verifier="jira_app")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import jsonschema
+import msgspec
 import pytest
 
+from adapters.jira import registering
 from tests.adapters.jira.test_conformance import EMAIL, JiraBench
 from unified.sandbox.jira import JiraSandbox
 from unified.sandbox.jira.records import text_of
@@ -103,3 +106,22 @@ def test_webhooks_of_apps_have_it_as_well(bench: JiraBench) -> None:
     renewed = httpx.put(f"{url}/refresh", json={"webhookIds": ids}, auth=AUTH).json()
     assert faults(schema_of("put", "/rest/api/3/webhook/refresh", "200"), renewed) == []
     assert httpx.request("DELETE", url, json={"webhookIds": ids}, auth=AUTH).status_code == 202
+
+
+def test_webhooks_of_its_examples_are_read() -> None:
+    """Where the schema has numbers for the time of their end, the example has text."""
+    answers = {
+        method: json.loads(said["responses"]["200"]["content"]["application/json"]["example"])
+        for method, said in document()["paths"]["/rest/api/3/webhook"].items()
+        if method != "delete"
+    }
+    listed = [registering._WEBHOOK.decode(msgspec.json.encode(one)) for one in answers["get"]["values"]]
+    assert [one.expiration_date for one in listed] == ["2019-06-01T12:42:30.000+0000"] * 3
+    assert [registering._is_due(listed[0], datetime(2019, 5, day, tzinfo=UTC)) for day in (12, 13)] == [
+        False,
+        True,
+    ]
+    made = registering._REGISTRATION.decode(msgspec.json.encode(answers["post"]))
+    assert [(one.created_webhook_id, one.errors) for one in made.webhook_registration_result] == [
+        (1000, []), (None, ["The clause watchCount is unsupported"]), (1001, []),
+    ]  # fmt: skip
