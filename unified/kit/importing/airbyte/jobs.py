@@ -71,7 +71,9 @@ def job_of(retriever: Said, base_url: str, translator: Translator) -> tuple[Said
         base_url: Where the request goes that begins it; all others must go there too, but for files.
         translator: Of the document.
     """
-    if retriever.get("url_requester"):
+    if retriever.get("download_target_requester") or retriever.get(
+        "url_requester"
+    ):  # its name in older manifests
         raise Unconvertible(f"{KIND}: a request of its own says where its results are")
     outputs, remarks = _Outputs(), []
     status = {
@@ -102,9 +104,11 @@ def job_of(retriever: Said, base_url: str, translator: Translator) -> tuple[Said
         raise Unconvertible(f"{KIND}: nothing says which job its status is of")
     if outputs.of["polling"]:
         said["status"]["outputs"] = outputs.of["polling"]
-    minutes = retriever.get("polling_job_timeout")
-    if isinstance(minutes, int) and minutes > 0:
-        said["timeout_seconds"] = min(60 * minutes, 86_400)
+    if minutes := retriever.get("polling_job_timeout"):
+        if str(minutes).isdecimal() and int(minutes) > 0:
+            said["timeout_seconds"] = min(60 * int(minutes), 86_400)
+        else:
+            remarks.append("how long its job may take is an expression; `timeout_seconds` is as usual")
     return {"outputs": outputs.of["creation"], **said}, asked, remarks
 
 

@@ -401,6 +401,17 @@ def test_a_job_of_files_names_their_urls_and_a_person_their_hosts() -> None:
     assert any("add the hosts" in one for one in found.streams[0].remarks)
 
 
+@pytest.mark.parametrize(
+    ("minutes", "seconds"), [("30", 1800), (5_000, 86_400), ("{{ config['minutes'] }}", None), (0, None)]
+)
+def test_how_long_a_job_may_take_is_a_number_or_a_remark(minutes: Any, seconds: int | None) -> None:
+    found = converted({**job(polling_job_timeout=minutes), **KEYED})
+    assert found.document is not None
+    assert found.document["streams"]["contacts"]["job"].get("timeout_seconds") == seconds
+    is_said = any("how long its job may take" in one for one in found.streams[0].remarks)
+    assert is_said == (seconds is None and minutes != 0)
+
+
 ELSEWHERE = {"type": "HttpRequester", "url_base": "https://other.example.test", "path": "/x"}
 
 
@@ -408,6 +419,7 @@ ELSEWHERE = {"type": "HttpRequester", "url_base": "https://other.example.test", 
     ("more", "reason"),
     [
         ({"url_requester": ELSEWHERE}, "a request of its own"),
+        ({"download_target_requester": ELSEWHERE, **FILES}, "a request of its own"),
         ({"polling_requester": ELSEWHERE}, "its polling_requester goes to another host"),
         ({"polling_requester": None}, "has no polling_requester"),
         (

@@ -73,6 +73,7 @@ BY_KEY = {
     "requester": "HttpRequester",
     "creation_requester": "HttpRequester",
     "polling_requester": "HttpRequester",
+    "download_target_requester": "HttpRequester",
     "download_requester": "HttpRequester",
     "delete_requester": "HttpRequester",
     "abort_requester": "HttpRequester",
