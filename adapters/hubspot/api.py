@@ -39,7 +39,7 @@ REFUSALS = Refusals(
     codes={
         "DAILY": Meaning(
             RateLimitedError,
-            wait=3600.0,  # an hour: the answer does not say when midnight is there
+            lasts=3600.0,  # an hour: the answer does not say when midnight is there
             note="; the day's requests are used up until midnight in the account's time zone",
         )
     },

@@ -5,7 +5,7 @@ ticket or quote with the ids of its contacts and companies: under the key ``asso
 be mapped again without asking HubSpot.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -186,22 +186,8 @@ class Further(_Plain):
 
     async def complete(self, found: Sequence[msgspec.Raw]) -> list[RawRecord]:
         """Two requests a page for the associations, where the object has any that are read."""
-        ids = [read_id(record) for record in found]
         targets = ("contacts", "companies") if self.has_links else ()
-        links = await side_by_side(
-            self._api.associated(self.kind, target, [one for one in ids if one]) for target in targets
-        )
-        return [
-            _whole(
-                record,
-                one,
-                {
-                    target: [{"id": linked} for linked in of_target.get(one or "", ())]
-                    for target, of_target in zip(targets, links, strict=True)
-                },
-            )
-            for record, one in zip(found, ids, strict=True)
-        ]
+        return await _with_ids(self._api, self.kind, found, targets, self.key)
 
 
 class Custom:
@@ -231,22 +217,34 @@ class Custom:
 
     async def complete(self, found: Sequence[msgspec.Raw]) -> list[RawRecord]:
         """A request a page for each kind of association that the schema allows and that is read."""
-        ids = [read_id(record) for record in found]
-        links = await side_by_side(
-            self._api.associated(self.kind, target, [one for one in ids if one]) for target in self._targets
+        return await _with_ids(self._api, self.kind, found, self._targets, self.key, **self._says)
+
+
+async def _with_ids(
+    api: HubSpotApi,
+    kind: str,
+    found: Sequence[msgspec.Raw],
+    targets: Sequence[str],
+    key: Callable[[str], str],
+    **more: Any,
+) -> list[RawRecord]:
+    """Records with the ids of what they are associated with, by one request for each kind of that."""
+    ids = [read_id(record) for record in found]
+    links = await side_by_side(
+        api.associated(kind, target, [one for one in ids if one]) for target in targets
+    )
+    return [
+        _whole(
+            record,
+            one and key(one),
+            {
+                target: [{"id": linked} for linked in of_target.get(one or "", ())]
+                for target, of_target in zip(targets, links, strict=True)
+            },
+            **more,
         )
-        return [
-            _whole(
-                record,
-                one and self.key(one),
-                {
-                    target: [{"id": linked} for linked in of_target.get(one or "", ())]
-                    for target, of_target in zip(self._targets, links, strict=True)
-                },
-                **self._says,
-            )
-            for record, one in zip(found, ids, strict=True)
-        ]
+        for record, one in zip(found, ids, strict=True)
+    ]
 
 
 def _whole(

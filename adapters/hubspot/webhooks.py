@@ -115,31 +115,28 @@ class _Event(msgspec.Struct, rename="camel"):
 
     def subjects(self) -> Iterator[tuple[str, str]]:
         """Kind and id of every record that it is about, as far as its kind is known; the main one first."""
-        main = (self.new_object_id, self.primary_object_id, self.object_id, *self.merged_object_ids)
-        ends = self.association_type.lower().split("_to_")  # CONTACT_TO_COMPANY
-        source = _OBJECT_TYPES.get(self.from_object_type_id or "", ends[0])
-        target = _OBJECT_TYPES.get(self.to_object_type_id or "", ends[-1])
-        named = (
-            *((self.family, one) for one in main),
-            (source, self.from_object_id),
-            (target, self.to_object_id),
-        )
-        for kind, object_id in named:
-            # An id that is not a number would make HubSpot refuse the whole batch in which it is asked for.
-            if kind and str(object_id).isdecimal() and str(object_id).isascii():
-                yield kind, str(object_id)
+        return ((kind, object_id) for kind, _, object_id in self._records() if kind)
 
     def custom_objects(self) -> Iterator[str]:
         """The same of records of custom objects: ids under which the stream keeps them."""
-        main = (self.new_object_id, self.primary_object_id, self.object_id, *self.merged_object_ids)
-        named = (
-            *((self.object_type_id, one) for one in main),
-            (self.from_object_type_id, self.from_object_id),
-            (self.to_object_type_id, self.to_object_id),
+        return (
+            f"{name}:{object_id}" for _, name, object_id in self._records() if _CUSTOM_TYPE.fullmatch(name)
         )
-        for kind, object_id in named:
-            if _CUSTOM_TYPE.fullmatch(kind or "") and str(object_id).isdecimal() and str(object_id).isascii():
-                yield f"{kind}:{object_id}"
+
+    def _records(self) -> Iterator[tuple[str | None, str, str]]:
+        """Kind, type and id of every record that it is about, as far as they are said."""
+        main = (self.new_object_id, self.primary_object_id, self.object_id, *self.merged_object_ids)
+        ends = self.association_type.lower().split("_to_")  # CONTACT_TO_COMPANY
+        source, target = self.from_object_type_id or "", self.to_object_type_id or ""
+        named = (
+            *((self.family, self.object_type_id or "", one) for one in main),
+            (_OBJECT_TYPES.get(source, ends[0]), source, self.from_object_id),
+            (_OBJECT_TYPES.get(target, ends[-1]), target, self.to_object_id),
+        )
+        for kind, name, object_id in named:
+            # An id that is not a number would make HubSpot refuse the whole batch in which it is asked for.
+            if str(object_id).isdecimal() and str(object_id).isascii():
+                yield kind, name, str(object_id)
 
 
 class _Scope(msgspec.Struct, rename="camel"):
