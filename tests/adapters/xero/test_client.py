@@ -128,6 +128,18 @@ async def test_contacts_are_the_same_ones(bench: XeroBench, client: AccountingAp
     assert {one.contact_id for one in everything(client.get_contacts, "contacts")} == active.keys()
 
 
+async def test_a_contact_to_be_erased_is_one_to_both(bench: XeroBench, client: AccountingApi) -> None:
+    one = min(await stored(bench, "contacts"))
+    bench.provider.mutate("update", None, "Contacts", one, ContactStatus="GDPRREQUEST")
+    (theirs,) = client.get_contact(TENANT, one).contacts
+    assert theirs.contact_status == "GDPRREQUEST"
+    with pytest.raises(ValueError, match="must be one of"):
+        Contact(contact_status="ERASED")  # the client knows which statuses there are
+    async with bench.open(tenant_id=TENANT) as adapter:
+        (page,) = [page async for page in adapter.fetch("contacts", [one])]
+    assert [stone.erase for stone in page.tombstones] == [True]
+
+
 @pytest.mark.parametrize(("stream", "of"), [("credit_notes", "credit_notes"), ("payments", "payments")])
 async def test_other_documents_are_the_same_ones(
     bench: XeroBench, client: AccountingApi, stream: str, of: str
