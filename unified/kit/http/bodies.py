@@ -9,7 +9,10 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from contextlib import aclosing
 from tempfile import TemporaryFile, gettempdir
-from typing import IO
+from typing import IO, Literal
+
+Kept = Literal["file", "beginning"]
+"""What is kept of a large answer, where that is not all of it in memory: see :func:`kept` and :func:`beginning`."""
 
 # What an answer may hold, decompressed, unless its request says otherwise.
 MOST_BYTES = 64 * 2**20

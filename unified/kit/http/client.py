@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -243,7 +243,7 @@ class HttpClient:
         effect: Effect = "none",
         secrets: Collection[Secret] = (),
         most_bytes: int | None = None,
-        keeps: Literal["file", "beginning"] | None = None,
+        keeps: bodies.Kept | None = None,
     ) -> Answer:
         """Send a request, retrying while that may help: its answer with headers and body, whatever that is.
 

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import IO, Literal, NamedTuple
+from typing import IO, NamedTuple
 
 import aiohttp
 import httpx
@@ -25,9 +25,6 @@ _MAX_HEADER = 2**16
 # What a whole answer may take, in times of what is waited for any part of it: one that comes in drops keeps to the
 # latter for ever.
 _MOST_READS = 10
-
-
-Kept = Literal["file", "beginning"]
 
 
 class Received(NamedTuple):
@@ -77,7 +74,7 @@ class GuardedSession:
         body: bytes | None,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - of its parts, which aiohttp keeps
         most_bytes: int,
-        keeps: Kept | None = None,
+        keeps: bodies.Kept | None = None,
     ) -> Received:
         """Send a request, once, and read its whole answer, decompressed.
 
@@ -123,7 +120,7 @@ class GuardedSession:
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as above
         most_bytes: int,
         *,
-        keeps: Kept | None,
+        keeps: bodies.Kept | None,
     ) -> Received:
         if self._session is None:
             self._session = aiohttp.ClientSession(
