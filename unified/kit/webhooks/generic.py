@@ -324,17 +324,8 @@ class _Events:
         return read_each(listed, object, received)
 
     def probe(self, probe: Probe) -> bytes:
-        """A body with one event, as far as paths of plain keys lead to what it says."""
-        event: dict[str, Any] = {}
-        said = (probe.id, PROBE_TYPE, probe.at.isoformat())
-        for path, value in zip(
-            (self._reading.id_field, self._reading.type_field, self._reading.time_field), said, strict=True
-        ):
-            if _PLAIN.fullmatch(path):
-                _put(event, path, value)
-        if not self._list:
-            return msgspec.json.encode(event)
-        return msgspec.json.encode([event] if self._list == "$" else _put({}, self._list, [event]))
+        """A body with one event."""
+        return body_of(self._reading, probe.id, PROBE_TYPE, probe.at, {})
 
     @staticmethod
     def _text(path: Read | None, value: Any, shape: Any) -> str | None:
@@ -348,6 +339,28 @@ class _Events:
             return None if self._time is None else readings.moment(self._time(value, value))
         except UNREADABLE:
             return None
+
+
+def body_of(reading: Reading, key: str, kind: str, at: datetime, further: Mapping[str, Any]) -> bytes:
+    """A body with one event, as far as paths of plain keys lead to what it says.
+
+    Args:
+        reading: Where its id, type and time stand.
+        key: Its id.
+        kind: Its type.
+        at: Its time.
+        further: What else it says, by paths of plain keys.
+    """
+    event: dict[str, Any] = {}
+    said = ((reading.id_field, key), (reading.type_field, kind), (reading.time_field, at.isoformat()))
+    for path, value in (*said, *further.items()):
+        if _PLAIN.fullmatch(path):
+            _put(event, path, value)
+    if not reading.events_field:
+        return msgspec.json.encode(event)
+    return msgspec.json.encode(
+        [event] if reading.events_field == "$" else _put({}, reading.events_field, [event])
+    )
 
 
 def _put(into: dict[str, Any], path: str, value: Any) -> dict[str, Any]:

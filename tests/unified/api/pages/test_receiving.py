@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from datetime import UTC, datetime
@@ -124,6 +125,21 @@ async def test_a_program_of_others_delivers_to_what_the_page_made(site: Site) ->
         assert "<img" not in browser.page
         await browser.send(place, {**form, "action": "activate"})
     assert await customers(site, workspace) == [("c1", BAD, None, None)]
+
+
+async def test_the_body_of_a_test_says_its_event_where_the_endpoint_reads_it(site: Site) -> None:
+    async with site.forms(await site.workspace()) as browser:
+        await browser.open(NEW)
+        reading = {"id_field": "event_id", "type_field": "data.topic", "events_field": "items"}
+        await browser.send(NEW, {"name": "shop", "verifier": "hmac", **reading}, 200)
+        place = re.findall(r'action="(/connectors/[^"]+/receive)"', browser.page)[0]
+        (sample,) = re.findall(r'<textarea id="body"[^>]*>\n([^<]+)</textarea>', browser.page)
+        text = html.unescape(sample)
+        assert '"customer": {' in text
+        for _ in range(2):  # the second is not kept
+            sent = {"stream": "customers", "source": "id: id", "action": "send", "body": text}
+            await browser.send(place, sent, 200)
+        assert re.findall(r"<summary><code>([^<]+)", browser.page) == ["customer.created"]
 
 
 async def test_what_can_not_work_is_said_and_changes_nothing(site: Site) -> None:

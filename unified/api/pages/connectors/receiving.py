@@ -23,10 +23,10 @@ from unified.api.management.endpoints.connections import connections as configs
 from unified.api.management.problems import Problem, explained
 from unified.api.management.services import Services, Use
 from unified.api.pages.route import NO_SUCH_PAGE, Form, router
-from unified.api.pages.view import render, see_other
+from unified.api.pages.view import indented, render, see_other
 from unified.kit.errors import ConfigurationError
 from unified.kit.registry import get_verifier
-from unified.kit.webhooks.generic import GENERIC
+from unified.kit.webhooks.generic import GENERIC, Reading, body_of
 from unified.kit.webhooks.probes import probe_delivery
 from unified.kit.webhooks.signatures import Probe
 from unified.store.connections.rows import Connection
@@ -41,12 +41,8 @@ _SHOWN_IN_PLACE = frozenset({409, 412, 422})
 _WEBHOOKS = Rule("webhooks:write", in_workspace=True)
 _TYPE, _PICK = "type.", "pick."
 # What a form asks for by itself; an option of the proof is a line of text.
-READ = ("id_field", "type_field", "time_field", "events_field")
-_SAMPLE = """{
-  "event_id": "evt_1",
-  "type": "customer.created",
-  "data": {"customer": {"id": "c1", "name": "Ann", "contact": {"mail": "ann@example.com"}}}
-}"""
+_READ = Reading.__struct_fields__
+_CUSTOMER = {"id": "c1", "name": "Ann", "contact": {"mail": "ann@example.com"}}
 _DONE = {
     "activate": "It is in force: what comes from now on is mapped so, and what was received is applied anew."
 }
@@ -67,7 +63,7 @@ async def make(request: Request, caller: configs.Writer, services: Use, form: Fo
     _WEBHOOKS.check(caller)
     try:
         options = _lines(form.get("options", "")) | {
-            name: text for name in READ if (text := form.get(name, "").strip())
+            name: text for name in _READ if (text := form.get(name, "").strip())
         }
         secret = form.get("secret", "").strip()
         new = configs.NewConfig(connector=receiving.CONNECTOR, name=form.get("name", "").strip())
@@ -224,12 +220,12 @@ async def _page(
     if text is None:
         text = await receiving.stored(services.db, connection, stream)
     found, fault = await _tried(services, connection, stream, text, masked=not shows_values)
-    endpoints = Endpoints(services.db, services.credentials, actor=caller.actor)
+    endpoint = await _endpoint(Endpoints(services.db, services.credentials, actor=caller.actor), connection)
     return render(
         request,
         "receive.html",
         connection=connection,
-        endpoint=await _endpoint(endpoints, connection),
+        endpoint=endpoint,
         made=made,
         has_proof=has_proof,
         stream=stream,
@@ -242,11 +238,19 @@ async def _page(
         records_at=_records_at(text),
         fields=[(one, receiving.targets(stream, one.path)) for one in found.fields],
         shows_values=shows_values,
-        sample=form.get("body", _SAMPLE),
+        sample=form["body"] if "body" in form else _sample(endpoint),
         notice=notice,
         problem=problem,
         fault=fault,
     )
+
+
+def _sample(endpoint: Endpoint | None) -> str:
+    """A body that says its event where the endpoint reads it."""
+    options = endpoint.options if endpoint else {}
+    reading = msgspec.convert({name: options[name] for name in _READ if name in options}, Reading)
+    further = {"data.customer": _CUSTOMER}
+    return indented(msgspec.Raw(body_of(reading, "evt_1", "customer.created", datetime.now(UTC), further)))
 
 
 async def _tried(
