@@ -21,6 +21,7 @@ from unified.store.connections.rows import (
     ConnectionNotFoundError,
     ConnectionSummary,
     UnknownConnectorError,
+    connection_key,
     read_connection,
 )
 from unified.store.errors import InvalidSettingError, VersionConflictError
@@ -220,7 +221,7 @@ async def lock(conn: AsyncConnection[Any], connection_id: UUID, if_version: int 
     if (row := await rows.fetchone()) is None:
         raise ConnectionNotFoundError(connection_id)
     if if_version not in (None, row[0]):
-        raise VersionConflictError(f"connection {connection_id}")
+        raise VersionConflictError(f"connection {await connection_key(conn, connection_id)}")
 
 
 async def log(

@@ -103,7 +103,7 @@ async def test_what_can_not_be_used_is_said_beside_its_field_and_changes_nothing
             {**form, "version": "9", "setting.retry_count": "3"},
             422,
         )
-        assert "changed by somebody else" in browser.page
+        assert f"connection {workspace.slug}/{connection.name} was changed by somebody else" in browser.page
     assert await stored(site, connection) == connection
 
 
