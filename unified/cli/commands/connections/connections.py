@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,7 @@ from unified.cli.settings import (
     chosen_streams,
     shown_settings,
 )
+from unified.kit.adapter import BaseAdapter
 from unified.kit.declarations import UNKNOWN_ACCOUNT, CredentialKind
 from unified.kit.oauth import declared
 from unified.kit.registry import get_adapter
@@ -169,7 +170,7 @@ async def add(
         asked = [] if oauth else [one for one in adapter.credential_fields if one.name not in elsewhere]
         secrets = (read_secrets(asked, from_stdin=secret_stdin) if asked else {}) | elsewhere
         connection, trial = await connections.add(owner.id, replace(new, secrets=secrets), test=not no_test)
-        _say_trial(trial)
+        _say_trial(adapter, trial)
         for notice in await standing_notices(session.db, connection):
             say(notice)
     if oauth:
@@ -237,7 +238,7 @@ async def test(name: Name) -> None:
         _, trial = await session.connections().test(connection.workspace_id, connection.id)
     if trial.account is None:
         raise CommandError(trial.reason or "the provider gave no reason")
-    _say_trial(trial)
+    _say_trial(get_adapter(connection.connector), trial)
 
 
 @app.command()
@@ -304,7 +305,7 @@ async def update(
             secrets={**replaced, **await secrets_elsewhere(secret_from, connection.workspace_id)},
             test=not no_test and connection.approval == "approved",
         )
-        _say_trial(changed.trial)
+        _say_trial(adapter, changed.trial)
         if changed.connection.approval == "approved":
             await settle(session.db, session.adapters(), changed.connection)
     say(" ".join((f"Changed {connection.key}.", *changed.notices)))
@@ -354,8 +355,11 @@ async def _workspace(session: Session, slug: str) -> Workspace:
         return await workspaces.create(session.db, slug)
 
 
-def _say_trial(trial: Trial | None) -> None:
+def _say_trial(adapter: type[BaseAdapter[Any]], trial: Trial | None) -> None:
     if trial and (account := trial.account):
+        if account.id == UNKNOWN_ACCOUNT and not adapter.takes_credential():
+            out.print(f"{adapter.display_name} takes no credential, so it opens no account.")
+            return
         if account.id == UNKNOWN_ACCOUNT:
             out.print("Nothing refuses the credential; the system does not say whose account it opens.")
             return

@@ -37,6 +37,12 @@ def connection(unified: Unified) -> None:
     unified.ok("mappings", "set", "crm", "customers", "name.full", "name")
 
 
+def test_nothing_is_said_of_a_credential_that_it_does_not_have(unified: Unified) -> None:
+    assert unified.ok("connections", "test", "crm") == (
+        "Generic webhook takes no credential, so it opens no account.\n"
+    )
+
+
 def test_a_delivery_of_another_program_becomes_a_customer(unified: Unified) -> None:
     url = unified.ok(
         "webhooks", "add", "crm", "--verifier", "standard", UNIFIED_SECRET_WEBHOOK=SECRET
