@@ -16,8 +16,9 @@ from PIL import Image
 from tests.streams import key_of
 from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import PROVIDER
+from unified.api.pages.session import INSTALLATION
 from unified.kit.factory import AdapterFactory
-from unified.store.records.counts import kept
+from unified.store.records.counts import invoiced, kept
 from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.workspaces import members, workspaces
 from unified.sync.access.authorization import AuthorizedConnections
@@ -53,6 +54,7 @@ async def test_draw(site: Site) -> None:
     route = await seeds.route(site.db, main, await site.hubspot(workspace, "leads"), "Ann Smith")
     hook = await seeds.hook(site.db, workspace, "shop")
     ann, ben = await seeds.identity(site.db, main)
+    await workspaces.create(site.db, "globex", "Globex")
     pages = {
         "overview": "/",
         "connections": "/connectors",
@@ -78,6 +80,7 @@ async def test_draw(site: Site) -> None:
         "tokens": "/tokens",
         "audit": "/audit",
         "try": "/try?operation=GET%20/api/customers",
+        "workspaces": "/workspaces",
         "sign-in": "/sign-in",
     }
     token = await site.token(workspace, by_link=True)
@@ -86,7 +89,7 @@ async def test_draw(site: Site) -> None:
         for scheme in SCHEMES:
             viewport = {"width": size[0], "height": size[1]}
             options: dict[str, Any] = {"viewport": viewport, "color_scheme": scheme}
-            async with site.visit(token, **options) as page:
+            async with site.visit(token, reach=INSTALLATION, **options) as page:
                 for name, path in pages.items():
                     await page.goto(path)
                     taken = Image.open(io.BytesIO(await page.screenshot(full_page=True)))
@@ -111,6 +114,7 @@ async def furnished(site: Site, workspace: Workspace) -> Connection:
     async with site.db.workspace(workspace.id) as conn:
         for stream in ("customers", "invoices", "events"):
             await kept.live_records(conn, key_of(main, stream))
+        await invoiced.keep(conn, key_of(main, "invoices"))
     crm = await site.registry.add_connection(workspace.id, "hubspot", "crm")
     await seeds.failed_with(
         site.db, crm, "hubspot connection acme/crm: HTTP 401: the token was revoked; store a new one"
