@@ -5,7 +5,7 @@ They stand at a row's end, as a JSON text, which no source sends for a record. N
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from psycopg import sql
@@ -42,24 +42,30 @@ async def opened(
         marks: What stands between its values, and around those that need it.
         is_json: Whether the last field of each is an object, of which the raw record is the last value.
     """
-    ends = [(_IN_OBJECT if is_json else _ALONE).search(row) for row in rows]
+    ends = [_end(_IN_OBJECT if is_json else _ALONE, row) for row in rows]
     kept = [bytes.fromhex(end[1].decode()) for end in ends if end]
     if not kept:
         return rows
     if not forms.ids(kept) <= bodies.keys():
         async with db.workspace(workspace_id) as conn:
             bodies |= await forms.dictionaries(conn, forms.ids(kept))
-    raws = forms.open_with(bodies, kept)
-    return await asyncio.to_thread(_replaced, rows, ends, raws, None if is_json else marks)
+    return await asyncio.to_thread(_replaced, rows, ends, kept, bodies, None if is_json else marks)
+
+
+def _end(form: re.Pattern[bytes], row: bytes) -> re.Match[bytes] | None:
+    """Where a row's compressed record stands. Only behind its last mark that opens: a raw record has hundreds."""
+    opening = row.rfind(b'"', 0, len(row.rstrip(b'"}\n')))
+    return form.search(row, max(opening - 2, 0))  # that mark may be three
 
 
 def _replaced(
     rows: Sequence[bytes],
     ends: Sequence[re.Match[bytes] | None],
-    found: Sequence[bytes],
+    kept: Sequence[bytes],
+    bodies: Mapping[int, bytes],
     marks: tuple[str, str] | None,
 ) -> list[bytes]:
-    each = iter(found)
+    each = iter(forms.open_with(bodies, kept))
     return [
         row
         if end is None
