@@ -17,8 +17,8 @@ from unified.store.connections.rows import SUMMARIES, ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.records.raw import forms, json_text, shapes
-from unified.store.records.raw.forms import Compressor
-from unified.store.records.raw.parts import BEGINNING, Form, Found, Part, Place, parts_of
+from unified.store.records.raw.forms import Compressor, Form
+from unified.store.records.raw.parts import BEGINNING, Found, Part, Place, parts_of
 from unified.store.records.traces import Traces
 from unified.store.rows import fetch
 

@@ -181,7 +181,7 @@ class _Merge:
         await deletions.follow_merges(self._execute, self._key, ids_of(self._rows))
         return int(row[0]), int(row[1])
 
-    async def _form(self) -> staging.Form:
+    async def _form(self) -> forms.Form:
         """What raw records are stored as."""
         if not self._compresses:
             return json_text.stored

@@ -4,7 +4,7 @@ Which statement merges them from there: `unified.store.records.merge.batches`.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -14,15 +14,12 @@ from psycopg import AsyncCursor, sql
 from unified.store.records.merge import merge_sql
 from unified.store.records.merge.contents import Row, unstorable
 from unified.store.records.merge.rows import HEADER, TRAILER, copied_row
+from unified.store.records.raw.forms import Form
 from unified.store.records.tables import UnifiedTable
 
 _COUNT = struct.Struct("!H")
 _LENGTH = struct.Struct("!i")
 _PART = 256 * 1024
-
-
-Form = Callable[[bytes | memoryview], bytes]
-"""What a raw record is stored as: JSON that PostgreSQL reads, or compressed."""
 
 
 async def copy(cursor: AsyncCursor[Any], table: UnifiedTable, rows: Sequence[Row], form: Form) -> None:

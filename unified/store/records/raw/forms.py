@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import struct
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,9 @@ KEPT = sql.SQL("coalesce(raw_compressed, convert_to(raw_data::text, 'UTF8'))")
 
 HAS_RAW = sql.SQL("(raw_data IS NOT NULL OR raw_compressed IS NOT NULL)")
 """Whether a row has one."""
+
+Form = Callable[[bytes | memoryview], bytes]
+"""What a raw record is stored as: JSON that PostgreSQL reads (:func:`json_text.stored`), or compressed."""
 
 _log = logging.getLogger(__name__)
 

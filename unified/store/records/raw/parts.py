@@ -3,7 +3,7 @@
 Not here: which form they are brought into, and when (:mod:`unified.store.records.repacking`).
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -13,15 +13,12 @@ from psycopg import AsyncConnection, sql
 from unified.schema.entities import ENTITIES
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.records.raw import forms
-from unified.store.records.raw.forms import Compressed
+from unified.store.records.raw.forms import Compressed, Form
 
 # Rows of a transaction, at most, and bytes as they are kept; a few rows come at a time, as each may be large.
 _CHUNK = 1000
 _BYTES = 4 * 1024 * 1024
 _STEP = 20
-
-Form = Callable[[bytes], bytes]
-"""What a record is stored as: JSON that PostgreSQL reads, or compressed."""
 
 Place = tuple[str, UUID]
 """A row: its source id, and what tells it from others of that."""
