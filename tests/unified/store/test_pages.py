@@ -15,6 +15,8 @@ from unified.store.inbox import backlog, dead_letters
 from unified.store.inbox import events as inbox
 from unified.store.inbox.dead_letters import DeadLetter, Failure
 from unified.store.inbox.events import StoredEvent
+from unified.store.lists.declared import LISTS
+from unified.store.lists.pages import Place, Wanted, in_order_of_changes, start
 from unified.store.records import history, rejects
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -148,3 +150,14 @@ async def _rows_read(conn: AsyncConnection[Any]) -> int:
     )
     (count,) = await result.fetchone() or (0,)
     return int(count)
+
+
+async def test_a_look_up_leaves_the_next_page_to_the_index_of_its_order(database: Database) -> None:
+    connection = await add_connection(database)
+    async with database.workspace(connection.workspace_id) as conn:
+        before = (await start(conn)).horizon
+        wanted = Wanted(fields=("source_id",), values={"customer_id": ["cus_1"]})
+        await in_order_of_changes(
+            conn, LISTS["invoices"], wanted, after=Place.at("0"), before=before, limit=1
+        )
+        assert await (await conn.execute("SHOW enable_sort")).fetchone() == ("off",)

@@ -306,11 +306,16 @@ async def _read(
         conditions=sql.SQL(" AND ").join(conditions or [sql.SQL("true")]),
         order=order,
     )
+    looks_up = _looks_up(which, wanted)
     try:
         async with conn.cursor(binary=True) as cursor:
             set_json_loads(_as_json, cursor)
+            if looks_up:  # by another index than that of the order: the few rows that it finds are sorted
+                await conn.execute("SET LOCAL enable_sort = on")
             await cursor.execute(statement, values)
             found = await cursor.fetchall()
+            if looks_up:
+                await conn.execute("SET LOCAL enable_sort = off")
     except errors.QueryCanceled:
         raise TooSlowError(
             f"this page was not found within {STATEMENT_SECONDS} s; ask for less: filter by connection, or by a field "
@@ -333,22 +338,29 @@ async def _conditions(
 ) -> list[sql.Composable]:
     """Conditions of the filters; their values go into ``values``."""
     conditions: list[sql.Composable] = []
-    # An index that begins with the connection serves a look-up in all of a workspace's, connection by connection.
-    table = TABLES[which.entity] if which.entity and wanted.erased else None
-    goes = emptied(table) if table else {}
-    looks_up = any(which.filters[name].lookup and name not in goes for name in wanted.values)
+    goes = _goes(which, wanted)
     for name, given in wanted.values.items():
         if name != "connection":
             condition = _condition(which.filters[name], name, given, values)
-            if table and name in goes:
-                condition = sql.SQL("({} OR {})").format(condition, erased(table))
+            if which.entity and name in goes:
+                condition = sql.SQL("({} OR {})").format(condition, erased(TABLES[which.entity]))
             conditions.append(condition)
-    if looks_up:  # by another index than that of the order: the few rows that it finds are sorted
-        await conn.execute("SET LOCAL enable_sort = on")
-    if looks_up or "connection" in wanted.values:
+    # An index that begins with the connection serves a look-up in all of a workspace's, connection by connection.
+    if "connection" in wanted.values or _looks_up(which, wanted):
         ids = await connection_ids(conn, wanted.values.get("connection", ()))
         conditions.append(_condition(which.filters["connection"], "connection", ids, values))
     return conditions
+
+
+def _looks_up(which: RecordList, wanted: Wanted) -> bool:
+    """Whether one of the filters finds its few rows by an index of its own."""
+    goes = _goes(which, wanted)
+    return any(which.filters[name].lookup and name not in goes for name in wanted.values)
+
+
+def _goes(which: RecordList, wanted: Wanted) -> Mapping[str, str]:
+    """The columns that a row may have lost with all that was personal, and comes whatever a filter asks of them."""
+    return emptied(TABLES[which.entity]) if which.entity and wanted.erased else {}
 
 
 def _condition(one: Filter, name: str, given: Sequence[Any], values: dict[str, Any]) -> sql.Composable:
