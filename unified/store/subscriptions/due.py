@@ -50,24 +50,29 @@ async def has_changes(
             return True
         try:
             one = await read(conn, subscription_id)
-            if await has_more(conn, one):
+            start = await pages.start(conn)
+            if await has_more(conn, one, start):
                 return True
             stands = or_is_behind and now - one.moved_at >= LONGEST_STAND
-            return stands and await passes_over(conn, one, await pages.start(conn))
+            return stands and await passes_over(conn, one, start)
         except SubscriptionNotFoundError:
             return False
         except (ConnectionNotFoundError, InvalidSettingError, TooSlowError):
             return True  # who delivers meets it as well, and puts the subscription off
 
 
-async def has_more(conn: AsyncConnection[Any], one: Subscription) -> bool:
+async def has_more(conn: AsyncConnection[Any], one: Subscription, start: Start) -> bool:
     """Whether a change comes behind its place, or the place is another server's.
+
+    Args:
+        conn: A transaction of the workspace, after :func:`unified.store.lists.pages.start`.
+        one: The subscription.
+        start: What that has returned.
 
     Raises:
         ConnectionNotFoundError: If a filter names a connection that is not there.
         TooSlowError: If that can't be said in time.
     """
-    start = await pages.start(conn)
     return start.server != one.server or bool(
         await changes.in_order(conn, one, after=one.place, before=start.horizon, limit=1)
     )

@@ -106,7 +106,7 @@ class Subscriptions:
                 )  # fmt: skip
             made = await read(conn, subscription_id)
             await self._log(conn, made, "subscription.add", list=which)
-            await has_more(conn, made)  # so that what can't be asked is refused now
+            await has_more(conn, made, begun)  # so that what can't be asked is refused now
             return made, secret
 
     async def listed(
@@ -259,7 +259,7 @@ class Subscriptions:
                 {**asked, "filters": None if filters is None else Jsonb(filters), "id": subscription.id},
             )
             made = await read(conn, subscription.id)
-            await has_more(conn, made)  # so that what can't be asked is refused now
+            await has_more(conn, made, await pages.start(conn))  # so that what can't be asked is refused now
             await self._log(conn, subscription, "subscription.change", changed=sorted(changed))
             return made
 
