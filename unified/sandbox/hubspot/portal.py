@@ -193,7 +193,7 @@ class HubSpotPortal(Standing):
 
     def delete_object(self, kind: Kind) -> None:
         """Delete a custom object; all of its records have to be archived before."""
-        if any(True for _ in self.all(kind)):
+        if any(True for _ in self.ids(kind)):
             raise ValueError(f"{kind} has records")
         self.schemas.defined.discard(kind)
         self.schemas.deleted.add(kind)
