@@ -6,7 +6,7 @@ records. What looks odd across records is in ``sanity``. Not here: which records
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -69,27 +69,16 @@ class Trial:
     remarks: list[str]
 
 
-def try_on(
-    rules: Sequence[CompiledRule], samples: Iterable[tuple[Any, UnifiedBase | str]], now: datetime
-) -> Trial:
-    """Try rules on samples.
-
-    Args:
-        rules: From :func:`unified.kit.mapping.compiled.compile_rules`.
-        samples: As :meth:`Tryout.see` takes them.
-        now: Times far from it look odd.
-    """
-    tryout = Tryout(rules, now)
-    for raw, made in samples:
-        tryout.see(raw, made)
-    return tryout.result()
-
-
 class Tryout:
     """A trial that is under way. It keeps counts and shapes, no records."""
 
     def __init__(self, rules: Sequence[CompiledRule], now: datetime) -> None:
-        """Begin without samples."""
+        """Begin without samples.
+
+        Args:
+            rules: From :func:`unified.kit.mapping.compiled.compile_rules`.
+            now: Times far from it look odd.
+        """
         self._tried = [_Tried(rule, RuleTrial(rule.rule.target, rule.rule.source)) for rule in rules]
         self._rejected: Counter[str] = Counter()
         self._oddities = sanity.Oddities(now)

@@ -10,7 +10,7 @@ from tests.unified.kit.mapping.records import NOW, ORIGIN
 from unified.kit.errors import MappingError
 from unified.kit.mapping.compiled import StreamMapping, compile_rules
 from unified.kit.mapping.rules import StreamRules, read_rules
-from unified.kit.mapping.trial import Trial, shape, try_on
+from unified.kit.mapping.trial import Trial, Tryout, shape
 from unified.schema import UnifiedInvoice
 from unified.schema.base import UnifiedBase
 
@@ -27,7 +27,10 @@ def tried(raws: list[Any], *rules: dict[str, Any]) -> Trial:
         except MappingError as error:
             return str(error)
 
-    return try_on(mapping.compiled, [(raw, made(raw)) for raw in raws], NOW)
+    tryout = Tryout(mapping.compiled, NOW)
+    for raw in raws:
+        tryout.see(raw, made(raw))
+    return tryout.result()
 
 
 def test_each_rule_is_counted_with_its_reasons_and_types() -> None:
@@ -128,4 +131,6 @@ def test_a_trial_takes_any_sample() -> None:
         deep = [deep]
     rules = compile_rules(UnifiedInvoice, read_rules([TOTAL, {"target": "tags", "source": "t"}]))
     for raw in (None, 5, [], "x", {"t": deep}, {"t": "x" * 1_000_000}):
-        assert try_on(rules, [(raw, "no")], datetime(2026, 1, 1, tzinfo=UTC)).records == 1
+        tryout = Tryout(rules, datetime(2026, 1, 1, tzinfo=UTC))
+        tryout.see(raw, "no")
+        assert tryout.result().records == 1
