@@ -10,25 +10,23 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from unified.kit.declarations import ConnectionRef, CredentialField, CredentialKind
-from unified.kit.decoding import decode_exactly
 from unified.kit.document.engine import DocumentAdapter
 from unified.kit.document.settings import DocumentConfig
-from unified.kit.errors import AdapterError, AuthenticationError, ConfigurationError, MappingError
+from unified.kit.errors import AdapterError, AuthenticationError, ConfigurationError
 from unified.kit.http.recording import Recording, Shown, recording
 from unified.kit.mapping.compiled import compile_rules
 from unified.kit.mapping.trial import Trial
 from unified.kit.secrets import Secret
-from unified.schema.base import UnifiedBase
 from unified.sync.access.aside import Aside
 from unified.sync.access.trials import TEST_BYTES, TEST_SECONDS, TokensElsewhere
 from unified.sync.connectors.building import FoundList, lists_in
 from unified.sync.connectors.difference import Connector, difference
 from unified.sync.connectors.sampling import LONGEST_RECORD, sampled, too_long
+from unified.sync.remapping.trials import mapped
 
 MOST_REQUESTS = 20
 MOST_SAMPLES = 20
@@ -201,7 +199,7 @@ def _tried(
     found = sampled(
         compile_rules(said.table.model, said.mapping.rules),
         (
-            _mapped(adapter, stream, noted.masked(body.decode(errors="replace")).encode(), now)
+            mapped(adapter, stream, noted.masked(body.decode(errors="replace")).encode(), now)
             for body in answered.bodies
             if len(body) <= LONGEST_RECORD
         ),
@@ -220,16 +218,3 @@ def _tried(
         None if answered.error is None else noted.masked(answered.error),
         seconds,
     )
-
-
-def _mapped(
-    adapter: DocumentAdapter, stream: str, body: bytes, now: datetime
-) -> tuple[UnifiedBase | str, Any]:
-    try:
-        raw = decode_exactly(body)
-        return adapter.map_record(stream, body, adapter.origin(stream, now, now)), raw
-    except MappingError as error:
-        try:
-            return str(error), decode_exactly(body)
-        except MappingError:
-            return str(error), None

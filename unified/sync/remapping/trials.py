@@ -140,7 +140,11 @@ async def stored_bodies(
 
 
 def mapped(
-    adapter: BaseAdapter[Any], stream: str, body: bytes | memoryview, observed_at: datetime, rules: FieldRules
+    adapter: BaseAdapter[Any],
+    stream: str,
+    body: bytes | memoryview,
+    observed_at: datetime,
+    rules: FieldRules | None = None,
 ) -> tuple[UnifiedBase | str, Any]:
     """The record of a raw one, or why there is none; and the raw one, decoded."""
     try:
