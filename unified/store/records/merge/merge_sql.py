@@ -73,15 +73,15 @@ LOCK_STORED = """
     ORDER BY source_id FOR NO KEY UPDATE
 """
 
-# Whether a stored row and a new one are one state of the record: the source sent it in the same words, or it was taken
-# from here. Then it was only mapped anew. Unknown of a new one without a raw record. Which compressed ones are the same
-# is looked up before (``same``).
+# Whether a stored row and a new one are one state of the record: it was taken from here, or the source sent it in the
+# same words, which takes longest to see. Then it was only mapped anew. Unknown of a new one without a raw record. Which
+# compressed ones are the same is looked up before (``same``).
 _IS_SAME = """(
-    CASE WHEN num_nonnulls({new}.raw_data, {new}.raw_compressed) = 0 THEN NULL
+    %(is_known)s AND t.observed_at = {new}.observed_at
+    OR CASE WHEN num_nonnulls({new}.raw_data, {new}.raw_compressed) = 0 THEN NULL
         WHEN num_nonnulls(t.raw_compressed, {new}.raw_compressed) > 0 THEN t.source_id = ANY(%(same)s::text[])
         ELSE t.raw_data::text = {new}.raw_data::text
     END AND t.deleted_at IS NULL
-    OR %(is_known)s AND t.observed_at = {new}.observed_at
 )"""
 
 # The states that a merge replaces.
