@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from tests.records import read
 from tests.unified.sync.conftest import MakeSource
 from tests.unified.sync.source import Source
 from unified.schema import UnifiedInvoice
-from unified.store.records.tables import read
 from unified.sync.pull import PullResult
 
 STREAMS = ("customers", "invoices")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
+from tests import records
 from tests.unified.sync.source import Source
 from tests.unified.sync.test_history import begun, keep
 from tests.unified.sync.test_privacy import ADDRESS, CANARY, found
@@ -65,7 +66,7 @@ async def readings(source: Source, folder: Path) -> dict[str, Any]:
             "page": bytes((await pages.raw(conn, which, shown))["raw_data"] or b""),
             "one": await tables.body(conn, key, source_id),
             "remap": [row.body for row in await tables.read_raw(conn, key)],
-            "models": sorted([record.raw_data async for record in tables.read(conn, key)], key=str),
+            "models": sorted([record.raw_data async for record in records.read(conn, key)], key=str),
             "totals": await quality.invoice_totals(conn, key, IN_CENTS),
         }
     read["trials"] = [body async for _, body, _ in stored_bodies(source.db, key, 10)]

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from uuid import UUID
 
 from psycopg import AsyncConnection, sql
-from psycopg.rows import dict_row
 from pydantic import AwareDatetime, SkipValidation
 
 from unified.kit.declarations import Stream
@@ -168,34 +167,6 @@ def column_type(annotation: Any, metadata: Collection[Any] = ()) -> str:
 
 
 TABLES = {entity: UnifiedTable(entity) for entity in ENTITIES}
-
-
-async def read(
-    connection: AsyncConnection[Any], key: StreamKey, *, with_deleted: bool = False
-) -> AsyncIterator[UnifiedBase]:
-    """Read a stream's records one after the other, in flat memory.
-
-    Args:
-        connection: A transaction of the key's workspace.
-        key: Which records.
-        with_deleted: Whether tombstones come too. One that has no content never comes: it was only ever known as
-            deleted, or its person's data were deleted.
-
-    Yields:
-        Records as today's model, ordered by source id.
-    """
-    query = sql.SQL(
-        "SELECT * FROM {} WHERE connection_id = %(connection)s AND stream = %(stream)s "
-        "AND (deleted_at IS NULL OR %(with_deleted)s AND {}) ORDER BY source_id"
-    ).format(key.leaf, forms.HAS_RAW)
-    async with connection.cursor("records", row_factory=dict_row) as cursor:
-        cursor.itersize = READ_CHUNK
-        await cursor.execute(query, key.parameters() | {"with_deleted": with_deleted})
-        async for row in cursor:
-            if kept := row["raw_compressed"]:
-                (opened,) = await forms.opened(connection, [kept])
-                row["raw_data"] = _decoded(opened)
-            yield key.table.read_row(row)
 
 
 async def read_chunks(

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.records import read
 from unified.schema import UnifiedBase, UnifiedInvoice, connection_namespace, unified_id
 from unified.schema.entities import CUSTOMERS, INVOICES, RECORDS, Entity
 from unified.store.database import Database
@@ -44,7 +45,7 @@ async def store(db: Database, key: StreamKey, *rows: Row, minute: int = 1, **res
 
 async def alive(db: Database, key: StreamKey) -> dict[str, str | None]:
     async with db.workspace(key.workspace_id) as conn:
-        return {one.source_id: getattr(one, "name", None) async for one in tables.read(conn, key)}
+        return {one.source_id: getattr(one, "name", None) async for one in read(conn, key)}
 
 
 @pytest.fixture(params=[(CUSTOMERS, "accounts", "contacts"), (RECORDS, "deals", "tickets")], ids=str)

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection, sql
 
+from tests.records import read
 from unified.schema import UnifiedCustomer
 from unified.schema.entities import CUSTOMERS, EVENTS
 from unified.store.database import Database
@@ -162,8 +163,8 @@ async def test_a_deletion_counts_only_records_that_were_alive(database: Database
     assert await batches.commit(database, stream, gone) == MergeCounts(deleted=1)
     assert await batches.commit(database, stream, gone) == MergeCounts()
     async with database.workspace(stream.workspace_id) as connection:
-        assert [r.source_id async for r in tables.read(connection, stream)] == []
-        assert [r.source_id async for r in tables.read(connection, stream, with_deleted=True)] == ["a"]
+        assert [r.source_id async for r in read(connection, stream)] == []
+        assert [r.source_id async for r in read(connection, stream, with_deleted=True)] == ["a"]
 
 
 async def test_events_are_never_deleted(database: Database, stream: StreamKey) -> None:
@@ -276,7 +277,7 @@ async def test_a_record_reads_back_as_it_was_stored(database: Database, stream: 
     )
     await batches.commit(database, stream, batch(Row.of(full, b'{"id": "a"}', 1)))
     async with database.workspace(stream.workspace_id) as connection:
-        (found,) = [record async for record in tables.read(connection, stream)]
+        (found,) = [record async for record in read(connection, stream)]
     assert found == full.model_copy(update={"raw_data": {"id": "a"}})
 
 
@@ -284,7 +285,7 @@ async def test_a_row_of_the_first_schema_reads_as_todays_model(database: Databas
     await batches.commit(database, stream, batch(row("a", "x", 1, email="a@example.com")))
     async with database.workspace(stream.workspace_id) as connection:
         await connection.execute("UPDATE unified_customers SET schema_version = '1.0.0', emails = '{}'")
-        (found,) = [record async for record in tables.read(connection, stream)]
+        (found,) = [record async for record in read(connection, stream)]
     assert isinstance(found, UnifiedCustomer)
     assert found.emails == ("a@example.com",)
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.records import read
 from tests.unified.store.records.raw.test_forms import FORMS, ask, bodies, bring, many, store
 from unified.store.database import Database
 from unified.store.lists import pages
@@ -50,7 +51,7 @@ async def test_each_reader_reads_all_others(
         await pages.start(conn)
         (shown,) = await pages.single(conn, which, ["stream"], stream.connection_id, lost[0])
         assert await pages.raw(conn, which, shown) == {"raw_data": None}
-        models = {one.source_id: one.raw_data async for one in tables.read(conn, stream)}
+        models = {one.source_id: one.raw_data async for one in read(conn, stream)}
     assert [models[one] or None for one in sorted(models)] == expected
     ((names, rows),) = [chunk async for chunk in tables.read_chunks(database, stream)]
     place, name = names.index("raw_data"), names.index("source_id")
