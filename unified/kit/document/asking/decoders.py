@@ -168,12 +168,8 @@ async def _unpacked(body: bytes) -> bytes:
     """What a gzip file holds; a body that is none, because a server took it apart already, is as it is."""
     if not body.startswith(_GZIP):
         return body
-
-    async def once() -> AsyncGenerator[bytes, None]:
-        yield body
-
     try:
-        return await bodies.read(once(), "gzip", bodies.MOST_BYTES)
+        return await asyncio.to_thread(b"".join, bodies.unpacked([body], bodies.MOST_BYTES))
     except bodies.BodyError as error:
         raise msgspec.ValidationError(f"its file {error}") from None
 
