@@ -52,7 +52,7 @@ class _Outputs:
 
     def _name(self, which: str, keys: str) -> str:
         expression = f"{{{{ response{keys} }}}}"
-        named = slug(re.findall(r"[A-Za-z_]\w*", keys)[-1])
+        named = slug([which, *re.findall(r"[A-Za-z_]\w*", keys)][-1])
         count = 1
         while True:
             name = named if count == 1 else f"{named[:36]}_{count}"
@@ -108,7 +108,7 @@ def job_of(retriever: Said, base_url: str, translator: Translator) -> tuple[Said
         if str(minutes).isdecimal() and int(minutes) > 0:
             said["timeout_seconds"] = min(60 * int(minutes), 86_400)
         else:
-            remarks.append("how long its job may take is an expression; `timeout_seconds` is as usual")
+            remarks.append("how long its job may take is no whole number of minutes; say `timeout_seconds`")
     return {"outputs": outputs.of["creation"], **said}, asked, remarks
 
 

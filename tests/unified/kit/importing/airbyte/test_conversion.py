@@ -392,6 +392,17 @@ def test_a_job_is_begun_asked_after_and_read_by_what_answers_say() -> None:
     }
 
 
+def test_what_an_answer_has_at_a_place_without_a_name_is_named_after_the_answer() -> None:
+    form = job()
+    form["retriever"]["polling_requester"] |= {"path": "/exports/{{ creation_response[0] }}"}
+    form["retriever"]["download_requester"] |= {"path": "/files/{{ polling_response['7'] }}"}
+    made = contacts(form)["job"]
+    assert made["outputs"]["creation"] == "{{ response[0] }}"
+    assert made["status"]["path"] == "/exports/{{ job.creation }}"
+    assert made["status"]["outputs"] == {"polling": "{{ response['7'] }}"}
+    assert made["download"] == {"path": "/files/{{ job.polling }}"}
+
+
 def test_a_job_of_files_names_their_urls_and_a_person_their_hosts() -> None:
     found = converted({**job(**FILES), **KEYED})
     assert found.document is not None
