@@ -235,7 +235,7 @@ class JobEndpoint(ListEndpoint):
 
     async def _read(self, http: HttpClient, result: ListEndpoint, at: Position | None) -> Part:
         """A page of a result; of one at another origin without the credential."""
-        link = result.paging.url(http.url(result.path), at)
+        link = result.link(http, at)
         if link is None or http.is_own(link):
             return await result.page(http, at)
         url = httpx.URL(link)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
+import httpx
 import msgspec
 
 from unified.kit.errors import ProtocolError
@@ -94,7 +95,7 @@ class ListEndpoint:
         if self.stream is not None:
             return await self._streamed(http, self.stream, at, params)
         return await self.read(
-            http, lambda answer: Part(answer.items, self.paging.following(answer, at)), at, params
+            http, lambda answer: Part(answer.items, self._following(http, answer, at)), at, params
         )
 
     async def look(self, http: HttpClient, params: Asked = ()) -> None:
@@ -117,7 +118,7 @@ class ListEndpoint:
         answer = await http.exchange(self.method, path, most_bytes=self.most_bytes, keeps="file", **sent)
         batches = _worded(what, stream(answer))
         items = await anext(batches, ())
-        following = self.paging.following(Answer(what, items, _NOTHING, answer.headers), at)
+        following = self._following(http, Answer(what, items, _NOTHING, answer.headers), at)
         return Part(items, following, batches)
 
     async def read(
@@ -164,10 +165,30 @@ class ListEndpoint:
 
     def _request(self, http: HttpClient, at: Position | None, params: Asked) -> tuple[str, dict[str, Any]]:
         """Where a page is asked for, and what that request holds."""
-        link = self.paging.url(http.url(self.path), at)
+        link = self.link(http, at)
         asked = [*self.params, *params, *self.paging.parameters(at).items()]
         sent = self._sent(asked, has_query=link is None)
         return link or self.path, {**sent, "headers": self.headers, "limit": self.limit}
+
+    def link(self, http: HttpClient, at: Position | None) -> str | None:
+        """The URL of the page at a position, where an answer held one; see :meth:`Paging.url`.
+
+        Raises:
+            ProtocolError: If that is not a URL.
+        """
+        try:
+            link = self.paging.url(http.url(self.path), at)
+            httpx.URL(link or "")
+        except (ValueError, httpx.InvalidURL):
+            raise ProtocolError(f"{http.label}: the list {self.path} goes on at what is not a URL") from None
+        return link
+
+    def _following(self, http: HttpClient, answer: Answer, at: Position | None) -> Position | None:
+        """Where the next page begins. A place that can't be asked for is refused before anything is kept of it."""
+        following = self.paging.following(answer, at)
+        if following is not None:
+            self.link(http, following)
+        return following
 
     async def ask(self, http: HttpClient, params: Asked = ()) -> HttpAnswer:
         """Ask for the first page, and take what is answered as it is."""

@@ -193,6 +193,7 @@ async def test_a_file_on_a_host_that_is_not_declared_is_not_asked_for(api: Api, 
         ({"/jobs/7": {"state": "odd"}}, "is 'odd', which the document does not name"),
         ({"/jobs/7": [1]}, "says nothing at state"),
         ({"/jobs/7": {"state": "done", "files": [{"url": 5}]}}, r"has no list of URLs at files\.\*\.url"),
+        ({"/jobs/7": {"state": "done", "files": [{"url": "https://[x"}]}}, "goes on at what is not a URL"),
     ],
 )
 async def test_an_answer_about_a_job_that_is_odd_ends_in_words(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -268,6 +269,17 @@ async def test_a_link_to_another_host_is_never_followed(
     with pytest.raises(ForbiddenHostError, match="is not where base_url leads"):
         await listed(provider, ListEndpoint("/things", NextLink(("next",)), items=("list",)))
     assert other_provider.requests == []
+
+
+@pytest.mark.parametrize(
+    "link", ["https://[x/y", "//a.example:x/y", "https://xn--\u00e9/x", "/" + "a" * 70_000]
+)
+async def test_a_link_that_is_no_url_is_refused_with_its_page(provider: ScriptedProvider, link: str) -> None:
+    scripted(provider, {"list": [1], "next": link})
+    endpoint = ListEndpoint("/things", NextLink(("next",)), items=("list",))
+    async with aclosing(client(provider)) as http:
+        with pytest.raises(ProtocolError, match="acme/demo: the list /things goes on at what is not a URL"):
+            await endpoint.page(http)
 
 
 @pytest.mark.parametrize(
