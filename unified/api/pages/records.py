@@ -20,9 +20,9 @@ from unified.api.management.endpoints.identities import IdentityDetail, read_ide
 from unified.api.management.endpoints.records.asked import RAW, AskedRecord
 from unified.api.management.endpoints.records.records import read_page, read_record
 from unified.api.management.paging import AskedPage
-from unified.api.management.problems import Problem, explained
+from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
-from unified.api.pages.route import NO_SUCH_PAGE, router
+from unified.api.pages.route import NO_SUCH_PAGE, refusal, router
 from unified.api.pages.view import CONNECTIONS_SUGGESTED, render, see_other
 from unified.schema.entities import CUSTOMERS, EVENTS, INVOICES, RECORDS, Entity
 from unified.store.connections import rows as connections
@@ -71,10 +71,8 @@ async def list_records(
     found, problem = None, None
     try:
         found = await read_page(request, caller, services, which, page)
-    except Exception as error:
-        problem = explained(error)
-        if problem.status not in _SHOWN_IN_PLACE:
-            raise
+    except Exception as error:  # noqa: BLE001 - what is not shown here is raised again
+        problem = refusal(error, _SHOWN_IN_PLACE)
     async with services.db.workspace(caller.workspace_id) as conn:
         known = await connections.names(conn, limit=CONNECTIONS_SUGGESTED)
     return render(

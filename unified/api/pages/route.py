@@ -1,7 +1,7 @@
 """What each page goes through before its own code: who is signed in, whether they may, how often, and their form."""
 
 import hmac
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -107,14 +107,18 @@ async def _form_of(request: Request) -> dict[str, str]:
     return form
 
 
-def refusal(error: Exception) -> Problem:
-    """Why what a form asked for was refused, to be shown on the page where it was asked for.
+def refusal(error: Exception, shown: Collection[int] = _SHOWN_IN_PLACE) -> Problem:
+    """Why what was asked for was refused, to be shown on the page where it was asked for.
+
+    Args:
+        error: Why.
+        shown: Statuses that are shown there.
 
     Raises:
         Exception: The error itself, where a page of its own says it better.
     """
     problem = explained(error)
-    if problem.status not in _SHOWN_IN_PLACE:
+    if problem.status not in shown:
         raise error
     return problem
 

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from unified.api.management.access.callers import Caller
 from unified.api.management.endpoints import subscriptions as api
 from unified.api.management.endpoints.webhooks import Reader, Writer
-from unified.api.management.problems import Problem, explained
+from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
-from unified.api.pages.route import Form, router
+from unified.api.pages.route import Form, refusal, router
 from unified.api.pages.view import render, see_other
 from unified.store.lists.declared import LISTS
 from unified.store.subscriptions import progress
@@ -131,10 +131,7 @@ def _problem(error: Exception) -> Problem:
     if isinstance(error, ValidationError):
         one = error.errors()[0]
         return Problem(422, f"The {one['loc'][0]} can't be used: {one['msg']}.")
-    problem = explained(error)
-    if problem.status not in (404, 409, 422):
-        raise error
-    return problem
+    return refusal(error, (404, 409, 422))
 
 
 async def _page(

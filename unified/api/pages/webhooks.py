@@ -9,9 +9,9 @@ from pydantic import SecretStr, ValidationError
 from unified.api.management.access.callers import Caller
 from unified.api.management.endpoints import webhooks as api
 from unified.api.management.endpoints.received import WaitingEvents, waiting_events
-from unified.api.management.problems import Problem, explained
+from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
-from unified.api.pages.route import NO_SUCH_PAGE, Form, router
+from unified.api.pages.route import NO_SUCH_PAGE, Form, refusal, router
 from unified.api.pages.view import CONNECTIONS_SUGGESTED, render, see_other
 from unified.kit.declarations import Capability
 from unified.kit.registry import discover_adapters
@@ -62,11 +62,8 @@ async def add(request: Request, caller: api.Writer, services: Use, form: Form) -
     except ValidationError:
         problem = Problem(422, "An event type or the secret is not usable.")
         return await _page(request, caller, services, problem=problem, form=form)
-    except Exception as error:
-        problem = explained(error)
-        if problem.status not in (409, 422):
-            raise
-        return await _page(request, caller, services, problem=problem, form=form)
+    except Exception as error:  # noqa: BLE001 - what is not shown here is raised again
+        return await _page(request, caller, services, problem=refusal(error), form=form)
     return render(
         request, "webhook_made.html", made=made, connection=chosen, has_secret=bool(secret or made.secret)
     )

@@ -13,13 +13,13 @@ from fastapi import Query, Request, Response
 
 from unified.api.management.access.callers import Caller
 from unified.api.management.endpoints.connections import documents as api
-from unified.api.management.problems import Problem, explained
+from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
 from unified.api.pages import forms
 from unified.api.pages.connectors.desk import Desk, desk_of, with_form, with_picks
 from unified.api.pages.connectors.marketplace import HOME as MARKETPLACE
 from unified.api.pages.connectors.trying import connected, typed
-from unified.api.pages.route import NO_SUCH_PAGE, Form, router
+from unified.api.pages.route import NO_SUCH_PAGE, Form, refusal, router
 from unified.api.pages.view import render, see_other
 from unified.kit.document.engine import DocumentAdapter
 from unified.kit.document.model import Document
@@ -89,10 +89,7 @@ async def work(request: Request, caller: api.Installer, services: Use, form: For
                     await drafts.remove(conn, desk.draft)
                 return see_other(HOME)
     except (Problem, ConfigurationError, StoreError) as error:
-        problem = explained(error)
-        if problem.status not in _SHOWN_IN_PLACE:
-            raise
-        return await _page(request, caller, services, desk, problem=problem)
+        return await _page(request, caller, services, desk, problem=refusal(error, _SHOWN_IN_PLACE))
     return await _page(request, caller, services, desk)
 
 

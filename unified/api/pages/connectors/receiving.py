@@ -20,9 +20,9 @@ from unified.api.management.access.callers import Caller, Rule
 from unified.api.management.endpoints import received
 from unified.api.management.endpoints import webhooks as api
 from unified.api.management.endpoints.connections import connections as configs
-from unified.api.management.problems import Problem, explained
+from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
-from unified.api.pages.route import NO_SUCH_PAGE, Form, router
+from unified.api.pages.route import NO_SUCH_PAGE, Form, refusal, router
 from unified.api.pages.view import indented, render, see_other
 from unified.kit.errors import ConfigurationError
 from unified.kit.registry import get_verifier
@@ -37,7 +37,6 @@ from unified.sync.connectors import receiving
 from unified.sync.connectors.receiving import Draft, Received
 
 NEW = "/connectors/receive"
-_SHOWN_IN_PLACE = frozenset({409, 412, 422})
 _WEBHOOKS = Rule("webhooks:write", in_workspace=True)
 _TYPE, _PICK = "type.", "pick."
 # What a form asks for by itself; an option of the proof is a line of text.
@@ -79,10 +78,7 @@ async def make(request: Request, caller: configs.Writer, services: Use, form: Fo
         )
         return _new(request, form, problem)
     except (Problem, ConfigurationError, StoreError) as error:
-        problem = explained(error)
-        if problem.status not in _SHOWN_IN_PLACE:
-            raise
-        return _new(request, form, problem)
+        return _new(request, form, refusal(error))
     has_proof = bool(secret or made.secret) or not verifier.needs_secret
     stream = receiving.streams()[0]
     return await _page(request, caller, services, connection, stream, made=made, has_proof=has_proof)
@@ -126,10 +122,7 @@ async def work(
                 await _activate(caller, services, connection, stream, draft)
                 return see_other(f"/connectors/{connection.id}/receive?stream={stream}&done=activate")
     except (Problem, ConfigurationError, StoreError) as error:
-        problem = explained(error)
-        if problem.status not in _SHOWN_IN_PLACE:
-            raise
-        return await _page(request, caller, services, connection, stream, text=text, problem=problem)
+        return await _page(request, caller, services, connection, stream, text=text, problem=refusal(error))
     return await _page(request, caller, services, connection, stream, text=text, notice=notice)
 
 
@@ -261,12 +254,8 @@ async def _tried(
         draft = await asyncio.to_thread(receiving.read, text)
         return await receiving.try_draft(services.db, connection, stream, draft, masked=masked), None
     except (ConfigurationError, StoreError) as error:
-        empty = receiving.Draft({"id": "id"}, ())
-        if (problem := explained(error)).status not in _SHOWN_IN_PLACE:
-            raise
-        return await receiving.try_draft(
-            services.db, connection, stream, empty, masked=masked
-        ), problem.detail
+        fault, empty = refusal(error).detail, receiving.Draft({"id": "id"}, ())
+        return await receiving.try_draft(services.db, connection, stream, empty, masked=masked), fault
 
 
 def _records_at(text: str) -> str:

@@ -16,7 +16,7 @@ from unified.api.management.paging import AskedPage
 from unified.api.management.problems import Problem, explained
 from unified.api.management.services import Services, Use
 from unified.api.pages.records import address
-from unified.api.pages.route import Form, router
+from unified.api.pages.route import Form, refusal, router
 from unified.api.pages.view import render, see_other
 from unified.store.errors import StoreError
 from unified.store.identities import golden
@@ -45,10 +45,8 @@ async def list_identities(request: Request, caller: RecordReader, services: Use,
     found, problem = None, None
     try:
         found = await read_page(request, caller, services, LISTS["identities"], page)
-    except Exception as error:
-        problem = explained(error)
-        if problem.status not in _SHOWN_IN_PLACE:
-            raise
+    except Exception as error:  # noqa: BLE001 - what is not shown here is raised again
+        problem = refusal(error, _SHOWN_IN_PLACE)
     async with services.db.workspace(caller.workspace_id) as conn:
         refused = await golden.refused_groups(conn)
     return render(
