@@ -70,18 +70,26 @@ def with_picks(desk: Desk, form: Mapping[str, str]) -> Desk:
     """
     value = building.read_text(desk.text)
     stream = building.stream_of(value, desk.stream)
-    records = _keys(form["records"]) if "records" in form else None
+    records = keys_of(form["records"]) if "records" in form else None
     said = value.get("streams", {}).get(stream)
     if not isinstance(said, dict):
         raise Problem(422, "Say first which stream this is about.")
     is_other = records is not None and records != said.get("records", [])
-    picks = {} if is_other else {
-        name.removeprefix(_PICK): target for name, target in form.items() if name.startswith(_PICK)
-    }  # fmt: skip
+    picks = {} if is_other else picks_of(form)
     return replace(desk, text=building.written(building.with_picks(value, stream, records, picks)))
 
 
-def _keys(text: str) -> list[str]:
+def picks_of(form: Mapping[str, str]) -> dict[str, str]:
+    """What fields fill, by the fields' paths, as the part ``pickable`` of pages asks for it."""
+    return {name.removeprefix(_PICK): target for name, target in form.items() if name.startswith(_PICK)}
+
+
+def keys_of(text: str) -> list[str]:
+    """Keys that lead to records, as a form has them.
+
+    Raises:
+        Problem: If they are something else.
+    """
     try:
         return msgspec.json.decode(text, type=list[str])
     except (ValueError, RecursionError):

@@ -22,6 +22,7 @@ from unified.api.management.endpoints import webhooks as api
 from unified.api.management.endpoints.connections import connections as configs
 from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
+from unified.api.pages.connectors.desk import keys_of, picks_of
 from unified.api.pages.route import NO_SUCH_PAGE, Form, refusal, router
 from unified.api.pages.view import indented, render, see_other
 from unified.kit.errors import ConfigurationError
@@ -38,7 +39,7 @@ from unified.sync.connectors.receiving import Draft, Received
 
 NEW = "/connectors/receive"
 _WEBHOOKS = Rule("webhooks:write", in_workspace=True)
-_TYPE, _PICK = "type.", "pick."
+_TYPE = "type."
 # What a form asks for by itself; an option of the proof is a line of text.
 _READ = Reading.__struct_fields__
 _CUSTOMER = {"id": "c1", "name": "Ann", "contact": {"mail": "ann@example.com"}}
@@ -134,13 +135,9 @@ async def _connection(caller: Caller, services: Services, connection_id: UUID) -
 
 
 def _picked(text: str, stream: str, form: Mapping[str, str]) -> str:
-    try:
-        keys = msgspec.json.decode(form.get("records", "[]"), type=list[str])
-    except (ValueError, RecursionError):
-        raise Problem(422, "The form does not say where the records are.") from None
+    keys = keys_of(form.get("records", "[]"))
     types = [name.removeprefix(_TYPE) for name in form if name.startswith(_TYPE)]
-    picks = {name.removeprefix(_PICK): to for name, to in form.items() if name.startswith(_PICK)}
-    return receiving.with_picks(text, stream, types, keys, picks)
+    return receiving.with_picks(text, stream, types, keys, picks_of(form))
 
 
 async def _send(
