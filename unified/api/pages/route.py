@@ -73,7 +73,7 @@ class PageRoute(ReadableRoute, ManagementRoute):
                     raise
                 caller = await services.access.enter(identified, None)
                 request.state.visitor = Visitor(caller, session.nonce.reveal(), session.reach is not None)
-                request.state.caller = caller
+                request.state.caller, request.state.session = caller, session
                 rule.check(caller)
                 counted(services, caller)
                 if request.method == "POST":
@@ -125,6 +125,15 @@ def refusal(error: Exception, shown: Collection[int] = _SHOWN_IN_PLACE) -> Probl
 
 Form = Annotated[dict[str, str], Depends(_form_of)]
 """Annotation of a page's parameter: the fields of the form that was sent."""
+
+
+async def _session_of_page(request: Request) -> Session:
+    session: Session = request.state.session
+    return session
+
+
+Here = Annotated[Session, Depends(_session_of_page)]
+"""Annotation of a page's parameter: the session that it was let in by."""
 
 
 def version_of(form: Mapping[str, str]) -> int:

@@ -12,7 +12,7 @@ from fastapi import Depends, Request, Response
 from unified.api.management.access.callers import Caller, Rule
 from unified.api.management.cookies import set_cookie
 from unified.api.management.services import Services, Use
-from unified.api.pages.route import NO_SUCH_PAGE, Form, router, session_of
+from unified.api.pages.route import NO_SUCH_PAGE, Form, Here, router
 from unified.api.pages.session import INSTALLATION, LIFETIMES, TOKEN_NAME, Session, Sessions
 from unified.api.pages.view import render, see_other
 from unified.store.workspaces import members, tokens, workspaces
@@ -28,9 +28,9 @@ routes = router()
 
 
 @routes.get("/workspaces")
-async def show(request: Request, caller: Known, services: Use, after: str = "") -> Response:
+async def show(request: Request, caller: Known, services: Use, session: Here, after: str = "") -> Response:
     """The workspaces that the session reaches."""
-    reach = (await _session(request, services)).reach
+    reach = _reach(session)
     found = (
         await workspaces.listed(services.db, after=after, limit=PER_PAGE + 1)
         if reach == INSTALLATION
@@ -47,19 +47,19 @@ async def show(request: Request, caller: Known, services: Use, after: str = "") 
 
 
 @routes.post("/workspaces")
-async def go_on(request: Request, caller: Known, services: Use, form: Form) -> Response:
+async def go_on(caller: Known, services: Use, session: Here, form: Form) -> Response:
     """Go on to another workspace: as the link's role says, or a member as their own role there."""
-    session = await _session(request, services)
+    reach = _reach(session)
     known = await TokenLookup(services.db).find(session.token.reveal())
     if known is None:  # it has ended meanwhile
         raise NO_SUCH_PAGE
-    target, permissions = await _reached(services, caller, session.reach, form.get("workspace", ""))
-    actor = caller.actor if session.reach == INSTALLATION else str(session.reach)
+    target, permissions = await _reached(services, caller, reach, form.get("workspace", ""))
+    actor = caller.actor if reach == INSTALLATION else reach
     _, token = await tokens.create(
         services.db, target.id, TOKEN_NAME, sorted(permissions), expires_at=known.expires_at, actor=actor
     )
     sessions = Sessions(services.db, services.provider)
-    sealed = await sessions.seal(Session.begin(target.id, token, session.reach), "session")
+    sealed = await sessions.seal(Session.begin(target.id, token, reach), "session")
     await sessions.note_beginning(target.id, actor)
     await sessions.end(session, caller.actor)
     answer = see_other("/")
@@ -67,15 +67,14 @@ async def go_on(request: Request, caller: Known, services: Use, form: Form) -> R
     return answer
 
 
-async def _session(request: Request, services: Services) -> Session:
-    session = await session_of(request, services)
-    if session is None or session.reach is None:
+def _reach(session: Session) -> str:
+    if session.reach is None:
         raise NO_SUCH_PAGE
-    return session
+    return session.reach
 
 
 async def _reached(
-    services: Services, caller: Caller, reach: str | None, slug: str
+    services: Services, caller: Caller, reach: str, slug: str
 ) -> tuple[Workspace, Collection[str]]:
     """A workspace that a session reaches, and what it may do there.
 
@@ -91,5 +90,5 @@ async def _reached(
     return await workspaces.read(services.db, found[0].workspace_id), PERMISSIONS[found[0].role]
 
 
-def _subject(reach: str | None) -> str:
-    return str(reach).removeprefix(members.user(""))
+def _subject(reach: str) -> str:
+    return reach.removeprefix(members.user(""))

@@ -16,7 +16,7 @@ from unified.api.management.access.callers import Known
 from unified.api.management.app import ApiByNeed, described_api
 from unified.api.management.problems import Problem
 from unified.api.management.services import Use
-from unified.api.pages.route import NO_SUCH_PAGE, Form, router, session_of
+from unified.api.pages.route import NO_SUCH_PAGE, Form, Here, router
 from unified.api.pages.view import indented, render
 
 _SHOWN_HEADERS = ("content-type", "etag", "link", "location", "ratelimit", "retry-after")
@@ -34,12 +34,9 @@ async def ask(request: Request, _known: Known, operation: Name = "") -> Response
 
 
 @routes.post("/try")
-async def carry_out(request: Request, _known: Known, services: Use, form: Form) -> Response:
+async def carry_out(request: Request, _known: Known, services: Use, session: Here, form: Form) -> Response:
     """Call the operation, and show its answer. What was sent as a body may be a secret, and is not shown again."""
     chosen = _operation(form.get("operation", ""))
-    session = await session_of(request, services)
-    if session is None:  # it ended just now
-        raise Problem(403, "The session has ended; sign in again.")
     path, query = chosen["path"], {}
     for one in chosen["parameters"]:
         value = form.get(f"{one['in']}.{one['name']}", "").strip()
