@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from unified.api.management.problems import explained, unusable_value
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import CredentialField
+from unified.kit.declarations import CredentialField, CredentialKind
 from unified.kit.secrets import Secret
 from unified.kit.settings import UnusableSettingsError, typed_number
 from unified.store.connections.rows import Connection
@@ -88,6 +88,17 @@ def fields_of(adapter: type[BaseAdapter[Any]]) -> list[Field]:
         for name, property_ in schema["properties"].items()
     ]
     return sorted(found, key=lambda one: not one.is_required)
+
+
+def asked(adapter: type[BaseAdapter[Any]], form: Mapping[str, str], faults: Faults) -> dict[str, Any]:
+    """What ``connection_fields.html`` shows. Secrets are typed anew each time: none is ever part of a page."""
+    return {
+        "adapter": adapter,
+        "fields": fields_of(adapter),
+        "secrets": () if adapter.credential_kind is CredentialKind.OAUTH_TOKEN else adapter.credential_fields,
+        "form": {name: value for name, value in form.items() if not name.startswith(SECRET_PREFIX)},
+        "faults": faults,
+    }
 
 
 def streams(adapter: type[BaseAdapter[Any]], form: Mapping[str, str]) -> list[str]:

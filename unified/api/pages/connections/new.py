@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 from pydantic import ValidationError
 
+from unified.api.management.access.callers import Rule
 from unified.api.management.destinations import destination_check
 from unified.api.management.endpoints.connections import connections as configs
 from unified.api.management.problems import Problem, explained
@@ -15,7 +16,6 @@ from unified.api.pages.forms import SECRET_PREFIX, Faults
 from unified.api.pages.route import Form, router
 from unified.api.pages.view import render, see_other
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import CredentialKind
 from unified.kit.registry import adapters_for
 from unified.kit.settings import UnusableSettingsError, checked_settings
 from unified.store.errors import DuplicateNameError
@@ -43,8 +43,8 @@ async def add(request: Request, caller: configs.Writer, services: Use, form: For
     faults = Faults()
     new = _checked(adapter, form, services, faults)
     secrets = forms.secrets(adapter.credential_fields, form)
-    if secrets and "credentials:write" not in caller.permissions:
-        raise Problem(403, "This takes the permission credentials:write, which you do not have.")
+    if secrets:
+        Rule("credentials:write", in_workspace=True).check(caller)
     if new is None or faults.by_field:
         return _form(request, adapter, form, faults)
     try:
@@ -100,20 +100,15 @@ def _form(
     faults: Faults,
     status: int | None = None,
 ) -> Response:
-    fields = forms.fields_of(adapter)
-    # Secrets are typed anew each time: none is ever part of a page.
-    shown = {name: value for name, value in form.items() if not name.startswith(SECRET_PREFIX)}
-    secrets = () if adapter.credential_kind is CredentialKind.OAUTH_TOKEN else adapter.credential_fields
+    shown = forms.asked(adapter, form, faults)
     return render(
         request,
         "new.html",
         status or (422 if faults.by_field or faults.general else 200),
-        adapter=adapter,
-        fields=fields,
-        secrets=secrets,
         streams=forms.streams(adapter, form) or [stream.name for stream in adapter.chosen()],
-        form=shown,
-        faults=faults,
         is_filled=bool(form),
-        is_open=any(f"{forms.PREFIX}{one.name}" in faults.by_field for one in fields if not one.is_required),
+        is_open=any(
+            f"{forms.PREFIX}{one.name}" in faults.by_field for one in shown["fields"] if not one.is_required
+        ),
+        **shown,
     )

@@ -10,16 +10,14 @@ from uuid import UUID
 from fastapi import Request, Response
 from pydantic import ValidationError
 
-from unified.api.management.access.callers import Caller
+from unified.api.management.access.callers import Caller, Rule
 from unified.api.management.endpoints.connections import connections as configs
-from unified.api.management.problems import Problem
 from unified.api.management.services import Services, Use
 from unified.api.pages import forms
-from unified.api.pages.forms import SECRET_PREFIX, Faults
+from unified.api.pages.forms import Faults
 from unified.api.pages.route import NO_SUCH_PAGE, Form, refusal, router, version_of
 from unified.api.pages.view import render, see_other
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import CredentialKind
 from unified.kit.registry import discover_adapters
 from unified.kit.settings import UnusableSettingsError
 from unified.store.connections.rows import Connection
@@ -42,8 +40,8 @@ async def change(
     connection, adapter = await _one(caller, services, connection_id)
     faults = Faults()
     secrets = forms.secrets(adapter.credential_fields, form)
-    if secrets and "credentials:write" not in caller.permissions:
-        raise Problem(403, "This takes the permission credentials:write, which you do not have.")
+    if secrets:
+        Rule("credentials:write", in_workspace=True).check(caller)
     wanted = _wanted(connection, adapter, form, faults)
     if wanted is None:
         return _form(request, connection, adapter, form, faults)
@@ -114,13 +112,8 @@ def _form(
         "settings.html",
         422 if faults.by_field or faults.general else 200,
         connection=connection,
-        adapter=adapter,
-        fields=forms.fields_of(adapter),
-        secrets=() if adapter.credential_kind is CredentialKind.OAUTH_TOKEN else adapter.credential_fields,
         streams=forms.streams(adapter, form),
-        # Secrets are typed anew each time: none is ever part of a page.
-        form={name: value for name, value in form.items() if not name.startswith(SECRET_PREFIX)},
-        faults=faults,
         is_filled=True,
         notice=notice,
+        **forms.asked(adapter, form, faults),
     )
