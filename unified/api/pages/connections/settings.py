@@ -76,7 +76,7 @@ def _wanted(
     settings = {name: new.get(name) for name in [*old, *new] if new.get(name) != old.get(name)}
     try:
         was, is_now = forms.reading(adapter, before), forms.reading(adapter, form)
-        if not is_now["streams"]:
+        if adapter.streams and not is_now["streams"]:
             faults.general = "Choose at least one stream; to stop all syncs, pause the connection."
             return None
         other = {name: value for name, value in is_now.items() if value != was[name]}

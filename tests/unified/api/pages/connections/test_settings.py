@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from adapters.salesforce.adapter import SalesforceAdapter
+from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import STRIPE_KEY
 from unified.api.pages import forms
 from unified.kit.registry import discover_adapters
@@ -28,6 +29,11 @@ CHANGE = "Change settings"
 def also_open(sandbox: SandboxServer) -> frozenset[str]:
     """The stand-in by another name, which is another host."""
     return frozenset({sandbox.url.removeprefix("http://").replace("127.0.0.1", "localhost")})
+
+
+@pytest.fixture(scope="module")
+def with_webhooks() -> bool:
+    return True
 
 
 def sent(connection: Connection) -> dict[str, str]:
@@ -105,6 +111,16 @@ async def test_what_can_not_be_used_is_said_beside_its_field_and_changes_nothing
         )
         assert f"connection {workspace.slug}/{connection.name} was changed by somebody else" in browser.page
     assert await stored(site, connection) == connection
+
+
+async def test_a_connection_that_reads_nothing_by_itself_has_settings_too(site: Site) -> None:
+    workspace = await site.workspace()
+    hook = await seeds.hook(site.db, workspace, "shop")
+    place = f"/connectors/{hook.id}/settings"
+    async with site.forms(workspace) as browser:
+        await browser.open(place)
+        await browser.send(place, {**sent(hook), "sync_interval_minutes": "15"})
+    assert (await stored(site, hook)).sync_interval == timedelta(minutes=15)
 
 
 async def test_credentials_follow_to_another_host_only_anew(site: Site) -> None:
