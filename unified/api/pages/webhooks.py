@@ -25,6 +25,7 @@ _DONE = {
     "replay": "They are tried again with the next drain, within seconds.",
     "secret": "The secret was stored; a former one stays good for a day.",
 }
+_NOT_THERE = Problem(404, "There is no connection of that name.")
 
 routes = router()
 
@@ -39,9 +40,12 @@ async def show(
     after: UUID | None = None,
 ) -> Response:
     """Endpoints, of one connection where it is named; what waits, and dead letters."""
-    return await _page(
-        request, caller, services, notice=_DONE.get(done), connection=connection.strip(), after=after
-    )
+    try:
+        return await _page(
+            request, caller, services, notice=_DONE.get(done), connection=connection.strip(), after=after
+        )
+    except connections.ConnectionNotFoundError:
+        return await _page(request, caller, services, problem=_NOT_THERE)
 
 
 @routes.post("/webhooks")
@@ -52,8 +56,7 @@ async def add(request: Request, caller: api.Writer, services: Use, form: Form) -
             (connection_id,) = await pages.connection_ids(conn, [form.get("connection", "").strip()])
             chosen = await connections.read_connection(conn, connection_id)
     except connections.ConnectionNotFoundError:
-        problem = Problem(404, "There is no connection of that name.")
-        return await _page(request, caller, services, problem=problem)
+        return await _page(request, caller, services, problem=_NOT_THERE)
     types = [part.strip() for part in form.get("event_types", "").split(",") if part.strip()]
     secret = form.get("secret", "").strip()
     try:

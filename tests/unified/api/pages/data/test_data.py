@@ -145,3 +145,4 @@ async def test_endpoints_of_many_connections_are_found_and_added_by_name(site: S
         await browser.open("/webhooks?connection=other")
         assert f"/connectors/{other.id}" in browser.page
         await browser.open("/webhooks?connection=nowhere", 404)
+        assert "no connection of that name" in browser.page
