@@ -116,7 +116,7 @@ class _Place(NamedTuple):
     Attributes:
         made: The job.
         began: When, in seconds since 1970.
-        attempt: The how-manieth it is.
+        attempt: Its number, from 1: others failed before it.
         waited: Seconds that were waited for it so far.
         file: Which of its results.
         page: Where a page of that begins; None for the first.
@@ -131,7 +131,7 @@ class _Place(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Tells the job from others."""
+        """What distinguishes the job from others."""
         return msgspec.json.encode(self.made).decode()
 
 
@@ -175,7 +175,7 @@ class JobEndpoint(ListEndpoint):
                 if here.attempt < self.job.attempts:
                     return await self._begun(http, params, here.attempt + 1)
                 raise RequestRefusedError(
-                    f"{self._what(http)}: its job failed ({look.word[:100]!r}), {here.attempt} times"
+                    f"{self.what(http)}: its job failed ({look.word[:100]!r}), {here.attempt} times"
                 )
             results = look.results
             self._done.clear()
@@ -188,7 +188,7 @@ class JobEndpoint(ListEndpoint):
             await self._ended(http, here.made, is_done=True)
             return Part(())
         if here.file >= len(results):
-            raise RequestRefusedError(f"{self._what(http)}: its job has fewer results than before")
+            raise RequestRefusedError(f"{self.what(http)}: its job has fewer results than before")
         part = await self._read(http, results[here.file], here.page)
         if part.following is not None:
             return replace(part, following=_written(here._replace(page=part.following)))
@@ -225,7 +225,7 @@ class JobEndpoint(ListEndpoint):
             age = max(here.waited + waited, self.job.clock().timestamp() - here.began)
             if look.state == "running" and age >= self.job.timeout_seconds:
                 await self._ended(http, here.made, is_done=False)
-                msg = f"{self._what(http)}: its job was not done within {self.job.timeout_seconds:,} seconds"
+                msg = f"{self.what(http)}: its job was not done within {self.job.timeout_seconds:,} seconds"
                 # One of a former run is given up, and the list read from its start; this run's is for the next.
                 raise UnavailableError(msg) if here.key in self._own else RequestRefusedError(msg)
             if look.state != "running" or waited >= _TURN:
@@ -241,7 +241,7 @@ class JobEndpoint(ListEndpoint):
         url = httpx.URL(link)
         if not self.job.may_ask(url):
             raise ForbiddenHostError(
-                f"{self._what(http)}: its result is at {url.host}, which is not one of this system's hosts, and "
+                f"{self.what(http)}: its result is at {url.host}, which is not one of this system's hosts, and "
                 "nothing was asked there"
             )
         elsewhere = http.elsewhere(url)
@@ -260,10 +260,7 @@ class JobEndpoint(ListEndpoint):
         try:
             return _PLACE.decode(str(at))
         except msgspec.MsgspecError:
-            raise RequestRefusedError(f"{self._what(http)}: the last run stopped in no job of it") from None
-
-    def _what(self, http: HttpClient) -> str:
-        return f"{http.label}: the list {self.path}"
+            raise RequestRefusedError(f"{self.what(http)}: the last run stopped in no job of it") from None
 
 
 def _written(place: _Place) -> str:

@@ -331,8 +331,9 @@ class ListSource:
             part, first = first, None
             return part or await endpoint.page(self._http, at, params)
 
-        what = f"{self._http.label}: the list {endpoint.path}"
-        reading = read_pages(read, what=what, begin=begin, may_be_empty=endpoint.may_be_empty)
+        reading = read_pages(
+            read, what=endpoint.what(self._http), begin=begin, may_be_empty=endpoint.may_be_empty
+        )
         async with aclosing(reading) as parts:
             async for part in parts:
                 living, gone = self._sorted_out(map(self._record, part.items))

@@ -90,6 +90,10 @@ class ListEndpoint:
     stream: Callable[[HttpAnswer], AsyncGenerator[Sequence[msgspec.Raw], None]] | None = None
     most_bytes: int = bodies.MOST_BYTES
 
+    def what(self, http: HttpClient) -> str:
+        """Names the connection and the list in errors."""
+        return f"{http.label}: the list {self.path}"
+
     async def page(self, http: HttpClient, at: Position | None = None, params: Asked = ()) -> Part:
         """Ask for one page; see :meth:`read`. Of one that is read as it comes, the first records are there."""
         if self.stream is not None:
@@ -113,7 +117,7 @@ class ListEndpoint:
         at: Position | None,
         params: Asked,
     ) -> Part:
-        what = f"{http.label}: the list {self.path}"
+        what = self.what(http)
         path, sent = self._request(http, at, params)
         answer = await http.exchange(self.method, path, most_bytes=self.most_bytes, keeps="file", **sent)
         batches = _worded(what, stream(answer))
@@ -140,7 +144,7 @@ class ListEndpoint:
             ProviderError: If the provider does not answer as documented.
             ForbiddenHostError: If the page before led to another host.
         """
-        what = f"{http.label}: the list {self.path}"
+        what = self.what(http)
         path, sent = self._request(http, at, params)
         decoder: msgspec.json.Decoder[Any] = _OBJECT if self.items else _ANYTHING
         headers: Mapping[str, str] = {}
@@ -180,7 +184,7 @@ class ListEndpoint:
             link = self.paging.url(http.url(self.path), at)
             httpx.URL(link or "")
         except (ValueError, httpx.InvalidURL):
-            raise ProtocolError(f"{http.label}: the list {self.path} goes on at what is not a URL") from None
+            raise ProtocolError(f"{self.what(http)} goes on at what is not a URL") from None
         return link
 
     def _following(self, http: HttpClient, answer: Answer, at: Position | None) -> Position | None:
@@ -216,9 +220,7 @@ class ListEndpoint:
         async def read(at: Position | None) -> Part:
             return await self.page(http, at, params)
 
-        return read_pages(
-            read, what=f"{http.label}: the list {self.path}", begin=begin, may_be_empty=self.may_be_empty
-        )
+        return read_pages(read, what=self.what(http), begin=begin, may_be_empty=self.may_be_empty)
 
 
 async def _worded(
