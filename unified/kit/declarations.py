@@ -55,7 +55,8 @@ class CredentialKind(StrEnum):
 class AdapterConfig(BaseModel):
     """A connection's settings: everything that is not secret. Adapters subclass it with their own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Settings are stored as JSON, which has no infinite number.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # Hosts that base_url may name, and all below them; empty where each customer has one of their own.
     hosts: ClassVar[tuple[str, ...]] = ()
