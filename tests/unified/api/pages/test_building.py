@@ -6,14 +6,13 @@ import base64
 import json
 import re
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import yaml
 from playwright.async_api import expect
 
+from tests.json_api import JsonApi, serving
 from tests.unified.api.pages.conftest import PROVIDER
 from unified.kit.declarations import CredentialKind
 from unified.kit.secrets import Secret
@@ -42,54 +41,37 @@ PEOPLE = [
 HOME = "/connectors/build"
 
 
-class _Api(BaseHTTPRequestHandler):
+class _Api(JsonApi):
     """An API with lists of every bad kind."""
 
     SESSION = "session_fake_5f3e8a90"
     asked: ClassVar[list[str]] = []
 
-    def do_POST(self) -> None:
+    def post(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
-        self._answer(200, {"token": self.SESSION})
+        self.answer(200, {"token": self.SESSION})
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         path, key = self.path.partition("?")[0], self.headers["authorization"]
         self.asked.append(self.path)
         if path == "/redirect":
-            return self._answer(302, {}, location="https://elsewhere.example/people")
+            return self.answer(302, {}, location="https://elsewhere.example/people")
         if path == "/huge":
-            return self._answer(200, None, **{"content-length": str(300 * 2**20)})
+            return self.answer(200, None, **{"content-length": str(300 * 2**20)})
         if path == "/loop":
-            return self._answer(200, {"data": [], "next": f"page{len(self.asked)}"})
+            return self.answer(200, {"data": [], "next": f"page{len(self.asked)}"})
         if path == "/echo":
             said = f"you sent {key}, which is {base64.b64encode(KEY.encode()).decode()} and {json.dumps(KEY)}"
-            return self._answer(200, {"data": [{"uid": KEY, "full": said}]}, **{"x-echo": str(key)})
+            return self.answer(200, {"data": [{"uid": KEY, "full": said}]}, **{"x-echo": str(key)})
         if key != f"Bearer {KEY}":
-            return self._answer(401, {"message": f"the key {key} is unknown"})
-        return self._answer(200, {"meta": {BAD: 1}, "people": {"items": PEOPLE}}, **{"x-odd": BAD})
-
-    def _answer(self, status: int, body: Any, **headers: str) -> None:
-        text = b"" if body is None else json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {
-            "content-type": "application/json",
-            "content-length": str(len(text)),
-            **headers,
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
+            return self.answer(401, {"message": f"the key {key} is unknown"})
+        return self.answer(200, {"meta": {BAD: 1}, "people": {"items": PEOPLE}}, **{"x-odd": BAD})
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Api) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(_Api) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

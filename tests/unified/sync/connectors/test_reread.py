@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography.fernet import Fernet
 
+from tests.json_api import JsonApi, serving
 from tests.unified.sync.connectors import desk
 from tests.unified.sync.connectors.test_installing import install, upgrade
 from unified.kit.factory import AdapterFactory
@@ -26,7 +23,7 @@ from unified.sync.connections.changing import Connections
 from unified.sync.connections.wanted import NewConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.conftest import AddWorkspace
     from unified.store.database import Database
@@ -38,32 +35,17 @@ PEOPLE = [
 ]
 
 
-class _People(BaseHTTPRequestHandler):
+class _People(JsonApi):
     """A list by state; with a time, what changed since: nothing."""
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         query = parse_qs(urlsplit(self.path).query)
         found = [
             one
             for one in PEOPLE
             if one["state"] in query.get("state", [one["state"]]) and "since" not in query
         ]
-        text = json.dumps({"data": found}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_: Any) -> None: ...
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _People) as server:
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+        self.answer(200, {"data": found})
 
 
 def document(version: str, change: Callable[[Stream], Any] = lambda _: None) -> dict[str, Any]:
@@ -120,7 +102,7 @@ async def test_what_an_upgraded_document_reads_is_read_anew(
     await install(database, own, document("1.0.0"))
     credentials = CredentialStore(database, LocalKeyProvider([Fernet.generate_key().decode()]))
     factory = AdapterFactory(StoredConnections(Registry(database), credentials, actor="test"))
-    with serving() as url:
+    with serving(_People) as url:
         settings = {"base_url": url, "allow_private_hosts": True}
         new = NewConnection(
             connector="desk", name="main", settings=settings, secrets={"api_key": Secret(desk.KEY)}

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from tests.json_api import JsonApi, serving
 from tests.unified.sync.connectors import desk
 from unified.cli.processes.reloading import ReloadedLocations
 from unified.store.server import embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.unified.cli.conftest import Unified
@@ -28,45 +25,26 @@ print(*sorted(one.name for one in (*defs.schedules, *defs.jobs)))
 """
 
 
-class _Desk(BaseHTTPRequestHandler):
+class _Desk(JsonApi):
     """The system: it wants its key."""
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         known = self.headers["authorization"] == f"Bearer {desk.KEY}"
-        self._answer(200 if known else 401, desk.answers(self.path) if known else {"message": "no"})
-
-    def _answer(self, status: int, body: Any) -> None:
-        text = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
+        self.answer(200 if known else 401, desk.answers(self.path) if known else {"message": "no"})
 
 
-class _Dagster(_Desk):
+class _Dagster(JsonApi):
     """A Dagster's UI that is asked to load its locations."""
 
-    def do_POST(self) -> None:
+    def post(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         assert "reloadWorkspace" in asked["query"]
         _RELOADS.append(self.headers["authorization"])
         entry = {"locationOrLoadError": {"__typename": "RepositoryLocation"}}
-        self._answer(200, {"data": {"reloadWorkspace": {"locationEntries": [entry]}}})
+        self.answer(200, {"data": {"reloadWorkspace": {"locationEntries": [entry]}}})
 
 
 _RELOADS: list[str] = []
-
-
-@contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def write(path: Path, document: dict[str, Any], exchanges: dict[str, Any] | None = None) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,6 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from tests.json_api import JsonApi, serving
 from tests.model_server import model_server
 from tests.unified.kit.importing.openapi.test_advised import PATHS, advice, answers
 from tests.unified.kit.importing.openapi.test_draft import spec
@@ -26,40 +25,27 @@ KEY = "desk_fake_key_8f2c"
 PEOPLE = [{"id": f"p{n}", "mail_x": f"p{n}@example.com", "nick": f"Person {n}"} for n in range(250)]
 
 
-class _Desk(BaseHTTPRequestHandler):
+class _Desk(JsonApi):
     """The API: people in pages of a hundred, and tickets that this key may not see."""
 
     asked: ClassVar[list[str]] = []
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         url = urlsplit(self.path)
         self.asked.append(f"{self.command} {url.path}")
         if self.headers["authorization"] != f"Bearer {KEY}":
-            return self._answer(401, {"message": f"unknown: {self.headers['authorization']}"})
+            return self.answer(401, {"message": f"unknown: {self.headers['authorization']}"})
         if url.path != "/contacts":
-            return self._answer(403, {"message": "not yours"})
+            return self.answer(403, {"message": "not yours"})
         begin = int(parse_qs(url.query).get("weiter", ["0"])[0])
         after = str(begin + 100) if begin + 100 < len(PEOPLE) else None
-        return self._answer(200, {"data": PEOPLE[begin : begin + 100], "fortsetzung": after})
-
-    def _answer(self, status: int, body: Any) -> None:
-        text = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
+        return self.answer(200, {"data": PEOPLE[begin : begin + 100], "fortsetzung": after})
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Desk) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(_Desk) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
