@@ -169,6 +169,10 @@ async def test_what_can_not_work_is_said_and_changes_nothing(site: Site) -> None
         ):
             await browser.send(place, {"stream": "customers", "source": source, "action": "activate"}, 422)
             assert said in browser.page
+        for source in ("id: 5", "id: {}", "id: {paths: 5}"):
+            picked = {"stream": "customers", "source": source, "action": "pick", "records": '["c"]'}
+            await browser.send(place, picked, 200)
+            assert "customers.id" in browser.page
         await browser.send(place, {"stream": "customers", "source": "id: id", "action": "send"}, 422)
         assert "no endpoint" in browser.page
         await browser.send(place, {"stream": "events", "source": "id: id", "action": "try"}, 404)
