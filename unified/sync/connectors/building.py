@@ -127,9 +127,7 @@ def with_form(value: Mapping[str, Any], form: Mapping[str, str], stream: str) ->
 
 
 def _change_stream(streams: dict[str, Any], stream: str, new: Mapping[str, str]) -> None:
-    said = streams[stream]
-    if not isinstance(said, dict):
-        said = streams[stream] = {}
+    said = _said_of(streams, stream)
     for name in ("entity", "path"):
         if name in new:
             said[name] = new[name]
@@ -139,6 +137,13 @@ def _change_stream(streams: dict[str, Any], stream: str, new: Mapping[str, str])
         said["paging"] = usual_paging(new["paging"]) or said.get("paging")
     if isinstance(said.get("paging"), dict):
         _change_paging(said["paging"], new)
+
+
+def _said_of(streams: dict[str, Any], stream: str) -> dict[str, Any]:
+    """What a document says of a stream, to be changed; nothing yet where that is no object."""
+    said: dict[str, Any] = _object(streams, stream)
+    streams[stream] = said
+    return said
 
 
 def _change_paging(paging: dict[str, Any], new: Mapping[str, str]) -> None:
@@ -196,19 +201,19 @@ def with_picks(
         picks: Of each path that was shown, what it fills; ``id``, or nothing. Rules for other paths stay.
     """
     changed: dict[str, Any] = deepcopy(dict(value))
-    said = changed["streams"][stream]
+    said = _said_of(changed["streams"], stream)
     if records is not None:
         said["records"] = list(records)
     if picks:
-        mapping = said.setdefault("mapping", {})
+        mapping = said["mapping"] = _object(said, "mapping")
         taken = {target for target in picks.values() if target}
         kept = [
             rule
             for rule in _rules(mapping)
-            if picks.get(str(rule.get("source")), rule.get("target")) == rule.get("target")
-            and (str(rule.get("source")) in picks or rule.get("target") not in taken)
+            if picks.get(str(rule.get("source")), target := _text(rule.get("target"))) == target
+            and (str(rule.get("source")) in picks or target not in taken)
         ]
-        there = {(str(rule.get("source")), rule.get("target")) for rule in kept}
+        there = {(str(rule.get("source")), _text(rule.get("target"))) for rule in kept}
         mapping["rules"] = kept + [
             {"target": target, "source": path}
             for path, target in picks.items()

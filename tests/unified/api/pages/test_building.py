@@ -224,6 +224,13 @@ async def test_hostile_answers_and_documents_come_to_a_word(site: Site, api: str
             assert "base_url" in await answer.text()
         private = await sender.send(said(hosts=["10.0.0.1"], base_url="https://10.0.0.1"))
         assert "hosts.0" in await private.text()
+        for odd in (
+            None,
+            {"people": {"mapping": None}},
+            {"people": {"mapping": {"rules": [{"target": []}]}}},
+        ):
+            picked = await sender.send(said(streams=odd), "pick", **{"pick.full": "name"})
+            assert picked.status == 422
         secrets = [{"name": "token", "label": "Password", "hint": "yours"}]
         login = {"kind": "session", "secrets": secrets, "path": "/login", "token": ["token"]}
         text = await (await sender.send(said(auth={**login, "body": {"key": "{{ secrets.token }}"}}))).text()

@@ -71,7 +71,7 @@ def with_picks(desk: Desk, form: Mapping[str, str]) -> Desk:
     value = building.read_text(desk.text)
     stream = building.stream_of(value, desk.stream)
     records = keys_of(form["records"]) if "records" in form else None
-    said = value.get("streams", {}).get(stream)
+    said = value["streams"][stream] if stream else None
     if not isinstance(said, dict):
         raise Problem(422, "Say first which stream this is about.")
     is_other = records is not None and records != said.get("records", [])
