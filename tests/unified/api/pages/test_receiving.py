@@ -94,6 +94,12 @@ async def test_one_page_takes_a_webhook_from_its_url_to_records(site: Site) -> N
         await expect(page.get_by_role("status")).to_contain_text("It is in force")
         assert await customers(site, workspace) == [("c1", "Ann", "ann@example.com", None)]
 
+        # On a phone too it can be read what a field fills.
+        await page.set_viewport_size({"width": 390, "height": 800})
+        box = await page.get_by_label("What contact.mail fills").bounding_box()
+        assert box is not None
+        assert box["width"] > 120
+
         # Other rules make other records of what came before.
         await page.get_by_label("What contact.phone fills").select_option("phone")
         await page.get_by_label("What contact.mail fills").select_option("")
