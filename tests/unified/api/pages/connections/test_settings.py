@@ -120,7 +120,12 @@ async def test_a_connection_that_reads_nothing_by_itself_has_settings_too(site: 
     place = f"/connectors/{hook.id}/settings"
     async with site.forms(workspace) as browser:
         await browser.open(place)
+        assert not re.search("credential|is asked first", browser.page)
         await browser.send(place, {**sent(hook), "sync_interval_minutes": "15"})
+        assert "It takes none." in browser.page
+        assert not re.search("can't be synced yet|Enter credentials", browser.page)
+        await browser.send(f"/connectors/{hook.id}/test", {})
+        assert "Nothing was refused; it takes no credentials." in browser.page
     assert (await stored(site, hook)).sync_interval == timedelta(minutes=15)
 
 
