@@ -17,7 +17,7 @@ from unified.store.database import Database
 from unified.store.errors import DuplicateNameError, InvalidSettingError, StoreError
 from unified.store.rows import fetch
 
-_LONGEST_REASON = 500
+LONGEST_REASON = 500
 _HASH = re.compile("[0-9a-f]{64}")
 _CONNECTOR = re.compile("[a-z][a-z0-9_]{0,39}")
 
@@ -251,5 +251,5 @@ async def _log_deprecation(conn: AsyncConnection[Any], action: str, deprecated: 
 
 
 def _check_reason(reason: str) -> None:
-    if not 1 <= len(reason) <= _LONGEST_REASON:
-        raise InvalidSettingError(f"a reason has 1 to {_LONGEST_REASON} characters")
+    if not 1 <= len(reason) <= LONGEST_REASON:
+        raise InvalidSettingError(f"a reason has 1 to {LONGEST_REASON} characters")

@@ -14,7 +14,7 @@ from unified.api.management.answers import json_answer, no_content
 from unified.api.management.route import router
 from unified.api.management.services import Use
 from unified.store.connectors import trust
-from unified.store.connectors.trust import Deprecation
+from unified.store.connectors.trust import LONGEST_REASON, Deprecation
 from unified.sync.connectors import marketplace
 
 Administrator = Annotated[Identity, Depends(Rule("connectors:deprecate", in_workspace=False))]
@@ -38,7 +38,7 @@ class WantedDeprecation(BaseModel):
         str,
         Field(
             min_length=1,
-            max_length=500,
+            max_length=LONGEST_REASON,
             description="Why, and what to use instead; shown to all who have it or look at it.",
             examples=["the API is switched off in May; use desk_v2"],
         ),
