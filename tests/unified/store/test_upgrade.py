@@ -341,20 +341,33 @@ def test_raw_records_with_nul_can_be_asked_of_afterwards(at_0001: str) -> None:
     assert received(kept[0].encode()) == raw.encode()
 
 
-def test_custom_fields_that_routes_name_are_kept_afterwards(at_0001: str) -> None:
+def test_fields_that_routes_name_are_kept_afterwards(at_0001: str) -> None:
     filled = [{**fill(at_0001, workspace), "workspace": workspace} for workspace in (uuid4(), uuid4())]
     bring_to(at_0001, "0024")
     for values, direction in zip(filled, ("one_way", "two_way"), strict=True):
         named = ("UPDATE routes SET match_keys = '{phone,custom_fields.crm}', direction = %(direction)s",)
-        customers = ("""UPDATE unified_customers SET custom_fields = '{"crm": 7, "tier": "gold"}'""",)
+        customers = (
+            """UPDATE unified_customers SET custom_fields = '{"crm": 7, "tier": "gold"}', phone = '+1 555 0100200'""",
+        )
         act(at_0001, {**values, "direction": direction}, (*ROUTED, *named, *customers))
     migrate(at_0001, [ENTRY])
     with psycopg.connect(at_0001) as conn:
-        rows = conn.execute("SELECT connection_id, stream, source_id, field, key_hash FROM customer_keys")
+        rows = conn.execute(
+            "SELECT connection_id, stream, source_id, field, key_hash FROM customer_keys ORDER BY field"
+        )
         # The route that leads one way looks nobody up where it comes from.
         connection = filled[1]["connection"]
-        hashed = sha256(f"{connection}/customers/crm/7".encode()).digest()
-        assert rows.fetchall() == [(connection, "customers", "cus_1", "crm", hashed)]
+        values = {"custom_fields.crm": "7", "phone": "50100200"}
+        assert rows.fetchall() == [
+            (
+                connection,
+                "customers",
+                "cus_1",
+                field,
+                sha256(f"{connection}/customers/{field}/{value}".encode()).digest(),
+            )
+            for field, value in values.items()
+        ]
 
 
 async def goes_on(url: str, key: StreamKey) -> None:

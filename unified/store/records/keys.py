@@ -1,8 +1,8 @@
-"""Custom fields by which routes look customers up: a row of ``customer_keys`` for each value, found by its hash.
+"""What routes look customers up by, but for what has an index: a row of ``customer_keys`` for each value, by its hash.
 
 Which fields have rows follows from the routes (view ``customer_key_fields``). The merge writes them with the customers;
-a route that is stored, changed or removed fills and empties them within its transaction. Fields of their own columns
-are looked up by those (:mod:`unified.store.records.lookups`).
+a route that is stored, changed or removed fills and empties them within its transaction. E-mail addresses and tax
+numbers are looked up by indexes of their own (:mod:`unified.store.records.lookups`).
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -13,6 +13,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection, sql
 
+from unified.schema.conditions import CUSTOM
 from unified.store.records.tables import StreamKey
 
 _FIELDS = "SELECT field FROM customer_key_fields WHERE connection_id = %(connection)s AND stream = %(stream)s"
@@ -26,7 +27,10 @@ _FILL = """
     INSERT INTO customer_keys (workspace_id, connection_id, stream, source_id, field, key_hash)
     SELECT t.workspace_id, t.connection_id, t.stream, t.source_id, e.field,
         sha256(convert_to(concat_ws('/', t.connection_id, t.stream, e.field, e.value), 'UTF8'))
-    FROM {leaf} AS t CROSS JOIN LATERAL jsonb_each_text(t.custom_fields) AS e (field, value)
+    FROM {leaf} AS t CROSS JOIN LATERAL (
+        SELECT {custom} || key, value FROM jsonb_each_text(t.custom_fields)
+        UNION ALL VALUES ('phone', t.phone_key), ('domain_name', t.company_key)
+    ) AS e (field, value)
     WHERE t.connection_id = %(connection)s AND t.stream = %(stream)s AND e.field = ANY(%(fields)s)
         AND e.value IS NOT NULL
 """
@@ -42,13 +46,13 @@ _FIND = f"""
 async def find(
     conn: AsyncConnection[Any], key: StreamKey, field: str, values: Sequence[str]
 ) -> list[str] | None:
-    """Source ids of customers whose custom field has one of some values, deleted ones too.
+    """Source ids of customers of which a field has one of some values, deleted ones too.
 
     Args:
         conn: A transaction of the workspace.
         key: Among whose customers.
-        field: A key of ``custom_fields``.
-        values: As text, as ``->>`` shows them.
+        field: ``phone``, ``domain_name`` or ``custom_fields.<key>``.
+        values: As ``phone_key`` and ``company_key`` have them, or as ``->>`` shows them.
 
     Returns:
         Ids in no order; None where no route names the field, so its values are not kept.
@@ -131,5 +135,5 @@ async def _fill(
 ) -> None:
     """Write rows of some customers, or of all."""
     among = sql.SQL("" if ids is None else "AND t.source_id = ANY(%(ids)s)")
-    statement = sql.SQL(_FILL).format(leaf=key.leaf) + among
+    statement = sql.SQL(_FILL).format(leaf=key.leaf, custom=sql.Literal(CUSTOM)) + among
     await conn.execute(statement, key.parameters() | {"fields": list(fields), "ids": ids})

@@ -11,13 +11,10 @@ from unified.schema.conditions import CUSTOM
 from unified.store.records import keys
 from unified.store.records.tables import StreamKey
 
-# The column that each key compares, with an index.
-_KEYS = {
-    "email": "email_key",
-    "phone": "phone_key",
-    "tax_number": "tax_number",
-    "domain_name": "company_key",
-}
+# Keys with an index of their own, and the columns that have it.
+_INDEXED = {"email": "email_key", "tax_number": "tax_number"}
+# What others compare; where a route names them, their values are kept apart.
+_COLUMNS = {"phone": sql.Identifier("phone_key"), "domain_name": sql.Identifier("company_key")}
 
 
 async def by_ids(conn: AsyncConnection[Any], key: StreamKey, ids: Sequence[str]) -> dict[str, UnifiedBase]:
@@ -46,14 +43,13 @@ async def by_key(
         values: What to look for, as the key compares it: ``lower@case``, ``12345678``, ``domain|name``.
     """
     condition = sql.SQL("deleted_at IS NULL AND {} = ANY(%(values)s)")
-    if not name.startswith(CUSTOM):
-        return await _read(conn, key, condition.format(sql.Identifier(_KEYS[name])), values=list(values))
-    field = name.removeprefix(CUSTOM)
-    ids = await keys.find(conn, key, field, values)
+    if column := _INDEXED.get(name):
+        return await _read(conn, key, condition.format(sql.Identifier(column)), values=list(values))
+    ids = await keys.find(conn, key, name, values)
     if ids is None:
-        # A run under way, whose route does not name the field any more: it reads the connection's customers once.
-        compared = sql.SQL("custom_fields ->> {}").format(sql.Literal(field))
-        return await _read(conn, key, condition.format(compared), values=list(values))
+        # A run under way, whose route does not name the key any more: it reads the connection's customers once.
+        custom = sql.SQL("custom_fields ->> {}").format(sql.Literal(name.removeprefix(CUSTOM)))
+        return await _read(conn, key, condition.format(_COLUMNS.get(name, custom)), values=list(values))
     return await _read(conn, key, condition.format(sql.Identifier("source_id")), values=ids)
 
 

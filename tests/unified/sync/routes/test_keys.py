@@ -1,4 +1,4 @@
-"""Custom fields by which routes look customers up: kept with the customers while a route names them, and no longer."""
+"""Fields by which routes look customers up: kept with the customers while a route names them, and no longer."""
 
 import asyncio
 from typing import Any
@@ -23,12 +23,12 @@ def known() -> set[str]:
     return set()
 
 
-async def found(pair: Pair, *values: str) -> list[str]:
-    """Ids of Stripe's customers whose custom field is one of these."""
+async def found(pair: Pair, *values: str, by: str = CRM) -> list[str]:
+    """Ids of Stripe's customers of which a key is one of these."""
     connection = pair.stripe.connection
     key = StreamKey(connection.workspace_id, connection.id, "stripe", CUSTOMERS, "customers")
     async with pair.db.workspace(connection.workspace_id) as conn:
-        return sorted(one.source_id for one in await lookups.by_key(conn, key, CRM, values))
+        return sorted(one.source_id for one in await lookups.by_key(conn, key, by, values))
 
 
 async def kept(pair: Pair) -> list[tuple[Any, ...]]:
@@ -52,7 +52,7 @@ async def test_they_are_found_by_an_index_as_they_are_now(pair: Pair, plans: Pla
     customer(pair, "Cid", tier="1")
     await pair.sync()
     await pair.route(back=True, match_keys=(CRM,))
-    assert await kept(pair) == [("stripe", "crm", 2)]
+    assert await kept(pair) == [("stripe", CRM, 2)]
     after = customer(pair, "Dan", crm="1")
     await pair.sync()
     assert await found(pair, "1", "long" * 5_000) == sorted([before, other, after])
@@ -67,6 +67,29 @@ async def test_they_are_found_by_an_index_as_they_are_now(pair: Pair, plans: Pla
     assert plans.lacking == {}
 
 
+async def test_phone_numbers_and_companies_are_found_so_too(pair: Pair, plans: Plans) -> None:
+    ada, bob = (
+        str(pair.stripe.change("create_customer", **one)["id"])
+        for one in (
+            person("Ada", phone="+44 1632 960000"),
+            person("Bob", email="Bob@Other.example", phone="960"),
+        )
+    )
+    await pair.sync()
+    assert await found(pair, "32960000", by="phone") == [ada], "no route names it yet: the column is read"
+    await pair.route(back=True, match_keys=("phone", "domain_name"))
+    assert await kept(pair) == [("stripe", "domain_name", 2), ("stripe", "phone", 2)]
+    for number, name in (("32960000", "Ada"), ("32960001", "Eve")):
+        assert await found(pair, number, "none", by="phone") == [ada]
+        assert await found(
+            pair, f"example.com|{name.lower()}", "other.example|bob", by="domain_name"
+        ) == sorted([ada, bob])
+        pair.stripe.change("update_customer", ada, name="Eve", phone="01632960001")
+        await pair.sync()
+    assert await found(pair, "32960000", by="phone") == []
+    assert plans.lacking == {}
+
+
 async def test_they_are_kept_while_a_route_names_them(pair: Pair) -> None:
     one = customer(pair, "Ada", crm="1", tier="gold")
     pair.hubspot.change("create_contact", email="b@example.com", firstname="B", lastname="B", jobtitle="x")
@@ -77,11 +100,11 @@ async def test_they_are_kept_while_a_route_names_them(pair: Pair) -> None:
 
     both = RouteSettings(match_keys=(CRM, "phone", "custom_fields.tier"))
     route = await pair.routes.change(route, both)
-    assert await kept(pair) == [("stripe", "crm", 1), ("stripe", "tier", 1)]
+    assert await kept(pair) == [("stripe", CRM, 1), ("stripe", "custom_fields.tier", 1)]
     route = await pair.routes.change(
         route, RouteSettings(match_keys=("custom_fields.jobtitle",), direction="two_way")
     )
-    assert await kept(pair) == [("hubspot", "jobtitle", 1)]
+    assert await kept(pair) == [("hubspot", "custom_fields.jobtitle", 1)]
     route = await pair.routes.change(route, both)
     await pair.routes.remove(route)
     assert await kept(pair) == []
@@ -92,7 +115,7 @@ async def test_they_go_with_either_connection(pair: Pair, which: str) -> None:
     customer(pair, "Ada", crm="1")
     await pair.sync()
     await pair.route(back=True, match_keys=(CRM,))
-    assert await kept(pair) == [("stripe", "crm", 1)]
+    assert await kept(pair) == [("stripe", CRM, 1)]
     ids = {"stripe": pair.stripe.connection.id, "hubspot": pair.hubspot.connection.id}
     workspace = pair.stripe.connection.workspace_id
     await removal.remove_connection(pair.db, workspace, ids[which])
@@ -122,7 +145,7 @@ async def test_a_batch_that_is_being_committed_is_not_missed(pair: Pair) -> None
             (connection.workspace_id, connection.id),
         )
     await adding
-    assert await kept(pair) == [("stripe", "crm", 1)]
+    assert await kept(pair) == [("stripe", CRM, 1)]
 
 
 async def _waits(pair: Pair) -> bool:

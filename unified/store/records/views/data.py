@@ -35,8 +35,8 @@ _KEYS = {
 }
 _LOOKUPS = {
     "email_key": "The e-mail address in lower case; compared with =, it is found by an index.",
-    "phone_key": "The last eight digits of the phone number; compared with =, it is found by an index.",
-    "company_key": "Domain of the e-mail address and name, in lower case; compared with =, found by an index.",
+    "phone_key": "The last eight digits of the phone number.",
+    "company_key": "Domain of the e-mail address and name, in lower case.",
 }
 _SINCE = {
     "state_since": "When the record came into this state, where neither updated_at nor synced_at says so.",
