@@ -25,8 +25,9 @@ _SETTLE_SECONDS = 60.0
 _ROLES = {
     "dagster._daemon": "daemon",
     "api grpc": "code server",
+    "code-server": "in front of the code server",
     "processes.webserver": "webserver",
-    "serve": "webhook server",
+    "unified.cli serve": "webhook server",
     "dagster_dev": "dagster dev",
     "unified dev": "unified dev",
 }

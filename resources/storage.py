@@ -5,16 +5,22 @@ instances, of which a code server makes one for each tick, leave none behind. He
 pool. What is stored, and how, is dagster-postgres' own.
 """
 
+import functools
 import os
 import select
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._serdes import ConfigurableClassData  # how dagster.yaml names a class
-from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, PostgresScheduleStorage
+from dagster_postgres import (
+    DagsterPostgresStorage,
+    PostgresEventLogStorage,
+    PostgresRunStorage,
+    PostgresScheduleStorage,
+)
 from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
@@ -30,6 +36,8 @@ _SECONDS = 300
 
 _engines: dict[str, Engine] = {}
 _lock = threading.Lock()
+# What of a database's tables was found to be there: its URL, the question, and what it named.
+_found: set[tuple[str, ...]] = set()
 
 
 class PooledStorage(DagsterPostgresStorage):
@@ -48,6 +56,7 @@ class PooledStorage(DagsterPostgresStorage):
         """Share the connections to ``postgres_url``. The first storage of a process looks for Dagster's tables."""
         is_first = postgres_url not in _engines
         super().__init__(postgres_url, should_autocreate_tables and is_first, inst_data, token_provider)
+        self._run_storage = _Runs(postgres_url, False, None, token_provider)  # noqa: FBT003 - as above
         self._event_log_storage = _EventLog(postgres_url, False, None, token_provider)  # noqa: FBT003 - as above
         self._schedule_storage = _Schedules(postgres_url, False, None, token_provider)  # noqa: FBT003 - as above
         engine = _engine(postgres_url, token_provider)
@@ -68,8 +77,37 @@ class PooledStorage(DagsterPostgresStorage):
         )
 
 
+def _once(ask: Callable[..., bool]) -> Any:
+    """Have a process ask but once whether a table, a column or what a migration made is there: it stays.
+
+    Dagster asks for each list of runs and for each tick, each time of a catalogue that a new session has to read anew.
+    """
+
+    @functools.wraps(ask)
+    def asked(storage: Any, *arguments: Any) -> bool:
+        names = (argument for argument in arguments if isinstance(argument, str))
+        question = (storage.postgres_url, ask.__qualname__, *names)
+        if question not in _found and ask(storage, *arguments):
+            _found.add(question)
+        return question in _found
+
+    return asked
+
+
+class _Runs(PostgresRunStorage):
+    """dagster-postgres' runs."""
+
+    has_run_stats_index_cols = _once(PostgresRunStorage.has_run_stats_index_cols)
+    has_backfill_id_column = _once(PostgresRunStorage.has_backfill_id_column)
+
+
 class _EventLog(PostgresEventLogStorage):
     """dagster-postgres' event log, which can store several events by one transaction."""
+
+    has_table = _once(PostgresEventLogStorage.has_table)
+    _has_asset_key_col_on_connection = _once(
+        PostgresEventLogStorage._has_asset_key_col_on_connection  # noqa: SLF001 - of the class that it is in
+    )
 
     def __init__(self, *arguments: Any) -> None:
         self._of_thread = threading.local()
@@ -93,27 +131,11 @@ class _EventLog(PostgresEventLogStorage):
 
 
 class _Schedules(PostgresScheduleStorage):
-    """dagster-postgres' schedules and ticks, which learns once, and not at each tick, that its tables are there."""
+    """dagster-postgres' schedules, sensors and ticks."""
 
-    def __init__(self, *arguments: Any) -> None:
-        self._has_instigators = False
-        self._built: set[str] = set()
-        super().__init__(*arguments)
-
-    def has_instigators_table(self) -> bool:
-        """Whether there is a table of sensors and schedules."""
-        self._has_instigators = self._has_instigators or super().has_instigators_table()
-        return self._has_instigators
-
-    def _has_instigators_table(self, conn: Connection) -> bool:
-        self._has_instigators = self._has_instigators or super()._has_instigators_table(conn)
-        return self._has_instigators
-
-    def has_built_index(self, migration_name: str) -> bool:
-        """Whether a migration of the tables' contents is done."""
-        if migration_name not in self._built and super().has_built_index(migration_name):
-            self._built.add(migration_name)
-        return migration_name in self._built
+    has_instigators_table = _once(PostgresScheduleStorage.has_instigators_table)
+    _has_instigators_table = _once(PostgresScheduleStorage._has_instigators_table)  # noqa: SLF001 - as above
+    has_built_index = _once(PostgresScheduleStorage.has_built_index)
 
 
 def one_transaction(instance: dg.DagsterInstance) -> AbstractContextManager[None]:

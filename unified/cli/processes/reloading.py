@@ -6,10 +6,11 @@
 import time
 
 import httpx
+import psycopg
 
 from unified.cli.output import say
+from unified.cli.processes.kept import KeptConnection
 from unified.store.connectors import installed
-from unified.store.errors import StoreError
 
 LOOK_SECONDS = 3.0
 # The code server imports everything anew before it answers.
@@ -24,19 +25,21 @@ mutation { reloadWorkspace { __typename ... on PythonError { message } ... on Wo
 class ReloadedLocations:
     """Looks at the installed documents, and has Dagster load its definitions anew when they are others."""
 
-    def __init__(self, url: str, address: str, token: str | None, *, every: float = LOOK_SECONDS) -> None:
+    def __init__(
+        self, kept: KeptConnection, address: str, token: str | None, *, every: float = LOOK_SECONDS
+    ) -> None:
         """Take what is installed now for what Dagster has loaded.
 
         Args:
-            url: ``postgresql://`` URL of the database.
+            kept: Of the database.
             address: Of Dagster's UI.
             token: What the UI asks for, if it does.
             every: Seconds between two looks.
         """
-        self._url = url
+        self._kept = kept
         self._graphql = f"{address}/graphql"
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._loaded = installed.places(url)
+        self._loaded = installed.places(kept.open())
         self._every = every
         self._looked_at = time.monotonic()
 
@@ -46,9 +49,9 @@ class ReloadedLocations:
             return
         self._looked_at = time.monotonic()
         try:
-            found = installed.places(self._url)
-        except StoreError:
-            return  # the next look finds out; whoever needs the database says so
+            found = installed.places(self._kept.open())
+        except psycopg.Error:
+            return  # the next look finds out; what needs the database reports it
         if found == self._loaded:
             return
         names = sorted({place.connector for place in {*found} ^ {*self._loaded}})

@@ -5,14 +5,14 @@ What a sync did in detail is in `unified connections history` and in Dagster.
 
 import time
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from unified.cli.output import say
+from unified.cli.processes.kept import KeptConnection
 from unified.store.records import history
 from unified.store.records.history import FinishedSync
-from unified.store.sessions import link_settings
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -25,24 +25,13 @@ _LATE = timedelta(seconds=15)
 class SyncLines:
     """Looks at the syncs that ended, and says each once."""
 
-    def __init__(self, url: str, *, every: float = LOOK_SECONDS) -> None:
-        """Look at the database of ``url``, every so many seconds."""
-        self._url = url
+    def __init__(self, kept: KeptConnection, *, every: float = LOOK_SECONDS) -> None:
+        """Begin with the syncs that end from now on, and look every so many seconds."""
+        self._kept = kept
         self._every = every
-        self._conn: psycopg.Connection[Any] | None = None
-        self._looked_at = time.monotonic()
-        self._seen_at = self._looked_at
+        self._seen_at = time.monotonic()
         self._seen: set[UUID] = set()
-
-    def __enter__(self) -> Self:
-        """Begin with the syncs that end from now on."""
         self._look()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Give up the connection."""
-        if self._conn is not None:
-            self._conn.close()
 
     def follow(self) -> None:
         """Look, where it is time to; call it as often as you like."""
@@ -54,9 +43,9 @@ class SyncLines:
         """Those that were not seen yet."""
         self._looked_at = time.monotonic()
         try:
-            if self._conn is None or self._conn.closed:
-                self._conn = psycopg.connect(self._url, autocommit=True, **link_settings(self._url))
-            found = history.finished(self._conn, timedelta(seconds=self._looked_at - self._seen_at) + _LATE)
+            found = history.finished(
+                self._kept.open(), timedelta(seconds=self._looked_at - self._seen_at) + _LATE
+            )
         except psycopg.Error:
             return []  # the next look finds them; what needs the database reports it
         unseen = [one for one in found if one.id not in self._seen]

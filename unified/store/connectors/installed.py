@@ -7,10 +7,10 @@ loads its definitions, a server every few seconds. Nothing is imported for an in
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -47,6 +47,7 @@ _SOURCES: LiteralString = """
     UNION SELECT hash, source FROM deployment_documents WHERE hash = ANY(%(hashes)s) AND state = 'installed'
 """
 
+_Row = TypeVar("_Row")
 _log = logging.getLogger(__name__)
 
 
@@ -103,39 +104,33 @@ def load() -> None:
 
     if not os.environ.get("DATABASE_URL") and not embedded.is_made():
         return
-    with _reading(database_url()) as conn:
-        found = _places(conn)
-        cursor = conn.cursor(row_factory=class_row(_Source))
+    url = database_url()
+    with (
+        clear_errors("reading the connector documents"),
+        psycopg.connect(url, autocommit=True, **link_settings(url)) as conn,
+    ):
+        found = places(conn)
         unknown = _unknown(found)
-        sources = cursor.execute(_SOURCES, {"hashes": unknown}).fetchall() if unknown else []
+        sources = _read(conn, _Source, _SOURCES, hashes=unknown) if unknown else []
     _learn(found, sources)
 
 
-def places(url: str) -> list[Place]:
+def places(conn: psycopg.Connection[Any]) -> list[Place]:
     """Which documents are installed where, by connector, without learning them.
 
     Args:
-        url: ``postgresql://`` URL.
-
-    Raises:
-        UnreachableError: If the server can't be reached.
+        conn: A connection without a transaction, of a login that may become the scheduler.
     """
-    with _reading(url) as conn:
-        return _places(conn)
-
-
-@contextmanager
-def _reading(url: str) -> Iterator[psycopg.Connection[Any]]:
-    with clear_errors("reading the connector documents"), psycopg.connect(url, **link_settings(url)) as conn:
-        yield conn
-
-
-def _places(conn: psycopg.Connection[Any]) -> list[Place]:
     try:
-        conn.execute(f"SET ROLE {SCHEDULER_ROLE}".encode())
-        return conn.cursor(row_factory=class_row(Place)).execute(_PLACES).fetchall()
+        return _read(conn, Place, _PLACES)
     except (errors.UndefinedTable, errors.UndefinedObject, errors.InvalidParameterValue):
         return []  # not migrated yet
+
+
+def _read(conn: psycopg.Connection[Any], kind: type[_Row], query: LiteralString, **values: Any) -> list[_Row]:
+    with conn.transaction(), conn.cursor(row_factory=class_row(kind)) as cursor:
+        cursor.execute(f"SET LOCAL ROLE {SCHEDULER_ROLE}".encode())
+        return cursor.execute(query, values).fetchall()
 
 
 def forget() -> None:

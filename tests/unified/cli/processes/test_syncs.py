@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.unified.cli.commands.connections.test_connections import KEY, to_sandbox
+from unified.cli.processes.kept import KeptConnection
 from unified.cli.processes.syncs import SyncLines, line
 from unified.store.records.history import FinishedSync
 from unified.store.server import embedded
@@ -28,7 +29,8 @@ def test_each_sync_that_ends_is_said_once_and_none_from_before(
     assert unified.json("connections", "show", "main")["tested_at"], "adding it asked the provider"
     unified.ok("sync", "main", "--stream", "customers")
     url = embedded.start(unified.home)
-    with SyncLines(url, every=0) as lines:
+    with KeptConnection(url) as kept:
+        lines = SyncLines(kept, every=0)
         lines.follow()
         assert capsys.readouterr().err == ""
         unified.ok("sync", "main", "--stream", "invoices")

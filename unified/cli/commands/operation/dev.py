@@ -30,6 +30,7 @@ from unified.cli.output import out, say
 from unified.cli.processes.child import PATIENCE_SECONDS, Child, child, free_port, only_one, wait_for_any
 from unified.cli.processes.guard import LOOPBACK, TOKEN_PARAMETER, TOKEN_VARIABLE
 from unified.cli.processes.ingress import HOST, Ingress, running_ingress
+from unified.cli.processes.kept import KeptConnection
 from unified.cli.processes.reloading import ReloadedLocations
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.processes.syncs import SyncLines
@@ -116,8 +117,8 @@ def dev(
         out.print(f"Webhooks are taken at {ingress.address}/webhooks/… (log: {ingress.process.log}).")
         link = f"{address}/?{TOKEN_PARAMETER}={token}" if token else address
         out.print(f"Dagster is at {link} (log: {dagster.log}). Ctrl-C ends all.", soft_wrap=True)
-        connectors = ReloadedLocations(url, address, token)
-        syncs = stack.enter_context(SyncLines(url))
+        kept = stack.enter_context(KeptConnection(url))
+        connectors, syncs = ReloadedLocations(kept, address, token), SyncLines(kept)
 
         def look() -> None:
             revive(url)

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tests.conftest import execute
 from tests.json_api import JsonApi, serving
 from tests.unified.sync.connectors import desk
+from unified.cli.processes.kept import KeptConnection
 from unified.cli.processes.reloading import ReloadedLocations
 from unified.store.server import embedded
 
@@ -107,17 +109,22 @@ def test_a_document_is_installed_synced_upgraded_and_removed(unified: Unified, t
 
 def test_dagster_loads_its_definitions_anew_when_documents_change(unified: Unified, tmp_path: Path) -> None:
     document = write(tmp_path / "desk.json", desk.said(id="desk_again"))
-    with serving(_Dagster) as address:
-        locations = ReloadedLocations(embedded.start(unified.home), address, "a-fake-token", every=0)
-        locations.follow()
-        assert _RELOADS == []
-        unified.ok("connectors", "install", document, "--yes")
-        locations.follow()
-        locations.follow()
-        assert _RELOADS == ["Bearer a-fake-token"]
-    unified.ok("connectors", "remove", "desk_again", "--yes")
-    locations.follow()  # nobody answers, and it is tried again
-    assert len(_RELOADS) == 1
+    url = embedded.start(unified.home)
+    with KeptConnection(url) as kept:
+        with serving(_Dagster) as address:
+            locations = ReloadedLocations(kept, address, "a-fake-token", every=0)
+            locations.follow()
+            assert _RELOADS == []
+            unified.ok("connectors", "install", document, "--yes")
+            execute(
+                url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            )
+            for _ in range(3):  # the first finds that the server ended the connection
+                locations.follow()
+            assert _RELOADS == ["Bearer a-fake-token"]
+        unified.ok("connectors", "remove", "desk_again", "--yes")
+        locations.follow()  # nobody answers, and it is tried again
+        assert len(_RELOADS) == 1
 
 
 def test_files_that_are_not_there_are_said_in_one_line(unified: Unified, tmp_path: Path) -> None:
