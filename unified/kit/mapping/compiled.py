@@ -7,6 +7,7 @@ and tombstones of raw ones, for streams that nobody mapped in Python.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from unified.kit.decoding import decode_exactly
@@ -34,6 +35,7 @@ class CompiledRule:
         source: Reads the value before any step; None where a step makes it.
         value: Reads the value after the steps.
         read: Makes of it what the target holds.
+        held: A type of which the target holds what is not empty as it is, so that most values are not read.
         lines: Of a list of objects, what fills each of them.
     """
 
@@ -42,6 +44,7 @@ class CompiledRule:
     source: Read | None
     value: Read
     read: Reader
+    held: type
     lines: "tuple[CompiledRule, ...]" = ()
 
 
@@ -117,7 +120,8 @@ def _compile(model: type[UnifiedModel], rule: Rule) -> CompiledRule:
     value = compile_steps(source or _nothing, rule.steps)
     is_amount = target.is_money and bool(rule.steps) and rule.steps[-1].do == "money"
     lines = compile_rules(target.model, rule.lines) if rule.lines and target.model else ()
-    return CompiledRule(rule, target, source, value, _as_it_is if is_amount else target.read, lines)
+    read, held = (_as_it_is, Decimal) if is_amount else (target.read, target.held)
+    return CompiledRule(rule, target, source, value, read, held, lines)
 
 
 def _as_it_is(value: Any) -> Any:
@@ -146,7 +150,7 @@ def fill(rules: Sequence[CompiledRule], item: Any, record: Any, filled: Filled) 
             value = one.value(item, record)
             if one.lines:
                 value = _lines(one, value, record, filled.unusable)
-            elif value is not None:
+            elif value is not None and (type(value) is not one.held or not value):
                 value = one.read(value)
         except PartlyRefused as error:
             _note(one, item, record, filled, error)
@@ -319,9 +323,11 @@ class StreamMapping:
         fields = filled.fields
         for name, parts in filled.parts.items():
             fields[name] = _with_parts(self.model, name, None, parts)
-        deleted_at = self.deleted_at(raw, origin.observed_at)
-        if deleted_at is not None:
-            fields |= {"deleted_at": deleted_at, "is_active": False}
-        return filled.unusable.record(
-            self.model, **origin.identify(source_id), **fields, custom_fields=filled.custom, raw_data=raw
-        )
+        if self._tombstone is not None:
+            deleted_at = self.deleted_at(raw, origin.observed_at)
+            if deleted_at is not None:
+                fields |= {"deleted_at": deleted_at, "is_active": False}
+        fields |= origin.identify(source_id)
+        fields[CUSTOM] = filled.custom
+        fields["raw_data"] = raw
+        return filled.unusable.record(self.model, **fields)

@@ -44,13 +44,11 @@ def text(value: Any) -> str | None:
 
 def number(value: Any) -> Decimal | None:
     """A number by its digits, of a number or its text; None where there is none."""
+    if isinstance(value, str):
+        written = value.strip()
+        return _decimal(written) if written else None
     if isinstance(value, Decimal):
         found = value
-    elif isinstance(value, str):
-        written = value.strip()
-        if not written:
-            return None
-        found = _decimal(written)
     elif isinstance(value, int) and not isinstance(value, bool):
         found = Decimal(value)
     elif value is None:
@@ -112,7 +110,7 @@ def _kept(value: Decimal) -> Decimal:
 
 def currency(value: Any) -> str | None:
     """An ISO 4217 code in upper case."""
-    found = text(value)
+    found = value if type(value) is str else text(value)
     return None if found is None else _code(found)
 
 
@@ -132,6 +130,8 @@ def moment(value: Any, unit: Literal["s", "ms", "us"] | None = None, zone: tzinf
         unit: What a number counts; without it, seconds, or milliseconds where that is the only sensible reading.
         zone: Of a time that names none.
     """
+    if type(value) is int:
+        return _since_1970(value, unit)
     if isinstance(value, datetime):  # of a step before
         return value
     if isinstance(value, str):
@@ -144,7 +144,7 @@ def moment(value: Any, unit: Literal["s", "ms", "us"] | None = None, zone: tzinf
             return _since_1970(Decimal(dot_net[1]), "ms")
         if not (_WHOLE.fullmatch(stripped) and (unit or len(stripped) > 8)):  # noqa: PLR2004 - 20261128 is a date
             return _iso(stripped, zone)
-    found = value if type(value) is int else number(value)
+    found = number(value)
     return None if found is None else _since_1970(found, unit)
 
 
@@ -157,10 +157,11 @@ def _iso(value: str, zone: tzinfo) -> datetime:
 
 
 def _since_1970(value: Decimal | int, unit: Literal["s", "ms", "us"] | None) -> datetime:
-    is_large = not -_BETWEEN_SECONDS_AND_MILLISECONDS <= value <= _BETWEEN_SECONDS_AND_MILLISECONDS
-    unit = unit or ("ms" if is_large else "s")
+    if unit is None:
+        is_large = not -_BETWEEN_SECONDS_AND_MILLISECONDS <= value <= _BETWEEN_SECONDS_AND_MILLISECONDS
+        unit = "ms" if is_large else "s"
     try:
-        return datetime.fromtimestamp(float(value / _PER_SECOND[unit]), UTC)
+        return datetime.fromtimestamp(float(value if unit == "s" else value / _PER_SECOND[unit]), UTC)
     except (OverflowError, OSError, ValueError, ArithmeticError):
         raise Refused("the count since 1970 is not a time between the years 1 and 9999") from None
 

@@ -181,10 +181,10 @@ def _split(step: steps.Split) -> Step:
     by = step.by
 
     def split(value: Any, _item: Any, _record: Any) -> Any:
-        found = _expects_text(value)
-        if found.count(by) > MOST_FOUND:
+        parts = _expects_text(value).split(by, MOST_FOUND + 1)
+        if len(parts) > MOST_FOUND + 1:
             raise Refused(f"the text has more than {MOST_FOUND} parts")
-        return [part for part in map(str.strip, found.split(by)) if part]
+        return [part for part in map(str.strip, parts) if part]
 
     return split
 
@@ -207,11 +207,11 @@ def _first_of(step: steps.FirstOf) -> Step:
     paths = [compile_path(path) for path in step.paths]
 
     def first_of(value: Any, item: Any, record: Any) -> Any:
-        if not _is_empty(value):
+        if value is not None and value != "":
             return value
         for path in paths:
             found = path(item, record)
-            if not _is_empty(found):
+            if found is not None and found != "":
                 return found
         return None
 
@@ -228,9 +228,9 @@ def _collect(step: steps.Collect) -> Step:
         if len(found) > MOST_FOUND:
             raise Refused(f"there are more than {MOST_FOUND} values")
         kept = [one for one in found if not _is_empty(one)]
-        each: dict[bytes, Any] = {}
+        each: dict[str | bytes, Any] = {}
         for one in kept:
-            each.setdefault(_WRITTEN.encode(one), one)
+            each.setdefault(one if type(one) is str else _WRITTEN.encode(one), one)
         return list(each.values()) or None
 
     return collect
@@ -310,12 +310,12 @@ def _sort(step: steps.Sort) -> Step:
 
 
 def _omit(step: steps.Omit) -> Step:
-    keys = step.keys
+    keys = frozenset(step.keys)
 
     def omit(value: Any, _item: Any, _record: Any) -> Any:
         if not isinstance(value, dict):
             raise Refused(f"an object was expected, not {kind(value)}")
-        return {key: one for key, one in value.items() if key not in keys and not _is_empty(one)}
+        return {key: one for key, one in value.items() if key not in keys and one is not None and one != ""}
 
     return omit
 
