@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import httpx
 import msgspec
 
-from unified.kit.errors import ProtocolError
+from unified.kit.errors import ForbiddenHostError, ProtocolError
 from unified.kit.http import bodies
 from unified.kit.http.answers import Answer as HttpAnswer
 from unified.kit.http.client import HttpClient
@@ -142,7 +142,7 @@ class ListEndpoint:
 
         Raises:
             ProviderError: If the provider does not answer as documented.
-            ForbiddenHostError: If the page before led to another host.
+            ForbiddenHostError: If the page leads on to another host, or its own place does.
         """
         what = self.what(http)
         path, sent = self._request(http, at, params)
@@ -179,12 +179,19 @@ class ListEndpoint:
 
         Raises:
             ProtocolError: If that is not a URL.
+            ForbiddenHostError: If it leads to where the credential must not go.
         """
         try:
             link = self.paging.url(http.url(self.path), at)
-            httpx.URL(link or "")
+            is_own = link is None or http.is_own(link)
         except (ValueError, httpx.InvalidURL):
             raise ProtocolError(f"{self.what(http)} goes on at what is not a URL") from None
+        if link is not None and not is_own:
+            url = httpx.URL(link)
+            raise ForbiddenHostError(
+                f"{self.what(http)} goes on at {url.scheme}://{url.netloc.decode()}, which is not where base_url "
+                "leads, and no credential goes elsewhere; if the API is there, correct base_url, else ask its provider"
+            )
         return link
 
     def _following(self, http: HttpClient, answer: Answer, at: Position | None) -> Position | None:

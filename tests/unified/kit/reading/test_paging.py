@@ -262,12 +262,19 @@ async def test_a_link_is_followed_as_it_stands(provider: ScriptedProvider, link:
 @pytest.mark.parametrize(
     "link", ["{other}/api/things", "//localhost/things", "https://elsewhere.example/things"]
 )
-async def test_a_link_to_another_host_is_never_followed(
-    provider: ScriptedProvider, other_provider: ScriptedProvider, link: str
+@pytest.mark.parametrize("in_header", [False, True])
+async def test_a_link_to_another_host_is_refused_with_its_page(
+    provider: ScriptedProvider, other_provider: ScriptedProvider, link: str, *, in_header: bool
 ) -> None:
-    scripted(provider, {"list": [1], "next": link.format(other=other_provider.url)})
-    with pytest.raises(ForbiddenHostError, match="is not where base_url leads"):
-        await listed(provider, ListEndpoint("/things", NextLink(("next",)), items=("list",)))
+    """So that no cursor holds it, from which each later run would begin."""
+    link = link.format(other=other_provider.url)
+    headers = {"link": f'<{link}>; rel="next"'} if in_header else {}
+    provider.script = [Response(body=msgspec.json.encode({"list": [1], "next": link}), headers=headers)]
+    endpoint = ListEndpoint("/things", LinkHeader() if in_header else NextLink(("next",)), items=("list",))
+    host = link.split("/")[2]
+    async with aclosing(client(provider)) as http:
+        with pytest.raises(ForbiddenHostError, match=f"goes on at https?://{host}, .*correct base_url"):
+            await endpoint.page(http)
     assert other_provider.requests == []
 
 
