@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import jwt
@@ -74,7 +75,20 @@ schema = schemathesis.pytest.from_fixture("documented")
 @pytest.fixture
 def documented(request: pytest.FixtureRequest) -> BaseSchema:
     request.node._nodeid = request.node.nodeid  # schemathesis 4 reads what pytest 9.2 gave another name
-    return schemathesis.openapi.from_dict(json.loads(_DOCUMENT.read_text()), config=_CONFIG)
+    document = json.loads(_DOCUMENT.read_text())
+    _try_each_step_once(document["components"]["schemas"])
+    return schemathesis.openapi.from_dict(document, config=_CONFIG)
+
+
+def _try_each_step_once(schemas: dict[str, Any]) -> None:
+    """Have all steps of a rule tried where a mapping has steps, and one kind where steps and lines have some.
+
+    They are one language, which stands in itself: all of it tried at each depth took 4,000 of 10,600 requests.
+    """
+    one = {"type": "array", "items": {"anyOf": [{"$ref": "#/components/schemas/Number"}, {"type": "string"}]}}
+    for within in ("Each-Input", "Rule-Input"):
+        schemas[within]["properties"]["steps"] = one
+    del schemas["Rule-Input"]["properties"]["lines"]
 
 
 @dataclass
@@ -83,6 +97,7 @@ class Served:
 
     url: str
     ids: dict[str, str]
+    headers: dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +137,8 @@ async def _furnished(db: Database, provider: LocalKeyProvider, address: str, san
     connection = await registry.add_connection(workspace.id, "stripe", "main", place)
     endpoint = await Endpoints(db, CredentialStore(db, provider)).create(connection)
     ids = {"connection_id": str(connection.id), "connection": "main", "webhook_id": str(endpoint.id)}
-    return Served(address, {**ids, "name": "stripe", "workspace": WORKSPACE})
+    headers = {"authorization": f"Bearer {_jwt()}", "x-workspace": WORKSPACE}
+    return Served(address, {**ids, "name": "stripe", "workspace": WORKSPACE}, headers)
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +166,7 @@ def test_every_answer_is_as_documented(case: Case, served: Served, session: requ
     # Whether a request gets as far as its path hangs on these, which nobody finds by trying.
     if "If-Match" in case.headers:
         case.headers["If-Match"] = "*"
-    headers = {"authorization": f"Bearer {_jwt()}", "x-workspace": WORKSPACE}
-    case.call_and_validate(base_url=served.url, session=session, headers=headers, checks=CHECKED)
+    case.call_and_validate(base_url=served.url, session=session, headers=served.headers, checks=CHECKED)
 
 
 def _stands_for(name: str, value: object, served: Served) -> bool:
