@@ -6,6 +6,7 @@ meets each row once. Not here: the files (:mod:`unified.sync.exports`), and page
 
 import asyncio
 import re
+import select
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -196,10 +197,15 @@ async def copy(
 
 
 class _Rows:
-    """The rows of a COPY, by libpq itself: waiting for each through the event loop takes ten times as long."""
+    """The rows of a COPY, by libpq itself: waiting for each through the event loop takes ten times as long.
+
+    libpq is asked not to wait: psycopg would hold Python's lock for as long, and nothing else could be done meanwhile.
+    """
 
     def __init__(self, pgconn: PGconn) -> None:
         self._pgconn = pgconn
+        self._arrival = select.poll()
+        self._arrival.register(pgconn.socket, select.POLLIN)
         self._ahead: bytes | None = None
         self._is_over = False
 
@@ -210,7 +216,10 @@ class _Rows:
             return row
         if self._is_over:
             return None
-        size, data = self._pgconn.get_copy_data(0)
+        while not (found := self._pgconn.get_copy_data(1))[0]:
+            self._arrival.poll()
+            self._pgconn.consume_input()
+        size, data = found
         if size > 0:
             return bytes(data)
         self._is_over = True
@@ -251,7 +260,7 @@ def _piece(extract: Extract, day: bytes, rows: list[bytes]) -> Piece:
     place = [*([name] if name else []), *(found[column] for column in extract.key.values())]
     if extract.form == "json":
         return Piece(name, b"".join(_document(row, len(day), len(names)) for row in rows), len(rows), place)
-    return Piece(name, b"".join([row[len(day) :] for row in rows]), len(rows), place)
+    return Piece(name, b"".join([row[len(day) :] for row in rows] if day else rows), len(rows), place)
 
 
 def _document(row: bytes, begin: int, before: int) -> bytes:

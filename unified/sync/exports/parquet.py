@@ -4,6 +4,7 @@ Pieces are Arrow files in which numbers are still text. A file's columns of numb
 values (:func:`unified.schema.arrow.decimal_type`).
 """
 
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -121,9 +122,8 @@ class Parquet:
         from pyarrow import json  # noqa: PLC0415 - optional
 
         pa = self._pa
-        lines = pc.binary_join_element_wise(
-            '{"v":', texts, "}\n", "", null_handling="replace", null_replacement="null"
-        )
+        parts = (self._constant(b'{"v":'), texts, self._constant(b"}\n"), self._constant(b""))
+        lines = pc.binary_join_element_wise(*parts, null_handling="replace", null_replacement="null")
         chunks = []
         for chunk in lines.chunks:
             whole = chunk.buffers()[2]
@@ -135,6 +135,11 @@ class Parquet:
                 "v"
             ].chunks
         return pa.chunked_array(chunks, type=wanted)
+
+    def _constant(self, text: bytes) -> "pa.Scalar":
+        """A text as pyarrow has it: given one of Python it imports pandas, where that is installed, to look at it."""
+        ends = self._pa.py_buffer(struct.pack("=ii", 0, len(text)))
+        return self._pa.Array.from_buffers(self._pa.string(), 1, [None, ends, self._pa.py_buffer(text)])[0]
 
     def _write(self, pieces: Sequence[Path], file: Path, types: Mapping[_Place, "pa.DataType"]) -> None:
         from pyarrow import parquet  # noqa: PLC0415 - optional
