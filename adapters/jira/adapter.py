@@ -4,7 +4,7 @@ Who asks, what refusals mean, people and organizations are in ``connector.yaml``
 https://developer.atlassian.com/cloud/jira/platform/rest/v3 and .../platform/oauth-2-3lo-apps.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from types import MappingProxyType
 from typing import ClassVar
@@ -16,6 +16,7 @@ from adapters.jira import events, mapping
 from adapters.jira.history import EventSource
 from adapters.jira.issues import IssueSource
 from adapters.jira.registering import register
+from adapters.jira.reporting import REPORTING, report
 from adapters.jira.saying import say
 from adapters.jira.webhooks import JiraAppVerifier, JiraVerifier
 from unified.kit.declarations import Account, Capability, Stream
@@ -24,6 +25,7 @@ from unified.kit.document.model import read
 from unified.kit.errors import ConfigurationError, NotFoundError, PermissionDeniedError
 from unified.kit.http.client import HttpClient
 from unified.kit.oauth_app import usual_base_url
+from unified.kit.reading.people import Person, Reported
 from unified.kit.registry import register_adapter
 from unified.kit.webhooks.payloads import fields_of
 from unified.kit.webhooks.signatures import Verifier
@@ -56,6 +58,7 @@ class JiraAdapter(DocumentAdapter, document=read(_FILE.read_bytes(), _FILE.name)
     verifiers: ClassVar[tuple[Verifier, ...]] = (JiraVerifier(), JiraAppVerifier())
     leading: ClassVar[frozenset[str]] = fields_of(events.Event)
     subjects = staticmethod(events.subjects)
+    reporting = REPORTING
 
     def open_http(self) -> HttpClient:
         """The client, for the site's own address, or for the gateway where its id is known.
@@ -106,6 +109,10 @@ class JiraAdapter(DocumentAdapter, document=read(_FILE.read_bytes(), _FILE.name)
                 "of issueKey, project, issuetype, status, assignee and reporter, and no webhook without one"
             )
         return await register(self.http, url, only)
+
+    async def report(self, people: Sequence[Person]) -> Reported:
+        """Say whose data are kept; see :func:`adapters.jira.reporting.report`."""
+        return await report(self.http, people)
 
     async def look(self, stream: Stream) -> None:
         """Ask for a little of a stream.

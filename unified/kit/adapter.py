@@ -24,6 +24,7 @@ from unified.kit.declarations import (
 )
 from unified.kit.decoding import FAULTS, decode_exactly, decode_record, refused
 from unified.kit.errors import ConfigurationError, MappingError, PermissionDeniedError, did_you_mean
+from unified.kit.reading.people import Person, Reported, Reporting
 from unified.kit.reading.windows import side_by_side
 from unified.kit.streams import Changes, Cursor, Origin, Page
 from unified.kit.tools.provider import ProviderTools
@@ -58,6 +59,8 @@ class BaseAdapter(Connected[ConfigT], ABC):
     streams: ClassVar[tuple[Stream, ...]]
     # Streams that no request lists: only webhooks bring their records.
     delivered_streams: ClassVar[tuple[Stream, ...]] = ()
+    # What its provider has to be told of the people whose data are kept; None where it asks for nothing.
+    reporting: ClassVar[Reporting | None] = None
     # Its own MCP tools, for agents that hold a connection to them; None where it has none that are known.
     provider_tools: ClassVar[type[ProviderTools] | None] = None
     # Fields of its raw records, in any stream, that say which record it is and when it changed: they are not left out.
@@ -378,6 +381,20 @@ class BaseAdapter(Connected[ConfigT], ABC):
         del url, only, verifier
         raise ConfigurationError(
             f"{self.name} has no webhooks that are registered by its API: enter the URL there, as docs/webhooks.md says"
+        )
+
+    async def report(self, people: Sequence[Person]) -> Reported:
+        """Say whose data are kept, and be told what that asks for; done twice it changes nothing.
+
+        Args:
+            people: As many as :attr:`reporting` allows at once.
+
+        Raises:
+            ConfigurationError: If this connector declares no :attr:`reporting`.
+            ProviderError: If the provider took none of it.
+        """
+        raise ConfigurationError(
+            f"{self.name} does not ask whose data are kept, so {len(people)} people can't be said"
         )
 
     @staticmethod

@@ -27,7 +27,7 @@ from unified.store.records import burials, cursors, history
 from unified.store.records.counts import kept
 from unified.store.records.cursors import StoredCursor
 from unified.store.records.tables import StreamKey
-from unified.sync import privacy, scope
+from unified.sync import privacy, reporting, scope
 from unified.sync.bracket import closing, named
 from unified.sync.columns.settling import settle
 from unified.sync.errors import ConnectionBusyError, PullError, StreamLeftOutError, SyncError, wait_of
@@ -232,6 +232,8 @@ async def sync_stream(
                     result.is_complete = await _complete_customers(
                         db, adapter, connection, key, customers, mapper, epoch
                     )
+                if result.is_complete:
+                    await reporting.report(db, adapter, key, mapping, mapper, epoch)
             finally:
                 result.note(adapter.http)
             await privacy.complete(db, connection)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -25,9 +26,12 @@ from unified.kit.errors import (
     RequestRefusedError,
     UndecidedError,
 )
+from unified.kit.http.answers import Answer
 from unified.kit.oauth import TokenEndpoint, Tokens
 from unified.kit.oauth_app import OAuthClient
+from unified.kit.reading.people import Person, Reported
 from unified.kit.secrets import Secret
+from unified.sandbox.faults import Fault
 from unified.sandbox.jira import JiraSandbox
 from unified.sandbox.oauth.server import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI
 
@@ -232,3 +236,77 @@ async def test_what_may_have_been_made_is_not_made_again(bench: JiraBench) -> No
         with pytest.raises(UndecidedError):
             await adapter.notify("SUP", "Once.")
     assert len(bench.ids("issues") - before) == 1
+
+
+# Whose data are kept
+
+
+@pytest.mark.parametrize(
+    ("said", "days"),
+    [
+        ("14", 14),
+        (" P14D ", 14),
+        ("604800", 7),
+        ("86400", 1),
+        ("", None),
+        ("0", None),
+        ("weekly", None),
+        ("-7", None),
+    ],
+)
+async def test_how_long_a_cycle_is(bench: JiraBench, said: str, days: int | None) -> None:
+    tokens = await granted(bench)
+    site(bench).cycle_period = said
+    async with opened(bench, tokens.access_token, cloud_id=SITES[0]) as adapter:
+        reported = await adapter.report([Person("5b10nobody", bench.now())])
+    assert reported == Reported([], [], None if days is None else timedelta(days=days))
+
+
+async def test_an_account_that_is_not_taken_costs_no_other(
+    bench: JiraBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = await granted(bench)
+    ids = sorted(bench.provider.account().all("people"))[:4]
+    bench.provider.mutate("delete", None, "people", ids[0])
+    bench.provider.clock.advance(seconds=60)
+    bench.provider.mutate("update", None, "people", ids[3], displayName="Grace")
+    people = [Person(one, bench.now() - timedelta(seconds=30)) for one in (*ids, "not an id")]
+    async with opened(bench, tokens.access_token, cloud_id=SITES[0]) as adapter:
+        reported = await adapter.report(people)
+        assert (reported.closed, reported.changed) == ([ids[0]], [ids[3]])
+        assert "does not take the account not an id" in caplog.text
+        bench.provider.faults.add(Fault("status", "/app/report-accounts/", status=403))
+        with pytest.raises(PermissionDeniedError, match="switch on the Personal data reporting API"):
+            await adapter.report(people)
+        bench.provider.faults.clear()
+
+
+@pytest.mark.parametrize("odd", [b"[]", b'{"accounts": 1}', b"{"])
+async def test_an_odd_answer_about_accounts_is_said(bench: JiraBench, odd: bytes) -> None:
+    async with opened(bench, (await granted(bench)).access_token, cloud_id=SITES[0]) as adapter:
+        with answering(adapter, odd), pytest.raises(ProtocolError, match="reported accounts is unreadable"):
+            await adapter.report([Person("5b10one", bench.now())])
+
+
+async def test_an_odd_element_costs_no_other_and_strangers_are_nobody(bench: JiraBench) -> None:
+    said = """{"accounts": [
+        1, {"accountId": 2}, {"accountId": "b", "status": 3}, {"accountId": "c", "status": "new"},
+        {"accountId": "a", "status": "closed"}, {"accountId": "x", "status": "closed"}
+    ]}"""
+    async with opened(bench, (await granted(bench)).access_token, cloud_id=SITES[0]) as adapter:
+        with answering(adapter, said.encode()):
+            assert await adapter.report([Person(one, bench.now()) for one in "abc"]) == Reported(
+                ["a"], [], None
+            )
+
+
+@contextmanager
+def answering(adapter: JiraAdapter, body: bytes) -> Iterator[None]:
+    """What no stand-in answers."""
+
+    async def exchange(*_: Any, **__: Any) -> Answer:
+        return Answer(200, {}, body)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adapter.http, "exchange", exchange)
+        yield

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unified.sync.oauth import Case
 from tests.unified.sync.source import Source, cursors_locked, until
 from tests.unified.sync.victim import MASTER_KEY
 from unified.store.connections.registry import Registry
@@ -24,10 +25,10 @@ Victim = subprocess.Popen[str]
 
 
 @contextmanager
-def victim(source: Source, stop: str | None = None, *, full: bool = False) -> Iterator[Victim]:
+def victim(source: Source | Case, stop: str | None = None, *, full: bool = False) -> Iterator[Victim]:
     """A process that syncs the source's customers; killed at the end of the block."""
     task = {
-        "url": source.db.url, "connection": "acme/main", "stream": "customers", "stop": stop, "full": full,
+        "url": source.db.url, "connection": source.connection.key, "stream": "customers", "stop": stop, "full": full,
     }  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.unified.sync.victim", json.dumps(task)],

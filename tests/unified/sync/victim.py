@@ -22,7 +22,7 @@ from unified.store.database import Database
 from unified.store.records import history
 from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
-from unified.store.secrets.opening import StoredConnections
+from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.mapping import Mapping
 
 MASTER_KEY = "VICTIM_MASTER_KEY"
@@ -68,7 +68,7 @@ async def main(url: str, connection: str, stream: str, stop: str | None, full: b
     async with Database.open(url) as database:
         registry = Registry(database)
         credentials = CredentialStore(database, LocalKeyProvider([os.environ[MASTER_KEY]]))
-        factory = AdapterFactory(StoredConnections(registry, credentials, actor="victim"))
+        factory = AdapterFactory(AuthorizedConnections(database, credentials, actor="victim"))
         found = await registry.find(connection)
         await unified.sync.connection.sync_stream(
             database, factory, found, stream, full=full, on_progress=stop_at(stop)

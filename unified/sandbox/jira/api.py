@@ -29,6 +29,7 @@ from unified.sandbox.jira.records import (
     user,
     written,
 )
+from unified.sandbox.jira.reporting import ReportingApi
 from unified.sandbox.jira.webhooks import JiraWebhooks
 from unified.sandbox.jira.writing import WritingApi
 from unified.sandbox.provider import ApiError, Call, Reply, api_key
@@ -57,7 +58,7 @@ def _numbered(first: int) -> Callable[[int, int], str]:
 _TIMES: dict[str, Any] = {"created": "created", "updated": "updated", "moment": written}
 
 
-class JiraSandbox(TableSandbox, ReadingApi, PeopleApi, WritingApi):
+class JiraSandbox(TableSandbox, ReadingApi, PeopleApi, WritingApi, ReportingApi):
     """Stand-in for `https://{site}.atlassian.net` and `https://api.atlassian.com`.
 
     Args:
@@ -72,6 +73,8 @@ class JiraSandbox(TableSandbox, ReadingApi, PeopleApi, WritingApi):
         answers_strangers: whether a search by an unknown token is answered, as to somebody who is not logged in.
         limit_reason: which limit a refusal names.
         has_service_desk: whether the site has Jira Service Management.
+        cycle_period: what an app is told of how often to report accounts; None leaves that out.
+        reported: the accounts that apps reported, in order.
     """
 
     name = "jira"
@@ -103,6 +106,8 @@ class JiraSandbox(TableSandbox, ReadingApi, PeopleApi, WritingApi):
         self.answers_strangers = False
         self.limit_reason = "jira-burst-based"
         self.has_service_desk = True
+        self.cycle_period: str | None = None
+        self.reported: list[str] = []
 
     @staticmethod
     def token(key: str) -> str:
@@ -126,6 +131,7 @@ class JiraSandbox(TableSandbox, ReadingApi, PeopleApi, WritingApi):
         routes = [
             *self.oauth.all_routes(self),
             self.endpoint("/oauth/token/accessible-resources", self._sites),
+            self.endpoint("/app/report-accounts/", self._report, "POST"),
         ]
         for root in ("", "/ex/jira/{cloud}"):
             for path, answer, method in paths:

@@ -403,6 +403,19 @@ async def _connections(conn: AsyncConnection[Any]) -> Findings:
             key,
             f"its webhooks have waited for {_ago(since)}, after {attempts} attempt(s); `unified status` says why",
         )
+    unreported = await ask_as(
+        conn,
+        SCHEDULER_ROLE,
+        """
+        SELECT w.slug || '/' || c.name, k.stream, k.report ->> 'error'
+        FROM cursors AS k
+        JOIN connector_configs AS c ON (c.workspace_id, c.id) = (k.workspace_id, k.connector_config_id)
+        JOIN workspaces AS w ON w.id = c.workspace_id
+        WHERE c.is_active AND k.report ->> 'error' IS NOT NULL ORDER BY 1, 2
+        """,
+    )
+    for key, stream, error in unreported:
+        yield Finding("wrong", key, f"its provider was not told whose data are kept ({stream}): {error}")
 
 
 async def _dead_letters(conn: AsyncConnection[Any]) -> Findings:

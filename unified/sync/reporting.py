@@ -1,0 +1,100 @@
+"""Whose data are kept, said to a provider that demands it, by the sync of a stream of people once it is complete.
+
+In cycles: each person once, in the order of their ids, some with one request. What the answer asks for is done and
+committed before the cycle goes on, so a run that is killed names a few once more and loses nothing. Who closed their
+account is erased as by :mod:`unified.sync.privacy`; whose data changed is read anew. A report that fails stops no sync:
+it is logged, `unified doctor` says so, and it goes on an hour later, or when the provider said.
+"""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from unified.kit.adapter import BaseAdapter
+from unified.kit.errors import ProviderError
+from unified.kit.reading.people import Reported
+from unified.kit.streams import Page, Tombstone
+from unified.store.connections.registry import presentable
+from unified.store.database import Database
+from unified.store.records import reports
+from unified.store.records.reports import Cycle
+from unified.store.records.tables import StreamKey
+from unified.sync.mapper import Mapper
+from unified.sync.mapping import Mapping
+from unified.sync.storing import store_pages
+
+_AFTER_FAILURE = timedelta(hours=1)
+_LONGEST_SECONDS = timedelta(days=1).total_seconds()
+
+_log = logging.getLogger(__name__)
+
+
+async def report(
+    db: Database, adapter: BaseAdapter[Any], key: StreamKey, mapping: Mapping, mapper: Mapper, epoch: int
+) -> None:
+    """Go on with a stream's cycle, if there is one and it is due. Only an app that a person authorized has one.
+
+    Args:
+        db: Where.
+        adapter: The connection's, open.
+        key: Which stream; the caller holds its lease.
+        mapping: How its records are mapped.
+        mapper: Where.
+        epoch: The connection's when its credentials were read.
+
+    Raises:
+        AccountChangedError: If the connection is another account's by now.
+        StoreError: If the database fails.
+    """
+    asked = adapter.reporting
+    if asked is None or adapter.tokens is None or key.stream not in asked.streams:
+        return
+    now = adapter.clock()
+    async with db.workspace(key.workspace_id) as conn:
+        cycle = await reports.load(conn, key)
+    if cycle is not None and now < cycle.due_at:
+        return
+    if cycle is None or cycle.after is None:
+        cycle = Cycle(now, asked.every, now)
+    try:
+        while cycle.after is not None:
+            async with db.workspace(key.workspace_id) as conn:
+                people = await reports.people(conn, key, cycle.after, limit=asked.at_once)
+            answer = await adapter.report(people) if people else Reported()
+            for pages in (_erasures(adapter, answer), _anew(adapter, key, answer)):
+                if found := [page async for page in pages]:
+                    await store_pages(db, key, mapping, mapper, found, adapter.clock(), epoch=epoch)
+            every = answer.every or cycle.every
+            if len(people) < asked.at_once:
+                cycle = Cycle(cycle.began_at, every, cycle.began_at + every, None)
+            else:
+                cycle = replace(cycle, every=every, after=people[-1].source_id, error=None)
+            async with db.workspace(key.workspace_id) as conn:
+                await reports.save(conn, key, cycle)
+    except ProviderError as error:
+        _log.warning(
+            "%s: %s: the report of whose data are kept goes on later: %s", adapter.label, key.stream, error
+        )
+        wait = _AFTER_FAILURE if error.wait is None else timedelta(seconds=min(error.wait, _LONGEST_SECONDS))
+        failed = replace(cycle, due_at=adapter.clock() + wait, error=presentable(str(error)))
+        async with db.workspace(key.workspace_id) as conn:
+            await reports.save(conn, key, failed)
+
+
+async def _erasures(adapter: BaseAdapter[Any], answer: Reported) -> AsyncGenerator[Page, None]:
+    """Those who closed their account, as deleted for privacy."""
+    now = adapter.clock()
+    if gone := [Tombstone(one, now, erase=True) for one in answer.closed]:
+        yield Page([], now, None, gone)
+
+
+async def _anew(adapter: BaseAdapter[Any], key: StreamKey, answer: Reported) -> AsyncGenerator[Page, None]:
+    """Those whose data changed, as they are now."""
+    if not answer.changed:
+        return
+    async with aclosing(adapter.fetch(key.stream, list(answer.changed))) as pages:
+        async for page in pages:
+            yield page
