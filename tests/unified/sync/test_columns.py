@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +19,12 @@ from unified.store.errors import ColumnsChangedError, InvalidSettingError
 from unified.store.inbox import events as inbox
 from unified.store.inbox.endpoints import Endpoints
 from unified.store.inbox.lookup import EndpointLookup
+from unified.store.records import tables
+from unified.store.records.tables import StreamKey
 from unified.store.routes.routes import Routes
 from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
+from unified.sync.columns.seen import unseen
 from unified.sync.columns.settling import settle
 from unified.sync.connections.changing import Changed, Connections
 from unified.sync.errors import PullError
@@ -172,6 +176,32 @@ async def test_misspelt_columns_are_refused_or_said(stripe: Source) -> None:
     assert said[2].endswith("the field zzz.a, so its rule has left out nothing: look at its spelling.")
     # One that stands already is said again, and keeps no other change out.
     await choose(stripe, {"customers": {"emial": "omit", "name": "omit"}})
+
+
+async def test_stored_records_are_looked_at_again_once_one_has_changed(
+    stripe: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    read_raw = tables.read_raw
+
+    async def counted(conn: Any, key: StreamKey, **options: Any) -> Any:
+        looks.append(key.stream)
+        return await read_raw(conn, key, **options)
+
+    await stripe.sync_all()
+    monkeypatch.setattr(tables, "read_raw", counted)
+    rules = {stream: {"metadata.nickname": "omit"} for stream in ("customers", "invoices")}
+    found = await unseen(stripe.db, await stripe.state(), rules)
+    assert [(one.stream, one.looked_at > 0) for one in found] == [("customers", True), ("invoices", True)]
+    first = Counter(looks)
+    assert await unseen(stripe.db, await stripe.state(), rules) == found
+    assert Counter(looks) == first
+    customer = next(iter(stripe.expected()))
+    stripe.change("update_customer", customer, metadata={"nickname": "Ann"})
+    await stripe.sync()
+    left = await unseen(stripe.db, await stripe.state(), rules)
+    assert [one.stream for one in left] == ["invoices"]
+    assert Counter(looks)["invoices"] == first["invoices"]
 
 
 async def test_columns_that_are_stored_again_are_read_again(stripe: Source) -> None:

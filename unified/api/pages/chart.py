@@ -1,11 +1,12 @@
 """Bar charts in SVG, drawn here, so that they need no script: of syncs, of the last hours, of what was invoiced.
 
-A bar of records is as high as their logarithm, so that a first load does not flatten the days after.
+A bar of records is as high as their logarithm, so that a first load does not flatten the days after. What was invoiced
+lies on its side, a month a row, so that each amount stands beside its bar on a phone as well.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import log10
 from typing import Literal
@@ -20,7 +21,7 @@ WIDTH, HEIGHT = 640, 140
 HOURS = 24
 """Hours that a chart of hours shows."""
 MONTHS = 12
-"""Months that a chart of months shows."""
+"""Months that a chart of months shows at most."""
 
 _MOST_BARS, _FEWEST_PLACES = 40, 24
 _GAP = 4
@@ -46,6 +47,19 @@ class Bar:
     height: float
     outcome: Outcome
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """What was invoiced in a month, and its bar.
+
+    Attributes:
+        invoiced: In one currency.
+        share: How long its bar is, in hundredths of the longest.
+    """
+
+    invoiced: Invoiced
+    share: float
 
 
 @dataclass
@@ -107,39 +121,25 @@ def success(hours: Sequence[Hour], since: datetime) -> list[Bar]:
     return drawn
 
 
-def invoiced(months: Sequence[Invoiced], first: date) -> list[Bar]:
-    """What was invoiced in one currency in each month since a first one.
-
-    Where credits exceed invoices, a bar is no more than a line.
-    """
+def invoiced(months: Sequence[Invoiced]) -> list[Month]:
+    """What was invoiced in one currency, the newest month first; where credits exceed invoices, a bar has no length."""
     highest = max((one.total for one in months), default=Decimal(0))
     return [
-        _bar(
-            12 * (one.month.year - first.year) + one.month.month - first.month,
-            MONTHS,
-            float(one.total / highest) if one.total > 0 else 0.0,
-            "good",
-            f"{one.month:%B %Y}: {one.total:,f} {one.currency} in {one.invoices:,} invoices",
-        )
-        for one in months
+        Month(one, round(float(100 * one.total / highest), 1) if one.total > 0 else 0.0)
+        for one in sorted(months, key=lambda one: one.month, reverse=True)
     ]
 
 
 def _hour(hour: Hour, since: datetime, share: float, outcome: Outcome, text: str) -> Bar:
-    place = (hour.begins - since) // timedelta(hours=1)
-    return _bar(place, HOURS, share, outcome, f"{hour.begins.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {text}")
-
-
-def _bar(place: int, places: int, share: float, outcome: Outcome, text: str) -> Bar:
-    step = WIDTH / places
+    step = WIDTH / HOURS
     height = _FLOOR + (HEIGHT - _FLOOR) * share
     return Bar(
-        round(place * step, 1),
+        round((hour.begins - since) // timedelta(hours=1) * step, 1),
         round(HEIGHT - height, 1),
         round(step - _GAP, 1),
         round(height, 1),
         outcome,
-        text,
+        f"{hour.begins.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {text}",
     )
 
 

@@ -2,11 +2,11 @@
 
 A source need not send every field, so no list of them is complete: a name that no record has is said, as long as none
 has it, and refused only where it can't be another field. What is left out keeps its name in the raw record, so that
-this can be asked at any time.
+this can be asked at any time. A process looks again only once a record of the stream has changed.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,12 @@ from unified.kit.registry import get_adapter
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.records import tables
+from unified.store.records.counts import kept
 from unified.store.records.tables import StreamKey
 
 _CHUNK, _MOST = 100, 1000
 """Stored records of a stream that are looked at: some, and more while one of the fields is in none of them."""
-_MOST_NAMES = 1000
+_MOST_NAMES, _MOST_LOOKS = 1000, 1000
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,63}")  # a key that a program has chosen; others may be somebody's data
 
 
@@ -61,7 +62,7 @@ async def unseen(db: Database, connection: Connection, rules: Rules) -> list[Uns
         one
         for stream in get_adapter(connection.connector).all_streams()
         if stream.name in rules
-        for one in await _unseen_of(db, StreamKey.of(connection, stream), rules[stream.name])
+        for one in await _looked_for(db, StreamKey.of(connection, stream), frozenset(rules[stream.name]))
     ]
 
 
@@ -82,7 +83,25 @@ async def refuse_misspelt(db: Database, connection: Connection, rules: Rules) ->
                 )
 
 
-async def _unseen_of(db: Database, key: StreamKey, fields: Collection[str]) -> list[Unseen]:
+# What was looked for in this process, what was asked for last at the end: as of which snapshot, and what was not found.
+_looks: dict[tuple[StreamKey, frozenset[str]], tuple[str, list[Unseen]]] = {}
+
+
+async def _looked_for(db: Database, key: StreamKey, fields: frozenset[str]) -> list[Unseen]:
+    """What a stream's records do not have, by the last look, as long as none of them has changed since."""
+    async with db.workspace(key.workspace_id) as conn:
+        if (look := _looks.pop((key, fields), None)) and not await kept.has_changed(conn, key, look[0]):
+            _looks[key, fields] = look
+            return look[1]
+        as_of = await kept.snapshot(conn)
+    found = await _unseen_of(db, key, fields)
+    _looks[key, fields] = as_of, found
+    while len(_looks) > _MOST_LOOKS:
+        del _looks[next(iter(_looks))]
+    return found
+
+
+async def _unseen_of(db: Database, key: StreamKey, fields: frozenset[str]) -> list[Unseen]:
     ways = {field: field.split(".") for field in sorted(fields)}
     # By field, and by how far its keys lead: the names that stand there in records.
     beside: dict[str, list[set[str]]] = {field: [set() for _ in way] for field, way in ways.items()}

@@ -15,7 +15,7 @@ from unified.store.connections import overview
 from unified.store.records.counts import invoiced
 
 _TROUBLES_LISTED = 10
-_CURRENCIES_DRAWN = 6
+_CURRENCIES_SHOWN = 6
 
 routes = router()
 
@@ -48,10 +48,8 @@ async def show(request: Request, caller: Reader, services: Use) -> Response:
         if hours
         else {},
         chart=chart,
-        sums=sums,
-        revenue={
-            currency: chart.invoiced(of_it, first) for currency, of_it in by_currency[:_CURRENCIES_DRAWN]
-        },
+        revenue=[(currency, chart.invoiced(of_it)) for currency, of_it in by_currency],
+        currencies_shown=_CURRENCIES_SHOWN,
         rate=100 * sum(hour.succeeded for hour in hours) / pulls if pulls else None,
         pulls=pulls,
         dagster_url=services.settings.management.dagster_url,

@@ -47,6 +47,12 @@ _CHANGED = """
             AND NOT pg_visible_in_snapshot(t.changed_xid, k.as_of)
     )
 """
+_CHANGED_SINCE = f"""
+    SELECT {_CHANGED} FROM (
+        SELECT %(workspace)s::uuid AS workspace_id, %(connection)s::uuid AS connector_config_id,
+            %(as_of)s::pg_snapshot AS as_of
+    ) AS k
+"""  # noqa: S608 - constants
 # One that holds is known to hold as of now: fewer records lie behind that.
 _KEEP = """
     INSERT INTO kept_counts AS k (workspace_id, connector_config_id, stream, what, found, rejects, as_of)
@@ -92,6 +98,25 @@ async def unknown_customers(
     if kept.found and missing is None:
         await look()
     return missing or []
+
+
+async def snapshot(conn: AsyncConnection[Any]) -> str:
+    """What is committed by now, as :func:`has_changed` takes it."""
+    (now,) = await _row(await conn.execute("SELECT pg_current_snapshot()::text"))
+    return str(now)
+
+
+async def has_changed(conn: AsyncConnection[Any], key: StreamKey, as_of: str) -> bool:
+    """Whether any record of a stream was stored or changed since a snapshot.
+
+    Args:
+        conn: A transaction of the workspace.
+        key: Which stream.
+        as_of: What :func:`snapshot` returned.
+    """
+    query = sql.SQL(_CHANGED_SINCE).format(leaf=key.leaf, stream=sql.Literal(key.stream))
+    (changed,) = await _row(await conn.execute(query, key.parameters() | {"as_of": as_of}))
+    return bool(changed)
 
 
 async def _counted(
