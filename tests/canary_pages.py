@@ -86,6 +86,8 @@ async def walk(browser: Browser, secrets: Canaries, *, echo_url: str, sandbox_ur
     await _look_at_records(browser, secrets)
     for path in ("/tables", "/rejects", "/dead-letters", "/dead-letters?state=dead"):
         await browser.open(path)
+    for form, status in (("compressed", 303), ("json", 303), (secrets.form_key, 422)):
+        await browser.send("/tables", {"raw": form}, status)
     echo = connections["echo"]
     await browser.send(f"/dead-letters/{echo.rpartition('/')[2]}/replay", {})
     await browser.open(echo)

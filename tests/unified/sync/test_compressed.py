@@ -21,6 +21,7 @@ from unified.store.lists.declared import LISTS
 from unified.store.records import repacking, tables
 from unified.store.records.counts import quality
 from unified.store.records.raw import forms
+from unified.store.workspaces import workspaces
 from unified.sync import privacy
 from unified.sync.exports.export import Request, export
 from unified.sync.remapping.remap import remap
@@ -31,7 +32,7 @@ IN_CENTS = ControlTotal(("total",), {"JPY": 0})
 
 async def bring(source: Source, *, compressed: bool = True) -> None:
     workspace = source.connection.workspace_id
-    await repacking.choose(source.db, workspace, compressed=compressed, actor="test")
+    await workspaces.update(source.db, workspace, compresses_raw=compressed, actor="test")
     async for _ in repacking.repack(source.db, workspace, compressed=compressed):
         pass
 
@@ -136,14 +137,14 @@ async def test_former_states_are_kept_once(stripe: Source, *, begins_compressed:
     await stripe.sync()
     customer, other = sorted(stripe.expected())[:2]
     first, since = stripe.expected()[customer]["name"], await begun(stripe, other)
-    await repacking.choose(stripe.db, stripe.connection.workspace_id, compressed=True, actor="test")
+    await workspaces.update(stripe.db, stripe.connection.workspace_id, compresses_raw=True, actor="test")
     for name in ("Second", "Third"):
         stripe.rename(customer, name)
         await stripe.sync()
     rules = read_rules({"target": "description", "source": "name"})
     await field_rules.put(stripe.db, stripe.connection, "customers", *rules)
     await stripe.sync(full=True)  # all is mapped anew from the same bytes
-    await repacking.choose(stripe.db, stripe.connection.workspace_id, compressed=False, actor="test")
+    await workspaces.update(stripe.db, stripe.connection.workspace_id, compresses_raw=False, actor="test")
     rules = read_rules({"target": "phone", "source": "name"})
     await field_rules.put(stripe.db, stripe.connection, "customers", *rules)
     await stripe.sync(full=True)

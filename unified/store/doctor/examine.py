@@ -216,7 +216,8 @@ async def _server(conn: AsyncConnection[Any]) -> Findings:
         yield Finding(
             "advice",
             "server",
-            "it is built without lz4, so raw records are stored uncompressed; nothing to do on a small installation",
+            "it is built without lz4, so raw records are stored as long as they are; nothing to do on a small "
+            "installation, and `unified raw compress` on a large one",
         )
     if settings["idle_in_transaction_session_timeout"] == "0":
         yield Finding(

@@ -1,7 +1,8 @@
-"""Which form a workspace's raw records have, and what is stored already brought into it, some rows at a time.
+"""What is stored of a workspace's raw records, brought into the form that it has chosen, some rows at a time.
 
 A row says by itself which form it has, so everything reads on meanwhile, a run that was interrupted goes on where it
-ended, and the way back is the same. No record changes by it. The forms: :mod:`unified.store.records.raw`.
+ended, and the way back is the same. No record changes by it. The forms: :mod:`unified.store.records.raw`. Which one is
+chosen is the workspace's (:mod:`unified.store.workspaces.workspaces`).
 """
 
 from collections.abc import AsyncIterator
@@ -12,7 +13,6 @@ from uuid import UUID
 import psycopg
 from psycopg import AsyncConnection, sql
 
-from unified.store import audit
 from unified.store.connections.rows import SUMMARIES, ConnectionSummary
 from unified.store.database import Database
 from unified.store.errors import StoreError
@@ -58,33 +58,6 @@ class Repacked:
     before: int = 0
     after: int = 0
     refused: int = 0
-
-
-async def choose(db: Database, workspace_id: UUID, *, compressed: bool, actor: str) -> None:
-    """Have a workspace's raw records compressed from now on, or not.
-
-    Args:
-        db: The database.
-        workspace_id: The workspace.
-        compressed: Which.
-        actor: Who chose it, for the audit log.
-    """
-    async with db.workspace(workspace_id) as conn:
-        # Each commit of a sync or drain locks its connection before it asks: those under way are stored first.
-        await conn.execute("SELECT FROM connector_configs ORDER BY id FOR NO KEY UPDATE")
-        changed = await conn.execute(
-            "UPDATE workspaces SET compresses_raw = %(to)s WHERE id = %(id)s AND compresses_raw <> %(to)s",
-            {"to": compressed, "id": workspace_id},
-        )
-        if changed.rowcount:
-            await audit.record(
-                conn,
-                workspace_id,
-                actor=actor,
-                action="raw.compress" if compressed else "raw.expand",
-                subject=f"workspace {workspace_id}",
-                outcome="allowed",
-            )
 
 
 async def repack(db: Database, workspace_id: UUID, *, compressed: bool) -> AsyncIterator[Repacked]:

@@ -118,7 +118,8 @@ async def workspaces(db: Database, subject: str, *, after: str = "", limit: int 
             conn,
             Workspace,
             """
-            SELECT w.id, w.slug, w.name, w.created_at, w.requires_approval, w.model_sees, w.version
+            SELECT w.id, w.slug, w.name, w.created_at, w.requires_approval, w.model_sees, w.compresses_raw,
+                w.version
             FROM workspace_members AS m JOIN workspaces AS w ON w.id = m.workspace_id
             WHERE m.subject = %(subject)s AND w.slug > %(after)s ORDER BY w.slug LIMIT %(limit)s
             """,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from unified.store.errors import StoreError
 
-WORKSPACES = "SELECT id, slug, name, created_at, requires_approval, model_sees, version FROM workspaces"
+WORKSPACES = "SELECT id, slug, name, created_at, requires_approval, model_sees, compresses_raw, version FROM workspaces"
 
 ModelSees = Literal["nothing", "shapes", "values"]
 """Of a stream's fields: nothing, so that no model is asked; names, types and shapes of values; or some values too."""
@@ -31,6 +31,7 @@ class Workspace:
         created_at: When it was made.
         requires_approval: Whether a new connection waits for an admin before its first use.
         model_sees: What a model may be shown of its records, when one is asked for rules.
+        compresses_raw: Whether raw records that are stored from now on are compressed; then no SQL reads them.
         version: Rises with each change.
     """
 
@@ -40,4 +41,5 @@ class Workspace:
     created_at: datetime
     requires_approval: bool
     model_sees: ModelSees
+    compresses_raw: bool
     version: int

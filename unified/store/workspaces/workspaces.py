@@ -101,6 +101,7 @@ async def update(
     name: str | None = None,
     requires_approval: bool | None = None,
     model_sees: ModelSees | None = None,
+    compresses_raw: bool | None = None,
     if_version: int | None = None,
     actor: str = "unified",
 ) -> Workspace:
@@ -112,6 +113,8 @@ async def update(
         name: For people.
         requires_approval: Whether new connections wait for an admin. Those there are stay as they are.
         model_sees: What a model may be shown of its records.
+        compresses_raw: Whether raw records are stored compressed from now on. What is stored keeps its form; see
+            :mod:`unified.store.records.repacking`.
         if_version: Change it only if this is still its version.
         actor: Who changes it, for the audit log.
 
@@ -120,14 +123,17 @@ async def update(
         VersionConflictError: If it has another version.
     """
     async with db.workspace(workspace_id) as conn:
+        if compresses_raw is not None:
+            # Each commit of a sync or drain locks its connection before it asks: those under way are stored first.
+            await conn.execute("SELECT FROM connector_configs ORDER BY id FOR NO KEY UPDATE")
         done = await conn.execute(
             """
             UPDATE workspaces SET
                 name = COALESCE(%s, name), requires_approval = COALESCE(%s, requires_approval),
-                model_sees = COALESCE(%s, model_sees)
+                model_sees = COALESCE(%s, model_sees), compresses_raw = COALESCE(%s, compresses_raw)
             WHERE version = COALESCE(%s, version)
             """,
-            (name, requires_approval, model_sees, if_version),
+            (name, requires_approval, model_sees, compresses_raw, if_version),
         )
         found = await fetch(conn, Workspace, WORKSPACES)
         if not found:
@@ -145,6 +151,7 @@ async def update(
                 "name": found[0].name,
                 "requires_approval": found[0].requires_approval,
                 "model_sees": found[0].model_sees,
+                "compresses_raw": found[0].compresses_raw,
             },
         )
         return found[0]

@@ -45,6 +45,17 @@ async def test_making_a_workspace_can_be_repeated(api: Api) -> None:
     assert other.status_code == 422
 
 
+async def test_how_raw_records_are_stored_is_a_change_of_the_workspace(api: Api) -> None:
+    acme = await api.tenant("acme")
+    place = f"/api/workspaces/{acme.slug}"
+    before = await acme.client.get(place)
+    assert before.json()["compresses_raw"] is False
+    change, known = {"compresses_raw": True}, {"if-match": before.headers["etag"]}
+    changed = await acme.client.patch(place, json=change, headers=known)
+    assert (changed.status_code, changed.json()["compresses_raw"]) == (200, True)
+    assert (await acme.client.patch(place, json=change, headers=known)).status_code == 412
+
+
 async def test_all_workspaces_are_the_deployments_to_list(api: Api) -> None:
     slugs = {(await api.workspace()).slug for _ in range(3)}
     listed: list[str] = []

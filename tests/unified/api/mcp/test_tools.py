@@ -10,6 +10,8 @@ from tests.unified.api.mcp.conftest import ALL, READS, asking
 from unified.api.mcp.desk import TOOLS
 from unified.kit.registry import get_adapter
 from unified.store.lists.declared import LISTS
+from unified.store.records import repacking
+from unified.store.workspaces import workspaces
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -66,9 +68,14 @@ async def test_one_record_and_what_may_be_added_to_it(shelf: Shelf) -> None:
         assert found["row"]["history"] == []
         assert "records:raw" in await agent.refused("get_record", **one, add=["raw"])
         assert "no such record" in await agent.refused("get_record", **{**one, "source_id": "404"})
+    tenant = shelf.tenant
     async with asking(shelf, *ALL) as agent:
-        raw = await agent.client.call_tool("unified_get_record", {**one, "add": ["raw"]})
-        assert '"amount": 1.10' in str(raw.content[0])
+        for compressed in (False, True, False):
+            await workspaces.update(tenant.api.db, tenant.id, compresses_raw=compressed, actor="tests")
+            async for _ in repacking.repack(tenant.api.db, tenant.id, compressed=compressed):
+                pass
+            raw = await agent.client.call_tool("unified_get_record", {**one, "add": ["raw"]})
+            assert '"amount": 1.10' in str(raw.content[0])
 
 
 async def test_one_customer_across_systems(shelf: Shelf) -> None:

@@ -17,22 +17,28 @@ import psycopg
 import pytest
 
 from tests.conftest import AddConnection, connectors, execute
+from tests.unified.api.pages import seeds
 from tests.waiting import LIMIT_SECONDS
 from unified.kit.secrets import Secret
+from unified.schema.entities import CUSTOMERS
 from unified.store.backups import contents, making, manifest, programs, proving
 from unified.store.backups.making import back_up
 from unified.store.backups.manifest import BackupError, Contents, Manifest, Table
 from unified.store.backups.restoring import check_keys, restore
 from unified.store.database import Database
 from unified.store.readers import granted
+from unified.store.records import tables
+from unified.store.records.tables import StreamKey
 from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider, fingerprint, generate_key
 from unified.store.server import embedded
 from unified.store.server.urls import beside
+from unified.store.workspaces import workspaces
 
 KEY = generate_key()
 PROVIDER = LocalKeyProvider([KEY])
 SECRET = "sk_test_fake_backup"
+RAW = b'{"object": "customer", "livemode": true}'
 ADD = "INSERT INTO workspaces (id, slug, name) SELECT i, 's' || i, 'busy' FROM gen_random_uuid() AS i"
 
 
@@ -111,6 +117,10 @@ class Backup:
     reader: str
 
 
+def _customers(workspace: UUID, connection: UUID) -> StreamKey:
+    return StreamKey(workspace, connection, "stripe", CUSTOMERS, "customers")
+
+
 @pytest.fixture
 async def backup(
     database: Database, workspace: UUID, add_connection: AddConnection, tmp_path: Path
@@ -120,6 +130,8 @@ async def backup(
     await CredentialStore(database, PROVIDER).put(
         workspace, connection, "api_key", {"api_key": Secret(SECRET)}
     )
+    await workspaces.update(database, workspace, compresses_raw=True, actor="tests")
+    await seeds.record(database, _customers(workspace, connection), *map(str, range(100)), raw=RAW)
     reader = f"reader_{workspace.hex[:8]}"
     await granted.grant(database, workspace, reader, own_schema=True)
     execute(
@@ -196,13 +208,14 @@ def restored_by_command(url: str, folder: Path) -> "subprocess.CompletedProcess[
 
 
 async def goes_on(url: str, backup: Backup) -> None:
-    """The restored database opens, its credential decrypts, tenants stay apart, and its reader can be let in again."""
+    """What was restored opens: credential and raw record; tenants stay apart, and its reader can be let in again."""
     async with Database.open(url) as db:
         store = CredentialStore(db, PROVIDER)
         secrets = await store.reveal(backup.workspace, backup.connection, actor="tests", purpose="test")
         assert secrets["api_key"].reveal() == SECRET
         async with db.workspace(backup.workspace) as conn:
             seen = await (await conn.execute("SELECT slug FROM workspaces")).fetchall()
+            assert await tables.body(conn, _customers(backup.workspace, backup.connection), "7") == RAW
         assert seen == [("acme",)]
         assert [one.name for one in await granted.listed(db)] == [backup.reader]
         await granted.grant(db, backup.workspace, backup.reader, own_schema=True)

@@ -22,6 +22,7 @@ from unified.store.records.merge.contents import Batch
 from unified.store.records.raw import forms, parts, shapes
 from unified.store.records.tables import StreamKey
 from unified.store.records.traces import Traces
+from unified.store.workspaces import workspaces
 
 PERSON = "cus_NffrFeUfNV"
 
@@ -60,7 +61,7 @@ async def test_no_dictionary_goes_while_records_are_compressed_by_it(
     await bring(database, stream, compressed=True)
     raws = many(125, **{PERSON: {"balance": 1}})
     await store(database, stream, raws[:120])  # which makes a dictionary that names them
-    await repacking.choose(database, stream.workspace_id, compressed=False, actor="test")
+    await workspaces.update(database, stream.workspace_id, compresses_raw=False, actor="test")
     await store(database, stream, raws[120:], begin=120)
     paused = Paused(monkeypatch)
     compressing = asyncio.create_task(bring(database, stream, compressed=True))
@@ -128,7 +129,7 @@ async def test_no_dictionary_is_made_of_long_records(database: Database, stream:
 async def test_no_dictionary_is_made_of_what_names_a_person_whose_data_were_deleted(
     database: Database, stream: StreamKey
 ) -> None:
-    await repacking.choose(database, stream.workspace_id, compressed=True, actor="test")
+    await workspaces.update(database, stream.workspace_id, compresses_raw=True, actor="test")
     async with database.workspace(stream.workspace_id) as conn:
         who = stream.workspace_id, stream.connection_id, stream.stream
         await suppressions.add(conn, *who, [PERSON], actor="test")

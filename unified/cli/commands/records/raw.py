@@ -80,7 +80,8 @@ async def _bring(names: list[str], *, every: bool, compressed: bool, as_json: bo
             else [await workspaces.find(session.db, name) for name in names]
         )
         for one in found:
-            await repacking.choose(session.db, one.id, compressed=compressed, actor=ACTOR)
+            if one.compresses_raw != compressed:
+                await workspaces.update(session.db, one.id, compresses_raw=compressed, actor=ACTOR)
             done += [each async for each in repacking.repack(session.db, one.id, compressed=compressed)]
     if as_json:
         print_json([{name: getattr(one, name) for name in one.__slots__} for one in done])

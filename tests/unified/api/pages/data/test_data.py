@@ -81,6 +81,30 @@ async def test_tables_show_what_syncs_have_counted(site: Site) -> None:
         assert "Nothing was counted yet" in browser.page
 
 
+async def test_raw_records_are_stored_in_the_form_that_is_chosen(site: Site) -> None:
+    workspace = await site.workspace()
+    async with site.forms(workspace, "member") as browser:
+        await browser.open("/tables")
+        assert ("stored as JSON" in browser.page, "Store them" in browser.page) == (True, False)
+        await browser.send("/tables", {"raw": "compressed"}, 403)
+    async with site.forms(workspace, "admin") as browser:
+        await browser.open("/tables")
+        await browser.send("/tables", {"raw": "zip"}, 422)
+        await browser.send("/tables", {"raw": "compressed"})
+        assert "stored compressed" in browser.page
+        assert f"unified raw expand {workspace.slug}" in browser.page
+        connection = await site.connection(workspace, "main")
+        await seeds.record(site.db, key_of(connection, "customers"), "cus_1", raw=b'{"only": "in raw"}')
+        async with site.db.workspace(workspace.id) as conn:
+            rows = await conn.execute("SELECT raw_data FROM unified_customers")
+            assert await rows.fetchall() == [(None,)]
+        await browser.open("/records/customers/main/cus_1?expand=raw")
+        assert "in raw" in browser.page
+        await browser.open("/tables")
+        await browser.send("/tables", {"raw": "json"})
+        assert "stored as JSON" in browser.page
+
+
 async def test_they_stay_in_their_workspace(site: Site) -> None:
     theirs = await site.connection(await site.workspace(), "theirs")
     await seeds.reject(site.db, theirs, "cus_theirs", "personal")

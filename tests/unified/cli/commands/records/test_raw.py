@@ -33,6 +33,9 @@ def test_a_record_is_printed_as_it_came_in_either_form(unified: Unified) -> None
     ask = ("query", "SELECT count(raw_data) AS left FROM data.customers", "--workspace", "acme")
     assert unified.json(*ask) == [{"left": 0}]
     assert unified.ok(*one) == RAW + "\n"
+    assert "1 wrong" in unified.run("doctor").stdout, (
+        "that tests' server does without fsync, and nothing else"
+    )
     assert "acme/billing has no raw record of 'cus_0' in customers" in unified.refused(*one[:-1], "cus_0")
     assert "acme/billing" in unified.ok("raw", "expand", "--all")
     asked = "SELECT raw_data::text AS raw FROM data.customers WHERE source_id = 'cus_1'"

@@ -17,6 +17,7 @@ from unified.store.records.raw import forms, parts
 from unified.store.records.tables import StreamKey
 from unified.store.records.traces import Traces
 from unified.store.rows import fetch
+from unified.store.workspaces import workspaces
 
 ODD = [
     rb'{"text": "Nu\u0000l, \uFfFd, \ufffd \ud800"}',
@@ -42,7 +43,7 @@ async def bodies(database: Database, key: StreamKey) -> list[bytes]:
 
 
 async def bring(database: Database, key: StreamKey, *, compressed: bool) -> list[repacking.Repacked]:
-    await repacking.choose(database, key.workspace_id, compressed=compressed, actor="test")
+    await workspaces.update(database, key.workspace_id, compresses_raw=compressed, actor="test")
     return [one async for one in repacking.repack(database, key.workspace_id, compressed=compressed)]
 
 
@@ -109,8 +110,10 @@ async def test_what_is_stored_changes_its_form_and_nothing_else(
     assert (done.records, done.refused) == (300, 0)
     assert await ask(database, stream, rows) == before
     assert await ask(database, stream, texts) == as_json
-    actions = "SELECT action FROM audit_log WHERE action LIKE 'raw.%' ORDER BY id"
-    assert await ask(database, stream, actions) == [("raw.compress",), ("raw.expand",)]
+    choices = (
+        "SELECT detail ->> 'compresses_raw' FROM audit_log WHERE action = 'workspace.update' ORDER BY id"
+    )
+    assert await ask(database, stream, choices) == [("true",), ("true",), ("false",)]
 
 
 async def test_what_is_no_json_to_postgresql_stays_compressed(database: Database, stream: StreamKey) -> None:

@@ -49,6 +49,11 @@ class WorkspaceChange(BaseModel):
         description="What a model may be shown of the workspace's records, when one is asked for rules: nothing, names "
         "and shapes of fields, or some values too.",
     )
+    compresses_raw: bool | None = Field(
+        default=None,
+        description="Whether raw records are stored compressed from now on: a third of the space, but null to SQL. "
+        "`unified raw compress` and `expand` bring what is stored already to the same.",
+    )
 
 
 @routes.get("", response_model=Page[Workspace])
@@ -116,13 +121,14 @@ async def change_workspace(
     change: WorkspaceChange,
     version: IfMatch,
 ) -> Response:
-    """Change the workspace's name, whether its new connections wait for approval, or what a model may be shown."""
+    """Change the workspace: its name, what waits for approval, what a model sees, how raw records are stored."""
     changed = await workspaces.update(
         services.db,
         _own(caller, workspace),
         name=change.name,
         requires_approval=change.requires_approval,
         model_sees=change.model_sees,
+        compresses_raw=change.compresses_raw,
         if_version=version,
         actor=caller.actor,
     )
