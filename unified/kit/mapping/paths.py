@@ -70,6 +70,18 @@ def compile_path(path: str) -> Read:
     return _walk(segments, is_absolute=is_absolute)
 
 
+def place_of(path: str) -> list[str | int] | None:
+    """The keys and indexes that lead to a path's value; None of a query, which may find several.
+
+    Raises:
+        RuleError: If it is not a path.
+    """
+    segments = list(_segments(path, 1 if path.startswith("$") else 0))
+    if any(segment.kind in ("query", "descend") for segment in segments):
+        return None
+    return [int(one.text) if one.kind == "index" else one.text for one in segments]
+
+
 def _segments(path: str, begin: int) -> Iterator[_Segment]:
     place, may_begin = begin, not begin
     while place < len(path):

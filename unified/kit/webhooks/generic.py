@@ -13,16 +13,17 @@ What is not signed can be repeated and changed by anybody who has seen a deliver
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from unified.kit.errors import ConfigurationError, PayloadError
 from unified.kit.mapping import readings
-from unified.kit.mapping.paths import Read, compile_path
+from unified.kit.mapping.paths import Read, compile_path, place_of
 from unified.kit.mapping.refusals import UNREADABLE, RuleError
 from unified.kit.webhooks.basic import BasicVerifier
 from unified.kit.webhooks.deliveries import Delivery, ReceivedEvent
@@ -46,8 +47,8 @@ _MOST_EVENTS = 100
 # A header's number beyond this counts milliseconds: as seconds it would be the year 2603.
 _LATEST_SECONDS = 20_000_000_000
 
-# A path that leads to one place.
-_PLAIN = re.compile(r"[^.\[\]*$]+(\.[^.\[\]*$]+)*")
+# A list of a test's event is no longer.
+_MOST_ITEMS = 10
 _PART = re.compile(r"\{(body|time|url)\}")
 
 
@@ -342,34 +343,38 @@ class _Events:
 
 
 def body_of(reading: Reading, key: str, kind: str, at: datetime, further: Mapping[str, Any]) -> bytes:
-    """A body with one event, as far as paths of plain keys lead to what it says.
+    """A body with one event, as far as paths of keys and indexes lead to what it says.
 
     Args:
         reading: Where its id, type and time stand.
         key: Its id.
         kind: Its type.
         at: Its time.
-        further: What else it says, by paths of plain keys.
+        further: What else it says, by paths.
     """
     event: dict[str, Any] = {}
     said = ((reading.id_field, key), (reading.type_field, kind), (reading.time_field, at.isoformat()))
     for path, value in (*said, *further.items()):
-        if _PLAIN.fullmatch(path):
-            _put(event, path, value)
+        if path and (place := place_of(path)):
+            _put(event, place, value)
     if not reading.events_field:
         return msgspec.json.encode(event)
-    return msgspec.json.encode(
-        [event] if reading.events_field == "$" else _put({}, reading.events_field, [event])
-    )
+    if reading.events_field == "$":
+        return msgspec.json.encode([event])
+    return msgspec.json.encode(_put({}, reading.events_field.split("."), [event]))
 
 
-def _put(into: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """Have a path of plain keys lead to a value; where another value is in the way, it does not."""
-    *parents, last = path.split(".")
-    place: Any = into
-    for key in parents:
-        place = place.setdefault(key, {})
-        if not isinstance(place, dict):
-            return into
-    place.setdefault(last, value)
+def _put(into: dict[str, Any], place: Sequence[str | int], value: Any) -> dict[str, Any]:
+    """Have keys and indexes lead to a value; where another value is in the way, they do not."""
+    at: Any = into
+    for key, following in zip_longest(place, place[1:]):
+        made = value if following is None else [] if isinstance(following, int) else {}
+        if isinstance(at, dict) and isinstance(key, str):
+            at = at.setdefault(key, made)
+        elif isinstance(at, list) and isinstance(key, int) and 0 <= key < _MOST_ITEMS:
+            at += [None] * (key + 1 - len(at))
+            at[key] = made if at[key] is None else at[key]
+            at = at[key]
+        else:
+            break
     return into

@@ -156,17 +156,19 @@ class Subscriptions:
     async def rotate(
         self, subscription: Subscription, *, keep_former: timedelta = FORMER_SECRET_SIGNS
     ) -> Signing:
-        """Give it another secret. Deliveries are signed with both for a while, for a receiver that has the former one.
+        """Give it another secret. For a while the former one signs deliveries too, for a receiver that has it yet.
 
         Args:
             subscription: Which.
-            keep_former: How long the former one signs too; nothing where it has leaked. One from before that ends now.
+            keep_former: How long the former one signs too; nothing where it has leaked. Those from before that sign as
+                long as they would have, or end with one that has leaked.
 
         Returns:
             What signs from now on; its secret is not shown again.
 
         Raises:
             CredentialTamperedError, MasterKeyError: If the former secret can't be decrypted.
+            InvalidSettingError: If it was rotated so often that too many former ones sign already.
             SubscriptionNotFoundError: If it was removed.
         """
         workspace_id = subscription.workspace_id
@@ -176,8 +178,7 @@ class Subscriptions:
             await conn.execute(
                 "SELECT FROM webhook_subscriptions WHERE id = %s FOR UPDATE", (subscription.id,)
             )
-            former = await self._signing(conn, subscription)
-            made = former.rotated(now + keep_former) if keep_former else Signing.new()
+            made = (await self._signing(conn, subscription)).rotated(now, keep_former)
             sealed = await self._credentials.seal(
                 conn, workspace_id, subscription.id, SEALED_NAME, made.as_text()
             )

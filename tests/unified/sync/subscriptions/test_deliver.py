@@ -21,6 +21,7 @@ from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.subscriptions import progress
 from unified.store.subscriptions.due import has_changes
 from unified.store.subscriptions.rows import Subscription, SubscriptionNotFoundError, read
+from unified.store.subscriptions.signing import MOST_FORMER
 from unified.store.subscriptions.subscriptions import Subscriptions
 from unified.store.workspaces import workspaces
 from unified.sync import privacy
@@ -367,6 +368,43 @@ async def test_a_rotated_secret_signs_and_the_former_one_until_its_end(
     assert receiver.source_ids() == [*first, *second]
     assert rotated.at(datetime.now(UTC) + keep) == [rotated.secret]
     assert (await own.signing(await order.now())).secret == rotated.secret
+
+
+async def test_a_secret_that_is_rotated_twice_in_a_day_signs_as_long_as_it_would_have(
+    subscribe: Subscribe, receiver: Receiver
+) -> None:
+    """A receiver may be two secrets behind: each delivery is signed by all that have not ended."""
+    order = await subscribe()
+    await order.source.sync_all()
+    await order.deliver()
+    own = Subscriptions(order.source.db, order.credentials)
+    day = timedelta(days=1)
+    made = [
+        await own.rotate(await order.now(), keep_former=keep) for keep in (day, timedelta(hours=1), 2 * day)
+    ]
+    assert [made[2].secret, made[1].secret, made[0].secret] == made[2].at(datetime.now(UTC))[:3]
+
+    receiver.taken.clear()  # it has the very first one yet
+    first = await order.rename("Grace", 0)
+    await order.deliver()
+    assert receiver.source_ids() == first
+
+    kept = await own.signing(await order.now())
+    assert len(kept.at(datetime.now(UTC))) == 4
+    assert kept.at(datetime.now(UTC) + timedelta(hours=2)) == [
+        made[2].secret,
+        made[1].secret,
+        Secret(receiver.secret),
+    ]
+    assert kept.at(datetime.now(UTC) + 3 * day) == [made[2].secret]
+    for _ in range(MOST_FORMER - 3):
+        await own.rotate(await order.now())
+    with pytest.raises(
+        InvalidSettingError, match=r"10 former secrets sign its deliveries already; rotate it after .* UTC"
+    ):
+        await own.rotate(await order.now())
+    leaked = await own.rotate(await order.now(), keep_former=timedelta())
+    assert (leaked.former, await own.signing(await order.now())) == ((), leaked)
 
 
 async def test_a_secret_that_is_rotated_while_it_is_followed_signs_from_then_on(

@@ -334,7 +334,9 @@ async def roll(
     own = subscriptions_of(caller, services)
     found = await own.get(caller.workspace_id, subscription_id)
     made = await own.rotate(found, keep_former=timedelta(minutes=wanted.keep_former_minutes))
-    return found, RolledSubscription(secret=made.secret.reveal(), former_until=made.former_until)
+    return found, RolledSubscription(
+        secret=made.secret.reveal(), former_until=made.former[0].until if made.former else None
+    )
 
 
 @routes.post("/{subscription_id}/test", response_model=Tested)

@@ -171,21 +171,21 @@ async def rotate(
     name: SubscriptionName,
     *,
     leaked: Annotated[
-        bool, typer.Option("--leaked", help="Have the former secret sign nothing more, instead of for a day.")
+        bool, typer.Option("--leaked", help="Have no former secret sign any more, instead of for a day.")
     ] = False,
 ) -> None:
     """Give it another secret, and print it this once.
 
-    For a day each delivery carries a signature by the new secret and one by the former, so a receiver that verifies by
-    either takes it.
+    For a day each delivery carries a signature by the former secret too, so a receiver that verifies by either takes
+    it. Those from before sign for as long as they would have.
     """
     async with open_session() as session:
         kept = timedelta() if leaked else FORMER_SECRET_SIGNS
         made = await _subscriptions(session).rotate(await _find(session, name), keep_former=kept)
     say("Its deliveries are signed with this secret, which is not shown again:")
     out.print(made.secret.reveal(), soft_wrap=True)
-    if made.former_until:
-        say(f"Until {made.former_until.astimezone(UTC):%Y-%m-%d %H:%M} UTC the former one signs them too.")
+    if made.former:
+        say(f"Until {made.former[0].until.astimezone(UTC):%Y-%m-%d %H:%M} UTC the former one signs them too.")
 
 
 @app.command()
