@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from unified import logs
+from unified import logs, startup
 
 # Name → where it is below unified.cli, and its line in the help; by panel, in the order of the help.
 _PANELS: dict[str, dict[str, tuple[str, str]]] = {
@@ -227,6 +227,7 @@ def main() -> NoReturn:
     Exits with 0, 1 after an error, 2 where the command was not understood, 130 after Ctrl-C, 128 and the
     signal's number after another signal.
     """
+    startup.spare_time()
     # A shell starts background jobs with Ctrl-C ignored; `kill -INT` has to work there as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # The others likewise: clean up on the way out, so that no server is left behind.

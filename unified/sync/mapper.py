@@ -26,6 +26,14 @@ from unified.sync.mapping import Candidate, Mapping, Outcome
 _WORTH_A_PROCESS = 4_000
 
 _READY = b"!"
+_SERVE = """
+import gc
+gc.disable()
+from unified.startup import spare_time
+spare_time()
+from unified.sync.mapper import serve
+serve()
+"""
 
 _Record = tuple[bytes | memoryview, datetime]
 
@@ -84,8 +92,10 @@ class _Child:
 
     def __init__(self) -> None:
         # What it says may quote records. If it matters, it is said again where the records are mapped then: here.
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "import gc; gc.disable(); from unified.sync.mapper import serve; serve()"],
+        self._process = subprocess.Popen(  # noqa: S603 - our own code
+            [sys.executable, "-c", _SERVE],
+            # A plugin that instruments models has nobody to report to there; looking for one takes 10 ms.
+            env={**os.environ, "PYDANTIC_DISABLE_PLUGINS": "__all__"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -13,6 +13,7 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xxhash
@@ -166,7 +167,7 @@ class Mapping:
     def __reduce__(self) -> tuple[Any, ...]:
         adapter = self._adapter
         parts = (
-            adapter.made_by() or partial(get_adapter, adapter.name),
+            adapter.made_by() or partial(_registered, adapter.__module__, adapter.name),
             adapter.config.model_dump(),
             adapter.connection,
             self._stream.name,
@@ -263,6 +264,12 @@ def _compiled(stream: Stream, rules: "Sequence[Rule]") -> "FieldRules":
     from unified.kit.mapping.compiled import FieldRules  # noqa: PLC0415 - most connections have no rules
 
     return FieldRules(stream.entity.model, rules)
+
+
+def _registered(module: str, name: str) -> type[BaseAdapter[Any]]:
+    """The adapter class of a connector, whose module registers it: that spares a look at every package's metadata."""
+    import_module(module)
+    return get_adapter(name)
 
 
 def _rebuild(

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.unified.cli.conftest import Unified
+from tests.waiting import LIMIT_SECONDS
 
 RUN = """
 import sys
@@ -39,6 +40,15 @@ ALWAYS_LEFT = {
 }
 
 
+LOOKED_FOR_AT_THE_END = """
+import atexit, gc, sys
+# What is noted first runs last.
+atexit.register(lambda: print(len(gc.get_objects()), file=sys.stderr))
+from unified.cli.main import main
+main()
+"""
+
+
 def imported(unified: Unified, *arguments: str, stdin: str = "", code: int = 0) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", RUN, *arguments],
@@ -63,6 +73,12 @@ def test_the_help_needs_nothing(unified: Unified) -> None:
     )
 
 
+def test_nothing_is_looked_for_among_what_ends_with_the_process() -> None:
+    command = [sys.executable, "-c", LOOKED_FOR_AT_THE_END, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT_SECONDS)
+    assert int(done.stderr) < 100
+
+
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_the_status_needs_the_database_alone(unified: Unified, form: tuple[str, ...]) -> None:
     if not unified.json("connections", "list"):
@@ -78,7 +94,7 @@ def test_a_sync_leaves_alone_what_its_connector_does_not_use(unified: Unified) -
     unified.ok("connections", "add", "stripe", "unreachable", *options, stdin="sk_test_fake_acme")
     modules = imported(unified, "sync", "unreachable", code=1)
     assert "adapters.stripe.adapter" in modules
-    unused = {"authlib", "email_validator", "jinja2", "jwt", "unified.kit.document", "yaml"}
+    unused = {"authlib", "email_validator", "jinja2", "jwt", "pygments", "unified.kit.document", "yaml"}
     assert modules & unused == set()
 
 

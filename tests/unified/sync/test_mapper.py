@@ -123,6 +123,15 @@ def test_a_documents_mapping_travels_with_its_document_and_installs_nothing() ->
     assert "desk" not in discover_adapters()
 
 
+def test_a_child_imports_what_maps() -> None:
+    serving = f"{mapper_module._SERVE}import sys; print(*sys.modules, file=sys.stderr)"
+    command = [sys.executable, "-c", serving]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    modules = set(done.stderr.split())
+    assert "unified.kit.adapter" in modules
+    assert modules & {"aiohttp", "click", "pygments", "rich", "unified.kit.mapping.rules"} == set()
+
+
 def test_a_child_ends_with_its_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
