@@ -3,7 +3,6 @@
 Not here: what to read when (``sources``, ``changes``), and what a record means (``mapping``).
 """
 
-import re
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -69,9 +68,6 @@ class _Head(msgspec.Struct):
     items: _Lines = msgspec.field(default_factory=_Lines)
 
 
-# Nearly all invoices have no more lines, and a look for the words costs less than decoding them.
-_MORE = re.compile(rb'"has_more"\s*:\s*true')
-
 _OBJECT = msgspec.json.Decoder(msgspec.Raw)
 _HEAD = msgspec.json.Decoder(_Head)
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -100,24 +96,26 @@ class StripeReader:
 
     async def listed(self, name: str, window: Window) -> WindowPage:
         """The newest page of a window of a list, each object with all that is nested in it."""
-        listed = self._list(name)
-        if name in _NESTED:
-            return await listed.records(window, partial(self._completed, name))
-        page = await listed.records(window)
+        nested = _NESTED.get(name)
+        if nested is not None:
+            return await self._list(name).records(window, partial(self._with_all, nested))
+        page = await self._list(name).records(window)
         return replace(page, records=[_without_secret(name, one) for one in page.records])
 
     def current(self, name: str, ids: Iterable[str]) -> AsyncGenerator[Page, None]:
         """Objects as they are now, those that are gone as tombstones; events are only missing once they are old."""
         limit = name.removesuffix("s")
+        nested = _NESTED.get(name)
 
         async def read(object_id: str) -> RawRecord | None:
             path = f"/v1/{name}/{quote(object_id, safe='')}"
             raw = await _unless_missing(self.http.request("GET", path, _OBJECT, limit=limit))
-            if raw is None or _head_of(raw).deleted is True:
+            if raw is None or (head := _head_of(raw)).deleted is True:
                 return None
             record = _without_secret(name, raw_record(id_of(raw), raw))
-            completing = self._completed(name, record)
-            return record if completing is None else await completing
+            if nested is not None and getattr(head, nested.field).has_more:
+                return await self._with_all(nested, record)
+            return record
 
         return each_by_id(
             ids, read, clock=self.clock, size=_FETCHED_AT_ONCE, missing_is_gone=name != "events"
@@ -125,16 +123,9 @@ class StripeReader:
 
     def _list(self, name: str) -> RangedList:
         listed = stripe_list(f"/v1/{name}", *_ALL.get(name, ()), limit=name)
-        return RangedList(listed, _CREATED, self.http, self.clock)
-
-    def _completed(self, name: str, record: RawRecord) -> Coroutine[Any, Any, RawRecord | None] | None:
-        """Completes an object with more than ten lines or items; None where there is nothing to complete."""
         nested = _NESTED.get(name)
-        if nested is None or not _MORE.search(record.body):
-            return None
-        if not getattr(_head_of(record.body), nested.field).has_more:
-            return None
-        return self._with_all(nested, record)
+        ranges = replace(_CREATED, partial=(nested.field, "has_more")) if nested else _CREATED
+        return RangedList(listed, ranges, self.http, self.clock)
 
     async def _with_all(self, nested: _Nested, record: RawRecord) -> RawRecord | None:
         """An object with all of a list in place of the first ten; None where it was deleted meanwhile."""

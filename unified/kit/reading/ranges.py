@@ -19,7 +19,7 @@ from unified.kit.errors import ConfigurationError, ProtocolError, RequestRefused
 from unified.kit.http.client import HttpClient
 from unified.kit.reading.lists import ListEndpoint, Parameters
 from unified.kit.reading.pages import misplaced
-from unified.kit.reading.paging import AfterId
+from unified.kit.reading.paging import AfterId, Path
 from unified.kit.reading.raw import id_of, raw_record
 from unified.kit.reading.windows import Window, WindowPage, as_far_as_done
 from unified.kit.streams import RawRecord
@@ -47,10 +47,17 @@ def ages(now: datetime, since: datetime | None = None) -> list[Window]:
 
 
 class Place(NamedTuple):
-    """Where a record stands in its list; of any type, as an odd record must not break its page."""
+    """Where a record stands in its list; of any type, as an odd record must not break its page.
+
+    Attributes:
+        id: Its id.
+        number: Its number.
+        is_partial: Whether it says that it shows only a part of what is nested in it.
+    """
 
     id: Any
     number: Any
+    is_partial: bool = False
 
     @property
     def is_known(self) -> bool:
@@ -85,12 +92,14 @@ class Ranges:
         high: The parameter for the first number beyond the highest.
         is_gone: Whether a refusal says that the record to go on after is gone. Then the window is asked for once more,
             from its high end, which is right above that record.
+        partial: Where a record says that it shows only a part of what is nested in it; no keys where none does.
     """
 
     number: str
     low: str
     high: str
     is_gone: Callable[[RequestRefusedError], bool]
+    partial: Path = ()
 
     def parameters(self, window: Window) -> Iterator[tuple[str, str]]:
         """The bounds of a window."""
@@ -120,7 +129,7 @@ class RangedList:
         self._ranges = ranges
         self._http = http
         self._clock = clock
-        self._head = _head_with(ranges.number)
+        self._head = _head_with(ranges.number, ranges.partial)
 
     async def page(self, window: Window, params: Parameters = ()) -> Range:
         """Read the newest page of a window.
@@ -154,15 +163,15 @@ class RangedList:
     async def records(
         self,
         window: Window,
-        complete: Callable[[RawRecord], Coroutine[Any, Any, RawRecord | None] | None] = lambda _: None,
+        complete: Callable[[RawRecord], Coroutine[Any, Any, RawRecord | None]] | None = None,
     ) -> WindowPage:
         """The newest page of a window as raw records.
 
         Args:
             window: Which range.
-            complete: Completes one of them by requests of its own, and is answered None where it was deleted meanwhile;
-                None where it needs no request. Where a request fails, the page ends before that record, and the rest of
-                the window begins with it.
+            complete: Completes a partial one by requests of its own, and is answered None where it was deleted
+                meanwhile. Where a request fails, the page ends before that record, and the rest of the window begins
+                with it.
 
         Raises:
             ProviderError: If nothing of the page was read.
@@ -171,11 +180,11 @@ class RangedList:
         found: list[RawRecord | None] = [
             raw_record(place.id, item) for item, place in zip(page.items, page.places, strict=True)
         ]
-        # Most need none. A task for each of them would cost more than all else that is done with it here.
+        # Most are whole. A task for each of them would cost more than all else that is done with it here.
         requests = {
-            place: request
-            for place, record in enumerate(found)
-            if record is not None and (request := complete(record)) is not None
+            at: complete(record)
+            for at, (record, place) in enumerate(zip(found, page.places, strict=True))
+            if complete is not None and record is not None and place.is_partial
         }
         completed, failure = await as_far_as_done(requests.values())
         rest = page.rest
@@ -184,14 +193,25 @@ class RangedList:
             rest = behind(window, page.places[: len(found)])
             if rest is None:
                 raise failure
-        for place, record in zip(requests, completed, strict=False):
-            found[place] = record
+        for at, record in zip(requests, completed, strict=False):
+            found[at] = record
         living = [record for record in found if record is not None]
         return WindowPage(living, page.observed_at, rest, is_cut=failure is not None)
 
     def _place(self, item: msgspec.Raw) -> Place:
         try:
             head = self._head.decode(item)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return self._odd_place(item)
+        partial = head.partial
+        for _ in self._ranges.partial[1:]:
+            partial = partial and partial.value
+        return Place(head.id, head.number, partial is True)
+
+    def _odd_place(self, item: msgspec.Raw) -> Place:
+        """The place of a record in which something else than the place is of another form, or that has none."""
+        try:
+            head = _head_with(self._ranges.number).decode(item)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return Place(id_of(item), None)
         return Place(head.id, head.number)
@@ -214,10 +234,14 @@ class RangedList:
 
 
 @cache
-def _head_with(number: str) -> msgspec.json.Decoder[Any]:
-    """Reads a record's id and its number, and skips the rest."""
-    fields = [("id", Any, None), ("number", Any, None)]
-    return msgspec.json.Decoder(msgspec.defstruct("Head", fields, rename={"number": number}))
+def _head_with(number: str, partial: Path = ()) -> msgspec.json.Decoder[Any]:
+    """Reads a record's id, its number and whether it is partial, and skips the rest."""
+    flag: Any = Any
+    for key in reversed(partial[1:]):
+        flag = msgspec.defstruct("Nested", [("value", flag, None)], rename={"value": key}) | None
+    fields = [("id", Any, None), ("number", Any, None), ("partial", flag, None)]
+    names = {"number": number, **({"partial": partial[0]} if partial else {})}
+    return msgspec.json.Decoder(msgspec.defstruct("Head", fields, rename=names))
 
 
 def behind(window: Window, places: Sequence[Place]) -> Window | None:

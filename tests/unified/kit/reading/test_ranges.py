@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LIST = ListEndpoint("/v1/things", AfterId("after", more=("more",)), items=("data",))
-RANGES = Ranges("made", "made[gte]", "made[lt]", is_gone=lambda error: error.code == "gone")
+RANGES = Ranges(
+    "made",
+    "made[gte]",
+    "made[lt]",
+    is_gone=lambda error: error.code == "gone",
+    partial=("parts", "page", "more"),
+)
 
 
 @asynccontextmanager
@@ -80,11 +87,12 @@ def test_ages_cover_all_time_and_each_is_twice_as_long() -> None:
 
 async def test_odd_records_are_kept_and_the_last_known_place_counts(provider: ScriptedProvider) -> None:
     odd = [{"made": 55}, {"id": 5, "made": "x"}, "text", {"id": "huge", "made": [1]}]
-    provider.script = [answer(thing("a", 60), *odd, more=True)]
+    last = {**thing("b", 55), "parts": ["of another form"]}
+    provider.script = [answer(thing("a", 60), last, *odd, more=True)]
     async with listed(provider) as things:
         page = await things.records(Window(0, 100))
-    assert [one.source_id for one in page.records] == ["a", None, None, None, "huge"]
-    assert page.rest == Window(0, 61, "a")
+    assert [one.source_id for one in page.records] == ["a", "b", None, None, None, "huge"]
+    assert page.rest == Window(0, 56, "b")
 
 
 @pytest.mark.parametrize(
@@ -121,8 +129,28 @@ async def test_another_refusal_is_one(provider: ScriptedProvider) -> None:
             await things.page(Window(10, 61, "a"))
 
 
+async def test_records_that_say_so_are_completed(provider: ScriptedProvider) -> None:
+    whole = [{"page": {"more": said}} for said in (False, None, "true", 1)]
+    whole += [{"page": {}}, {"page": None}, {"page": []}, None, {}]
+    things = [{**thing(str(at), 50), "parts": parts} for at, parts in enumerate(whole)]
+    partial = {**thing("a", 50), "parts": {"page": {"more": True}}}
+    provider.script = [answer(*things, partial)]
+    asked = []
+
+    async def complete(record: RawRecord) -> RawRecord | None:
+        asked.append(record.source_id)
+        return replace(record, body=b"{}")
+
+    async with listed(provider) as found:
+        page = await found.records(Window(0, 100), complete)
+    assert asked == ["a"]
+    assert [one.source_id for one in page.records if one.body == b"{}"] == ["a"]
+
+
 async def test_a_page_ends_before_a_record_that_could_not_be_completed(provider: ScriptedProvider) -> None:
-    provider.script = [answer(thing("c", 70), thing("gone", 65), thing("b", 60), thing("a", 50))]
+    nested = {"parts": {"page": {"more": True}}}
+    partial = [{**thing(*one), **nested} for one in (("c", 70), ("gone", 65), ("b", 60), ("a", 50))]
+    provider.script = [answer(*partial)]
 
     async def complete(record: RawRecord) -> RawRecord | None:
         if record.source_id == "b":
@@ -133,7 +161,7 @@ async def test_a_page_ends_before_a_record_that_could_not_be_completed(provider:
         page = await things.records(Window(0, 100), complete)
         assert [one.source_id for one in page.records] == ["c"]
         assert (page.rest, page.is_cut) == (Window(0, 66, "gone"), True)
-        provider.script = [answer(thing("b", 60))]
+        provider.script = [answer(partial[2])]
         with pytest.raises(UnavailableError):  # else the same page would come for ever
             await things.records(Window(0, 100), complete)
 

@@ -35,7 +35,7 @@ async def known_hashes(
     """
     query = sql.SQL(
         "SELECT source_id, content_hash FROM {} "
-        "WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s) "
+        "WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)b::text[]) "
         "AND deleted_at IS NULL AND schema_version = %(version)s{}"
     ).format(key.leaf, sql.SQL(" ORDER BY source_id FOR NO KEY UPDATE" if lock else ""))
     values = key.parameters() | {"ids": list(ids), "version": key.table.version}

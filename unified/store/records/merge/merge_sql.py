@@ -309,7 +309,7 @@ SET_ASIDE = """
 # Ids that a full refresh met.
 REMEMBER_MET = """
     INSERT INTO refresh_seen (workspace_id, connector_config_id, stream, refresh_started_at, source_ids)
-    VALUES (%(workspace)s, %(connection)s, %(stream)s, %(started)s, %(met)s)
+    VALUES (%(workspace)s, %(connection)s, %(stream)s, %(started)s, %(met)b)
 """
 
 # The full refresh is done.
