@@ -93,7 +93,7 @@ async def forget_dictionaries(
 ) -> int:
     """Remove dictionaries of a connection that name a person, and compress without one what they were for.
 
-    A name of a field that half of the records had may have been an id of theirs.
+    A name of a field that half of the records had may have been an id of theirs, or what many seemed to have one's own.
 
     Args:
         conn: A transaction of the workspace, which nobody stores records beside.
@@ -106,7 +106,7 @@ async def forget_dictionaries(
     rows = await conn.execute(
         "SELECT id, body FROM raw_dictionaries WHERE connector_config_id = %s", (connection.id,)
     )
-    named = [one for one, body in await rows.fetchall() if traces.are_in(shapes.names(body))]
+    named = [one for one, body in await rows.fetchall() if traces.are_in(shapes.texts(body))]
     for one in named:
         condition = _HAS_DICTIONARY.format(sql.Literal(one))
         async for part in parts_of(conn, connection):
@@ -131,7 +131,7 @@ async def _repack_some(
     rows = await part.read(conn, _IS_JSON if compressed else _IS_COMPRESSED, after)
     form: Form = json_text.stored
     if compressed:
-        of_each = dict(zip((source_id for source_id, _ in rows.keys), rows.bodies, strict=True))
+        of_each = dict(zip((source_id for source_id, _ in rows.keys), rows.samples, strict=True))
         form = await forms.compressor(conn, part.connection.id, part.stream, of_each.values())
     await _store(conn, part, rows, form, done)
     if rows.lost:

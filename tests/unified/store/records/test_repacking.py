@@ -20,6 +20,7 @@ from unified.store.records import repacking, suppressions
 from unified.store.records.merge import batches
 from unified.store.records.merge.contents import Batch
 from unified.store.records.raw import forms, parts, shapes
+from unified.store.records.raw.shapes import Sample
 from unified.store.records.tables import StreamKey
 from unified.store.records.traces import Traces
 from unified.store.workspaces import workspaces
@@ -122,7 +123,7 @@ async def test_a_dictionary_is_made_of_many_records_and_not_of_the_states_of_one
 async def test_no_dictionary_is_made_of_long_records(database: Database, stream: StreamKey) -> None:
     long = [b'{"text": "%b"}' % (b"x" * shapes.LARGEST)] * shapes.FEWEST
     async with database.workspace(stream.workspace_id) as conn:
-        await forms.compressor(conn, stream.connection_id, stream.stream, [*long, *many(3)])
+        await forms.compressor(conn, stream.connection_id, stream.stream, map(Sample, [*long, *many(3)]))
     assert await ask(database, stream, "SELECT count(*) FROM raw_dictionaries") == [(0,)]
 
 

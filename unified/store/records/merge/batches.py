@@ -186,8 +186,9 @@ class _Merge:
         if not self._compresses:
             return json_text.stored
         nameless = set(self._nameless)
-        raws = [row.raw for row in self._rows if row.source_id not in nameless]
-        return await forms.compressor(self._conn, self._key.connection_id, self._key.stream, raws)
+        named = (row for row in self._rows if row.source_id not in nameless)
+        sample = staging.samples(self._key.table, named)
+        return await forms.compressor(self._conn, self._key.connection_id, self._key.stream, sample)
 
     async def confirm(self, *, all_rows_merged: bool) -> None:
         """Note that stored content was seen again, so that an older state that comes late can't replace it.

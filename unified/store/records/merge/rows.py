@@ -5,9 +5,10 @@ involved one, are left to psycopg.
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
@@ -78,6 +79,22 @@ def copied_row(count: int, encoded: bytes, raw: bytes | memoryview, content_hash
     length = _LENGTH.pack(len(raw))
     form = (_NULL, length, raw) if isinstance(raw, Compressed) else (length, raw, _NULL)
     return b"".join((_COUNT.pack(count), encoded, *form, _INT8.pack(8, content_hash)))
+
+
+def values_of(encoded: bytes) -> Iterator[bytes]:
+    """The columns of an encoded row, each with its length before it."""
+    place = 0
+    while place < len(encoded):
+        (length,) = _LENGTH.unpack_from(encoded, place)
+        end = place + _LENGTH.size + max(length, 0)
+        yield encoded[place:end]
+        place = end
+
+
+def text_of(encoded: bytes, place: int) -> str | None:
+    """The text that stands at a place among the columns of an encoded row; None for null."""
+    value = next(islice(values_of(encoded), place, None))
+    return None if value == _NULL else value[_LENGTH.size :].decode()
 
 
 def _sized(data: bytes | bytearray | memoryview) -> bytes:

@@ -13,12 +13,12 @@ from psycopg import AsyncCursor, sql
 
 from unified.store.records.merge import merge_sql
 from unified.store.records.merge.contents import Row, unstorable
-from unified.store.records.merge.rows import HEADER, TRAILER, copied_row
-from unified.store.records.raw.forms import Form
+from unified.store.records.merge.rows import HEADER, TRAILER, copied_row, text_of, values_of
+from unified.store.records.raw.forms import PERSON, Form
+from unified.store.records.raw.shapes import Sample
 from unified.store.records.tables import UnifiedTable
 
 _COUNT = struct.Struct("!H")
-_LENGTH = struct.Struct("!i")
 _PART = 256 * 1024
 
 
@@ -43,6 +43,13 @@ async def copy(cursor: AsyncCursor[Any], table: UnifiedTable, rows: Sequence[Row
         raise unstorable(rows[place].source_id, column, error.diag.message_primary) from None
 
 
+def samples(table: UnifiedTable, rows: Iterable[Row]) -> Iterator[Sample]:
+    """Rows as what a dictionary may be made of, each with whom it is about."""
+    column = PERSON.get(table.entity)
+    place = merge_sql.staged_columns(table).index(column) if column else None
+    return (Sample(row.raw, None if place is None else text_of(row.encoded, place)) for row in rows)
+
+
 async def _find_unusable(
     cursor: AsyncCursor[Any], table: UnifiedTable, rows: Sequence[Row], form: Form
 ) -> tuple[int, str | None]:
@@ -62,7 +69,9 @@ async def _find_unusable(
             low = middle
         else:
             high = middle
-    for name, value in zip(columns, _values(_row(len(columns), rows[low], form)), strict=True):
+    for name, value in zip(
+        columns, values_of(_row(len(columns), rows[low], form)[_COUNT.size :]), strict=True
+    ):
         if not await _is_usable(cursor, table, [name], [_COUNT.pack(1) + value]):
             return low, name
     return low, None
@@ -105,13 +114,3 @@ def _parts(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _row(columns: int, row: Row, form: Form) -> bytes:
     return copied_row(columns, row.encoded, form(row.raw), row.content_hash)
-
-
-def _values(row: bytes) -> Iterator[bytes]:
-    """The columns of an encoded row, each with its length before it."""
-    place = _COUNT.size
-    while place < len(row):
-        (length,) = _LENGTH.unpack_from(row, place)
-        end = place + _LENGTH.size + max(length, 0)
-        yield row[place:end]
-        place = end

@@ -2,15 +2,15 @@
 
 A compressed record stands in ``raw_compressed``, and ``raw_data`` is null then: the id of its dictionary as eight
 bytes, the first of them 0, which no JSON text begins with; then a frame of zstd. A dictionary is of one stream of one
-connection, is never changed, and holds no value of any record (:mod:`unified.store.records.raw.shapes`). A frame ends
-with a checksum: what is damaged is never taken for a record.
+connection, is never changed, and holds nothing that is one person's (:mod:`unified.store.records.raw.shapes`). A frame
+ends with a checksum: what is damaged is never taken for a record.
 """
 
 import asyncio
 import logging
 import secrets
 import struct
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -18,13 +18,18 @@ from uuid import UUID
 from backports import zstd
 from psycopg import AsyncConnection, sql
 
+from unified.schema.entities import CUSTOMERS, INVOICES
 from unified.store.records.raw import json_text, shapes
+from unified.store.records.raw.shapes import Sample
 
 KEPT = sql.SQL("coalesce(raw_compressed, convert_to(raw_data::text, 'UTF8'))")
 """A row's raw record as :func:`opened` takes it; null where there is none."""
 
 HAS_RAW = sql.SQL("(raw_data IS NOT NULL OR raw_compressed IS NOT NULL)")
 """Whether a row has one."""
+
+PERSON = {CUSTOMERS: "email", INVOICES: "customer_id"}
+"""The column that says whom a row is about, where one does."""
 
 Form = Callable[[bytes | memoryview], bytes]
 """What a raw record is stored as: JSON that PostgreSQL reads (:func:`json_text.stored`), or compressed."""
@@ -37,6 +42,7 @@ _NO_DICTIONARY = 0
 _OPTIONS: dict[int, int] = {
     zstd.CompressionParameter.compression_level: shapes.LEVEL,
     zstd.CompressionParameter.checksum_flag: 1,
+    zstd.CompressionParameter.dict_id_flag: 0,  # ours stands before the frame
 }
 
 
@@ -107,7 +113,7 @@ async def compressor(
     conn: AsyncConnection[Any],
     connection_id: UUID,
     stream: str,
-    sample: Collection[bytes | memoryview],
+    sample: Iterable[Sample],
 ) -> Compressor:
     """What compresses records of a stream from now on: by its newest dictionary, or by a first one.
 
@@ -117,7 +123,8 @@ async def compressor(
         conn: A transaction of the workspace.
         connection_id: The connection.
         stream: Which of its streams.
-        sample: Records that a dictionary may be made of, each in one state. Where they are too few, there is none yet.
+        sample: Records that a dictionary may be made of, each in one state; asked for where there is none. Where they
+            are too few, there is none yet.
     """
     rows = await conn.execute(
         """
@@ -128,15 +135,15 @@ async def compressor(
     )
     if found := await rows.fetchone():
         return Compressor(*found)
-    small = [one for one in sample if len(one) <= shapes.LARGEST]
+    small = [one for one in sample if len(one.raw) <= shapes.LARGEST]
     if len(small) < shapes.FEWEST:
         return Compressor()
     step = -(-len(small) // shapes.MOST)
-    return await _made(conn, connection_id, stream, [bytes(one) for one in small[::step]])
+    return await _made(conn, connection_id, stream, small[::step])
 
 
 async def _made(
-    conn: AsyncConnection[Any], connection_id: UUID, stream: str, records: Sequence[bytes]
+    conn: AsyncConnection[Any], connection_id: UUID, stream: str, records: Sequence[Sample]
 ) -> Compressor:
     body, new_id = await asyncio.to_thread(shapes.dictionary, records), 1 + secrets.randbelow(_LARGEST_ID)
     await conn.execute(

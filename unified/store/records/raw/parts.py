@@ -14,6 +14,7 @@ from unified.schema.entities import ENTITIES
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.records.raw import forms
 from unified.store.records.raw.forms import Compressed, Form
+from unified.store.records.raw.shapes import Sample
 
 # Rows of a transaction, at most, and bytes as they are kept; a few rows come at a time, as each may be large.
 _CHUNK = 1000
@@ -27,7 +28,7 @@ BEGINNING: Place = ("", UUID(int=0))
 
 _READ = sql.SQL(
     """
-    SELECT source_id, {unique}, {kept} FROM {table}
+    SELECT source_id, {unique}, {kept}, {person} FROM {table}
     WHERE connection_id = %(connection)s AND source_system = %(connector)s AND stream = %(stream)s
         AND source_id >= %(source_id)s AND (source_id, {unique}) > (%(source_id)s, %(id)s) AND {condition}
     ORDER BY source_id, {unique} LIMIT %(limit)s
@@ -58,22 +59,22 @@ class Found:
     Attributes:
         keys: What they are.
         kept: Their raw records as they are kept.
-        bodies: The same as they were received.
+        samples: The same as they were received, each with whom it is about.
         lost: Rows beside them that can't be opened.
         next: Where to go on; None behind the last.
     """
 
     keys: list[Place]
     kept: list[bytes]
-    bodies: list[bytes]
+    samples: list[Sample]
     lost: list[Place] = field(default_factory=list)
     next: Place | None = None
 
     def each(self) -> "Iterator[Found]":
         """Each row by itself."""
         return (
-            Found([key], [kept], [body])
-            for key, kept, body in zip(self.keys, self.kept, self.bodies, strict=True)
+            Found([key], [kept], [sample])
+            for key, kept, sample in zip(self.keys, self.kept, self.samples, strict=True)
         )
 
 
@@ -84,12 +85,14 @@ class Part:
     Attributes:
         table: Of an entity, or of its former states.
         unique: The column that tells rows apart.
+        person: The one that says whom a row is about, where one does.
         connection: Whose.
         stream: Which.
     """
 
     table: str
     unique: str
+    person: str | None
     connection: ConnectionSummary
     stream: str
 
@@ -106,24 +109,25 @@ class Part:
         query = _READ.format(
             unique=sql.Identifier(self.unique),
             kept=forms.KEPT,
+            person=sql.Identifier(self.person) if self.person else sql.NULL,
             table=sql.Identifier(self.table),
             condition=condition,
         )
         values = self._values | {"source_id": after[0], "id": after[1], "limit": _CHUNK}
-        rows: list[tuple[str, UUID, bytes]] = []
+        rows: list[tuple[str, UUID, bytes, str | None]] = []
         size = 0
         async with conn.cursor("rows_to_bring") as cursor:
             await cursor.execute(query, values)
             while size < _BYTES and (some := await cursor.fetchmany(_STEP)):
                 rows += some
-                size += sum(len(kept) for _, _, kept in some)
-        bodies = await forms.opened(conn, [kept for _, _, kept in rows])
-        found = [(*row, body) for row, body in zip(rows, bodies, strict=True)]
+                size += sum(len(kept) for _, _, kept, _ in some)
+        bodies = await forms.opened(conn, [kept for _, _, kept, _ in rows])
+        found = [(row[:2], row[2], Sample(body, row[3])) for row, body in zip(rows, bodies, strict=True)]
         return Found(
-            [(source_id, unique) for source_id, unique, _, body in found if body],
-            [kept for _, _, kept, body in found if body],
-            [body for body in bodies if body],
-            [(source_id, unique) for source_id, unique, _, body in found if not body],
+            [key for key, _, sample in found if sample.raw],
+            [kept for _, kept, sample in found if sample.raw],
+            [sample for _, _, sample in found if sample.raw],
+            [key for key, _, sample in found if not sample.raw],
             rows[-1][:2] if size >= _BYTES or len(rows) == _CHUNK else None,
         )
 
@@ -137,7 +141,7 @@ class Part:
         """Store the raw records of some rows in another form; how many bytes they are then."""
         if not rows.keys:
             return 0
-        made = [form(body) for body in rows.bodies]
+        made = [form(sample.raw) for sample in rows.samples]
         query = _WRITE.format(unique=sql.Identifier(self.unique), table=sql.Identifier(self.table))
         values = self._values | {
             "ids": [key[1] for key in rows.keys],
@@ -160,4 +164,4 @@ async def parts_of(conn: AsyncConnection[Any], connection: ConnectionSummary) ->
                 query.format(sql.Identifier(table)), (connection.id, connection.connector)
             )
             for (stream,) in await rows.fetchall():
-                yield Part(table, unique, connection, stream)
+                yield Part(table, unique, forms.PERSON.get(entity), connection, stream)

@@ -14,6 +14,7 @@ from unified.store.records import repacking, tables
 from unified.store.records.merge import batches
 from unified.store.records.merge.contents import Batch
 from unified.store.records.raw import forms, parts
+from unified.store.records.raw.shapes import Sample
 from unified.store.records.tables import StreamKey
 from unified.store.records.traces import Traces
 from unified.store.rows import fetch
@@ -70,7 +71,7 @@ async def test_records_come_back_as_they_were_received(database: Database, strea
 async def test_two_that_begin_at_a_time_have_a_dictionary_each(database: Database, stream: StreamKey) -> None:
     async with database.workspace(stream.workspace_id) as one, database.workspace(stream.workspace_id) as two:
         both = [
-            await forms.compressor(conn, stream.connection_id, stream.stream, many(100))
+            await forms.compressor(conn, stream.connection_id, stream.stream, map(Sample, many(100)))
             for conn in (one, two)
         ]
     kept = [compress(raw) for compress in both for raw in ODD]
