@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,29 @@ async def test_syncs_store_compressed_and_see_what_did_not_change(stripe: Source
     stripe.rename(min(stripe.expected()), "Third")
     await stripe.sync()
     await stripe.assert_agrees("customers")
+
+
+async def test_a_record_that_is_mapped_anew_is_opened_once(
+    stripe: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bring(stripe)
+    await keep(stripe, "customers")
+    await stripe.sync()
+    rules = read_rules({"target": "description", "source": "name"})
+    await field_rules.put(stripe.db, stripe.connection, "customers", *rules)
+    opened: list[bytes] = []
+    open_with = forms.open_with
+
+    def counted(bodies: Mapping[int, bytes], kept: Sequence[bytes]) -> list[bytes]:
+        opened.extend(kept)
+        return open_with(bodies, kept)
+
+    monkeypatch.setattr(forms, "open_with", counted)
+    mapped = await remap(stripe.db, stripe.connection)
+    customers = len(stripe.expected())
+    assert sum(one.updated for one in mapped) == customers
+    assert len(opened) == customers
+    assert await stripe.query("SELECT count(*) FROM customers_history") == [(0,)]
 
 
 @pytest.mark.parametrize("begins_compressed", [True, False])

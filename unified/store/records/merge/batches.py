@@ -168,7 +168,11 @@ class _Merge:
         await deletions.exclude_merges(self._execute, self._key)
         if self._keeps_history or (self._compresses and self._key.entity.history):
             self._parameters["same"] = await comparing.same_bytes(
-                self._execute, self._key, self._rows, compresses=self._compresses
+                self._execute,
+                self._key,
+                self._rows,
+                compresses=self._compresses,
+                is_known=self._batch.is_known,
             )
         if self._keeps_history:
             await self._execute(merge_sql.MERGE_WITH_HISTORY, ids=ids_of(self._rows))

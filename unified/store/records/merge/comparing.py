@@ -67,10 +67,25 @@ async def with_stored_hashes(
     return await asyncio.to_thread(lambda: [settled(row) for row in rows])
 
 
-async def same_bytes(execute: Execute, key: StreamKey, rows: Sequence[Row], *, compresses: bool) -> list[str]:
-    """Which rows are stored in the same bytes already, of those where SQL does not see it; all are locked."""
+async def same_bytes(
+    execute: Execute, key: StreamKey, rows: Sequence[Row], *, compresses: bool, is_known: bool
+) -> list[str]:
+    """Which rows are stored in the same bytes already, of those where SQL does not see it; all are locked.
+
+    Args:
+        execute: Runs a statement.
+        key: Which stream.
+        rows: What is about to be stored.
+        compresses: Whether it will be compressed.
+        is_known: Whether what was observed at the same time is the same state, so that no bytes have to say it.
+    """
     stored = await execute(merge_sql.LOCK_STORED, ids=ids_of(rows), compresses=compresses)
-    unseen = [source_id for source_id, is_unseen in await stored.fetchall() if is_unseen]
+    observed = {row.source_id: row.observed_at for row in rows} if is_known else {}
+    unseen = [
+        source_id
+        for source_id, is_unseen, observed_at in await stored.fetchall()
+        if is_unseen and observed.get(source_id) != observed_at
+    ]
     if not unseen:
         return []
     bodies = await tables.bodies(stored.connection, key, unseen)

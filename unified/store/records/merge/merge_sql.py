@@ -68,7 +68,7 @@ EMPTY_STAGED = "UPDATE {staging} SET {emptying} WHERE source_id = ANY(%(ids)s)"
 # Before states are compared: rows that another transaction changes at the moment are waited for. Which of them, or of
 # the new ones, have a compressed raw record: no SQL compares it.
 LOCK_STORED = """
-    SELECT source_id, raw_compressed IS NOT NULL OR %(compresses)s FROM {leaf}
+    SELECT source_id, raw_compressed IS NOT NULL OR %(compresses)s, observed_at FROM {leaf}
     WHERE connection_id = %(connection)s AND stream = %(stream)s AND source_id = ANY(%(ids)s)
     ORDER BY source_id FOR NO KEY UPDATE
 """
