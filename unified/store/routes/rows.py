@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from unified.store.connections.rows import Connection, read_connection
+from unified.store.connections.waits import LONGEST
 from unified.store.errors import StoreError
 from unified.store.routes.settings import RouteSettings, read_settings
 from unified.store.routes.sides import Side
@@ -42,6 +43,8 @@ class RouteSummary:
         finished_at: When that ended.
         error_message: Why it ended early.
         requested_at: When somebody asked for a run now, until one begins.
+        waits_until: Before then it does not run by itself, as the provider of a connection that it asks wants to be
+            left alone; None where none does.
     """
 
     id: UUID
@@ -54,6 +57,7 @@ class RouteSummary:
     finished_at: datetime | None
     error_message: str | None
     requested_at: datetime | None
+    waits_until: datetime | None
 
     @property
     def key(self) -> str:
@@ -97,9 +101,18 @@ class Route(RouteSummary):
         return self.source_stream if side == "source" else self.target_stream
 
 
-_SUMMARY = """
+# It asks the target. The source it asks where changes travel back, and where its orders need a fresh look: then the run
+# that could not have it failed.
+WAITS_UNTIL = f"""(
+    SELECT max(c.waits_until) FROM connector_configs AS c
+    WHERE c.workspace_id = r.workspace_id
+        AND c.waits_until > now() AND c.waits_until <= now() + interval '{LONGEST.total_seconds():.0f} s'
+        AND (c.id = r.target_connection_id
+             OR c.id = r.source_connection_id AND (r.direction = 'two_way' OR r.status = 'error'))
+)"""  # noqa: S608 - a constant
+_SUMMARY = f"""
     r.id, r.workspace_id, w.slug AS workspace, r.name, r.is_active, r.status, r.started_at, r.finished_at,
-    r.error_message, r.requested_at
+    r.error_message, r.requested_at, {WAITS_UNTIL} AS waits_until
 """
 _FROM = "FROM routes AS r JOIN workspaces AS w ON w.id = r.workspace_id"
 SUMMARIES = f"SELECT {_SUMMARY} {_FROM}"

@@ -7,7 +7,7 @@ from psycopg.types.json import Jsonb
 
 from unified.store.database import Database
 from unified.store.records.changes import KEPT
-from unified.store.routes.rows import SUMMARIES, Route, RouteNotFoundError, RouteSummary
+from unified.store.routes.rows import SUMMARIES, WAITS_UNTIL, Route, RouteNotFoundError, RouteSummary
 from unified.store.rows import fetch
 
 LONGEST_ABSENCE = KEPT - timedelta(days=1)
@@ -43,12 +43,12 @@ async def finish(db: Database, route: Route, counts: Mapping[str, int], error: s
 async def due(db: Database, now: datetime) -> list[RouteSummary]:
     """Routes that have something to do now, those that waited longest first.
 
-    That is one that somebody asked for, paused or not. Of those that are active, it is one whose interval has
-    passed; or, without an interval, one with changes that it has not dealt with, as soon as no sync of their
-    connection is under way: a first load is pushed once, not batch by batch.
+    That is one that somebody asked for, paused or not. Of those that are active and need not wait for a provider, it is
+    one whose interval has passed; or, without an interval, one with changes that it has not dealt with, as soon as no
+    sync of their connection is under way: a first load is pushed once, not batch by batch.
     """
-    condition = """
-        WHERE r.requested_at IS NOT NULL OR r.is_active AND (
+    condition = f"""
+        WHERE r.requested_at IS NOT NULL OR r.is_active AND {WAITS_UNTIL} IS NULL AND (
             CASE WHEN r.interval_minutes IS NOT NULL
             THEN coalesce(r.started_at + 0.9 * make_interval(mins => r.interval_minutes) <= %(now)s, true)
             ELSE EXISTS (
@@ -74,6 +74,6 @@ async def due(db: Database, now: datetime) -> list[RouteSummary]:
             ) END
         )
         ORDER BY r.started_at NULLS FIRST, w.slug, r.name
-    """
+    """  # noqa: S608 - a condition
     async with db.scheduler() as conn:
         return await fetch(conn, RouteSummary, SUMMARIES + condition, now=now)

@@ -1,7 +1,7 @@
 """One end of a route: a connection with its adapter, and how records look through the route's rules from there."""
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from unified.kit.adapter import BaseAdapter
 from unified.kit.decoding import describe_faults
-from unified.kit.errors import MappingError
+from unified.kit.errors import AdapterError, MappingError
 from unified.kit.mapping.compiled import FieldRules
 from unified.kit.streams import Page, RawRecord
+from unified.kit.writing.changes import Write, Written
 from unified.schema.base import connection_namespace, unified_id
 from unified.schema.conditions import CUSTOM, field_value
 from unified.schema.customer import UnifiedCustomer
@@ -21,6 +22,7 @@ from unified.store.records import lookups
 from unified.store.records.tables import StreamKey
 from unified.store.routes.settings import RouteSettings
 from unified.store.routes.sides import Side
+from unified.sync.errors import wait_of
 from unified.sync.routes.reconcile import View
 
 _EVER = datetime.min.replace(tzinfo=UTC)
@@ -42,6 +44,7 @@ class RouteEnd:
         names: What each rule's field is called here, by rule.
         rules: What the workspace maps beyond the adapter's mapping.
         is_written: Whether the route writes here.
+        wait: Seconds for which the system wants to be left alone, where it said so to this run.
     """
 
     side: Side
@@ -51,6 +54,7 @@ class RouteEnd:
     names: Mapping[str, str]
     rules: FieldRules | None
     is_written: bool
+    wait: float | None = field(default=None, init=False)
     key: StreamKey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,10 +75,11 @@ class RouteEnd:
         """
         found: dict[str, UnifiedCustomer | None] = {}
         if ids:
-            async with aclosing(self.adapter.fetch(self.stream, sorted(ids))) as pages:
-                async for page in pages:
-                    found |= {record.source_id: record for record in self._mapped(page)}
-                    found |= dict.fromkeys(stone.source_id for stone in page.tombstones)
+            with self._asked():
+                async with aclosing(self.adapter.fetch(self.stream, sorted(ids))) as pages:
+                    async for page in pages:
+                        found |= {record.source_id: record for record in self._mapped(page)}
+                        found |= dict.fromkeys(stone.source_id for stone in page.tombstones)
         return found
 
     async def find(self, name: str, values: Sequence[str]) -> list[UnifiedCustomer]:
@@ -84,10 +89,27 @@ class RouteEnd:
             AdapterError: If it does not say.
         """
         found: list[UnifiedCustomer] = []
-        async with aclosing(self.adapter.find(self.stream, name, values)) as pages:
-            async for page in pages:
-                found += self._mapped(page)
+        with self._asked():
+            async with aclosing(self.adapter.find(self.stream, name, values)) as pages:
+                async for page in pages:
+                    found += self._mapped(page)
         return found
+
+    async def write(self, writes: Sequence[Write]) -> AsyncGenerator[Written, None]:
+        """Make changes there; see :meth:`unified.kit.adapter.BaseAdapter.write`."""
+        with self._asked():
+            async with aclosing(self.adapter.write(self.stream, writes)) as written:
+                async for one in written:
+                    yield one
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Keep for how long the system wants to be left alone."""
+        try:
+            yield
+        except AdapterError as error:
+            self.wait = wait_of(error) or self.wait
+            raise
 
     def _mapped(self, page: Page) -> list[UnifiedCustomer]:
         """The records of a page; one that can't be mapped is left to the next pull, which sets it aside."""

@@ -323,7 +323,7 @@ class Push:
         settling: asyncio.Task[None] | None = None
         answers: list[tuple[Entry, Written]] = []
         try:
-            async with aclosing(end.adapter.write(end.stream, writes)) as written:
+            async with aclosing(end.write(writes)) as written:
                 async for one in written:
                     answers.append((open_entries.pop(one.write.idempotency_key), one))
                     # In a task, so that requests go on being sent meanwhile.

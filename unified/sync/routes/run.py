@@ -1,12 +1,13 @@
 """A route's run: lease, state and adapters around the push. Dagster and the CLI call here."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from unified.kit.errors import AdapterError
 from unified.kit.factory import AdapterFactory
 from unified.kit.mapping.compiled import FieldRules
-from unified.store.connections import field_rules
+from unified.store.connections import field_rules, waits
 from unified.store.database import Database
 from unified.store.routes import runs
 from unified.store.routes.rows import Route, ends
@@ -63,10 +64,21 @@ async def run_route(
                 run = Push(db, route, sides, result, on_progress)
                 try:
                     await run.run(retry_refused=retry_refused, until=started + (time_limit or float("inf")))
+                except AdapterError:
+                    await _note_waits(db, sides.values())
+                    raise
                 finally:
                     result.seconds = time.monotonic() - started
                     run.note_traffic()
     return result
+
+
+async def _note_waits(db: Database, ends: Iterable[RouteEnd]) -> None:
+    """Leave connections alone for as long as their providers said: neither routes, syncs by schedule nor drains ask."""
+    for end in ends:
+        if end.wait is not None:
+            async with db.workspace(end.connection.workspace_id) as conn:
+                await waits.note(conn, end.connection.id, end.wait)
 
 
 @asynccontextmanager

@@ -83,6 +83,13 @@ class RouteEntry:
     finished_at: datetime | None
     requested_at: Annotated[datetime | None, Field(description="When a run was asked for, until it begins.")]
     error_message: Annotated[str | None, Field(description="Why the last run ended early.")]
+    waits_until: Annotated[
+        datetime | None,
+        Field(
+            description="Before then it does not run by itself, as a provider that it asks wants to be left alone; "
+            "null where none does."
+        ),
+    ]
     last_run: Annotated[dict[str, int], Field(description="What the last run did, in records.")]
     records: Annotated[
         dict[str, int] | None,
@@ -352,6 +359,7 @@ def _entry(route: Route, records: dict[str, int] | None) -> dict[str, Any]:
         "finished_at": route.finished_at,
         "requested_at": route.requested_at,
         "error_message": route.error_message,
+        "waits_until": route.waits_until,
         "last_run": route.counts,
         "records": records,
         "version": route.version,

@@ -157,7 +157,7 @@ async def list_routes(*, as_json: AsJson = False) -> None:
                 counts.get("review", 0),
                 counts.get("refused", 0),
                 counts.get("unlinked", 0),
-                route.error_message,
+                "; ".join(filter(None, (route.error_message, _wait(route)))) or None,
             )
             for route, counts in rows
         ),
@@ -332,6 +332,12 @@ def _describe(route: Route) -> dict[str, Any]:
     interval = route.settings.interval
     document["settings"]["interval"] = None if interval is None else interval // timedelta(minutes=1)
     return {"route": route.key, **document}
+
+
+def _wait(route: Route) -> str | None:
+    if route.waits_until is None:
+        return None
+    return f"it goes on at {route.waits_until:%Y-%m-%d %H:%M %Z}, as a provider asked to be left alone"
 
 
 def _text(value: Any) -> str | None:

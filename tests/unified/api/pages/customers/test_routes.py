@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.streams import key_of
 from tests.unified.api.pages import seeds
+from unified.store.connections import waits
 from unified.store.routes.routes import Routes
 
 if TYPE_CHECKING:
@@ -62,6 +64,18 @@ async def test_a_route_is_previewed_run_and_decided_about(site: Site) -> None:
         assert "skipped" in browser.page
         await browser.open(f"{here}?side=source&after=cus_1")
         assert (">cus_1<" in browser.page, ">cus_2<" in browser.page) == (False, True)
+
+
+async def test_a_route_that_waits_for_a_provider_says_until_when(site: Site) -> None:
+    workspace = await site.workspace()
+    route = await route_of(site, workspace)
+    async with site.db.workspace(workspace.id) as conn:
+        await waits.note(conn, route.target_connection_id, 3 * 3600)
+    async with site.forms(workspace, "member") as browser:
+        await browser.open("/routes")
+        assert "waits for a provider" in browser.page
+        await browser.open(f"/routes/{route.id}")
+        assert re.search(r"<dt>Goes on</dt><dd>.*, as a provider asked to be left alone</dd>", browser.page)
 
 
 async def test_it_takes_permissions_and_stays_in_its_workspace(site: Site) -> None:
