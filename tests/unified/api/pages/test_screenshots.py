@@ -64,6 +64,7 @@ async def test_draw(site: Site) -> None:
         "marketplace": "/connectors/marketplace",
         "connector": "/connectors/marketplace/github",
         "build": "/connectors/build",
+        "receive-new": "/connectors/receive",
         "receive": f"/connectors/{hook.id}/receive",
         "records": "/records/customers",
         "record": "/records/customers/main/cus_ann_2?stream=customers",
