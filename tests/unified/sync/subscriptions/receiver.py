@@ -24,6 +24,7 @@ class Receiver:
     secret: str = ""
     taken: list[dict[str, Any]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    other_library: Any = None
     handler: Callable[[web.Request], Awaitable[web.Response]] | None = None
     answers: Callable[[dict[str, Any]], web.Response] = lambda _: web.Response(status=204)
 
@@ -31,6 +32,8 @@ class Receiver:
         body = await request.read()
         try:
             Webhook(self.secret).verify(body, dict(request.headers))
+            if self.other_library is not None:
+                self.other_library(self.secret).verify(body, dict(request.headers))
         except WebhookVerificationError:
             return web.Response(status=401)
         event = json.loads(body)
