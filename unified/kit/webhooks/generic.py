@@ -124,6 +124,11 @@ class _Reader(Verifier):
         """An event whose id, type and time stand where the options say."""
         return self.events.probe(probe)
 
+    @property
+    def is_known_by_bytes(self) -> bool:
+        """Whether nothing but its bytes says which event it is."""
+        return not self.events.has_id
+
     def key_of(self, delivery: Delivery, event: bytes) -> str:  # noqa: ARG002 - a header may name it elsewhere
         """The dedupe key of an event that names none: a hash of it."""
         return f"sha256:{hashlib.sha256(event).hexdigest()}"
@@ -221,6 +226,11 @@ class _Named(_Reader):
     def __init__(self, name: str, _: _NoOptions, reading: Reading) -> None:
         super().__init__(name, reading)
 
+    @property
+    def is_known_by_bytes(self) -> bool:
+        """Only in a batch: else the signed id says it."""
+        return self.events.is_batch and super().is_known_by_bytes
+
     def key_of(self, delivery: Delivery, event: bytes) -> str:
         """The signed id; in a batch, and where it was polled, a hash."""
         signed = b"" if self.events.is_batch else delivery.headers.get(header_of(delivery, "id"), b"")
@@ -303,6 +313,11 @@ class _Events:
     def is_batch(self) -> bool:
         """Whether a delivery has a list of events."""
         return bool(self._list)
+
+    @property
+    def has_id(self) -> bool:
+        """Whether a path leads to an event's id."""
+        return self._id is not None
 
     def of(self, delivery: Delivery, key_of: Callable[[Delivery, bytes], str]) -> list[ReceivedEvent]:
         """Each event with its key, type and time.

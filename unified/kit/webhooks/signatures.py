@@ -190,6 +190,11 @@ class Verifier(ABC):
         """Headers of a test delivery, by lower-case name, with :data:`SIGNATURE` where the signature will stand."""
         return {}
 
+    @property
+    def is_known_by_bytes(self) -> bool:
+        """Whether an event is known by its bytes for want of an id: sent again in other bytes it is another event."""
+        return False
+
     def probe_body(self, probe: Probe) -> bytes:
         """Body of a test delivery: one event of :data:`PROBE_TYPE`, as the provider would put it, about no record."""
         event = {"id": probe.id, "type": PROBE_TYPE, "timestamp": probe.at.isoformat()}

@@ -97,6 +97,30 @@ def test_id_type_and_time_are_read_by_their_paths() -> None:
         assert event.occurred_at == datetime(2026, 11, 20, 11, 0, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "is_so"),
+    [
+        ("hmac", {}, True),
+        ("hmac", {"id_field": "id"}, False),
+        ("none", {"events_field": "$"}, True),
+        ("standard", {}, False),
+        ("standard", {"events_field": "$"}, True),
+        ("standard", {"events_field": "$", "id_field": "id"}, False),
+        ("stripe", {}, False),
+    ],
+)
+def test_what_events_are_known_by(name: str, options: dict[str, str], is_so: bool) -> None:
+    assert get_verifier(name, options).is_known_by_bytes is is_so
+
+
+def test_of_a_key_that_comes_twice_the_last_one_counts_everywhere() -> None:
+    twice = b'{"d": [{"id": "a"}], "d": [{"id": "b", "type": "x", "id": "c"}]}'
+    (event,) = get_verifier("none", {"events_field": "d", "id_field": "id"}).receive(
+        Delivery("POST", URL, {}, twice, NOW), []
+    )  # type: ignore[misc]
+    assert (event.dedupe_key, event.event_type) == ("c", "x")
+
+
 @pytest.mark.parametrize("odd", [{}, {"meta": None}, {"meta": {"id": [], "kinds": [1], "at": "soon"}}, [], 7])
 def test_what_does_not_stand_there_is_done_without(odd: Any) -> None:
     options = {"id_field": "meta.id", "type_field": "meta.kinds[0]", "time_field": "meta.at"}

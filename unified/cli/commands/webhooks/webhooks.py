@@ -79,18 +79,24 @@ async def add(
         endpoint, made = await endpoints.add(
             connection, given, verifier=verifier, options=assignments_of(options), event_types=events or ()
         )
+        proof = get_verifier(endpoint.verifier, endpoint.options)
         out.print(_url(base, connection, endpoint), soft_wrap=True)
         if base.startswith("http://"):
             say(f"Providers need an https:// URL; --public-url or {PUBLIC_URL_VARIABLE} sets it.")
         if made:
             say("Enter this secret there as well; it is not shown again:")
             out.print(made.reveal(), soft_wrap=True)
-        elif not get_verifier(endpoint.verifier, endpoint.options).needs_secret:
+        elif not proof.needs_secret:
             say("Nothing proves who sends: anybody who knows this URL can.")
         elif not given and (asked := _asked_secret()):
             await endpoints.rotate(endpoint, asked)
         elif not given:
             say(f"Now `unified webhooks rotate {connection.key}` takes the secret that the provider shows.")
+        if proof.is_known_by_bytes:
+            say(
+                "Its events are known by their bytes: one that the sender repeats in other bytes, as with a new time, "
+                "is another event. Where they have an id that stays, add it with --set id_field=PATH instead."
+            )
 
 
 @app.command("list")

@@ -78,6 +78,10 @@ def test_where_nothing_proves_who_sends_that_is_said(unified: Unified) -> None:
     done = unified.run("webhooks", "add", "crm", "--verifier", "none", "--set", "id_field=id")
     assert done.returncode == 0
     assert "anybody who knows this URL can" in done.stderr
+    assert "known by their bytes" not in done.stderr
+    done = unified.run("webhooks", "add", "crm", "--verifier", "token")
+    assert "known by their bytes" in done.stderr
+    assert "--set id_field=PATH" in done.stderr
 
 
 def test_there_is_nothing_to_pull_and_that_is_said(unified: Unified) -> None:
