@@ -181,8 +181,9 @@ class Chromium:
             own = (
                 shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
             )
-            # As root, chromium has no sandbox of its own to offer.
-            arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+            # Pages are drawn without a graphics card that would be emulated. As root, chromium has no sandbox of its
+            # own to offer.
+            arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
             try:
                 self._started = await playwright.chromium.launch(executable_path=own, args=arguments)
             except Error as error:
@@ -195,8 +196,9 @@ class Chromium:
         return self._started
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Chromium]:
+    """One for all files that a process is given: each start takes two seconds of processor time."""
     async with AsyncExitStack() as stack:
         yield Chromium(stack)
 
@@ -213,7 +215,7 @@ def with_webhooks() -> bool:
     return False
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def site(
     server_url: str,
     template: str,
@@ -236,7 +238,7 @@ async def site(
             await running
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
     """What sends requests that no browser would."""
     async with httpx.AsyncClient(base_url=site.url, timeout=LIMIT_SECONDS) as opened:

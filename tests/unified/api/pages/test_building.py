@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from unified.store.connections.rows import Connection
     from unified.store.workspaces.rows import Workspace
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 KEY = "desk_fake_key_0123456789"
 BAD = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"

@@ -17,7 +17,7 @@ from unified.store.connections import field_rules
 if TYPE_CHECKING:
     from tests.unified.api.pages.conftest import Site
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_person_sees_old_and_new_and_decides_about_each_rule(site: Site) -> None:

@@ -16,7 +16,7 @@ from unified.sync.connectors.files import Files
 if TYPE_CHECKING:
     from tests.unified.api.pages.conftest import Site
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HOME = "/connectors/marketplace"
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.unified.api.pages.conftest import Site
     from unified.store.connections.rows import Connection
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def taken_up(site: Site, connection: Connection) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.unified.api.pages.conftest import Site
     from unified.store.workspaces.rows import Workspace
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NEW = "/connectors/receive"
 BAD = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"

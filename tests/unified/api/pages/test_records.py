@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.unified.api.pages.conftest import Site
     from unified.store.connections.rows import Connection
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def key(connection: Connection, entity: Entity) -> StreamKey:

@@ -36,7 +36,7 @@ DESK, PHONE = (1080, 900), (390, 900)
 LONGEST, SCALE, GAP = 1_500, 0.62, 12
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(
         "UNIFIED_SCREENSHOTS" not in os.environ, reason="draws only when UNIFIED_SCREENSHOTS=1"
     ),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from unified.sandbox.server import SandboxServer
     from unified.store.connections.rows import Connection
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CHANGE = "Change settings"
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.unified.api.pages.conftest import Site
     from unified.store.workspaces.rows import Workspace
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SCRIPT = "<script>document.title='stolen'</script>"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unified.store.routes.rows import Route
     from unified.store.workspaces.rows import Workspace
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SCRIPT = "<script>document.title='stolen'</script>"
 

@@ -15,7 +15,7 @@ from unified.store.records.counts import kept
 if TYPE_CHECKING:
     from tests.unified.api.pages.conftest import Site
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SCRIPT = "<script>document.title='stolen'</script>"
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from unified.store.workspaces.permissions import Role
     from unified.store.workspaces.rows import Workspace
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def signed_in(
@@ -109,7 +109,7 @@ async def test_whoever_signed_in_to_one_workspace_stays_there(site: Site, client
         await by_token.send("/workspaces", {"workspace": theirs.slug}, 404)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def empty(server_url: str, template: str) -> AsyncIterator[Database]:
     """The database of an installation in which there is nothing yet."""
     with migrated_database(server_url, template) as url:

@@ -16,7 +16,7 @@ from unified.api.pages.workspace import trying
 if TYPE_CHECKING:
     from tests.unified.api.pages.conftest import Site
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CONFIGS = "/api/connectors/configs"
 LIST, GET, CHANGE = f"GET {CONFIGS}", f"GET {CONFIGS}/{{connection_id}}", f"PATCH {CONFIGS}/{{connection_id}}"

@@ -14,7 +14,7 @@ from unified.store.workspaces.tokens import TokenLookup
 if TYPE_CHECKING:
     from tests.unified.api.pages.conftest import Site
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SCRIPT = "<script>document.title='stolen'</script>"
 TOKEN = re.compile("uat_[0-9a-f]{8}_[A-Za-z0-9_-]{43}")
