@@ -6,6 +6,7 @@ Source: https://developers.hubspot.com/docs/api-reference/latest/crm/owners/guid
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from unified.sandbox.clock import DAY, Clock, iso_ms
@@ -31,7 +32,12 @@ class Owners:
         self._seed = seed
         self._until = until
         self._clock = clock
-        self._owners = {one["id"]: one for one in map(self._generated, range(count))}
+        self._count = count
+
+    @cached_property
+    def _owners(self) -> dict[str, dict[str, Any]]:
+        """Made when somebody asks for one: few tests do, and most have a portal."""
+        return {one["id"]: one for one in map(self._generated, range(self._count))}
 
     def listed(self, *, archived: bool = False) -> list[dict[str, Any]]:
         """Those that are active, or those that are archived, in the order in which they were made."""
