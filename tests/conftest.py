@@ -96,7 +96,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
     """
     if hasattr(config, "workerinput"):
         tests = Counter(item.path for item in items)
-        items.sort(key=lambda item: (item.get_closest_marker("long") is None, -tests[item.path]))
+        items.sort(key=lambda item: (-_seconds(item), -tests[item.path]))
     for item in items:
         if (
             isinstance(item, pytest.Function)
@@ -105,6 +105,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
             and not _SLOW_IMPORTS & vars(item.module).keys()
         ):
             item.add_marker("quick")
+
+
+def _seconds(item: pytest.Item) -> int:
+    """How long the file takes, where it says so."""
+    marker = item.get_closest_marker("long")
+    return int(marker.args[0]) if marker else 0
 
 
 # Nothing here imports the product before a test needs it: tests of plain functions start in a moment.

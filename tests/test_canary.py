@@ -76,6 +76,8 @@ from unified_assets.partitions import connections_of
 # What a provider, a proxy or a library may do with a credential that it was given: show it again.
 STATUSES = (401, 403, 429, 500, 302, 200)
 
+pytestmark = pytest.mark.long(80)
+
 ADDRESS = "https://api.test"
 """Where the HTTP server is reached."""
 

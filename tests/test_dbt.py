@@ -19,6 +19,8 @@ from unified.store.readers import granted, roles
 from unified.store.records.views.dbt_sources import document
 from unified.store.server.urls import beside
 
+pytestmark = pytest.mark.long(25)
+
 PACKAGE = Path(__file__).parents[1] / "dbt"
 DBT = PACKAGE / ".venv" / "bin" / "dbt"
 OURS, THEIRS = UUID(int=0xA), UUID(int=0xB)

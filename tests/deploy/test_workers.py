@@ -16,10 +16,13 @@ from tests.waiting import LIMIT_SECONDS
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.skipif(
-    "UNIFIED_CELERY_REQUIRED" not in os.environ,
-    reason="starts Redis and workers: set UNIFIED_CELERY_REQUIRED=1, as .ci/run does",
-)
+pytestmark = [
+    pytest.mark.long(20),
+    pytest.mark.skipif(
+        "UNIFIED_CELERY_REQUIRED" not in os.environ,
+        reason="starts Redis and workers: set UNIFIED_CELERY_REQUIRED=1, as .ci/run does",
+    ),
+]
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import pytest
 from tests.unified.cli.conftest import Unified
 from tests.waiting import LIMIT_SECONDS
 
+pytestmark = pytest.mark.long(18)
+
 RUN = """
 import sys
 from unified.cli.main import main

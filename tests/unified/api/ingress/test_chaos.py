@@ -10,7 +10,7 @@ from tests.waiting import LIMIT_SECONDS
 
 CHAOS = Path(__file__).parents[4] / "benchmarks" / "chaos.py"
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(30)
 
 
 def test_nothing_acknowledged_is_lost_while_ingress_and_database_are_killed() -> None:

@@ -35,7 +35,7 @@ from unified.store.workspaces import workspaces
 
 pytest_plugins = ["schemathesis.pytest.plugin"]
 
-pytestmark = pytest.mark.long  # one test, with each operation as a part of it
+pytestmark = pytest.mark.long(100)  # one test, with each operation as a part of it
 
 load_all_checks()
 CHECKED = CHECKS.get_by_names(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.unified.api.management.records.shelf import Shelf
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long(80), pytest.mark.asyncio(loop_scope="module")]
 
 # Each tool, and what it is called with; a refusal in words is an answer too.
 CALLS = {
@@ -125,17 +125,22 @@ async def test_npms_clients_list_and_call_each_tool(shelf: Shelf, tmp_path: Path
     not os.environ.get("UNIFIED_INSPECTOR"),
     reason="UNIFIED_INSPECTOR=1 fetches the inspector, 110 MB",
 )
-async def test_the_inspectors_command_line_lists_and_calls_each_tool(shelf: Shelf, tmp_path: Path) -> None:
+async def test_the_inspectors_command_line_lists_and_calls_tools(shelf: Shelf, tmp_path: Path) -> None:
     await installed(tmp_path, INSPECTOR)
     url, token = await way_in(shelf, "inspector")
     command, env = on_stdin(shelf, tmp_path)
     variables = [part for name, value in env.items() for part in ("-e", f"{name}={value}")]
-    for way in ((url, "--header", f"Authorization: Bearer {token}"), (*command, *variables)):
+    # Each call is a process, and on stdin two. That all tools answer there is npm's clients' to show.
+    ways = (
+        ((url, "--header", f"Authorization: Bearer {token}"), CALLS),
+        ((*command, *variables), {"unified_search_records": CALLS["unified_search_records"]}),
+    )
+    for way, calls in ways:
         inspect = ("node_modules/.bin/mcp-inspector", "--cli", *way, "--method")
         # `--strict` fails where a schema is one that some client could not read.
         listed = json.loads(await output(tmp_path, *inspect, "tools/list", "--strict"))
         assert {tool["name"] for tool in listed["tools"]} == TOOLS.keys()
-        for name, given in CALLS.items():
+        for name, given in calls.items():
             pairs = [
                 part for key, value in given.items() for part in ("--tool-arg", f"{key}={json.dumps(value)}")
             ]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from unified.sandbox.server import SandboxServer
     from unified.store.database import Database
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(150)
 
 LAUNCH = """
 mutation ($run: ExecutionParams!) { launchRun(executionParams: $run) {
