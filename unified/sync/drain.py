@@ -45,6 +45,9 @@ _BUSY_SECONDS = 1.0
 # Adapters kept open between batches, so that a busy connection's secrets are not released each second.
 _MOST_OPEN = 64
 
+# Seconds of mapping after which a process that maps is worth its start: mostly little is left of what waited.
+_WORTH_A_PROCESS = 0.5
+
 _log = logging.getLogger(__name__)
 
 OnProgress = Callable[[DrainResult], None]
@@ -79,7 +82,7 @@ async def drain(
     """
     time_there = await db.clock()
     await retention.tend(db, time_there())
-    async with Mapper() as mapper:
+    async with Mapper(worth_a_process=_WORTH_A_PROCESS) as mapper:
         run = _Run(db, factory, clock or time_there, mapper, on_progress)
         try:
             await run.follow(source, linger, time_limit)

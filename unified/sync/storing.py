@@ -87,8 +87,8 @@ async def prepare(
         StoreError: If the database fails.
     """
     stored: MappingOf[str, int] = {}
-    if not is_first_load:
-        ids = readable_ids(pages) - in_flight
+    ids = set() if is_first_load else readable_ids(pages) - in_flight
+    if ids:
         async with db.workspace(key.workspace_id) as connection:
             stored = await comparing.known_hashes(connection, key, list(ids))
     if mapping.is_cutting:

@@ -59,10 +59,12 @@ def candidates() -> list[Candidate]:
 RECORDS = [(candidate.body, candidate.observed_at) for candidate in candidates()]
 
 
+AT_ONCE = -1.0  # a child is worth it from the first record on
+
+
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child is worth it from the first record on, however many cores there are."""
-    monkeypatch.setattr(mapper_module, "_WORTH_A_PROCESS", 0)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are."""
     monkeypatch.setattr(mapper_module, "_cores", lambda: 2)
 
 
@@ -75,10 +77,10 @@ async def started(mapper: Mapper) -> psutil.Process:
     return psutil.Process(mapper._child._process.pid)
 
 
-async def test_a_child_maps_as_this_process_does(at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_child_maps_as_this_process_does(two_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
     here = mapping().encode(RECORDS, NOW)
     assert [type(outcome) for outcome in here] == [tuple, str]
-    async with Mapper() as mapper:
+    async with Mapper(worth_a_process=AT_ONCE) as mapper:
         child = await started(mapper)
 
         def refuse(*_: Any) -> None:
@@ -89,9 +91,11 @@ async def test_a_child_maps_as_this_process_does(at_once: None, monkeypatch: pyt
     assert not child.is_running()
 
 
-async def test_a_child_that_is_killed_loses_nothing(at_once: None, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_child_that_is_killed_loses_nothing(
+    two_cores: None, caplog: pytest.LogCaptureFixture
+) -> None:
     here = mapping().encode(RECORDS, NOW)
-    async with Mapper() as mapper:
+    async with Mapper(worth_a_process=AT_ONCE) as mapper:
         child = await started(mapper)
         child.kill()
         for _ in range(2):
@@ -100,10 +104,19 @@ async def test_a_child_that_is_killed_loses_nothing(at_once: None, caplog: pytes
     assert not child.is_running()
 
 
-async def test_few_records_start_no_process() -> None:
+async def test_few_records_start_no_process(two_cores: None) -> None:
     async with Mapper() as mapper:
+        for _ in range(3):
+            await mapper.encode(mapping(), candidates(), NOW)
+        assert mapper._child is None
+
+
+async def test_a_process_is_started_once_mapping_has_taken_so_long(two_cores: None) -> None:
+    async with Mapper(worth_a_process=0.0) as mapper:
         await mapper.encode(mapping(), candidates(), NOW)
         assert mapper._child is None
+        await mapper.encode(mapping(), candidates(), NOW)
+        assert mapper._child is not None
 
 
 def test_a_mapping_travels_without_its_credentials() -> None:
