@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from unified.cli.output import say, table
 from unified.kit.mapping.trial import Trial
+from unified.kit.wording import counted
 
 
 def show_trial(trial: Trial, *, empty: str) -> None:
@@ -31,7 +32,7 @@ def show_trial(trial: Trial, *, empty: str) -> None:
         empty=empty,
     )
     for reason, count in trial.rejected.items():
-        say(f"{count:,} of {trial.records:,} records would be set aside: {reason}")
+        say(f"{count:,} of {counted(trial.records, 'record')} would be set aside: {reason}")
     for remark in trial.remarks:
         say(f"Look at this: {remark}.")
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from math import log10
 from typing import Literal
 
+from unified.kit.wording import counted
 from unified.store.connections.overview import Hour
 from unified.store.records.counts.invoiced import Invoiced
 from unified.store.records.history import SyncRun
@@ -105,7 +106,13 @@ def changed(hours: Sequence[Hour], since: datetime) -> list[Bar]:
     """The records that were changed in each hour since a time, which has a place whether or not anything was synced."""
     highest = max((log10(1 + hour.changed) for hour in hours), default=0.0) or 1.0
     return [
-        _hour(hour, since, log10(1 + hour.changed) / highest, "good", f"{hour.changed:,} records changed")
+        _hour(
+            hour,
+            since,
+            log10(1 + hour.changed) / highest,
+            "good",
+            f"{counted(hour.changed, 'record')} changed",
+        )
         for hour in hours
     ]
 
@@ -116,7 +123,7 @@ def success(hours: Sequence[Hour], since: datetime) -> list[Bar]:
     for hour in hours:
         pulls = hour.succeeded + hour.failed
         outcome: Outcome = "good" if not hour.failed else "partial" if hour.succeeded else "failed"
-        text = f"{hour.succeeded:,} of {pulls:,} pulls ended well"
+        text = f"{hour.succeeded:,} of {counted(pulls, 'pull')} ended well"
         drawn.append(_hour(hour, since, hour.succeeded / pulls, outcome, text))
     return drawn
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from unified.api.management.problems import Problem
+from unified.kit.wording import counted
 
 HEADERS = {
     "content-security-policy": (
@@ -229,6 +230,7 @@ _templates.filters |= {
     "every": _every,
     "lasted": _lasted,
     "number": _number,
+    "counted": counted,
     "plain": _plain,
     "sentence": _sentence,
     "size": _size,

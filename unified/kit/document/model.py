@@ -262,7 +262,7 @@ def read(text: bytes, name: str) -> Document:
     try:
         said = DocumentModel.model_validate(source.value)
     except ValidationError as error:
-        raise source.explain(error) from None
+        raise source.explain(error, DocumentModel) from None
     return Document(said, hash_of(source.value))
 
 

@@ -20,4 +20,4 @@ def read_rules_file(text: bytes, name: str) -> tuple[Rule, ...]:
     try:
         return RULES.validate_python(source.value)
     except ValidationError as error:
-        raise source.explain(error) from None
+        raise source.explain(error, tuple[Rule, ...]) from None

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from unified.kit.decoding import reason
+from unified.kit.document.keys import no_such_key
 from unified.kit.errors import ConfigurationError
 
 # libyaml reads five times as fast. PyYAML's wheels bring it; one that was built without it has its own reader alone.
@@ -62,22 +63,30 @@ class Source:
                 known = (*known, part)
         return self.lines[known]
 
-    def explain(self, error: ValidationError) -> DocumentError:
-        """What a model refuses of this file, fault by fault with its line, without the values."""
+    def explain(self, error: ValidationError, kind: Any) -> DocumentError:
+        """What a model refuses of this file, fault by fault with its line, without the values.
+
+        Args:
+            error: The refusal.
+            kind: The type that the file was read as.
+        """
         all_faults = error.errors(include_url=False, include_context=False)
         # A list is called too short where an item of it is at fault, which is said already.
         around = {one["loc"][:depth] for one in all_faults for depth in range(len(one["loc"]))}
         faults = [one for one in all_faults if one["type"] != "too_short" or one["loc"] not in around]
         said = [
-            f"{self.name}:{self.line(fault['loc'])}: {'.'.join(map(str, fault['loc'])) or 'the whole'}: {_why(fault)}"
+            f"{self.name}:{self.line(fault['loc'])}: {'.'.join(map(str, fault['loc'])) or 'the whole'}: "
+            + _why(fault, kind)
             for fault in faults[:_MOST_FAULTS]
         ]
         more = [f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []
         return DocumentError("; ".join(said + more))
 
 
-def _why(fault: ErrorDetails) -> str:
+def _why(fault: ErrorDetails, kind: Any) -> str:
     """Why a model refuses a value, which is looked at and not shown."""
+    if fault["type"] == "extra_forbidden":
+        return no_such_key(kind, fault["loc"])
     if fault["type"] == "string_type" and isinstance(fault["input"], bool):
         return (
             "it should be text; put it in quotes, as YAML takes a bare yes, no, on or off for true or false"

@@ -179,10 +179,11 @@ class HttpClient:
         """
         self._limits, self._slots = other._limits, other._slots  # noqa: SLF001 - our own class
 
-    def bound(self, most_bytes: int) -> None:
-        """Let answers from now on hold no more than this, decompressed."""
+    def bound(self, most_bytes: int, *, attempts: int | None = None) -> None:
+        """Let answers from now on hold no more than this, decompressed, and send no request more often."""
         self._most_bytes = min(self._most_bytes, most_bytes)
         self._bound = self._most_bytes
+        self._attempts = min(self._attempts, attempts or self._attempts)
 
     def is_saturated(self, limit: str = "default") -> bool:
         """Whether a further request under this limit would only wait for others."""

@@ -6,6 +6,7 @@ and `posting`'s, for receivers of ours.
 """
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
@@ -220,6 +221,10 @@ def _as_httpx(error: Exception) -> httpx.TransportError:
     match error:
         case aiohttp.ConnectionTimeoutError():
             kind: type[httpx.TransportError] = httpx.ConnectTimeout
+        case aiohttp.ClientConnectorError() if error.errno == errno.ECONNREFUSED:
+            return httpx.ConnectError(
+                f"{error.host}:{error.port} refused the connection: nothing listens there"
+            )
         case aiohttp.ClientConnectorError():
             kind = httpx.ConnectError
         case TimeoutError():

@@ -12,6 +12,7 @@ from typing import Any
 from unified.kit.mapping import readings, steps
 from unified.kit.mapping.refusals import UNREADABLE
 from unified.kit.mapping.rules import Rule
+from unified.kit.wording import counted
 from unified.schema.base import UnifiedBase
 from unified.schema.invoice import UnifiedInvoice
 from unified.schema.money import exponent
@@ -95,7 +96,7 @@ class Oddities:
                 "no sample is in a currency without two digits, such as JPY or KWD: nothing is known of those"
             )
         return found + [
-            f"{name} is before {self._years[0]} or after {self._years[-1]} in {count} records; "
+            f"{name} is before {self._years[0]} or after {self._years[-1]} in {counted(count, 'record')}; "
             "is the unit of `moment` right?"
             for name, count in sorted(self._times.items())
         ]

@@ -16,6 +16,7 @@ from unified.kit.mapping.compiled import CompiledRule
 from unified.kit.mapping.refusals import UNREADABLE, because, kind
 from unified.kit.mapping.steps import Enum
 from unified.kit.mapping.transforms import PartlyRefused, items_of
+from unified.kit.wording import counted
 from unified.schema.base import UnifiedBase
 
 MOST_EXAMPLES = 3
@@ -200,7 +201,7 @@ def shape(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
     if isinstance(value, dict):
-        return f"an object of {len(value)} keys"
+        return f"an object of {counted(len(value), 'key')}"
     if isinstance(value, datetime):
         return "9999-99-99 99:99"
     return shape(str(value)) if not hasattr(value, "model_fields") else "an object"

@@ -24,6 +24,7 @@ from unified.kit.errors import (
     RequestRefusedError,
     UndecidedError,
 )
+from unified.kit.wording import counted
 from unified.kit.writing.changes import Report, Write, Written, carry_out
 
 _LONGEST_WAIT = 30.0
@@ -241,7 +242,7 @@ class Batched:
         if rest and (outcome.unmatched or len(writes) == 1):
             batch.leave_open(rest)
             raise UndecidedError(
-                f"{self.target.label}: the answer leaves out {len(rest)} of {len(writes)} records"
+                f"{self.target.label}: the answer leaves out {len(rest)} of {counted(len(writes), 'record')}"
             )
         if len(rest) < len(writes):
             await self._send(lane, rest, batch)

@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg import Connection, sql
 
+from unified.kit.wording import counted
 from unified.store.backups.manifest import Contents, Table
 
 # A row's text has to be the same on either server, and a role that policies bind gets an error instead of a part.
@@ -117,7 +118,7 @@ def differences(wanted: Contents, found: Contents) -> list[str]:
         if before is None or after is None:
             lines.append(f"{name} is {'missing' if after is None else 'too many'}")
         elif before.rows != after.rows:
-            lines.append(f"{name} has {after.rows:,} rows instead of {before.rows:,}")
+            lines.append(f"{name} has {counted(after.rows, 'row')} instead of {before.rows:,}")
         elif before != after:
             lines.append(f"rows of {name} differ")
     lines += [

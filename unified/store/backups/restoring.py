@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import Connection, sql
 
+from unified.kit.wording import counted
 from unified.store import migrate
 from unified.store.backups import contents, manifest, programs, proving
 from unified.store.backups.manifest import BackupError, Dump, Manifest
@@ -164,7 +165,7 @@ def _fill(folder: Path, dump: Dump, target: str, name: str, say: Callable[[str],
         with_lz4 = bool(dump.lz4) and contents.has_lz4(conn)
         if with_lz4:
             conn.execute(sql.SQL("ALTER DATABASE {} SET default_toast_compression = lz4").format(scratch))
-    say(f"Restoring {dump.contents.rows:,} rows of {name} …")
+    say(f"Restoring {counted(dump.contents.rows, 'row')} of {name} …")
     programs.restore(folder / dump.file, _scratch(target), jobs=_JOBS)
     say(f"Comparing {name} …")
     proving.compare(_scratch(target), name, dump)

@@ -22,6 +22,9 @@ TEST_SECONDS = 15.0
 TEST_BYTES = 2**20
 """What one answer may hold, decompressed: whose account it is takes a few kilobytes."""
 
+TEST_ATTEMPTS = 2
+"""How often a request is sent: by the usual five the time is over before anybody says why there is no answer."""
+
 # More wait for a thread, within the same time.
 _trials = Aside("trial", at_once=16)
 
@@ -45,7 +48,7 @@ async def account_of(adapter: BaseAdapter[Any]) -> Account:
 
 async def _asked(adapter: BaseAdapter[Any]) -> Account:
     async with adapter:
-        adapter.http.bound(TEST_BYTES)
+        adapter.http.bound(TEST_BYTES, attempts=TEST_ATTEMPTS)
         return await adapter.test()
 
 

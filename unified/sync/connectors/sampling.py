@@ -11,6 +11,7 @@ from typing import Any
 
 from unified.kit.mapping.compiled import CompiledRule
 from unified.kit.mapping.trial import Trial, Tryout
+from unified.kit.wording import counted
 from unified.schema.base import UnifiedBase
 
 LONGEST_RECORD = 20_000
@@ -58,7 +59,11 @@ def sampled(
 def too_long(bodies: Iterable[bytes]) -> list[str]:
     """How many records are not looked at, in words."""
     count = sum(len(body) > LONGEST_RECORD for body in bodies)
-    return [f"{count} records are longer than {LONGEST_RECORD:,} bytes and are not shown"] if count else []
+    return (
+        [f"not shown for its length of more than {LONGEST_RECORD:,} bytes: {counted(count, 'record')}"]
+        if count
+        else []
+    )
 
 
 def _at(record: dict[str, Any], target: str) -> str:

@@ -22,7 +22,7 @@ from unified.kit.mapping.compiled import compile_rules
 from unified.kit.mapping.trial import Trial
 from unified.kit.secrets import Secret
 from unified.sync.access.aside import Aside
-from unified.sync.access.trials import TEST_BYTES, TEST_SECONDS, TokensElsewhere
+from unified.sync.access.trials import TEST_ATTEMPTS, TEST_BYTES, TEST_SECONDS, TokensElsewhere
 from unified.sync.connectors.building import FoundList, lists_in
 from unified.sync.connectors.difference import Connector, difference
 from unified.sync.connectors.sampling import LONGEST_RECORD, sampled, too_long
@@ -163,7 +163,7 @@ async def try_stream(adapter: DocumentAdapter, stream: str) -> Tried:
         with recording(noted):
             try:
                 async with adapter:
-                    adapter.http.bound(TEST_BYTES)
+                    adapter.http.bound(TEST_BYTES, attempts=TEST_ATTEMPTS)
                     await _read(adapter, stream, noted, answered)
             except AdapterError as error:
                 answered.error = str(error)

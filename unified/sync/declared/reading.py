@@ -39,4 +39,4 @@ def read_document(text: bytes, name: str) -> Declared:
     try:
         return Declared(Document.model_validate(source.value), source)
     except ValidationError as error:
-        raise source.explain(error) from None
+        raise source.explain(error, Document) from None

@@ -107,7 +107,7 @@ async def test_members_see_and_do_not_install(api: Api, acme: Tenant) -> None:
 
 async def test_what_is_no_document_is_said_with_its_line(acme: Tenant) -> None:
     wrong = await acme.ask("POST", DOCUMENTS, 422, json={"document": "engine: 1\nid: desk\nhots: []\n"})
-    assert "document:3: hots: Extra inputs are not permitted" in wrong["detail"]
+    assert "document:3: hots: there is no such key; did you mean hosts?" in wrong["detail"]
     disproved = body(desk.said(), desk.recorded(records={}))
     assert (
         "1 is read, and should not be" in (await acme.ask("POST", DOCUMENTS, 422, json=disproved))["detail"]

@@ -220,7 +220,37 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         {"stream": {"mapping": {"id": {"paths": [False]}, "rules": []}}},
         r"paths\.0: it should be text; put it in quotes[^;]*$",
     ),
-    "a class of Python": ({"stream": {"class_name": "os.system"}}, "class_name: Extra inputs"),
+    "a class of Python": (
+        {"stream": {"class_name": "os.system"}},
+        "class_name: there is no such key; there are body, ",
+    ),
+    "a misspelt key": (
+        {"bass_url": "https://a.example"},
+        "bass_url: there is no such key; did you mean base_url\\?$",
+    ),
+    "a misspelt key of a stream": (
+        {"stream": {"pagng": {}}},
+        r"teams\.pagng: there is no such key; did you mean paging",
+    ),
+    "a misspelt key of one kind of paging": (
+        {"stream": {"paging": {"kind": "token", "paramter": "after", "token": ["next"]}}},
+        r"paging\.token\.paramter: there is no such key; did you mean parameter\?",
+    ),
+    "a misspelt key of one of several partitions": (
+        {"stream": {"partition": [{"values": ["a"], "partition_feild": "of"}]}},
+        r"partition_feild: there is no such key; did you mean partition_field\?",
+    ),
+    "a misspelt key of a step": (
+        {
+            "stream": {
+                "mapping": {
+                    "id": {"paths": ["id"]},
+                    "rules": [{"target": "name", "source": "n", "steps": [{"do": "enum", "tabel": {}}]}],
+                }
+            }
+        },
+        r"steps\.0\.enum\.tabel: there is no such key; did you mean table\?",
+    ),
     "a pattern that backtracks": (
         {"settings": {"site": {"description": "x", "pattern": "(?=a)b"}}},
         "without look-around",

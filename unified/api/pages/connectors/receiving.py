@@ -30,6 +30,7 @@ from unified.kit.registry import get_verifier
 from unified.kit.webhooks.generic import GENERIC, Reading, body_of
 from unified.kit.webhooks.probes import probe_delivery
 from unified.kit.webhooks.signatures import Probe
+from unified.kit.wording import counted
 from unified.store.connections.rows import Connection
 from unified.store.errors import StoreError
 from unified.store.inbox.endpoints import Endpoint, Endpoints
@@ -269,7 +270,7 @@ def _body(one: StoredEvent, *, masked: bool) -> msgspec.Raw:
     try:
         return msgspec.Raw(msgspec.json.encode(receiving.shapes(msgspec.json.decode(one.event.body))))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return msgspec.Raw(f"{len(one.event.body)} bytes that are not JSON".encode())
+        return msgspec.Raw(f"{counted(len(one.event.body), 'byte')} not in JSON".encode())
 
 
 def _lines(text: str) -> dict[str, str]:

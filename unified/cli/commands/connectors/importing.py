@@ -23,6 +23,7 @@ from unified.kit.importing.openapi.advised import advised_draft
 from unified.kit.importing.openapi.draft import draft
 from unified.kit.importing.openapi.spec import MOST_JSON_BYTES, read_spec
 from unified.kit.importing.writing import as_yaml
+from unified.kit.wording import counted
 
 _ENDINGS = (".yaml", ".yml", ".json")
 
@@ -214,7 +215,7 @@ def _show(found: Coverage) -> None:
     for error in found.unread[:30]:
         say(f"Not read: {error}")
     if len(found.unread) > 30:  # noqa: PLR2004 - lines of a screen
-        say(f"and {len(found.unread) - 30:,} more files were not read.")
+        say(f"Not read: {counted(len(found.unread) - 30, 'more file')}.")
 
 
 def _share(count: int, of: int) -> str:

@@ -17,6 +17,7 @@ from unified.cli.trials import show_trial
 from unified.kit.declarations import Stream
 from unified.kit.document.engine import DocumentAdapter
 from unified.kit.secrets import Secret
+from unified.kit.wording import counted
 from unified.sync.connectors.offers import read_document
 from unified.sync.connectors.trying import Tried, secret_fields, try_stream, with_secrets
 
@@ -56,7 +57,9 @@ def try_document(
         for name, one in found.items():
             _show(known[name], one)
     if failed := [name for name, one in found.items() if one.error is not None]:
-        raise CommandError(f"{len(failed)} of {len(found)} streams could not be read: {', '.join(failed)}")
+        raise CommandError(
+            f"{len(failed)} of {counted(len(found), 'stream')} could not be read: {', '.join(failed)}"
+        )
 
 
 async def _tried(
@@ -69,7 +72,7 @@ async def _tried(
 def _show(stream: Stream, tried: Tried) -> None:
     pages = "one page" if tried.pages == 1 else f"{tried.pages} pages"
     more = ", and no more" if tried.is_end else ", and there may be more" if tried.pages else ""
-    out.print(f"\n{stream.name} > {stream.entity.table}: {tried.read:,} records on {pages}{more}")
+    out.print(f"\n{stream.name} > {stream.entity.table}: {counted(tried.read, 'record')} on {pages}{more}")
     for one in tried.exchanges:
         out.print(f"{one.method} {one.url}: {one.status or 'no answer'}", soft_wrap=True)
     if tried.records:

@@ -13,6 +13,7 @@ import typer
 from unified.cli.arguments import AsJson
 from unified.cli.installation import packaged_connectors, plain, refuse_missing, say_what_begins, storage_url
 from unified.cli.output import out, print_json, say
+from unified.kit.wording import counted
 from unified.store.backups import manifest
 from unified.store.backups.making import back_up
 from unified.store.backups.manifest import BackupError, Manifest
@@ -44,7 +45,8 @@ def backup(
         print_json(_shown(folder, made))
         return
     dumps = " and ".join(
-        f"{dump.contents.rows:,} rows in {len(dump.contents.tables)} tables ({name}, {dump.size / 2**20:,.1f} MB)"
+        f"{counted(dump.contents.rows, 'row')} in {counted(len(dump.contents.tables), 'table')} "
+        f"({name}, {dump.size / 2**20:,.1f} MB)"
         for name, dump in made.dumps.items()
     )
     out.print(f"{folder} holds {dumps}, restored once and compared.", soft_wrap=True)
@@ -78,7 +80,7 @@ def restore(
     restore_backup(folder, made, url, plain(storage_url(url)), packaged_connectors(), say=say)
     out.print(
         f"Restored and compared, as of {made.made_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: "
-        + ", ".join(f"{dump.contents.rows:,} rows of {name}" for name, dump in made.dumps.items())
+        + ", ".join(f"{counted(dump.contents.rows, 'row')} of {name}" for name, dump in made.dumps.items())
         + ". `unified doctor` says what else needs a thought.",
         soft_wrap=True,
     )

@@ -8,6 +8,7 @@ import typer
 from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, say
 from unified.cli.session import asynchronous, open_session
+from unified.kit.wording import counted
 from unified.sync.exports.export import Request, request_format
 from unified.sync.exports.export import export as run
 
@@ -78,6 +79,6 @@ async def export(
         print_json({"files": files, "rows": done.rows, "resumed": done.resumed, "is_whole": done.is_whole})
         return
     gone_on = f", {done.resumed:,} of them read by the export that was interrupted" if done.resumed else ""
-    what = "rows" if done.is_whole else "changed rows"
-    where = f"{len(done.files)} files in {to}" if by_day else str(to)
-    say(f"{done.rows:,} {what} in {where}{gone_on}.")
+    rows = counted(done.rows, "row" if done.is_whole else "changed row")
+    where = f"{counted(len(done.files), 'file')} in {to}" if by_day else str(to)
+    say(f"{rows} in {where}{gone_on}.")

@@ -10,6 +10,7 @@ import typer
 from unified.cli.arguments import AsJson, Yes, confirm
 from unified.cli.output import out, print_json, say, table
 from unified.cli.session import ACTOR, CommandError, Session, UsageError, asynchronous, open_session
+from unified.kit.wording import counted
 from unified.store.identities import decisions as identity_decisions
 from unified.store.identities import golden as identities
 from unified.store.identities import settings as identity_settings
@@ -63,7 +64,7 @@ async def resolve(
         print_json(asdict(progress) | found)
         return
     if model:
-        say(f"The model found {len(model.pairs):,} probable pairs.")
+        say(f"The model found {counted(len(model.pairs), 'probable pair')}.")
         if model.skipped:
             say(f"It could not learn from {', '.join(model.skipped)}.")
     say(_summary(progress))
@@ -183,7 +184,7 @@ async def merge(
         await _take_effect(session, workspace.id, records)
         async with session.db.workspace(workspace.id) as conn:
             now = await identities.find(conn, records[0])
-    say(f"Merged {len(records)} records into identity {now}.")
+    say(f"Merged {counted(len(records), 'record')} into identity {now}.")
 
 
 @app.command()
@@ -207,7 +208,7 @@ async def split(
                 conn, workspace.id, reference, records, actor=ACTOR, note=note
             )
         await _take_effect(session, workspace.id, concerned)
-    say(f"Split {len(records)} of {len(concerned)} records off.")
+    say(f"Split {len(records)} of {counted(len(concerned), 'record')} off.")
 
 
 @app.command()
@@ -290,9 +291,10 @@ async def _take_effect(session: Session, workspace_id: UUID, records: Sequence[U
 
 def _summary(progress: Progress) -> str:
     return (
-        f"Looked at {progress.keyed:,} customers ({progress.mode}) and {progress.removed:,} that are gone; resolved "
-        f"{progress.resolved:,} records to {progress.identities:,} identities, {progress.merged:,} merged, "
-        f"{progress.refused:,} records in groups too large to be one customer, in {progress.seconds:.1f} s."
+        f"Looked at {counted(progress.keyed, 'customer')} ({progress.mode}) and {progress.removed:,} gone; resolved "
+        f"{counted(progress.resolved, 'record')} to {counted(progress.identities, 'identity', 'identities')}, "
+        f"{progress.merged:,} merged, {counted(progress.refused, 'record')} in groups too large to be one customer, in "
+        f"{progress.seconds:.1f} s."
     )
 
 

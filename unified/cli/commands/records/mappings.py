@@ -17,6 +17,7 @@ from unified.kit.document.rules import read_rules_file
 from unified.kit.mapping.refusals import RuleError
 from unified.kit.mapping.rules import Rule, read_rules
 from unified.kit.registry import get_adapter
+from unified.kit.wording import counted
 from unified.store.connections import field_rules
 from unified.sync.remapping import proposals
 from unified.sync.remapping.asking import Asker
@@ -190,7 +191,7 @@ async def diff(
         empty="No field would change.",
     )
     say(
-        f"Of {found.trial.records:,} records that were looked at, {found.changed:,} would change, "
+        f"Of {counted(found.trial.records, 'record')} looked at, {found.changed:,} would change, "
         f"{found.newly_rejected:,} would be set aside, and {found.rescued:,} would no longer be; "
         f"{found.unusable:,} would have a field that can't be read."
     )
@@ -233,7 +234,7 @@ async def propose(
             )
             for one in found.rules
         ),
-        empty=f"Nothing is proposed: {found.records:,} stored records were looked at.",
+        empty=f"Nothing is proposed; {counted(found.records, 'stored record')} looked at.",
     )
     for one in found.rules:
         say(f"{one.rule.target}: {one.proposal.reason}.")
@@ -329,7 +330,7 @@ def _decoded(text: bytes, name: str) -> Any:
 
 def _shown(rule: Rule) -> str:
     steps = [step.do for step in rule.steps]
-    return ", ".join([*steps, *([f"{len(rule.lines)} rules for its lines"] if rule.lines else [])])
+    return ", ".join([*steps, *([f"{counted(len(rule.lines), 'rule')} for its lines"] if rule.lines else [])])
 
 
 async def _tried(name: str, stream: str, rules: Sequence[Rule], limit: int) -> RulesPreview:

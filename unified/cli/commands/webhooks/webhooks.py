@@ -20,6 +20,7 @@ from unified.cli.settings import assignments_of
 from unified.kit.declarations import CredentialField
 from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
+from unified.kit.wording import counted
 from unified.store.connections.rows import Connection
 from unified.store.inbox import strays
 from unified.store.inbox.endpoints import FORMER_SECRET_KEPT, Endpoint, Endpoints, made_secret
@@ -282,7 +283,11 @@ async def _find(session: Session, name: str, endpoint_id: str | None) -> tuple[C
             f"{connection.key} has no webhook; `unified webhooks add {connection.key}` makes one"
         )
     ids = " or ".join(str(each.id)[:_ID_SHOWN] for each in found)
-    raise UsageError(f"{connection.key} has {len(found)} webhooks: say which with --id, {ids}")
+    if endpoint_id and not chosen:
+        raise UsageError(
+            f"{connection.key} has no webhook with an id that begins with {endpoint_id}; say {ids}"
+        )
+    raise UsageError(f"{connection.key} has {counted(len(found), 'webhook')}: say which with --id, {ids}")
 
 
 async def _activate(name: str, endpoint_id: str | None, *, is_active: bool) -> str:

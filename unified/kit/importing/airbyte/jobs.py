@@ -2,6 +2,7 @@
 
 What each of its requesters is for:
 https://docs.airbyte.com/platform/connector-development/config-based/understanding-the-yaml-file/reference/AsyncRetriever
+Of an answer, `headers` are its headers and `request` what it answers, unless its body has such a key.
 """
 
 import re
@@ -20,6 +21,8 @@ KIND = "AsyncRetriever"
 _ANSWERS = {"creation": "the answer that begins the job", "polling": "the job's status"}
 _STEP = r"""(?:\.get\(\s*['"][^'"]+['"]\s*\)|\[\s*(?:'[^']+'|"[^"]+"|\d+)\s*\]|\.[A-Za-z_]\w*(?![\w(]))"""
 _OF_ANSWER = re.compile(rf"\b(?P<which>creation|polling)_response(?P<keys>{_STEP}+)")
+_HEADERS = re.compile(r"""\.headers\b|\[\s*['"]headers['"]\s*\]|\.get\(\s*['"]headers['"]\s*\)""")
+_REQUEST = re.compile(r"""\.request\b|\[\s*['"]request['"]|\.get\(\s*['"]request['"]""")
 _LEFT = re.compile(r"\b(creation_response|polling_response|download_target)\b")
 _TARGET = re.compile(r"\{\{\s*download_target\s*\}\}")
 _WORDS = {
@@ -51,7 +54,13 @@ class _Outputs:
         return text
 
     def _name(self, which: str, keys: str) -> str:
-        expression = f"{{{{ response{keys} }}}}"
+        if _REQUEST.match(keys):
+            raise Unconvertible(f"{KIND}: it needs the request to which {_ANSWERS[which]} is the answer")
+        headers = _HEADERS.match(keys)
+        # Of headers, documents see the names in lower case.
+        expression = (
+            f"{{{{ headers{keys[headers.end() :].lower()} }}}}" if headers else f"{{{{ response{keys} }}}}"
+        )
         named = slug([which, *re.findall(r"[A-Za-z_]\w*", keys)][-1])
         count = 1
         while True:
@@ -71,10 +80,7 @@ def job_of(retriever: Said, base_url: str, translator: Translator) -> tuple[Said
         base_url: Where the request goes that begins it; all others must go there too, but for files.
         translator: Of the document.
     """
-    if retriever.get("download_target_requester") or retriever.get(
-        "url_requester"
-    ):  # its name in older manifests
-        raise Unconvertible(f"{KIND}: a request of its own says where its results are")
+    _refuse_others(retriever)
     outputs, remarks = _Outputs(), []
     status = {
         **_request(retriever, "polling_requester", base_url, translator)[0],
@@ -109,7 +115,19 @@ def job_of(retriever: Said, base_url: str, translator: Translator) -> tuple[Said
             said["timeout_seconds"] = min(60 * int(minutes), 86_400)
         else:
             remarks.append("how long its job may take is no whole number of minutes; say `timeout_seconds`")
+    if retriever.get("failed_retry_wait_time_in_seconds"):
+        remarks.append("a job that failed is begun again at once: documents have no wait before that")
     return {"outputs": outputs.of["creation"], **said}, asked, remarks
+
+
+def _refuse_others(retriever: Said) -> None:
+    """See that a job is begun, asked after and read in the ways that documents know."""
+    if retriever.get("download_target_requester") or retriever.get("url_requester"):  # its name of old
+        raise Unconvertible(f"{KIND}: a request of its own says where its results are")
+    decoder = retriever.get("decoder")
+    kind = decoder.get("type", "JsonDecoder") if isinstance(decoder, dict) else "JsonDecoder"
+    if kind != "JsonDecoder":
+        raise Unconvertible(f"{KIND}: {kind} reads its answers about a job, which documents read as JSON")
 
 
 def _requester(retriever: Said, key: str) -> Said:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -88,9 +89,11 @@ def change(file: Path, **changed: Any) -> dict[str, Any]:
     return document
 
 
-def tried(file: Path, api: str, *streams: str, secret: str = KEY, as_json: bool = False) -> Any:
+def tried(
+    file: Path, api: str, *streams: str, secret: str = KEY, as_json: bool = False, retries: int = 0
+) -> Any:
     """What the command prints."""
-    where = ["--base-url", api, "--allow-private-hosts", "--set", "retry_count=0", "--secret-stdin"]
+    where = ["--base-url", api, "--allow-private-hosts", "--set", f"retry_count={retries}", "--secret-stdin"]
     arguments = ["try", str(file), *streams, *where, *(["--json"] if as_json else [])]
     done = CliRunner().invoke(app, arguments, input=secret)
     assert KEY not in done.output
@@ -147,6 +150,17 @@ def test_a_stream_that_can_not_be_read_costs_no_other_and_ends_in_an_error(draft
     assert error == "2 of 2 streams could not be read: contacts, tickets"
     with pytest.raises(UsageError, match="has no stream 'ghosts'; it has contacts, tickets"):
         CliRunner().invoke(app, ["try", str(drafted), "ghosts"], catch_exceptions=False)
+
+
+def test_a_host_that_refuses_the_connection_is_said_to(drafted: Path) -> None:
+    """Before the time is over, which the usual attempts would take."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # it is nobody else's, and does not listen
+        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        said, error = tried(drafted, nowhere, "contacts", retries=4)
+    assert said.count("no answer\n") == 2
+    assert f"GET /contacts got no answer ({nowhere.removeprefix('http://')} refused the connection: " in said
+    assert error == "1 of 1 stream could not be read: contacts"
 
 
 def test_an_oauth_api_takes_an_access_token(drafted: Path, api: str) -> None:
