@@ -61,7 +61,8 @@ class Oddities:
     def __init__(self, now: datetime) -> None:
         """Begin without records; times far from ``now`` look odd."""
         self._years = range(_EARLIEST_YEAR, now.year + _YEARS_AHEAD + 1)
-        self._ids: Counter[str] = Counter()
+        self._known: dict[str, Any] = {}
+        self._shared: set[str] = set()
         self._codes: set[str] = set()
         self._sums: Counter[str] = Counter()
         self._wrong_sums: Counter[str] = Counter()
@@ -69,7 +70,9 @@ class Oddities:
 
     def see(self, record: UnifiedBase) -> None:
         """Look at one more record."""
-        self._ids[record.source_id] += 1
+        # The same record may come twice, as where neighbouring spans of time share their edge.
+        if self._known.setdefault(record.source_id, record.raw_data) != record.raw_data:
+            self._shared.add(record.source_id)
         for name, value in record:
             if isinstance(value, datetime) and value.year not in self._years:
                 self._times[name] += 1
@@ -89,8 +92,8 @@ class Oddities:
             for words, wrong in self._wrong_sums.items()
             if wrong
         ]
-        if repeated := sum(count > 1 for count in self._ids.values()):
-            found.append(f"{repeated} ids are of more than one record")
+        if self._shared:
+            found.append(f"{counted(len(self._shared), 'id')} of more than one record")
         if self._codes and all(exponent(code) == _TWO_DIGITS for code in self._codes):
             found.append(
                 "no sample is in a currency without two digits, such as JPY or KWD: nothing is known of those"

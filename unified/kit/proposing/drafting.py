@@ -173,6 +173,10 @@ class _Drafts:
             bool((name_words(field.path) | prose_words(field.description)) & _MINOR) or match.unit == "minor"
         )
         if not said and (match.unit == "major" or not (field.type == "integer" and self._all_whole)):
+            if match.unit != "major" and field.type == "integer" and not field.samples:
+                remarks.append(
+                    "whole numbers, taken for whole units: compare one with its source, which may count cents"
+                )
             return []
         if self._currency is None:
             remarks.append("it may count cents, and no field says the currency: name its code")

@@ -62,7 +62,7 @@ def test_lines_are_counted_by_line() -> None:
         (True, "true"),
         (None, "null"),
         ([1, 2], "a list of 2"),
-        ({"a": 1}, "an object of 1 keys"),
+        ({"a": 1}, "an object of 1 key"),
         (NOW, "9999-99-99 99:99"),
     ],
 )
@@ -118,8 +118,10 @@ def test_times_long_ago_ids_twice_and_unknown_words_are_said() -> None:
              {"target": "status", "source": "s"}]  # fmt: skip
     raws = [{"id": 1, "at": 1793836800, "s": "OPEN"}, {"id": 1, "at": 1793836800000, "s": "gone"}]
     found = "\n".join(tried(raws, *rules).remarks)
-    assert "issue_date is before 1990 or after 2036 in 1 records" in found
-    assert "1 ids are of more than one record" in found
+    assert "issue_date is before 1990 or after 2036 in 1 record" in found
+    assert "1 id of more than one record" in found
+    twice = tried([raws[1], raws[1]], *rules).remarks
+    assert "of more than one record" not in "\n".join(twice)
     assert "status: no word for 'gone'" in found
     table = {"target": "status", "source": "s", "steps": [{"do": "enum", "table": {"OPEN": "open"}}]}
     assert "status: no word for 'gone'" in "\n".join(tried(raws, table).remarks)

@@ -343,7 +343,7 @@ def test_differences_are_named() -> None:
     wanted = Contents({"a": Table(2, "7"), "b": Table(1, "1"), "c": Table(1, "1")}, {"s": 5}, {"policies": 2})
     found = Contents({"a": Table(1, "3"), "b": Table(1, "2"), "d": Table(0, "0")}, {"s": 4}, {"policies": 1})
     assert contents.differences(wanted, found) == [
-        "a has 1 rows instead of 2",
+        "a has 1 row instead of 2",
         "rows of b differ",
         "c is missing",
         "d is too many",

@@ -234,7 +234,7 @@ async def propose(
             )
             for one in found.rules
         ),
-        empty=f"Nothing is proposed; {counted(found.records, 'stored record')} looked at.",
+        empty=f"Nothing is proposed: {counted(found.records, 'stored record')} looked at.",
     )
     for one in found.rules:
         say(f"{one.rule.target}: {one.proposal.reason}.")
