@@ -3,6 +3,7 @@
 Not here: the mappings (each adapter's), and JSON that breaks a rule (``broken_json``).
 """
 
+import threading
 from decimal import Decimal, InvalidOperation
 from math import isfinite
 from typing import Any
@@ -36,11 +37,36 @@ def decode_exactly(body: bytes | memoryview) -> Any:
     Raises:
         MappingError: If it is not JSON.
     """
+    _last.record, _last.has_fractions = None, False
     try:
         raw = _EXACT.decode(body)
     except (ValueError, RecursionError) as error:
         raise unexpected(error) from error
-    return _without_nul(raw) if _has_nul(body) else raw
+    _last.record = _without_nul(raw) if _has_nul(body) else raw
+    return _last.record
+
+
+def lacks_fractions(record: Any) -> bool:
+    """Whether a record is the last one that this thread decoded exactly, and no Decimal is in it.
+
+    Looking through a record for one takes as long as all the rest of a short mapping.
+    """
+    return _last.record is record and not _last.has_fractions
+
+
+class _Last(threading.local):
+    """What a thread decoded last.
+
+    Attributes:
+        record: The record, until the next one is decoded in its place.
+        has_fractions: Whether a number in it has a fraction.
+    """
+
+    record: Any = None
+    has_fractions = True
+
+
+_last = _Last()
 
 
 def says_the_same(one: bytes | memoryview, other: bytes | memoryview) -> bool:
@@ -83,6 +109,7 @@ def _number(digits: str) -> float | str:
 
 def _decimal(digits: str) -> Decimal | str:
     """A number of JSON by its digits; the text of one whose exponent no Decimal has."""
+    _last.has_fractions = True
     try:
         return Decimal(digits)
     except InvalidOperation:

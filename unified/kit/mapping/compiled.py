@@ -5,14 +5,14 @@ and tombstones of raw ones, for streams that nobody mapped in Python.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from unified.kit.decoding import decode_exactly
+from unified.kit.decoding import decode_exactly, lacks_fractions
 from unified.kit.errors import MappingError
-from unified.kit.mapping import readings
+from unified.kit.mapping import readings, steps
 from unified.kit.mapping.paths import Read, compile_path
 from unified.kit.mapping.refusals import UNREADABLE, RuleError, because
 from unified.kit.mapping.rules import Rule, StreamRules, digest
@@ -23,6 +23,9 @@ from unified.schema.base import UnifiedBase, UnifiedModel
 from unified.schema.unusable import Unusable
 
 _Record = TypeVar("_Record", bound=UnifiedBase)
+
+_CHOOSING = (steps.FirstOf, steps.First, steps.Omit)
+"""Steps after which an object is one of the record's, or a part of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,12 @@ def _compile(model: type[UnifiedModel], rule: Rule) -> CompiledRule:
     lines = compile_rules(target.model, rule.lines) if rule.lines and target.model else ()
     read, held = (_as_it_is, Decimal) if is_amount else (target.read, target.held)
     return CompiledRule(rule, target, source, value, read, held, lines)
+
+
+def _passing_objects(one: CompiledRule) -> CompiledRule:
+    """A rule as it runs on a record without fractions: an object out of it is plain as it stands."""
+    is_from_record = all(isinstance(step, _CHOOSING) for step in one.rule.steps)
+    return replace(one, held=dict) if one.target.is_object and is_from_record else one
 
 
 def _as_it_is(value: Any) -> Any:
@@ -265,6 +274,7 @@ class StreamMapping:
             raise RuleError(f"no rule fills {' and '.join(missing)}, which {model.__name__} can't do without")
         self.model = model
         self.compiled = compile_rules(model, rules)
+        self._without_fractions = tuple(map(_passing_objects, self.compiled))
         self.digest = digest(declared)
         self._id = [compile_path(path) for path in declared.id.paths]
         self._between = declared.id.by
@@ -319,7 +329,7 @@ class StreamMapping:
         if source_id is None:
             raise MappingError("the record has no readable id")
         filled = Filled()
-        fill(self.compiled, raw, raw, filled)
+        fill(self._without_fractions if lacks_fractions(raw) else self.compiled, raw, raw, filled)
         fields = filled.fields
         for name, parts in filled.parts.items():
             fields[name] = _with_parts(self.model, name, None, parts)

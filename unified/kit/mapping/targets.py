@@ -63,6 +63,11 @@ class Target:
         """A type of which what is not empty is held as it is: ``read`` gives it back."""
         return _HELD.get(self.read, NoneType)
 
+    @property
+    def is_object(self) -> bool:
+        """Whether it takes an object of the source's, as JSON columns hold it."""
+        return self.read in (_object, _entries, plain)
+
 
 @cache
 def target_of(model: type[UnifiedModel], name: str) -> Target:

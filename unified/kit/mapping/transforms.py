@@ -21,6 +21,8 @@ Step = Callable[[Any, Any, Any], Any]
 _WRITTEN = msgspec.json.Encoder(decimal_format="number")
 
 TAKE_NULL = (steps.FirstOf, steps.Collect, steps.Constant, steps.Default, steps.Template)
+_A_COUNT = 18
+"""Digits of text that is a count, not a number of another kind."""
 NAMES = ("value", "item", "record")
 """What expressions of rules may name."""
 
@@ -296,7 +298,9 @@ def _sum(step: steps.Sum) -> Step:
 def _sort(step: steps.Sort) -> Step:
     paths = [compile_path(path) for path in step.by]
 
-    def place(value: Any) -> Decimal:
+    def place(value: Any) -> Decimal | int:
+        if type(value) is int or (type(value) is str and len(value) < _A_COUNT and value.isdecimal()):
+            return int(value)
         try:
             found = readings.number(value)
         except Refused:

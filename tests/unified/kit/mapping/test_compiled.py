@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unified.kit.mapping.records import NOW, ORIGIN, filled, mapped
+from unified.kit.decoding import decode_exactly
 from unified.kit.errors import MappingError
 from unified.kit.mapping.compiled import StreamMapping, check
 from unified.kit.mapping.refusals import RuleError
@@ -40,6 +41,37 @@ def test_rules_fill_fields_and_custom_fields() -> None:
     assert isinstance(customer, UnifiedCustomer)
     assert (customer.tax_number, customer.name) == ("CHE-1", "Ada")
     assert customer.custom_fields == {"kept": 1, "tier": "gold", "first": 7}
+
+
+def test_an_object_is_looked_through_for_fractions_where_its_record_may_have_some() -> None:
+    rules = [
+        ("event_type", "type"),
+        ("occurred_at", "at"),
+        ("payload", "data"),
+        ("custom_fields.all", "data"),
+    ]
+    declared = [{"target": target, "source": source} for target, source in rules]
+    mapping = StreamMapping(
+        UnifiedEvent, StreamRules.model_validate({"id": {"paths": ["id"]}, "rules": declared})
+    )
+
+    def of(raw: Any) -> tuple[Any, Any]:
+        event = mapping.to_unified(raw, ORIGIN)
+        assert isinstance(event, UnifiedEvent)
+        assert event.custom_fields["all"] == event.payload
+        return event.payload, raw["data"]
+
+    written = '{"id": 1, "type": "x", "at": 1, "data": {"n": %s, "of": [%s]}}'
+    whole = decode_exactly((written % (1, 2)).encode())
+    payload, data = of(whole)
+    assert payload is data
+    broken = decode_exactly((written % ("1.50", "12345678901234567.891")).encode())
+    assert of(broken)[0] == {"n": 1.5, "of": ["12345678901234567.891"]}
+    decode_exactly((written % (1, 2)).encode())  # another record than the one that is mapped
+    payload, _ = of(broken)
+    assert payload == {"n": 1.5, "of": ["12345678901234567.891"]}
+    assert type(payload["n"]) is float
+    assert of(whole)[0] == {"n": 1, "of": [2]}
 
 
 def test_a_rule_that_fails_costs_its_field_and_a_required_one_the_record() -> None:
