@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from unified.cli.output import say, table
+from unified.kit.errors import counted
 from unified.kit.mapping.trial import Trial
-from unified.kit.wording import counted
 
 
 def show_trial(trial: Trial, *, empty: str) -> None:

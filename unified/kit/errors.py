@@ -19,7 +19,7 @@ AdapterError
 └── PayloadError             a webhook delivery is proven, but is not what its provider documents
 
 Messages say what was tried, what went wrong and what to do. They never hold a credential, a header or a body.
-Beside them: what somebody may have meant by a name that there is not.
+Beside them: what somebody may have meant by a name that there is not, and a number of things in words.
 """
 
 from collections.abc import Iterable
@@ -40,6 +40,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """What ends the refusal of a name: a question, where one of those that there are is much like it."""
     found = meant(name, known)
     return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number with its noun: ``1 record``, ``1,200 records``.
+
+    Args:
+        number: How many.
+        one: The noun of one of them.
+        several: That of any other number, where that is not ``one`` with an s.
+    """
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 class AdapterError(Exception):

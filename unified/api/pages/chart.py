@@ -11,7 +11,7 @@ from decimal import Decimal
 from math import log10
 from typing import Literal
 
-from unified.kit.wording import counted
+from unified.kit.errors import counted
 from unified.store.connections.overview import Hour
 from unified.store.records.counts.invoiced import Invoiced
 from unified.store.records.history import SyncRun

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from unified.api.management.problems import Problem
-from unified.kit.wording import counted
+from unified.kit.errors import counted
 
 HEADERS = {
     "content-security-policy": (

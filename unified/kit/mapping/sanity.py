@@ -9,10 +9,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from unified.kit.errors import counted
 from unified.kit.mapping import readings, steps
 from unified.kit.mapping.refusals import UNREADABLE
 from unified.kit.mapping.rules import Rule
-from unified.kit.wording import counted
 from unified.schema.base import UnifiedBase
 from unified.schema.invoice import UnifiedInvoice
 from unified.schema.money import exponent

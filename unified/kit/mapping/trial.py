@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from unified.kit.errors import counted
 from unified.kit.mapping import sanity
 from unified.kit.mapping.compiled import CompiledRule
 from unified.kit.mapping.refusals import UNREADABLE, because, kind
 from unified.kit.mapping.steps import Enum
 from unified.kit.mapping.transforms import PartlyRefused, items_of
-from unified.kit.wording import counted
 from unified.schema.base import UnifiedBase
 
 MOST_EXAMPLES = 3

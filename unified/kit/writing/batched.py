@@ -23,8 +23,8 @@ from unified.kit.errors import (
     ProviderError,
     RequestRefusedError,
     UndecidedError,
+    counted,
 )
-from unified.kit.wording import counted
 from unified.kit.writing.changes import Report, Write, Written, carry_out
 
 _LONGEST_WAIT = 30.0

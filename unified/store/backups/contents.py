@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from unified.kit.wording import counted
+from unified.kit.errors import counted
 from unified.store.backups.manifest import Contents, Table
 
 # A row's text has to be the same on either server, and a role that policies bind gets an error instead of a part.

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from unified.kit.errors import counted
 from unified.kit.mapping.compiled import CompiledRule
 from unified.kit.mapping.trial import Trial, Tryout
-from unified.kit.wording import counted
 from unified.schema.base import UnifiedBase
 
 LONGEST_RECORD = 20_000

@@ -25,12 +25,11 @@ from unified.api.management.services import Services, Use
 from unified.api.pages.connectors.desk import keys_of, picks_of
 from unified.api.pages.route import NO_SUCH_PAGE, Form, refusal, router
 from unified.api.pages.view import indented, render, see_other
-from unified.kit.errors import ConfigurationError
+from unified.kit.errors import ConfigurationError, counted
 from unified.kit.registry import get_verifier
 from unified.kit.webhooks.generic import GENERIC, Reading, body_of
 from unified.kit.webhooks.probes import probe_delivery
 from unified.kit.webhooks.signatures import Probe
-from unified.kit.wording import counted
 from unified.store.connections.rows import Connection
 from unified.store.errors import StoreError
 from unified.store.inbox.endpoints import Endpoint, Endpoints

@@ -13,6 +13,7 @@ from unified.cli.output import print_json, say, table
 from unified.cli.session import UsageError
 from unified.kit.asking.settings import ModelSettings
 from unified.kit.document.source import MOST_BYTES, DocumentError
+from unified.kit.errors import counted
 from unified.kit.importing.airbyte.conversion import convert
 from unified.kit.importing.airbyte.manifest import read_manifest
 from unified.kit.importing.airbyte.needs.coverage import Coverage, coverage
@@ -23,7 +24,6 @@ from unified.kit.importing.openapi.advised import advised_draft
 from unified.kit.importing.openapi.draft import draft
 from unified.kit.importing.openapi.spec import MOST_JSON_BYTES, read_spec
 from unified.kit.importing.writing import as_yaml
-from unified.kit.wording import counted
 
 _ENDINGS = (".yaml", ".yml", ".json")
 

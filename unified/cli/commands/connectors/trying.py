@@ -16,8 +16,8 @@ from unified.cli.settings import chosen_settings
 from unified.cli.trials import show_trial
 from unified.kit.declarations import Stream
 from unified.kit.document.engine import DocumentAdapter
+from unified.kit.errors import counted
 from unified.kit.secrets import Secret
-from unified.kit.wording import counted
 from unified.sync.connectors.offers import read_document
 from unified.sync.connectors.trying import Tried, secret_fields, try_stream, with_secrets
 

@@ -13,7 +13,7 @@ import typer
 from unified.cli.arguments import AsJson
 from unified.cli.installation import packaged_connectors, plain, refuse_missing, say_what_begins, storage_url
 from unified.cli.output import out, print_json, say
-from unified.kit.wording import counted
+from unified.kit.errors import counted
 from unified.store.backups import manifest
 from unified.store.backups.making import back_up
 from unified.store.backups.manifest import BackupError, Manifest

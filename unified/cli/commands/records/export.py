@@ -8,7 +8,7 @@ import typer
 from unified.cli.arguments import AsJson
 from unified.cli.output import print_json, say
 from unified.cli.session import asynchronous, open_session
-from unified.kit.wording import counted
+from unified.kit.errors import counted
 from unified.sync.exports.export import Request, request_format
 from unified.sync.exports.export import export as run
 

@@ -10,7 +10,7 @@ import typer
 from unified.cli.arguments import AsJson, Yes, confirm
 from unified.cli.output import out, print_json, say, table
 from unified.cli.session import ACTOR, CommandError, Session, UsageError, asynchronous, open_session
-from unified.kit.wording import counted
+from unified.kit.errors import counted
 from unified.store.identities import decisions as identity_decisions
 from unified.store.identities import golden as identities
 from unified.store.identities import settings as identity_settings

@@ -14,10 +14,10 @@ from unified.cli.session import ACTOR, UsageError, asynchronous, open_session
 from unified.cli.trials import show_trial
 from unified.kit.asking.settings import ModelSettings
 from unified.kit.document.rules import read_rules_file
+from unified.kit.errors import counted
 from unified.kit.mapping.refusals import RuleError
 from unified.kit.mapping.rules import Rule, read_rules
 from unified.kit.registry import get_adapter
-from unified.kit.wording import counted
 from unified.store.connections import field_rules
 from unified.sync.remapping import proposals
 from unified.sync.remapping.asking import Asker

@@ -18,9 +18,9 @@ from unified.cli.secrets import read_secrets, variable_of
 from unified.cli.session import ACTOR, CommandError, Session, UsageError, asynchronous, open_session
 from unified.cli.settings import assignments_of
 from unified.kit.declarations import CredentialField
+from unified.kit.errors import counted
 from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
-from unified.kit.wording import counted
 from unified.store.connections.rows import Connection
 from unified.store.inbox import strays
 from unified.store.inbox.endpoints import FORMER_SECRET_KEPT, Endpoint, Endpoints, made_secret
