@@ -142,7 +142,10 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
     @property
     def in_full(self) -> str:
         """For people: what went wrong, and of each value that is not usable why."""
-        return " ".join([self.detail, *(one["detail"] for one in self.errors)])
+        if not self.errors:
+            return self.detail
+        faults = (f"{one['pointer'].rpartition('/')[2]}: {one['detail'].rstrip('.')}" for one in self.errors)
+        return f"{self.detail.partition('; errors says')[0].rstrip('.')}: {'; '.join(faults)}."
 
 
 def problem_response(request: Request, problem: Problem) -> Response:
