@@ -27,6 +27,7 @@ from unified.kit.document.parts import (
     Said,
     Text,
     check_expressions,
+    worded,
 )
 from unified.kit.document.source import DocumentError, read_source
 from unified.kit.document.streams import DocumentStream
@@ -95,16 +96,18 @@ class DocumentModel(Said):
 
     engine: Literal[1] = Field(description="Version of this format.")
     id: Name = Field(description="Name of the connector; tables and assets are named after it.")
-    version: Annotated[str, Field(pattern=r"^\d{1,4}\.\d{1,4}\.\d{1,4}$")]
+    version: Annotated[
+        str, Field(pattern=r"^\d{1,4}\.\d{1,4}\.\d{1,4}$"), worded("three numbers, such as 1.0.0")
+    ]
     title: Annotated[str, Field(min_length=1, max_length=60)]
     licence: Annotated[str, Field(max_length=60)] | None = None
     documentation: Annotated[str, Field(pattern="^https://", max_length=300)] | None = None
     hosts: Annotated[tuple[Host, ...], Field(min_length=1, max_length=20)] = Field(
         description="To which requests and secrets may go: exact, or `*.` and a suffix."
     )
-    base_url: Annotated[str, Field(pattern="^https://", max_length=300)] = Field(
-        description="Where the API lives; may hold `{{ settings.… }}`."
-    )
+    base_url: Annotated[
+        str, Field(pattern="^https://", max_length=300), worded("a URL that begins with https://")
+    ] = Field(description="Where the API lives; may hold `{{ settings.… }}`.")
     settings: Annotated[dict[Name, Setting], Field(max_length=50)] = Field(default_factory=dict)
     auth: Auth
     headers: Headers = Field(default_factory=dict)

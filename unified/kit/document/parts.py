@@ -3,7 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from unified.kit.mapping.expressions.compiling import compile_template
 from unified.kit.mapping.refusals import RuleError
@@ -11,14 +19,37 @@ from unified.kit.mapping.refusals import RuleError
 _HOST = r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,62}"
 _CLIENTS = ("connection", "content-length", "host", "transfer-encoding")
 
+
+def worded(words: str) -> WrapValidator:
+    """What a text should be, in words where it does not match its pattern: few people read one."""
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            if all(one["type"] == "string_pattern_mismatch" for one in error.errors(include_url=False)):
+                raise ValueError(f"it should be {words}") from None
+            raise
+
+    return WrapValidator(validate)
+
+
 Keys = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=200)], ...],
     Field(max_length=10, description="Keys from an object's top down."),
 ]
 Text = Annotated[str, Field(max_length=2_000)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[a-z][a-z0-9_]{0,39}$"),
+    worded("at most 40 lower-case letters, digits and _, with a letter first"),
+]
 Parameter = Annotated[str, Field(min_length=1, max_length=100)]
-Host = Annotated[str, Field(pattern=f"^{_HOST}$")]
+Host = Annotated[
+    str,
+    Field(pattern=f"^{_HOST}$"),
+    worded("a host by its name, such as api.desk.example or *.desk.example, without https:// and port"),
+]
 Expression = Annotated[
     str, Field(max_length=2_000, description="Text that may hold `{{ }}`, over `settings` and `partition`.")
 ]
@@ -48,6 +79,7 @@ Path = Annotated[
         max_length=2_000,
         description="Below the base URL, without a query; may hold `{{ }}`.",
     ),
+    worded("a path that begins with / and has neither ? nor #; a query goes into `parameters`"),
 ]
 
 SCOPE = ("settings", "partition")

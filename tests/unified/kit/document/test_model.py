@@ -224,6 +224,16 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         {"stream": {"class_name": "os.system"}},
         "class_name: there is no such key; there are body, ",
     ),
+    "a host with a port": (
+        {"hosts": ["127.0.0.1:80"]},
+        r"hosts\.0: it should be a host by its name, such as",
+    ),
+    "a base URL over http": (
+        {"base_url": "http://desk.example"},
+        "base_url: it should be a URL that begins with https",
+    ),
+    "a version of two numbers": ({"version": "1.0"}, "version: it should be three numbers, such as 1.0.0"),
+    "a query in a path": ({"stream": {"path": "/x?a=1"}}, "neither . nor #; a query goes into `parameters`"),
     "a misspelt key": (
         {"bass_url": "https://a.example"},
         "bass_url: there is no such key; did you mean base_url\\?$",
