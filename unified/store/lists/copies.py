@@ -6,27 +6,24 @@ meets each row once. Not here: the files (:mod:`unified.sync.exports`), and page
 
 import asyncio
 import re
-import select
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
 from psycopg import sql
-from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGconn
 
 from unified.schema.entities import EVENTS, INVOICES
 from unified.schema.invoice import UnifiedLineItem
 from unified.store.database import Database
 from unified.store.lists import compressed
+from unified.store.lists.blocks import Block, Rows
 from unified.store.lists.declared import RecordList
 from unified.store.lists.pages import connection_ids
 from unified.store.records.raw import forms
 from unified.store.records.tables import column_type
 
-PIECE_BYTES = 3 * 1024 * 1024
+PIECE_BYTES = 4 * 1024 * 1024
 """Size of a piece, more or less: what is held in memory, and read again after an interruption."""
 
 WITHOUT_DAY = "__HIVE_DEFAULT_PARTITION__"
@@ -45,6 +42,7 @@ _MARKS: Mapping[Form, tuple[str, str]] = {"plain": (DELIMITER, QUOTE)}
 _USUAL_MARKS = ",", '"'
 
 _ID_BYTES = 36
+_HEAD_BYTES = len(WITHOUT_DAY) + 1 + _ID_BYTES  # a day, or that there is none, and the id behind it
 # A field of CSV as PostgreSQL writes it, with what ends it. The module csv takes none of more than 128 KiB.
 _FIELDS = {
     (delimiter, quote): re.compile(
@@ -186,81 +184,47 @@ async def copy(
         values = {"ids": ids, "stream": extract.stream, "since": extract.since, "before": extract.before}
         places = {f"after_{number}": value for number, value in enumerate(after or ())}
         async with conn.cursor().copy(_statement(extract, list(places)), {**values, **places}):
-            rows = _Rows(conn.pgconn)
-            while found := await asyncio.to_thread(_next, extract, rows):
-                day, held = found
+            rows = Rows(conn.pgconn)
+            while block := await asyncio.to_thread(_next, extract, rows):
                 if extract.raw:
-                    held = await compressed.opened(
-                        db, workspace_id, bodies, held, extract.marks, is_json=extract.form == "json"
+                    is_json = extract.form == "json"
+                    opened = await compressed.opened(
+                        db, workspace_id, bodies, block.rows(), extract.marks, is_json=is_json
                     )
-                yield await asyncio.to_thread(_piece, extract, day, held)
+                    block = Block(block.day, opened)
+                piece = await asyncio.to_thread(_piece, extract, block)
+                del block
+                yield piece
 
 
-class _Rows:
-    """The rows of a COPY, by libpq itself: waiting for each through the event loop takes ten times as long.
-
-    libpq is asked not to wait: psycopg would hold Python's lock for as long, and nothing else could be done meanwhile.
-    """
-
-    def __init__(self, pgconn: PGconn) -> None:
-        self._pgconn = pgconn
-        self._arrival = select.poll()
-        self._arrival.register(pgconn.socket, select.POLLIN)
-        self._ahead: bytes | None = None
-        self._is_over = False
-
-    def next(self) -> bytes | None:
-        """The next row; None behind the last."""
-        if self._ahead is not None:
-            row, self._ahead = self._ahead, None
-            return row
-        if self._is_over:
-            return None
-        while not (found := self._pgconn.get_copy_data(1))[0]:
-            self._arrival.poll()
-            self._pgconn.consume_input()
-        size, data = found
-        if size > 0:
-            return bytes(data)
-        self._is_over = True
-        while result := self._pgconn.get_result():
-            if result.status == ExecStatus.FATAL_ERROR:
-                raise error_from_result(result)
-        return None
-
-    def put_back(self, row: bytes) -> None:
-        """Let this row be the next."""
-        self._ahead = row
-
-
-def _next(extract: Extract, rows: _Rows) -> tuple[bytes, list[bytes]] | None:
-    """The rows of the next piece, and the day that each begins with; None behind the last."""
-    begin, delimiter = b"", extract.marks[0].encode()
-    held: list[bytes] = []
-    size = 0
+def _next(extract: Extract, rows: Rows) -> Block | None:
+    """The rows of the next piece; None behind the last."""
+    block, delimiter = Block(), extract.marks[0].encode()
     while row := rows.next():
-        if extract.by_day or size >= PIECE_BYTES:
-            day = row[: row.index(delimiter) + 1] if extract.by_day else b""
-            own = slice(len(day), len(day) + _ID_BYTES)
-            if held and (day != begin or (size >= PIECE_BYTES and row[own] != held[-1][own])):
+        is_full = block.size >= PIECE_BYTES
+        if extract.by_day or is_full:
+            head = bytes(row[:_HEAD_BYTES])
+            day = head[: head.index(delimiter) + 1] if extract.by_day else b""
+            own = len(day), len(day) + _ID_BYTES
+            if block and (day != block.day or (is_full and head[slice(*own)] != block.last(*own))):
                 rows.put_back(row)
                 break
-            begin = day
-        held.append(row)
-        size += len(row)
-    return (begin, held) if held else None
+            block.day = day
+        block.add(row)
+    return block or None
 
 
-def _piece(extract: Extract, day: bytes, rows: list[bytes]) -> Piece:
-    name = day.decode()[:-1]
+def _piece(extract: Extract, block: Block) -> Piece:
+    name, begin = block.day.decode()[:-1], len(block.day)
     names = list(extract.columns) if extract.form != "json" else [extract.which.unique, *extract.key.values()]
     end = max(names.index(column) for column in extract.key.values()) + 1
-    last, _ = _fields(rows[-1], len(day), end, extract.marks)
+    last, _ = _fields(block.last(begin), 0, end, extract.marks)
     found = dict(zip(names, last, strict=False))
     place = [*([name] if name else []), *(found[column] for column in extract.key.values())]
     if extract.form == "json":
-        return Piece(name, b"".join(_document(row, len(day), len(names)) for row in rows), len(rows), place)
-    return Piece(name, b"".join([row[len(day) :] for row in rows] if day else rows), len(rows), place)
+        documents = b"".join([_document(row, begin, len(names)) for row in block.rows()])
+        return Piece(name, documents, len(block), place)
+    return Piece(name, block.without_day(), len(block), place)
 
 
 def _document(row: bytes, begin: int, before: int) -> bytes:

@@ -11,24 +11,29 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from unified.store.database import Database
 from unified.store.lists import pages
-from unified.store.lists.copies import Extract, copy
-from unified.sync.exports.errors import ExportError
+from unified.store.lists.copies import Extract, Piece, copy
+from unified.sync.exports.errors import ExportError, UnfitError
 from unified.sync.exports.formats import FORMATS, Format, format_of
 from unified.sync.exports.progress import FOLDER, Progress, alone, read_json, sync, write_json
 from unified.sync.exports.streams import find
 
 GOES_ON_SECONDS = 24 * 60 * 60
 """After this time an export that was interrupted begins anew: what it read is old."""
+
+_ENCODERS = (
+    2  # pieces that are encoded side by side while the next one is read; each holds some of them in memory
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +125,11 @@ async def export(db: Database, request: Request) -> Export:
             last.keep(progress.start["place"])
             progress.remove()
             return Export(files, progress.rows, resumed, progress.start["since"] is None)
+    except UnfitError:
+        raise ExportError(
+            f"{request.stream} hold a value that Parquet has no type for: a time that is infinite or after the year "
+            "9999 or before 1, or lines of another form than an invoice's; export them as jsonl"
+        ) from None
     except OSError as error:
         reason = f"{request.target} can't be written: {error.strerror or error}"
         if progress is not None and progress.rows:
@@ -223,19 +233,31 @@ async def _read(
         before=progress.start["place"]["xid"],
         deleted=extract.deleted or request.since_last,
     )
-    async with aclosing(copy(db, request.workspace_id, extract, after=progress.after)) as pieces:
-        writing: asyncio.Future[None] | None = None
-        try:
-            async for piece in pieces:  # each is written while the next one is read
-                if writing is not None:
-                    await writing
-                keep = partial(file_format.keep, piece.rows)
-                add = asyncio.to_thread(progress.add, piece.day, piece.count, piece.place, keep)
-                writing = asyncio.ensure_future(add)
-        finally:
-            if writing is not None:
-                await writing
+    keeping: deque[asyncio.Task[None]] = deque()
+    with ThreadPoolExecutor(_ENCODERS) as encoders:
+        async with aclosing(copy(db, request.workspace_id, extract, after=progress.after)) as pieces:
+            try:
+                async for piece in pieces:
+                    encoded = asyncio.wrap_future(encoders.submit(file_format.encoded, piece.rows))
+                    former = keeping[-1] if keeping else None
+                    keeping.append(asyncio.create_task(_keep(progress, piece, encoded, former)))
+                    if len(keeping) > _ENCODERS:
+                        await keeping.popleft()
+            finally:  # a thread can't be stopped
+                done = await asyncio.gather(*keeping, return_exceptions=True)
+    for error in filter(None, done):
+        raise error
     progress.end()
+
+
+async def _keep(
+    progress: Progress, piece: Piece, encoded: Awaitable[bytes], former: asyncio.Task[None] | None
+) -> None:
+    """Keep a piece once it is ``encoded``, and the ``former`` one is kept."""
+    rows = await encoded
+    if former is not None:
+        await former
+    await asyncio.to_thread(progress.add, piece.day, piece.count, piece.place, rows)
 
 
 def _write(request: Request, target: Path, file_format: Format, progress: Progress) -> list[Path]:

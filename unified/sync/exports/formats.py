@@ -22,8 +22,8 @@ class Format(Protocol):
 
     form: Form
 
-    def keep(self, rows: bytes, piece: Path) -> None:
-        """Write the rows of a piece."""
+    def encoded(self, rows: bytes) -> bytes:
+        """The rows of a piece as it is kept; several threads may ask at a time."""
 
     def join(self, pieces: Sequence[Path], file: Path) -> None:
         """Make a file of pieces."""
@@ -38,9 +38,9 @@ class Csv:
         """Of these columns, by name."""
         self._columns = columns
 
-    def keep(self, rows: bytes, piece: Path) -> None:
-        """Write the rows of a piece."""
-        piece.write_bytes(rows)
+    def encoded(self, rows: bytes) -> bytes:
+        """The rows of a piece, which come as they are kept."""
+        return rows
 
     def join(self, pieces: Sequence[Path], file: Path) -> None:
         """Make a file of pieces."""
@@ -57,9 +57,9 @@ class JsonLines:
     def __init__(self, columns: Mapping[str, str]) -> None:
         """Of these columns, which each object names."""
 
-    def keep(self, rows: bytes, piece: Path) -> None:
-        """Write the rows of a piece."""
-        piece.write_bytes(rows)
+    def encoded(self, rows: bytes) -> bytes:
+        """The rows of a piece, which come as they are kept."""
+        return rows
 
     def join(self, pieces: Sequence[Path], file: Path) -> None:
         """Make a file of pieces."""

@@ -1,12 +1,15 @@
 """Parquet: CSV to Arrow and Arrow to Parquet, by column, without a Python object per value.
 
-Pieces are Arrow files in which numbers are still text. A file's columns of numbers get their type once, by all of its
-values (:func:`unified.schema.arrow.decimal_type`).
+A piece is a Parquet file, and the file its row groups (:mod:`unified.sync.exports.row_groups`), unless an amount needs
+more digits than the usual type has. Then all numbers of its piece are text, and the file is written anew: a column of
+numbers has one type, by all of its values (:func:`unified.schema.arrow.decimal_type`).
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,8 @@ from unified.schema.arrow import decimal_type, scalar_type
 from unified.schema.invoice import UnifiedLineItem
 from unified.store.lists.copies import DELIMITER, QUOTE, Form
 from unified.store.records.tables import column_type
-from unified.sync.exports.errors import ExportError
+from unified.sync.exports import row_groups
+from unified.sync.exports.errors import ExportError, UnfitError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,22 +50,32 @@ class Parquet:
         fields = UnifiedLineItem.model_fields.items()
         self._line = {name: column_type(info.annotation) for name, info in fields}
 
-    def keep(self, rows: bytes, piece: Path) -> None:
-        """Write the rows of a piece."""
-        table = self._read(rows)
-        options = self._pa.ipc.IpcWriteOptions(compression="lz4")
-        with (
-            self._pa.OSFile(str(piece), "wb") as out,
-            self._pa.ipc.new_file(out, table.schema, options=options) as file,
-        ):
-            file.write_table(table)
+    def encoded(self, rows: bytes) -> bytes:
+        """The rows of a piece, as a Parquet file.
+
+        Raises:
+            UnfitError: If a value is of no type that its column has in Parquet.
+        """
+        try:
+            table = self._read(rows)
+        except self._pa.ArrowInvalid:  # says the value
+            raise UnfitError from None
+        with suppress(self._pa.ArrowInvalid):  # an amount needs more digits than the usual type has
+            table = table.cast(self._schema({}))
+        out = self._pa.BufferOutputStream()
+        self._write([table], table.schema, out)
+        return bytes(out.getvalue())
 
     def join(self, pieces: Sequence[Path], file: Path) -> None:
         """Make a file of pieces."""
-        try:
-            self._write(pieces, file, {})
-        except self._pa.ArrowInvalid:  # an amount needs more digits than the usual type has
-            self._write(pieces, file, {place: self._needed(pieces, place) for place in self._numbers()})
+        from pyarrow import parquet  # noqa: PLC0415 - optional
+
+        usual = self._schema({})
+        if pieces and all(parquet.read_schema(piece) == usual for piece in pieces):
+            row_groups.join(pieces, file)
+            return
+        schema = self._schema({place: self._needed(pieces, place) for place in self._numbers()})
+        self._write(map(self._table, pieces), schema, str(file))
 
     def _read(self, rows: bytes) -> "pa.Table":
         """Rows of CSV as a table, numbers as text."""
@@ -85,7 +99,9 @@ class Parquet:
         )
         table = csv.read_csv(
             self._pa.BufferReader(rows),
-            read_options=csv.ReadOptions(column_names=list(self._columns), block_size=len(rows)),
+            read_options=csv.ReadOptions(
+                column_names=list(self._columns), block_size=len(rows), use_threads=False
+            ),
             parse_options=csv.ParseOptions(
                 delimiter=DELIMITER, quote_char=QUOTE if is_quoted else False, newlines_in_values=is_quoted
             ),
@@ -130,7 +146,7 @@ class Parquet:
             options = json.ParseOptions(
                 explicit_schema=pa.schema([("v", wanted)]), unexpected_field_behavior="ignore"
             )
-            read = json.ReadOptions(block_size=max(len(whole), 1))
+            read = json.ReadOptions(block_size=max(len(whole), 1), use_threads=False)
             chunks += json.read_json(pa.BufferReader(whole), read_options=read, parse_options=options)[
                 "v"
             ].chunks
@@ -141,37 +157,35 @@ class Parquet:
         ends = self._pa.py_buffer(struct.pack("=ii", 0, len(text)))
         return self._pa.Array.from_buffers(self._pa.string(), 1, [None, ends, self._pa.py_buffer(text)])[0]
 
-    def _write(self, pieces: Sequence[Path], file: Path, types: Mapping[_Place, "pa.DataType"]) -> None:
+    def _write(self, tables: Iterable["pa.Table"], schema: "pa.Schema", out: Any) -> None:
         from pyarrow import parquet  # noqa: PLC0415 - optional
 
-        schema = self._schema(types)
-        repeating = self._repeating(pieces)
-        with parquet.ParquetWriter(str(file), schema, compression="zstd", use_dictionary=repeating) as out:
-            for piece in pieces:
-                for batch in self._batches(piece):
-                    out.write_table(self._pa.Table.from_batches([batch]).cast(schema))
+        tables = iter(tables)
+        first = list(islice(tables, 1))
+        repeating = self._repeating(first[0]) if first else []
+        with parquet.ParquetWriter(out, schema, compression="zstd", use_dictionary=repeating) as writer:
+            for table in chain(first, tables):
+                writer.write_table(table.cast(schema))
 
-    def _repeating(self, pieces: Sequence[Path]) -> list[str]:
-        """Columns of texts that repeat, as the first rows have them.
+    def _repeating(self, table: "pa.Table") -> list[str]:
+        """Columns of texts that repeat.
 
         Ids in a dictionary make a file half as large again, and writing it takes twice the time.
         """
         import pyarrow.compute as pc  # noqa: PLC0415 - optional
 
-        first = next((batch for piece in pieces for batch in self._batches(piece)), None)
-        if first is None:
-            return []
         return [
             name
-            for name, column in zip(first.schema.names, first.columns, strict=True)
+            for name, column in zip(table.column_names, table.columns, strict=True)
             if column.type == self._pa.string()
             and pc.count_distinct(column).as_py() <= _REPEATS * len(column)
         ]
 
-    def _batches(self, piece: Path) -> Iterator["pa.RecordBatch"]:
-        with self._pa.OSFile(str(piece)) as source, self._pa.ipc.open_file(source) as reader:
-            for number in range(reader.num_record_batches):
-                yield reader.get_batch(number)
+    def _table(self, piece: Path) -> "pa.Table":
+        from pyarrow import parquet  # noqa: PLC0415 - optional
+
+        with parquet.ParquetFile(piece) as file:
+            return file.read()
 
     def _schema(self, types: Mapping[_Place, "pa.DataType"]) -> "pa.Schema":
         """The columns of a file, those of numbers as ``types`` has them, or else as they usually are."""
@@ -214,23 +228,22 @@ class Parquet:
         import pyarrow.compute as pc  # noqa: PLC0415 - optional
 
         whole = scale = 0
-        for piece in pieces:
-            for batch in self._batches(piece):
-                values: Any = batch.column(place[0])
-                if len(place) > 1:
-                    values = pc.struct_field(pc.list_flatten(values), place[1])
-                try:
-                    sizes = [_digits(text) for text in pc.unique(values).to_pylist() if text is not None]
-                except InvalidOperation:
-                    return self._pa.string()
-                whole = max([whole, *(before for before, _ in sizes)])
-                scale = max([scale, *(behind for _, behind in sizes)])
+        for table in map(self._table, pieces):
+            values: Any = table[place[0]]
+            if len(place) > 1:
+                values = pc.struct_field(pc.list_flatten(values), place[1])
+            try:
+                sizes = [_digits(number) for number in pc.unique(values).to_pylist() if number is not None]
+            except InvalidOperation:
+                return self._pa.string()
+            whole = max([whole, *(before for before, _ in sizes)])
+            scale = max([scale, *(behind for _, behind in sizes)])
         return decimal_type(whole, scale)
 
 
-def _digits(text: str) -> tuple[int, int]:
+def _digits(number: str | Decimal) -> tuple[int, int]:
     """Digits of a number before the point, and behind it."""
-    _, digits, exponent = Decimal(text).as_tuple()
+    _, digits, exponent = Decimal(number).as_tuple()
     if not isinstance(exponent, int):
-        raise InvalidOperation(text)  # not a number, or infinite
+        raise InvalidOperation(number)  # not a number, or infinite
     return max(len(digits) + exponent, 0), max(-exponent, 0)

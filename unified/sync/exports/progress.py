@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -51,10 +51,10 @@ class Progress:
             piece.unlink()
         self._keep()
 
-    def add(self, day: str, count: int, after: list[str], write: Callable[[Path], None]) -> None:
-        """Write the next piece, and count it."""
+    def add(self, day: str, count: int, after: list[str], rows: bytes) -> None:
+        """Keep the next piece, and count it."""
         piece = self.folder / f"piece-{self._pieces:06}-{day}"
-        write(piece)
+        piece.write_bytes(rows)
         sync(piece)
         self._pieces, self.rows, self.after = self._pieces + 1, self.rows + count, after
         self._keep()

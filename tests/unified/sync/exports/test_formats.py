@@ -76,9 +76,11 @@ async def test_text_comes_back_whatever_is_in_it(
     assert found == [(text, text) for text in texts]
 
 
+@pytest.mark.parametrize("piece", [1, copies.PIECE_BYTES])
 async def test_an_amount_that_the_usual_type_does_not_hold_gets_its_column_a_larger_one(
-    warehouse: Warehouse,
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
+    monkeypatch.setattr(copies, "PIECE_BYTES", piece)
     fine, large = Decimal("0.0000000000001"), Decimal(9999999999999999999999999999)
     await warehouse.put(INVOICES, "1", total=fine, tax=fine, line_items=(UnifiedLineItem(quantity=fine),))
     await warehouse.put(INVOICES, "2", total=large)
