@@ -2,9 +2,9 @@
 
     uv run --group dev python benchmarks/export.py --invoices 1000000
 
-Each in a process of its own, in turn, on one server: seconds from the start of the process to the whole file, and the
-process's peak memory. pandas reads the table as psycopg gives it, with exact amounts and lines as Python's objects,
-which pyarrow then turns into columns. The files are compared.
+Each in a process of its own, in turn, on one server: seconds from the start of the process to the whole file, seconds
+of CPU of the process and of the server, and the process's peak memory. pandas reads the table as psycopg gives it, with
+exact amounts and lines as Python's objects, which pyarrow then turns into columns. The files are compared.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 import pyarrow.compute as pc
@@ -64,7 +65,7 @@ def main() -> None:
             _fill(server.url, options.invoices)
             ours, theirs = Path(folder) / "ours.parquet", Path(folder) / "theirs.parquet"
             for _ in range(options.rounds):
-                _measure(server.url, ours, theirs)
+                _measure(server, ours, theirs)
         finally:
             server.stop()
 
@@ -76,33 +77,50 @@ def _fill(url: str, invoices: int) -> None:
         conn.execute("VACUUM ANALYZE unified_invoices")
 
 
-def _measure(url: str, ours: Path, theirs: Path) -> None:
+def _measure(server: PostgresServer, ours: Path, theirs: Path) -> None:
     unified = str(Path(sys.executable).with_name("unified"))
     export = [unified, "export", "invoices", "--workspace", "bench", "--to", str(ours)]
-    seconds, peak = _run(export, url)
+    one = _run(export, server)
     columns = [name for name in parquet.read_schema(ours).names if name != "connection"]
-    pandas_seconds, pandas_peak = _run(
-        [sys.executable, "-c", _PANDAS, url, str(theirs), ",".join(columns)], url
+    other = _run([sys.executable, "-c", _PANDAS, server.url, str(theirs), ",".join(columns)], server)
+    print(f"unified export: {one}; pandas: {other}")
+    print(
+        f"ratio {other.seconds / one.seconds:.1f}, of CPU {other.cpu / one.cpu:.1f}, "
+        f"with the server's {(other.cpu + other.server) / (one.cpu + one.server):.1f}; load {os.getloadavg()[0]:.0f}"
     )
-    print(f"unified export: {seconds:.1f} s, {peak} MB; pandas: {pandas_seconds:.1f} s, {pandas_peak} MB")
-    print(f"ratio {pandas_seconds / seconds:.1f}")
     sums = [pc.sum(parquet.read_table(file, columns=["total"])["total"]).as_py() for file in (ours, theirs)]
     print(f"sums of the totals: {sums[0]} and {sums[1]}; {parquet.read_metadata(ours).num_rows:,} rows")
 
 
-def _run(command: list[str], url: str) -> tuple[float, int]:
-    """Seconds, and peak memory in MB, of a process."""
+class _Run(NamedTuple):
+    """Of a process: seconds, seconds of its CPU and of the server's, and its peak memory in MB."""
+
+    seconds: float
+    cpu: float
+    server: float
+    peak: int
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s, CPU {self.cpu:.1f} s and {self.server:.1f} s of the server, {self.peak} MB"
+
+
+def _run(command: list[str], server: PostgresServer) -> _Run:
     watched = [sys.executable, "-c", _WATCH, *command]
-    begin = time.perf_counter()
-    done = subprocess.run(watched, env=_environment(url), check=True, stdout=subprocess.PIPE, text=True)
-    return time.perf_counter() - begin, int(done.stdout.split()[-1]) // 1024
+    before, begin = server.cpu(), time.perf_counter()
+    done = subprocess.run(
+        watched, env=_environment(server.url), check=True, stdout=subprocess.PIPE, text=True
+    )
+    seconds = time.perf_counter() - begin
+    cpu, peak = done.stdout.split()[-2:]
+    return _Run(seconds, float(cpu), server.cpu() - before, int(peak) // 1024)
 
 
-# The largest of a process's children, in KiB: the one.
+# CPU of a process's children, and the largest of them in KiB: the one.
 _WATCH = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 """
 
 
