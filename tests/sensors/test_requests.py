@@ -1,6 +1,5 @@
 """Requests to sync now: each becomes one run, and is forgotten once it has it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -18,10 +17,9 @@ from unified_assets.partitions import connections_of
 
 
 @pytest.fixture
-def installation(installation: Installation) -> Iterator[Installation]:
+def installation(installation: Installation, stored_instance: dg.DagsterInstance) -> Installation:
     """The same, with an instance that is stored: a sensor opens it by its reference."""
-    with dg.instance_for_test() as instance:
-        yield replace(installation, instance=instance)
+    return replace(installation, instance=stored_instance)
 
 
 def ask(installation: Installation, connection: Connection, *, full: bool = False) -> SyncRequest:

@@ -4,9 +4,11 @@ Dagster's runs have event loops of their own, so these tests are synchronous.
 """
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -140,6 +142,23 @@ def installation(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
     hubspot = HubSpotSandbox(contacts=60, companies=10, invoices=30, limits=None)
     with SandboxServer(stripe=stripe, hubspot=hubspot) as sandbox, dg.DagsterInstance.ephemeral() as instance:
         yield Installation(database_url, sandbox, instance, _definitions())
+
+
+@pytest.fixture(scope="session")
+def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DAGSTER_HOME with its tables, to be copied: making them takes four times as long."""
+    home = tmp_path_factory.mktemp("dagster")
+    with dg.instance_for_test(temp_dir=str(home)) as instance:
+        assert instance.get_runs() == []
+    return home
+
+
+@pytest.fixture
+def stored_instance(dagster_home: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance that is stored."""
+    home = shutil.copytree(dagster_home, tmp_path / "dagster")
+    with dg.instance_for_test(temp_dir=str(home)) as instance:
+        yield instance
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:

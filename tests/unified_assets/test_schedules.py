@@ -1,6 +1,5 @@
 """When a tick asks for a round, and which connections have a first load of their own."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,10 +14,9 @@ from unified_assets.partitions import connections_of
 
 
 @pytest.fixture
-def installation(installation: Installation) -> Iterator[Installation]:
+def installation(installation: Installation, stored_instance: dg.DagsterInstance) -> Installation:
     """The same, with an instance that is stored: a schedule opens it by its reference."""
-    with dg.instance_for_test() as instance:
-        yield replace(installation, instance=instance)
+    return replace(installation, instance=stored_instance)
 
 
 def tick(installation: Installation, source: str = "stripe", *, after: timedelta = timedelta()) -> Any:
