@@ -58,7 +58,7 @@ _SENSORS = (
     "connections",
     "first_loads",
     "sync_requests",
-    "stripe_inbox",
+    "inbox",
     "identities",
     "routes",
     "subscriptions",

@@ -4,17 +4,21 @@ Resources hold no configuration that is secret: addresses and master keys come f
 that uses them, decrypted credentials live in private attributes and locals only.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import dagster as dg
 from pydantic import PrivateAttr
 
+from resources import kept
 from unified.store.connectors import installed
 from unified.store.database import Database
 from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import KeyProvider
 from unified.store.secrets.providers import load_provider
+
+_Answer = TypeVar("_Answer")
 
 
 class DatabaseResource(dg.ConfigurableResource["DatabaseResource"]):
@@ -30,6 +34,10 @@ class DatabaseResource(dg.ConfigurableResource["DatabaseResource"]):
         async with Database.open() as db:
             await installed.refresh(db)
             yield db
+
+    def ask(self, question: Callable[[Database], Awaitable[_Answer]]) -> _Answer:
+        """What a tick asks, on connections that this process keeps; see :func:`resources.kept.ask`."""
+        return kept.ask(question)
 
 
 class CredentialStoreResource(dg.ConfigurableResource["CredentialStoreResource"]):

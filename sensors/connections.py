@@ -1,5 +1,6 @@
 """Keeps Dagster's partitions equal to the registry: one per connection, per source."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -36,7 +37,7 @@ def connections_sensor(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.SensorD
             requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
             for source in sources:
                 partitions = connections_of(source)
-                known = partition_keys(context.instance, source)
+                known = await asyncio.to_thread(partition_keys, context.instance, source)
                 wanted = registered[source]
                 # Only the difference: Dagster checks added keys one by one.
                 if added := sorted(wanted - known):

@@ -11,8 +11,10 @@ from itertools import islice
 import dagster as dg
 
 from resources.store import DatabaseResource
+from sensors.watching import watch
 from unified.kit.registry import discover_adapters
 from unified.schema.entities import CUSTOMERS
+from unified.store.database import Database
 from unified.store.identities import golden as identities
 from unified.store.identities.golden import Due
 from unified.store.workspaces import workspaces
@@ -22,6 +24,7 @@ from unified_assets.schedules import running_connections
 
 # Asked for by one tick, which Dagster ends after a minute; the next one asks for more.
 _MOST = 100
+_LOOK_SECONDS = 30.0
 
 
 def identities_sensor() -> dg.SensorDefinition:
@@ -37,29 +40,32 @@ def identities_sensor() -> dg.SensorDefinition:
     def ask(
         context: dg.SensorEvaluationContext, database: DatabaseResource
     ) -> dg.SensorResult | dg.SkipReason:
-        wanted, found = asyncio.run(_look(database))
-        known = set(WORKSPACES.get_partition_keys(dynamic_partitions_store=context.instance))
-        requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
-        if added := sorted(wanted - known):
-            requests.append(WORKSPACES.build_add_request(added))
-        if removed := sorted(known - wanted):
-            requests.append(WORKSPACES.build_delete_request(removed))
-        due = due_runs(
-            found, known & wanted, running_connections(context.instance), datetime.now(UTC).isoformat()
+        async def look(db: Database) -> dg.SensorResult | None:
+            wanted = {workspace.slug for workspace in await workspaces.listed(db)}
+            async with db.scheduler() as conn:
+                found = await identities.due(conn, _customer_streams())
+            return await asyncio.to_thread(_asked, context.instance, wanted, found)
+
+        return watch(database, look, _LOOK_SECONDS) or dg.SkipReason(
+            "nothing changed since it was resolved, or a run is under way"
         )
-        runs = list(islice(due, _MOST))
-        if not runs and not requests:
-            return dg.SkipReason("nothing changed since it was resolved, or a run is under way")
-        return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=requests)
 
     return ask
 
 
-async def _look(database: DatabaseResource) -> tuple[set[str], list[Due]]:
-    async with database.open() as db:
-        slugs = {workspace.slug for workspace in await workspaces.listed(db)}
-        async with db.scheduler() as conn:
-            return slugs, await identities.due(conn, _customer_streams())
+def _asked(instance: dg.DagsterInstance, wanted: set[str], found: list[Due]) -> dg.SensorResult | None:
+    """What is to be asked of Dagster; None where that is nothing."""
+    known = set(WORKSPACES.get_partition_keys(dynamic_partitions_store=instance))
+    requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
+    if added := sorted(wanted - known):
+        requests.append(WORKSPACES.build_add_request(added))
+    if removed := sorted(known - wanted):
+        requests.append(WORKSPACES.build_delete_request(removed))
+    due = due_runs(found, known & wanted, running_connections(instance), datetime.now(UTC).isoformat())
+    runs = list(islice(due, _MOST))
+    if not runs and not requests:
+        return None
+    return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=requests)
 
 
 def _customer_streams() -> set[str]:

@@ -1,20 +1,22 @@
-"""Asks for a drain run as soon as something waits in a source's inbox.
+"""Asks for a drain run of each source as soon as something waits in its inbox.
 
-A tick stays and looks (:mod:`sensors.watching`). Most looks only ask whether an event was received since.
+A tick stays and looks (:mod:`sensors.watching`), at all sources together. Most looks only ask whether an event was
+received since.
 """
 
 import asyncio
 import time
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 import dagster as dg
 
 from resources.store import DatabaseResource
-from sensors import watching
-from unified.kit.adapter import BaseAdapter
+from sensors.watching import Watch
 from unified.store.database import Database
 from unified.store.inbox import backlog, horizon
+from unified.store.inbox.backlog import Waiting
 from unified_assets.drains import lease_of
 from unified_assets.single import last_run, next_run_key, obstacle_of
 
@@ -29,79 +31,117 @@ _QUIET_SECONDS = 5.0
 _KEEN_SECONDS = 2.0
 # What is older was seen by a tick's first look.
 _REACH = timedelta(hours=1)
-# While a run is under way, which applies what comes by itself.
+# A source is left alone for so long while a run of it is under way, which applies what comes by itself.
 _BLOCKED_SECONDS = 1.0
 
 
-def inbox_sensor(adapter: type[BaseAdapter[Any]], job: str) -> dg.SensorDefinition:
-    """The sensor of one source."""
+def inbox_sensor(jobs: Mapping[str, dg.JobDefinition]) -> dg.SensorDefinition:
+    """The sensor of all sources.
+
+    Args:
+        jobs: The job that drains one, by source.
+    """
 
     @dg.sensor(
-        name=f"{adapter.name}_inbox",
-        job_name=job,
+        name="inbox",
+        jobs=list(jobs.values()),
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Asks for a drain when {adapter.display_name} webhooks wait and no drain is under way.",
+        description="Asks for a drain of each source whose webhooks wait while no drain of it is under way.",
     )
-    def watch(
+    def look(
         context: dg.SensorEvaluationContext, database: DatabaseResource
-    ) -> dg.RunRequest | dg.SkipReason:
-        return asyncio.run(_watch(context.instance, database, adapter.name, job))
+    ) -> dg.SensorResult | dg.SkipReason:
+        return database.ask(_Look(context.instance, {source: job.name for source, job in jobs.items()}).stay)
 
-    return watch
+    return look
 
 
-async def _watch(
-    instance: dg.DagsterInstance, database: DatabaseResource, source: str, job: str
-) -> dg.RunRequest | dg.SkipReason:
-    until = time.monotonic() + watching.WATCH_SECONDS
-    async with database.open() as db:
-        clock = await db.clock()
+class _Look:
+    """One tick's."""
+
+    def __init__(self, instance: dg.DagsterInstance, jobs: Mapping[str, str]) -> None:
+        self._instance = instance
+        self._jobs = jobs
+        # Why no run is asked for, and until when a source is left alone for that, by the monotonic clock.
+        self._obstacles: dict[str, str] = {}
+        self._blocked: dict[str, float] = {}
+
+    async def stay(self, db: Database) -> dg.SensorResult | dg.SkipReason:
+        """Look until there are runs to ask for, or the tick has stayed long enough."""
+        span, clock = Watch(), await db.clock()
         since: datetime | None = None
-        received = _Received(db, source, await backlog.pulse(db, source))
+        received = _Received(db, self._jobs, await backlog.pulse(db, self._jobs))
         while True:
             started = time.monotonic()
-            found = await backlog.waiting(db, source, clock(), **({"received_since": since} if since else {}))
+            self._blocked = {source: until for source, until in self._blocked.items() if until > started}
+            free = self._jobs.keys() - self._blocked.keys()
+            found = await backlog.waiting_of(
+                db, free, clock(), **({"received_since": since} if since else {})
+            )
+            now = clock()
+            if runs := await self._runs(db, [one for one in found if one.is_due(now)], now):
+                return dg.SensorResult(run_requests=runs)
             pause = max(_LOOK_SECONDS, _SHARE * (time.monotonic() - started))
-            obstacle = "nothing waits"
-            if due := [one for one in found if one.is_due(clock())]:
-                last = last_run(instance, job)
-                obstacle = await obstacle_of(db, lease_of(source), last, clock())
-                if not obstacle:
-                    events = sum(one.events + one.letters for one in due)
-                    tags = {"unified/waiting_events": str(events)}
-                    return dg.RunRequest(run_key=next_run_key(source, last), tags=tags)
-                pause = _BLOCKED_SECONDS
-            if time.monotonic() + pause > until:
-                async with db.scheduler() as conn:
-                    if held_up := await horizon.held_up(conn, source):
-                        count = sum(held.events for held in held_up.connections.values())
-                        obstacle += f"; {count} event(s) can't be read yet and wait for {held_up.by}"
-                return dg.SkipReason(obstacle)
-            since = clock() - _REACH
+            if self._blocked:
+                pause = max(pause, _PULSE_SECONDS)
+            if pause > span.left():
+                return dg.SkipReason(await self._reason(db))
+            since = now - _REACH
             await asyncio.sleep(pause)
-            if not due:
-                await received.wait(until)
+            if not self._blocked:
+                await received.wait(min(_QUIET_SECONDS, span.left()))
+
+    async def _runs(self, db: Database, due: Collection[Waiting], now: datetime) -> list[dg.RunRequest]:
+        """Of sources with something to do that nothing is in the way of; the others are left alone for a moment."""
+        by_source: dict[str, list[Waiting]] = defaultdict(list)
+        for one in due:
+            by_source[one.connection.connector].append(one)
+        runs = []
+        for source, waiting in by_source.items():
+            last = await asyncio.to_thread(last_run, self._instance, self._jobs[source])
+            if obstacle := await obstacle_of(db, lease_of(source), last, now):
+                self._obstacles[source] = obstacle
+                self._blocked[source] = time.monotonic() + _BLOCKED_SECONDS
+                continue
+            events = sum(one.events + one.letters for one in waiting)
+            runs.append(
+                dg.RunRequest(
+                    run_key=next_run_key(source, last),
+                    job_name=self._jobs[source],
+                    tags={"unified/waiting_events": str(events)},
+                )
+            )
+        return runs
+
+    async def _reason(self, db: Database) -> str:
+        """Why nothing was asked for."""
+        said = [f"{source}: {self._obstacles[source]}" for source in sorted(self._blocked)]
+        async with db.scheduler() as conn:
+            if held_up := await horizon.held_up(conn):
+                count = sum(held.events for held in held_up.connections.values())
+                said.append(f"{count} event(s) can't be read yet and wait for {held_up.by}")
+        return "; ".join(said) or "nothing waits"
 
 
 class _Received:
     """Waits for events by their numbers, which costs next to nothing however many connections there are."""
 
-    def __init__(self, db: Database, source: str, pulse: int | None) -> None:
+    def __init__(self, db: Database, sources: Collection[str], pulse: int | None) -> None:
         self._db = db
-        self._source = source
+        self._sources = sources
         self._pulse = pulse
         self._keen_until = 0.0
 
-    async def wait(self, until: float) -> None:
+    async def wait(self, seconds: float) -> None:
         """Wait until the inbox is worth a look: an event was received a moment ago, or none for a while.
 
         Args:
-            until: Not longer than that, by the monotonic clock.
+            seconds: That while.
         """
-        until = min(until, time.monotonic() + _QUIET_SECONDS)
+        until = time.monotonic() + seconds
         while True:
-            pulse = await backlog.pulse(self._db, self._source)
+            pulse = await backlog.pulse(self._db, self._sources)
             now = time.monotonic()
             if pulse != self._pulse:
                 self._pulse, self._keen_until = pulse, now + _KEEN_SECONDS

@@ -1,5 +1,6 @@
 """Asks for a run of each connection whose first load is due or under way: it may take hours, a round minutes."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -40,10 +41,10 @@ def loads_sensor(adapters: Sequence[type[BaseAdapter[Any]]], jobs: Mapping[str, 
     ) -> dg.SensorResult | dg.SkipReason:
         async def look(db: Database) -> dg.SensorResult | None:
             now = datetime.now(UTC)
-            running = running_connections(context.instance)
+            running = await asyncio.to_thread(running_connections, context.instance)
             found = await turns.due(db, now, running, is_loaded=False, limit=_MOST)
             ready = {
-                source: partition_keys(context.instance, source)
+                source: await asyncio.to_thread(partition_keys, context.instance, source)
                 for source in {one.connector for one in found}
             }
             runs = [

@@ -4,6 +4,7 @@ A tick asks for the run and changes nothing. Once a run is there that was asked 
 forgets the request: whatever fails in between, it is neither lost nor carried out twice.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,18 +63,23 @@ async def _ready(instance: dg.DagsterInstance, db: Database) -> list[PendingSync
     unanswered = [one for one in waiting if not await _is_settled(instance, db, one)]
     if not unanswered:
         return []
+    return await asyncio.to_thread(_free, instance, unanswered)
+
+
+def _free(instance: dg.DagsterInstance, asked: list[PendingSync]) -> list[PendingSync]:
+    """Those that no run is under way for, and whose connection has its partition, which takes seconds if it is new."""
     running = running_connections(instance)
     return [
         one
-        for one in unanswered
+        for one in asked
         if one.connection.key not in running
-        # A new connection gets its partition within seconds.
         and one.connection.key in partition_keys(instance, one.connection.connector)
     ]
 
 
 async def _is_settled(instance: dg.DagsterInstance, db: Database, one: PendingSync) -> bool:
-    if not instance.get_runs(filters=dg.RunsFilter(tags={_RUN_KEY_TAG: _run_key(one)}), limit=1):
+    asked_for = dg.RunsFilter(tags={_RUN_KEY_TAG: _run_key(one)})
+    if not await asyncio.to_thread(instance.get_runs, filters=asked_for, limit=1):
         return False
     await sync_requests.settle(db, one)
     return True

@@ -4,6 +4,7 @@ A route has work as soon as a sync or a drain of its connection has committed ch
 What was seen is not marked anywhere: a run moves the route's own cursor, and if a tick fails nothing is lost.
 """
 
+import asyncio
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -38,7 +39,9 @@ def routes_sensor() -> dg.SensorDefinition:
     ) -> dg.SensorResult | dg.SkipReason:
         async def look(db: Database) -> dg.SensorResult | None:
             now = (await db.clock())()
-            there = set(routes.get_partition_keys(dynamic_partitions_store=context.instance))
+            there = set(
+                await asyncio.to_thread(routes.get_partition_keys, dynamic_partitions_store=context.instance)
+            )
             wanted = {route.partition for route in await Routes(db).all()}
             requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
             if added := sorted(wanted - there):
@@ -46,7 +49,7 @@ def routes_sensor() -> dg.SensorDefinition:
             if removed := sorted(there - wanted):
                 requests.append(routes.build_delete_request(removed))
             ready = [route for route in await runs.due(db, now) if route.partition in there]
-            asked = list(_runs(context.instance, ready, now))
+            asked = await asyncio.to_thread(lambda: list(_runs(context.instance, ready, now)))
             if not requests and not asked:
                 return None
             return dg.SensorResult(run_requests=asked, dynamic_partitions_requests=requests)

@@ -5,11 +5,13 @@ A tick stays and looks (:mod:`sensors.watching`).
 
 import asyncio
 import time
+from functools import partial
 
 import dagster as dg
 
 from resources.store import DatabaseResource
-from sensors import watching
+from sensors.watching import Watch
+from unified.store.database import Database
 from unified.store.subscriptions.due import due, has_changes
 from unified.sync.subscriptions.deliver import LEASE
 from unified_assets.single import last_run, next_run_key, obstacle_of
@@ -33,27 +35,25 @@ def subscriptions_sensor() -> dg.SensorDefinition:
     def watch(
         context: dg.SensorEvaluationContext, database: DatabaseResource
     ) -> dg.RunRequest | dg.SkipReason:
-        return asyncio.run(_watch(context.instance, database))
+        return database.ask(partial(_watch, context.instance))
 
     return watch
 
 
-async def _watch(instance: dg.DagsterInstance, database: DatabaseResource) -> dg.RunRequest | dg.SkipReason:
-    until = time.monotonic() + watching.WATCH_SECONDS
-    async with database.open() as db:
-        clock = await db.clock()
-        while True:
-            started = time.monotonic()
-            obstacle = "nothing has changed that is subscribed to"
-            for workspace_id, subscription_id in await due(db, clock()):
-                if not await has_changes(db, workspace_id, subscription_id, clock(), or_is_behind=True):
-                    continue
-                last = last_run(instance, JOB)
-                obstacle = await obstacle_of(db, LEASE, last, clock())
-                if not obstacle:
-                    return dg.RunRequest(run_key=next_run_key(JOB, last))
-                break
-            pause = max(_LOOK_SECONDS, _SHARE * (time.monotonic() - started))
-            if time.monotonic() + pause > until:
-                return dg.SkipReason(obstacle)
-            await asyncio.sleep(pause)
+async def _watch(instance: dg.DagsterInstance, db: Database) -> dg.RunRequest | dg.SkipReason:
+    span, clock = Watch(), await db.clock()
+    while True:
+        started = time.monotonic()
+        obstacle = "nothing has changed that is subscribed to"
+        for workspace_id, subscription_id in await due(db, clock()):
+            if not await has_changes(db, workspace_id, subscription_id, clock(), or_is_behind=True):
+                continue
+            last = await asyncio.to_thread(last_run, instance, JOB)
+            obstacle = await obstacle_of(db, LEASE, last, clock())
+            if not obstacle:
+                return dg.RunRequest(run_key=next_run_key(JOB, last))
+            break
+        pause = max(_LOOK_SECONDS, _SHARE * (time.monotonic() - started))
+        if pause > span.left():
+            return dg.SkipReason(obstacle)
+        await asyncio.sleep(pause)

@@ -4,20 +4,49 @@ It only looks: what it saw is not marked anywhere, and if it fails nothing is lo
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from resources.store import DatabaseResource
+from unified.store.connectors import installed
 from unified.store.database import Database
 
-WATCH_SECONDS = 45.0
-"""How long a tick looks. Dagster ends one after 60 s."""
+TIMEOUT_VARIABLE = "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS"
+"""After how many seconds the daemon gives a tick up, 60 by default; the code server has to be told the same."""
+
+
+def watch_seconds() -> float:
+    """How long a tick may look: the rest is for its last look, and for its way there and back."""
+    return 0.75 * float(os.environ.get(TIMEOUT_VARIABLE) or 60)
+
+
+WATCH_SECONDS = watch_seconds()
+"""How long a tick looks."""
+
+# As long as Dagster has not loaded connectors that were installed, removed or upgraded since: a tick of the definitions
+# that come may know what to do with them.
+_OUTDATED_SECONDS = 45.0
 
 # However many connections there are, looking takes a small part of the time.
 _SHARE = 10
 
 _Found = TypeVar("_Found")
+
+
+class Watch:
+    """How long a tick looks."""
+
+    def __init__(self) -> None:
+        """Begin now."""
+        self._began = time.monotonic()
+
+    def left(self) -> float:
+        """How many seconds it goes on."""
+        is_outdated = installed.are_others_than_loaded()
+        seconds = min(WATCH_SECONDS, _OUTDATED_SECONDS) if is_outdated else WATCH_SECONDS
+        return self._began + seconds - time.monotonic()
 
 
 def watch(
@@ -26,21 +55,20 @@ def watch(
     """Look until something is found, or the tick has stayed long enough.
 
     Args:
-        database: Opened once for all looks.
-        look: Returns what it found, or None.
+        database: Asked.
+        look: Returns what it found, or None. What blocks belongs into ``asyncio.to_thread``.
         every: Seconds between two looks, at least.
     """
 
-    async def stay() -> _Found | None:
-        until = time.monotonic() + WATCH_SECONDS
-        async with database.open() as db:
-            while True:
-                started = time.monotonic()
-                if (found := await look(db)) is not None:
-                    return found
-                pause = max(every, _SHARE * (time.monotonic() - started))
-                if time.monotonic() + pause > until:
-                    return None
-                await asyncio.sleep(pause)
+    async def stay(db: Database) -> _Found | None:
+        span = Watch()
+        while True:
+            started = time.monotonic()
+            if (found := await look(db)) is not None:
+                return found
+            pause = max(every, _SHARE * (time.monotonic() - started))
+            if pause > span.left():
+                return None
+            await asyncio.sleep(pause)
 
-    return asyncio.run(stay())
+    return database.ask(stay)

@@ -192,6 +192,8 @@ def migrated_database(server_url: str, template: str) -> Iterator[str]:
     create = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
     execute(_beside(server_url, "postgres"), create)
     yield _beside(server_url, name)
+    if "resources.kept" in sys.modules:
+        sys.modules["resources.kept"].close()
     execute(_beside(server_url, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 

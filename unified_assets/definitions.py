@@ -1,5 +1,6 @@
 """The front door: everything that Dagster loads."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,9 @@ from unified_assets.routes import route_asset, route_job
 from unified_assets.schedules import source_job, source_schedule
 from unified_assets.sources import source_assets
 from unified_assets.subscriptions import deliver_job
+
+# Dagster itself passes it on where a sensor has several jobs, and would say so at each start.
+warnings.filterwarnings("ignore", "Parameter `owners` of initializer `SensorDefinition", dg.BetaWarning)
 
 
 def build_definitions(*own: dg.Definitions, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -80,11 +84,7 @@ def _product(replaced: Mapping[str, Any]) -> dg.Definitions:
         schedules=[source_schedule(adapter, rounds[adapter.name]) for adapter in polled],
         sensors=[
             connections_sensor(adapters),
-            *(
-                inbox_sensor(adapter, drains[adapter.name].name)
-                for adapter in adapters
-                if adapter.name in drains
-            ),
+            inbox_sensor(drains),
             loads_sensor(polled, jobs),
             requests_sensor(polled, jobs),
             identities_sensor(),

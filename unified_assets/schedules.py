@@ -1,6 +1,5 @@
 """One job and one schedule per source: a round whenever a connection is due; and the job that syncs one connection."""
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +9,7 @@ from resources.store import DatabaseResource
 from unified.kit.adapter import BaseAdapter
 from unified.store.connections import turns
 from unified.store.connections.rows import ConnectionSummary
+from unified.store.database import Database
 from unified_assets.observing.freshness import fresh_keys
 from unified_assets.partitions import CONNECTION_TAG
 from unified_assets.rounds import lease_of
@@ -52,8 +52,8 @@ def source_schedule(adapter: type[BaseAdapter[Any]], job: dg.JobDefinition) -> d
         context: dg.ScheduleEvaluationContext, database: DatabaseResource
     ) -> dg.RunRequest | dg.SkipReason:
         last = last_run(context.instance, job.name)
-        obstacle = asyncio.run(_obstacle(database, adapter, last, context.scheduled_execution_time))
-        if obstacle:
+        now = context.scheduled_execution_time
+        if obstacle := database.ask(lambda db: _obstacle(db, adapter, last, now)):
             return dg.SkipReason(obstacle)
         return dg.RunRequest(run_key=next_run_key(adapter.name, last))
 
@@ -66,14 +66,13 @@ def assets_of(adapter: type[BaseAdapter[Any]], connection: ConnectionSummary) ->
 
 
 async def _obstacle(
-    database: DatabaseResource, adapter: type[BaseAdapter[Any]], last: dg.RunRecord | None, now: datetime
+    db: Database, adapter: type[BaseAdapter[Any]], last: dg.RunRecord | None, now: datetime
 ) -> str:
     """Why no round is to be asked for; empty if nothing is in the way."""
-    async with database.open() as db:
-        if not await turns.due(db, now, connector=adapter.name, is_loaded=True, limit=1):
-            return "no connection is due"
-        clock = await db.clock()
-        return "a round is under way" if await is_under_way(db, lease_of(adapter.name), last, clock()) else ""
+    if not await turns.due(db, now, connector=adapter.name, is_loaded=True, limit=1):
+        return "no connection is due"
+    clock = await db.clock()
+    return "a round is under way" if await is_under_way(db, lease_of(adapter.name), last, clock()) else ""
 
 
 def running_connections(instance: dg.DagsterInstance) -> set[str]:

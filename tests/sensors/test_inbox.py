@@ -31,13 +31,21 @@ def waiting(installation: Installation) -> Installation:
     return installation
 
 
-def tick(installation: Installation, source: str = "stripe") -> Any:
-    """What the sensor of a source answers: the key of the run that it asks for, or why it asks for none."""
+def look(installation: Installation) -> Any:
+    """What the sensor answers."""
     with dg.build_sensor_context(
         instance=installation.instance, resources={"database": DatabaseResource()}
     ) as context:
-        answer = installation.defs.resolve_sensor_def(f"{source}_inbox").evaluate_tick(context)
-    return answer.run_requests[0].run_key if answer.run_requests else answer.skip_message
+        return installation.defs.resolve_sensor_def("inbox").evaluate_tick(context)
+
+
+def tick(installation: Installation) -> Any:
+    """The key of the run that is asked for, or why none is."""
+    answer = look(installation)
+    if not answer.run_requests:
+        return answer.skip_message
+    (request,) = answer.run_requests
+    return request.run_key
 
 
 def begin(installation: Installation, status: dg.DagsterRunStatus) -> str:
@@ -53,7 +61,6 @@ def test_nothing_waits(installation: Installation) -> None:
 
 def test_a_run_is_asked_for_once_and_again_when_more_comes(waiting: Installation) -> None:
     assert tick(waiting) == tick(waiting) == "stripe:first", "the same key, so Dagster makes one run of both"
-    assert tick(waiting, "hubspot") == "nothing waits"
     result = drain(waiting)
     assert tick(waiting) == "nothing waits"
     receive(waiting, waiting.find("acme/stripe"), EVENT | {"id": "evt_2"})
@@ -61,18 +68,15 @@ def test_a_run_is_asked_for_once_and_again_when_more_comes(waiting: Installation
 
 
 def test_the_run_says_how_much_waits(waiting: Installation) -> None:
-    with dg.build_sensor_context(
-        instance=waiting.instance, resources={"database": DatabaseResource()}
-    ) as context:
-        answer = waiting.defs.resolve_sensor_def("stripe_inbox").evaluate_tick(context)
-    (request,) = answer.run_requests or ()
+    (request,) = look(waiting).run_requests
+    assert request.job_name == "stripe_drain"
     assert request.tags["unified/waiting_events"] == "1"
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING])
 def test_no_second_run_while_one_begins(waiting: Installation, status: dg.DagsterRunStatus) -> None:
     begin(waiting, status)
-    assert tick(waiting) == "a run is asked for or under way"
+    assert tick(waiting) == "stripe: a run is asked for or under way"
 
 
 def test_a_failed_run_is_tried_again_after_a_pause(
@@ -88,7 +92,7 @@ def test_a_run_that_was_killed_with_its_machine_is_not_waited_for(
     waiting: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead = begin(waiting, dg.DagsterRunStatus.STARTED)
-    assert tick(waiting) == "a run is asked for or under way"
+    assert tick(waiting) == "stripe: a run is asked for or under way"
     monkeypatch.setattr(single, "_START", timedelta(0))
 
     async def tick_under_lease(db: Any) -> Any:
@@ -99,7 +103,7 @@ def test_a_run_that_was_killed_with_its_machine_is_not_waited_for(
             thread.join()
             return answers[0]
 
-    assert waiting.ask(tick_under_lease) == "a run is asked for or under way"
+    assert waiting.ask(tick_under_lease) == "stripe: a run is asked for or under way"
     assert tick(waiting) == f"stripe:{dead}"
 
 
@@ -121,13 +125,13 @@ def test_a_quiet_inbox_is_looked_through_once(
     monkeypatch.setattr(watching, "WATCH_SECONDS", 1.0)
     if has_connection:
         installation.add("acme/stripe", "stripe")
-    waiting_of, looks = inbox_sensors.backlog.waiting, []
+    waiting_of, looks = inbox_sensors.backlog.waiting_of, []
 
-    async def look(*args: Any, **options: Any) -> Any:
+    async def counted(*args: Any, **options: Any) -> Any:
         looks.append(args)
         return await waiting_of(*args, **options)
 
-    monkeypatch.setattr(inbox_sensors.backlog, "waiting", look)
+    monkeypatch.setattr(inbox_sensors.backlog, "waiting_of", counted)
     assert tick(installation) == "nothing waits"
     assert 1 <= len(looks) <= 2, "as the tick begins, and as it ends"
 
@@ -138,14 +142,14 @@ def test_what_comes_while_a_tick_looks_is_seen(
     monkeypatch.setattr(watching, "WATCH_SECONDS", 60.0)
     connection = installation.add("acme/stripe", "stripe")
     looked = threading.Event()
-    waiting_of = inbox_sensors.backlog.waiting
+    waiting_of = inbox_sensors.backlog.waiting_of
 
-    async def look(*args: Any, **options: Any) -> Any:
+    async def noted(*args: Any, **options: Any) -> Any:
         found = await waiting_of(*args, **options)
         looked.set()
         return found
 
-    monkeypatch.setattr(inbox_sensors.backlog, "waiting", look)
+    monkeypatch.setattr(inbox_sensors.backlog, "waiting_of", noted)
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(tick(installation)))
     thread.start()
@@ -153,3 +157,28 @@ def test_what_comes_while_a_tick_looks_is_seen(
     receive(installation, connection, EVENT)
     thread.join()
     assert answers == ["stripe:first"]
+
+
+def test_a_source_whose_drain_is_under_way_holds_up_no_other(
+    waiting: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(waiting, dg.DagsterRunStatus.STARTING)
+    monkeypatch.setattr(watching, "WATCH_SECONDS", 60.0)
+    connection = waiting.add("acme/hubspot", "hubspot")
+    event = {"eventId": 1, "portalId": 1, "objectId": 1, "occurredAt": 1_790_000_000_000}
+    event |= {"subscriptionType": "contact.creation"}
+    blocked = threading.Event()
+    obstacle_of = inbox_sensors.obstacle_of
+
+    async def noted(*args: Any) -> str:
+        blocked.set()
+        return await obstacle_of(*args)
+
+    monkeypatch.setattr(inbox_sensors, "obstacle_of", noted)
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(tick(waiting)))
+    thread.start()
+    assert blocked.wait(30)
+    receive(waiting, connection, [event])
+    thread.join()
+    assert answers == ["hubspot:first"]

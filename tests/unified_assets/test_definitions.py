@@ -198,11 +198,8 @@ def test_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {f"{one}_schedule" for one in sources}
     assert {sensor.name for sensor in repository.sensor_defs} == {
-        "chargebee_inbox", "connections", "derived_assets", "expiring_credentials", "failures", "first_loads",
-        "hubspot_inbox", "identities", "inbox_retention", "jira_inbox", "quickbooks_inbox", "routes",
-        "salesforce_inbox", "silent_connections", "slack_inbox", "stripe_inbox", "subscriptions",
-        "sync_requests",
-        "webhook_inbox", "xero_inbox",
+        "connections", "derived_assets", "expiring_credentials", "failures", "first_loads", "identities", "inbox",
+        "inbox_retention", "routes", "silent_connections", "subscriptions", "sync_requests",
     }  # fmt: skip
     assert all(
         schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs

@@ -1,7 +1,7 @@
 """What this process knows of installed documents: read from the database, made into adapters, said to the registry.
 
-Each process looks by itself: a command, a run and a tick when they open the database, Dagster's code server when it
-loads its definitions, a server every few seconds. Nothing is imported for an installation without documents.
+Each process looks by itself: a command and a run when they open the database, Dagster's code server when it loads its
+definitions, and every few seconds as other servers do. Nothing is imported for an installation without documents.
 """
 
 import asyncio
@@ -77,6 +77,8 @@ class _Source:
 # What this process made of documents, by hash, and where they are installed by what it saw last.
 _made: "dict[str, type[BaseAdapter[Any]] | str]" = {}
 _seen: list[Place] = []
+# Where they were installed when this process loaded its definitions.
+_loaded: list[Place] = []
 
 
 async def refresh(db: Database) -> None:
@@ -113,6 +115,12 @@ def load() -> None:
         unknown = _unknown(found)
         sources = _read(conn, _Source, _SOURCES, hashes=unknown) if unknown else []
     _learn(found, sources)
+    _loaded[:] = found
+
+
+def are_others_than_loaded() -> bool:
+    """Whether other documents are installed, as far as this process knows, than :func:`load` found."""
+    return _seen != _loaded
 
 
 def places(conn: psycopg.Connection[Any]) -> list[Place]:

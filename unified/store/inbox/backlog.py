@@ -3,6 +3,7 @@
 What can't be applied yet, as a transaction is open, is counted by :mod:`unified.store.inbox.horizon`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -45,18 +46,23 @@ class Waiting:
         return (self.events or self.letters) > 0 and (held_until is None or held_until <= now)
 
 
-async def pulse(db: Database, connector: str) -> int | None:
-    """A number that rises with each event received, of whichever connection; None where the connector has none.
+async def pulse(db: Database, connectors: Collection[str]) -> int | None:
+    """A number that rises with each event received, of whichever connection.
 
     It costs next to nothing to look at. An event is numbered before it is committed, and readable some time after that.
+
+    Args:
+        db: Where.
+        connectors: None is returned where none of them has a connection.
     """
     async with db.scheduler() as conn:
         result = await conn.execute(
             """
-            SELECT last_value FROM webhook_inbox_id
-            WHERE EXISTS (SELECT FROM connector_configs WHERE connector = %s)
+            -- The value is 1 before the first one is taken, too.
+            SELECT last_value + is_called::int FROM webhook_inbox_id
+            WHERE EXISTS (SELECT FROM connector_configs WHERE connector = ANY(%s))
             """,
-            (connector,),
+            (list(connectors),),
         )
         row = await result.fetchone()
     return row[0] if row else None
@@ -65,11 +71,18 @@ async def pulse(db: Database, connector: str) -> int | None:
 async def waiting(
     db: Database, connector: str, now: datetime, *, received_since: datetime = _EVER
 ) -> list[Waiting]:
+    """What waits for a drain of one connector; see :func:`waiting_of`."""
+    return await waiting_of(db, [connector], now, received_since=received_since)
+
+
+async def waiting_of(
+    db: Database, connectors: Collection[str], now: datetime, *, received_since: datetime = _EVER
+) -> list[Waiting]:
     """What waits for a drain, connection by connection: counts and ages, as the scheduler's role may see.
 
     Args:
         db: Where.
-        connector: Of whose connections.
+        connectors: Of whose connections.
         now: Dead letters are counted that are due by then.
         received_since: Look at events received since then only. A time of today spares most partitions, which is
             for who looks several times a second.
@@ -78,7 +91,7 @@ async def waiting(
         Connections that have something waiting, those in trouble too, the oldest event first.
     """
     async with db.scheduler() as conn:
-        return await _waiting(conn, now, received_since, connector)
+        return await _waiting(conn, now, received_since, list(connectors))
 
 
 async def waiting_in(conn: AsyncConnection[Any], now: datetime) -> list[Waiting]:
@@ -87,7 +100,7 @@ async def waiting_in(conn: AsyncConnection[Any], now: datetime) -> list[Waiting]
 
 
 async def _waiting(
-    conn: AsyncConnection[Any], now: datetime, received_since: datetime, connector: str | None
+    conn: AsyncConnection[Any], now: datetime, received_since: datetime, connectors: list[str] | None
 ) -> list[Waiting]:
     # CASE and not coalesce(), which PostgreSQL does not take for leakproof: behind a workspace's policy the comparison
     # would be no condition of the index, and all events that are kept would be read.
@@ -116,10 +129,10 @@ async def _waiting(
                 LIMIT %(most)s
             ) AS due
         ) AS l
-        WHERE (%(connector)s::text IS NULL OR c.connector = %(connector)s) AND (i.events > 0 OR l.letters > 0)
+        WHERE (%(connectors)s::text[] IS NULL OR c.connector = ANY(%(connectors)s)) AND (i.events > 0 OR l.letters > 0)
         ORDER BY i.oldest_at NULLS LAST
         """,
-        {"connector": connector, "now": now, "since": received_since, "most": MOST_COUNTED},
+        {"connectors": connectors, "now": now, "since": received_since, "most": MOST_COUNTED},
     )
     found = await result.fetchall()
     if not found:

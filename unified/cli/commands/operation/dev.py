@@ -51,6 +51,9 @@ THREADS_VARIABLES = ("DAGSTER_GRPC_MAX_WORKERS", "DAGSTER_CODE_SERVER_MAX_WORKER
 # not try again.
 TIMEOUT_VARIABLE = "DAGSTER_GRPC_TIMEOUT_SECONDS"
 _CODE_SERVER_SECONDS = "300"
+# Each tick of a sensor costs processor time in three processes, so few of them look for long.
+SENSOR_TIMEOUT_VARIABLE = "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS"
+_SENSOR_SECONDS = "300"
 # Dagster's daemon would wait for the ticks that look, to no avail. Whatever it is killed in goes on at the next start.
 _DAGSTER_GRACE = 4.0
 
@@ -168,6 +171,7 @@ def prepare_code_server() -> None:
     for variable in THREADS_VARIABLES:
         os.environ.setdefault(variable, _CODE_SERVER_THREADS)
     os.environ.setdefault(TIMEOUT_VARIABLE, _CODE_SERVER_SECONDS)
+    os.environ.setdefault(SENSOR_TIMEOUT_VARIABLE, _SENSOR_SECONDS)
 
 
 def ui_token(host: str) -> str | None:
