@@ -25,7 +25,7 @@ _SETTLE_SECONDS = 60.0
 _ROLES = {
     "dagster._daemon": "daemon",
     "api grpc": "code server",
-    "code-server": "in front of the code server",
+    "code-server start": "in front of the code server",
     "processes.webserver": "webserver",
     "unified.cli serve": "webhook server",
     "dagster_dev": "dagster dev",

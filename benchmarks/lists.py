@@ -27,6 +27,7 @@ import psycopg
 from fleet import add_partitions, fill
 from rig import IngressProcess, installation
 
+from resources import kept
 from resources.store import CredentialStoreResource, DatabaseResource
 from sensors import watching
 from unified.cli.installation import prepare_dagster, upgrade_dagster
@@ -94,6 +95,7 @@ def main() -> None:
 
             for name, look in looks.items():
                 print(json.dumps({name: _least(look, options.rounds, cpu)}), flush=True)
+            kept.close()
 
 
 def _least(look: Callable[[], object], rounds: int, cpu: Callable[[], float]) -> dict[str, float]:

@@ -30,15 +30,22 @@ def connections_sensor(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.SensorD
     def sync_partitions(
         context: dg.SensorEvaluationContext, database: DatabaseResource
     ) -> dg.SensorResult | dg.SkipReason:
+        # Sources without partitions when this tick looked before: with no connection either, there is nothing to ask.
+        empty: set[str] = set()
+
         async def look(db: Database) -> dg.SensorResult | None:
             registered = defaultdict(set)
             for connector, key in await Registry(db).all_keys():
                 registered[connector].add(key)
             requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
             for source in sources:
+                wanted = registered[source]
+                if source in empty and not wanted:
+                    continue
                 partitions = connections_of(source)
                 known = await asyncio.to_thread(partition_keys, context.instance, source)
-                wanted = registered[source]
+                if not known:
+                    empty.add(source)
                 # Only the difference: Dagster checks added keys one by one.
                 if added := sorted(wanted - known):
                     requests.append(partitions.build_add_request(added))

@@ -20,6 +20,8 @@ from unified_assets.subscriptions import JOB
 # Between two looks, or longer: however many subscriptions there are, looking takes a small part of the time.
 _LOOK_SECONDS = 0.5
 _SHARE = 10
+# The same while there is no subscription that something could be delivered to.
+_IDLE_SECONDS = 2.0
 
 
 def subscriptions_sensor() -> dg.SensorDefinition:
@@ -45,7 +47,8 @@ async def _watch(instance: dg.DagsterInstance, db: Database) -> dg.RunRequest | 
     while True:
         started = time.monotonic()
         obstacle = "nothing has changed that is subscribed to"
-        for workspace_id, subscription_id in await due(db, clock()):
+        followed = await due(db, clock())
+        for workspace_id, subscription_id in followed:
             if not await has_changes(db, workspace_id, subscription_id, clock(), or_is_behind=True):
                 continue
             last = await asyncio.to_thread(last_run, instance, JOB)
@@ -53,7 +56,8 @@ async def _watch(instance: dg.DagsterInstance, db: Database) -> dg.RunRequest | 
             if not obstacle:
                 return dg.RunRequest(run_key=next_run_key(JOB, last))
             break
-        pause = max(_LOOK_SECONDS, _SHARE * (time.monotonic() - started))
+        every = _LOOK_SECONDS if followed else _IDLE_SECONDS
+        pause = max(every, _SHARE * (time.monotonic() - started))
         if pause > span.left():
             return dg.SkipReason(obstacle)
         await asyncio.sleep(pause)

@@ -1,10 +1,13 @@
 """Partitions follow the registry."""
 
+import threading
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from resources.store import DatabaseResource
+from sensors import connections, watching
 from tests.unified_assets.conftest import Installation
 from unified.store import removal
 from unified.store.connections.registry import Registry
@@ -58,3 +61,30 @@ def test_a_renamed_connection_has_a_new_partition(installation: Installation) ->
     )
     tick(installation)
     assert partition_keys(installation.instance, "stripe") == {"acme/stripe-us"}
+
+
+def test_a_tick_that_stays_asks_of_a_source_only_while_there_is_something_of_it(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "WATCH_SECONDS", 60.0)
+    monkeypatch.setattr(connections, "_LOOK_SECONDS", 0.05)
+    installation.add("acme/stripe", "stripe")
+    looks: list[str] = []
+    looked_again = threading.Event()
+
+    def noted(instance: dg.DagsterInstance, source: str) -> set[str]:
+        looks.append(source)
+        if looks.count("stripe") == 3:
+            looked_again.set()
+        return partition_keys(instance, source)
+
+    monkeypatch.setattr(connections, "partition_keys", noted)
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(tick(installation)))
+    thread.start()
+    assert looked_again.wait(30)
+    assert looks.count("hubspot") == 1
+    added = installation.add("acme/hubspot", "hubspot")
+    installation.instance.delete_dynamic_partition("hubspot_connections", added.key)
+    thread.join()
+    assert partition_keys(installation.instance, "hubspot") == {added.key}

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from tests.waiting import LIMIT_SECONDS
 from unified.kit.factory import AdapterFactory
 from unified.kit.registry import get_adapter
 from unified.sandbox.faults import Fault
+from unified.store.connections import turns
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.records.counts import kept
 from unified.store.records.tables import StreamKey
 from unified.store.secrets.credentials.store import CredentialStore
+from unified.store.secrets.elsewhere.references import ALLOWED_VARIABLE, resolve
 from unified.store.secrets.opening import StoredConnections
 from unified.store.secrets.providers import load_provider
 from unified.sync import round as rounds_of
@@ -239,6 +242,94 @@ def test_one_that_is_removed_or_paused_meanwhile_is_no_failure(
     result = run_round(installation)
     assert result.success
     assert {key for _, key in reports(installation, result)} == {"globex/two"}
+
+
+def test_one_whose_provider_hangs_holds_up_no_other(installation: Installation) -> None:
+    load(installation, "acme/one", "globex/two")
+    installation.execute("UPDATE connector_configs SET settings = settings || '{\"timeout\": 1}'")
+    hangs = Fault("slow", key=secret_of("acme/one"), seconds=LIMIT_SECONDS, times=None)
+    installation.sandbox.stripe.faults.add(hangs)
+    result = run_round(installation, time_limit_minutes=0.05)
+    (error,) = failures(result).values()
+    assert "1 of 2 connection(s) failed: acme/one: customers: " in error
+    assert "timed out" in error
+    assert installation.find("globex/two").sync_status == "success"
+
+
+def test_one_with_more_changes_than_its_time_holds_goes_on_by_itself(installation: Installation) -> None:
+    load(installation, "acme/one", "globex/two")
+    account = installation.sandbox.stripe.account(secret_of("acme/one"))
+    for _ in range(300):
+        account.create_customer()
+    slow = Fault("slow", key=secret_of("acme/one"), seconds=0.1, times=None)
+    installation.sandbox.stripe.faults.add(slow)
+    result = run_round(installation, stream_limit_minutes=0.01, time_limit_minutes=0.03)
+    assert result.success
+    assert "read" in reports(installation, result)["customers", "globex/two"]
+    installation.sandbox.stripe.faults.clear()
+    now = datetime.now(UTC)
+    (waiting,) = installation.ask(lambda db: turns.due(db, now, is_loaded=False))
+    assert waiting.key == "acme/one", "a run of its own is asked for"
+    assert installation.sync("acme/one").success
+    (stored,) = installation.execute(
+        "SELECT count(*) FROM unified_customers AS c JOIN workspaces AS w ON w.id = c.workspace_id"
+        " WHERE w.slug = 'acme' AND deleted_at IS NULL"
+    )
+    assert stored == (account.source_counts()["customers"],)
+
+
+def test_a_secret_that_is_not_where_it_is_referred_to_holds_up_no_other(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(installation, "acme/one", "globex/two")
+    connection = installation.find("acme/one")
+    monkeypatch.setenv(ALLOWED_VARIABLE, "env:ACME_")
+    monkeypatch.setenv("ACME_KEY", secret_of("acme/one"))
+
+    async def refer(db: Database) -> None:
+        secrets = {"api_key": await resolve("env:ACME_KEY", connection.workspace_id)}
+        kind = get_adapter("stripe").credential_kind
+        await CredentialStore(db, load_provider()).put(connection.workspace_id, connection.id, kind, secrets)
+
+    installation.ask(refer)
+    monkeypatch.delenv("ACME_KEY")
+    result = run_round(installation)
+    assert "1 of 2 connection(s) failed: acme/one: " in next(iter(failures(result).values()))
+    assert "env:ACME_KEY" in str(installation.find("acme/one").error_message)
+    assert installation.find("globex/two").sync_status == "success"
+    monkeypatch.setenv("ACME_KEY", secret_of("acme/one"))
+    make_due(installation)
+    assert run_round(installation).success
+
+
+def test_a_database_that_restarts_in_the_middle_costs_nothing_but_time(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(installation, "acme/one", "globex/two")
+    accounts = {
+        name: installation.sandbox.stripe.account(f"sk_test_fake_{name}") for name in ("acme", "globex")
+    }
+    for account in accounts.values():
+        account.create_customer()
+    sync, restarts = rounds_of.sync_streams, iter([True])
+
+    async def restart_first(*args: Any, **options: Any) -> Any:
+        if next(restarts, False):
+            everybody = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            others = "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            await asyncio.to_thread(installation.execute, f"{everybody} {others}")
+        return await sync(*args, **options)
+
+    monkeypatch.setattr(rounds_of, "sync_streams", restart_first)
+    monkeypatch.setattr(rounds, "Limits", lambda **limits: Limits(**limits, retries=(0.01, 0.01)))
+    run_round(installation)
+    make_due(installation)
+    assert run_round(installation).success
+    stored = installation.execute(
+        "SELECT w.slug, count(*) FROM unified_customers AS c JOIN workspaces AS w ON w.id = c.workspace_id"
+        " WHERE deleted_at IS NULL GROUP BY 1"
+    )
+    assert dict(stored) == {name: account.source_counts()["customers"] for name, account in accounts.items()}
 
 
 def test_there_is_one_round_of_a_source_at_a_time(installation: Installation) -> None:

@@ -113,6 +113,18 @@ def test_each_connection_keeps_its_own_interval(installation: Installation) -> N
     assert asks(installation, "hubspot", after=timedelta(hours=1))
 
 
+@pytest.mark.parametrize("minutes", [-1, 1])
+def test_a_clock_that_is_a_minute_off_neither_misses_a_turn_nor_takes_one_twice(
+    installation: Installation, minutes: int
+) -> None:
+    installation.add("acme/stripe", "stripe")
+    as_if_loaded(installation, minutes_ago=60)
+    assert asks(installation, after=timedelta(minutes=minutes))
+    installation.execute("UPDATE connector_configs SET sync_started_at = now()")
+    assert not asks(installation, after=timedelta(minutes=minutes))
+    assert not asks(installation, after=timedelta(minutes=50 + minutes))
+
+
 @pytest.mark.parametrize(
     "status", [one for one in dg.DagsterRunStatus if one is not dg.DagsterRunStatus.QUEUED]
 )

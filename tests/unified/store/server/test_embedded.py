@@ -87,6 +87,25 @@ def test_it_starts_again_where_it_was(folder: Path) -> None:
     embedded.leave(folder)
 
 
+def test_on_a_full_disk_it_ends_at_once_and_keeps_what_was_committed(folder: Path) -> None:
+    url = beside(embedded.start(folder), "postgres")
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("CREATE TABLE kept AS SELECT FROM generate_series(1, 10)")
+        row = conn.execute("SELECT pg_relation_filepath('kept')").fetchone()
+    assert row is not None
+    file = folder / "postgres" / row[0]
+    kept = file.rename(file.with_suffix(".kept"))
+    file.symlink_to("/dev/full")
+    embedded.leave(folder)
+    log = (folder / "postgres" / "log").read_text()
+    assert "No space left on device" in log
+    assert "received immediate shutdown request" not in log, "it was not waited for in vain"
+    kept.rename(file)
+    embedded.start(folder)
+    with psycopg.connect(url) as conn:
+        assert conn.execute("SELECT count(*) FROM kept").fetchone() == (10,)
+
+
 def test_only_its_user_gets_in_and_only_by_the_socket(folder: Path) -> None:
     url = beside(embedded.start(folder), "postgres")
     assert _query(url, "SHOW listen_addresses") == ""
