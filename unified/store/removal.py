@@ -22,6 +22,7 @@ from unified.store.identities import records as identity_records
 from unified.store.inbox import events as inbox
 from unified.store.readers import granted
 from unified.store.records import keys
+from unified.store.records.counts import invoiced
 from unified.store.rows import fetch
 from unified.store.workspaces.rows import WorkspaceNotFoundError
 
@@ -108,6 +109,7 @@ async def _forget(conn: AsyncConnection[Any], connection_id: UUID) -> None:
             f"DELETE FROM {entity.table} WHERE connection_id = %s AND source_system = %s",  # noqa: S608 - names from above
             (connection_id, row[0]),
         )
+    await invoiced.forget(conn, connection_id)
     await keys.sweep(conn, connection_id)
     await inbox.forget(conn, connection_id)
     await identity_records.forget(conn, row[1], connection_id)

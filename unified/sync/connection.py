@@ -19,12 +19,13 @@ from unified.kit.http.client import HttpClient
 from unified.kit.reading.refresh import Refresh, is_unfinished
 from unified.kit.registry import get_adapter
 from unified.kit.streams import Cursor
+from unified.schema.entities import INVOICES
 from unified.store.connections import field_rules
 from unified.store.connections.registry import Registry, presentable
 from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.records import burials, cursors, history
-from unified.store.records.counts import kept
+from unified.store.records.counts import invoiced, kept
 from unified.store.records.cursors import StoredCursor
 from unified.store.records.tables import StreamKey
 from unified.sync import privacy, reporting, scope
@@ -339,6 +340,10 @@ async def sync_connection(
     """
     async with Mapper() as mapper:
         outcomes = await sync_streams(db, factory, connection, mapper=mapper, **options)
+    async with db.workspace(connection.workspace_id) as conn:
+        for stream in get_adapter(connection.connector).chosen(connection.streams):
+            if stream.name in outcomes and stream.entity is INVOICES:
+                await invoiced.put_together(conn, StreamKey.of(connection, stream))
     if (failure := failure_of(outcomes.values())) is not None:
         raise failure
     return [outcome for outcome in outcomes.values() if isinstance(outcome, PullResult)]

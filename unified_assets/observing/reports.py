@@ -41,7 +41,7 @@ class Description:
 async def describe(
     conn: Any, connection: ConnectionSummary, stream: Stream, result: PullResult
 ) -> Description:
-    """Describe a stream after a pull, and keep what its invoices add up to.
+    """Describe a stream after a pull, and put together what its invoices add up to.
 
     Args:
         conn: A transaction of the workspace. That a change was described is kept once it commits.
@@ -55,7 +55,7 @@ async def describe(
     newest = await quality.newest_records(conn, key, PREVIEW_ROWS) if is_changed else []
     days = await quality.records_by_day(conn, key, PLOTTED_DAYS) if is_changed else []
     if is_changed and key.entity is INVOICES:
-        await invoiced.keep(conn, key)
+        await invoiced.put_together(conn, key, anew=result.mode == "full")
     metadata: dict[str, Any] = {
         "dagster/row_count": live.found,
         "mode": result.mode,

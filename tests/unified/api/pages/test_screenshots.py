@@ -18,7 +18,7 @@ from tests.unified.api.pages import seeds
 from tests.unified.api.pages.conftest import PROVIDER
 from unified.api.pages.session import INSTALLATION
 from unified.kit.factory import AdapterFactory
-from unified.store.records.counts import invoiced, kept
+from unified.store.records.counts import kept
 from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.workspaces import members, workspaces
 from unified.sync.access.authorization import AuthorizedConnections
@@ -115,7 +115,6 @@ async def furnished(site: Site, workspace: Workspace) -> Connection:
     async with site.db.workspace(workspace.id) as conn:
         for stream in ("customers", "invoices", "events"):
             await kept.live_records(conn, key_of(main, stream))
-        await invoiced.keep(conn, key_of(main, "invoices"))
     crm = await site.registry.add_connection(workspace.id, "hubspot", "crm")
     await seeds.failed_with(
         site.db, crm, "hubspot connection acme/crm: HTTP 401: the token was revoked; store a new one"

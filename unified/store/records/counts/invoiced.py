@@ -1,13 +1,15 @@
 """What was invoiced, by month and currency: sums that are kept, however many invoices there are.
 
-They are added up after a sync that changed invoices, or found that something else did; single invoices are in
-`unified.store.lists`.
+Whatever changes an invoice moves them in the same transaction, by triggers (migration 0053), so they hold at any time:
+each change is a row of ``kept_sums``. Here the rows of a month and a currency are put together, and read. Single
+invoices are in `unified.store.lists`.
 """
 
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from psycopg import AsyncConnection, sql
 
@@ -32,34 +34,57 @@ class Invoiced:
     total: Decimal
 
 
-_FORGET = "DELETE FROM kept_sums WHERE connector_config_id = %(connection)s AND stream = %(stream)s"
-# Issued: neither a draft, nor waiting for approval, nor void; what we owe ourselves is not counted.
-_KEEP = """
+# Of two at once, one would put aside what the other has just put together.
+_LOCK = (
+    "SELECT pg_advisory_xact_lock(hashtextextended('sums/' || %(connection)s::text || '/' || %(stream)s, 0))"
+)
+_TOGETHER = """
+    WITH parts AS (
+        DELETE FROM kept_sums WHERE connector_config_id = %(connection)s AND stream = %(stream)s
+            AND (month, currency) IN (
+                SELECT month, currency FROM kept_sums
+                WHERE connector_config_id = %(connection)s AND stream = %(stream)s
+                GROUP BY month, currency HAVING count(*) > 1
+            )
+        RETURNING month, currency, invoices, total
+    )
     INSERT INTO kept_sums (workspace_id, connector_config_id, stream, month, currency, invoices, total)
-    SELECT workspace_id, connection_id, stream,
-        date_trunc('month', coalesce(issue_date, created_at) AT TIME ZONE 'UTC')::date AS month,
-        currency, count(*), sum(total)
+    SELECT %(workspace)s, %(connection)s, %(stream)s, month, currency, sum(invoices), sum(total)
+    FROM parts GROUP BY month, currency HAVING sum(invoices) <> 0
+"""
+# One statement: what is committed meanwhile is in neither, and stays beside it.
+_ANEW = """
+    WITH former AS (
+        DELETE FROM kept_sums WHERE connector_config_id = %(connection)s AND stream = %(stream)s
+    )
+    INSERT INTO kept_sums (workspace_id, connector_config_id, stream, month, currency, invoices, total)
+    SELECT %(workspace)s, %(connection)s, %(stream)s, month, currency, count(*), sum(total)
     FROM {leaf}
-    WHERE connection_id = %(connection)s AND stream = %(stream)s AND deleted_at IS NULL AND kind = 'receivable'
-        AND status IN ('open', 'partially_paid', 'paid', 'uncollectible')
-        AND coalesce(issue_date, created_at) IS NOT NULL AND currency IS NOT NULL AND total IS NOT NULL
-    GROUP BY workspace_id, connection_id, stream, month, currency
+    CROSS JOIN LATERAL issued_in(kind, status, deleted_at, issue_date, created_at, currency, total) AS i (month)
+    WHERE connection_id = %(connection)s AND stream = %(stream)s AND month IS NOT NULL
+    GROUP BY month, currency
 """
 
 
-async def keep(conn: AsyncConnection[Any], key: StreamKey) -> None:
-    """Add up a stream's issued invoices, in place of the sums that were kept.
+async def put_together(conn: AsyncConnection[Any], key: StreamKey, *, anew: bool = False) -> None:
+    """Make one row of the changes of each month and currency.
 
     Args:
         conn: A transaction of the workspace.
         key: Of invoices.
+        anew: Add up all invoices. What somebody did by hand, past the triggers, leaves no trace.
     """
-    await conn.execute(_FORGET, key.parameters())
-    await conn.execute(sql.SQL(_KEEP).format(leaf=key.leaf), key.parameters())
+    await conn.execute(_LOCK, key.parameters())
+    await conn.execute(sql.SQL(_ANEW if anew else _TOGETHER).format(leaf=key.leaf), key.parameters())
+
+
+async def forget(conn: AsyncConnection[Any], connection_id: UUID) -> None:
+    """Delete the sums of a connection that was removed, after its invoices."""
+    await conn.execute("DELETE FROM kept_sums WHERE connector_config_id = %s", (connection_id,))
 
 
 async def between(conn: AsyncConnection[Any], first: date, last: date) -> list[Invoiced]:
-    """What was invoiced by all connections of a workspace, as their syncs have added it up last.
+    """What was invoiced by all connections of a workspace.
 
     Args:
         conn: A transaction of the workspace.
@@ -74,7 +99,8 @@ async def between(conn: AsyncConnection[Any], first: date, last: date) -> list[I
         Invoiced,
         """
         SELECT month, currency, sum(invoices)::bigint AS invoices, sum(total) AS total FROM kept_sums
-        WHERE month BETWEEN %(first)s AND %(last)s GROUP BY currency, month ORDER BY currency, month
+        WHERE month BETWEEN %(first)s AND %(last)s GROUP BY currency, month HAVING sum(invoices) <> 0
+        ORDER BY currency, month
         """,
         first=first,
         last=last,
