@@ -13,6 +13,7 @@ from pydantic import Field
 from adapters.hubspot import mapping, webhooks
 from adapters.hubspot.api import REFUSALS, STATED_RATE, HubSpotApi
 from adapters.hubspot.custom import CustomObjects
+from adapters.hubspot.named import refuse_unknown
 from adapters.hubspot.owners import Owners
 from adapters.hubspot.pull import Objects
 from adapters.hubspot.tools import HubSpotTools
@@ -192,9 +193,11 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         )
 
     async def test(self) -> Account:
-        """Ask whose portal the token opens, and whether it may read every kind of record that a stream needs."""
+        """Ask whose portal the token opens, whether it may read what each stream needs, and for properties by name."""
         account = await self.account()
         await self.may_read(self._touch)
+        await refuse_unknown(self.http, self.config.properties, ("contacts", "invoices"))
+        await refuse_unknown(self.http, [*filter(None, [self.config.key_property])], ("contacts",))
         return account
 
     async def _touch(self, stream: Stream) -> None:

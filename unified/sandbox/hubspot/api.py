@@ -273,7 +273,8 @@ class HubSpotSandbox(Provider[HubSpotPortal]):
 
     def _list_properties(self, call: Call[HubSpotPortal]) -> Reply:
         kind = self._answers.kind(call.request)
-        names = call.account.property_names(kind)
+        is_plain = call.request.query_params.get("dataSensitivity", "non_sensitive") == "non_sensitive"
+        names = call.account.property_names(kind) if is_plain else ()
         return as_json(
             {
                 "results": [
