@@ -129,6 +129,7 @@ class WebhookAdapter(BaseAdapter[WebhookConfig]):
         *_CARRIED.values(),
         Stream("events", EVENTS, to_unified=_to_event),
     )
+    settings_from_deliveries: ClassVar[bool] = True
     verifiers: ClassVar[tuple[Verifier, ...]] = (HmacVerifier("hmac", HmacOptions()),)
 
     @cached_property

@@ -72,6 +72,8 @@ class BaseAdapter(Connected[ConfigT], ABC):
     named_values: ClassVar[Mapping[str, Collection[str]]] = MappingProxyType({})
     # How its deliveries may be signed, the usual way first; none without Capability.WEBHOOK.
     verifiers: ClassVar[tuple[Verifier, ...]] = ()
+    # Whether its settings say which events carry its records: people choose that from what a connection has received.
+    settings_from_deliveries: ClassVar[bool] = False
     # What the usual one is told, where it is one of those that take options; an endpoint keeps them.
     verifier_options: ClassVar[Mapping[str, str]] = MappingProxyType({})
 

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from unified.cli.demo.systems import SYSTEMS, System, shown
 from unified.cli.processes.sandbox import Sandbox
 from unified.cli.session import ACTOR
-from unified.kit.declarations import ConnectionRef, CredentialKind
+from unified.kit.declarations import CredentialKind
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.schema.money import exponent
@@ -121,9 +121,10 @@ async def _authorize(db: Database, credentials: CredentialStore, connection: Con
     """Store a key as the system's adapter looks for it: as a key, or as the access token of a grant."""
     adapter = get_adapter(connection.connector)
     if adapter.credential_kind is CredentialKind.OAUTH_TOKEN:
-        ref = ConnectionRef(connection.id, connection.workspace_id, connection.key, connection.streams)
         authorizations = Authorizations(db, credentials, actor=ACTOR)
-        await authorizations.authorize(ref, "authorization_code", TokenPair(key), client={}, account_id=None)
+        await authorizations.authorize(
+            connection.ref, "authorization_code", TokenPair(key), client={}, account_id=None
+        )
         return
     secrets = {adapter.credential_fields[0].name: key}
     await credentials.put(

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from unified.kit.declarations import ConnectionRef, start_times
 from unified.kit.mapping.column_rules import Rules
 from unified.store.database import Database
 from unified.store.errors import StoreError
@@ -129,6 +130,11 @@ class Connection(ConnectionSummary):
     sync_requested_full: bool
     tested_at: datetime | None
     test_error: str | None
+
+    @property
+    def ref(self) -> ConnectionRef:
+        """What an adapter that works for it knows of it."""
+        return ConnectionRef(self.id, self.workspace_id, self.key, self.streams, start_times(self.since))
 
 
 async def read_connection(conn: AsyncConnection[Any], connection_id: UUID) -> Connection:

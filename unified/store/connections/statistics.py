@@ -14,6 +14,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from unified.schema.entities import ENTITIES
+from unified.store.connections.overview import MOST_PULLS
 from unified.store.connections.rows import READS
 from unified.store.rows import fetch
 
@@ -158,7 +159,12 @@ class Outcomes:
     last_error_at: datetime | None
 
 
-_OUTCOMES = """
+# Pulls that have ended. A remap asks no provider.
+_PULLS = """
+    SELECT workspace_id, connector_config_id, stream, started_at, finished_at, error_message FROM sync_history
+    WHERE started_at >= %(since)s AND finished_at IS NOT NULL AND mode <> 'remap'
+"""
+_OUTCOMES = f"""
     SELECT c.connector, c.id AS connection_id, c.name AS connection, h.stream,
         count(*) FILTER (WHERE h.error_message IS NULL) AS succeeded,
         count(*) FILTER (WHERE h.error_message IS NOT NULL) AS failed,
@@ -166,39 +172,73 @@ _OUTCOMES = """
         (array_agg(h.error_message ORDER BY h.finished_at DESC) FILTER (WHERE h.error_message IS NOT NULL))[1]
             AS last_error,
         max(h.finished_at) FILTER (WHERE h.error_message IS NOT NULL) AS last_error_at
-    FROM connector_configs AS c JOIN sync_history AS h
-        ON (h.workspace_id, h.connector_config_id) = (c.workspace_id, c.id)
-    WHERE h.started_at >= %(since)s AND h.finished_at IS NOT NULL AND h.mode <> 'remap'
-        AND (%(connector)s::text IS NULL OR c.connector = %(connector)s)
-    GROUP BY c.connector, c.id, c.name, h.stream ORDER BY c.name, h.stream
-"""
+    FROM (
+        {_PULLS} AND connector_config_id IN (SELECT id FROM connector_configs WHERE connector = %(connector)s)
+        ORDER BY started_at DESC LIMIT %(most)s
+    ) AS h
+    JOIN connector_configs AS c ON (c.workspace_id, c.id) = (h.workspace_id, h.connector_config_id)
+    GROUP BY c.connector, c.id, c.name, h.stream
+    ORDER BY count(h.error_message) = 0, c.name, h.stream LIMIT %(limit)s
+"""  # noqa: S608 - constants
 
 
 async def outcomes(
-    conn: AsyncConnection[Any], since: datetime, *, connector: str | None = None
+    conn: AsyncConnection[Any], since: datetime, connector: str, *, limit: int
 ) -> list[Outcomes]:
-    """How pulls went, by connection and stream; without counting what is stored, which takes longer.
+    """How a connector's newest pulls went, by connection and stream, those with failures first.
 
     Args:
         conn: A transaction of the workspace.
-        since: Count pulls that began since then.
-        connector: Only those of its connections.
+        since: Count pulls that began since then, :data:`MOST_PULLS` at most.
+        connector: Whose connections.
+        limit: How many of these at most.
     """
-    return await fetch(conn, Outcomes, _OUTCOMES, since=since, connector=connector)
+    return await fetch(
+        conn, Outcomes, _OUTCOMES, since=since, connector=connector, most=MOST_PULLS, limit=limit
+    )
+
+
+async def success_rates(conn: AsyncConnection[Any], since: datetime) -> dict[str, float]:
+    """Which share of the workspace's newest pulls ended well, 0 to 1, by connector; one without any is left out.
+
+    Args:
+        conn: A transaction of the workspace.
+        since: Count pulls that began since then, :data:`MOST_PULLS` at most.
+    """
+    rows = await conn.execute(
+        f"""
+        SELECT c.connector, avg((h.error_message IS NULL)::int)::float8
+        FROM ({_PULLS} ORDER BY started_at DESC LIMIT %(most)s) AS h
+        JOIN connector_configs AS c ON (c.workspace_id, c.id) = (h.workspace_id, h.connector_config_id)
+        GROUP BY c.connector
+        """,  # noqa: S608 - constants
+        {"since": since, "most": MOST_PULLS},
+    )
+    return dict(await rows.fetchall())
 
 
 async def live_records(conn: AsyncConnection[Any], connection_ids: Collection[UUID]) -> dict[UUID, int]:
-    """Live records of all streams that some connections of the workspace have stored; none is left out.
+    """Live records of all streams of some connections, as syncs have counted them last; none is left out.
+
+    Those of a connection of which nothing has been counted are counted now.
 
     Args:
         conn: A transaction of the workspace.
         connection_ids: Which connections.
     """
     rows = await conn.execute(
-        f"SELECT connection_id, sum(live)::bigint FROM ({_LIVE_BY_CONNECTION}) AS tables GROUP BY 1",  # noqa: S608
+        "SELECT connector_config_id, sum(found)::bigint FROM kept_counts "
+        "WHERE connector_config_id = ANY(%(ids)s) AND what = 'live' GROUP BY 1",
         {"ids": list(connection_ids)},
     )
-    return dict.fromkeys(connection_ids, 0) | dict(await rows.fetchall())
+    counted = dict(await rows.fetchall())
+    if others := [one for one in connection_ids if one not in counted]:
+        rows = await conn.execute(
+            f"SELECT connection_id, sum(live)::bigint FROM ({_LIVE_BY_CONNECTION}) AS tables GROUP BY 1",  # noqa: S608
+            {"ids": others},
+        )
+        counted |= dict(await rows.fetchall())
+    return dict.fromkeys(connection_ids, 0) | counted
 
 
 async def live_by_stream(conn: AsyncConnection[Any], connection_id: UUID) -> dict[str, int]:

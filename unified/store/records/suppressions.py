@@ -12,7 +12,6 @@ from uuid import UUID
 
 from psycopg import AsyncConnection, sql
 
-from unified.kit.declarations import ConnectionRef
 from unified.kit.errors import AdapterError
 from unified.kit.factory import build_adapter
 from unified.kit.webhooks.deliveries import ReceivedEvent
@@ -149,9 +148,8 @@ async def traces_of(conn: AsyncConnection[Any], connection_id: UUID) -> Traces |
 async def about(conn: AsyncConnection[Any], connection_id: UUID) -> About:
     """What says which records an event of a connection is about: nothing, where its connector takes no webhooks."""
     connection = await read_connection(conn, connection_id)
-    ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
     try:
-        adapter = build_adapter(connection.connector, connection.settings, {}, ref)
+        adapter = build_adapter(connection.connector, connection.settings, {}, connection.ref)
     except AdapterError:  # settings of an earlier release, or a connector that is not installed
         return lambda _: ()
     subjects: Callable[[ReceivedEvent], Iterable[Any]] = adapter.subjects

@@ -5,7 +5,6 @@ Whose tokens refresh themselves is opened by `unified.sync.access.authorization`
 
 from uuid import UUID
 
-from unified.kit.declarations import ConnectionRef, start_times
 from unified.kit.factory import OpenedConnection
 from unified.kit.registry import get_adapter
 from unified.store.connections.registry import Registry
@@ -26,9 +25,7 @@ class StoredConnections:
     ) -> OpenedConnection:
         """Load a connection and release its secrets; raises what :meth:`CredentialStore.reveal` does."""
         connection = await self._registry.get_connection(workspace_id, connection_id)
-        ref = ConnectionRef(
-            connection.id, workspace_id, connection.key, connection.streams, start_times(connection.since)
-        )
+        ref = connection.ref
         adapter = get_adapter(connection.connector)
         columns = await self._credentials.columns(workspace_id, adapter, connection.columns)
         if not adapter.takes_credential():

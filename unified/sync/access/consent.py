@@ -110,7 +110,7 @@ class Authorizer:
         endpoint, client = await self._endpoint(connection, own or {}, subject)
         state = state_for(connection.workspace_id, self.new_secret().reveal())
         page = endpoint.consent(redirect_uri, state.reveal())
-        consent = Consent(_ref(connection), subject, redirect_uri, page.verifier, client)
+        consent = Consent(connection.ref, subject, redirect_uri, page.verifier, client)
         expires_at = await Consents(self._db, self._credentials).begin(consent, state, browser)
         return Begun(page.url, state, expires_at)
 
@@ -203,7 +203,7 @@ class Authorizer:
             for name, secret in ((await self._stored(connection, subject)) | dict(own)).items()
             if name in ("client_id", "client_secret")
         }
-        config = config_of(connection.connector, connection.settings, _ref(connection))
+        config = config_of(connection.connector, connection.settings, connection.ref)
         label = f"{adapter.name} connection {connection.key}"
         return TokenEndpoint(adapter, config, client_of(adapter, config, client), label=label), client
 
@@ -228,7 +228,7 @@ class Authorizer:
         subject: str,
     ) -> Authorized:
         """See whose account the tokens open, and store them, then the settings that came with them."""
-        ref = _ref(connection)
+        ref = connection.ref
         granted = {**connection.settings, **settings}
         account = None
         if connection.approval == "approved":
@@ -249,7 +249,3 @@ class Authorizer:
                 ref.workspace_id, ref.id, settings=granted, actor=subject
             )
         return Authorized(ref, account)
-
-
-def _ref(connection: Connection) -> ConnectionRef:
-    return ConnectionRef(connection.id, connection.workspace_id, connection.key, connection.streams)

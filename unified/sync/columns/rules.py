@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import ConnectionRef
 from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.factory import build_adapter
 from unified.kit.mapping.column_rules import Rules, Treatment, check
@@ -91,8 +90,7 @@ async def rehearse(db: Database, connection: Connection, rules: Rules) -> None:
     Raises:
         ConfigurationError: If one of the first hundred of a stream can't be; it says of which stream, and why.
     """
-    ref = ConnectionRef(connection.id, connection.workspace_id, connection.key, connection.streams)
-    adapter = build_adapter(connection.connector, connection.settings, {}, ref)
+    adapter = build_adapter(connection.connector, connection.settings, {}, connection.ref)
     columns = Columns(rules, os.urandom(32))
     for stream in adapter.all_streams():
         cut = columns.of(stream.name)

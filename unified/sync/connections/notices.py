@@ -3,7 +3,6 @@
 from typing import Any
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import config_of
 from unified.kit.registry import get_adapter
 from unified.store.connections.accounts import KnownAccount
@@ -49,8 +48,7 @@ async def notices_of_change(
 
 def _scope(connection: Connection) -> str:
     """What its settings say is read."""
-    ref = ConnectionRef(connection.id, connection.workspace_id, connection.key, connection.streams)
-    return scope_of(config_of(connection.connector, connection.settings, ref))
+    return scope_of(config_of(connection.connector, connection.settings, connection.ref))
 
 
 async def standing_notices(db: Database, connection: Connection) -> list[str]:

@@ -1,10 +1,10 @@
 """A connection as a change would make it, before anything is stored: its settings, and the adapter to try it by."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import build_adapter
 from unified.kit.origins import origin_of
 from unified.kit.registry import get_adapter
@@ -58,8 +58,7 @@ async def changed_adapter(
     """The adapter of a connection as it will be: new secrets together with those that stay."""
     async with db.workspace(connection.workspace_id) as conn:
         await ensure_approved(conn, connection.id, connection.key)
-    chosen = connection.streams if streams is None else [*streams]
-    ref = ConnectionRef(connection.id, connection.workspace_id, connection.key, chosen)
+    ref = connection.ref if streams is None else replace(connection.ref, streams=[*streams])
     if secrets.keys() >= {one.name for one in get_adapter(connection.connector).credential_fields}:
         return build_adapter(connection.connector, settings, secrets, ref)
     try:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from unified.kit.declarations import ConnectionRef
 from unified.kit.errors import AdapterError, ConfigurationError
 from unified.kit.factory import build_adapter
 from unified.kit.mapping.compiled import FieldRules
@@ -153,8 +152,9 @@ async def try_draft(
     now = (await db.clock())()
     async with db.workspace(connection.workspace_id) as conn:
         found = await inbox.latest(conn, connection, limit=MOST_DELIVERIES, most_bytes=_MOST_BYTES)
-    ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
-    adapter = build_adapter(connection.connector, {**connection.settings, stream: draft.carried}, {}, ref)
+    adapter = build_adapter(
+        connection.connector, {**connection.settings, stream: draft.carried}, {}, connection.ref
+    )
     declared = adapter.stream(stream)
     rules = FieldRules(declared.entity.model, draft.rules)
     carrying: list[StoredEvent] = []

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from unified.kit.declarations import ConnectionRef
 from unified.kit.errors import ConfigurationError
 from unified.kit.factory import build_adapter
 from unified.kit.mapping.compiled import FieldRules
@@ -112,8 +111,7 @@ async def propose_rules(
     Raises:
         InvalidSettingError: If the connector has no such stream, or a rule in force can't be read.
     """
-    ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
-    adapter = build_adapter(connection.connector, connection.settings, {}, ref)
+    adapter = build_adapter(connection.connector, connection.settings, {}, connection.ref)
     try:
         declared = adapter.stream(stream)
         in_force = await field_rules.read(db, connection, stream)

@@ -2,7 +2,6 @@
 
 from contextlib import aclosing
 
-from unified.kit.declarations import ConnectionRef
 from unified.kit.factory import build_adapter
 from unified.kit.mapping.columns import Columns
 from unified.store.connections import field_rules
@@ -45,9 +44,8 @@ async def remap(
             f"{connection.key}` brings what is stored to that, and then it can be mapped anew",
             retry=True,
         )
-    ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
     columns = Columns(connection.columns)
-    adapter = build_adapter(connection.connector, connection.settings, {}, ref, columns=columns)
+    adapter = build_adapter(connection.connector, connection.settings, {}, connection.ref, columns=columns)
     expected = (*adapter.chosen(connection.streams), *adapter.delivered_streams)
     results = []
     async with Mapper() as mapper:

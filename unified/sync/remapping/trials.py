@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.declarations import ConnectionRef
 from unified.kit.decoding import decode_exactly
 from unified.kit.errors import ConfigurationError, MappingError
 from unified.kit.factory import build_adapter
@@ -92,8 +91,7 @@ async def try_rules(
     Raises:
         InvalidSettingError: If the connector has no such stream, or a rule can't work.
     """
-    ref = ConnectionRef(connection.id, connection.workspace_id, connection.key)
-    adapter = build_adapter(connection.connector, connection.settings, {}, ref)
+    adapter = build_adapter(connection.connector, connection.settings, {}, connection.ref)
     try:
         declared = adapter.stream(stream)
         old_rules = await field_rules.read(db, connection, stream)

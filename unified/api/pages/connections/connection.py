@@ -24,7 +24,7 @@ from unified.store.connections import rows as stored
 from unified.store.connections import statistics
 from unified.store.connections.rows import Connection
 from unified.store.records import burials, history, rejects
-from unified.store.records.counts import quality
+from unified.store.records.counts import kept
 from unified.store.records.tables import StreamKey
 from unified.sync.columns.seen import unseen
 
@@ -306,7 +306,7 @@ async def _page(
         waiting = await burials.waiting(conn, connection_id)
         reads = [stream.name for stream in adapter.chosen(connection.streams)] if adapter else []
         counts = {
-            stream.name: await quality.live_records(conn, StreamKey.of(connection, stream))
+            stream.name: await kept.live_now(conn, StreamKey.of(connection, stream))
             for stream in (adapter.all_streams() if adapter else ())
         }
         moment = progress.moment_of(connection, since)

@@ -17,13 +17,14 @@ from unified.api.management.services import Services, Use
 from unified.api.pages.route import NO_SUCH_PAGE, Form, refusal, router
 from unified.api.pages.view import render, see_other
 from unified.store.connections import statistics
-from unified.store.connections.statistics import Outcomes
+from unified.store.connections.overview import MOST_PULLS
 from unified.sync.connectors.difference import difference
 from unified.sync.connectors.installing import as_installed
 from unified.sync.connectors.marketplace import Listed, listed
 
 HOME = "/connectors/marketplace"
 _SPAN = timedelta(days=30)
+_OUTCOMES_LISTED = 100
 
 _DONE = {
     "install": "It is installed. Its assets, schedule and sensor appear by themselves.",
@@ -41,10 +42,7 @@ async def browse(
     """All connectors, or those that some words are about."""
     found = [one for one in await listed(services.db, caller.workspace_id) if one.is_about(search)]
     async with services.db.workspace(caller.workspace_id) as conn:
-        outcomes = await statistics.outcomes(conn, datetime.now(UTC) - _SPAN)
-    rates = {
-        one.name: success_rate([pull for pull in outcomes if pull.connector == one.name]) for one in found
-    }
+        rates = await statistics.success_rates(conn, datetime.now(UTC) - _SPAN)
     return render(
         request, "marketplace.html", found=found, rates=rates, search=search, notice=_DONE.get(done)
     )
@@ -88,13 +86,6 @@ async def remove(request: Request, caller: api.Installer, services: Use, name: s
     return await _carry_out(request, caller, services, name, "remove", work)
 
 
-def success_rate(pulls: list[Outcomes]) -> float | None:
-    """Which share of some pulls ended well, 0 to 1; None where there were none."""
-    succeeded = sum(one.succeeded for one in pulls)
-    ended = succeeded + sum(one.failed for one in pulls)
-    return succeeded / ended if ended else None
-
-
 async def _carry_out(
     request: Request,
     caller: Caller,
@@ -131,7 +122,7 @@ async def _page(
 ) -> Response:
     one = await _one(caller, services, name)
     async with services.db.workspace(caller.workspace_id) as conn:
-        outcomes = await statistics.outcomes(conn, datetime.now(UTC) - _SPAN, connector=name)
+        outcomes = await statistics.outcomes(conn, datetime.now(UTC) - _SPAN, name, limit=_OUTCOMES_LISTED)
     changes = None
     if one.installed and one.offered:
         changes = difference(await asyncio.to_thread(as_installed, one.installed), one.offered)
@@ -140,6 +131,8 @@ async def _page(
         "connector.html",
         one=one,
         outcomes=outcomes,
+        outcomes_listed=_OUTCOMES_LISTED,
+        most_pulls=MOST_PULLS,
         changes=changes,
         notice=notice,
         problem=problem,

@@ -26,7 +26,7 @@ from unified.api.pages.connectors.desk import keys_of, picks_of
 from unified.api.pages.route import NO_SUCH_PAGE, Form, refusal, router
 from unified.api.pages.view import indented, render, see_other
 from unified.kit.errors import ConfigurationError, counted
-from unified.kit.registry import get_verifier
+from unified.kit.registry import get_adapter, get_verifier
 from unified.kit.webhooks.generic import GENERIC, Reading, body_of
 from unified.kit.webhooks.probes import probe_delivery
 from unified.kit.webhooks.signatures import Probe
@@ -129,7 +129,7 @@ async def work(
 
 async def _connection(caller: Caller, services: Services, connection_id: UUID) -> Connection:
     connection = await services.registry.get_connection(caller.workspace_id, connection_id)
-    if connection.connector != receiving.CONNECTOR:
+    if not get_adapter(connection.connector).settings_from_deliveries:
         raise NO_SUCH_PAGE
     return connection
 

@@ -5,7 +5,7 @@ one look behind the snapshot that it was made in. Syncs, drains, burials and del
 counted, and how, is in :mod:`unified.store.records.counts.quality`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,17 @@ async def live_records(conn: AsyncConnection[Any], key: StreamKey, *, anew: bool
     return await _counted(conn, key, "live", lambda: quality.live_records(conn, key), anew=anew)
 
 
+async def live_now(conn: AsyncConnection[Any], key: StreamKey) -> int:
+    """The same for a look in between, which keeps nothing.
+
+    Args:
+        conn: A transaction of the workspace.
+        key: Of which stream.
+    """
+    _, _, found, holds = await _look(conn, [key], "live")
+    return int(found) if holds else await quality.live_records(conn, key)
+
+
 async def unknown_customers(
     conn: AsyncConnection[Any], invoices: StreamKey, customers: StreamKey, limit: int, *, anew: bool = False
 ) -> list[str]:
@@ -129,21 +140,24 @@ async def _counted(
     anew: bool,
 ) -> Kept:
     """The count that is kept, or a new one where a record of ``key`` or ``also`` has changed since."""
-    keys = [key, also] if also else [key]
-    values = key.parameters() | {"what": what, "streams": [one.stream for one in keys]}
-    changed = sql.SQL(" OR ").join(
-        sql.SQL(_CHANGED).format(leaf=one.leaf, stream=sql.Literal(one.stream)) for one in keys
-    )
-    result = await conn.execute(sql.SQL(_READ).format(changed=changed), values)
-    as_of, rejects, found, holds = await _row(result)
+    as_of, rejects, found, holds = await _look(conn, [key, also] if also else [key], what)
     is_new = not holds
     if is_new or anew:
         # What is committed meanwhile is behind that snapshot, and makes the next one count again.
         now = await count()
         is_new, found = is_new or now != found, now
-    values |= {"as_of": as_of, "rejects": rejects, "found": found, "is_new": is_new}
-    (version,) = await _row(await conn.execute(_KEEP, values))
+    values = {"what": what, "as_of": as_of, "rejects": rejects, "found": found, "is_new": is_new}
+    (version,) = await _row(await conn.execute(_KEEP, key.parameters() | values))
     return Kept(found, version, is_new)
+
+
+async def _look(conn: AsyncConnection[Any], keys: Sequence[StreamKey], what: str) -> Any:
+    """The snapshot of now, the rejects, the count that is kept of the first stream, and whether it holds."""
+    changed = sql.SQL(" OR ").join(
+        sql.SQL(_CHANGED).format(leaf=one.leaf, stream=sql.Literal(one.stream)) for one in keys
+    )
+    values = keys[0].parameters() | {"what": what, "streams": [one.stream for one in keys]}
+    return await _row(await conn.execute(sql.SQL(_READ).format(changed=changed), values))
 
 
 async def _row(result: AsyncCursor[Any]) -> Any:

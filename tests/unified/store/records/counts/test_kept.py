@@ -13,6 +13,7 @@ from unified.schema import UnifiedBase
 from unified.schema.customer import UnifiedCustomer
 from unified.schema.entities import INVOICES
 from unified.schema.invoice import UnifiedInvoice
+from unified.store.connections import statistics
 from unified.store.database import Database
 from unified.store.records.counts import kept, quality
 from unified.store.records.counts.kept import Kept
@@ -139,3 +140,27 @@ async def test_that_no_customer_is_unknown_is_kept_for_both_streams(
     assert await unknown(database, invoices, stream) == []
     assert await unknown(database, invoices, stream) == []
     assert len(counts) == 5
+
+
+async def test_a_look_in_between_keeps_nothing(
+    database: Database, stream: StreamKey, counts: list[str]
+) -> None:
+    async def look() -> int:
+        async with database.workspace(stream.workspace_id) as conn:
+            return await kept.live_now(conn, stream)
+
+    async def listed() -> int:
+        async with database.workspace(stream.workspace_id) as conn:
+            return (await statistics.live_records(conn, [stream.connection_id]))[stream.connection_id]
+
+    await store(database, stream, row(UnifiedCustomer, "a"))
+    assert (await look(), await look(), await listed()) == (1, 1, 1)
+    assert counts == ["live_records"] * 2
+    await live(database, stream)
+    counts.clear()
+    assert (await look(), counts) == (1, [])
+    await store(database, stream, row(UnifiedCustomer, "b"))
+    assert (await look(), counts) == (2, ["live_records"])
+    assert await listed() == 1, "as it was counted last"
+    assert (await live(database, stream)).is_new
+    assert await listed() == 2
