@@ -1,12 +1,16 @@
-"""The screenshots in `docs/images`, drawn anew with ``UNIFIED_SCREENSHOTS=1``, and only then.
+"""The screenshots in `docs/images`: there is one of each page, on a desk and on a phone, light and dark.
 
-Each page is one picture: on a desk and on a phone, light and dark.
+They are drawn anew with ``UNIFIED_SCREENSHOTS=1``, and only then.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +24,13 @@ from unified.api.pages.session import INSTALLATION
 from unified.kit.factory import AdapterFactory
 from unified.store.records.counts import kept
 from unified.store.secrets.credentials.store import CredentialStore
-from unified.store.workspaces import members, workspaces
+from unified.store.workspaces import members, tokens, workspaces
 from unified.sync.access.authorization import AuthorizedConnections
 from unified.sync.connection import sync_connection
 
 if TYPE_CHECKING:
+    from playwright.async_api import Page
+
     from tests.unified.api.pages.conftest import Site
     from unified.store.connections.rows import Connection
     from unified.store.workspaces.rows import Workspace
@@ -35,12 +41,7 @@ DESK, PHONE = (1080, 900), (390, 900)
 # What a picture shows of a page: its beginning, smaller than it is.
 LONGEST, SCALE, GAP = 1_500, 0.62, 12
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.skipif(
-        "UNIFIED_SCREENSHOTS" not in os.environ, reason="draws only when UNIFIED_SCREENSHOTS=1"
-    ),
-]
+Step = Callable[["Page"], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +49,39 @@ def with_webhooks() -> bool:
     return True
 
 
+def test_each_page_has_a_picture_that_is_shown() -> None:
+    templates = files("unified.api.pages").joinpath("templates").iterdir()
+    pages = {
+        one.name.removesuffix(".html").replace("_", "-")
+        for one in templates
+        if 'extends "base.html"' in one.read_text(encoding="utf-8")
+    }
+    pages.remove("leave")  # a browser goes on at once
+    assert {one.stem for one in FOLDER.joinpath("pages").iterdir()} == pages
+    shown = FOLDER.parent.joinpath("pages.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\(images/pages/([a-z-]+)\.webp\)", shown)) == pages
+
+
+@pytest.mark.skipif("UNIFIED_SCREENSHOTS" not in os.environ, reason="draws only when UNIFIED_SCREENSHOTS=1")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_draw(site: Site) -> None:
+    _, first = await tokens.create(site.db, None, "first", ["workspaces:create"], actor="tests")
+    await draw(site, {"set-up": at(f"/set-up/{first.reveal()}")})
     workspace = await workspaces.create(site.db, "acme", "Acme")
     main = await furnished(site, workspace)
     route = await seeds.route(site.db, main, await site.hubspot(workspace, "leads"), "Ann Smith")
     hook = await seeds.hook(site.db, workspace, "shop")
     ann, ben = await seeds.identity(site.db, main)
     await workspaces.create(site.db, "globex", "Globex")
-    pages = {
+    numbers = count()
+    paths = {
         "overview": "/",
         "connections": "/connectors",
         "connection": f"/connectors/{main.id}",
         "settings": f"/connectors/{main.id}/settings",
-        "new-connection": "/connectors/new?connector=stripe",
+        "mappings": f"/connectors/{main.id}/mappings/customers",
+        "choose": "/connectors/new",
+        "new": "/connectors/new?connector=stripe",
         "marketplace": "/connectors/marketplace",
         "connector": "/connectors/marketplace/github",
         "build": "/connectors/build",
@@ -83,19 +104,72 @@ async def test_draw(site: Site) -> None:
         "try": "/try?operation=GET%20/api/customers",
         "workspaces": "/workspaces",
         "sign-in": "/sign-in",
+        "error": "/nowhere",
+    }
+
+    async def linked(page: Page) -> None:
+        await sent("/members", "Make a link")(page)
+        await page.goto(await page.inner_text(".copy code"))
+
+    # What forms lead to comes after all pages, which show what was made.
+    made = {
+        "link-made": sent("/members", "Make a link"),
+        "sign-in-link": linked,
+        "token-made": sent("/tokens", "Make it", name="warehouse", **{"scope.records:read": True}),
+        "webhook-made": sent("/webhooks", "Add endpoint", connection="main"),
+        "subscription-made": sent(
+            "/subscriptions",
+            "Add subscription",
+            name=lambda: f"app-{next(numbers)}",
+            url="https://app.example.com/hooks",
+        ),
     }
     token = await site.token(workspace, by_link=True)
-    shots: dict[str, list[Image.Image]] = {name: [] for name in pages}
+    await draw(site, {name: at(path) for name, path in paths.items()}, token)
+    await draw(site, made, token)
+
+
+def at(path: str) -> Step:
+    """Goes to a page."""
+
+    async def step(page: Page) -> None:
+        await page.goto(path)
+
+    return step
+
+
+def sent(path: str, button: str, **fields: str | bool | Callable[[], str]) -> Step:
+    """Fills in a form of a page, a tick where a field is true, and sends it."""
+
+    async def step(page: Page) -> None:
+        await page.goto(path)
+        await page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+        pressed = page.get_by_role("button", name=button, exact=True)
+        form = page.locator("main form", has=pressed).first
+        for name, value in fields.items():
+            field = form.locator(f"[name='{name}']")
+            if value is True:
+                await field.check()
+            else:
+                await field.fill(value() if callable(value) else str(value))
+        async with page.expect_navigation():
+            await form.get_by_role("button", name=button, exact=True).click()
+
+    return step
+
+
+async def draw(site: Site, steps: dict[str, Step], token: str | None = None) -> None:
+    """Draw where steps lead: on a desk and on a phone, light and dark."""
+    shots: dict[str, list[Image.Image]] = {name: [] for name in steps}
     for size in (DESK, PHONE):
         for scheme in SCHEMES:
             viewport = {"width": size[0], "height": size[1]}
             options: dict[str, Any] = {"viewport": viewport, "color_scheme": scheme}
             async with site.visit(token, reach=INSTALLATION, **options) as page:
-                for name, path in pages.items():
-                    await page.goto(path)
+                for name, step in steps.items():
+                    await step(page)
                     taken = Image.open(io.BytesIO(await page.screenshot(full_page=True)))
                     shots[name].append(taken.crop((0, 0, size[0], min(taken.height, LONGEST))))
-    FOLDER.joinpath("pages").mkdir(exist_ok=True)
     for name, taken_of_page in shots.items():
         beside(taken_of_page).save(FOLDER / "pages" / f"{name}.webp", quality=55, method=6)
 
