@@ -24,8 +24,10 @@ REPORTING = Reporting(frozenset({"customers", "staff"}), at_once=90, every=timed
 
 _PATH = "/app/report-accounts/"
 _PERIOD = re.compile(r"\s*(?:P(?P<days>\d{1,3})D|(?P<number>\d{1,9}))\s*", re.ASCII)
-# The guide says neither the form nor the unit of the header. No cycle lasts three years, and none a quarter of an hour.
+# The guide says neither the form nor the unit of the header. A number of three digits can't be seconds: no cycle lasts
+# a quarter of an hour. What makes a cycle of less than a day or of more than a season was meant otherwise.
 _MOST_DAYS = 1000
+_SHORTEST, _LONGEST = timedelta(days=1), timedelta(days=90)
 
 
 class _Account(msgspec.Struct, rename="camel"):
@@ -45,21 +47,43 @@ async def report(http: HttpClient, people: Sequence[Person]) -> Reported:
     """Name up to ninety accounts. One that Atlassian does not take costs no other: it is left out, and logged.
 
     Raises:
+        RequestRefusedError: If it takes none of several: then it is not the accounts that are odd.
         PermissionDeniedError: If the app may not: its *Personal data reporting API* is not switched on, or the grant is
             from before it was.
         ProviderError: If Atlassian fails otherwise.
     """
+    taken: list[Reported] = []
+    refused: dict[str, RequestRefusedError] = {}
+    waiting = [people]
+    while waiting:
+        some = waiting.pop()
+        try:
+            taken.append(await _named(http, some))
+        except RequestRefusedError as error:
+            half = len(some) // 2
+            if half:
+                waiting += some[half:], some[:half]
+            else:
+                refused[some[0].source_id] = error
+    if not taken and len(refused) > 1:
+        raise next(iter(refused.values()))
+    for one, why in refused.items():
+        _log.warning("%s: Atlassian does not take the account %s: %s", http.label, one, why)
+    return Reported(
+        closed=[each for one in taken for each in one.closed],
+        changed=[each for one in taken for each in one.changed],
+        every=next((one.every for one in taken if one.every), None),
+    )
+
+
+async def _named(http: HttpClient, people: Sequence[Person]) -> Reported:
+    """One request."""
     accounts = [{"accountId": one.source_id, "updatedAt": one.as_of.isoformat()} for one in people]
     # At the gateway itself, beside the sites that it leads to.
     url = f"{http.url('').partition('/ex/jira/')[0]}{_PATH}"
     try:
         answer = await http.exchange("POST", url, json={"accounts": accounts})
         found = answer.decoded(_ANSWER)
-    except RequestRefusedError as error:
-        if len(people) > 1:
-            return await _halved(http, people)
-        _log.warning("%s: Atlassian does not take the account %s: %s", http.label, people[0].source_id, error)
-        return Reported()
     except PermissionDeniedError as error:
         raise PermissionDeniedError(
             f"{error}; switch on the Personal data reporting API among the app's permissions at "
@@ -79,14 +103,6 @@ async def report(http: HttpClient, people: Sequence[Person]) -> Reported:
     )
 
 
-async def _halved(http: HttpClient, people: Sequence[Person]) -> Reported:
-    half = len(people) // 2
-    first, second = await report(http, people[:half]), await report(http, people[half:])
-    return Reported(
-        [*first.closed, *second.closed], [*first.changed, *second.changed], first.every or second.every
-    )
-
-
 def _asked(accounts: Iterable[msgspec.Raw], asked: Collection[str]) -> Iterator[_Account]:
     """What is said of accounts that were named; an odd element says nothing."""
     for one in accounts:
@@ -97,9 +113,8 @@ def _asked(accounts: Iterable[msgspec.Raw], asked: Collection[str]) -> Iterator[
 
 
 def _every(said: str) -> timedelta | None:
-    """How long a cycle is, by the header: days, as a number or as ``P7D``, or seconds."""
+    """How long a cycle is, by the header: days, as a number or as ``P7D``, or seconds; None where it can't be that."""
     found = _PERIOD.fullmatch(said)
     number = int(found["days"] or found["number"]) if found else 0
-    if not number:
-        return None
-    return timedelta(days=number) if number < _MOST_DAYS else timedelta(seconds=number)
+    every = timedelta(days=number) if number < _MOST_DAYS else timedelta(seconds=number)
+    return every if _SHORTEST <= every <= _LONGEST else None

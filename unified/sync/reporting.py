@@ -14,20 +14,21 @@ from datetime import timedelta
 from typing import Any
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.errors import ProviderError
+from unified.kit.errors import AdapterError
 from unified.kit.reading.people import Reported
 from unified.kit.streams import Page, Tombstone
+from unified.store.connections import waits
 from unified.store.connections.registry import presentable
 from unified.store.database import Database
 from unified.store.records import reports
 from unified.store.records.reports import Cycle
 from unified.store.records.tables import StreamKey
+from unified.sync.errors import wait_of
 from unified.sync.mapper import Mapper
 from unified.sync.mapping import Mapping
 from unified.sync.storing import store_pages
 
 _AFTER_FAILURE = timedelta(hours=1)
-_LONGEST_SECONDS = timedelta(days=1).total_seconds()
 
 _log = logging.getLogger(__name__)
 
@@ -50,14 +51,18 @@ async def report(
         StoreError: If the database fails.
     """
     asked = adapter.reporting
-    if asked is None or adapter.tokens is None or key.stream not in asked.streams:
+    if asked is None or key.stream not in asked.streams:
         return
     now = adapter.clock()
     async with db.workspace(key.workspace_id) as conn:
+        if adapter.tokens is None:
+            await reports.forget(conn, key)
+            return
         cycle = await reports.load(conn, key)
-    if cycle is not None and now < cycle.due_at:
+    # A time that is later than any may be was written by a clock that has been set back since.
+    if cycle is not None and now < cycle.due_at <= now + max(cycle.every, waits.LONGEST):
         return
-    if cycle is None or cycle.after is None:
+    if cycle is None or not cycle.after:
         cycle = Cycle(now, asked.every, now)
     try:
         while cycle.after is not None:
@@ -74,12 +79,13 @@ async def report(
                 cycle = replace(cycle, every=every, after=people[-1].source_id, error=None)
             async with db.workspace(key.workspace_id) as conn:
                 await reports.save(conn, key, cycle)
-    except ProviderError as error:
+    except AdapterError as error:
         _log.warning(
             "%s: %s: the report of whose data are kept goes on later: %s", adapter.label, key.stream, error
         )
-        wait = _AFTER_FAILURE if error.wait is None else timedelta(seconds=min(error.wait, _LONGEST_SECONDS))
-        failed = replace(cycle, due_at=adapter.clock() + wait, error=presentable(str(error)))
+        seconds = min(wait_of(error) or _AFTER_FAILURE.total_seconds(), waits.LONGEST.total_seconds())
+        due_at = adapter.clock() + timedelta(seconds=seconds)
+        failed = replace(cycle, due_at=due_at, error=presentable(str(error)))
         async with db.workspace(key.workspace_id) as conn:
             await reports.save(conn, key, failed)
 

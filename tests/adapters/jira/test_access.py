@@ -248,6 +248,10 @@ async def test_what_may_have_been_made_is_not_made_again(bench: JiraBench) -> No
         (" P14D ", 14),
         ("604800", 7),
         ("86400", 1),
+        ("90", 90),
+        ("1000", None),
+        ("P999D", None),
+        ("999999999", None),
         ("", None),
         ("0", None),
         ("weekly", None),
@@ -281,7 +285,15 @@ async def test_an_account_that_is_not_taken_costs_no_other(
         bench.provider.faults.clear()
 
 
-@pytest.mark.parametrize("odd", [b"[]", b'{"accounts": 1}', b"{"])
+async def test_where_no_account_is_taken_that_is_an_error(bench: JiraBench) -> None:
+    """It is the request that Atlassian does not take, not one odd account after the other."""
+    async with opened(bench, (await granted(bench)).access_token, cloud_id=SITES[0]) as adapter:
+        with pytest.raises(RequestRefusedError, match="valid accounts"):
+            await adapter.report([Person(f"not an id {n}", bench.now()) for n in range(3)])
+        assert await adapter.report([Person("not an id", bench.now())]) == Reported([], [])
+
+
+@pytest.mark.parametrize("odd", [b"[]", b'{"accounts": 1}', b"{", b"<html>Log in</html>"])
 async def test_an_odd_answer_about_accounts_is_said(bench: JiraBench, odd: bytes) -> None:
     async with opened(bench, (await granted(bench)).access_token, cloud_id=SITES[0]) as adapter:
         with answering(adapter, odd), pytest.raises(ProtocolError, match="reported accounts is unreadable"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -75,6 +76,11 @@ class Site(Case):
             self.connection.id,
         )
         self.jira.reported.clear()
+
+    async def unreported(self) -> set[str]:
+        """Streams of which `unified doctor` says that the provider was not told."""
+        said = [re.search(r"was not told .* \((\w+)\)", one.message) for one in await examine(self.db.url)]
+        return {found[1] for found in said if found}
 
     async def until_free(self) -> None:
         """The server notices that its client is gone; then the lease is free."""
@@ -221,6 +227,50 @@ async def test_an_app_that_may_not_report_is_told_what_to_do(site: Site) -> None
     assert error is not None
     assert "switch on the Personal data reporting API" in error
     assert "authorize the connection again" in error
+
+
+async def test_a_clock_that_is_set_back_holds_no_report(site: Site) -> None:
+    await site.sync()
+    site.execute(
+        "UPDATE cursors SET report = report || jsonb_build_object('due_at', now() + interval '1 year')"
+        " WHERE connector_config_id = %s",
+        site.connection.id,
+    )
+    await site.sync()
+    assert site.jira.reported == site.people() * 2
+
+
+async def test_a_cycle_begins_with_the_first_one_who_is_named(site: Site) -> None:
+    """However long nobody could be: otherwise all would be named twice within minutes."""
+    site.jira.faults.add(Fault("status", PATH, status=403))
+    await site.sync()
+    site.execute(
+        "UPDATE cursors SET report = report"
+        " || jsonb_build_object('began_at', now() - interval '9 days', 'due_at', now())"
+        " WHERE connector_config_id = %s",
+        site.connection.id,
+    )
+    for _ in range(2):
+        await site.sync()
+    assert site.jira.reported == site.people()
+
+
+async def test_what_is_not_reported_any_more_is_not_said_to_fail(site: Site) -> None:
+    """A stream that is left out; a connection that is no app's by now."""
+    site.jira.faults.add(Fault("status", PATH, status=403, times=None))
+    for stream in ("customers", "staff"):
+        await site.sync(stream)
+    assert await site.unreported() == {"customers", "staff"}
+    site.execute("UPDATE connector_configs SET streams = '{customers}' WHERE id = %s", site.connection.id)
+    assert await site.unreported() == {"customers"}
+
+    await site.credentials.put(
+        site.ref.workspace_id, site.ref.id, CredentialKind.BASIC_AUTH,
+        {"email": Secret(EMAIL), "api_token": Secret(JiraSandbox.token(EMAIL))},
+        replace=True,
+    )  # fmt: skip
+    await site.sync()
+    assert await site.unreported() == set()
 
 
 async def test_killed_between_two_requests(site: Site) -> None:

@@ -56,13 +56,12 @@ def compile_path(path: str) -> Read:
     """
     if len(path) > LONGEST_PATH:
         raise RuleError(f"the path is longer than {LONGEST_PATH} characters")
-    is_absolute = path == "$" or path.startswith(("$.", "$["))
     if "{{" in _QUOTED.sub("", path):
         raise RuleError(
             f"{path!r} is not a path but an expression, which stands in a step: "
             '{do: template, text: "{{ … }}"}'
         )
-    segments = list(_segments(path, 1 if is_absolute else 0))
+    segments, is_absolute = _parsed(path)
     if len(segments) > _MOST_SEGMENTS:
         raise RuleError(f"path {path!r} has more than {_MOST_SEGMENTS} parts")
     if any(segment.kind in ("query", "descend") for segment in segments):
@@ -76,10 +75,16 @@ def place_of(path: str) -> list[str | int] | None:
     Raises:
         RuleError: If it is not a path.
     """
-    segments = list(_segments(path, 1 if path.startswith("$") else 0))
+    segments, _ = _parsed(path)
     if any(segment.kind in ("query", "descend") for segment in segments):
         return None
     return [int(one.text) if one.kind == "index" else one.text for one in segments]
+
+
+def _parsed(path: str) -> tuple[list[_Segment], bool]:
+    """The steps of a path, and whether it begins at the record: ``$type`` is a key."""
+    is_absolute = path == "$" or path.startswith(("$.", "$["))
+    return list(_segments(path, 1 if is_absolute else 0)), is_absolute
 
 
 def _segments(path: str, begin: int) -> Iterator[_Segment]:

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from unified.store import poolers
+from unified.store.connections.rows import READS
 from unified.store.doctor import access
 from unified.store.doctor.findings import Finding, Findings, ask, ask_as
 from unified.store.errors import PoolerError
@@ -407,13 +408,14 @@ async def _connections(conn: AsyncConnection[Any]) -> Findings:
     unreported = await ask_as(
         conn,
         SCHEDULER_ROLE,
-        """
-        SELECT w.slug || '/' || c.name, k.stream, k.report ->> 'error'
-        FROM cursors AS k
-        JOIN connector_configs AS c ON (c.workspace_id, c.id) = (k.workspace_id, k.connector_config_id)
+        f"""
+        SELECT w.slug || '/' || c.name, h.stream, h.report ->> 'error'
+        FROM cursors AS h
+        JOIN connector_configs AS c ON (c.workspace_id, c.id) = (h.workspace_id, h.connector_config_id)
+        JOIN connectors AS k ON k.name = c.connector
         JOIN workspaces AS w ON w.id = c.workspace_id
-        WHERE c.is_active AND k.report ->> 'error' IS NOT NULL ORDER BY 1, 2
-        """,
+        WHERE c.is_active AND h.report ->> 'error' IS NOT NULL AND {READS} ORDER BY 1, 2
+        """,  # noqa: S608 - an expression of ours
     )
     for key, stream, error in unreported:
         yield Finding("wrong", key, f"its provider was not told whose data are kept ({stream}): {error}")

@@ -54,6 +54,15 @@ async def save(conn: AsyncConnection[Any], key: StreamKey, cycle: Cycle) -> None
     )
 
 
+async def forget(conn: AsyncConnection[Any], key: StreamKey) -> None:
+    """Forget how far a stream is, where nothing is reported of it any more."""
+    await conn.execute(
+        "UPDATE cursors SET report = NULL"
+        " WHERE connector_config_id = %(connection)s AND stream = %(stream)s AND report IS NOT NULL",
+        key.parameters(),
+    )
+
+
 async def people(conn: AsyncConnection[Any], key: StreamKey, after: str, *, limit: int) -> list[Person]:
     """People of a stream whose data are kept, in the order of their ids, some at a time.
 

@@ -44,7 +44,7 @@ class RouteSummary:
         error_message: Why it ended early.
         requested_at: When somebody asked for a run now, until one begins.
         waits_until: Before then it does not run by itself, as the provider of a connection that it asks wants to be
-            left alone; None where none does.
+            left alone; None where none does, or somebody paused it.
     """
 
     id: UUID
@@ -105,7 +105,7 @@ class Route(RouteSummary):
 # that could not have it failed.
 WAITS_UNTIL = f"""(
     SELECT max(c.waits_until) FROM connector_configs AS c
-    WHERE c.workspace_id = r.workspace_id
+    WHERE r.is_active AND c.workspace_id = r.workspace_id
         AND c.waits_until > now() AND c.waits_until <= now() + interval '{LONGEST.total_seconds():.0f} s'
         AND (c.id = r.target_connection_id
              OR c.id = r.source_connection_id AND (r.direction = 'two_way' OR r.status = 'error'))

@@ -35,6 +35,7 @@ ODD = {"id_field": "$.refs[1].id", "type_field": "meta.kinds[0]", "time_field": 
         ("hmac", {"id_field": "$.items[0].id", "type_field": "type"}, "fake"),
         ("hmac", ODD, "fake"),
         ("none", {"events_field": "$", **ODD}, ""),
+        ("none", {"type_field": "$type"}, ""),
         ("none", {"id_field": "ids[*]", "type_field": "meta[99]", "time_field": "$"}, ""),
         ("token", {"prefix": "Bearer ", **DEEP}, "fake"),
         ("basic", {"time_field": "type", "type_field": "type.name"}, "user:fake"),

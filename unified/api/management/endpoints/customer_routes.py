@@ -87,7 +87,7 @@ class RouteEntry:
         datetime | None,
         Field(
             description="Before then it does not run by itself, as a provider that it asks wants to be left alone; "
-            "null where none does."
+            "null where none does, or it is paused."
         ),
     ]
     last_run: Annotated[dict[str, int], Field(description="What the last run did, in records.")]

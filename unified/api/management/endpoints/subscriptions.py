@@ -322,7 +322,7 @@ async def replay_subscription(
 async def roll_subscription(
     caller: Writer, services: Use, subscription_id: UUID, wanted: SubscriptionSecret
 ) -> Response:
-    """Give it another secret. For a while deliveries are signed with both, so that a receiver can change over."""
+    """Give it another secret. For a while the former one signs deliveries too, so that a receiver can change over."""
     _, rolled = await roll(caller, services, subscription_id, wanted)
     return json_answer(rolled)
 

@@ -76,6 +76,9 @@ async def test_a_route_that_waits_for_a_provider_says_until_when(site: Site) -> 
         assert "waits for a provider" in browser.page
         await browser.open(f"/routes/{route.id}")
         assert re.search(r"<dt>Goes on</dt><dd>.*, as a provider asked to be left alone</dd>", browser.page)
+        await Routes(site.db).activate(route, is_active=False)
+        await browser.open(f"/routes/{route.id}")
+        assert "Goes on" not in browser.page, "one that is paused does not go on by itself"
 
 
 async def test_it_takes_permissions_and_stays_in_its_workspace(site: Site) -> None:
