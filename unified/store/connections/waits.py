@@ -24,9 +24,14 @@ async def note(conn: AsyncConnection[Any], connection_id: UUID, seconds: float) 
         seconds: How long its provider asked for, however long that is.
     """
     await conn.execute(
-        "UPDATE connector_configs SET waits_until = greatest(waits_until, now() + %s), updated_at = now()"
-        " WHERE id = %s",
-        (timedelta(seconds=min(seconds, LONGEST.total_seconds())), connection_id),
+        """
+        UPDATE connector_configs SET
+            -- A wait that ends later than any may was written by a clock that has been set back since.
+            waits_until = greatest(CASE WHEN waits_until <= now() + %s THEN waits_until END, now() + %s),
+            updated_at = now()
+        WHERE id = %s
+        """,
+        (LONGEST, timedelta(seconds=min(seconds, LONGEST.total_seconds())), connection_id),
     )
 
 
