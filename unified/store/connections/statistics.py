@@ -217,20 +217,28 @@ async def success_rates(conn: AsyncConnection[Any], since: datetime) -> dict[str
     return dict(await rows.fetchall())
 
 
+# Of a connection with a stream that was read and not counted, the others say too little.
+_COUNTED = """
+    SELECT k.connector_config_id, sum(k.found)::bigint FROM kept_counts AS k
+    WHERE k.connector_config_id = ANY(%(ids)s) AND k.what = 'live'
+    GROUP BY k.connector_config_id
+    HAVING NOT EXISTS (
+        SELECT FROM cursors AS c WHERE c.connector_config_id = k.connector_config_id
+            AND c.stream <> ALL(array_agg(k.stream))
+    )
+"""
+
+
 async def live_records(conn: AsyncConnection[Any], connection_ids: Collection[UUID]) -> dict[UUID, int]:
     """Live records of all streams of some connections, as syncs have counted them last; none is left out.
 
-    Those of a connection of which nothing has been counted are counted now.
+    Those of a connection of which a stream has not been counted are counted now.
 
     Args:
         conn: A transaction of the workspace.
         connection_ids: Which connections.
     """
-    rows = await conn.execute(
-        "SELECT connector_config_id, sum(found)::bigint FROM kept_counts "
-        "WHERE connector_config_id = ANY(%(ids)s) AND what = 'live' GROUP BY 1",
-        {"ids": list(connection_ids)},
-    )
+    rows = await conn.execute(_COUNTED, {"ids": list(connection_ids)})
     counted = dict(await rows.fetchall())
     if others := [one for one in connection_ids if one not in counted]:
         rows = await conn.execute(

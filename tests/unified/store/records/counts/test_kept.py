@@ -143,7 +143,7 @@ async def test_that_no_customer_is_unknown_is_kept_for_both_streams(
 
 
 async def test_a_look_in_between_keeps_nothing(
-    database: Database, stream: StreamKey, counts: list[str]
+    database: Database, stream: StreamKey, invoices: StreamKey, counts: list[str]
 ) -> None:
     async def look() -> int:
         async with database.workspace(stream.workspace_id) as conn:
@@ -164,3 +164,7 @@ async def test_a_look_in_between_keeps_nothing(
     assert await listed() == 1, "as it was counted last"
     assert (await live(database, stream)).is_new
     assert await listed() == 2
+    await store(
+        database, invoices, row(UnifiedInvoice, "i", total="1", currency="EUR", status="paid"), cursor={}
+    )
+    assert await listed() == 3, "a stream that nothing has counted yet"
