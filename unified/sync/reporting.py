@@ -7,14 +7,13 @@ it is logged, `unified doctor` says so, and it goes on an hour later, or when th
 """
 
 import logging
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from unified.kit.adapter import BaseAdapter
-from unified.kit.errors import AdapterError
+from unified.kit.errors import MAY_PASS, AdapterError
 from unified.kit.reading.people import Reported
 from unified.kit.streams import Page, Tombstone
 from unified.store.connections import waits
@@ -69,9 +68,10 @@ async def report(
             async with db.workspace(key.workspace_id) as conn:
                 people = await reports.people(conn, key, cycle.after, limit=asked.at_once)
             answer = await adapter.report(people) if people else Reported()
-            for pages in (_erasures(adapter, answer), _anew(adapter, key, answer)):
-                if found := [page async for page in pages]:
-                    await store_pages(db, key, mapping, mapper, found, adapter.clock(), epoch=epoch)
+            if erased := _erasures(adapter, answer):
+                await store_pages(db, key, mapping, mapper, erased, adapter.clock(), epoch=epoch)
+            if anew := await _anew(adapter, key, answer):
+                await store_pages(db, key, mapping, mapper, anew, adapter.clock(), epoch=epoch)
             every = answer.every or cycle.every
             if len(people) < asked.at_once:
                 cycle = Cycle(cycle.began_at, every, cycle.began_at + every, None)
@@ -90,17 +90,29 @@ async def report(
             await reports.save(conn, key, failed)
 
 
-async def _erasures(adapter: BaseAdapter[Any], answer: Reported) -> AsyncGenerator[Page, None]:
+def _erasures(adapter: BaseAdapter[Any], answer: Reported) -> list[Page]:
     """Those who closed their account, as deleted for privacy."""
     now = adapter.clock()
-    if gone := [Tombstone(one, now, erase=True) for one in answer.closed]:
-        yield Page([], now, None, gone)
+    gone = [Tombstone(one, now, erase=True) for one in answer.closed]
+    return [Page([], now, None, gone)] if gone else []
 
 
-async def _anew(adapter: BaseAdapter[Any], key: StreamKey, answer: Reported) -> AsyncGenerator[Page, None]:
-    """Those whose data changed, as they are now."""
-    if not answer.changed:
-        return
-    async with aclosing(adapter.fetch(key.stream, list(answer.changed))) as pages:
-        async for page in pages:
-            yield page
+async def _anew(adapter: BaseAdapter[Any], key: StreamKey, answer: Reported) -> list[Page]:
+    """Those whose data changed, as they are now. Someone who can't be read stops no cycle: the next one finds them.
+
+    Raises:
+        AdapterError: If the provider fails in a way that may pass.
+    """
+    found: list[Page] = []
+    if answer.changed:
+        try:
+            async with aclosing(adapter.fetch(key.stream, list(answer.changed))) as pages:
+                async for page in pages:
+                    found.append(page)  # noqa: PERF401 - what was read before an error is kept
+        except MAY_PASS:
+            raise
+        except AdapterError as error:
+            _log.warning(
+                "%s: %s: whose data changed can't be read anew: %s", adapter.label, key.stream, error
+            )
+    return found

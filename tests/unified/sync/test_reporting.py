@@ -192,6 +192,23 @@ async def test_whose_data_changed_is_read_anew(site: Site) -> None:
     assert await site.suppressed() == set()
 
 
+async def test_someone_who_cannot_be_read_anew_stops_nobody_else(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    await site.sync()
+    one, *_, last = site.people()
+    lists = site.requests_to("/users/search")
+    site.jira.clock.advance(days=1)
+    site.jira.mutate("update", EMAIL, "people", one, displayName="Grace")
+    site.jira.mutate("delete", EMAIL, "people", last)
+    site.next_cycle()
+    path = f"/ex/jira/{site.connection.settings['cloud_id']}/rest/api/3/user"
+    site.jira.faults.add(Fault("status", path, status=403, skip=lists))
+    await site.sync()
+    assert "can't be read anew" in caplog.text
+    assert (await site.suppressed(), (await site.cycle()).after) == ({last}, None)
+
+
 async def test_the_provider_says_how_long_a_cycle_is(site: Site) -> None:
     site.jira.cycle_period = "14"
     await site.sync()
