@@ -31,9 +31,8 @@ from unified.sync.exports.streams import find
 GOES_ON_SECONDS = 24 * 60 * 60
 """After this time an export that was interrupted begins anew: what it read is old."""
 
-_ENCODERS = (
-    2  # pieces that are encoded side by side while the next one is read; each holds some of them in memory
-)
+# Pieces that are encoded side by side while the next one is read; each takes some times its size in memory.
+_ENCODERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ numbers has one type, by all of its values (:func:`unified.schema.arrow.decimal_
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from itertools import chain, islice
 from pathlib import Path
@@ -60,7 +59,7 @@ class Parquet:
             table = self._read(rows)
         except self._pa.ArrowInvalid:  # says the value
             raise UnfitError from None
-        with suppress(self._pa.ArrowInvalid):  # an amount needs more digits than the usual type has
+        if all(self._is_usual(table, place) for place in self._numbers()):
             table = table.cast(self._schema({}))
         out = self._pa.BufferOutputStream()
         self._write([table], table.schema, out)
@@ -181,11 +180,11 @@ class Parquet:
             and pc.count_distinct(column).as_py() <= _REPEATS * len(column)
         ]
 
-    def _table(self, piece: Path) -> "pa.Table":
+    def _table(self, piece: Path, columns: Sequence[str] | None = None) -> "pa.Table":
         from pyarrow import parquet  # noqa: PLC0415 - optional
 
         with parquet.ParquetFile(piece) as file:
-            return file.read()
+            return file.read(columns)
 
     def _schema(self, types: Mapping[_Place, "pa.DataType"]) -> "pa.Schema":
         """The columns of a file, those of numbers as ``types`` has them, or else as they usually are."""
@@ -209,6 +208,18 @@ class Parquet:
     def _is_list(self, name: str, kind: str) -> bool:
         return name == _NESTED or kind == "text[]"
 
+    def _is_usual(self, table: "pa.Table", place: _Place) -> bool:
+        """Whether the usual type of numbers holds all of a column, which is still text.
+
+        Arrow's cast does not say so: of more digits than 38, or with an exponent, it makes other numbers, 0 too.
+        """
+        import pyarrow.compute as pc  # noqa: PLC0415 - optional
+
+        usual = decimal_type()
+        plain = rf"^-?[0-9]{{1,{usual.precision - usual.scale}}}(\.[0-9]{{1,{usual.scale}}})?$"
+        is_plain = pc.match_substring_regex(_values(table, place), plain)
+        return bool(pc.all(is_plain, min_count=0).as_py())
+
     def _list(self, name: str, kind: str) -> "pa.DataType":
         if name != _NESTED:
             return scalar_type(kind)
@@ -228,17 +239,23 @@ class Parquet:
         import pyarrow.compute as pc  # noqa: PLC0415 - optional
 
         whole = scale = 0
-        for table in map(self._table, pieces):
-            values: Any = table[place[0]]
-            if len(place) > 1:
-                values = pc.struct_field(pc.list_flatten(values), place[1])
+        for piece in pieces:
+            values = pc.unique(_values(self._table(piece, [place[0]]), place))
             try:
-                sizes = [_digits(number) for number in pc.unique(values).to_pylist() if number is not None]
+                sizes = [_digits(number) for number in values.to_pylist() if number is not None]
             except InvalidOperation:
                 return self._pa.string()
             whole = max([whole, *(before for before, _ in sizes)])
             scale = max([scale, *(behind for _, behind in sizes)])
         return decimal_type(whole, scale)
+
+
+def _values(table: "pa.Table", place: _Place) -> Any:
+    """A column of numbers, or that of a list's items."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - optional
+
+    column: Any = table[place[0]]
+    return pc.struct_field(pc.list_flatten(column), place[1]) if len(place) > 1 else column
 
 
 def _digits(number: str | Decimal) -> tuple[int, int]:

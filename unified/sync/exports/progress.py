@@ -43,13 +43,13 @@ class Progress:
         self.start: dict[str, Any] = kept["start"]
         self.is_read: bool = kept["is_read"]
         self._pieces: int = kept["pieces"]
+        self._remove_uncounted()  # the next piece of that number may be of another day, and have another name
 
     def begin(self, start: dict[str, Any]) -> None:
         """Forget what was read, and begin with this ``start``."""
         self.rows, self.after, self.start, self.is_read, self._pieces = 0, None, start, False, 0
-        for piece in self.folder.glob("piece-*"):
-            piece.unlink()
-        self._keep()
+        self._keep()  # before: a note never counts pieces that are gone
+        self._remove_uncounted()
 
     def add(self, day: str, count: int, after: list[str], rows: bytes) -> None:
         """Keep the next piece, and count it."""
@@ -66,12 +66,20 @@ class Progress:
 
     def days(self) -> list[tuple[str, list[Path]]]:
         """The pieces that were counted, by day."""
-        pieces = sorted(self.folder.glob("piece-*"))[: self._pieces]
+        pieces = self._kept_pieces()[: self._pieces]
         return [(day, list(own)) for day, own in groupby(pieces, lambda piece: piece.name.split("-", 2)[2])]
 
     def remove(self) -> None:
         """Remove all of it: the export is whole."""
+        self._note.unlink()  # as in begin
         shutil.rmtree(self.folder)
+
+    def _kept_pieces(self) -> list[Path]:
+        return sorted(self.folder.glob("piece-*"))
+
+    def _remove_uncounted(self) -> None:
+        for piece in self._kept_pieces()[self._pieces :]:
+            piece.unlink()
 
     def _keep(self) -> None:
         kept = {

@@ -1,6 +1,9 @@
 """Exports that were interrupted, and exports of what changed: nothing is missed, and no file is ever half."""
 
 import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +66,35 @@ async def test_an_export_that_was_killed_goes_on(
     done = await warehouse.export("customers", to)
     assert (done.rows, done.resumed) == (12, 5)
     assert [file.read_bytes() for file in done.files] == [file.read_bytes() for file in whole.files]
+
+
+def test_a_piece_that_was_not_counted_takes_no_other_ones_place(tmp_path: Path) -> None:
+    progress = Progress(tmp_path, {})
+    progress.add("2026-03-01", 1, [], b"counted")
+    (tmp_path / "piece-000001-2026-03-02").write_bytes(b"half of a day whose ro")
+    again = Progress(tmp_path, {})
+    again.add("2026-03-03", 1, [], b"counted")
+    assert [day for day, _ in again.days()] == ["2026-03-01", "2026-03-03"]
+
+
+@pytest.mark.parametrize(
+    ("place", "step", "end"),
+    [(Path, "unlink", lambda progress: progress.begin({})), (shutil, "rmtree", Progress.remove)],
+)
+def test_a_note_never_counts_pieces_that_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, step: str, end: Callable[[Progress], None]
+) -> None:
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    progress = Progress(tmp_path, {})
+    progress.add("2026-03-01", 1, [], b"counted")
+    with monkeypatch.context() as patch:
+        patch.setattr(place, step, killed)
+        with pytest.raises(Killed):
+            end(progress)
+    again = Progress(tmp_path, {})
+    assert (again.rows, again.days()) == (0, [])
 
 
 @pytest.mark.usefixtures("small_pieces")

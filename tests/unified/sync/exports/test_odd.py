@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 from pyarrow import parquet
 
+from tests.properties import example, given, settings
 from tests.unified.sync.exports.warehouse import NOW, Warehouse
 from unified.schema import UnifiedLineItem
 from unified.schema.entities import INVOICES
 from unified.store.lists import copies
 from unified.sync.exports.errors import ExportError
+from unified.sync.exports.parquet import Parquet
 
 AMOUNTS = [
     Decimal(text) for text in ("1E-28", "0E+3", "-1E+30", "12345678901234567890123456789012345.678", "0.10")
@@ -76,6 +79,25 @@ async def test_a_number_that_is_none_makes_its_column_text(
     assert (found["2"]["total"], found["2"]["line_items"][0]["amount"]) == ("NaN", "Infinity")
     assert Decimal(found["1"]["total"]) == Decimal(found["1"]["line_items"][0]["amount"]) == Decimal("0.10")
     assert found["1"]["subtotal"] == found["2"]["subtotal"] == 1
+
+
+@settings(max_examples=30)
+@given(
+    st.from_regex(r"-?[1-9][0-9]{0,80}", fullmatch=True),
+    st.text("05", max_size=60),
+    st.sampled_from(["", "E+9", "E-50"]),
+)
+@example("-824330", "1967" + "0" * 44, "")
+@example("6051621825266588433228221798262595", "4", "")
+def test_an_amount_is_never_another_one(
+    tmp_path_factory: pytest.TempPathFactory, whole: str, fraction: str, exponent: str
+) -> None:
+    number = whole + (f".{fraction}" if fraction else "") + exponent
+    format_, piece = Parquet({"total": "numeric"}), tmp_path_factory.getbasetemp() / "piece"
+    piece.write_bytes(format_.encoded(f"{number}\n0.10\n".encode()))
+    format_.join([piece], piece.with_name("file"))
+    found = parquet.read_table(piece.with_name("file"))["total"].to_pylist()
+    assert [Decimal(one) for one in found] == [Decimal(number), Decimal("0.1")]
 
 
 async def test_what_parquet_can_not_hold_is_said_without_its_value(warehouse: Warehouse) -> None:
