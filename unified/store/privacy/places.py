@@ -7,7 +7,8 @@
 - Rejects, received events (drained or not), dead letters, pushes under way, keys of identities, decisions on them and
   golden customers go as a whole. What is left of an identity is resolved anew by its next run.
 - Keys by which routes look customers up go as a whole.
-- Dictionaries of compressed raw records hold names of fields alone; one among which an id of theirs is goes as well.
+- Dictionaries of compressed raw records hold names of fields, and what fifty persons have; one in which an id or
+  address of theirs stands goes as well, and all of a connection where they are fifty customers themselves.
 - Links of routes keep their two ids; the values go, and nothing is pushed along them.
 - Rows of derived tables go where a value is an address or a long id; the asset's next run makes its table anew.
 
@@ -100,7 +101,8 @@ async def empty(
                 counts[entity.history] += await _empty_records(
                     conn, connection, entity, entity.history, traces, of
                 )
-        counts["raw_dictionaries"] += await repacking.forget_dictionaries(conn, connection, traces)
+        customers = sum(map(len, ids.values()))
+        counts["raw_dictionaries"] += await repacking.forget_dictionaries(conn, connection, traces, customers)
         counts["rejects"] += await _remove_rejects(conn, connection, traces)
         for table, key in (("webhook_inbox", "id"), ("webhook_dead_letters", "event_hash")):
             counts[table] += await _remove_events(conn, connection, traces, table, key)

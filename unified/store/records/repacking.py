@@ -89,16 +89,18 @@ async def repack(db: Database, workspace_id: UUID, *, compressed: bool) -> Async
 
 
 async def forget_dictionaries(
-    conn: AsyncConnection[Any], connection: ConnectionSummary, traces: Traces
+    conn: AsyncConnection[Any], connection: ConnectionSummary, traces: Traces, customers: int
 ) -> int:
-    """Remove dictionaries of a connection that name a person, and compress without one what they were for.
+    """Remove dictionaries of a connection that hold what is a person's, and compress without one what they were for.
 
-    A name of a field that half of the records had may have been an id of theirs, or what many seemed to have one's own.
+    A name of a field that half of the records had may have been an id of theirs. And who is fifty customers, as a guest
+    who is a new one at each order, counted as fifty persons: then any dictionary may hold what is theirs alone.
 
     Args:
         conn: A transaction of the workspace, which nobody stores records beside.
         connection: The connection.
         traces: What the person is recognised by.
+        customers: How many of the connection's the person is.
 
     Returns:
         How many there were.
@@ -106,8 +108,12 @@ async def forget_dictionaries(
     rows = await conn.execute(
         "SELECT id, body FROM raw_dictionaries WHERE connector_config_id = %s", (connection.id,)
     )
-    named = [one for one, body in await rows.fetchall() if traces.are_in(shapes.texts(body))]
-    for one in named:
+    theirs = [
+        one
+        for one, body in await rows.fetchall()
+        if customers >= shapes.PERSONS or traces.are_in(shapes.texts(body))
+    ]
+    for one in theirs:
         condition = _HAS_DICTIONARY.format(sql.Literal(one))
         async for part in parts_of(conn, connection):
             place: Place | None = BEGINNING
@@ -116,7 +122,7 @@ async def forget_dictionaries(
                 await part.write(conn, found, Compressor())
                 place = found.next
         await conn.execute("DELETE FROM raw_dictionaries WHERE id = %s", (one,))
-    return len(named)
+    return len(theirs)
 
 
 async def _repack_some(

@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from unified.schema.invoice import UnifiedInvoice
 from unified.store.database import Database
 from unified.store.lists import copies
 from unified.store.lists.declared import LISTS
-from unified.store.privacy import persons
+from unified.store.privacy import persons, places
+from unified.store.privacy.persons import Person, Record
 from unified.store.records import repacking, suppressions
 from unified.store.records.merge import batches
 from unified.store.records.merge.contents import Batch
@@ -47,7 +49,7 @@ async def delete(database: Database, key: StreamKey) -> int:
     async with database.workspace(key.workspace_id) as conn:
         (connection,) = await persons.connections(conn)
         theirs = Traces({"customers": frozenset({PERSON})})
-        return await repacking.forget_dictionaries(conn, connection, theirs)
+        return await repacking.forget_dictionaries(conn, connection, theirs, 1)
 
 
 async def until_it_waits(database: Database, key: StreamKey, task: asyncio.Task[Any]) -> None:
@@ -138,6 +140,27 @@ async def test_no_dictionary_is_made_of_what_names_a_person_whose_data_were_dele
     rows = [row(UnifiedInvoice, f"i{n}", raw) for n, raw in enumerate(many(120, **{PERSON: 1}))]
     await batches.commit(database, invoices, Batch(observed_at=NOW, rows=rows))
     assert await ask(database, stream, "SELECT count(*) FROM raw_dictionaries") == [(0,)]
+
+
+async def test_a_guest_who_is_fifty_customers_leaves_no_name_in_a_dictionary(
+    database: Database, stream: StreamKey
+) -> None:
+    await workspaces.update(database, stream.workspace_id, compresses_raw=True, actor="test")
+    guests = [f"guest-{number}" for number in range(shapes.PERSONS)]
+    raws = many(shapes.PERSONS, name="Jane Doe") + many(shapes.PERSONS)
+    rows = [
+        row(UnifiedInvoice, f"i{number}", raw, customer_id=customer)
+        for number, (customer, raw) in enumerate(zip_longest(guests, raws))
+    ]
+    invoices = replace(stream, entity=INVOICES, stream="invoices")
+    await batches.commit(database, invoices, Batch(observed_at=NOW, rows=rows))
+    named = "SELECT count(*) FROM raw_dictionaries WHERE position('Jane Doe'::bytea IN body) > 0"
+    assert await ask(database, stream, named) == [(1,)]
+    for records, left in ((guests[1:], 1), (guests, 0)):
+        person = Person(frozenset(Record(stream.connection_id, "customers", guest) for guest in records))
+        async with database.workspace(stream.workspace_id) as conn:
+            await places.empty(conn, stream.workspace_id, person, await persons.connections(conn))
+        assert await ask(database, stream, named) == [(left,)]
 
 
 async def test_a_copy_goes_on_by_a_dictionary_that_goes_meanwhile(

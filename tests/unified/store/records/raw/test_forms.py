@@ -138,9 +138,9 @@ async def test_a_dictionary_that_names_a_person_goes_with_their_data(
     async with database.workspace(stream.workspace_id) as conn:
         (connection,) = await fetch(conn, ConnectionSummary, SUMMARIES)
         other = Traces({"customers": frozenset({"cus_XffrFeUfNV"})})
-        assert await repacking.forget_dictionaries(conn, connection, other) == 0
+        assert await repacking.forget_dictionaries(conn, connection, other, 1) == 0
         theirs = Traces({"customers": frozenset({"cus_NffrFeUfNV"})})
-        assert await repacking.forget_dictionaries(conn, connection, theirs) == 1
+        assert await repacking.forget_dictionaries(conn, connection, theirs, 1) == 1
     assert await ask(database, stream, "SELECT count(*) FROM raw_dictionaries") == [(0,)]
     assert await ask(database, stream, FORMS) == [(0, 120)]
     assert await bodies(database, stream) == raws
