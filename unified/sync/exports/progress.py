@@ -31,11 +31,11 @@ class Progress:
     """
 
     def __init__(self, folder: Path, request: Mapping[str, Any]) -> None:
-        """Take up what is in ``folder``, if it is of the same request."""
+        """Take up what is in ``folder``, if it is of the same request and all of it is there."""
         self.folder, self._request = folder, request
         self._note = folder / "progress.json"
         kept = read_json(self._note)
-        if kept is None or kept["request"] != request:
+        if kept is None or kept["request"] != request or len(self._kept_pieces()) < kept["pieces"]:
             self.begin({})
             return
         self.rows: int = kept["rows"]

@@ -77,6 +77,15 @@ def test_a_piece_that_was_not_counted_takes_no_other_ones_place(tmp_path: Path) 
     assert [day for day, _ in again.days()] == ["2026-03-01", "2026-03-03"]
 
 
+def test_it_begins_anew_where_a_piece_is_gone(tmp_path: Path) -> None:
+    progress = Progress(tmp_path, {})
+    for day in ("2026-03-01", "2026-03-02"):
+        progress.add(day, 1, [], b"counted")
+    (tmp_path / "piece-000000-2026-03-01").unlink()
+    again = Progress(tmp_path, {})
+    assert (again.rows, again.days()) == (0, [])
+
+
 @pytest.mark.parametrize(
     ("place", "step", "end"),
     [(Path, "unlink", lambda progress: progress.begin({})), (shutil, "rmtree", Progress.remove)],
