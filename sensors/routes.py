@@ -19,7 +19,8 @@ from unified.store.routes.rows import RouteSummary
 from unified_assets.partitions import CONNECTION_TAG
 from unified_assets.routes import JOB, routes
 
-# A route that ended early waits so long: what stopped it rarely passes sooner, and a person may have to act.
+# A route that ended early waits so long, unless somebody asks for a run: what stopped it rarely passes sooner, and a
+# person may have to act.
 _AFTER_FAILURE = timedelta(minutes=5)
 _LOOK_SECONDS = 10.0
 
@@ -63,7 +64,10 @@ def routes_sensor() -> dg.SensorDefinition:
 
 def _runs(instance: dg.DagsterInstance, due: list[RouteSummary], now: datetime) -> Iterator[dg.RunRequest]:
     for route in due:
-        if route.status == "error" and route.finished_at and now - route.finished_at < _AFTER_FAILURE:
+        has_failed = (
+            route.status == "error" and route.finished_at and now - route.finished_at < _AFTER_FAILURE
+        )
+        if has_failed and not route.requested_at:
             continue
         last = instance.get_run_records(
             dg.RunsFilter(job_name=JOB, tags={CONNECTION_TAG: route.partition}), limit=1

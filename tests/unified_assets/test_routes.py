@@ -102,3 +102,8 @@ def test_a_run_that_was_asked_for_is_asked_of_dagster_once(installation: Install
     ]
     assert installation.materialize(route.partition, "routes/customers").success
     assert asked(tick(installation)) == []
+
+    installation.execute("UPDATE routes SET status = 'error', error_message = 'limited', finished_at = now()")
+    assert asked(tick(installation)) == []
+    installation.ask(lambda db: Routes(db).request(route))
+    assert asked(tick(installation)) == [route.partition], "who asks is not made to wait"
