@@ -21,7 +21,7 @@ SCHEMA = pa.schema(
 
 
 def piece(folder: Path, number: int, rows: int) -> pa.Table:
-    """A file of so many rows in two row groups, the first column with a dictionary."""
+    """A file of so many rows in two row groups, the first column with a dictionary and a Bloom filter."""
     table = pa.table(
         [
             [f"in_{number}_{row // 2}" for row in range(rows)],
@@ -32,7 +32,15 @@ def piece(folder: Path, number: int, rows: int) -> pa.Table:
         schema=SCHEMA,
     )
     file = folder / str(number)
-    parquet.write_table(table, file, compression="zstd", use_dictionary=["id"], row_group_size=rows // 2 + 1)
+    parquet.write_table(
+        table,
+        file,
+        compression="zstd",
+        use_dictionary=["id"],
+        row_group_size=rows // 2 + 1,
+        bloom_filter_options={"id": True},
+        write_page_index=True,
+    )
     return table
 
 
@@ -49,6 +57,21 @@ def test_each_reader_finds_all_rows_of_all_pieces(tmp_path: Path) -> None:
     asked = duckdb.read_parquet(str(file)).filter("id >= 'in_1'").aggregate("count(*), sum(total), max(id)")
     total = sum(total.as_py() for table in tables[1:] for total in table["total"])
     assert asked.fetchall() == [(340, total, "in_3_9")]
+
+
+def test_each_reader_finds_what_it_looks_for_by_statistics_and_filters(tmp_path: Path) -> None:
+    tables = [piece(tmp_path, number, rows) for number, rows in enumerate((300, 1, 40))]
+    file = tmp_path / "whole.parquet"
+    join([tmp_path / str(number) for number in range(len(tables))], file)
+    for asked, count in (("in_2_3", 2), ("in_0_149", 2), ("in_1_0", 1), ("in_9", 0)):
+        assert parquet.read_table(file, filters=[("id", "==", asked)]).num_rows == count
+        assert pl.scan_parquet(file).filter(pl.col("id") == asked).collect().height == count
+        found = duckdb.read_parquet(str(file)).filter(f"id = '{asked}'").aggregate("count(*)")
+        assert found.fetchall() == [(count,)]
+    above = Decimal(238)
+    expected = sum(total.as_py() > above for table in tables for total in table["total"])
+    assert parquet.read_table(file, filters=[("total", ">", above)]).num_rows == expected
+    assert pl.scan_parquet(file).filter(pl.col("total") > above).collect().height == expected
 
 
 def test_a_piece_alone_is_the_file(tmp_path: Path) -> None:
