@@ -11,6 +11,7 @@ import psycopg
 from unified.cli.output import say
 from unified.cli.processes.kept import KeptConnection
 from unified.store.connectors import installed
+from unified.store.server.failures import clear_errors
 
 LOOK_SECONDS = 3.0
 # The code server imports everything anew before it answers.
@@ -35,11 +36,15 @@ class ReloadedLocations:
             address: Of Dagster's UI.
             token: What the UI asks for, if it does.
             every: Seconds between two looks.
+
+        Raises:
+            StoreError: If the database fails.
         """
         self._kept = kept
         self._graphql = f"{address}/graphql"
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._loaded = installed.places(kept.open())
+        with clear_errors("reading the connector documents"):
+            self._loaded = installed.places(kept.open())
         self._every = every
         self._looked_at = time.monotonic()
 

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.conftest import execute
 from tests.json_api import JsonApi, serving
 from tests.unified.sync.connectors import desk
 from unified.cli.processes.kept import KeptConnection
 from unified.cli.processes.reloading import ReloadedLocations
+from unified.store.errors import StoreError
 from unified.store.server import embedded
 
 if TYPE_CHECKING:
@@ -105,6 +108,14 @@ def test_a_document_is_installed_synced_upgraded_and_removed(unified: Unified, t
     unified.ok("connectors", "remove", "desk", "--workspace", "acme", "--yes")
     assert [one["state"] for one in unified.json("connectors", "show", "desk")] == ["removed", "replaced"]
     assert "desk/customers" not in definitions(unified)[0]
+
+
+def test_a_database_that_can_not_be_reached_is_named_before_anything_is_looked_at() -> None:
+    with (
+        KeptConnection("postgresql://nobody@127.0.0.1:1/none") as kept,
+        pytest.raises(StoreError, match="reading the"),
+    ):
+        ReloadedLocations(kept, "http://127.0.0.1:1", None)
 
 
 def test_dagster_loads_its_definitions_anew_when_documents_change(unified: Unified, tmp_path: Path) -> None:
