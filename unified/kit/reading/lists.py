@@ -169,7 +169,7 @@ class ListEndpoint:
 
     def _request(self, http: HttpClient, at: Position | None, params: Asked) -> tuple[str, dict[str, Any]]:
         """Where a page is asked for, and what that request holds."""
-        link = self.link(http, at)
+        link = self._own_link(http, at)
         asked = [*self.params, *params, *self.paging.parameters(at).items()]
         sent = self._sent(asked, has_query=link is None)
         return link or self.path, {**sent, "headers": self.headers, "limit": self.limit}
@@ -179,26 +179,30 @@ class ListEndpoint:
 
         Raises:
             ProtocolError: If that is not a URL.
-            ForbiddenHostError: If it leads to where the credential must not go.
         """
         try:
             link = self.paging.url(http.url(self.path), at)
-            is_own = link is None or http.is_own(link)
+            httpx.URL(link or "")
         except (ValueError, httpx.InvalidURL):
             raise ProtocolError(f"{self.what(http)} goes on at what is not a URL") from None
-        if link is not None and not is_own:
-            url = httpx.URL(link)
-            raise ForbiddenHostError(
-                f"{self.what(http)} goes on at {url.scheme}://{url.netloc.decode()}, which is not where base_url "
-                "leads, and no credential goes elsewhere; if the API is there, correct base_url, else ask its provider"
-            )
         return link
+
+    def _own_link(self, http: HttpClient, at: Position | None) -> str | None:
+        """The same, of a page that is asked for with the credential."""
+        link = self.link(http, at)
+        if link is None or http.is_own(link):
+            return link
+        url = httpx.URL(link)
+        raise ForbiddenHostError(
+            f"{self.what(http)} goes on at {url.scheme}://{url.netloc.decode()}, which is not where base_url "
+            "leads, and no credential goes elsewhere; if the API is there, correct base_url, else ask its provider"
+        )
 
     def _following(self, http: HttpClient, answer: Answer, at: Position | None) -> Position | None:
         """Where the next page begins. A place that can't be asked for is refused before anything is kept of it."""
         following = self.paging.following(answer, at)
         if following is not None:
-            self.link(http, following)
+            self._own_link(http, following)
         return following
 
     async def ask(self, http: HttpClient, params: Asked = ()) -> HttpAnswer:

@@ -3,16 +3,18 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from unified.kit.declarations import ConnectionRef, start_times
 from unified.kit.mapping.column_rules import Rules
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.rows import fetch
+
+if TYPE_CHECKING:
+    from unified.kit.declarations import ConnectionRef
 
 SyncStatus = Literal["idle", "syncing", "error", "success"]
 Approval = Literal["approved", "pending", "rejected"]
@@ -132,8 +134,10 @@ class Connection(ConnectionSummary):
     test_error: str | None
 
     @property
-    def ref(self) -> ConnectionRef:
+    def ref(self) -> "ConnectionRef":
         """What an adapter that works for it knows of it."""
+        from unified.kit.declarations import ConnectionRef, start_times  # noqa: PLC0415 - lists need no pydantic
+
         return ConnectionRef(self.id, self.workspace_id, self.key, self.streams, start_times(self.since))
 
 
