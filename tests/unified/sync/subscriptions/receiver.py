@@ -1,6 +1,5 @@
 """A subscriber's server, and the subscription that delivers to it."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -57,24 +56,8 @@ class Order:
     id: Any
 
     async def deliver(self) -> Deliveries | None:
-        await self._settled()
         results = await deliver(self.source.db, self.credentials)
         return next((one for one in results if one.workspace_id == self.workspace), None)
-
-    async def _settled(self) -> None:
-        """Wait until nothing older is open on the server: an autovacuum there defers what was changed meanwhile."""
-        db = self.source.db
-        async with db.workspace(self.workspace) as conn:
-            row = await (await conn.execute("SELECT pg_current_xact_id()::text")).fetchone()
-        async with asyncio.timeout(60):
-            while True:
-                async with db.workspace(self.workspace) as conn:
-                    seen = await conn.execute(
-                        "SELECT pg_snapshot_xmin(pg_current_snapshot()) > %s::xid8", row
-                    )
-                    if (await seen.fetchone())[0]:
-                        return
-                await asyncio.sleep(0.02)
 
     @property
     def workspace(self) -> Any:
