@@ -22,7 +22,7 @@ from unified_assets.identities import KEY, due_runs
 from unified_assets.partitions import WORKSPACES
 from unified_assets.schedules import running_connections
 
-# Asked for by one tick, which Dagster ends after a minute; the next one asks for more.
+# Asked for by one tick; the next one asks for more.
 _MOST = 100
 _LOOK_SECONDS = 30.0
 

@@ -4,22 +4,24 @@ It only looks: what it saw is not marked anywhere, and if it fails nothing is lo
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+
+from dagster._grpc.utils import default_sensor_grpc_timeout  # as the daemon asks it
 
 from resources.store import DatabaseResource
 from unified.store.connectors import installed
 from unified.store.database import Database
 
-TIMEOUT_VARIABLE = "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS"
-"""After how many seconds the daemon gives a tick up, 60 by default; the code server has to be told the same."""
-
 
 def watch_seconds() -> float:
-    """How long a tick may look: the rest is for its last look, and for its way there and back."""
-    return 0.75 * float(os.environ.get(TIMEOUT_VARIABLE) or 60)
+    """How long a tick may look: the rest is for its last look, and for its way there and back.
+
+    It is reckoned from the time after which the daemon gives a tick up, so both are to be given the same
+    ``DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS``.
+    """
+    return 0.75 * default_sensor_grpc_timeout()
 
 
 WATCH_SECONDS = watch_seconds()

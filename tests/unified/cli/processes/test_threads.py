@@ -43,10 +43,11 @@ def test_a_busy_machine_has_five_minutes_to_load_the_definitions(monkeypatch: py
 
 
 def test_ticks_look_as_long_as_the_daemon_waits_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert watching.TIMEOUT_VARIABLE == SENSOR_TIMEOUT_VARIABLE
     for variable in (*THREADS_VARIABLES, TIMEOUT_VARIABLE, SENSOR_TIMEOUT_VARIABLE):
         monkeypatch.setenv(variable, "7")
         monkeypatch.delenv(variable)
     assert watching.watch_seconds() < default_sensor_grpc_timeout() == 60
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "20")
+    assert watching.watch_seconds() < default_sensor_grpc_timeout() == 20
     prepare_code_server()
     assert 200 < watching.watch_seconds() < default_sensor_grpc_timeout() == 300

@@ -42,8 +42,8 @@ from unified.store.server.embedded import home, revive
 from unified.store.server.urls import database_url
 from unified.store.workspaces import workspaces
 
-# Ticks of sensors look for most of a minute. The code server serves each in a thread, as does the server in front of
-# it that `dagster dev` starts. Their default, four more than there are cores, would leave none for the UI, nor for the
+# Ticks of sensors look for minutes. The code server serves each in a thread, as does the server in front of it that
+# `dagster dev` starts. Their default, four more than there are cores, would leave none for the UI, nor for the
 # heartbeat without which that server ends.
 _CODE_SERVER_THREADS = "32"
 THREADS_VARIABLES = ("DAGSTER_GRPC_MAX_WORKERS", "DAGSTER_CODE_SERVER_MAX_WORKERS")
