@@ -9,6 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from unified.kit.errors import counted
 from unified.kit.mapping import readings, steps
 from unified.kit.mapping.refusals import UNREADABLE
@@ -22,6 +24,7 @@ _ENOUGH = 5
 """Amounts from which on a pattern in them says something."""
 _EARLIEST_YEAR = 1990
 _YEARS_AHEAD = 10
+_WRITTEN = msgspec.json.Encoder(order="deterministic")
 
 
 class Amounts:
@@ -61,7 +64,7 @@ class Oddities:
     def __init__(self, now: datetime) -> None:
         """Begin without records; times far from ``now`` look odd."""
         self._years = range(_EARLIEST_YEAR, now.year + _YEARS_AHEAD + 1)
-        self._known: dict[str, Any] = {}
+        self._hashes: dict[str, int] = {}
         self._shared: set[str] = set()
         self._codes: set[str] = set()
         self._sums: Counter[str] = Counter()
@@ -71,7 +74,8 @@ class Oddities:
     def see(self, record: UnifiedBase) -> None:
         """Look at one more record."""
         # The same record may come twice, as where neighbouring spans of time share their edge.
-        if self._known.setdefault(record.source_id, record.raw_data) != record.raw_data:
+        hashed = hash(_WRITTEN.encode(record.raw_data))
+        if self._hashes.setdefault(record.source_id, hashed) != hashed:
             self._shared.add(record.source_id)
         for name, value in record:
             if isinstance(value, datetime) and value.year not in self._years:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -125,6 +126,19 @@ def test_times_long_ago_ids_twice_and_unknown_words_are_said() -> None:
     assert "status: no word for 'gone'" in found
     table = {"target": "status", "source": "s", "steps": [{"do": "enum", "table": {"OPEN": "open"}}]}
     assert "status: no word for 'gone'" in "\n".join(tried(raws, table).remarks)
+
+
+class Raw(dict[str, Any]):
+    """An object that can be seen to go."""
+
+
+def test_a_trial_keeps_no_record() -> None:
+    raw = Raw(id=1)
+    gone = ref(raw)
+    tryout = Tryout(compile_rules(UnifiedInvoice, ()), NOW)
+    tryout.see(raw, UnifiedInvoice(**ORIGIN.identify("1"), raw_data=raw))
+    del raw
+    assert gone() is None
 
 
 def test_a_trial_takes_any_sample() -> None:
