@@ -299,7 +299,9 @@ def _sort(step: steps.Sort) -> Step:
     paths = [compile_path(path) for path in step.by]
 
     def place(value: Any) -> Decimal | int:
-        if type(value) is int or (type(value) is str and len(value) < _A_COUNT and value.isdecimal()):
+        if type(value) is int or (
+            type(value) is str and len(value) < _A_COUNT and value.isascii() and value.isdecimal()
+        ):
             return int(value)
         try:
             found = readings.number(value)

@@ -117,6 +117,7 @@ STATUS = {"do": "enum", "table": {"20": "open", "Paid": "paid"}}
         ([], ["sum"], Decimal(0)),
         ([1, None], ["sum"], "!an item has no number, so the sum would be wrong"),
         ([{"n": "2"}, {"n": 10}, {}, {"n": 1}], [{"do": "sort", "by": ["n"]}], [{"n": 1}, {"n": "2"}, {"n": 10}, {}]),
+        ([{"n": "٣"}, {"n": 4}], [{"do": "sort", "by": ["n"]}], [{"n": 4}, {"n": "٣"}]),
         ({"a": 1, "b": "", "c": None, "d": 0}, [{"do": "omit", "keys": ["a"]}], {"d": 0}),
         (1050, [MINOR], Decimal("10.50")),
         ("0.25", [MINOR], Decimal("0.0025")),
