@@ -142,10 +142,11 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
     @property
     def in_full(self) -> str:
         """For people: what went wrong, and of each value that is not usable why."""
-        if not self.errors:
+        said, leads_on, _ = self.detail.partition("; errors says")
+        if not leads_on:
             return self.detail
         faults = (f"{one['pointer'].rpartition('/')[2]}: {one['detail'].rstrip('.')}" for one in self.errors)
-        return f"{self.detail.partition('; errors says')[0].rstrip('.')}: {'; '.join(faults)}."
+        return f"{said}: {'; '.join(faults)}."
 
 
 def problem_response(request: Request, problem: Problem) -> Response:

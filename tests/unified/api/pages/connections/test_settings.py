@@ -102,6 +102,7 @@ async def test_what_can_not_be_used_is_said_beside_its_field_and_changes_nothing
             await browser.send(f"/connectors/{connection.id}/settings", {**form, **wrong}, 422)
             assert re.search(text, browser.page), wrong
             assert "no_key_of_stripes" not in browser.page
+            assert "fields: refused" not in browser.page
         none = {name: value for name, value in form.items() if not name.startswith("stream.")}
         await browser.send(f"/connectors/{connection.id}/settings", none, 422)
         assert "at least one stream" in browser.page
