@@ -63,7 +63,9 @@ async def test_what_needs_a_person_comes_first(site: Site) -> None:
         assert "Nothing is connected yet." in browser.page
 
 
-async def test_what_was_invoiced_is_drawn_and_written_for_those_who_may_read_records(site: Site) -> None:
+async def test_what_was_invoiced_is_drawn_and_written_for_those_who_may_read_records(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = await site.workspace()
     main = await site.connection(workspace)
     now = datetime.now(UTC)
@@ -85,6 +87,9 @@ async def test_what_was_invoiced_is_drawn_and_written_for_those_who_may_read_rec
         assert browser.page.count('<td class="number">2,469,135,780,246,912.20</td>') == 1
         assert browser.page.count(f'<th scope="row" class="nowrap">{now:%Y-%m}') == 2
         assert browser.page.count("<rect") == 2
+        monkeypatch.setattr("unified.api.pages.workspace.overview._CURRENCIES_SHOWN", 1)
+        await browser.open("/")
+        assert "In 1 more currency<" in browser.page
     async with site.forms(workspace, "viewer") as browser:
         await browser.open("/")
         assert "Invoiced" not in browser.page
