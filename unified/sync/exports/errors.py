@@ -10,4 +10,4 @@ class ExportError(SyncError):
 
 
 class UnfitError(Exception):
-    """A value is of no type that its column has in the format."""
+    """A value is of no type that its column has in the format; says which values those are, and not this one."""

@@ -124,11 +124,8 @@ async def export(db: Database, request: Request) -> Export:
             last.keep(progress.start["place"])
             progress.remove()
             return Export(files, progress.rows, resumed, progress.start["since"] is None)
-    except UnfitError:
-        raise ExportError(
-            f"{request.stream} hold a value that Parquet has no type for: a time that is infinite or after the year "
-            "9999 or before 1, or lines of another form than an invoice's; export them as jsonl"
-        ) from None
+    except UnfitError as error:
+        raise ExportError(f"{request.stream} hold {error}; export them as jsonl") from None
     except OSError as error:
         reason = f"{request.target} can't be written: {error.strerror or error}"
         if progress is not None and progress.rows:

@@ -58,7 +58,10 @@ class Parquet:
         try:
             table = self._read(rows)
         except self._pa.ArrowInvalid:  # says the value
-            raise UnfitError from None
+            raise UnfitError(
+                "a value that Parquet has no type for: a time that is infinite or after the year 9999 or before 1, "
+                "or lines of another form than an invoice's"
+            ) from None
         if all(self._is_usual(table, place) for place in self._numbers()):
             table = table.cast(self._schema({}))
         out = self._pa.BufferOutputStream()
