@@ -33,7 +33,7 @@ _BYTES = 8192
 # A dictionary's statistics come to some hundred bytes.
 _WHOLE_BYTES = _BYTES + 4096
 
-_TOKENS = re.compile(rb'("((?:[^"\\]|\\.)*)"(\s*:)?|-?\d[\d.eE+-]*)')
+_TOKENS = re.compile(rb'"((?:[^"\\]|\\.)*)"(\s*:)?|-?\d[\d.eE+-]*')
 # Letters with a few digits among them; not an address, nor an id.
 _NAME = re.compile(rb"[A-Za-z_]+(?:\d{1,2}[A-Za-z_]+)*\d{0,2}")
 _LONGEST_NAME = 64
@@ -63,13 +63,13 @@ def shapes(records: Sequence[Sample]) -> list[bytes]:
         names = set()
         name = b""
         for match in _TOKENS.finditer(record.raw):
-            token, text, colon = match.groups()
+            text, colon = match.groups()
             if colon:
                 name = text
                 if _is_name(name):
                     names.add(name)
             elif record.person is not None:
-                persons[name][token if text is None else text].add(record.person)
+                persons[name][match[0] if text is None else text].add(record.person)
         counts.update(names)
     usual = {name for name, count in counts.items() if 2 * count >= len(records)}
     kept = {name: _shared(persons[name]) for name in usual}
@@ -79,11 +79,11 @@ def shapes(records: Sequence[Sample]) -> list[bytes]:
 
         def emptied(match: re.Match[bytes]) -> bytes:
             nonlocal name
-            token, text, colon = match.groups()
+            text, colon = match.groups()
             if colon:
                 name = text
                 return match[0] if name in usual else b'""' + colon
-            left = kept.get(name, {}).get(token if text is None else text, b"")
+            left = kept.get(name, {}).get(match[0] if text is None else text, b"")
             return left or b"0" if text is None else b'"%b"' % left
 
         return _TOKENS.sub(emptied, record)
@@ -145,11 +145,11 @@ def _beginnings(values: Mapping[bytes, set[str]]) -> dict[bytes, int]:
 
 
 def texts(made: bytes) -> bytes:
-    """Whatever stands between quotation marks in a dictionary, as a JSON array.
+    """All parts of a dictionary between quotation marks, as a JSON array.
 
     Args:
-        made: By :func:`dictionary`. It begins with statistics, in which any byte may be a quotation mark, so that what
-            stands between any two counts.
+        made: By :func:`dictionary`. It begins with statistics, in which any byte may be a quotation mark: which marks
+            open a text and which end one is not known.
     """
     return json.dumps(made.decode(errors="replace").split('"')).encode()
 
