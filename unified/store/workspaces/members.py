@@ -18,7 +18,7 @@ from unified.store.errors import StoreError
 from unified.store.rows import fetch
 from unified.store.workspaces import tokens
 from unified.store.workspaces.permissions import PERMISSIONS, Role
-from unified.store.workspaces.rows import Workspace, WorkspaceNotFoundError
+from unified.store.workspaces.rows import WORKSPACES, Workspace, WorkspaceNotFoundError
 
 _MEMBERS = "SELECT subject, role, added_by, created_at, updated_at FROM workspace_members"
 
@@ -117,12 +117,10 @@ async def workspaces(db: Database, subject: str, *, after: str = "", limit: int 
         return await fetch(
             conn,
             Workspace,
-            """
-            SELECT w.id, w.slug, w.name, w.created_at, w.requires_approval, w.model_sees, w.compresses_raw,
-                w.version
-            FROM workspace_members AS m JOIN workspaces AS w ON w.id = m.workspace_id
-            WHERE m.subject = %(subject)s AND w.slug > %(after)s ORDER BY w.slug LIMIT %(limit)s
-            """,
+            f"""
+            {WORKSPACES} WHERE id IN (SELECT workspace_id FROM workspace_members WHERE subject = %(subject)s)
+                AND slug > %(after)s ORDER BY slug LIMIT %(limit)s
+            """,  # noqa: S608 - a constant
             subject=subject,
             after=after,
             limit=limit,
