@@ -3,13 +3,12 @@
 from collections.abc import Collection
 from datetime import datetime
 
+from unified.store.connections import waits
 from unified.store.connections.rows import READS, SUMMARIES, ConnectionSummary
-from unified.store.connections.waits import LONGEST
 from unified.store.database import Database
 from unified.store.rows import fetch
 
-# A wait that ends later than any may was written by a clock that has been set back since.
-_WAITS = "c.waits_until > %(now)s AND c.waits_until <= %(now)s + %(longest)s"
+_WAITS_UNTIL = waits.until("%(now)s")
 _TURN = "c.sync_started_at + 0.9 * make_interval(mins => c.sync_interval_minutes)"
 _SYNCED = """
     JOIN connectors AS k ON k.name = c.connector
@@ -18,7 +17,7 @@ _SYNCED = """
         AND (%(connector)s::text IS NULL OR c.connector = %(connector)s)
 """
 _DUE = f"""
-    AND w.slug || '/' || c.name <> ALL (%(running)s) AND ({_WAITS}) IS NOT TRUE AND (
+    AND w.slug || '/' || c.name <> ALL (%(running)s) AND {_WAITS_UNTIL} IS NULL AND (
         c.sync_started_at IS NULL
         OR {_TURN} <= %(now)s
         OR EXISTS (
@@ -89,7 +88,6 @@ async def due(
             f"{SUMMARIES}{_SYNCED}{_DUE}{condition} "
             "ORDER BY c.sync_started_at NULLS FIRST, w.slug, c.name LIMIT %(limit)s",
             now=now,
-            longest=LONGEST,
             running=list(running),
             connector=connector,
             limit=limit,
@@ -104,11 +102,11 @@ async def next_turn(db: Database, connector: str, after: datetime) -> datetime |
         connector: Of which connector.
         after: A time, with a time zone.
     """
-    turn = f"greatest({_TURN}, CASE WHEN {_WAITS} THEN c.waits_until END)"
+    turn = f"greatest({_TURN}, {_WAITS_UNTIL})"
     async with db.scheduler() as conn:
         result = await conn.execute(
             f"SELECT min({turn}) FROM connector_configs AS c {_SYNCED} AND {turn} > %(now)s".encode(),  # noqa: S608
-            {"connector": connector, "now": after, "longest": LONGEST},
+            {"connector": connector, "now": after},
         )
         row = await result.fetchone()
     return row[0] if row else None

@@ -15,6 +15,17 @@ LONGEST = timedelta(days=1)
 wrong, and to ask once a day costs one request."""
 
 
+def until(now: str) -> str:
+    """SQL for the time until when a connection ``c`` waits; null where it does not.
+
+    Args:
+        now: SQL for the present time.
+    """
+    # A wait that ends later than any may was written by a clock that has been set back since.
+    latest = f"{now} + interval '{LONGEST.total_seconds():.0f} s'"
+    return f"CASE WHEN c.waits_until > {now} AND c.waits_until <= {latest} THEN c.waits_until END"
+
+
 async def note(conn: AsyncConnection[Any], connection_id: UUID, seconds: float) -> None:
     """Leave a connection alone for some time from now, or as long as it waits already where that is longer.
 
@@ -24,14 +35,11 @@ async def note(conn: AsyncConnection[Any], connection_id: UUID, seconds: float) 
         seconds: How long its provider asked for, however long that is.
     """
     await conn.execute(
-        """
-        UPDATE connector_configs SET
-            -- A wait that ends later than any may was written by a clock that has been set back since.
-            waits_until = greatest(CASE WHEN waits_until <= now() + %s THEN waits_until END, now() + %s),
-            updated_at = now()
+        f"""
+        UPDATE connector_configs AS c SET waits_until = greatest({until("now()")}, now() + %s), updated_at = now()
         WHERE id = %s
-        """,
-        (LONGEST, timedelta(seconds=min(seconds, LONGEST.total_seconds())), connection_id),
+        """,  # noqa: S608 - an expression from above
+        (timedelta(seconds=min(seconds, LONGEST.total_seconds())), connection_id),
     )
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from unified.store.connections import waits
 from unified.store.connections.rows import Connection, read_connection
-from unified.store.connections.waits import LONGEST
 from unified.store.errors import StoreError
 from unified.store.routes.settings import RouteSettings, read_settings
 from unified.store.routes.sides import Side
@@ -104,9 +104,8 @@ class Route(RouteSummary):
 # It asks the target. The source it asks where changes travel back, and where its orders need a fresh look: then the run
 # that could not have it failed.
 WAITS_UNTIL = f"""(
-    SELECT max(c.waits_until) FROM connector_configs AS c
+    SELECT max({waits.until("now()")}) FROM connector_configs AS c
     WHERE r.is_active AND c.workspace_id = r.workspace_id
-        AND c.waits_until > now() AND c.waits_until <= now() + interval '{LONGEST.total_seconds():.0f} s'
         AND (c.id = r.target_connection_id
              OR c.id = r.source_connection_id AND (r.direction = 'two_way' OR r.status = 'error'))
 )"""  # noqa: S608 - a constant
