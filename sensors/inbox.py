@@ -20,7 +20,7 @@ from unified.store.inbox.backlog import Waiting
 from unified_assets.drains import lease_of
 from unified_assets.single import last_run, next_run_key, obstacle_of
 
-# Between two looks through the inbox, or longer: however many connections there are, it takes a small part of the time.
+# Between two looks through the inbox, or so many times what a look takes.
 _LOOK_SECONDS = 0.1
 _SHARE = 4
 # Between two looks whether an event was received.
@@ -82,13 +82,10 @@ class _Look:
             now = clock()
             if runs := await self._runs(db, [one for one in found if one.is_due(now)], now):
                 return dg.SensorResult(run_requests=runs)
-            pause = max(_LOOK_SECONDS, _SHARE * (time.monotonic() - started))
-            if self._blocked:
-                pause = max(pause, _PULSE_SECONDS)
-            if pause > span.left():
+            every = _PULSE_SECONDS if self._blocked else _LOOK_SECONDS
+            if not await span.pause(started, every, _SHARE):
                 return dg.SkipReason(await self._reason(db))
             since = now - _REACH
-            await asyncio.sleep(pause)
             if not self._blocked:
                 await received.wait(min(_QUIET_SECONDS, span.left()))
 

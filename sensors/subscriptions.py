@@ -17,9 +17,8 @@ from unified.sync.subscriptions.deliver import LEASE
 from unified_assets.single import last_run, next_run_key, obstacle_of
 from unified_assets.subscriptions import JOB
 
-# Between two looks, or longer: however many subscriptions there are, looking takes a small part of the time.
+# Between two looks.
 _LOOK_SECONDS = 0.5
-_SHARE = 10
 # The same while there is no subscription that something could be delivered to.
 _IDLE_SECONDS = 2.0
 
@@ -56,8 +55,5 @@ async def _watch(instance: dg.DagsterInstance, db: Database) -> dg.RunRequest | 
             if not obstacle:
                 return dg.RunRequest(run_key=next_run_key(JOB, last))
             break
-        every = _LOOK_SECONDS if followed else _IDLE_SECONDS
-        pause = max(every, _SHARE * (time.monotonic() - started))
-        if pause > span.left():
+        if not await span.pause(started, _LOOK_SECONDS if followed else _IDLE_SECONDS):
             return dg.SkipReason(obstacle)
-        await asyncio.sleep(pause)

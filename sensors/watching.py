@@ -31,14 +31,11 @@ WATCH_SECONDS = watch_seconds()
 # that come may know what to do with them.
 _OUTDATED_SECONDS = 45.0
 
-# However many connections there are, looking takes a small part of the time.
-_SHARE = 10
-
 _Found = TypeVar("_Found")
 
 
 class Watch:
-    """How long a tick looks."""
+    """A tick's time, and the pauses between its looks."""
 
     def __init__(self) -> None:
         """Begin now."""
@@ -49,6 +46,21 @@ class Watch:
         is_outdated = installed.are_others_than_loaded()
         seconds = min(WATCH_SECONDS, _OUTDATED_SECONDS) if is_outdated else WATCH_SECONDS
         return self._began + seconds - time.monotonic()
+
+    async def pause(self, since: float, every: float, share: int = 10) -> bool:
+        """Wait for the next look; False at once where the tick has looked long enough.
+
+        Args:
+            since: When the last look began, by the monotonic clock.
+            every: Seconds to wait, at least.
+            share: So many times what that look took, at least: however many connections there are, looking takes a
+                small part of the time.
+        """
+        seconds = max(every, share * (time.monotonic() - since))
+        if seconds > self.left():
+            return False
+        await asyncio.sleep(seconds)
+        return True
 
 
 def watch(
@@ -68,9 +80,7 @@ def watch(
             started = time.monotonic()
             if (found := await look(db)) is not None:
                 return found
-            pause = max(every, _SHARE * (time.monotonic() - started))
-            if pause > span.left():
+            if not await span.pause(started, every):
                 return None
-            await asyncio.sleep(pause)
 
     return database.ask(stay)
