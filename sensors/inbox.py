@@ -63,9 +63,8 @@ class _Look:
     def __init__(self, instance: dg.DagsterInstance, jobs: Mapping[str, str]) -> None:
         self._instance = instance
         self._jobs = jobs
-        # Why no run is asked for, and until when a source is left alone for that, by the monotonic clock.
-        self._obstacles: dict[str, str] = {}
-        self._blocked: dict[str, float] = {}
+        # Why no run of a source is asked for, and until when it is left alone for that, by the monotonic clock.
+        self._blocked: dict[str, tuple[str, float]] = {}
 
     async def stay(self, db: Database) -> dg.SensorResult | dg.SkipReason:
         """Look until there are runs to ask for, or the tick has stayed long enough."""
@@ -74,7 +73,7 @@ class _Look:
         received = _Received(db, self._jobs, await backlog.pulse(db, self._jobs))
         while True:
             started = time.monotonic()
-            self._blocked = {source: until for source, until in self._blocked.items() if until > started}
+            self._blocked = {source: one for source, one in self._blocked.items() if one[1] > started}
             free = self._jobs.keys() - self._blocked.keys()
             found = await backlog.waiting_of(
                 db, free, clock(), **({"received_since": since} if since else {})
@@ -98,8 +97,7 @@ class _Look:
         for source, waiting in by_source.items():
             last = await asyncio.to_thread(last_run, self._instance, self._jobs[source])
             if obstacle := await obstacle_of(db, lease_of(source), last, now):
-                self._obstacles[source] = obstacle
-                self._blocked[source] = time.monotonic() + _BLOCKED_SECONDS
+                self._blocked[source] = obstacle, time.monotonic() + _BLOCKED_SECONDS
                 continue
             events = sum(one.events + one.letters for one in waiting)
             runs.append(
@@ -113,7 +111,7 @@ class _Look:
 
     async def _reason(self, db: Database) -> str:
         """Why nothing was asked for."""
-        said = [f"{source}: {self._obstacles[source]}" for source in sorted(self._blocked)]
+        said = [f"{source}: {obstacle}" for source, (obstacle, _) in sorted(self._blocked.items())]
         async with db.scheduler() as conn:
             if held_up := await horizon.held_up(conn):
                 count = sum(held.events for held in held_up.connections.values())
