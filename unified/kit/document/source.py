@@ -4,6 +4,7 @@ Only plain data is read: text, whole numbers, true, false, null, lists and objec
 build objects, and aliases, by which a small file becomes a large one, are refused, and so are keys that come twice.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,8 @@ _TEXT_TAGS = frozenset(
     f"tag:yaml.org,2002:{kind}" for kind in ("str", "float", "timestamp", "value", "merge")
 )
 _MOST_FAULTS = 10
+# What pydantic calls a member of a union by which a function checks the value.
+_BY_FUNCTION = re.compile(r"function-\w+\[.*\]")
 
 Place = tuple[str | int, ...]
 """Keys and indexes that lead to a value."""
@@ -75,12 +78,15 @@ class Source:
         around = {one["loc"][:depth] for one in all_faults for depth in range(len(one["loc"]))}
         faults = [one for one in all_faults if one["type"] != "too_short" or one["loc"] not in around]
         said = [
-            f"{self.name}:{self.line(fault['loc'])}: {'.'.join(map(str, fault['loc'])) or 'the whole'}: "
-            + _why(fault, kind)
+            f"{self.name}:{self.line(fault['loc'])}: {_shown(fault['loc'])}: {_why(fault, kind)}"
             for fault in faults[:_MOST_FAULTS]
         ]
         more = [f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []
         return DocumentError("; ".join(said + more))
+
+
+def _shown(place: Place) -> str:
+    return ".".join(part for part in map(str, place) if not _BY_FUNCTION.fullmatch(part)) or "the whole"
 
 
 def _why(fault: ErrorDetails, kind: Any) -> str:

@@ -234,6 +234,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a version of two numbers": ({"version": "1.0"}, "version: it should be three numbers, such as 1.0.0"),
     "a query in a path": ({"stream": {"path": "/x?a=1"}}, "neither . nor #; a query goes into `parameters`"),
+    "a query in the path of one record": (
+        {"stream": {"one": "/x?a=1"}},
+        r"teams\.one: it should be a path that begins with /",
+    ),
     "a misspelt key": (
         {"bass_url": "https://a.example"},
         "bass_url: there is no such key; did you mean base_url\\?$",
