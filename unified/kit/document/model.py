@@ -22,6 +22,7 @@ from unified.kit.document.parts import (
     SCOPE,
     Headers,
     Host,
+    HttpsUrl,
     Keys,
     Name,
     Said,
@@ -101,13 +102,11 @@ class DocumentModel(Said):
     ]
     title: Annotated[str, Field(min_length=1, max_length=60)]
     licence: Annotated[str, Field(max_length=60)] | None = None
-    documentation: Annotated[str, Field(pattern="^https://", max_length=300)] | None = None
+    documentation: HttpsUrl | None = None
     hosts: Annotated[tuple[Host, ...], Field(min_length=1, max_length=20)] = Field(
         description="To which requests and secrets may go: exact, or `*.` and a suffix."
     )
-    base_url: Annotated[
-        str, Field(pattern="^https://", max_length=300), worded("a URL that begins with https://")
-    ] = Field(description="Where the API lives; may hold `{{ settings.… }}`.")
+    base_url: HttpsUrl = Field(description="Where the API lives; may hold `{{ settings.… }}`.")
     settings: Annotated[dict[Name, Setting], Field(max_length=50)] = Field(default_factory=dict)
     auth: Auth
     headers: Headers = Field(default_factory=dict)

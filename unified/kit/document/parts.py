@@ -39,16 +39,16 @@ Keys = Annotated[
     Field(max_length=10, description="Keys from an object's top down."),
 ]
 Text = Annotated[str, Field(max_length=2_000)]
-Name = Annotated[
-    str,
-    Field(pattern=r"^[a-z][a-z0-9_]{0,39}$"),
-    worded("at most 40 lower-case letters, digits and _, with a letter first"),
-]
+AS_NAME = worded("at most 40 lower-case letters, digits and _, with a letter first")
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$"), AS_NAME]
 Parameter = Annotated[str, Field(min_length=1, max_length=100)]
 Host = Annotated[
     str,
     Field(pattern=f"^{_HOST}$"),
     worded("a host by its name, such as api.desk.example or *.desk.example, without https:// and port"),
+]
+HttpsUrl = Annotated[
+    str, Field(pattern="^https://", max_length=300), worded("a URL that begins with https://")
 ]
 Expression = Annotated[
     str, Field(max_length=2_000, description="Text that may hold `{{ }}`, over `settings` and `partition`.")

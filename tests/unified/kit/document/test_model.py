@@ -233,6 +233,14 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         "base_url: it should be a URL that begins with https",
     ),
     "a version of two numbers": ({"version": "1.0"}, "version: it should be three numbers, such as 1.0.0"),
+    "a link to documentation over http": (
+        {"documentation": "http://desk.example"},
+        "documentation: it should be a URL that begins with https",
+    ),
+    "a stream named in capitals": (
+        {"streams": {"Teams": {}}},
+        r"Teams\.\[key\]: it should be at most 40 lower-case letters",
+    ),
     "a query in a path": ({"stream": {"path": "/x?a=1"}}, "neither . nor #; a query goes into `parameters`"),
     "a query in the path of one record": (
         {"stream": {"one": "/x?a=1"}},

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from unified.kit.declarations import STREAM_NAME
 from unified.kit.document.parts import (
+    AS_NAME,
     RECORD_SCOPE,
     Expression,
     Keys,
@@ -16,7 +17,7 @@ from unified.kit.document.parts import (
     check_expressions,
 )
 
-StreamName = Annotated[str, Field(pattern=f"^{STREAM_NAME}$")]
+StreamName = Annotated[str, Field(pattern=f"^{STREAM_NAME}$"), AS_NAME]
 
 
 class Parent(Said):
