@@ -197,7 +197,8 @@ class HubSpotAdapter(BaseAdapter[HubSpotConfig]):
         account = await self.account()
         await self.may_read(self._touch)
         await refuse_unknown(self.http, self.config.properties, ("contacts", "invoices"))
-        await refuse_unknown(self.http, [*filter(None, [self.config.key_property])], ("contacts",))
+        if self.config.key_property:
+            await refuse_unknown(self.http, [self.config.key_property], ("contacts",))
         return account
 
     async def _touch(self, stream: Stream) -> None:
