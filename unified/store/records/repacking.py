@@ -93,8 +93,8 @@ async def forget_dictionaries(
 ) -> int:
     """Remove dictionaries of a connection that hold what is a person's, and compress without one what they were for.
 
-    A name of a field that half of the records had may have been an id of theirs. And who is fifty customers, as a guest
-    who is a new one at each order, counted as fifty persons: then any dictionary may hold what is theirs alone.
+    A name of a field that half of the records had may have been an id of theirs. A person who is fifty customers, as a
+    guest who is a new one at each order is, counted as fifty persons, so any dictionary may hold what is theirs alone.
 
     Args:
         conn: A transaction of the workspace, which nobody stores records beside.

@@ -16,7 +16,6 @@ from unified.store.errors import InvalidSettingError
 
 _SECRET_BYTES = 32
 
-
 MOST_FORMER = 10
 """Former secrets that sign at once. Each is a signature in each delivery."""
 
@@ -25,8 +24,8 @@ class Former(NamedTuple):
     """A secret that was rotated.
 
     Attributes:
-        secret: It.
-        until: When it signs no more.
+        secret: What signed before.
+        until: From when on it does not.
     """
 
     secret: Secret
@@ -75,7 +74,7 @@ class Signing:
             keep: How long the present one signs too; zero where it has leaked, which ends all from before as well.
 
         Raises:
-            InvalidSettingError: If MOST_FORMER sign already.
+            InvalidSettingError: If :data:`MOST_FORMER` sign already.
         """
         if not keep:
             return self.new()

@@ -76,7 +76,7 @@ async def live_records(conn: AsyncConnection[Any], key: StreamKey, *, anew: bool
 
 
 async def live_now(conn: AsyncConnection[Any], key: StreamKey) -> int:
-    """The same for a look in between, which keeps nothing.
+    """How many records :func:`live_records` would find, for a page that shows it: nothing is kept.
 
     Args:
         conn: A transaction of the workspace.
