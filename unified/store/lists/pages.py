@@ -288,7 +288,8 @@ async def _read(
     values: dict[str, Any],
     order: sql.Composable,
 ) -> list[Row]:
-    conditions = [*conditions, *await _conditions(conn, which, wanted, values)]
+    looks_up = _looks_up(which, wanted)
+    conditions = [*conditions, *await _conditions(conn, which, wanted, values, looks_up=looks_up)]
     if which.entity and wanted.deleted != "true":
         conditions.append(
             sql.SQL("t.deleted_at IS NULL" if wanted.deleted == "false" else "t.deleted_at IS NOT NULL")
@@ -306,7 +307,6 @@ async def _read(
         conditions=sql.SQL(" AND ").join(conditions or [sql.SQL("true")]),
         order=order,
     )
-    looks_up = _looks_up(which, wanted)
     try:
         async with conn.cursor(binary=True) as cursor:
             set_json_loads(_as_json, cursor)
@@ -334,7 +334,7 @@ async def _read(
 
 
 async def _conditions(
-    conn: AsyncConnection[Any], which: RecordList, wanted: Wanted, values: dict[str, Any]
+    conn: AsyncConnection[Any], which: RecordList, wanted: Wanted, values: dict[str, Any], *, looks_up: bool
 ) -> list[sql.Composable]:
     """Conditions of the filters; their values go into ``values``."""
     conditions: list[sql.Composable] = []
@@ -346,7 +346,7 @@ async def _conditions(
                 condition = sql.SQL("({} OR {})").format(condition, erased(TABLES[which.entity]))
             conditions.append(condition)
     # An index that begins with the connection serves a look-up in all of a workspace's, connection by connection.
-    if "connection" in wanted.values or _looks_up(which, wanted):
+    if looks_up or "connection" in wanted.values:
         ids = await connection_ids(conn, wanted.values.get("connection", ()))
         conditions.append(_condition(which.filters["connection"], "connection", ids, values))
     return conditions
