@@ -12,7 +12,7 @@ from sensors.watching import watch
 from unified.kit.adapter import BaseAdapter
 from unified.store.connections.registry import Registry
 from unified.store.database import Database
-from unified_assets.partitions import connections_of, partition_keys
+from unified_assets.partitions import PartitionsRequest, connections_of, difference, partition_keys
 
 _LOOK_SECONDS = 10.0
 
@@ -37,20 +37,15 @@ def connections_sensor(adapters: Iterable[type[BaseAdapter[Any]]]) -> dg.SensorD
             registered = defaultdict(set)
             for connector, key in await Registry(db).all_keys():
                 registered[connector].add(key)
-            requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
+            requests: list[PartitionsRequest] = []
             for source in sources:
                 wanted = registered[source]
                 if source in empty and not wanted:
                     continue
-                partitions = connections_of(source)
                 known = await asyncio.to_thread(partition_keys, context.instance, source)
                 if not known:
                     empty.add(source)
-                # Only the difference: Dagster checks added keys one by one.
-                if added := sorted(wanted - known):
-                    requests.append(partitions.build_add_request(added))
-                if removed := sorted(known - wanted):
-                    requests.append(partitions.build_delete_request(removed))
+                requests += difference(connections_of(source), known, wanted)
             return dg.SensorResult(dynamic_partitions_requests=requests) if requests else None
 
         return watch(database, look, _LOOK_SECONDS) or dg.SkipReason("partitions and connections agree")

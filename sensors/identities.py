@@ -19,7 +19,7 @@ from unified.store.identities import golden as identities
 from unified.store.identities.golden import Due
 from unified.store.workspaces import workspaces
 from unified_assets.identities import KEY, due_runs
-from unified_assets.partitions import WORKSPACES
+from unified_assets.partitions import WORKSPACES, difference
 from unified_assets.schedules import running_connections
 
 # Asked for by one tick; the next one asks for more.
@@ -56,11 +56,7 @@ def identities_sensor() -> dg.SensorDefinition:
 def _asked(instance: dg.DagsterInstance, wanted: set[str], found: list[Due]) -> dg.SensorResult | None:
     """What is to be asked of Dagster; None where that is nothing."""
     known = set(WORKSPACES.get_partition_keys(dynamic_partitions_store=instance))
-    requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
-    if added := sorted(wanted - known):
-        requests.append(WORKSPACES.build_add_request(added))
-    if removed := sorted(known - wanted):
-        requests.append(WORKSPACES.build_delete_request(removed))
+    requests = difference(WORKSPACES, known, wanted)
     due = due_runs(found, known & wanted, running_connections(instance), datetime.now(UTC).isoformat())
     runs = list(islice(due, _MOST))
     if not runs and not requests:

@@ -16,7 +16,7 @@ from unified.store.database import Database
 from unified.store.routes import runs
 from unified.store.routes.routes import Routes
 from unified.store.routes.rows import RouteSummary
-from unified_assets.partitions import CONNECTION_TAG
+from unified_assets.partitions import CONNECTION_TAG, difference
 from unified_assets.routes import JOB, routes
 
 # A route that ended early waits so long, unless somebody asks for a run: what stopped it rarely passes sooner, and a
@@ -44,11 +44,7 @@ def routes_sensor() -> dg.SensorDefinition:
                 await asyncio.to_thread(routes.get_partition_keys, dynamic_partitions_store=context.instance)
             )
             wanted = {route.partition for route in await Routes(db).all()}
-            requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
-            if added := sorted(wanted - there):
-                requests.append(routes.build_add_request(added))
-            if removed := sorted(there - wanted):
-                requests.append(routes.build_delete_request(removed))
+            requests = difference(routes, there, wanted)
             ready = [route for route in await runs.due(db, now) if route.partition in there]
             asked = await asyncio.to_thread(lambda: list(_runs(context.instance, ready, now)))
             if not requests and not asked:

@@ -4,6 +4,9 @@ from typing import Any
 
 import dagster as dg
 
+PartitionsRequest = dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest
+"""What a sensor asks of Dagster about partitions."""
+
 CONNECTION_TAG = "dagster/partition"
 """Run tag with the connection's key. Dagster itself sets it on each run of one partition, however it was asked for;
 dagster.yaml limits runs by it, so that no two runs of a connection are under way at once."""
@@ -20,6 +23,18 @@ def connections_of(source: str) -> dg.DynamicPartitionsDefinition:
 def partition_keys(instance: dg.DagsterInstance, source: str) -> set[str]:
     """The keys that a source's partitions have at present."""
     return set(connections_of(source).get_partition_keys(dynamic_partitions_store=instance))
+
+
+def difference(
+    partitions: dg.DynamicPartitionsDefinition, known: set[str], wanted: set[str]
+) -> list[PartitionsRequest]:
+    """What to ask Dagster for, so that the known keys become the wanted ones: it checks added keys one by one."""
+    requests: list[PartitionsRequest] = []
+    if added := sorted(wanted - known):
+        requests.append(partitions.build_add_request(added))
+    if removed := sorted(known - wanted):
+        requests.append(partitions.build_delete_request(removed))
+    return requests
 
 
 WORKSPACES = dg.DynamicPartitionsDefinition(name="workspaces")
