@@ -69,12 +69,9 @@ async def _ready(instance: dg.DagsterInstance, db: Database) -> list[PendingSync
 def _free(instance: dg.DagsterInstance, asked: list[PendingSync]) -> list[PendingSync]:
     """Those that no run is under way for, and whose connection has its partition, which takes seconds if it is new."""
     running = running_connections(instance)
-    return [
-        one
-        for one in asked
-        if one.connection.key not in running
-        and one.connection.key in partition_keys(instance, one.connection.connector)
-    ]
+    sources = {one.connection.connector for one in asked}
+    ready = {source: partition_keys(instance, source) - running for source in sources}
+    return [one for one in asked if one.connection.key in ready[one.connection.connector]]
 
 
 async def _is_settled(instance: dg.DagsterInstance, db: Database, one: PendingSync) -> bool:
