@@ -4,8 +4,8 @@
 # Guess: MERGE refuses a source that matches a row of the target twice, as the SQL standard and PostgreSQL do, and so
 # does INSERT … ON CONFLICT DO UPDATE, as in PostgreSQL; or the last state wins, as one after the other would.
 # Seen: of two values written side by side the first stays, by MERGE, ON CONFLICT DO UPDATE and INSERT OR REPLACE; by
-# UPDATE … FROM sometimes the one and sometimes the other. Of a table of 500,000 states MERGE keeps one from the middle that changes from run to run.
-# MERGE counts all of them as changed. Where the row is new, MERGE inserts both.
+# UPDATE … FROM sometimes the one and sometimes the other. Of a table of 500,000 states MERGE keeps one from the middle
+# that changes from run to run. MERGE counts all of them as changed. Where the row is new, MERGE inserts both.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

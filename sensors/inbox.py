@@ -58,7 +58,7 @@ def inbox_sensor(jobs: Mapping[str, dg.JobDefinition]) -> dg.SensorDefinition:
 
 
 class _Look:
-    """One tick's."""
+    """What one tick looks at, and the sources that it leaves alone for a moment."""
 
     def __init__(self, instance: dg.DagsterInstance, jobs: Mapping[str, str]) -> None:
         self._instance = instance
