@@ -1,7 +1,6 @@
 """`/connectors` and `/connectors/{id}`: a workspace's connections, how each stands, and what can be done about it."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
@@ -333,7 +332,6 @@ async def _page(
         has_more_rejects=len(set_aside) > _REJECTS_LISTED,
         secrets=await services.credentials.describe(caller.workspace_id, connection_id),
         unseen=await unseen(services.db, connection, connection.columns) if adapter else [],
-        soon=timedelta(days=7),
     )
 
 
