@@ -180,7 +180,7 @@ class HttpClient:
         self._limits, self._slots = other._limits, other._slots  # noqa: SLF001 - our own class
 
     def bound(self, most_bytes: int, *, attempts: int | None = None) -> None:
-        """Let answers from now on hold no more than this, decompressed, and send no request more often."""
+        """Let answers from now on hold no more bytes, decompressed, and send each request no more often than this."""
         self._most_bytes = min(self._most_bytes, most_bytes)
         self._bound = self._most_bytes
         self._attempts = min(self._attempts, attempts or self._attempts)

@@ -140,7 +140,7 @@ def _change_stream(streams: dict[str, Any], stream: str, new: Mapping[str, str])
 
 
 def _said_of(streams: dict[str, Any], stream: str) -> dict[str, Any]:
-    """What a document says of a stream, to be changed; nothing yet where that is no object."""
+    """What a document says of a stream, to be changed; nothing yet where that is not an object."""
     said: dict[str, Any] = _object(streams, stream)
     streams[stream] = said
     return said

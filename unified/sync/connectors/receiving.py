@@ -230,6 +230,6 @@ def _as_document(stream: str, said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shortest(named: Any) -> Any:
-    """One path by itself. What is no id stays as it was written, for the trial to refuse."""
+    """One path by itself. What is not an id stays as it was written, for the trial to refuse."""
     paths = named.get("paths") if isinstance(named, dict) else None
     return paths[0] if isinstance(paths, list) and len(paths) == 1 else named

@@ -59,11 +59,7 @@ def sampled(
 def too_long(bodies: Iterable[bytes]) -> list[str]:
     """How many records are not looked at, in words."""
     count = sum(len(body) > LONGEST_RECORD for body in bodies)
-    return (
-        [f"not shown for its length of more than {LONGEST_RECORD:,} bytes: {counted(count, 'record')}"]
-        if count
-        else []
-    )
+    return [f"not shown: {counted(count, 'record')} of more than {LONGEST_RECORD:,} bytes"] if count else []
 
 
 def _at(record: dict[str, Any], target: str) -> str:

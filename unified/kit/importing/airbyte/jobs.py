@@ -114,7 +114,9 @@ def job_of(retriever: Said, base_url: str, translator: Translator) -> tuple[Said
         if str(minutes).isdecimal() and int(minutes) > 0:
             said["timeout_seconds"] = min(60 * int(minutes), 86_400)
         else:
-            remarks.append("how long its job may take is no whole number of minutes; say `timeout_seconds`")
+            remarks.append(
+                "how long its job may take is not a whole number of minutes; say `timeout_seconds`"
+            )
     if retriever.get("failed_retry_wait_time_in_seconds"):
         remarks.append("a job that failed is begun again at once: documents have no wait before that")
     return {"outputs": outputs.of["creation"], **said}, asked, remarks
