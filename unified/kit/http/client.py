@@ -168,7 +168,7 @@ class HttpClient:
             config, label=self.label, limits=self._limits, auth=httpx.Auth(), most_bytes=self._most_bytes
         )
         other.join(self)
-        other.traffic, other._bound = self.traffic, self._bound
+        other.traffic, other._bound, other._attempts = self.traffic, self._bound, self._attempts
         return other
 
     def join(self, other: "HttpClient") -> None:

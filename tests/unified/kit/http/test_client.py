@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import httpx
 import msgspec
 import pytest
 from pydantic import ValidationError
@@ -140,6 +141,15 @@ async def test_trouble_that_stays_surfaces_after_all_retries(
     with pytest.raises(kind, match=told):
         await get(client(provider.url, retry_count=3))
     assert len(provider.requests) == 4
+
+
+async def test_a_trial_asks_no_more_often_elsewhere(provider: "ScriptedProvider", waits: list[float]) -> None:
+    provider.script = [answer(503)]
+    http = client("http://127.0.0.1:1", retry_count=4)
+    http.bound(1000, attempts=2)
+    with pytest.raises(UnavailableError):
+        await get(http.elsewhere(httpx.URL(provider.url)))
+    assert len(provider.requests) == 2
 
 
 async def test_a_provider_that_never_answers_times_out(provider: "ScriptedProvider") -> None:
