@@ -95,7 +95,7 @@ def items_of(value: Any) -> list[Any]:
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether there is nothing. Steps that ask it of each key or path write it out: calls take a third of that."""
+    """Whether there is nothing. Steps that ask it of each key or path write it out: a call adds half to their time."""
     return value is None or value == ""
 
 
