@@ -1,8 +1,8 @@
 """Warns of credentials that expire soon and of authorizations that are gone, each once a day."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 
@@ -12,6 +12,7 @@ from unified.kit.declarations import CredentialKind
 from unified.kit.registry import discover_adapters
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionSummary
+from unified.store.database import Database
 from unified.store.secrets.authorizations import Authorizations
 from unified.store.secrets.rows import CredentialInfo
 
@@ -33,7 +34,7 @@ def expiry_sensor() -> dg.SensorDefinition:
         database: DatabaseResource,
         credentials: CredentialStoreResource,
     ) -> dg.SensorResult:
-        expiring = asyncio.run(_expiring(database, credentials))
+        expiring = database.ask(partial(_expiring, credentials))
         return warn_daily(
             context,
             expiring,
@@ -45,13 +46,12 @@ def expiry_sensor() -> dg.SensorDefinition:
     return warn
 
 
-async def _expiring(database: DatabaseResource, credentials: CredentialStoreResource) -> dict[str, str]:
+async def _expiring(credentials: CredentialStoreResource, db: Database) -> dict[str, str]:
     """Warnings by connection and field; of a connection that waits for a person, also that."""
-    async with database.open() as db:
-        store = credentials.open(db)
-        there = await Registry(db).all_connections()
-        infos = await store.expiring(there, WARN_WITHIN)
-        consents = await Authorizations(db, store, actor="sensor").consented(there)
+    store = credentials.open(db)
+    there = await Registry(db).all_connections()
+    infos = await store.expiring(there, WARN_WITHIN)
+    consents = await Authorizations(db, store, actor="sensor").consented(there)
     connections = {connection.id: connection for connection in there}
     found = [(connections[info.connection_id].key, info) for info in infos]
     waiting = {

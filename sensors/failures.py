@@ -3,7 +3,7 @@
 A sync that fails by itself has written down why. One that was killed, or ended at Dagster's time limit, has not.
 """
 
-import asyncio
+from functools import partial
 
 import dagster as dg
 
@@ -11,8 +11,9 @@ from resources.store import CredentialStoreResource, DatabaseResource
 from sensors.alerts import alert
 from unified.store.connections.registry import Registry
 from unified.store.connections.rows import ConnectionNotFoundError
+from unified.store.database import Database
 from unified.sync.connection import abandon
-from unified_assets.partitions import CONNECTION_TAG
+from unified_assets.partitions import PARTITION_TAG
 
 
 def failures_sensor() -> dg.SensorDefinition:
@@ -28,10 +29,10 @@ def failures_sensor() -> dg.SensorDefinition:
         context: dg.RunFailureSensorContext, database: DatabaseResource, credentials: CredentialStoreResource
     ) -> dg.SkipReason:
         run = context.dagster_run
-        key = run.tags.get(CONNECTION_TAG)
+        key = run.tags.get(PARTITION_TAG)
         reason = _said(context) if key is None else None
         reason = reason or context.failure_event.message or "the run ended without a reason"
-        reason = asyncio.run(_mark(database, key, run.run_id, reason)) or reason
+        reason = database.ask(partial(_mark, key, run.run_id, reason)) or reason
         what = f"{run.job_name} of {key}" if key else run.job_name
         return dg.SkipReason(
             alert(f"Unified Assets: {what} failed: {reason} (run {run.run_id})", database, credentials)
@@ -49,13 +50,12 @@ def _said(context: dg.RunFailureSensorContext) -> str | None:
     return None
 
 
-async def _mark(database: DatabaseResource, key: str | None, run_id: str, reason: str) -> str | None:
+async def _mark(key: str | None, run_id: str, reason: str, db: Database) -> str | None:
     """See that connections say why their sync failed; what to tell of the run's only one, or of those it left."""
-    async with database.open() as db:
-        abandoned = await abandon(db, run_id, reason)
-        if key is None:
-            return f"{reason}; in the middle of syncing {', '.join(abandoned)}" if abandoned else None
-        try:
-            return (await Registry(db).find(key)).error_message
-        except ConnectionNotFoundError:
-            return None  # removed meanwhile
+    abandoned = await abandon(db, run_id, reason)
+    if key is None:
+        return f"{reason}; in the middle of syncing {', '.join(abandoned)}" if abandoned else None
+    try:
+        return (await Registry(db).find(key)).error_message
+    except ConnectionNotFoundError:
+        return None  # removed meanwhile

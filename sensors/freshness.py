@@ -3,9 +3,7 @@
 The same is an outcome of their check ``fresh`` (`unified_assets.observing.freshness`), reported when it changes.
 """
 
-import asyncio
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -13,7 +11,6 @@ import dagster as dg
 from resources.store import CredentialStoreResource, DatabaseResource
 from sensors.alerts import warn_daily
 from unified.store.connections.registry import Registry
-from unified.store.connections.rows import ConnectionSummary
 from unified_assets.observing.freshness import JOB, silence_of
 
 
@@ -32,7 +29,7 @@ def freshness_sensor() -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, database: DatabaseResource, credentials: CredentialStoreResource
     ) -> dg.SensorResult:
         now = datetime.now(UTC)
-        connections = asyncio.run(_connections(database))
+        connections = database.ask(lambda db: Registry(db).all_connections())
         silent = {one.key: said for one in connections if (said := silence_of(one, now))}
         turned = sorted(
             {one.key for one in connections} & (silent.keys() ^ json.loads(context.cursor or "{}").keys())
@@ -47,8 +44,3 @@ def freshness_sensor() -> dg.SensorDefinition:
         return dg.SensorResult(run_requests=[asked], cursor=result.cursor)
 
     return warn
-
-
-async def _connections(database: DatabaseResource) -> Sequence[ConnectionSummary]:
-    async with database.open() as db:
-        return await Registry(db).all_connections()

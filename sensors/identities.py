@@ -6,7 +6,6 @@ commit that comes late is not overlooked. It also keeps the partitions equal to 
 
 import asyncio
 from datetime import UTC, datetime
-from itertools import islice
 
 import dagster as dg
 
@@ -18,9 +17,9 @@ from unified.store.database import Database
 from unified.store.identities import golden as identities
 from unified.store.identities.golden import Due
 from unified.store.workspaces import workspaces
-from unified_assets.identities import KEY, due_runs
+from unified_assets.identities import KEY
 from unified_assets.partitions import WORKSPACES, difference
-from unified_assets.schedules import running_connections
+from unified_assets.schedules import running_partitions
 
 # Asked for by one tick; the next one asks for more.
 _MOST = 100
@@ -57,8 +56,14 @@ def _asked(instance: dg.DagsterInstance, wanted: set[str], found: list[Due]) -> 
     """What is to be asked of Dagster; None where that is nothing."""
     known = set(WORKSPACES.get_partition_keys(dynamic_partitions_store=instance))
     requests = difference(WORKSPACES, known, wanted)
-    due = due_runs(found, known & wanted, running_connections(instance), datetime.now(UTC).isoformat())
-    runs = list(islice(due, _MOST))
+    ready = (known & wanted) - running_partitions(instance)
+    at = datetime.now(UTC).isoformat()
+    # The time makes the key new at each tick: Dagster never runs a key twice, not even one that failed.
+    runs = [
+        dg.RunRequest(run_key=f"{due.workspace}@{at}", partition_key=due.workspace)
+        for due in found
+        if due.workspace in ready
+    ][:_MOST]
     if not runs and not requests:
         return None
     return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=requests)

@@ -69,15 +69,13 @@ class _Look:
     async def stay(self, db: Database) -> dg.SensorResult | dg.SkipReason:
         """Look until there are runs to ask for, or the tick has stayed long enough."""
         span, clock = Watch(), await db.clock()
-        since: datetime | None = None
+        since = backlog.EVER
         received = _Received(db, self._jobs, await backlog.pulse(db, self._jobs))
         while True:
             started = time.monotonic()
             self._blocked = {source: one for source, one in self._blocked.items() if one[1] > started}
             free = self._jobs.keys() - self._blocked.keys()
-            found = await backlog.waiting_of(
-                db, free, clock(), **({"received_since": since} if since else {})
-            )
+            found = await backlog.waiting_of(db, free, clock(), received_since=since)
             now = clock()
             if runs := await self._runs(db, [one for one in found if one.is_due(now)], now):
                 return dg.SensorResult(run_requests=runs)

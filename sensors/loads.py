@@ -13,7 +13,7 @@ from unified.kit.adapter import BaseAdapter
 from unified.store.connections import turns
 from unified.store.database import Database
 from unified_assets.partitions import partition_keys
-from unified_assets.schedules import assets_of, running_connections
+from unified_assets.schedules import assets_of, running_partitions
 
 # Asked for by one tick; the next one asks for more.
 _MOST = 100
@@ -41,7 +41,7 @@ def loads_sensor(adapters: Sequence[type[BaseAdapter[Any]]], jobs: Mapping[str, 
     ) -> dg.SensorResult | dg.SkipReason:
         async def look(db: Database) -> dg.SensorResult | None:
             now = datetime.now(UTC)
-            running = await asyncio.to_thread(running_connections, context.instance)
+            running = await asyncio.to_thread(running_partitions, context.instance)
             found = await turns.due(db, now, running, is_loaded=False, limit=_MOST)
             ready = {
                 source: await asyncio.to_thread(partition_keys, context.instance, source)

@@ -17,7 +17,7 @@ from unified.store.connections import sync_requests
 from unified.store.connections.sync_requests import PendingSync
 from unified.store.database import Database
 from unified_assets.partitions import partition_keys
-from unified_assets.schedules import assets_of, running_connections
+from unified_assets.schedules import assets_of, running_partitions
 
 _RUN_KEY_TAG = "dagster/run_key"
 _LOOK_SECONDS = 1.0
@@ -68,7 +68,7 @@ async def _ready(instance: dg.DagsterInstance, db: Database) -> list[PendingSync
 
 def _free(instance: dg.DagsterInstance, asked: list[PendingSync]) -> list[PendingSync]:
     """Those that no run is under way for, and whose connection has its partition, which takes seconds if it is new."""
-    running = running_connections(instance)
+    running = running_partitions(instance)
     sources = {one.connection.connector for one in asked}
     ready = {source: partition_keys(instance, source) - running for source in sources}
     return [one for one in asked if one.connection.key in ready[one.connection.connector]]

@@ -3,7 +3,6 @@
 A drain does the same when it begins; this is for days without one. Done twice it changes nothing.
 """
 
-import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -23,12 +22,8 @@ def retention_sensor() -> dg.SensorDefinition:
         description="Makes the inbox's partitions ahead and drops received events that are old and applied.",
     )
     def tend(database: DatabaseResource) -> dg.SkipReason:
-        done = {name: value for name, value in asdict(asyncio.run(_tend(database))).items() if value}
+        tended = database.ask(lambda db: retention.tend(db, datetime.now(UTC)))
+        done = {name: value for name, value in asdict(tended).items() if value}
         return dg.SkipReason(f"done: {done}" if done else "there was nothing to do")
 
     return tend
-
-
-async def _tend(database: DatabaseResource) -> retention.Tended:
-    async with database.open() as db:
-        return await retention.tend(db, datetime.now(UTC))

@@ -16,8 +16,9 @@ from unified.store.database import Database
 from unified.store.routes import runs
 from unified.store.routes.routes import Routes
 from unified.store.routes.rows import RouteSummary
-from unified_assets.partitions import CONNECTION_TAG, difference
+from unified_assets.partitions import PARTITION_TAG, difference
 from unified_assets.routes import JOB, routes
+from unified_assets.single import last_run, next_run_key
 
 # A route that ended early waits so long, unless somebody asks for a run: what stopped it rarely passes sooner, and a
 # person may have to act.
@@ -65,11 +66,6 @@ def _runs(instance: dg.DagsterInstance, due: list[RouteSummary], now: datetime) 
         )
         if has_failed and not route.requested_at:
             continue
-        last = instance.get_run_records(
-            dg.RunsFilter(job_name=JOB, tags={CONNECTION_TAG: route.partition}), limit=1
-        )
-        if last and not last[0].dagster_run.is_finished:
-            continue
-        # Named after the run before it: asked for once, however often this is seen, and anew if it fails.
-        key = f"{route.key}:{last[0].dagster_run.run_id if last else 'first'}"
-        yield dg.RunRequest(run_key=key, partition_key=route.partition)
+        last = last_run(instance, JOB, {PARTITION_TAG: route.partition})
+        if last is None or last.dagster_run.is_finished:
+            yield dg.RunRequest(run_key=next_run_key(route.key, last), partition_key=route.partition)

@@ -1,6 +1,6 @@
 """The asset `unified/customers`: each workspace's customers across all its sources, one golden customer each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -106,13 +106,3 @@ def _columns(customers: Iterable[dg.AssetDep]) -> dict[str, Any]:
     types = {name: column_type(info.annotation, info.metadata) for name, info in shown.items()}
     columns = [dg.TableColumn(name, types[name], info.description) for name, info in shown.items()]
     return {"dagster/column_schema": dg.TableSchema(columns), **lineage(reads)}
-
-
-def due_runs(
-    found: Iterable[identities.Due], ready: set[str], under_way: set[str], at: str
-) -> Iterator[dg.RunRequest]:
-    """A run for each workspace that has something to resolve, a partition, and no run yet."""
-    for due in found:
-        if due.workspace in ready and due.workspace not in under_way:
-            # The time makes the key new at each tick: Dagster never runs a key twice, not even one that failed.
-            yield dg.RunRequest(run_key=f"{due.workspace}@{at}", partition_key=due.workspace)

@@ -7,9 +7,9 @@ import dagster as dg
 PartitionsRequest = dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest
 """What a sensor asks of Dagster about partitions."""
 
-CONNECTION_TAG = "dagster/partition"
-"""Run tag with the connection's key. Dagster itself sets it on each run of one partition, however it was asked for;
-dagster.yaml limits runs by it, so that no two runs of a connection are under way at once."""
+PARTITION_TAG = "dagster/partition"
+"""Run tag with the partition's key, such as a connection's. Dagster itself sets it on each run of one partition,
+whoever asked for it; dagster.yaml limits runs by it, so that no two runs of a connection are under way at once."""
 
 DATA_VERSION_TAG = "dagster/data_version"
 """Tag of a materialization, where it is not a step's; it is another one whenever a record has changed."""

@@ -11,7 +11,7 @@ from unified.store.connections import turns
 from unified.store.connections.rows import ConnectionSummary
 from unified.store.database import Database
 from unified_assets.observing.freshness import fresh_keys
-from unified_assets.partitions import CONNECTION_TAG
+from unified_assets.partitions import PARTITION_TAG
 from unified_assets.rounds import lease_of
 from unified_assets.single import is_under_way, last_run, next_run_key
 
@@ -75,7 +75,7 @@ async def _obstacle(
     return "a round is under way" if await is_under_way(db, lease_of(adapter.name), last, clock()) else ""
 
 
-def running_connections(instance: dg.DagsterInstance) -> set[str]:
-    """Keys of connections with a run of their own under way or queued, however it was asked for."""
+def running_partitions(instance: dg.DagsterInstance) -> set[str]:
+    """Keys of partitions, such as connections, with a run of their own under way or queued, whoever asked for it."""
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=_UNDER_WAY))
-    return {run.tags[CONNECTION_TAG] for run in runs if CONNECTION_TAG in run.tags}
+    return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags}

@@ -4,6 +4,7 @@ Drains, rounds and deliveries are such jobs. Their runs hold a lease (`Database.
 second one ends at once, and a sensor or schedule does not ask for one in vain.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -16,9 +17,11 @@ _AFTER_FAILURE = timedelta(seconds=30)
 _START = timedelta(seconds=60)
 
 
-def last_run(instance: dg.DagsterInstance, job: str) -> dg.RunRecord | None:
-    """The run of a job that was asked for last."""
-    records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
+def last_run(
+    instance: dg.DagsterInstance, job: str, tags: Mapping[str, str] | None = None
+) -> dg.RunRecord | None:
+    """The run of a job that was asked for last, of those with these tags."""
+    records = instance.get_run_records(dg.RunsFilter(job_name=job, tags=tags), limit=1)
     return records[0] if records else None
 
 
@@ -56,6 +59,6 @@ async def obstacle_of(db: Database, lease: str, last: dg.RunRecord | None, now: 
     return "a run is asked for or under way" if await is_under_way(db, lease, last, now) else ""
 
 
-def next_run_key(source: str, last: dg.RunRecord | None) -> str:
+def next_run_key(name: str, last: dg.RunRecord | None) -> str:
     """Named after the run before it: a run is asked for once, however often that is seen, and anew if it fails."""
-    return f"{source}:{last.dagster_run.run_id if last else 'first'}"
+    return f"{name}:{last.dagster_run.run_id if last else 'first'}"

@@ -18,7 +18,8 @@ from unified.store.rows import fetch
 # How far `waiting` counts: enough to see that there is much, little enough to look often.
 MOST_COUNTED = 1_000
 
-_EVER = datetime.min.replace(tzinfo=UTC)
+EVER = datetime.min.replace(tzinfo=UTC)
+"""Before any event was received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,14 @@ async def pulse(db: Database, connectors: Collection[str]) -> int | None:
 
 
 async def waiting(
-    db: Database, connector: str, now: datetime, *, received_since: datetime = _EVER
+    db: Database, connector: str, now: datetime, *, received_since: datetime = EVER
 ) -> list[Waiting]:
     """What waits for a drain of one connector; see :func:`waiting_of`."""
     return await waiting_of(db, [connector], now, received_since=received_since)
 
 
 async def waiting_of(
-    db: Database, connectors: Collection[str], now: datetime, *, received_since: datetime = _EVER
+    db: Database, connectors: Collection[str], now: datetime, *, received_since: datetime = EVER
 ) -> list[Waiting]:
     """What waits for a drain, connection by connection: counts and ages, as the scheduler's role may see.
 
@@ -96,7 +97,7 @@ async def waiting_of(
 
 async def waiting_in(conn: AsyncConnection[Any], now: datetime) -> list[Waiting]:
     """What waits in one workspace, in a transaction of its own; see :func:`waiting`."""
-    return await _waiting(conn, now, _EVER, None)
+    return await _waiting(conn, now, EVER, None)
 
 
 async def _waiting(
