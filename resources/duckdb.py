@@ -51,7 +51,7 @@ class DuckDBIOManager(dg.ConfigurableIOManager):
         table = _table(context.asset_key)
         with self._open() as conn:
             conn.execute("BEGIN")
-            conn.execute(f"CREATE SCHEMA IF NOT EXISTS {_schema(context.asset_key)}")
+            conn.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(_schema(context.asset_key))}")
             conn.register("returned", reader.schema.empty_table())
             if partition is None:
                 conn.execute(f"DROP TABLE IF EXISTS {table}")
@@ -160,17 +160,17 @@ def _columns(conn: "DuckDBPyConnection", asset: dg.AssetKey) -> set[str]:
     """Names of the columns of an asset's table; none where there is no table."""
     found = conn.execute(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = ? AND table_name = ?",
-        ["_".join(asset.path[:-1]) or "main", asset.path[-1]],
+        [_schema(asset), asset.path[-1]],
     )
     return {name for (name,) in found.fetchall()}
 
 
 def _schema(asset: dg.AssetKey) -> str:
-    return _quoted("_".join(asset.path[:-1]) or "main")
+    return "_".join(asset.path[:-1]) or "main"
 
 
 def _table(asset: dg.AssetKey) -> str:
-    return f"{_schema(asset)}.{_quoted(asset.path[-1])}"
+    return f"{_quoted(_schema(asset))}.{_quoted(asset.path[-1])}"
 
 
 def _quoted(name: str) -> str:

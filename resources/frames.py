@@ -52,10 +52,10 @@ def taken(context: dg.InputContext, reader: "pa.RecordBatchReader") -> Any:
     if wanted is pa.RecordBatchReader:
         return reader
     table = reader.read_all()
-    return table if wanted is pa.Table else frame_of(table)
+    return table if wanted is pa.Table else _frame_of(table)
 
 
-def frame_of(table: "pa.Table") -> Any:
+def _frame_of(table: "pa.Table") -> Any:
     """A DataFrame with exact amounts, and integers and truths that may be missing."""
     import pandas as pd  # noqa: PLC0415
     import pyarrow as pa  # noqa: PLC0415

@@ -84,7 +84,7 @@ class ManagementRoute(APIRoute):
                     services.access, given.get("authorization"), given.get(headers.WORKSPACE)
                 )
                 request.state.caller = caller
-                limits = counted(services, caller)
+                limits = count_request(services, caller)
                 if not has_body and request.method != "POST":
                     response = await handle(request)
                 else:
@@ -109,7 +109,7 @@ def router(prefix: str, tag: str) -> APIRouter:
     return APIRouter(prefix=prefix, tags=[tag], route_class=ManagementRoute)
 
 
-def counted(services: Services, caller: Caller | Identity) -> dict[str, str]:
+def count_request(services: Services, caller: Caller | Identity) -> dict[str, str]:
     """Count a request of the caller's; what is left goes into the headers that the IETF's draft of RateLimit has.
 
     Raises:

@@ -14,7 +14,7 @@ from unified.api.ingress.body import DisconnectedError, TooBusyError, TooLargeEr
 from unified.api.management.access.callers import Caller
 from unified.api.management.cookies import cookie_name
 from unified.api.management.problems import RETRY_SECONDS, Problem, explained
-from unified.api.management.route import ManagementRoute, counted
+from unified.api.management.route import ManagementRoute, count_request
 from unified.api.management.services import Services, services_of
 from unified.api.pages.session import Session, Sessions
 from unified.api.pages.view import error_page, see_other
@@ -75,7 +75,7 @@ class PageRoute(ReadableRoute, ManagementRoute):
                 request.state.visitor = Visitor(caller, session.nonce.reveal(), session.reach is not None)
                 request.state.caller, request.state.session = caller, session
                 rule.check(caller)
-                counted(services, caller)
+                count_request(services, caller)
                 if request.method == "POST":
                     request.state.form = await read_form(request, services, session.nonce)
                 return await handle(request)
