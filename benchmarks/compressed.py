@@ -3,9 +3,9 @@
     uv run --group dev python benchmarks/compressed.py [--rounds 3]
 
 20,000 customers and as many invoices of the harness's fake API (see `benchmarks/harness.py`), by `unified sync`, in
-turn with raw records as JSON and compressed, each in a workspace of its own. To read back is `unified remap`, which
-opens and maps every record and stores none, as none changes. Processor time is that of our processes and PostgreSQL's.
-At the end, how many bytes of a row are which column's and which index's.
+turn with raw records as JSON and compressed, each into tables that were emptied before. To read back is `unified
+remap`, which opens and maps every record and stores none, as none changes. Processor time is that of our processes and
+PostgreSQL's. At the end, how many bytes of a row are which column's and which index's.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     uv run --group dev python benchmarks/drain.py [--events 40000] [--rounds 3]
 
-Three kinds of events, each drained from an inbox that was filled before, by `unified.sync.drain` as the
-sensors' runs call it: events that only go to `unified_events`; events of customers and invoices, whose
+Three kinds of events, each drained from an inbox that was filled before, by `unified.sync.drain` as runs
+call it: events that only go to `unified_events`; events of customers and invoices, whose
 records are read again and merged; and the same events at a generic webhook, which takes the records from them and maps
 them by the rules of `mappings/stripe.json`. The provider's answers are at hand, so that what is measured is ours and
 the database's, and no provider's limit.

@@ -8,7 +8,6 @@ PostgreSQL opened a second, and how often sensors and schedules ticked.
 
 import argparse
 import json
-import os
 import time
 from collections import Counter
 
@@ -39,7 +38,6 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--connections", type=int, default=1000)
-    os.environ.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", "300")  # a machine may be busy with more than this
     parser.add_argument("--minutes", type=float, default=2.0, help="how long to watch")
     options = parser.parse_args()
     with installation() as server:

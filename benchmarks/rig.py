@@ -1,4 +1,4 @@
-"""What the webhook benchmarks share: a PostgreSQL server of their own, an ingress process, signed deliveries.
+"""What the benchmarks of running services share: PostgreSQL, `unified serve` and `unified dev`, signed deliveries.
 
 Everything lives in a folder that is deleted at the end and runs in processes of its own, so that each can be killed.
 """
@@ -180,8 +180,10 @@ class DevProcess:
             self._process = subprocess.Popen([*command, "--patience", "600"], stdout=output)
         self.pid = self._process.pid
         while self._process.poll() is None:
-            if found := re.search(r"Dagster is at (\S+) ", log.read_text()):
+            text = log.read_text()
+            if found := re.search(r"Dagster is at (\S+) ", text):
                 self.url = found[1].rstrip("/")
+                self.webhooks = re.findall(r"taken at (http://[^/]+)/", text)[0]
                 return self
             time.sleep(0.2)
         msg = "`unified dev` ended before Dagster's UI answered"

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -78,7 +79,7 @@ def loaded(url: str, size: int) -> float:
 
 
 @contextlib.contextmanager
-def standing_in(size: int):  # noqa: ANN201 - a context manager of a URL
+def standing_in(size: int) -> Iterator[str]:
     """The stand-in's URL, as long as it serves."""
     port = free_port()
     sizes = {"accounts": 20, "contacts": size, "invoices": 0}
@@ -115,7 +116,9 @@ async def connect(url: str, keys: str, stand_in: str, name: str) -> str:
         return made.key
 
 
-def run(name, environment, until=lambda: False):  # noqa: ANN001, ANN201 - a function of this script
+def run(
+    name: str, environment: Mapping[str, str], until: Callable[[], bool] = lambda: False
+) -> tuple[float, float]:
     """Run `unified sync`, or kill it once ``until`` holds; its peak in MB with that of its children, and seconds."""
     started, peak, is_killed = time.monotonic(), 0.0, False
     process = psutil.Popen([_UNIFIED, "sync", name, "--json"], env=environment, stdout=subprocess.DEVNULL)

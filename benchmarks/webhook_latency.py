@@ -10,18 +10,16 @@ counts from before it is made until another connection to the database sees the 
 import argparse
 import os
 import random
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from rig import DevProcess
 
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
@@ -48,10 +46,10 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         SandboxServer(StripeSandbox(20, 20, limits=None)) as sandbox,
     ):
-        home = Path(folder) / "home"
-        environment = {**os.environ, "UNIFIED_HOME": str(home)}
-        with running_dev(environment, Path(folder) / "dev.log") as address:
-            url = connect(environment, sandbox, address)
+        home = Path(folder)
+        os.environ["UNIFIED_HOME"] = folder
+        with DevProcess() as dev:
+            url = connect(sandbox, dev.webhooks)
             sandbox.stripe.webhooks.add(Endpoint(KEY, url, SECRET))
             try:
                 with psycopg.connect(embedded.start(home), autocommit=True) as database:
@@ -63,30 +61,13 @@ def main() -> None:
     report(f"steady, {options.rate:g} changes/s", steady)
 
 
-@contextmanager
-def running_dev(environment: dict[str, str], log: Path) -> Iterator[str]:
-    """Run `unified dev` for the length of a block; where its webhook server listens."""
-    command = [sys.executable, "-m", "unified.cli", "dev", "--port", "0", "--webhook-port", "0"]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    try:
-        while "Dagster is at" not in (text := log.read_text()):
-            if process.poll() is not None:
-                sys.exit(f"unified dev ended: {text}")
-            time.sleep(0.2)
-        yield re.findall(r"taken at (http://[^/]+)/", text)[0]
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def connect(environment: dict[str, str], sandbox: SandboxServer, address: str) -> str:
+def connect(sandbox: SandboxServer, address: str) -> str:
     """Add the connection and its webhook, and load it once; the webhook's URL."""
 
     def unified(*command: str, **secrets: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "unified.cli", *command],
-            env={**environment, **secrets},
+            env={**os.environ, **secrets},
             capture_output=True,
             text=True,
             check=False,
