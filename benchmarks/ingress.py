@@ -39,7 +39,7 @@ from rig import SECRET, IngressProcess, Installation, PostgresServer, install
 from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
 from unified.kit.webhooks.deliveries import Delivery
-from unified.store.server.cluster import programs
+from unified.store.server import programs
 
 CONNECTIONS = 32
 ENDPOINTS = 32
@@ -157,7 +157,7 @@ def single_inserts(url: str, body: bytes, seconds: int) -> float:
 
 def _pgbench() -> str:
     """Where pgbench is: in ``PGBIN``, or beside the embedded server's programs."""
-    found = shutil.which("pgbench", path=os.environ.get("PGBIN", str(programs())))
+    found = shutil.which("pgbench", path=os.environ.get("PGBIN", str(programs.folder())))
     return found or "pgbench"
 
 

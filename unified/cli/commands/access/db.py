@@ -16,7 +16,7 @@ from unified.cli.installation import is_embedded, ready_database
 from unified.cli.output import print_json, say, table
 from unified.cli.session import ACTOR, CommandError, UsageError, asynchronous, open_session
 from unified.store.readers import granted, roles, temporary
-from unified.store.server import cluster, embedded
+from unified.store.server import cluster, embedded, programs
 from unified.store.workspaces import workspaces
 
 app = typer.Typer(
@@ -228,7 +228,7 @@ def _place(url: str) -> str:
 
 def _psql() -> str:
     """The program: the one that comes with the embedded server, or else the system's."""
-    program = cluster.programs() / "psql"
+    program = programs.folder() / "psql"
     found = str(program) if program.exists() else shutil.which("psql")
     if found is None:
         raise CommandError("there is no psql here; install PostgreSQL's client programs")
