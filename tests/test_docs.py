@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from unified.cli.main import load
+from unified.cli.main import app, load
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -118,6 +119,29 @@ def test_a_wrong_command_is_found() -> None:
     assert faults("unified conections add") == ["no command conections"]
     assert faults("unified connections ad stripe") == ["no command ad"]
     assert faults("unified connections add stripe main --secret-stdin  # a comment") == []
+
+
+# An option by itself, as a sentence names it; those of other people's programs.
+_OPTION = re.compile(r"`(--[a-z][a-z-]+)[^`\n]*`")
+_FOREIGN = {"--network", "--enable-row-security"}
+
+
+@cache
+def options() -> set[str]:
+    """Options of all commands."""
+    whole: Any = get_command(app)
+    left, found = [whole, *map(load, whole.commands)], {"--help"}
+    while left:
+        one = left.pop()
+        left += getattr(one, "commands", {}).values()
+        found |= {name for param in one.params for name in (*param.opts, *param.secondary_opts)}
+    return found
+
+
+# Benchmarks have options of their own, and the changelog names those of earlier releases.
+@pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith(("bench", "CHANGE"))])
+def test_each_option_that_a_page_names_is_one(page: str) -> None:
+    assert set(_OPTION.findall(text_of(page))) - options() - _FOREIGN == set()
 
 
 @cache
