@@ -14,16 +14,14 @@ import random
 import secrets
 import select
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, cycle
-from pathlib import Path
 
 import jwt
 import psycopg
-from rig import IngressProcess, PostgresServer, install
+from rig import IngressProcess, install, postgres
 
 JWT_SECRET = "a-fake-secret-of-the-benchmarks-alone"  # noqa: S105 - opens nothing but this
 ISSUER = "https://issuer.example.com"
@@ -163,29 +161,25 @@ def main() -> None:
     arguments.add_argument("--clients", type=int, default=100)
     arguments.add_argument("--workers", type=int, default=1, help="processes of the server")
     options = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
+    with postgres() as server:
+        installation = install(server.url, 1)
+        requests = cycle(seed(server.url, options.workspaces))
+        settings = {
+            "UNIFIED_JWT_SECRET": JWT_SECRET,
+            "UNIFIED_JWT_ISSUER": ISSUER,
+            "UNIFIED_JWT_AUDIENCE": "unified",
+            "UNIFIED_API_RATE": "100000",
+        }
+        log = server.folder / "api.log"
+        api = IngressProcess(server.url, installation.keys, log, workers=options.workers, **settings)
         try:
-            installation = install(server.url, 1)
-            requests = cycle(seed(server.url, options.workspaces))
-            settings = {
-                "UNIFIED_JWT_SECRET": JWT_SECRET,
-                "UNIFIED_JWT_ISSUER": ISSUER,
-                "UNIFIED_JWT_AUDIENCE": "unified",
-                "UNIFIED_API_RATE": "100000",
-            }
-            log = Path(folder) / "api.log"
-            api = IngressProcess(server.url, installation.keys, log, workers=options.workers, **settings)
-            try:
-                load(api.port, requests, options.clients, min(options.seconds, 3))  # warms up
-                busy = load(api.port, requests, options.clients, options.seconds)
-                _print(f"{options.clients} clients, each as fast as it is answered", busy)
-                steady = load(api.port, requests, options.clients, options.seconds, rate=busy.rate / 2)
-                _print("at half of that rate", steady)
-            finally:
-                api.stop()
+            load(api.port, requests, options.clients, min(options.seconds, 3))  # warms up
+            busy = load(api.port, requests, options.clients, options.seconds)
+            _print(f"{options.clients} clients, each as fast as it is answered", busy)
+            steady = load(api.port, requests, options.clients, options.seconds, rate=busy.rate / 2)
+            _print("at half of that rate", steady)
         finally:
-            server.stop()
+            api.stop()
 
 
 def _print(what: str, outcome: Outcome) -> None:

@@ -8,14 +8,12 @@ Batches of customers are stored as a sync stores them: all new, all changed, all
 import argparse
 import asyncio
 import statistics
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import psycopg
-from rig import PostgresServer
+from rig import postgres
 
 from unified.cli.installation import migrate_database
 from unified.schema import UnifiedCustomer, connection_namespace, unified_id
@@ -43,17 +41,13 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     arguments.add_argument("--batches", type=int, default=20, help=f"of {ROWS:,} customers")
     options = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            urls = [server.url, beside(server.url, "without")]
-            for url in urls:
-                migrate_database(url)
-            with psycopg.connect(urls[1], autocommit=True) as admin:
-                admin.execute(_WITHOUT)
-            asyncio.run(_measure(urls, options.batches))
-        finally:
-            server.stop()
+    with postgres() as server:
+        urls = [server.url, beside(server.url, "without")]
+        for url in urls:
+            migrate_database(url)
+        with psycopg.connect(urls[1], autocommit=True) as admin:
+            admin.execute(_WITHOUT)
+        asyncio.run(_measure(urls, options.batches))
 
 
 async def _measure(urls: list[str], count: int) -> None:

@@ -12,15 +12,13 @@ import asyncio
 import contextlib
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 
 import psycopg
-from rig import IngressProcess, Installation, PostgresServer, install
+from rig import IngressProcess, Installation, PostgresServer, install, postgres
 
 from unified.store.server.patience import Patience
 
@@ -128,20 +126,16 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=60)
     arguments.add_argument("--seed", type=int, default=1, help="of the order and times of the kills")
     options = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
+    with postgres() as server:
+        installation = install(server.url, ENDPOINTS)
+        ingress = IngressProcess(server.url, installation.keys, server.folder / "ingress.log")
         try:
-            installation = install(server.url, ENDPOINTS)
-            ingress = IngressProcess(server.url, installation.keys, Path(folder) / "ingress.log")
-            try:
-                tally = asyncio.run(
-                    run(installation, server, ingress, seconds=options.seconds, seed=options.seed)
-                )
-                found = stored(server.url)
-            finally:
-                ingress.kill()
+            tally = asyncio.run(
+                run(installation, server, ingress, seconds=options.seconds, seed=options.seed)
+            )
+            found = stored(server.url)
         finally:
-            server.stop()
+            ingress.kill()
     lost = tally.acknowledged - found.keys()
     twice = [key for key, times in found.items() if times > 1]
     print(f"killed: {dict(tally.kills)}; answers (0: none): {dict(tally.answers)}")

@@ -15,16 +15,14 @@ import itertools
 import json
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
-from rig import PostgresServer
+from rig import PostgresServer, postgres
 from rules import rules_of
 
 from adapters.stripe.adapter import StripeAdapter
@@ -194,13 +192,9 @@ def main() -> None:
     arguments.add_argument("--events", type=int, default=40_000)
     arguments.add_argument("--rounds", type=int, default=3)
     options = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            migrate_database(server.url)
-            asyncio.run(measure(server, options.events, options.rounds))
-        finally:
-            server.stop()
+    with postgres() as server:
+        migrate_database(server.url)
+        asyncio.run(measure(server, options.events, options.rounds))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from typing import NamedTuple
 import psycopg
 import pyarrow.compute as pc
 from pyarrow import parquet
-from rig import PostgresServer, install
+from rig import PostgresServer, install, postgres
 
 _FILL = """
     INSERT INTO unified_invoices (workspace_id, connection_id, source_system, stream, source_id, unified_id,
@@ -58,16 +57,12 @@ def main() -> None:
     arguments.add_argument("--invoices", type=int, default=100_000, help="with 2.5 lines each")
     arguments.add_argument("--rounds", type=int, default=1)
     options = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            install(server.url, 1)
-            _fill(server.url, options.invoices)
-            ours, theirs = Path(folder) / "ours.parquet", Path(folder) / "theirs.parquet"
-            for _ in range(options.rounds):
-                _measure(server, ours, theirs)
-        finally:
-            server.stop()
+    with postgres() as server:
+        install(server.url, 1)
+        _fill(server.url, options.invoices)
+        ours, theirs = server.folder / "ours.parquet", server.folder / "theirs.parquet"
+        for _ in range(options.rounds):
+            _measure(server, ours, theirs)
 
 
 def _fill(url: str, invoices: int) -> None:

@@ -8,13 +8,11 @@ Batches of customers are stored as a sync stores them: all new, all changed (twi
 import argparse
 import asyncio
 import statistics
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
-from rig import PostgresServer
+from rig import postgres
 
 from unified.cli.installation import migrate_database
 from unified.schema import UnifiedCustomer, connection_namespace, unified_id
@@ -37,13 +35,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     arguments.add_argument("--batches", type=int, default=20, help=f"of {ROWS:,} customers")
     options = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            migrate_database(server.url)
-            asyncio.run(_measure(server.url, options.batches))
-        finally:
-            server.stop()
+    with postgres() as server:
+        migrate_database(server.url)
+        asyncio.run(_measure(server.url, options.batches))
 
 
 async def _measure(url: str, count: int) -> None:

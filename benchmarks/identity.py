@@ -14,14 +14,13 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
-from rig import PostgresServer
+from rig import postgres
 
 from unified.cli.installation import migrate_database
 from unified.kit.registry import get_adapter
@@ -149,21 +148,15 @@ def main() -> None:
     arguments.add_argument("--customers", type=int, default=1_000_000)
     arguments.add_argument("--changes", type=int, default=1_000)
     options = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            migrate_database(server.url)
-            asyncio.run(load(server.url, options.customers))
-            first, memory, said = resolve(server.url)
-            print(
-                f"first run of {options.customers:,} customers: {first:.1f} s, peak {memory:.0f} MB: {said}"
-            )
-            asyncio.run(change(server.url, options.customers, options.changes))
-            again, memory, said = resolve(server.url)
-            print(f"again after {options.changes:,} changes: {again:.2f} s, peak {memory:.0f} MB: {said}")
-            print(f"ratio: {first / again:.0f}")
-        finally:
-            server.stop()
+    with postgres() as server:
+        migrate_database(server.url)
+        asyncio.run(load(server.url, options.customers))
+        first, memory, said = resolve(server.url)
+        print(f"first run of {options.customers:,} customers: {first:.1f} s, peak {memory:.0f} MB: {said}")
+        asyncio.run(change(server.url, options.customers, options.changes))
+        again, memory, said = resolve(server.url)
+        print(f"again after {options.changes:,} changes: {again:.2f} s, peak {memory:.0f} MB: {said}")
+        print(f"ratio: {first / again:.0f}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from pathlib import Path
 
 import psycopg
 from harness import HARNESS
-from rig import SECRET, IngressProcess, Installation, PostgresServer, install
+from rig import SECRET, IngressProcess, Installation, install, postgres
 
 from unified.kit.registry import get_verifier
 from unified.kit.secrets import Secret
@@ -199,12 +199,8 @@ def main() -> None:
     arguments.add_argument("--seconds", type=int, default=5, help="of each measurement")
     arguments.add_argument("--workers", type=int, default=1, help="of the ingress")
     options = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            _measure(server.url, Path(folder), options)
-        finally:
-            server.stop()
+    with postgres() as server:
+        _measure(server.url, server.folder, options)
 
 
 def _measure(url: str, folder: Path, options: argparse.Namespace) -> None:

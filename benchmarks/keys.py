@@ -13,14 +13,13 @@ import os
 import random
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from rig import PostgresServer
+from rig import postgres
 
 from unified.cli.installation import migrate_database
 from unified.kit.secrets import Secret
@@ -50,13 +49,9 @@ def main() -> None:
     if options.read:
         asyncio.run(_read_on(options.read[0], Path(options.read[1])))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            migrate_database(server.url)
-            asyncio.run(_measure(server.url, Path(folder), options))
-        finally:
-            server.stop()
+    with postgres() as server:
+        migrate_database(server.url)
+        asyncio.run(_measure(server.url, server.folder, options))
 
 
 async def _measure(url: str, folder: Path, options: argparse.Namespace) -> None:

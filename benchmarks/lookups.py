@@ -8,13 +8,11 @@ uv run --group dev python benchmarks/lookups.py --customers 1000000
 import argparse
 import asyncio
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import psycopg
-from rig import PostgresServer
+from rig import postgres
 
 from unified.cli.installation import migrate_database
 from unified.schema.conditions import CUSTOM
@@ -46,14 +44,10 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--customers", type=int, default=200_000, help="of one connection")
     options = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            migrate_database(server.url)
-            key = asyncio.run(_prepare(server.url, options.customers))
-            asyncio.run(_measure(server.url, key, options.customers))
-        finally:
-            server.stop()
+    with postgres() as server:
+        migrate_database(server.url)
+        key = asyncio.run(_prepare(server.url, options.customers))
+        asyncio.run(_measure(server.url, key, options.customers))
 
 
 async def _prepare(url: str, customers: int) -> StreamKey:

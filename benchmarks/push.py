@@ -13,17 +13,15 @@ change was applied. HubSpot's rate is in requests too: it takes a hundred change
 import argparse
 import asyncio
 import multiprocessing
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection as Pipe
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
-from rig import PostgresServer
+from rig import postgres
 
 from unified.cli.installation import migrate_database
 from unified.kit.declarations import ConnectionRef
@@ -79,13 +77,9 @@ def main() -> None:
             ours.recv()
             seconds, outcomes = asyncio.run(push(options.system, url, ids, rate))
         else:
-            with tempfile.TemporaryDirectory() as folder:
-                server = PostgresServer(Path(folder))
-                try:
-                    migrate_database(server.url)
-                    seconds, outcomes = asyncio.run(route(server.url, url, ours, options, rate))
-                finally:
-                    server.stop()
+            with postgres() as server:
+                migrate_database(server.url)
+                seconds, outcomes = asyncio.run(route(server.url, url, ours, options, rate))
         stats = httpx.get(f"{url}/_sandbox/{options.system}/stats").json()
     finally:
         ours.send("stop")

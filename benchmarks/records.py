@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import random
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from pathlib import Path
 import httpx
 import psycopg
 from api import load
-from rig import IngressProcess, PostgresServer, install
+from rig import IngressProcess, install, postgres
 
 ALLOWED_MS = 30.0
 BATCH = 10_000
@@ -97,13 +96,9 @@ def wanted(document: str | None) -> argparse.Namespace:
 @contextmanager
 def filled(customers: int) -> Iterator[Filled]:
     """A server with that many customers, and half as many invoices."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            installation = install(server.url, 1)
-            yield Filled(server.url, installation.keys, fill(server.url, customers), Path(folder))
-        finally:
-            server.stop()
+    with postgres() as server:
+        installation = install(server.url, 1)
+        yield Filled(server.url, installation.keys, fill(server.url, customers), server.folder)
 
 
 def fill(url: str, customers: int) -> str:

@@ -51,11 +51,16 @@ _UNIFIED = str(Path(sys.executable).with_name("unified"))
 
 
 class PostgresServer:
-    """A server that can be killed and started again."""
+    """A server that can be killed and started again.
+
+    Attributes:
+        folder: Where its data are, and whatever else is to go with it.
+        url: Of its database, a superuser's.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Keep its data in ``folder``."""
-        self._folder = folder
+        """Start it, with its data in ``folder``."""
+        self.folder = folder
         self.url = self._start()
 
     def kill(self) -> None:
@@ -91,10 +96,10 @@ class PostgresServer:
 
     @property
     def _pid_file(self) -> Path:
-        return self._folder / "postgres" / "postmaster.pid"
+        return self.folder / "postgres" / "postmaster.pid"
 
     def _start(self) -> str:
-        arguments = [sys.executable, "-c", _KEEPER, str(self._folder)]
+        arguments = [sys.executable, "-c", _KEEPER, str(self.folder)]
         self._keeper = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -107,19 +112,26 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def installation() -> Iterator[PostgresServer]:
-    """A server, and what the environment says to the product and to Dagster: a home, the database, a master key."""
+def postgres() -> Iterator[PostgresServer]:
+    """A server in a folder of its own, stopped and deleted at the end."""
     with tempfile.TemporaryDirectory() as folder:
         server = PostgresServer(Path(folder))
-        os.environ |= {
-            "UNIFIED_HOME": folder,
-            "DATABASE_URL": server.url,
-            MASTER_KEYS_VARIABLE: generate_key(),
-        }
         try:
             yield server
         finally:
             server.stop()
+
+
+@contextlib.contextmanager
+def installation() -> Iterator[PostgresServer]:
+    """A server, and what the environment says to the product and to Dagster: a home, the database, a master key."""
+    with postgres() as server:
+        os.environ |= {
+            "UNIFIED_HOME": str(server.folder),
+            "DATABASE_URL": server.url,
+            MASTER_KEYS_VARIABLE: generate_key(),
+        }
+        yield server
 
 
 def opened_sessions(url: str) -> int:

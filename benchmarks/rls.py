@@ -8,16 +8,14 @@ with the condition written out. Both sides return the same rows, which is checke
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from rig import PostgresServer
+from rig import postgres
 
 from unified.cli.installation import migrate_database
 from unified.store.server.roles import APP_ROLE
@@ -101,15 +99,11 @@ def main() -> None:
 @contextmanager
 def filled(workspaces: int, records: int) -> Iterator[str]:
     """A server of its own with the database of :func:`fill`: its URL, a superuser's."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            migrate_database(server.url)
-            with psycopg.connect(server.url, autocommit=True) as conn:
-                fill(conn, workspaces, records)
-            yield server.url
-        finally:
-            server.stop()
+    with postgres() as server:
+        migrate_database(server.url)
+        with psycopg.connect(server.url, autocommit=True) as conn:
+            fill(conn, workspaces, records)
+        yield server.url
 
 
 def fill(conn: psycopg.Connection[Any], workspaces: int, records: int) -> None:

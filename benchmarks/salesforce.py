@@ -12,7 +12,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ import httpx
 import psutil
 import psycopg
 from cryptography.fernet import Fernet
-from rig import PostgresServer, free_port
+from rig import free_port, postgres
 
 from unified.cli.installation import migrate_database
 from unified.kit.declarations import ConnectionRef
@@ -44,13 +43,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("sizes", nargs="+", type=int, help="contacts, the smaller number first")
     options = arguments.parse_args()
-    with tempfile.TemporaryDirectory(prefix="salesforce-") as folder:
-        server = PostgresServer(Path(folder))
-        try:
-            migrate_database(server.url)
-            peaks = [loaded(server.url, size) for size in options.sizes]
-        finally:
-            server.stop()
+    with postgres() as server:
+        migrate_database(server.url)
+        peaks = [loaded(server.url, size) for size in options.sizes]
     print(f"ratio of peaks: {peaks[-1] / peaks[0]:.2f}")
 
 
