@@ -11,8 +11,10 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from tests.conftest import execute
 from unified.store.database import Database
 from unified.store.errors import BusyError, DatabaseUrlError, NotMigratedError, RoleError, UnreachableError
+from unified.store.server import pools
 from unified.store.server.roles import APP_ROLE
 from unified.store.server.urls import beside, check_url
 
@@ -51,6 +53,33 @@ async def test_an_unreachable_server_is_named_and_the_password_is_not() -> None:
             pass
     assert str(port) in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+async def test_a_database_that_closed_meanwhile_says_why(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "POOL_SECONDS", 0.5)
+    name = urlsplit(database_url).path[1:]
+    async with Database.open(database_url) as database:
+        async with database.no_workspace():
+            pass
+        execute(
+            beside(database_url, "postgres"),
+            f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false',
+            f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'",  # noqa: S608 - a name of ours
+        )
+        for use in (database.no_workspace, database.api):
+            with pytest.raises(UnreachableError, match="not currently accepting connections"):
+                async with use() as conn:
+                    await conn.execute("SELECT 1")
+
+
+async def test_a_pool_in_full_use_says_so(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "POOL_SECONDS", 0.5)
+    async with Database.open(database_url, max_connections=1) as database, database.no_workspace():
+        with pytest.raises(UnreachableError, match="came free"):
+            async with database.no_workspace():
+                pass
 
 
 async def test_an_empty_database_asks_for_migration(server_url: str) -> None:

@@ -43,9 +43,7 @@ def _fault_of_destination(
         return _fault("base_url", "must look like https://host/path, without a user")
     is_open = _is_open(origin, hosts)
     if config.allow_private_hosts and not is_open:
-        return _fault(
-            "allow_private_hosts", f"the installation opens no such host; its {HOSTS_VARIABLE} would name it"
-        )
+        return _fault("allow_private_hosts", _closed(origin))
     if origin.scheme != "https" and not config.allow_private_hosts:
         return _fault("base_url", "must be https")
     own = adapter.config_model.model_fields["base_url"]
@@ -69,7 +67,7 @@ def check_receiver(url: str, hosts: frozenset[str]) -> None:
     """
     origin = Origin.of(url)
     if origin is None or not _is_open(origin, hosts):
-        fault = f"the installation opens no such host; its {HOSTS_VARIABLE} would name it"
+        fault = _closed(origin) if origin else "the URL must look like https://host/path, without a user"
         raise Problem(
             422,
             "Deliveries may not go to a private address; errors says why.",
@@ -79,6 +77,13 @@ def check_receiver(url: str, hosts: frozenset[str]) -> None:
 
 def _is_open(origin: Origin, hosts: frozenset[str]) -> bool:
     return not hosts.isdisjoint({origin.host, f"{origin.host}:{origin.port}"})
+
+
+def _closed(origin: Origin) -> str:
+    return (
+        f"the installation's {HOSTS_VARIABLE} does not name {origin.host}:{origin.port}; who runs it adds it there "
+        "and starts the server anew"
+    )
 
 
 def _fault(setting: str, detail: str) -> Fault:

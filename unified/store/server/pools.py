@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import AsyncConnection, errors
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from unified.store.errors import BusyError
 from unified.store.server.roles import APP_ROLE
@@ -87,9 +87,16 @@ async def kept_in_use(pool: Pool) -> AsyncIterator[None]:
     The link to the server is dead, or the tables changed under the statements that they have prepared: PostgreSQL
     refuses such a statement for as long as its connection lives
     (https://www.postgresql.org/docs/current/sql-prepare.html).
+
+    Raises:
+        psycopg.OperationalError: Where none came in time, with what the server says to one that is made outside the
+            pool. Of its own the pool only logs why it can't make any; it is a `PoolTimeout` where all are in use.
     """
     try:
         yield
+    except PoolTimeout:
+        async with await Connection.connect(pool.conninfo):
+            raise
     except LostConnectionError:
         await pool.drain()
         raise
