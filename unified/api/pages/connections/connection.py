@@ -36,6 +36,7 @@ CredentialWriter = Annotated[Caller, Depends(Rule("credentials:write", in_worksp
 # What was done, for the page after it: the address names it, and says nothing itself.
 DONE = {
     "added": "The connection was added.",
+    "loads": "The connection was added. Its first load begins by itself within a minute, where Dagster runs.",
     "sync": "A sync was asked for. It begins within seconds, once Dagster has taken it up.",
     "bury": "What is gone will be marked as deleted by a sync, which was asked for.",
     "test": "The provider accepts the credentials.",

@@ -64,7 +64,14 @@ async def add(request: Request, caller: configs.Writer, services: Use, form: For
         if refused.status >= 500:  # noqa: PLR2004
             raise
         return _form(request, adapter, form, Faults(refused.detail), refused.status)
-    return see_other(f"/connectors/{added.id}?done=added")
+    # Of OAuth, nothing is read before somebody has authorized it.
+    loads = (
+        added.approval == "approved"
+        and adapter.chosen(added.streams)
+        and (secrets or not adapter.takes_credential())
+    )
+    done = f"loads&since={added.created_at.timestamp()}" if loads else "added"
+    return see_other(f"/connectors/{added.id}?done={done}")
 
 
 def _checked(
