@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -115,7 +116,7 @@ async def export(db: Database, request: Request) -> Export:
         with alone(work, target):
             work.mkdir(exist_ok=True)
             last = _Last(folder, request, extract)
-            progress = Progress(work, last.key)
+            progress = Progress(work, last.request)
             await _begin(db, request, last, progress)
             resumed = progress.rows
             if not progress.is_read:
@@ -160,6 +161,8 @@ class _Last:
 
     Attributes:
         key: What is the same: stream, format and choices.
+        request: What has to be the same for an export that was interrupted to go on, too. The release is of it: pieces
+            and their order are its own.
         place: ``server`` and ``xid``, behind which is what it did not have; None where there was none.
     """
 
@@ -188,12 +191,15 @@ class _Last:
                 "with other columns or connections); choose another folder"
             )
         self.place: dict[str, Any] | None = kept["place"] if is_same and kept else None
-        self.key |= {"since_last": request.since_last, "deleted": request.deleted}
+        self.request = self.key | {
+            "since_last": request.since_last,
+            "deleted": request.deleted,
+            "release": version("unified-assets"),
+        }
 
     def keep(self, place: dict[str, Any]) -> None:
         """Note where an export ended that is whole now."""
-        same = {name: value for name, value in self.key.items() if name not in {"since_last", "deleted"}}
-        write_json(self._note, {"key": same, "place": place})
+        write_json(self._note, {"key": self.key, "place": place})
 
 
 async def _begin(db: Database, request: Request, last: _Last, progress: Progress) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from psycopg import AsyncConnection
+from pyarrow import parquet
 
 from tests.unified.sync.exports.warehouse import Warehouse
 from unified.schema import UnifiedLineItem
@@ -16,6 +17,7 @@ from unified.store.lists import copies
 from unified.sync.exports import export as exports
 from unified.sync.exports.errors import ExportError
 from unified.sync.exports.export import Export
+from unified.sync.exports.parquet import Parquet
 from unified.sync.exports.progress import FOLDER, Progress, alone
 
 IDS = [f"{number:02}" for number in range(12)]
@@ -31,6 +33,10 @@ def ids(done: Export) -> list[str]:
 
 class Killed(BaseException):
     """As a signal ends a process."""
+
+
+def end_now(*_: Any) -> None:
+    raise Killed
 
 
 @pytest.fixture
@@ -68,6 +74,21 @@ async def test_an_export_that_was_killed_goes_on(
     assert [file.read_bytes() for file in done.files] == [file.read_bytes() for file in whole.files]
 
 
+async def test_it_begins_anew_with_another_release(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await warehouse.put(CUSTOMERS, *IDS)
+    with monkeypatch.context() as patch:
+        patch.setattr(exports, "version", lambda _: "0.0.1")
+        patch.setattr(Parquet, "encoded", lambda *_: b"rows, as they were kept once")
+        patch.setattr(exports, "_write", end_now)
+        with pytest.raises(Killed):
+            await warehouse.export("customers", "c.parquet")
+    done = await warehouse.export("customers", "c.parquet")
+    assert (done.rows, done.resumed) == (12, 0)
+    assert parquet.read_table(done.files[0]).num_rows == 12
+
+
 def test_a_piece_that_was_not_counted_takes_no_other_ones_place(tmp_path: Path) -> None:
     progress = Progress(tmp_path, {})
     progress.add("2026-03-01", 1, [], b"counted")
@@ -93,13 +114,10 @@ def test_it_begins_anew_where_a_piece_is_gone(tmp_path: Path) -> None:
 def test_a_note_never_counts_pieces_that_are_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, step: str, end: Callable[[Progress], None]
 ) -> None:
-    def killed(*_: Any) -> None:
-        raise Killed
-
     progress = Progress(tmp_path, {})
     progress.add("2026-03-01", 1, [], b"counted")
     with monkeypatch.context() as patch:
-        patch.setattr(place, step, killed)
+        patch.setattr(place, step, end_now)
         with pytest.raises(Killed):
             end(progress)
     again = Progress(tmp_path, {})
