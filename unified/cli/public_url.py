@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from unified.api.settings import PUBLIC_URL_VARIABLE, Settings
+from unified.cli.output import say
 
 USUAL_ADDRESS = "http://127.0.0.1:8000"
 """Where `unified serve` and `unified dev` listen by default."""
@@ -26,3 +27,9 @@ def public_url_of(option: str | None) -> str:
     """
     chosen = {PUBLIC_URL_VARIABLE: option or os.environ.get(PUBLIC_URL_VARIABLE, "")}
     return Settings.from_environment(chosen, address=USUAL_ADDRESS).public_url
+
+
+def say_whether_reachable(url: str) -> None:
+    """Say so where no provider delivers to what :func:`public_url_of` gave."""
+    if url.startswith("http://"):
+        say(f"Providers need an https:// URL; --public-url or {PUBLIC_URL_VARIABLE} sets it.")

@@ -95,6 +95,7 @@ async def kept_in_use(pool: Pool) -> AsyncIterator[None]:
     try:
         yield
     except PoolTimeout:
+        assert isinstance(pool.conninfo, str)  # noqa: S101 - ours is
         async with await Connection.connect(pool.conninfo):
             raise
     except LostConnectionError:

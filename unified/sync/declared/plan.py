@@ -50,7 +50,7 @@ async def plan(ground: Ground, document: Document) -> list[Step]:
     coming = frozenset(one.name for one in steps if (one.kind, one.action) == ("connection", "add"))
     for name, route in document.routes.items():
         try:
-            steps += route_steps(ground, name, route, routes.get(name), there, coming)
+            steps += route_steps(ground, name, route, routes.get(name), there, document.connections, coming)
         except REFUSALS as error:
             steps.append(_refused("route", name, ("routes", name), error))
     return [

@@ -1,6 +1,6 @@
 """What a file says of routes, beside those that are there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from unified.store.connections.rows import Connection
 from unified.store.routes.cycles import place
@@ -18,7 +18,8 @@ def route_steps(
     wanted: DeclaredRoute,
     now: Route | None,
     connections: Mapping[str, Connection],
-    coming: frozenset[str],
+    named: Collection[str],
+    coming: Collection[str],
 ) -> list[Step]:
     """What makes a route as the file says.
 
@@ -28,7 +29,8 @@ def route_steps(
         wanted: What the file says.
         now: The route, if it is there already.
         connections: The workspace's connections, by name.
-        coming: Names of those that the file will add.
+        named: Names of those that are in the file.
+        coming: Names of those that it will add.
 
     Raises:
         InvalidSettingError: If it can't work between its two connections.
@@ -36,7 +38,11 @@ def route_steps(
     path = ("routes", name)
     for end in (wanted.source, wanted.target):
         if end not in connections and end not in coming:
-            reason = f"there is no connection {end!r}, and the file adds none"
+            reason = (
+                f"the connection {end!r} is refused"
+                if end in named
+                else f"there is no connection {end!r}, and the file adds none"
+            )
             return [Step(kind="route", name=name, action="refused", detail=[reason], path=path)]
     if now is None:
         if wanted.source in connections and wanted.target in connections:

@@ -46,7 +46,7 @@ async def make(request: Request, caller: Writer, services: Use, form: Form) -> R
         )
         made = await api.made_token(caller, services, wanted)
     except ValidationError:
-        problem = Problem(422, "A token needs a name of at most 100 characters, and a permission at least.")
+        problem = Problem(422, "A token needs a name of at most 100 characters, and at least one permission.")
         return await _page(request, caller, services, problem=problem, form=form)
     except Problem as problem:
         return await _page(request, caller, services, problem=problem, form=form)

@@ -10,7 +10,7 @@ import typer
 from unified.cli.arguments import AsJson, Yes, confirm
 from unified.cli.installation import is_embedded, migrate_database
 from unified.cli.output import out, print_json, say, table
-from unified.cli.public_url import PublicUrl, public_url_of
+from unified.cli.public_url import PublicUrl, public_url_of, say_whether_reachable
 from unified.cli.session import (
     ACTOR,
     DEFAULT_WORKSPACE,
@@ -97,6 +97,10 @@ async def apply(
                 names = ", ".join(f"{one.kind} {one.name}" for one in extra)
                 confirm(f"Remove what is not in the file: {names}?", yes=yes)
             outcomes = [one async for one in carry_out(steps, prune=prune)]
+            if any(
+                one.is_done and (one.step.kind, one.step.action) == ("webhook", "add") for one in outcomes
+            ):
+                say_whether_reachable(ground.public_url)
             _show_outcomes(declared, outcomes, as_json=as_json)
 
 

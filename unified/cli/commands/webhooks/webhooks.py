@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from unified.api.settings import PUBLIC_URL_VARIABLE
 from unified.cli.arguments import AsJson, Name, Yes, confirm, interruptible
 from unified.cli.commands.webhooks import received
 from unified.cli.commands.webhooks.probing import probe
 from unified.cli.output import out, print_json, say, table
-from unified.cli.public_url import PublicUrl, public_url_of
+from unified.cli.public_url import PublicUrl, public_url_of, say_whether_reachable
 from unified.cli.secrets import read_secrets, variable_of
 from unified.cli.session import ACTOR, CommandError, Session, UsageError, asynchronous, open_session
 from unified.cli.settings import assignments_of
@@ -82,8 +81,7 @@ async def add(
         )
         proof = get_verifier(endpoint.verifier, endpoint.options)
         out.print(_url(base, connection, endpoint), soft_wrap=True)
-        if base.startswith("http://"):
-            say(f"Providers need an https:// URL; --public-url or {PUBLIC_URL_VARIABLE} sets it.")
+        say_whether_reachable(base)
         if made:
             say("Enter this secret there as well; it is not shown again:")
             out.print(made.reveal(), soft_wrap=True)

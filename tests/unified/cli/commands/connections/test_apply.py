@@ -213,7 +213,11 @@ def test_one_that_fails_leaves_the_others_alone(unified: Unified, applied: Path)
     document["connections"]["bad"] = deepcopy(bad)
     document["connections"]["lost"] = deepcopy({**bad, "secrets": {"api_key": "env:NOT_SET"}})
     document["connections"]["billing"]["interval_minutes"] = 77
+    document["connections"]["billing"]["webhooks"].append(
+        {"verifier": "hmac", "options": {"header": "x-other"}}
+    )
     document["routes"]["nowhere"] = {"from": "billing", "to": "elsewhere"}
+    document["routes"]["forlorn"] = {"from": "billing", "to": "lost"}
     applied.write_text(yaml.safe_dump(document))
     done = unified.run("apply", str(applied), BAD=WRONG_KEY, **VARIABLES)
     assert done.returncode == 1
@@ -221,6 +225,8 @@ def test_one_that_fails_leaves_the_others_alone(unified: Unified, applied: Path)
     assert "connection bad: nothing was stored: " in done.stderr
     assert "connection lost: env:NOT_SET: the environment has no NOT_SET" in done.stderr
     assert "there is no connection 'elsewhere'" in done.stderr
+    assert "route forlorn: the connection 'lost' is refused" in done.stderr
+    assert "Providers need an https:// URL" in done.stderr
     assert "Canary7" not in done.stderr + done.stdout
     listed = {one["name"]: one for one in unified.json("connections", "list")}
     assert listed["acme/billing"]["interval_minutes"] == 77
