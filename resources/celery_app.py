@@ -8,12 +8,11 @@ Workers need all that a run needs: DAGSTER_HOME, DAGSTER_POSTGRES_URL, DATABASE_
 import os
 
 from celery import Celery
-from dagster_celery.config import DEFAULT_CONFIG
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
-BROKER_VARIABLE = "UNIFIED_CELERY_BROKER"
-"""``redis://:password@host:6379/0``: where tasks wait, and where it is said how they stand."""
+from resources.celery_broker import SETTINGS, use_outcomes
+from resources.celery_names import BROKER_VARIABLE
 
 
 def worker_app() -> Celery:
@@ -25,13 +24,19 @@ def worker_app() -> Celery:
     url = os.environ.get(BROKER_VARIABLE)
     if not url:
         raise RuntimeError(f"{BROKER_VARIABLE} has to name the broker: redis://:password@host:6379/0")
-    # A run is begun once; Dagster itself tries again what was lost.
     settings = {
-        **DEFAULT_CONFIG,
+        **SETTINGS,
         "task_track_started": True,
+        # It waits for its broker for as long as it takes, when it starts as well, and goes on with what it has.
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # A task that it can't begin yet stays in the queue: another worker may, and it is not lost with a connection.
+        "worker_disable_prefetch": True,
     }
     made = make_app({"broker": url, "backend": url, "config_source": settings})  # type: ignore[no-untyped-call]
+    use_outcomes(made)
+    # A run is begun once; Dagster itself tries again what was lost.
     create_execute_job_task(made)
     create_resume_job_task(made)
     return made

@@ -33,7 +33,7 @@ HELD = 60_000
 log = logging.getLogger(__name__)
 
 pytestmark = [
-    pytest.mark.long(95),
+    pytest.mark.long(105),
     pytest.mark.skipif(
         "UNIFIED_CELERY_REQUIRED" not in os.environ, reason="takes minutes: set UNIFIED_CELERY_REQUIRED=1"
     ),

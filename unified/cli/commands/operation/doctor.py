@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import typer
 
+from resources.celery_names import BROKER_VARIABLE
 from unified.api.settings import PUBLIC_URL_VARIABLE, ManagementSettings, Settings
 from unified.cli.arguments import AsJson
 from unified.cli.installation import is_embedded, storage_url
@@ -59,8 +60,8 @@ async def examine(
     """Say what is misconfigured, a line for each finding with what to do. Exits with 1 if anything is wrong.
 
     Looks at the database (version, settings, roles, isolation, migrations, clock, long transactions, inbox), the
-    master keys, Dagster's storage, the disk, the HTTP server's settings and how connections stand. It changes
-    nothing. Set the environment variables that the services have.
+    master keys, Dagster's storage, Celery's broker and workers, the disk, the HTTP server's settings and how
+    connections stand. It changes nothing. Set the environment variables that the services have.
     """
     if watch is not None:
         await _watch(watch, with_providers=providers, as_json=as_json)
@@ -107,7 +108,7 @@ def _identity(finding: Finding) -> tuple[str, ...]:
 
 async def _findings(*, with_providers: bool) -> AsyncIterator[Finding]:
     folder = _home()
-    for finding in (*_settings(), *_disk(folder)):
+    for finding in (*_settings(), *_disk(folder), *_celery()):
         yield finding
     if is_embedded() and not (folder / "postgres").is_dir():
         yield Finding("wrong", "database", f"there is none in {folder} yet; `unified dev` makes it")
@@ -160,6 +161,29 @@ def _disk(folder: Path) -> Iterator[Finding]:
             "disk",
             f"{free / 2**20:,.0f} MB are left where {folder} is; PostgreSQL stops when it is full",
         )
+
+
+def _celery() -> Iterator[Finding]:
+    """Where runs are tasks of Celery workers."""
+    if not (url := os.environ.get(BROKER_VARIABLE)):
+        return
+    if urlsplit(url).scheme not in ("redis", "rediss"):
+        yield Finding("wrong", "celery", f"{BROKER_VARIABLE} has to begin with redis:// or rediss://")
+        return
+    try:
+        # Celery, which is an extra, and Dagster
+        from resources.celery_broker import client_app, idle_queues, trouble  # noqa: PLC0415
+    except ImportError:
+        yield Finding("wrong", "celery", f"{BROKER_VARIABLE} is set, and the extra `celery` is not installed")
+        return
+    app = client_app(url)
+    if reason := trouble(app):
+        yield Finding(
+            "wrong", "celery", f"no run can begin: {reason}; start it, or correct {BROKER_VARIABLE}"
+        )
+        return
+    for queue in idle_queues(app):
+        yield Finding("wrong", "celery", f"no worker takes the queue {queue}; start one (docs/deploy.md)")
 
 
 def _public_url(endpoints: int) -> Iterator[Finding]:

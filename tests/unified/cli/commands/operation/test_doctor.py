@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.conftest import execute
 from tests.unified.cli.conftest import Unified
 from tests.waiting import LIMIT_SECONDS
-from unified.cli.commands.operation.doctor import _findings
+from unified.cli.commands.operation.doctor import _celery, _findings
 from unified.cli.session import Session, open_session
 from unified.kit.secrets import Secret
 from unified.sandbox.server import SandboxServer
@@ -22,6 +23,7 @@ from unified.store.server.urls import database_url
 from unified.store.workspaces import workspaces
 
 STORAGE = "DAGSTER_POSTGRES_URL"
+BROKER = "UNIFIED_CELERY_BROKER"
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +34,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         "UNIFIED_MASTER_KEYS",
         "UNIFIED_KEY_PROVIDER",
         "UNIFIED_PUBLIC_URL",
+        BROKER,
     ):
         monkeypatch.delenv(name, raising=False)
 
@@ -56,6 +59,18 @@ def test_before_there_is_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert "UNIFIED_JWT_JWKS_URL" in found["api"]
     assert found["database"].endswith("`unified dev` makes it")
     assert not (tmp_path / "home").exists(), "it looks and makes nothing"
+
+
+def test_a_broker_that_can_not_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that can be: `tests/deploy/test_workers.py`."""
+    assert list(_celery()) == []
+    monkeypatch.setenv(BROKER, "amqp://guest:fake@127.0.0.1")
+    (found,) = _celery()
+    assert found.message == "UNIFIED_CELERY_BROKER has to begin with redis:// or rediss://"
+    monkeypatch.setenv(BROKER, "redis://:fake@127.0.0.1:1/0")
+    monkeypatch.setitem(sys.modules, "resources.celery_broker", None)
+    (found,) = _celery()
+    assert "the extra `celery` is not installed" in found.message
 
 
 async def _connect(session: Session, base_url: str) -> None:
