@@ -29,10 +29,10 @@ _PULSE_SECONDS = 0.25
 _QUIET_SECONDS = 5.0
 # Where one was, it can be read after some time.
 _KEEN_SECONDS = 2.0
-# What is older was seen by a tick's first look.
+# What is older was seen by a tick's first look; where nothing was asked for, it is looked for again.
 _REACH = timedelta(hours=1)
 # A source is left alone for so long while a run of it is under way, which applies what comes by itself.
-_BLOCKED_SECONDS = 1.0
+_BLOCKED = timedelta(seconds=1)
 
 
 def inbox_sensor(jobs: Mapping[str, dg.JobDefinition]) -> dg.SensorDefinition:
@@ -63,8 +63,10 @@ class _Look:
     def __init__(self, instance: dg.DagsterInstance, jobs: Mapping[str, str]) -> None:
         self._instance = instance
         self._jobs = jobs
-        # Why no run of a source is asked for, and until when it is left alone for that, by the monotonic clock.
-        self._blocked: dict[str, tuple[str, float]] = {}
+        # Why no run of a source is asked for, and until when it is left alone for that.
+        self._blocked: dict[str, tuple[str, datetime]] = {}
+        # What was seen and not asked for, and when it is looked for again, however old it is by then.
+        self._later: dict[str, tuple[Waiting, datetime]] = {}
 
     async def stay(self, db: Database) -> dg.SensorResult | dg.SkipReason:
         """Look until there are runs to ask for, or the tick has stayed long enough."""
@@ -72,19 +74,30 @@ class _Look:
         since = backlog.EVER
         received = _Received(db, self._jobs, await backlog.pulse(db, self._jobs))
         while True:
-            started = time.monotonic()
-            self._blocked = {source: one for source, one in self._blocked.items() if one[1] > started}
+            started, now = time.monotonic(), clock()
+            self._blocked = {source: one for source, one in self._blocked.items() if one[1] > now}
             free = self._jobs.keys() - self._blocked.keys()
-            found = await backlog.waiting_of(db, free, clock(), received_since=since)
+            oldest = min([since, *self._ripe(free, now)])
+            found = await backlog.waiting_of(db, free, now, received_since=oldest)
             now = clock()
             if runs := await self._runs(db, [one for one in found if one.is_due(now)], now):
                 return dg.SensorResult(run_requests=runs)
             every = _PULSE_SECONDS if self._blocked else _LOOK_SECONDS
             if not await span.pause(started, every, _SHARE):
                 return dg.SkipReason(await self._reason(db))
+            for one in found:
+                _, until = self._blocked.get(one.connection.connector, ("", now))
+                self._later[one.connection.key] = one, max(until, one.held_until or now)
             since = now - _REACH
             if not self._blocked:
                 await received.wait(min(_QUIET_SECONDS, span.left()))
+
+    def _ripe(self, sources: Collection[str], now: datetime) -> list[datetime]:
+        """Since when events wait that are looked for again now."""
+        ripe = [one for one, at in self._later.values() if at <= now and one.connection.connector in sources]
+        for one in ripe:
+            del self._later[one.connection.key]
+        return [one.oldest_at for one in ripe if one.oldest_at]
 
     async def _runs(self, db: Database, due: Collection[Waiting], now: datetime) -> list[dg.RunRequest]:
         """Of sources with something to do that nothing is in the way of; the others are left alone for a moment."""
@@ -95,7 +108,7 @@ class _Look:
         for source, waiting in by_source.items():
             last = await asyncio.to_thread(last_run, self._instance, self._jobs[source])
             if obstacle := await obstacle_of(db, lease_of(source), last, now):
-                self._blocked[source] = obstacle, time.monotonic() + _BLOCKED_SECONDS
+                self._blocked[source] = obstacle, now + _BLOCKED
                 continue
             events = sum(one.events + one.letters for one in waiting)
             runs.append(

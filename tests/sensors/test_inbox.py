@@ -118,6 +118,34 @@ def test_a_connection_in_trouble_asks_for_nothing_until_its_pause_is_over(instal
     assert tick(installation) == f"stripe:{result.run_id}"
 
 
+def test_old_events_are_seen_as_soon_as_nothing_is_in_their_way(
+    waiting: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "WATCH_SECONDS", 60.0)
+    monkeypatch.setattr(inbox_sensors, "_REACH", timedelta(0))
+    obstacles = iter(["a run is under way", "a run is under way", ""])
+
+    async def obstacle_of(*_: Any) -> str:
+        return next(obstacles)
+
+    monkeypatch.setattr(inbox_sensors, "obstacle_of", obstacle_of)
+    assert tick(waiting) == "stripe:first"
+
+
+def test_old_events_of_a_connection_in_trouble_are_seen_once_its_pause_is_over(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "WATCH_SECONDS", 60.0)
+    monkeypatch.setattr(inbox_sensors, "_REACH", timedelta(0))
+    connection = installation.add("acme/stripe", "stripe")
+    installation.sandbox.stripe.mutate("create_customer", STRIPE_KEY)
+    receive(installation, connection, *last_events(installation, 1))
+    installation.sandbox.stripe.revoke(STRIPE_KEY)
+    result = drain(installation)
+    installation.execute("UPDATE inbox_cursors SET next_attempt_at = now() + interval '2 s'")
+    assert tick(installation) == f"stripe:{result.run_id}"
+
+
 @pytest.mark.parametrize("has_connection", [True, False])
 def test_a_quiet_inbox_is_looked_through_once(
     installation: Installation, monkeypatch: pytest.MonkeyPatch, *, has_connection: bool

@@ -53,6 +53,7 @@ async def test_the_schedule_waits_as_long_as_the_provider_said(stripe: Source, d
     set_back = "UPDATE connector_configs SET waits_until = now() + interval '400 d', sync_started_at = NULL"
     execute(database_url, set_back)
     assert await is_due(stripe, datetime.now(UTC))
+    assert (await stripe.state()).waits_until is None
 
 
 @pytest.mark.parametrize("wait", [str(366 * 86_400), "inf", "Fri, 31 Dec 9999 23:59:59 GMT"])
@@ -76,6 +77,26 @@ async def test_what_a_person_changes_ends_the_wait(stripe: Source) -> None:
     assert (await stripe.state()).waits_until
     await stripe.configure(retry_count=1)
     assert (await stripe.state()).waits_until is None
+
+
+@pytest.mark.parametrize("was_in_trouble", [False, True])
+async def test_no_wait_of_a_wrong_clock_holds_up_events(
+    stripe: Source, database_url: str, *, was_in_trouble: bool
+) -> None:
+    await stripe.sync_all()
+    customer = next(iter(stripe.expected()))
+    await deliver(stripe, caused(stripe, lambda: stripe.rename(customer, "Renamed")))
+    await drained(stripe)
+    await deliver(stripe, caused(stripe, lambda: stripe.rename(customer, "Renamed again")))
+    if was_in_trouble:
+        trouble = "error = 'HTTP 503', attempts = 1, failing_since = now(), next_attempt_at = now()"
+        execute(database_url, f"UPDATE inbox_cursors SET {trouble}")  # noqa: S608 - a text of ours
+    execute(database_url, "UPDATE connector_configs SET waits_until = now() + interval '400 d'")
+    (waiting,) = await backlog.waiting(stripe.db, "stripe", datetime.now(UTC))
+    assert waiting.is_due(datetime.now(UTC))
+    result = await drained(stripe)
+    assert result is not None
+    assert (result.events, result.error) == (1, None)
 
 
 async def test_a_drain_and_the_schedule_keep_to_one_wait(stripe: Source) -> None:

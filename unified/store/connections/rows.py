@@ -9,6 +9,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 
 from unified.kit.mapping.column_rules import Rules
+from unified.store.connections import waits
 from unified.store.database import Database
 from unified.store.errors import StoreError
 from unified.store.rows import fetch
@@ -22,12 +23,12 @@ Approval = Literal["approved", "pending", "rejected"]
 SILENT_INTERVALS = 2
 """Without a good sync for longer a connection is no longer fresh: by its interval, and by as long as one may take."""
 
-_COLUMNS = """
+_COLUMNS = f"""
     c.id, c.workspace_id, w.slug AS workspace, c.connector, c.name, c.is_active,
     make_interval(mins => c.sync_interval_minutes) AS sync_interval, c.sync_status, c.sync_started_at,
     c.last_sync_at, c.error_message, c.created_at, c.updated_at, c.approval, c.sync_requested_at, c.version,
     c.needs_reauth, c.streams,
-    CASE WHEN c.waits_until > now() THEN c.waits_until END AS waits_until
+    {waits.until("now()")} AS waits_until
 """
 _FROM = "FROM connector_configs AS c JOIN workspaces AS w ON w.id = c.workspace_id"
 # Whether connection ``c`` of connector ``k`` reads the stream that ``h.stream`` names.

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from unified.store import poolers
+from unified.store.connections import waits
 from unified.store.connections.rows import READS
 from unified.store.doctor import access
 from unified.store.doctor.findings import Finding, Findings, ask, ask_as
@@ -356,14 +357,14 @@ async def _connections(conn: AsyncConnection[Any]) -> Findings:
     rows = await ask_as(
         conn,
         SCHEDULER_ROLE,
-        """
+        f"""
         SELECT w.slug || '/' || c.name, now() - c.sync_started_at,
             now() - c.last_sync_at, make_interval(mins => c.sync_interval_minutes), c.sync_status,
             c.needs_reauth, c.approval,
-            CASE WHEN c.waits_until > now() THEN c.waits_until END
+            {waits.until("now()")}
         FROM connector_configs AS c JOIN workspaces AS w ON w.id = c.workspace_id
         WHERE c.is_active ORDER BY 1
-        """,
+        """,  # noqa: S608 - an expression of the store's own
     )
     for key, running, since, interval, status, needs_reauth, approval, waits_until in rows:
         if needs_reauth:

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from unified.store.connections import waits
 from unified.store.connections.rows import SUMMARIES, ConnectionSummary
 from unified.store.database import Database
 from unified.store.inbox.progress import Trouble, trouble_of
@@ -41,10 +42,14 @@ class Waiting:
     letters: int
     trouble: Trouble | None
 
+    @property
+    def held_until(self) -> datetime | None:
+        """Until when a drain leaves the connection alone."""
+        return self.trouble.retry_at if self.trouble else self.connection.waits_until
+
     def is_due(self, now: datetime) -> bool:
         """Whether a drain has something to do here."""
-        held_until = self.trouble.retry_at if self.trouble else self.connection.waits_until
-        return (self.events or self.letters) > 0 and (held_until is None or held_until <= now)
+        return (self.events or self.letters) > 0 and (self.held_until is None or self.held_until <= now)
 
 
 async def pulse(db: Database, connectors: Collection[str]) -> int | None:
@@ -106,9 +111,9 @@ async def _waiting(
     # CASE and not coalesce(), which PostgreSQL does not take for leakproof: behind a workspace's policy the comparison
     # would be no condition of the index, and all events that are kept would be read.
     result = await conn.execute(
-        """
+        f"""
         SELECT c.id, i.events, i.oldest_at, l.letters, k.error, k.attempts, k.failing_since,
-            greatest(k.next_attempt_at, c.waits_until)
+            greatest(k.next_attempt_at, {waits.until("%(now)s")})
         FROM connector_configs AS c
         LEFT JOIN inbox_cursors AS k ON (k.workspace_id, k.connection_id) = (c.workspace_id, c.id)
         CROSS JOIN LATERAL (
@@ -132,7 +137,7 @@ async def _waiting(
         ) AS l
         WHERE (%(connectors)s::text[] IS NULL OR c.connector = ANY(%(connectors)s)) AND (i.events > 0 OR l.letters > 0)
         ORDER BY i.oldest_at NULLS LAST
-        """,
+        """,  # noqa: S608 - an expression of the store's own
         {"connectors": connectors, "now": now, "since": received_since, "most": MOST_COUNTED},
     )
     found = await result.fetchall()

@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg import AsyncConnection, errors
 
+from unified.store.connections import waits
 from unified.store.connections.rows import ConnectionNotFoundError, ConnectionSummary
 from unified.store.errors import BusyError
 from unified.store.positions import BEGINNING, Position
@@ -44,12 +45,13 @@ class Inbox:
 async def load(conn: AsyncConnection[Any], connection: ConnectionSummary) -> Inbox:
     """How far a connection's inbox is applied, in a transaction of its workspace."""
     result = await conn.execute(
-        """
-        SELECT k.xid::text, k.id, k.error, k.attempts, k.failing_since, greatest(k.next_attempt_at, c.waits_until)
+        f"""
+        SELECT k.xid::text, k.id, k.error, k.attempts, k.failing_since,
+            greatest(k.next_attempt_at, {waits.until("now()")})
         FROM inbox_cursors AS k
         JOIN connector_configs AS c ON (c.workspace_id, c.id) = (k.workspace_id, k.connection_id)
         WHERE k.connection_id = %s
-        """,
+        """,  # noqa: S608 - an expression of the store's own
         (connection.id,),
     )
     row = await result.fetchone()
