@@ -12,15 +12,10 @@ from uuid import UUID
 from psycopg import AsyncConnection
 
 from unified.store import audit
-from unified.store.errors import StoreError
 from unified.store.rows import fetch
 
 if TYPE_CHECKING:  # for `unified status`, which asks what waits and imports no model for it
     from unified.store.records.tables import StreamKey
-
-
-class NothingWaitsError(StoreError):
-    """No full refresh of a connection waits for a word."""
 
 
 @dataclass(frozen=True, slots=True)
