@@ -18,7 +18,7 @@ from psycopg.pq import TransactionStatus
 LARGE = re.compile(
     r"unified_(customers|invoices|events|records)|webhook_(inbox|seen|dead_letters)|customer_(changes|keys)|"
     r"pushed_records|route_outbox|identity_(records|matches|keys|aliases|queue|decisions)|customer_identities|"
-    r"golden_customers|gone_identities|rejects|"
+    r"golden_customers|gone_identities|rejects|(customers|invoices|records)_history|kept_sums|"
     r"merged_records|suppressed_records|undelivered_records|refresh_seen|audit_log|sync_history"
 )
 # Row level security keeps conditions of these from an index: none is leakproof.
