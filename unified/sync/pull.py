@@ -301,7 +301,8 @@ class Pull:
             in_flight=self._in_flight.keys(),
             is_first_load=self._is_first_load,
         )
-        self._in_flight.update(batch.ids())
+        if not self._is_first_load:  # then nothing is looked up
+            self._in_flight.update(batch.ids())
         return replace(batch, scope=self._scope, epoch=self._epoch, since=self._since)
 
     async def _commit(self, ready: "asyncio.Queue[Batch | None]") -> None:
@@ -358,7 +359,8 @@ class Pull:
     async def _store(self, batch: Batch, also: Callable[[Any], Awaitable[None]] | None = None) -> None:
         compared = None if self._is_first_load else {self._key.stream: self._mapping}
         counts = await commit(self._db, self._key.workspace_id, {self._key: batch}, also, compared=compared)
-        self._in_flight -= Counter(batch.ids())
+        if self._in_flight:
+            self._in_flight -= Counter(batch.ids())
         self._result.add(counts[self._key])
         self._result.note(self._adapter.http)
         self._on_progress(self._result)

@@ -350,6 +350,14 @@ async def test_an_answer_is_had_with_its_headers_and_whatever_body(provider: "Sc
     await http.aclose()
 
 
+async def test_no_cookie_is_sent_back(provider: "ScriptedProvider") -> None:
+    provider.script = [answer(headers={**JSON, "set-cookie": "session=abc; path=/"})]
+    http = client(provider.url)
+    await http.request("GET", "/things", ANYTHING)
+    await get(http)
+    assert not any("cookie" in request for request in provider.requests)
+
+
 async def test_the_time_that_all_requests_waited_is_added_up(provider: "ScriptedProvider") -> None:
     class Slow(RateLimit):
         async def acquire(self) -> float:
