@@ -97,7 +97,7 @@ async def prepare(
         sifted = mapping.sift(pages, stored)
     outcomes = await mapper.encode(mapping, sifted.candidates, synced_at)
     batch = sifted.batch(outcomes)
-    return replace(batch, history_id=history_id)
+    return replace(batch, history_id=history_id, is_new=is_first_load)
 
 
 async def commit(

@@ -174,16 +174,26 @@ class _Merge:
                 compresses=self._compresses,
                 is_known=self._batch.is_known,
             )
-        if self._keeps_history:
-            await self._execute(merge_sql.MERGE_WITH_HISTORY, ids=ids_of(self._rows))
-        else:
-            await self._execute(merge_sql.MERGE)
+        if not (self._batch.is_new and await self._insert()):
+            if self._keeps_history:
+                await self._execute(merge_sql.MERGE_WITH_HISTORY, ids=ids_of(self._rows))
+            else:
+                await self._execute(merge_sql.MERGE)
         row = await self._cursor.fetchone()
         assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
         if self._key.entity is CUSTOMERS:
             await keys.keep(self._conn, self._key, ids_of(self._rows))
         await deletions.follow_merges(self._execute, self._key, ids_of(self._rows))
         return int(row[0]), int(row[1])
+
+    async def _insert(self) -> bool:
+        """Insert the staged rows, if none of these records is stored."""
+        try:
+            async with self._conn.transaction():
+                await self._execute(merge_sql.INSERT)
+        except psycopg.errors.UniqueViolation:
+            return False
+        return True
 
     async def _form(self) -> forms.Form:
         """What raw records are stored as."""

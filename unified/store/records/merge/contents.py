@@ -115,7 +115,8 @@ class Batch:
         columns: What was left out or hashed of it, of all the connection's streams; None stores it whatever the
             connection says by now.
         is_known: Whether it was mapped from what is stored: what was seen at the same time is the same state then.
-        is_new: Whether, as a rule, nothing of it is stored yet: then each row is not looked up beforehand.
+        is_new: Whether, as a rule, nothing of it is stored yet: then rows are inserted without a look at what is,
+            and merged as others where that fails.
         begins_at: When the stream began as its early rows were marked; None where none was.
     """
 

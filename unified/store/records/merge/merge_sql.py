@@ -107,18 +107,24 @@ _MERGE = """
     WITH {former}changed AS (
         INSERT INTO {leaf} AS t (workspace_id, connection_id, source_system, stream, schema_version, {columns})
         SELECT %(workspace)s, %(connection)s, %(connector)s, %(stream)s, %(version)s, {columns} FROM {staging}
-        ON CONFLICT (workspace_id, connection_id, source_id, stream) DO UPDATE SET {assignments}
-        WHERE (t.content_hash, t.schema_version, t.deleted_at)
-                IS DISTINCT FROM (excluded.content_hash, excluded.schema_version, excluded.deleted_at)
-            AND (t.observed_at = excluded.observed_at
-                 OR excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz))
+        {or_update}
         RETURNING xmax = 0 AS is_new, source_id
     ){kept}{noted}
     SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM changed
 """
-MERGE = _MERGE.replace("{former}", "").replace("{kept}", "")
+_OR_UPDATE = """ON CONFLICT (workspace_id, connection_id, source_id, stream) DO UPDATE SET {assignments}
+        WHERE (t.content_hash, t.schema_version, t.deleted_at)
+                IS DISTINCT FROM (excluded.content_hash, excluded.schema_version, excluded.deleted_at)
+            AND (t.observed_at = excluded.observed_at
+                 OR excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz))
+"""
+MERGE = _MERGE.replace("{former}", "").replace("{kept}", "").replace("{or_update}", _OR_UPDATE)
 # The same, and each state that is replaced into the table of former ones.
-MERGE_WITH_HISTORY = _MERGE.replace("{former}", _FORMER).replace("{kept}", _KEPT)
+MERGE_WITH_HISTORY = (
+    _MERGE.replace("{former}", _FORMER).replace("{kept}", _KEPT).replace("{or_update}", _OR_UPDATE)
+)
+# The same where nothing of it is stored, which spares a tenth: an error where a record is.
+INSERT = _MERGE.replace("{former}", "").replace("{kept}", "").replace("{or_update}", "")
 
 # Stored content was seen again.
 CONFIRM = """

@@ -72,14 +72,16 @@ async def stored(database: Database, key: StreamKey) -> dict[str, tuple[str | No
         return {source_id: (name, alive) for source_id, name, alive in await result.fetchall()}
 
 
+@pytest.mark.parametrize("is_new", [False, True])
 async def test_new_changed_known_and_rejected_records_are_counted(
-    database: Database, stream: StreamKey
+    database: Database, stream: StreamKey, *, is_new: bool
 ) -> None:
-    first = await batches.commit(database, stream, batch(row("a", "Ann", 1), row("b", "Bob", 1)))
+    found = batch(row("a", "Ann", 1), row("b", "Bob", 1), is_new=is_new)
+    first = await batches.commit(database, stream, found)
     assert first == MergeCounts(inserted=2)
 
     bad = Reject("d", b"{", "no", at(2))
-    again = batch(row("a", "Ann", 2), row("b", "Bill", 2), row("c", "Cy", 2), bad)
+    again = batch(row("a", "Ann", 2), row("b", "Bill", 2), row("c", "Cy", 2), bad, is_new=is_new)
     second = await batches.commit(database, stream, again)
 
     assert second == MergeCounts(inserted=1, updated=1, unchanged=1, rejected=1)
@@ -122,12 +124,15 @@ STORIES: dict[str, tuple[list[Step], tuple[str, bool]]] = {
 }
 
 
+@pytest.mark.parametrize("is_new", [False, True])
 @pytest.mark.parametrize("story", STORIES)
-async def test_order_of_arrival_does_not_matter(database: Database, stream: StreamKey, story: str) -> None:
+async def test_order_of_arrival_does_not_matter(
+    database: Database, stream: StreamKey, story: str, *, is_new: bool
+) -> None:
     steps, (name, is_alive) = STORIES[story]
     for number, order in enumerate(permutations(steps)):
         for step in order:
-            await batches.commit(database, stream, batch(step(str(number))))
+            await batches.commit(database, stream, batch(step(str(number)), is_new=is_new))
     ends = (await stored(database, stream)).values()
     assert len(ends) == 6
     # A tombstone whose record came too late never had its content.
