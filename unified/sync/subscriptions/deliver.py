@@ -126,7 +126,8 @@ class _Run:
                 pause = max(POLL_SECONDS, _SHARE * (time.monotonic() - looked))
                 if self._active:
                     await asyncio.wait(self._active.values(), timeout=pause)
-                elif linger:
+                # Each look follows all subscriptions anew, which takes no time where nothing changed.
+                if linger and not self._active:
                     await asyncio.sleep(pause)
                 if not self._active and time.monotonic() >= min(self._busy_at + linger, self.deadline):
                     return

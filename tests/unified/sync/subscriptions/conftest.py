@@ -7,11 +7,18 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from tests.unified.sync.conftest import MakeSource
 from tests.unified.sync.source import Source
 from tests.unified.sync.subscriptions.receiver import Order, Receiver, Subscribe
 from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.subscriptions.subscriptions import Subscriptions
+
+
+@pytest.fixture
+async def stripe(source_of: MakeSource) -> Source:
+    """A smaller account: each record is signed, sent and verified, and none of these tests is about many."""
+    return await source_of("stripe", customers=30, invoices=5)
 
 
 @pytest_asyncio.fixture

@@ -6,20 +6,22 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from aiohttp import web
 
 from tests.unified.sync.source import Source, until
 from tests.unified.sync.subscriptions.receiver import Receiver, Subscribe
+from tests.waiting import LIMIT_SECONDS
 from unified.kit.secrets import Secret
 from unified.store.connections.rows import ConnectionNotFoundError
+from unified.store.database import Database
 from unified.store.errors import DuplicateNameError, InvalidSettingError
 from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import LocalKeyProvider
 from unified.store.subscriptions import progress
-from unified.store.subscriptions.due import has_changes
+from unified.store.subscriptions.due import due, has_changes
 from unified.store.subscriptions.rows import Subscription, SubscriptionNotFoundError, read
 from unified.store.subscriptions.signing import MOST_FORMER
 from unified.store.subscriptions.subscriptions import Subscriptions
@@ -317,6 +319,29 @@ async def test_what_one_run_delivered_is_added_up(subscribe: Subscribe, receiver
     await order.rename("Later", 0)
     (result,) = await delivering_all
     assert result.taken == len(stored) + 1
+
+
+async def test_it_rests_between_looks_where_nothing_changes(
+    subscribe: Subscribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def looked(db: Database, now: datetime) -> list[tuple[UUID, UUID]]:
+        nonlocal looks
+        looks += 1
+        return await due(db, now)
+
+    monkeypatch.setattr(delivering, "due", looked)
+    monkeypatch.setattr(delivering, "POLL_SECONDS", LIMIT_SECONDS)
+    order = await subscribe()
+    lingering = asyncio.create_task(deliver(order.source.db, order.credentials, linger=LIMIT_SECONDS))
+    await until(lambda: looks > 0, lingering.done)
+    for _ in range(50):  # following a subscription that has nothing takes fewer queries than these
+        await order.now()
+    assert looks == 1
+    lingering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await lingering
 
 
 async def test_a_receiver_that_says_nothing_holds_up_no_other_for_ever(
