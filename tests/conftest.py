@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 # Nothing is asked for beyond this machine. Each client of httpx would read all certificate authorities, for 30 ms; in
-# this folder it finds none.
-os.environ.setdefault("SSL_CERT_DIR", str(Path(__file__).parent))
+# this folder it finds none, wherever the machine keeps its own.
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 
 AddWorkspace = Callable[[str], Awaitable[UUID]]
 AddConnection = Callable[..., Awaitable[UUID]]
