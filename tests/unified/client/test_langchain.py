@@ -12,14 +12,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
 
 from tests.unified.api.management.records.shelf import BEGAN, ODD, Shelf
 from tests.unified.api.management.rig import PROVIDER, Api
 from unified.client import AsyncClient, Client
-from unified.client.langchain import tools
 from unified.kit.factory import AdapterFactory
 from unified.sandbox.server import SandboxServer
 from unified.sandbox.stripe import StripeSandbox
@@ -32,6 +28,8 @@ from unified.sync.connection import sync_connection
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import BaseMessage
     from langchain_core.tools import BaseTool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -60,6 +58,9 @@ async def said(tool: BaseTool, way: str, arguments: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("way", ["sync", "async", "in a thread"])
 async def test_each_tool_answers_in_json_with_exact_amounts(api: Api, way: str) -> None:
+    # Here and below, not at the head: it takes a second to import, and each process collects all files.
+    from unified.client.langchain import tools  # noqa: PLC0415
+
     shelf = await Shelf.of(api, "tools")
     await shelf.fill()
     await shelf.put(INVOICES, "due", status="open", amount_remaining=Decimal("0.10"), due_date=BEGAN)
@@ -89,34 +90,43 @@ async def test_each_tool_answers_in_json_with_exact_amounts(api: Api, way: str) 
 
 
 async def test_a_token_that_may_not_is_an_answer_too(api: Api) -> None:
+    from unified.client.langchain import tools  # noqa: PLC0415
+
     shelf = await Shelf.of(api, "denied")
     with Client(*await token_of(shelf, "connections:read")) as client:
         made = {tool.name: tool for tool in tools(client)}
         assert "records:read" in await said(made["fetch_customers"], "async", {})
 
 
-class Scripted(BaseChatModel):
-    """Asks what an agent would ask, and says what it was answered."""
+def scripted() -> BaseChatModel:
+    from langchain_core.language_models import BaseChatModel  # noqa: PLC0415
+    from langchain_core.messages import AIMessage, ToolMessage  # noqa: PLC0415
+    from langchain_core.outputs import ChatGeneration, ChatResult  # noqa: PLC0415
 
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
+    class Scripted(BaseChatModel):
+        """Asks what an agent would ask, and says what it was answered."""
 
-    def bind_tools(self, tools: Any, **_: Any) -> Any:
-        assert "owed_by_customer" in {tool.name for tool in tools}
-        return self
+        @property
+        def _llm_type(self) -> str:
+            return "scripted"
 
-    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
-        answers = [json.loads(str(one.content)) for one in messages if isinstance(one, ToolMessage)]
-        call: dict[str, Any] = {"name": "owed_by_customer", "args": {"currency": "EUR"}, "id": "1"}
-        message = AIMessage("", tool_calls=[call])
-        if len(answers) == 1:
-            wanted = {"connection": answers[0][0]["connection"], "source_id": answers[0][0]["source_id"]}
-            message = AIMessage("", tool_calls=[{"name": "fetch_customers", "args": wanted, "id": "2"}])
-        elif answers:
-            (customer,) = answers[1]["rows"]
-            message = AIMessage(f"{customer['name']} owes EUR {answers[0][0]['owed']}.")
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        def bind_tools(self, tools: Any, **_: Any) -> Any:
+            assert "owed_by_customer" in {tool.name for tool in tools}
+            return self
+
+        def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
+            answers = [json.loads(str(one.content)) for one in messages if isinstance(one, ToolMessage)]
+            call: dict[str, Any] = {"name": "owed_by_customer", "args": {"currency": "EUR"}, "id": "1"}
+            message = AIMessage("", tool_calls=[call])
+            if len(answers) == 1:
+                wanted = {"connection": answers[0][0]["connection"], "source_id": answers[0][0]["source_id"]}
+                message = AIMessage("", tool_calls=[{"name": "fetch_customers", "args": wanted, "id": "2"}])
+            elif answers:
+                (customer,) = answers[1]["rows"]
+                message = AIMessage(f"{customer['name']} owes EUR {answers[0][0]['owed']}.")
+            return ChatResult(generations=[ChatGeneration(message=message)])
+
+    return Scripted()
 
 
 async def test_the_graph_says_who_owes_us_most(api: Api) -> None:
@@ -134,7 +144,7 @@ async def test_the_graph_says_who_owes_us_most(api: Api) -> None:
     names: dict[str, Any] = {}
     await asyncio.to_thread(exec, code.replace("http://127.0.0.1:8000", url).replace("uat_…", token), names)
     with names["client"]:
-        answer = await asyncio.to_thread(names["answer"], "Who owes us most, in EUR?", Scripted())
+        answer = await asyncio.to_thread(names["answer"], "Who owes us most, in EUR?", scripted())
 
     owed: dict[str, Decimal] = defaultdict(Decimal)
     for invoice in await shelf.pages("invoices", currency="EUR", status="open"):

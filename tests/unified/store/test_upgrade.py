@@ -31,6 +31,9 @@ from unified.store.server.roles import APP_ROLE, OWNER_ROLE
 from unified.store.server.urls import beside
 
 REVISIONS = sorted(path.name[:4] for path in FOLDER.glob("versions/[0-9]*.sql"))
+# Up to 0014 each release stored rows in a form of its own. Later ones store them as 0014 did, and what brings rows of
+# one of them further is a part of what brings those of the one before: some of these will do, and the latest.
+STARTS = [one for one in REVISIONS[:-1] if one <= "0014" or int(one) % 4 == 0 or one in REVISIONS[-4:]]
 ENTRY = ConnectorEntry("stripe", "Stripe", ("READ",), ("customers", "invoices", "events"))
 
 
@@ -296,7 +299,7 @@ async def test_from_0001_with_rows(at_0001: str) -> None:
                 assert await result.fetchall() == [("cus_1",)]
 
 
-@pytest.mark.parametrize("revision", REVISIONS[:-1])
+@pytest.mark.parametrize("revision", STARTS)
 async def test_from_each_earlier_revision_with_rows(aged: tuple[str, Filled], revision: str) -> None:
     url, filled = aged
     for values in filled:

@@ -119,9 +119,11 @@ class _Run:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 looked = time.monotonic()
+                # One that is done with while this looks may have to wait by now.
+                followed = set(self._active)
                 found = await due(self.db, self.clock()) if looked < self.deadline else []
                 for workspace_id, one in found:
-                    if one not in self._active:
+                    if one not in followed:
                         self._active[one] = tasks.create_task(self._follow(workspace_id, one))
                 pause = max(POLL_SECONDS, _SHARE * (time.monotonic() - looked))
                 if self._active:

@@ -46,15 +46,17 @@ async def test_the_model_finds_what_is_misspelt(tenant: Tenant) -> None:
     def word() -> str:
         return "".join(chance.choices(letters, k=8))
 
+    customers = []
     for number in range(150):
         first, last, street = word(), word(), word()
         address = UnifiedAddress(line1=f"{number} {street} road", postal_code=f"AB{number:03d}", city=word())
         misspelt = last[:4] + "x" + last[5:]
         name = misspelt if number % 3 == 0 else last
-        await tenant.put(
+        customers += [
             tenant.customer("stripe", str(number), name=f"{first} {last}", billing_address=address),
             tenant.customer("hubspot", str(number), name=f"{first} {name}", billing_address=address),
-        )
+        ]
+    await tenant.put(*customers)
     await tenant.resolve()
     assert sum(len(part) == 2 for part in await tenant.partition()) == 100
     found = await find_pairs(tenant.db, tenant.workspace_id)
@@ -97,16 +99,19 @@ def people(**more: Callable[[int], str | None]) -> dict[str, list[str | None]]:
     ("more", "skipped"),
     [
         ({}, []),
-        ({"tax_number": lambda number: f"DE{number:09d}"}, ["tax_number (no two records have the same)"]),
-        ({"phone": lambda number: "+491" if number == 7 else None}, ["phone (no two records have the same)"]),
-        ({"email": lambda _: "none@example.com"}, ["email (too many records have the same)"]),
-        ({"custom_0": str}, ["custom_0 (no two records have the same)"]),
         (
             {
-                "email": lambda number: f"a{number}@b{number}.com",
-                "phone": lambda number: f"+4930{number:06d}",
+                "email": lambda _: "none@example.com",
+                "phone": lambda number: "+491" if number == 7 else None,
+                "tax_number": lambda number: f"DE{number:09d}",
+                "custom_0": str,
             },
-            ["email (no two records have the same)", "phone (no two records have the same)"],
+            [
+                "email (too many records have the same)",
+                "phone (no two records have the same)",
+                "tax_number (no two records have the same)",
+                "custom_0 (no two records have the same)",
+            ],
         ),
     ],
 )

@@ -29,6 +29,7 @@ from unified.store.workspaces import workspaces
 from unified.sync import privacy
 from unified.sync.subscriptions import deliver as delivering
 from unified.sync.subscriptions.deliver import deliver
+from unified.sync.subscriptions.sending import PARALLEL
 
 
 def status(code: int, **headers: str) -> Callable[[dict[str, Any]], web.Response]:
@@ -166,6 +167,38 @@ async def test_a_receiver_that_takes_nothing_is_asked_less_and_misses_nothing(
     await order.deliver()
     assert sorted(receiver.source_ids()) == await order.stored()
     assert await order.undelivered() == []
+
+
+async def test_a_receiver_that_refuses_during_a_look_is_not_asked_at_once_again(
+    subscribe: Subscribe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await subscribe()
+    await order.source.sync_all()
+    calls = Counter[str]()
+    called, looked = asyncio.Event(), asyncio.Event()
+
+    async def refuse(_: web.Request) -> web.Response:
+        calls["calls"] += 1
+        called.set()
+        await looked.wait()
+        return web.Response(status=503)
+
+    async def look(db: Database, now: datetime) -> list[tuple[UUID, UUID]]:
+        found = await due(db, now)
+        if called.is_set():
+            looked.set()
+            while not (await order.now()).failures:  # noqa: ASYNC110 - the database's state
+                await asyncio.sleep(0.02)
+            for _ in range(10):  # following it ends without a query more
+                await order.now()
+        return found
+
+    receiver.handler = refuse
+    monkeypatch.setattr(delivering, "due", look)
+    monkeypatch.setattr(delivering, "POLL_SECONDS", 0.0)
+    await order.deliver()
+    assert (await order.now()).failures == 1
+    assert calls["calls"] <= PARALLEL
 
 
 async def test_a_receiver_says_how_long_to_wait(subscribe: Subscribe, receiver: Receiver) -> None:
