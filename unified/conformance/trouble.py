@@ -65,7 +65,8 @@ async def an_answer_that_takes_too_long_is_asked_for_again(bench: Bench, stream:
     """A time limit, not a run that hangs; it is of the adapter's one client, so a stream stands for all."""
     bench.fault("slow", seconds=6, skip=1)
     copy = Copy(stream)
-    await asyncio.wait_for(bench.sync(copy, timeout=3), 120)
+    # On a busy machine another answer may take a second too; it is then asked for again as well.
+    await asyncio.wait_for(bench.sync(copy, timeout=1, retry_count=20), 120)
     assert copy.records.keys() == bench.ids(stream)
 
 

@@ -33,6 +33,8 @@ async def db(link: Link) -> AsyncIterator[Database]:
         async with opened.scheduler(), opened.api():
             pass
         yield opened
+        # Closing waits for who still connects.
+        link.is_dead = False
         link.drop()
 
 

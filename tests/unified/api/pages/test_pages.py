@@ -707,7 +707,7 @@ async def test_pages_are_accessible_on_a_phone_and_on_a_desk(site: Site) -> None
     await members.add(site.db, workspace.id, "auth0|" + "5" * 90, "viewer", actor="tests")
     token = await site.token(workspace, by_link=True)
     # What a page looks like is for its style to say: each is asked for once, and shown in every way.
-    async with site.visit(token, reach=INSTALLATION) as page:
+    async with site.visit(token, reach=INSTALLATION, color_scheme="light") as page:
         for path in (
             "/",
             "/connectors",
