@@ -35,7 +35,7 @@ async def remove_connection(
     if_version: int | None = None,
     actor: str = "unified",
 ) -> None:
-    """Remove a connection with its credentials, cursors, history and every record that it brought.
+    """Remove a connection with its credentials, cursors, routes, history and every record that it brought.
 
     Args:
         db: The database.

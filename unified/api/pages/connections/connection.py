@@ -48,7 +48,7 @@ DONE = {
     "settings": "The settings were changed; the next sync goes by them.",
     "credentials": "The new credentials were accepted by the provider and stored.",
     "stored": "The credentials were stored.",
-    "remove": "The connection was removed, with its records, webhooks and history.",
+    "remove": "The connection was removed, with its records, webhooks, routes and history.",
     "authorize": "The connection is authorized.",
 }
 

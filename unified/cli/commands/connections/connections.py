@@ -314,10 +314,10 @@ async def update(
 @app.command()
 @asynchronous
 async def remove(name: Name, *, yes: Yes = False) -> None:
-    """Remove a connection with its credentials, its cursors and every record that it brought."""
+    """Remove a connection with its credentials, webhooks, routes, and every record that it brought."""
     async with open_session() as session:
         connection = await session.connection(name)
-        confirm(f"Remove {connection.key} with all its records?", yes=yes)
+        confirm(f"Remove {connection.key} with all its records, webhooks and routes?", yes=yes)
         await removal.remove_connection(session.db, connection.workspace_id, connection.id, actor=ACTOR)
     say(f"Removed {connection.key}.")
 

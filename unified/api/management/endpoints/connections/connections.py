@@ -232,7 +232,7 @@ async def change_connection(
 
 @routes.delete("/{connection_id}", status_code=204)
 async def remove_connection(caller: Writer, services: Use, connection_id: UUID) -> Response:
-    """Remove a connection with its credentials, webhooks, history, and every record that it brought."""
+    """Remove a connection with its credentials, webhooks, routes, history, and every record that it brought."""
     await removal.remove_connection(services.db, caller.workspace_id, connection_id, actor=caller.actor)
     return no_content()
 
