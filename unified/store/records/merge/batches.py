@@ -166,19 +166,8 @@ class _Merge:
         if self._nameless:
             await self._execute(merge_sql.EMPTY_STAGED, ids=self._nameless)
         await deletions.exclude_merges(self._execute, self._key)
-        if self._keeps_history or (self._compresses and self._key.entity.history):
-            self._parameters["same"] = await comparing.same_bytes(
-                self._execute,
-                self._key,
-                self._rows,
-                compresses=self._compresses,
-                is_known=self._batch.is_known,
-            )
         if not (self._batch.is_new and await self._insert()):
-            if self._keeps_history:
-                await self._execute(merge_sql.MERGE_WITH_HISTORY, ids=ids_of(self._rows))
-            else:
-                await self._execute(merge_sql.MERGE)
+            await self._merge_staged()
         row = await self._cursor.fetchone()
         assert row is not None  # noqa: S101 - an aggregate without GROUP BY gives one row
         if self._key.entity is CUSTOMERS:
@@ -194,6 +183,20 @@ class _Merge:
         except psycopg.errors.UniqueViolation:
             return False
         return True
+
+    async def _merge_staged(self) -> None:
+        if self._keeps_history or (self._compresses and self._key.entity.history):
+            self._parameters["same"] = await comparing.same_bytes(
+                self._execute,
+                self._key,
+                self._rows,
+                compresses=self._compresses,
+                is_known=self._batch.is_known,
+            )
+        if self._keeps_history:
+            await self._execute(merge_sql.MERGE_WITH_HISTORY, ids=ids_of(self._rows))
+        else:
+            await self._execute(merge_sql.MERGE)
 
     async def _form(self) -> forms.Form:
         """What raw records are stored as."""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -421,15 +421,34 @@ async def _staged(connection: AsyncConnection[Any]) -> int:
 
 
 async def test_a_commit_that_waited_for_a_deletion_knows_of_it(database: Database, stream: StreamKey) -> None:
-    blocked = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    with closing(psycopg.connect(database.url, autocommit=True)) as monitor:
-        async with database.workspace(stream.workspace_id) as deleting:
-            await deleting.execute("SELECT FROM connector_configs FOR UPDATE")
-            await suppressions.add(
-                deleting, stream.workspace_id, stream.connection_id, stream.stream, ["gone"], actor="test"
-            )
-            late = asyncio.create_task(batches.commit(database, stream, batch(row("gone", "x", 1))))
-            while not monitor.execute(blocked).rowcount:
-                assert not late.done()
-                await asyncio.sleep(0.02)
+    async with database.workspace(stream.workspace_id) as deleting:
+        await deleting.execute("SELECT FROM connector_configs FOR UPDATE")
+        await suppressions.add(
+            deleting, stream.workspace_id, stream.connection_id, stream.stream, ["gone"], actor="test"
+        )
+        late = await _waiting(database, batches.commit(database, stream, batch(row("gone", "x", 1))))
     assert (await late).suppressed == 1
+
+
+async def test_new_rows_are_merged_with_what_another_commit_stored_meanwhile(
+    database: Database, stream: StreamKey
+) -> None:
+    new = batch(row("a", "older", 1), row("b", "Bob", 1), is_new=True)
+    async with database.workspace(stream.workspace_id) as first:
+        await batches.merge(first, stream, batch(row("a", "newer", 2), is_new=True))
+        second = await _waiting(database, batches.commit(database, stream, new))
+    assert await second == MergeCounts(inserted=1, unchanged=1)
+    assert await stored(database, stream) == {"a": ("newer", True), "b": ("Bob", True)}
+
+
+async def _waiting(
+    database: Database, committing: Coroutine[Any, Any, MergeCounts]
+) -> asyncio.Task[MergeCounts]:
+    """A commit that waits for another transaction by now."""
+    blocked = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    task = asyncio.create_task(committing)
+    with closing(psycopg.connect(database.url, autocommit=True)) as monitor:
+        while not monitor.execute(blocked).rowcount:
+            assert not task.done()
+            await asyncio.sleep(0.02)
+    return task
