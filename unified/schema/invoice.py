@@ -4,7 +4,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
 
-from pydantic import AwareDatetime, Field, field_serializer
+from pydantic import AwareDatetime, Field
 
 from unified.schema.base import UnifiedBase, UnifiedModel
 from unified.schema.money import Currency, Money
@@ -52,11 +52,6 @@ class UnifiedLineItem(UnifiedModel):
     period_end: AwareDatetime | None = Field(
         default=None, description="End of the time that the line is for."
     )
-
-    @field_serializer("quantity", "unit_price", when_used="json-unless-none")
-    def _without_an_exponent(self, number: Decimal) -> str:
-        """All digits: of what has more decimals than a currency, ``str`` writes 0.0000001 as 1E-7."""
-        return format(number, "f")
 
 
 class UnifiedInvoice(UnifiedBase):
