@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # adbc-driver-postgresql 1.13.0, pyarrow 26.0.1, polars 2.1.0, PostgreSQL 18.4: infinity is read as a time long past.
 #
-# Guess: 'infinity', which PostgreSQL's manual gives for a time later than all others, as of a contract without an end,
-# is refused, as psycopg refuses it, or becomes the last time that fits.
+# Guess: 'infinity', which PostgreSQL has for a time later than all others, as of a contract without an end, is refused,
+# as psycopg refuses it, or becomes the last time that fits.
 # Seen: it wraps around without an error: infinity is the microsecond before -infinity, both some 290,000 years before
-# our era, and of the type date too. `ends > now` finds no contract that runs for ever, `ends < now` all of them, and the
-# largest `ends` of a table is another one's.
+# our era; so are those of the type date. `ends > now` finds no contract that runs for ever, `ends < now` all of them,
+# and the largest `ends` of a table is another one's.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Daft 0.7.26: on the day on which clocks change, `date_trunc("1 day")` gives two days, one of them the day before.
 #
-# Guess: a time in a zone is cut to the midnight that its clock last showed, as `.date()` says and as it is in summer and
-# in winter: one group for each day.
-# Seen: the hours since midnight are counted as if each had sixty minutes of that day. In spring all from 3 o'clock on is
-# cut to 23:00 of the day before, in autumn to 01:00, so takings by day have one row more, and in spring the one of the
-# evening before is most of a Sunday. Weeks begin on Thursday, on which 1970 did.
+# Guess: a time in a zone is cut to the midnight that its clock last showed, as `.date()` says and as it is in summer
+# and in winter: one group for each day.
+# Seen: the day is cut by the offset that the time itself has, not by the one of its midnight. In spring all from 3
+# o'clock on is cut to 23:00 of the day before, in autumn to 01:00, so a report by day has one row more, and in spring
+# most of Sunday's sales stand under Saturday. Weeks begin on Thursday, as 1970 did.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

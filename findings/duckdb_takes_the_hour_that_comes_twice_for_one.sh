@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # duckdb 2.0.1 (PostgreSQL 18.4 and polars 2.1.0 beside it): where clocks go back, two hours of takings become one.
 #
-# Guess: date_trunc('hour', timestamptz) goes back by less than an hour, as in PostgreSQL and polars: the hour from 2 to 3
-# that comes twice on the last Sunday of October is two hours, +02 and +01.
-# Seen: both become the second one, so a report by hour has one row less, with the sum of both, and what was sold in the
-# first is dated up to an hour after the sale. date_trunc('minute') and time_bucket(INTERVAL 1 hour) are right.
+# Guess: date_trunc('hour', timestamptz) goes back by less than an hour, as in PostgreSQL and polars: the hour from 2 to
+# 3 that comes twice on the last Sunday of October is two hours, +02 and +01.
+# Seen: both become the second one, so a report by hour has one row less, with the sum of both, and what was sold in
+# the first is dated up to an hour after the sale. date_trunc('minute') and time_bucket(INTERVAL 1 hour) are right.
 # date_diff('hour') of two hours is 1. It takes a session in a zone that changes its clocks; in UTC all are right.
 set -euo pipefail
 folder=$(mktemp -d)

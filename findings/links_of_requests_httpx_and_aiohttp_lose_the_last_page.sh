@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # requests 2.34.2, httpx 0.28.1, httpx2 2.16.2, aiohttp 3.14.5, dlt 1.31.0, singer-sdk 0.54.9: the last page isn't read.
 #
-# Guess: `response.links["next"]` is there whenever the Link header names a next page, so a loop over it reads all pages.
+# Guess: `response.links["next"]` is there whenever the Link header names a next page, so a loop over it reads all.
 # Seen: the key is the whole text of `rel`, which RFC 8288 lets hold several relations: a server whose next page is the
 # last one may say rel="next last" once, and the links then have a key "next last" and none "next". So exactly the last
-# page is left out, and two pages are read as one; dlt's `HeaderLinkPaginator` and singer-sdk's, which are built on
-# requests' links, end there as well, without a warning.
+# page is left out, and of a list of two pages one is read. The `HeaderLinkPaginator` of dlt and that of singer-sdk are
+# built on requests' links and end there as well. Nothing warns.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# requests-oauthlib 2.0.0 with oauthlib 4.0.1 and requests 2.34.2: after one refresh without `expires_in` no request works.
+# requests-oauthlib 2.0.0, oauthlib 4.0.1, requests 2.34.2: after a refresh without `expires_in` no request is sent.
 #
-# Guess: a refreshed token whose answer doesn't say how long it is good, as RFC 6749 allows and as Salesforce answers, is
-# used until it is refused, as authlib 1.9.6 does.
-# Seen: the end of the token before stays in force. The refresh succeeds, the new token is handed to `token_updater`, and
-# the request is then refused here with TokenExpiredError, unsent; so is each later one, and each refreshes once more,
-# while the session's `token` shows no end at all. It begins with a token whose end was stated, by the provider or by
-# the caller, whom the manual tells to do so where a provider does not.
+# Guess: a refreshed token whose answer doesn't say how long it is good, as RFC 6749 allows and as Salesforce answers,
+# is used until it is refused, as authlib 1.9.6 does.
+# Seen: the end of the token before stays in force. The refresh succeeds, `token_updater` gets the new token, and the
+# request is then refused here with TokenExpiredError, unsent; so is each later one, and each refreshes once more,
+# while the session's `token` shows no end at all. It begins with a token whose end is known: from the provider's first
+# answer, or from the caller, whom the manual asks to state it.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # stripe 16.1.0: a price of 0.0000001 cents that is read and written back is sent as 1E-7.
 #
-# Guess: decimal text of the API, which is a Decimal in Python since version 15, goes back as it came: Stripe's OpenAPI file
-# gives it the format decimal, which is a fixed-point number in OpenAPI's registry of formats.
-# Seen: it is written by `str`, which gives what is smaller than 0.000001 an exponent: 0.0000001, a usual size of a price
-# for one unit of what is metered, is 1E-7 in the request and in `str(price)`. A product that is zero may be 0E-7, and
-# Decimal("100").normalize() is 1E+2. `format(amount, "f")` before a call keeps the digits.
+# Guess: decimal text of the API, which is a Decimal in Python since version 15, goes back as it came: Stripe's OpenAPI
+# file gives it the format decimal, which is a fixed-point number in OpenAPI's registry of formats.
+# Seen: it is written by `str`, which gives what is smaller than 0.000001 an exponent: 0.0000001, a usual size of a
+# price for one unit of what is metered, is 1E-7 in the request and in `str(price)`. A product that is zero may be 0E-7,
+# and Decimal("100").normalize() is 1E+2. `format(amount, "f")` before a call keeps the digits.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
