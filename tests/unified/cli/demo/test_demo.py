@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.long(150)
 
+POLL_SECONDS = 1.0
+"""A run takes longer, and each question costs the UI's process some of the time that the run needs."""
+
 LAUNCH = """
 mutation ($run: ExecutionParams!) { launchRun(executionParams: $run) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
@@ -79,6 +82,10 @@ class Dev:
         )
         return answer.json()["data"]
 
+    def refuses(self, headers: dict[str, str]) -> bool:
+        asked = httpx.get(f"{self.url}/server_info", headers=headers, timeout=LIMIT_SECONDS)
+        return asked.status_code == httpx.codes.FORBIDDEN
+
     def partitions(self) -> dict[str, str]:
         """By asset, the partition that was materialized last."""
         query = "{ assetNodes { assetKey { path } assetMaterializations(limit: 1) { partition } } }"
@@ -102,9 +109,9 @@ class Dev:
         while not (
             new := [run for run in self.ask(query)["runsOrError"]["results"] if run["runId"] not in before]
         ):
-            time.sleep(0.2)
+            time.sleep(POLL_SECONDS)
         while new[0]["status"] not in ("SUCCESS", "FAILURE", "CANCELED"):
-            time.sleep(0.2)
+            time.sleep(POLL_SECONDS)
             new = [
                 run for run in self.ask(query)["runsOrError"]["results"] if run["runId"] == new[0]["runId"]
             ]
@@ -147,7 +154,7 @@ class Dev:
             status = str(self.ask(query, id=launched["run"]["runId"])["runOrError"]["status"])
             if status in ("SUCCESS", "FAILURE", "CANCELED"):
                 return status
-            time.sleep(0.2)
+            time.sleep(POLL_SECONDS)
 
 
 def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) -> None:
@@ -207,7 +214,7 @@ def test_demo_then_dev_then_a_demo_that_finds_a_cent_too_much(tmp_path: Path) ->
         assert dev.arrives("demo-acme/stripe"), (
             "a change at the stand-in is delivered, drained, and seen in the UI"
         )
-        assert dev.run("stripe_sync", "demo-acme/stripe") == "SUCCESS"
+        assert dev.refuses({"origin": "https://evil.example"}), "the guard stands before the UI"
         dev.loses_its_database()
         assert dev.run("stripe_sync", "demo-acme/stripe") == "SUCCESS"
         for command in ("dev", "demo"):

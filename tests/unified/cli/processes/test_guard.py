@@ -1,4 +1,7 @@
-"""Dagster's real webserver behind the guard: its own pages work, other pages and other names get nothing."""
+"""Dagster's real webserver behind the guard: its own pages work, other pages and other names get nothing.
+
+That `unified dev` puts the same guard before its UI is seen where that runs, in `tests/unified/cli/demo`.
+"""
 
 import json
 import os
@@ -23,7 +26,6 @@ from unified.cli.commands.operation.dev import ui_token
 from unified.cli.processes.child import free_port
 from unified.cli.processes.guard import TOKEN_VARIABLE, Guard
 
-DEFINITIONS = "import dagster\n\n@dagster.asset\ndef one(): ...\n\ndefs = dagster.Definitions([one])\n"
 TOKEN = "fake-token-of-the-tests"
 ASK = {"query": "{ version }"}
 FOREIGN = "https://evil.example"
@@ -31,9 +33,8 @@ START_SECONDS = 180
 
 
 @contextmanager
-def running(module: str, folder: Path, **variables: str) -> Iterator[str]:
-    """One of the two programs with a definition of its own; its address."""
-    (folder / "definitions.py").write_text(DEFINITIONS)
+def running(folder: Path, **variables: str) -> Iterator[str]:
+    """The webserver, which shows nobody's definitions: what they are is no matter here; its address."""
     (folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     address = f"127.0.0.1:{free_port('127.0.0.1', 0)}"
     host, _, port = address.partition(":")
@@ -43,9 +44,8 @@ def running(module: str, folder: Path, **variables: str) -> Iterator[str]:
             [
                 sys.executable,
                 "-m",
-                f"unified.cli.processes.{module}",
-                "-f",
-                "definitions.py",
+                "unified.cli.processes.webserver",
+                "--empty-workspace",
                 "--host",
                 host,
                 "--port",
@@ -82,13 +82,13 @@ def running(module: str, folder: Path, **variables: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running("dagster_dev", tmp_path_factory.mktemp("dev")) as found:
+    with running(tmp_path_factory.mktemp("open")) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def with_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running("webserver", tmp_path_factory.mktemp("token"), UNIFIED_UI_TOKEN=TOKEN) as found:
+    with running(tmp_path_factory.mktemp("token"), UNIFIED_UI_TOKEN=TOKEN) as found:
         yield found
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import httpx
 import psutil
-import pytest
 
 from tests.waiting import LIMIT_SECONDS
 
@@ -51,15 +50,17 @@ class Served:
         ).status_code
 
 
-@pytest.fixture
-def served(unified: Unified) -> Iterator[Served]:
+@contextmanager
+def serving(unified: Unified) -> Iterator[Served]:
     running = Served(unified)
-    yield running
-    with suppress(psutil.NoSuchProcess):
-        for process in psutil.Process(running.process.pid).children():
-            process.kill()
-    running.process.kill()
-    running.process.communicate()
+    try:
+        yield running
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(running.process.pid).children():
+                process.kill()
+        running.process.kill()
+        running.process.communicate()
 
 
 def until(happened: Callable[[], bool]) -> None:
@@ -69,37 +70,45 @@ def until(happened: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_whichever_is_asked_tells_the_counts_of_all(unified: Unified, served: Served) -> None:
+def test_whichever_is_asked_tells_the_counts_of_all_and_one_that_is_killed_is_replaced(
+    unified: Unified,
+) -> None:
     token = unified.ok("token", "create", "--name", "scraper", "--admin", "--scope", "metrics:read").strip()
-    assert {served.deliver() for _ in range(REQUESTS)} == {401}
-    told = {
-        httpx.get(
-            f"{served.url}/metrics", headers={"authorization": f"Bearer {token}"}, timeout=LIMIT_SECONDS
-        )
-        .text.partition("\nunified_ingress_deliveries_total ")[2]
-        .partition("\n")[0]
-        for _ in range(10)
-    }
-    assert told == {f"{REQUESTS}.0"}
+    with serving(unified) as served:
+        assert {served.deliver() for _ in range(REQUESTS)} == {401}
+        told = {
+            httpx.get(
+                f"{served.url}/metrics", headers={"authorization": f"Bearer {token}"}, timeout=LIMIT_SECONDS
+            )
+            .text.partition("\nunified_ingress_deliveries_total ")[2]
+            .partition("\n")[0]
+            for _ in range(10)
+        }
+        assert told == {f"{REQUESTS}.0"}
+
+        first, second = served.workers()
+        first.kill()
+        assert f"worker {first.pid} ended (code -9)" in served.told("ended")
+        until(lambda: len(served.workers()) == 2 and first not in served.workers())
+        assert second in served.workers()
+        assert {served.deliver() for _ in range(5)} == {401}
+
+        assert end(served, served.process.terminate) == 0
 
 
-def test_a_worker_that_is_killed_is_replaced(served: Served) -> None:
-    assert served.deliver() == 401
-    first, second = served.workers()
-    first.kill()
-    assert f"worker {first.pid} ended (code -9)" in served.told("ended")
-    until(lambda: len(served.workers()) == 2 and first not in served.workers())
-    assert second in served.workers()
-    assert {served.deliver() for _ in range(5)} == {401}
+def test_workers_end_with_a_parent_that_is_killed(unified: Unified) -> None:
+    with serving(unified) as served:
+        assert served.deliver() == 401
+        assert end(served, served.process.kill) == -9
 
 
-@pytest.mark.parametrize("end", ["terminate", "kill"])
-def test_workers_end_with_their_parent(served: Served, end: str) -> None:
-    assert served.deliver() == 401
+def end(served: Served, ending: Callable[[], None]) -> int:
+    """End the parent, and wait until its workers have ended as well; the parent's code."""
     workers = served.workers()
     assert len(workers) == 2
-    getattr(served.process, end)()
-    assert served.process.wait(60) == (0 if end == "terminate" else -9)
+    ending()
+    code = served.process.wait(LIMIT_SECONDS)
     until(
         lambda: not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
     )
+    return code

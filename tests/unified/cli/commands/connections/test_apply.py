@@ -25,7 +25,10 @@ VARIABLES = {
 }
 ROUTE_DOCUMENT = {"from": "billing", "to": "crm", "active": False, "fields": [{"source": "email"}]}
 BILLING = ("connections", "billing")
-CONNECTION, RULES, ROUTE = ("connection", "billing"), ("rules", "billing"), ("route", "to-crm")
+CONNECTION, WEBHOOK = ("connection", "billing"), ("webhook", "billing")
+RULES, ROUTE = ("rules", "billing"), ("route", "to-crm")
+Drift = tuple[tuple[str | int, ...], Any, tuple[str, str], str]
+"""What in the file becomes what, in which step that is mended, and what is said of it."""
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +82,10 @@ def planned(unified: Unified, file: Path) -> list[tuple[str, str, str]]:
     return [(one["kind"], one["name"], one["action"]) for one in steps(unified, file)]
 
 
+def is_step(one: Any, step: tuple[str, str], action: str) -> bool:
+    return ((one["kind"], one["name"]), one["action"]) == (step, action)
+
+
 def change(file: Path, *path: str | int, to: Any) -> None:
     document = yaml.safe_load(file.read_text())
     place = document
@@ -126,62 +133,64 @@ def test_a_file_is_planned_applied_and_then_there_is_nothing_to_do(unified: Unif
 
 
 @pytest.mark.parametrize(
-    ("path", "to", "step", "says"),
+    "drifts",
     [
-        ((*BILLING, "streams"), ["customers", "events"], (CONNECTION, "change"), "reads invoices no longer"),
-        (
-            (*BILLING, "columns"),
-            {"invoices": {"number": "omit"}},
-            (CONNECTION, "change"),
-            "invoices.number: stored -> omit",
+        pytest.param(
+            [
+                (
+                    (*BILLING, "columns"),
+                    {"invoices": {"number": "omit"}},
+                    CONNECTION,
+                    "invoices.number: stored -> omit",
+                ),
+                ((*BILLING, "history"), ["invoices"], CONNECTION, "keeps the history of invoices"),
+                ((*BILLING, "since"), {"invoices": "2025-01-31"}, CONNECTION, "invoices since 2025-01-31"),
+                ((*BILLING, "interval_minutes"), 45, CONNECTION, "30 min -> 45"),
+                ((*BILLING, "settings", "timeout"), 7.5, CONNECTION, "timeout: not set"),
+                ((*BILLING, "active"), False, CONNECTION, "pause it"),
+                ((*BILLING, "secrets", "api_key"), "env:OTHER", CONNECTION, "api_key is another one"),
+            ],
+            id="a connection",
         ),
-        ((*BILLING, "history"), ["invoices"], (CONNECTION, "change"), "keeps the history of invoices"),
-        (
-            (*BILLING, "since"),
-            {"invoices": "2025-01-31"},
-            (CONNECTION, "change"),
-            "invoices since 2025-01-31",
+        pytest.param(
+            [
+                ((*BILLING, "streams"), ["customers", "events"], CONNECTION, "reads invoices no longer"),
+                ((*BILLING, "webhooks", 0, "events"), [], WEBHOOK, "customer.* -> all"),
+                ((*BILLING, "webhooks", 0, "active"), False, WEBHOOK, "pause it"),
+                ((*BILLING, "webhooks", 0, "secret"), "env:HOOK", WEBHOOK, "another one"),
+                ((*BILLING, "rules", "customers", 0, "source"), "metadata.tax", RULES, "filled otherwise"),
+                (("routes", "to-crm", "conflict_policy"), "newest_wins", ROUTE, "-> newest_wins"),
+                (("routes", "to-crm", "active"), True, ROUTE, "resume it"),
+            ],
+            id="what belongs to one",
         ),
-        ((*BILLING, "interval_minutes"), 45, (CONNECTION, "change"), "30 min -> 45"),
-        ((*BILLING, "settings", "timeout"), 7.5, (CONNECTION, "change"), "timeout: not set"),
-        ((*BILLING, "active"), False, (CONNECTION, "change"), "pause it"),
-        ((*BILLING, "secrets", "api_key"), "env:OTHER", (CONNECTION, "change"), "api_key is another one"),
-        ((*BILLING, "webhooks"), [], (("webhook", "billing"), "extra"), "hmac"),
-        ((*BILLING, "webhooks", 0, "events"), [], (("webhook", "billing"), "change"), "customer.* -> all"),
-        ((*BILLING, "webhooks", 0, "active"), False, (("webhook", "billing"), "change"), "pause it"),
-        ((*BILLING, "webhooks", 0, "secret"), "env:HOOK", (("webhook", "billing"), "change"), "another one"),
-        ((*BILLING, "rules"), None, (("rules", "billing"), "extra"), "fills tax_number"),
-        (
-            (*BILLING, "rules", "customers", 0, "source"),
-            "metadata.tax",
-            (RULES, "change"),
-            "filled otherwise",
-        ),
-        (("routes", "to-crm", "conflict_policy"), "newest_wins", (ROUTE, "change"), "-> newest_wins"),
-        (("routes", "to-crm", "active"), True, (ROUTE, "change"), "resume it"),
-        (("routes",), {}, (ROUTE, "extra"), "from billing to crm"),
     ],
 )
-def test_drift_is_shown_and_mended(
-    unified: Unified,
-    applied: Path,
-    path: tuple[str | int, ...],
-    to: Any,
-    step: tuple[tuple[str, str], str],
-    says: str,
-) -> None:
-    change(applied, *path, to=to)
-    found = [one for one in steps(unified, applied) if ((one["kind"], one["name"]), one["action"]) == step]
-    assert says in str(found)
+def test_drift_is_shown_and_mended(unified: Unified, applied: Path, drifts: list[Drift]) -> None:
+    for path, to, _, _ in drifts:
+        change(applied, *path, to=to)
+    found = steps(unified, applied)
+    for _, _, step, says in drifts:
+        assert says in str([one for one in found if is_step(one, step, "change")])
+    touched = {step for _, _, step, _ in drifts}
+    assert {(one["kind"], one["name"]) for one in found if one["action"] != "same"} == touched
+    unified.ok("apply", str(applied), "--no-test", **VARIABLES)
+    assert {one["action"] for one in steps(unified, applied)} == {"same"}
+
+
+def test_what_the_file_no_longer_has_stays_until_it_is_pruned(unified: Unified, applied: Path) -> None:
+    for path, to in (((*BILLING, "webhooks"), []), ((*BILLING, "rules"), None), (("routes",), {})):
+        change(applied, *path, to=to)
+    found = steps(unified, applied)
+    for step, says in ((WEBHOOK, "hmac"), (RULES, "fills tax_number"), (ROUTE, "from billing to crm")):
+        assert says in str([one for one in found if is_step(one, step, "extra")])
     done = unified.run("apply", str(applied), "--no-test", **VARIABLES)
     assert done.returncode == 0, done.stderr
-    is_extra = step[1] == "extra"
-    assert {one["action"] for one in steps(unified, applied)} == ({"same", "extra"} if is_extra else {"same"})
-    if is_extra:
-        assert "--prune removes them" in done.stderr
-        assert "say --yes" in unified.refused("apply", str(applied), "--prune", code=2, **VARIABLES)
-        unified.ok("apply", str(applied), "--prune", "--yes", **VARIABLES)
-        assert {one["action"] for one in steps(unified, applied)} == {"same"}
+    assert "--prune removes them" in done.stderr
+    assert {one["action"] for one in steps(unified, applied)} == {"same", "extra"}
+    assert "say --yes" in unified.refused("apply", str(applied), "--prune", code=2, **VARIABLES)
+    unified.ok("apply", str(applied), "--prune", "--yes", **VARIABLES)
+    assert {one["action"] for one in steps(unified, applied)} == {"same"}
 
 
 def test_a_setting_that_is_not_in_the_file_stays_until_it_is_pruned(unified: Unified, applied: Path) -> None:
