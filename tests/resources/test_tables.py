@@ -64,7 +64,7 @@ def read_back(installation: Installation, key: str, name: str = "mine") -> pd.Da
 def test_a_unified_table_is_a_frame_with_exact_values(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
     assert taken(installation, "acme/stripe", "stripe/invoices").empty
-    assert installation.sync("acme/stripe").success
+    installation.load("acme/stripe")
     frame = taken(installation, "acme/stripe", "stripe/invoices")
     account = installation.sandbox.stripe.account(STRIPE_KEY)
     assert len(frame) == account.source_counts()["invoices"]
@@ -82,7 +82,7 @@ def test_a_unified_table_is_a_frame_with_exact_values(installation: Installation
 def test_an_empty_table_has_the_same_columns_and_types(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
     empty = taken(installation, "acme/stripe", "stripe/customers")
-    assert installation.sync("acme/stripe").success
+    installation.load("acme/stripe")
     pd.testing.assert_series_equal(
         empty.dtypes, taken(installation, "acme/stripe", "stripe/customers").dtypes
     )
@@ -90,7 +90,7 @@ def test_an_empty_table_has_the_same_columns_and_types(installation: Installatio
 
 def test_deleted_records_are_left_out(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
-    assert installation.sync("acme/stripe").success
+    installation.load("acme/stripe")
     before = taken(installation, "acme/stripe", "stripe/customers")
     installation.execute(
         "UPDATE unified_customers SET deleted_at = now() WHERE source_id = %s", before["source_id"][0]
@@ -100,7 +100,7 @@ def test_deleted_records_are_left_out(installation: Installation) -> None:
 
 def test_raw_records_come_when_asked_for(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
-    assert installation.sync("acme/stripe").success
+    installation.load("acme/stripe")
     tables = TablesIOManager(database=DatabaseResource(), with_raw_data=True)
     resources = {**(installation.defs.resources or {}), "tables": tables}
     installation.defs = dg.Definitions(assets=installation.defs.assets, resources=resources)
@@ -111,8 +111,7 @@ def test_raw_records_come_when_asked_for(installation: Installation) -> None:
 def test_a_frame_never_holds_another_workspaces_rows(installation: Installation) -> None:
     installation.add("acme/stripe", "stripe")
     installation.add("globex/stripe", "stripe", secret="sk_test_fake_globex")
-    assert installation.sync("acme/stripe").success
-    assert installation.sync("globex/stripe").success
+    installation.load("acme/stripe", "globex/stripe")
     acme = taken(installation, "acme/stripe", "stripe/customers")
     globex = taken(installation, "globex/stripe", "stripe/customers")
     assert len(acme)
@@ -143,8 +142,7 @@ def test_partitions_of_one_workspace_become_one_frame_but_not_those_of_several(
 ) -> None:
     installation.add("acme/us", "stripe")
     installation.add("acme/eu", "stripe", secret="sk_test_fake_globex")
-    assert installation.sync("acme/us").success
-    assert installation.sync("acme/eu").success
+    installation.load("acme/us", "acme/eu")
     live = "SELECT count(*) FROM unified_customers WHERE deleted_at IS NULL"
     result, (frame,) = _all_partitions(installation)
     assert result.success
@@ -203,7 +201,7 @@ def test_a_users_own_asset_takes_a_unified_table_and_stores_what_it_makes(instal
         return customers.assign(country=country).groupby("country", as_index=False).size()
 
     installation.add("acme/stripe", "stripe")
-    assert installation.sync("acme/stripe").success
+    installation.load("acme/stripe")
     assert installation.materialize("acme/stripe", by_country).success
     ((total,),) = installation.execute("SELECT sum(size) FROM derived_by_country")
     expected = "SELECT count(*) FROM unified_customers WHERE billing_address ->> 'country' IS NOT NULL"

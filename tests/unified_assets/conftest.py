@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from sensors import watching
+from unified.kit.factory import AdapterFactory
 from unified.kit.registry import get_adapter
 from unified.kit.secrets import Secret
 from unified.sandbox.hubspot import HubSpotSandbox
@@ -26,9 +27,11 @@ from unified.store.connections.rows import Connection
 from unified.store.database import Database
 from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.keys import generate_key
+from unified.store.secrets.opening import StoredConnections
 from unified.store.secrets.providers import load_provider
 from unified.store.workspaces import workspaces
 from unified.store.workspaces.rows import WorkspaceNotFoundError
+from unified.sync.connection import sync_connection
 from unified_assets import sources
 from unified_assets.definitions import build_definitions
 from unified_assets.partitions import connections_of
@@ -89,6 +92,18 @@ class Installation:
 
     def find(self, key: str) -> Connection:
         return self.ask(lambda db: Registry(db).find(key))
+
+    def load(self, *keys: str) -> None:
+        """Load connections as their jobs do, without a run: in a third of the time, and Dagster knows nothing of it."""
+        connections = [self.find(key) for key in keys]
+
+        async def load(db: Database) -> None:
+            credentials = CredentialStore(db, load_provider())
+            factory = AdapterFactory(StoredConnections(Registry(db), credentials, actor="tests"))
+            for connection in connections:
+                await sync_connection(db, factory, connection)
+
+        self.ask(load)
 
     def sync(self, key: str, **config: Any) -> dg.ExecuteInProcessResult:
         """Run a connection's job."""

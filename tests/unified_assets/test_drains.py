@@ -108,7 +108,7 @@ def test_what_changed_nothing_is_an_observation(installation: Installation) -> N
     connection = installation.add("acme/stripe", "stripe")
     customer = next(installation.sandbox.stripe.account().all_customers())
     installation.sandbox.stripe.mutate("update_customer", STRIPE_KEY, customer["id"], name="Ada")
-    assert installation.sync("acme/stripe").success
+    installation.load("acme/stripe")
     receive(installation, connection, *last_events(installation, 1))
     told = reports(drain(installation))
     assert told["stripe/customers", "acme/stripe"]["kind"] == "AssetObservation"

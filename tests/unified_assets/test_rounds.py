@@ -16,20 +16,17 @@ from tests.sensors.test_failures import notice
 from tests.unified_assets.conftest import Installation, everything_logged, failures
 from tests.unified_assets.test_sources import STRIPE_CHECKS
 from tests.waiting import LIMIT_SECONDS
-from unified.kit.factory import AdapterFactory
 from unified.kit.registry import get_adapter
 from unified.sandbox.faults import Fault
 from unified.store.connections import turns
-from unified.store.connections.registry import Registry
 from unified.store.database import Database
 from unified.store.records.counts import kept
 from unified.store.records.tables import StreamKey
 from unified.store.secrets.credentials.store import CredentialStore
 from unified.store.secrets.elsewhere.references import ALLOWED_VARIABLE, resolve
-from unified.store.secrets.opening import StoredConnections
 from unified.store.secrets.providers import load_provider
 from unified.sync import round as rounds_of
-from unified.sync.connection import lease, sync_connection
+from unified.sync.connection import lease
 from unified.sync.round import Limits
 from unified_assets import rounds
 from unified_assets.rounds import lease_of
@@ -79,17 +76,15 @@ def kinds(installation: Installation, result: dg.ExecuteInProcessResult) -> dict
 def load(installation: Installation, *keys: str) -> None:
     """Add connections, load them as if that had been reported, and make them due again."""
     connections = [installation.add(key, "stripe", secret=secret_of(key)) for key in keys]
+    installation.load(*keys)
 
-    async def sync(db: Database) -> None:
-        credentials = CredentialStore(db, load_provider())
-        factory = AdapterFactory(StoredConnections(Registry(db), credentials, actor="tests"))
+    async def report(db: Database) -> None:
         for connection in connections:
-            await sync_connection(db, factory, connection)
             async with db.workspace(connection.workspace_id) as conn:
                 for stream in get_adapter("stripe").streams:
                     await kept.live_records(conn, StreamKey.of(connection, stream))
 
-    installation.ask(sync)
+    installation.ask(report)
     make_due(installation)
 
 

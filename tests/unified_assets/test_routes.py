@@ -52,8 +52,7 @@ def test_a_route_runs_after_its_sources_sync_and_tells_what_it_did(installation:
     assert route.partition == "acme/route:crm"
     assert asked(tick(installation)) == []  # there is its partition now, and nothing to push yet
     assert asked(tick(installation)) == []
-    installation.sync("acme/billing")
-    installation.sync("acme/crm")
+    installation.load("acme/billing", "acme/crm")
     assert asked(tick(installation)) == [route.partition]
 
     live = installation.execute("SELECT count(*) FROM unified_customers_stripe WHERE deleted_at IS NULL")[0][
@@ -90,7 +89,7 @@ def test_a_run_that_was_asked_for_is_asked_of_dagster_once(installation: Install
     route = add_route(installation, "acme/billing", "acme/crm")
     tick(installation)
     installation.ask(lambda db: Routes(db).activate(route, is_active=False))
-    installation.sync("acme/billing")
+    installation.load("acme/billing")
     assert asked(tick(installation)) == []
     installation.ask(lambda db: Routes(db).request(route))
     first, again = tick(installation), tick(installation)
