@@ -1,27 +1,19 @@
 """SIGKILL in every phase of a pull, and the lease that keeps two processes apart."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
+from tests.unified.sync.forked import Victim
 from tests.unified.sync.oauth import Case
 from tests.unified.sync.source import Source, cursors_locked, until
-from tests.unified.sync.victim import MASTER_KEY
+from tests.unified.sync.victim import MASTER_KEY, main
 from unified.store.connections.registry import Registry
 from unified.store.workspaces import workspaces
 from unified.sync.connection import lease
 from unified.sync.errors import ConnectionBusyError
-
-ROOT = Path(__file__).parents[3]
-
-Victim = subprocess.Popen[str]
 
 
 @contextmanager
@@ -30,24 +22,14 @@ def victim(source: Source | Case, stop: str | None = None, *, full: bool = False
     task = {
         "url": source.db.url, "connection": source.connection.key, "stream": "customers", "stop": stop, "full": full,
     }  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.unified.sync.victim", json.dumps(task)],
-        cwd=ROOT,
-        env={**os.environ, MASTER_KEY: source.master_key},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = Victim(main, task, **{MASTER_KEY: source.master_key})
     try:
         yield process
     finally:
         process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 async def stopped(process: Victim) -> None:
-    assert process.stdout is not None
     assert await asyncio.to_thread(process.stdout.readline) == "stopped\n", "the victim ended by itself"
 
 

@@ -1,15 +1,10 @@
 """A process to kill: syncs a stream, and stops for good at a point that it was told, after saying so.
 
-    python -m tests.unified.sync.victim '{"url": …, "connection": "acme/main", "stream": …, "stop": …, "full": false}'
-
 Points: ``mapping`` (of the second batch), ``between`` (after the second commit), ``end`` (after the last one,
 before the history is closed); with null it runs through, or until something outside holds it.
 """
 
-import asyncio
-import json
 import os
-import sys
 import threading
 import time
 from typing import Any, NoReturn
@@ -73,7 +68,3 @@ async def main(url: str, connection: str, stream: str, stop: str | None, full: b
         await unified.sync.connection.sync_stream(
             database, factory, found, stream, full=full, on_progress=stop_at(stop)
         )
-
-
-if __name__ == "__main__":
-    asyncio.run(main(**json.loads(sys.argv[1])))

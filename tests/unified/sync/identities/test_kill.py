@@ -1,32 +1,20 @@
 """SIGKILL between and within the steps of a run: the next one comes to the same."""
 
 import asyncio
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.unified.sync.forked import Victim
 from tests.unified.sync.identities.tenant import Tenant
-
-ROOT = Path(__file__).parents[4]
+from tests.unified.sync.identities.victim import main
 
 
 async def kill_at(tenant: Tenant, step: int) -> str:
     """Start a run, and kill it before it commits a step; what it said before."""
     task = {"url": tenant.db.url, "workspace": str(tenant.workspace_id), "stop": step}
-    process = subprocess.Popen(  # noqa: ASYNC220 - it is to be killed, not awaited
-        [sys.executable, "-m", "tests.unified.sync.identities.victim", json.dumps(task)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
+    process = Victim(main, task)
     said = await asyncio.to_thread(process.stdout.readline)
     process.kill()
-    process.wait()
-    process.stdout.close()
     return said
 
 

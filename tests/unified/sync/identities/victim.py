@@ -1,11 +1,5 @@
-"""A process to kill: resolves a workspace, and stops for good before one of its commits, after saying so.
+"""A process to kill: resolves a workspace, and stops for good before one of its commits, after saying so."""
 
-python -m tests.unified.sync.identities.victim '{"url": …, "workspace": …, "stop": 3}'
-"""
-
-import asyncio
-import json
-import sys
 import time
 from typing import Any
 from uuid import UUID
@@ -43,7 +37,3 @@ async def main(url: str, workspace: str, stop: int) -> None:
     async with Database.open(url) as database:
         await resolving.resolve(database, UUID(workspace))
     print("done", flush=True)  # noqa: T201 - the test reads it
-
-
-if __name__ == "__main__":
-    asyncio.run(main(**json.loads(sys.argv[1])))

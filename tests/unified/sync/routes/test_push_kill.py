@@ -1,46 +1,28 @@
 """SIGKILL at each step of a run: the next one creates nobody twice and loses nobody."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.unified.sync.forked import Victim
 from tests.unified.sync.routes.pair import Pair, person
+from tests.unified.sync.routes.victim import main
 from tests.unified.sync.victim import MASTER_KEY
 from unified.store.routes.rows import Route
 from unified.sync.errors import RouteBusyError
 from unified.sync.routes.push import RouteResult
 
-ROOT = Path(__file__).parents[4]
 RECORDS = 12
 
 
 async def kill(pair: Pair, route: Route, point: str) -> None:
     """Run the route in a process of its own until it is at a point, and kill it there."""
-    process = subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
-        [
-            sys.executable,
-            "-m",
-            "tests.unified.sync.routes.victim",
-            json.dumps({"url": pair.db.url, "route": route.key, "stop": point}),
-        ],
-        cwd=ROOT,
-        env={**os.environ, MASTER_KEY: pair.stripe.master_key},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    task = {"url": pair.db.url, "route": route.key, "stop": point}
+    process = Victim(main, task, **{MASTER_KEY: pair.stripe.master_key})
     try:
-        assert process.stdout is not None
         assert await asyncio.to_thread(process.stdout.readline) == "stopped\n", "the victim ended by itself"
     finally:
         process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 async def run_when_free(pair: Pair, route: Route) -> RouteResult:

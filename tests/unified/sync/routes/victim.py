@@ -1,15 +1,10 @@
 """A process to kill: runs a route, and stops for good at a point that it was told, after saying so.
 
-    python -m tests.unified.sync.routes.victim '{"url": …, "route": "acme/crm", "stop": …}'
-
 Points: ``planned`` (nothing is committed), ``intended`` (intents are, nothing is sent), ``sent`` (all is, no answer is
 kept), ``settling`` (answers are being committed), ``settled`` (the first answers are committed).
 """
 
-import asyncio
-import json
 import os
-import sys
 from typing import Any
 
 import unified.sync.routes.push
@@ -61,7 +56,3 @@ async def main(url: str, route: str, stop: str) -> None:
         credentials = CredentialStore(database, LocalKeyProvider([os.environ[MASTER_KEY]]))
         factory = AdapterFactory(StoredConnections(Registry(database), credentials, actor="victim"))
         await run_route(database, factory, await Routes(database).find(route))
-
-
-if __name__ == "__main__":
-    asyncio.run(main(**json.loads(sys.argv[1])))
