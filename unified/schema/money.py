@@ -70,12 +70,6 @@ def from_minor_units(amount: int, currency: str, *, digits: int | None = None) -
     if type(amount) is not int:
         msg = f"minor units must be an integer, not {amount!r:.40}"
         raise TypeError(msg)
-    return _of_minor_units(amount, currency, digits)
-
-
-# An invoice says most of its amounts several times, and nothing most often of all.
-@lru_cache(maxsize=1024)
-def _of_minor_units(amount: int, currency: str, digits: int | None) -> Decimal:
     if not -_TOO_MUCH < amount < _TOO_MUCH:
         raise ValueError(_INEXACT)
     own = _ISO_EXPONENTS.get(currency, _USUAL_DIGITS)

@@ -52,15 +52,9 @@ def moment(value: str | float | None, *, per_second: int = 1) -> datetime | None
     elif isinstance(value, bool):
         raise ValueError("true and false are not times")  # noqa: TRY004 - see the module
     try:
-        return _from_unix(value if per_second == 1 else value / per_second)
+        return datetime.fromtimestamp(value if per_second == 1 else value / per_second, UTC)
     except (OverflowError, OSError) as error:
         raise ValueError(f"not a time between the years 1 and 9999: {value}") from error
-
-
-# A record has most of its times twice.
-@lru_cache(maxsize=256)
-def _from_unix(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def number(value: str | int | Decimal | None) -> Decimal | None:

@@ -110,16 +110,7 @@ def _text(value: str) -> bytes:
 
 
 def _timestamptz(value: datetime) -> bytes:
-    # By a clock that is put back, two times are equal that are an hour apart: those are not kept.
-    return _utc(value) if value.tzinfo is UTC else _instant(value)
-
-
-def _instant(value: datetime) -> bytes:
     return _INT8.pack(8, (value - _EPOCH) // _MICROSECOND)
-
-
-# When records were read is the same for a page of them, and one has most of its own times twice.
-_utc = lru_cache(maxsize=256)(_instant)
 
 
 def _numeric(value: Decimal) -> bytes:
