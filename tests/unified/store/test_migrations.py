@@ -97,6 +97,19 @@ def test_columns_are_the_models_fields(database_url: str, entity: Entity) -> Non
     }
 
 
+@pytest.mark.parametrize("table", ["unified_customers", "unified_invoices", "unified_invoices_stripe"])
+def test_only_raw_records_are_compressed_before_they_are_moved_out_of_a_row(
+    database_url: str, table: str
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND attstorage = 'x'",
+            (table,),
+        ).fetchall()
+    # A server without lz4 compresses these neither.
+    assert set(found) <= {("raw_data",)}
+
+
 @pytest.mark.parametrize("table", [*(entity.table for entity in ENTITIES), "golden_customers"])
 def test_whatever_changes_a_row_moves_it_in_the_order_of_changes(database_url: str, table: str) -> None:
     """A column that a migration adds is one of the trigger's: see ``keep_change_order``.
