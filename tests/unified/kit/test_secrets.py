@@ -63,6 +63,14 @@ def test_a_long_secret_is_found_whole(tail: str) -> None:
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize("length", range(6, 50))
+def test_a_text_that_is_nothing_but_a_form_of_a_secret_is_masked(length: int) -> None:
+    secret = (SECRET * 3)[:length]
+    coded = base64.b64encode(secret.encode()).decode()
+    for text in (secret, secret.encode().hex(), quote(secret, safe=""), coded, coded.rstrip("=")):
+        assert MASK in without(text, [secret])
+
+
 def test_the_longest_of_several_secrets_goes_first() -> None:
     assert without("abc-fake-key", ["abc", "abc-fake-key", "fake"]) == MASK
 
