@@ -129,13 +129,8 @@ def _jsonb(value: Any) -> bytes:
     if not value:
         return _EMPTY_JSONB[type(value)]
     # Pydantic's takes twice as long for models, msgspec's takes infinity in what sources made up for null.
-    if type(value) is dict:
-        return _sized(_JSONB_VERSION + to_json(value))
-    encoded = _model_json(value)
-    # It writes 1E-7 where the model has all digits (`UnifiedLineItem`).
-    if b"E-" in encoded or b"E+" in encoded:
-        encoded = to_json(value)
-    return _sized(_JSONB_VERSION + encoded)
+    encode = to_json if type(value) is dict else _model_json
+    return _sized(_JSONB_VERSION + encode(value))
 
 
 def _text_array(items: tuple[str, ...]) -> bytes:
