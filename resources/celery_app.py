@@ -11,7 +11,7 @@ from celery import Celery
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
-from resources.celery_broker import SETTINGS, use_outcomes
+from resources.celery_broker import SETTINGS, use_outcomes, with_checked_certificate
 from resources.celery_names import BROKER_VARIABLE
 
 
@@ -24,6 +24,7 @@ def worker_app() -> Celery:
     url = os.environ.get(BROKER_VARIABLE)
     if not url:
         raise RuntimeError(f"{BROKER_VARIABLE} has to name the broker: redis://:password@host:6379/0")
+    url = with_checked_certificate(url)
     settings = {
         **SETTINGS,
         "task_track_started": True,

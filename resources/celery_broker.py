@@ -58,6 +58,16 @@ class Outcomes(RedisBackend):  # type: ignore[misc]
             return result
 
 
+def with_checked_certificate(url: str) -> str:
+    """The broker's URL: by TLS its certificate is checked, unless the URL says something else of it.
+
+    Celery takes no ``rediss://`` that says nothing.
+    """
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
+
+
 def use_outcomes(app: Celery) -> None:
     """Have an app say by :class:`Outcomes` how tasks stand."""
     app.loader.override_backends = dict.fromkeys(("redis", "rediss"), f"{__name__}:{Outcomes.__name__}")
@@ -65,6 +75,7 @@ def use_outcomes(app: Celery) -> None:
 
 def client_app(url: str) -> Celery:
     """An app that only asks."""
+    url = with_checked_certificate(url)
     return Celery(broker=url, backend=url, config_source=SETTINGS, set_as_current=False)
 
 
@@ -75,6 +86,8 @@ def trouble(app: Celery) -> str | None:
     except RedisError as error:
         said = str(error).rstrip(".") or type(error).__name__
         return f"the Celery broker {app.backend.as_uri()} does not answer ({said})"
+    except ValueError:  # it may quote a part of the password
+        return "the Celery broker's URL can't be read: a password in it needs its %, /, : and @ as %25, %2F, %3A, %40"
     return None
 
 

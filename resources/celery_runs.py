@@ -22,7 +22,14 @@ from dagster._core.launcher import (  # how a launcher says it
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
-from resources.celery_broker import BROKER_ERRORS, SETTINGS, WORKER_SECONDS, trouble, use_outcomes
+from resources.celery_broker import (
+    BROKER_ERRORS,
+    SETTINGS,
+    WORKER_SECONDS,
+    trouble,
+    use_outcomes,
+    with_checked_certificate,
+)
 from resources.celery_names import BROKER_VARIABLE
 
 SILENT_SECONDS = 40.0
@@ -43,10 +50,22 @@ class WatchedCeleryRunLauncher(CeleryRunLauncher):
     It is configured as the base is. The broker and the result backend are one Redis.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        default_queue: str,
+        broker: str,
+        backend: str,
+        config_source: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         """Launch as the base does."""
-        kwargs["config_source"] = {**SETTINGS, **(kwargs.get("config_source") or {})}
-        super().__init__(*args, **kwargs)
+        super().__init__(
+            default_queue,
+            with_checked_certificate(broker),
+            with_checked_certificate(backend),
+            config_source={**SETTINGS, **(config_source or {})},
+            **options,
+        )
         use_outcomes(self.celery)
         # By task: since when nobody has said that it has it, by the monotonic clock.
         self._missing_since: dict[str, float] = {}

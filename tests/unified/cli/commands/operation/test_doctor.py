@@ -67,7 +67,14 @@ def test_a_broker_that_can_not_be_asked(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv(BROKER, "amqp://guest:fake@127.0.0.1")
     (found,) = _celery()
     assert found.message == "UNIFIED_CELERY_BROKER has to begin with redis:// or rediss://"
-    monkeypatch.setenv(BROKER, "redis://:fake@127.0.0.1:1/0")
+    monkeypatch.setenv(BROKER, "rediss://:fake@127.0.0.1:1/0")  # says nothing of the certificate
+    (found,) = _celery()
+    assert "does not answer" in found.message
+    assert "fake" not in found.message
+    monkeypatch.setenv(BROKER, "redis://:fake/word@127.0.0.1:1/0")
+    (found,) = _celery()
+    assert "the Celery broker's URL can't be read" in found.message
+    assert "fake" not in found.message
     monkeypatch.setitem(sys.modules, "resources.celery_broker", None)
     (found,) = _celery()
     assert "the extra `celery` is not installed" in found.message
