@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from unified.cli.processes.child import PATIENCE_SECONDS, Child, child
+from unified.cli.processes.local import local
 
 HOST = "127.0.0.1"
 
@@ -53,6 +54,6 @@ def running_ingress(
 
 def _is_ready(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/readyz", timeout=10).is_success
+        return local().get(f"{address}/readyz", timeout=10).is_success
     except httpx.TransportError:
         return False

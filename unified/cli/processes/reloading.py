@@ -10,6 +10,7 @@ import psycopg
 
 from unified.cli.output import say
 from unified.cli.processes.kept import KeptConnection
+from unified.cli.processes.local import local
 from unified.store.connectors import installed
 from unified.store.server.failures import clear_errors
 
@@ -69,7 +70,7 @@ class ReloadedLocations:
     def _reload(self) -> str | None:
         """Have Dagster load its code locations; why it can't, if so."""
         try:
-            answer = httpx.post(
+            answer = local().post(
                 self._graphql, json={"query": _RELOAD}, headers=self._headers, timeout=_PATIENCE_SECONDS
             )
             outcome = answer.raise_for_status().json()["data"]["reloadWorkspace"]

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from unified.cli.processes.child import PATIENCE_SECONDS, child
+from unified.cli.processes.local import local
 
 STATE_FILE = "demo.json"
 
@@ -73,7 +74,7 @@ class Sandbox:
         return True
 
     def _ask(self, method: str, path: str, **order: Any) -> Any:
-        answer = httpx.request(method, f"{self.url}/_sandbox/{path}", timeout=60, **order)
+        answer = local().request(method, f"{self.url}/_sandbox/{path}", timeout=60, **order)
         answer.raise_for_status()
         return answer.json()
 

@@ -31,6 +31,7 @@ from unified.cli.processes.child import PATIENCE_SECONDS, Child, child, free_por
 from unified.cli.processes.guard import LOOPBACK, TOKEN_PARAMETER, TOKEN_VARIABLE
 from unified.cli.processes.ingress import HOST, Ingress, running_ingress
 from unified.cli.processes.kept import KeptConnection
+from unified.cli.processes.local import local
 from unified.cli.processes.reloading import ReloadedLocations
 from unified.cli.processes.sandbox import Sandbox, SandboxPlan, running_sandbox
 from unified.cli.processes.syncs import SyncLines
@@ -196,7 +197,7 @@ def _has_loaded(address: str, token: str | None) -> bool:
     """
     headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
-        answer = httpx.post(f"{address}/graphql", json={"query": _LOADED}, headers=headers, timeout=10)
+        answer = local().post(f"{address}/graphql", json={"query": _LOADED}, headers=headers, timeout=10)
     except httpx.TransportError:
         return False
     if not answer.is_success:
