@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from unified.cli.demo.steps import PEOPLE, DemoConnection, Finding
+from unified.cli.processes.local import local
 from unified.cli.processes.sandbox import Sandbox
 from unified.cli.session import ACTOR, Session
 from unified.schema.conditions import Condition
@@ -189,25 +188,26 @@ class _Held:
 def _held(sandbox: Sandbox, demo: DemoConnection) -> list[_Held]:
     """The people as a stand-in itself answers, over the provider's API."""
     url, headers = f"{sandbox.url}/{demo.connection.connector}", {"Authorization": f"Bearer {demo.key}"}
-    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
-        if demo.connection.connector == "stripe":
-            # The newest come first, and nobody but the demo makes any.
-            answer = client.get("/v1/customers", params={"limit": 100})
-            return [
-                _Held(one["id"], one["email"], one["name"], one["phone"])
-                for one in answer.raise_for_status().json()["data"]
-                if (one["email"] or "").endswith(_DOMAIN)
-            ]
-        emails = [person.email for person in _PEOPLE]
-        wanted = {"propertyName": "email", "operator": "IN", "values": emails}
-        order = {
-            "filterGroups": [{"filters": [wanted]}],
-            "properties": ["email", "firstname", "lastname", "phone"],
-            "limit": 100,
-        }
-        answer = client.post("/crm/objects/2026-09/contacts/search", json=order)
+    if demo.connection.connector == "stripe":
+        # The newest come first, and nobody but the demo makes any.
+        answer = local().get(f"{url}/v1/customers", params={"limit": 100}, headers=headers, timeout=60)
         return [
-            _Held(one["id"], known["email"], f"{known['firstname']} {known['lastname']}", known["phone"])
-            for one in answer.raise_for_status().json()["results"]
-            for known in (one["properties"],)
+            _Held(one["id"], one["email"], one["name"], one["phone"])
+            for one in answer.raise_for_status().json()["data"]
+            if (one["email"] or "").endswith(_DOMAIN)
         ]
+    emails = [person.email for person in _PEOPLE]
+    wanted = {"propertyName": "email", "operator": "IN", "values": emails}
+    order = {
+        "filterGroups": [{"filters": [wanted]}],
+        "properties": ["email", "firstname", "lastname", "phone"],
+        "limit": 100,
+    }
+    answer = local().post(
+        f"{url}/crm/objects/2026-09/contacts/search", json=order, headers=headers, timeout=60
+    )
+    return [
+        _Held(one["id"], known["email"], f"{known['firstname']} {known['lastname']}", known["phone"])
+        for one in answer.raise_for_status().json()["results"]
+        for known in (one["properties"],)
+    ]

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from unified.cli.output import say
+from unified.cli.processes.local import environment
 from unified.cli.session import CommandError
 from unified.store.server.patience import Patience
 
@@ -47,6 +48,7 @@ class Child:
             # in order.
             self.process = subprocess.Popen(  # noqa: S603 - our own arguments
                 arguments,
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

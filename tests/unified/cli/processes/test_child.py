@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.json_api import JsonApi, serving
 from unified.cli.processes import child as module
 from unified.cli.processes.child import child
+from unified.cli.processes.local import local
 from unified.cli.session import CommandError
 from unified.store.server import patience
 
@@ -87,3 +89,20 @@ def test_a_child_that_ends_is_not_waited_for(tmp_path: Path) -> None:
         child("the broken one", arguments, tmp_path / "log") as broken,
     ):
         broken.wait_until(lambda: False)
+
+
+def test_no_proxy_leads_to_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Api(JsonApi):
+        def get(self) -> None:
+            self.answer(200, "here")
+
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "intranet.example.com")
+    asks = "import os, sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read(), os.environ['no_proxy'])"
+    log = tmp_path / "log"
+    with serving(Api) as url:
+        assert local().get(url).json() == "here"
+        with child("the asking one", [sys.executable, "-c", asks, url], log) as asking:
+            asking.process.wait()
+    assert log.read_text() == "b'\"here\"' intranet.example.com,127.0.0.1,localhost,::1\n"
