@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from adapters.stripe.adapter import API_VERSION
+from tests.exchanges import Exchanges
 
 if TYPE_CHECKING:
     from tests.adapters.stripe.conftest import Stripe
@@ -32,14 +33,9 @@ def parameters() -> dict[re.Pattern[str], set[str]]:
 
 
 async def sent_by_all_that_it_reads(stripe: "Stripe", *further: str) -> list[httpx.Request]:
-    requests: list[httpx.Request] = []
-
-    async def note(request: httpx.Request) -> None:
-        requests.append(request)
-
     invoice = stripe.change("create_invoice", lines=130)["id"]
     async with stripe.adapter() as adapter:
-        adapter.http._client.event_hooks["request"].append(note)
+        exchanges = Exchanges(adapter.http)
         await adapter.test()
         for stream in ("customers", "invoices", "events", *further):
             cursor = None
@@ -53,7 +49,7 @@ async def sent_by_all_that_it_reads(stripe: "Stripe", *further: str) -> list[htt
                     stripe.change("update_object", stream, min(stripe.ids(stream)), metadata={})
         async for _ in adapter.fetch("invoices", [invoice]):
             pass
-    return requests
+    return [answer.request for answer in exchanges.answers]
 
 
 async def test_every_request_is_one_that_stripe_documents(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from adapters.stripe.webhooks import subjects
+from tests.exchanges import Exchanges
 from tests.unified.kit.webhooks.senders import NOW, SENDERS, hexed, unix
 from unified.kit.errors import PayloadError, SignatureError
 from unified.kit.registry import get_verifier
@@ -239,9 +240,11 @@ def test_a_thin_event_is_a_row_and_what_it_names_is_read_again(
     assert not any(found.tombstones.values())
 
 
-async def test_a_connected_account_is_named_in_every_request(
-    stripe: Stripe, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_connected_account_is_named_in_every_request(stripe: Stripe) -> None:
     async with stripe.adapter(stripe_account="acct_Joined") as joined, stripe.adapter() as own:
-        sent = [one.http._client.headers.get("stripe-account") for one in (joined, own)]
-    assert sent == ["acct_Joined", None]
+        answers = [Exchanges(one.http).answers for one in (joined, own)]
+        for one in (joined, own):
+            async with aclosing(one.pull("customers", None)) as pages:
+                await anext(pages)
+    named = [{answer.request.headers.get("stripe-account") for answer in each} for each in answers]
+    assert named == [{"acct_Joined"}, {None}]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
@@ -19,13 +18,13 @@ import yaml
 
 from adapters.xero.adapter import XeroAdapter
 from tests.adapters.xero.test_conformance import XeroBench
+from tests.exchanges import Exchanges
 from unified.kit.writing.changes import Write
 from unified.sandbox.xero import XeroSandbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
-    from unified.kit.adapter import BaseAdapter
 
 PUBLISHED = Path(__file__).parents[4] / "shared" / "data" / "xero"
 BASE = "/api.xro/2.0"
@@ -168,20 +167,9 @@ def http(bench: XeroBench) -> Iterator[httpx.Client]:
         yield client
 
 
-@asynccontextmanager
-async def recorded(bench: XeroBench, exchanges: list[httpx.Response]) -> AsyncIterator[BaseAdapter[Any]]:
-    async def note(response: httpx.Response) -> None:
-        await response.aread()
-        exchanges.append(response)
-
-    async with bench.open(tenant_id=TENANT) as adapter:
-        adapter.http._client.event_hooks["response"].append(note)
-        yield adapter
-
-
 async def test_each_request_and_its_answer_are_of_the_file(bench: XeroBench) -> None:
-    exchanges: list[httpx.Response] = []
-    async with recorded(bench, exchanges) as adapter:
+    async with bench.open(tenant_id=TENANT) as adapter:
+        exchanges = Exchanges(adapter.http)
         await adapter.test()
         for stream in bench.streams():
             pages = [page async for page in adapter.pull(stream, None)]
@@ -205,10 +193,11 @@ async def test_each_request_and_its_answer_are_of_the_file(bench: XeroBench) -> 
         outcomes = [one.outcome async for one in adapter.write("contacts", writes)]
         assert sorted(outcomes) == ["applied", "applied", "applied", "refused"]
         assert [page async for page in adapter.find("contacts", "name", ["quite new"])]
-    for response in exchanges:
-        check_request(response.request)
-        check_answer(response)
-    used = {(one.request.method, Operation(one.request).path, *one.request.url.params) for one in exchanges}
+    for answer in exchanges.answers:
+        check_request(answer.request)
+        check_answer(answer)
+    requests = [answer.request for answer in exchanges.answers]
+    used = {(request.method, Operation(request).path, *request.url.params) for request in requests}
     listed = ("order", "page", "pageSize")
     assert used >= {
         ("GET", "/Organisation"),
@@ -221,9 +210,9 @@ async def test_each_request_and_its_answer_are_of_the_file(bench: XeroBench) -> 
         ("PUT", "/Contacts", "summarizeErrors"),
         ("POST", "/Contacts", "summarizeErrors"),
     }
-    since = {one.request.headers.get("if-modified-since") for one in exchanges} - {None}
+    since = {request.headers.get("if-modified-since") for request in requests} - {None}
     assert {f"{datetime.fromisoformat(said or ''):%Y-%m-%dT%H:%M:%S}" for said in since} == since
-    names = {said.partition(" ")[0] for one in exchanges if (said := one.request.url.params.get("order"))}
+    names = {said.partition(" ")[0] for request in requests if (said := request.url.params.get("order"))}
     assert names == {"ContactID", "InvoiceID", "CreditNoteID", "PaymentID"}
 
 
