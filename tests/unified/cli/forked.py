@@ -1,12 +1,8 @@
-"""`unified` in a process of its own that need not import it first, which takes longer than most commands.
-
-Each is forked from one process that has imported all commands and adapters and done nothing else.
-"""
+"""`unified` in a process of its own that need not import it first: see :mod:`tests.forking`."""
 
 from __future__ import annotations
 
 import atexit
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -14,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from tests.forking import FORKING
 from tests.waiting import LIMIT_SECONDS
 from unified.cli.main import _PANELS, load, main
 from unified.kit.registry import packaged_adapters
@@ -28,9 +25,6 @@ for _commands in _PANELS.values():
             load(_name)
 packaged_adapters()
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([__name__])
-
 
 def run(
     arguments: tuple[str, ...], environment: Mapping[str, str], stdin: str
@@ -40,7 +34,7 @@ def run(
         files = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
         for file in files:
             file.write_text(stdin if file.name == "stdin" else "")
-        process = _CONTEXT.Process(target=_run, args=(arguments, environment, files))
+        process = FORKING.Process(target=_run, args=(arguments, environment, files))
         process.start()
         patience = Patience(LIMIT_SECONDS, lambda: [file.stat().st_size for file in files])
         while process.exitcode is None:

@@ -1,16 +1,13 @@
-"""Processes to kill that need not import first what they run, which takes longer than most of them live.
-
-Each is forked from one process that has imported all of it and done nothing else.
-"""
+"""Processes to kill that need not import first what they run: see :mod:`tests.forking`."""
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tests.forking import FORKING
 from unified.kit.registry import packaged_adapters
 
 if TYPE_CHECKING:
@@ -20,16 +17,6 @@ if TYPE_CHECKING:
     Main = Callable[..., Coroutine[Any, Any, None]]
 
 packaged_adapters()
-
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [
-        __name__,
-        "tests.unified.sync.victim",
-        "tests.unified.sync.routes.victim",
-        "tests.unified.sync.identities.victim",
-    ]
-)
 
 
 class Victim:
@@ -43,12 +30,12 @@ class Victim:
         """Start it.
 
         Args:
-            main: What it runs; of a module that is named above.
+            main: What it runs; of a module that is named there.
             task: The arguments.
             variables: Of its environment, beside the test's own.
         """
-        receiver, sender = _CONTEXT.Pipe(duplex=False)
-        self._process = _CONTEXT.Process(target=_run, args=(main, task, variables, sender), daemon=True)
+        receiver, sender = FORKING.Pipe(duplex=False)
+        self._process = FORKING.Process(target=_run, args=(main, task, variables, sender), daemon=True)
         self._process.start()
         sender.close()
         self.stdout = os.fdopen(os.dup(receiver.fileno()))
