@@ -13,6 +13,7 @@ import pytest
 
 from tests.adapters.slack.test_conformance import SlackBench
 from unified.conformance.bench import Copy
+from unified.kit.http.transport import GuardedTransport
 from unified.sandbox.slack.records import joined_in
 
 if TYPE_CHECKING:
@@ -105,13 +106,13 @@ async def test_the_adapter_asks_for_what_the_methods_take(
     bench: SlackBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[httpx.URL] = []
-    send = httpx.AsyncClient.send
+    send = GuardedTransport.handle_async_request
 
-    async def seen(self: httpx.AsyncClient, request: httpx.Request, **how: Any) -> httpx.Response:
+    async def seen(self: GuardedTransport, request: httpx.Request) -> httpx.Response:
         sent.append(request.url)
-        return await send(self, request, **how)
+        return await send(self, request)
 
-    monkeypatch.setattr(httpx.AsyncClient, "send", seen)
+    monkeypatch.setattr(GuardedTransport, "handle_async_request", seen)
     for stream in ("users", "channels", "messages"):
         copy = Copy(stream)
         await bench.sync(copy)

@@ -7,10 +7,18 @@ from datetime import datetime, timedelta
 import pytest
 from aiohttp import web
 
+from tests.unified.sync.conftest import MakeSource
+from tests.unified.sync.source import Source
 from tests.unified.sync.subscriptions.receiver import Order, Receiver, Subscribe
 from unified.store.database import Database
 
 DAY = timedelta(days=1)
+
+
+@pytest.fixture
+async def stripe(source_of: MakeSource) -> Source:
+    """Some forty are deleted, and there is a change once fifty more have come."""
+    return await source_of("stripe", customers=120, invoices=5)
 
 
 @pytest.fixture
