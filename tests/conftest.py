@@ -46,7 +46,7 @@ _SLOW_IMPORTS = {"subprocess", "conformance", "given", "SandboxServer", "splink"
 # Nothing here has to outlive a power cut; and a log that is read by nobody is kept short.
 FORGETFUL = ("fsync = off", "max_wal_size = '128MB'")
 _ROOM = 2 * 1024**3
-"""Bytes: a server takes a tenth of a gigabyte, each of four processes may have several."""
+"""Bytes: a server takes a tenth of a gigabyte, each of these processes may have several."""
 _OWN_FOLDER = pytest.StashKey[Path]()
 
 
