@@ -118,13 +118,17 @@ _OR_UPDATE = """ON CONFLICT (workspace_id, connection_id, source_id, stream) DO 
             AND (t.observed_at = excluded.observed_at
                  OR excluded.observed_at >= greatest(t.observed_at, %(floor)s::timestamptz))
 """
-MERGE = _MERGE.replace("{former}", "").replace("{kept}", "").replace("{or_update}", _OR_UPDATE)
+
+
+def _merging(*, former: str = "", kept: str = "", or_update: str = _OR_UPDATE) -> str:
+    return _MERGE.replace("{former}", former).replace("{kept}", kept).replace("{or_update}", or_update)
+
+
+MERGE = _merging()
 # The same, and each state that is replaced into the table of former ones.
-MERGE_WITH_HISTORY = (
-    _MERGE.replace("{former}", _FORMER).replace("{kept}", _KEPT).replace("{or_update}", _OR_UPDATE)
-)
+MERGE_WITH_HISTORY = _merging(former=_FORMER, kept=_KEPT)
 # The same where nothing of it is stored, which spares a tenth: an error where a record is.
-INSERT = _MERGE.replace("{former}", "").replace("{kept}", "").replace("{or_update}", "")
+INSERT = _merging(or_update="")
 
 # Stored content was seen again.
 CONFIRM = """
