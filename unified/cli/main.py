@@ -22,6 +22,8 @@ from typer.main import get_command
 
 from unified import logs, startup
 
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+
 # Name → where it is below unified.cli, and its line in the help; by panel, in the order of the help.
 _PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Start here": {
@@ -221,6 +223,18 @@ def unified(
         logs.configure()
 
 
+def ask_this_machine_directly() -> None:
+    """Let no proxy that the environment names lead to this machine, from here or from what is started here.
+
+    Many a company's machine names a proxy for all that goes out. It knows nobody here.
+    """
+    outside = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if outside.strip() == "*":  # which means no proxy at all, and only by itself
+        return
+    named = [one.strip() for one in outside.split(",") if one.strip()]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*named, *_THIS_MACHINE]))
+
+
 def main() -> NoReturn:
     """Run the command line.
 
@@ -228,6 +242,7 @@ def main() -> NoReturn:
     signal's number after another signal.
     """
     startup.spare_time()
+    ask_this_machine_directly()
     # A shell starts background jobs with Ctrl-C ignored; `kill -INT` has to work there as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # The others likewise: clean up on the way out, so that no server is left behind.

@@ -13,7 +13,6 @@ from pathlib import Path
 import psutil
 
 from unified.cli.output import say
-from unified.cli.processes.local import environment
 from unified.cli.session import CommandError
 from unified.store.server.patience import Patience
 
@@ -48,7 +47,6 @@ class Child:
             # in order.
             self.process = subprocess.Popen(  # noqa: S603 - our own arguments
                 arguments,
-                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

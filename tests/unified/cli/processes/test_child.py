@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.json_api import JsonApi, serving
+from unified.cli.main import ask_this_machine_directly
 from unified.cli.processes import child as module
 from unified.cli.processes.child import child
 from unified.cli.processes.local import local
@@ -98,7 +100,10 @@ def test_no_proxy_leads_to_this_machine(tmp_path: Path, monkeypatch: pytest.Monk
 
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "intranet.example.com")
+    ask_this_machine_directly()
+    local.cache_clear()  # a client knows the proxies of its beginning
     asks = "import os, sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read(), os.environ['no_proxy'])"
     log = tmp_path / "log"
     with serving(Api) as url:
@@ -106,3 +111,9 @@ def test_no_proxy_leads_to_this_machine(tmp_path: Path, monkeypatch: pytest.Monk
         with child("the asking one", [sys.executable, "-c", asks, url], log) as asking:
             asking.process.wait()
     assert log.read_text() == "b'\"here\"' intranet.example.com,127.0.0.1,localhost,::1\n"
+    ask_this_machine_directly()
+    assert os.environ["no_proxy"] == "intranet.example.com,127.0.0.1,localhost,::1"
+    monkeypatch.setenv("no_proxy", "*")
+    ask_this_machine_directly()
+    assert os.environ["no_proxy"] == "*"
+    local.cache_clear()
